@@ -1,0 +1,101 @@
+//! The object store: immutable bytes under keys, in S3 or in a directory.
+//!
+//! A key is written once and never overwritten with other bytes (invariant 11),
+//! so nothing here needs versions, locks or listings to answer git. Calls block;
+//! callers bring their own threads.
+
+use bytes::Bytes;
+use std::fmt;
+use std::fs::File;
+use std::ops::Range;
+use std::time::Duration;
+
+/// Bytes to store.
+pub enum Body<'a> {
+    /// From memory.
+    Bytes(Bytes),
+    /// A whole file of this many bytes, read from its start with pread(2); may be
+    /// uploaded in parts and in parallel.
+    File {
+        /// Opened for reading.
+        file: &'a File,
+        /// Bytes.
+        len: u64,
+    },
+}
+
+/// What became of a [`ObjectStore::put`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Put {
+    /// Stored, durably.
+    Stored,
+    /// The key held something already and was left as it is; the caller checks
+    /// whether those are the bytes it means.
+    Exists,
+}
+
+/// A store of immutable objects. Keys are relative to the store's prefix, with `/` between
+/// components, no leading slash.
+pub trait ObjectStore: Send + Sync + fmt::Debug {
+    /// Stores a new key, unless it exists. Durable when this returns.
+    fn put(&self, key: &str, body: Body<'_>) -> Result<Put, StoreError>;
+
+    /// Reads a range of bytes; the answer has exactly that length. The range is
+    /// not empty and within the object.
+    fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError>;
+
+    /// Removes keys; absent ones are no error.
+    fn delete(&self, keys: &[String]) -> Result<(), StoreError>;
+
+    /// Whether `put` really leaves an existing key alone. A store without
+    /// conditional writes gets a digest in every key instead.
+    fn refuses_overwrite(&self) -> bool;
+
+    /// For messages and status: `dir:/path` or `s3://bucket/prefix at endpoint`, without secrets.
+    fn describe(&self) -> String;
+}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such key.
+    #[error("{store} has no object {key}")]
+    NotFound {
+        /// [`ObjectStore::describe`].
+        store: String,
+        /// The key.
+        key: String,
+    },
+    /// The store refuses us: credentials, permissions, a missing bucket, a wrong region.
+    #[error("{store} refused {request}: {reason}")]
+    Refused {
+        /// [`ObjectStore::describe`].
+        store: String,
+        /// Such as `GET objects/…`.
+        request: String,
+        /// In the store's words, with what to try.
+        reason: String,
+    },
+    /// Not reachable, or failing, for longer than the retries lasted.
+    #[error("{store} did not answer {request} after {attempts} attempts in {elapsed:?}: {reason}")]
+    Unavailable {
+        /// [`ObjectStore::describe`].
+        store: String,
+        /// Such as `PUT objects/…`.
+        request: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// For how long.
+        elapsed: Duration,
+        /// The last error.
+        reason: String,
+    },
+    /// A disk error of this machine (the `dir` store, or reading the body).
+    #[error("{context}: {source}")]
+    Local {
+        /// What was being done, with the path.
+        context: String,
+        /// The error.
+        source: std::io::Error,
+    },
+}

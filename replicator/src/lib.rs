@@ -1,0 +1,10 @@
+//! The truth of Gitmoor: which repositories exist, which object files they
+//! have, and where every ref points; agreed by raft, kept in RocksDB.
+//!
+//! - [`model`]: the words of the house: ids, entries, commands, outcomes.
+//! - [`Replica`]: the one trait through which the file system sees all this.
+
+pub mod model;
+mod replica;
+
+pub use replica::{Child, NameEntry, PackedSink, ProposeError, ReadError, Replica};

@@ -1,0 +1,156 @@
+//! What is stored: repositories, refs, packed refs and the catalog of object
+//! files.
+
+use super::{NamePath, RepoId, Version};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Seconds and nanoseconds since 1970, as stat(2) reports them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub struct Timestamp {
+    /// Whole seconds.
+    pub secs: i64,
+    /// 0..1_000_000_000.
+    pub nanos: u32,
+}
+
+impl Timestamp {
+    /// The clock of this machine.
+    pub fn now() -> Self {
+        SystemTime::now().into()
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { secs: since.as_secs() as i64, nanos: since.subsec_nanos() }
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::new(time.secs.max(0) as u64, time.nanos)
+    }
+}
+
+/// BLAKE3 of a whole file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Digest(pub [u8; 32]);
+
+/// BLAKE3, cut to 128 bits, of one block of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct BlockDigest(pub [u8; 16]);
+
+/// Which hash names the objects of a repository (`extensions.objectFormat`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectFormat {
+    /// SHA-1, git's default.
+    #[default]
+    Sha1,
+    /// SHA-256.
+    Sha256,
+}
+
+/// How a repository stores its refs (`extensions.refStorage`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefStorage {
+    /// Loose files and `packed-refs`.
+    #[default]
+    Files,
+    /// `reftable/**`.
+    Reftable,
+}
+
+/// What of a repository's `config` every machine must know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Format {
+    /// `core.bare`.
+    pub bare: bool,
+    /// `extensions.objectFormat`.
+    pub objects: ObjectFormat,
+    /// `extensions.refStorage`.
+    pub refs: RefStorage,
+}
+
+/// A repository.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Repo {
+    /// Its permanent name.
+    pub id: RepoId,
+    /// Where it stands in the namespace now.
+    pub path: NamePath,
+    /// When it was created.
+    pub created: Timestamp,
+    /// `None` until git (or `repo create`) has written the format keys.
+    pub format: Option<Format>,
+    /// Replicated settings rendered into `gitmoor.config`: key → value.
+    pub settings: BTreeMap<String, String>,
+    /// Version of the last commit that changed where any ref points. Moving a
+    /// ref between the loose and the packed layer is not such a change.
+    pub refs_version: Version,
+    /// Version of the last commit that changed the catalog of this repository.
+    pub catalog_version: Version,
+    /// Version of the last commit that changed the packed table.
+    pub packed_version: Version,
+}
+
+/// One file of the refs room: a loose ref, `HEAD`, `shallow`, a reftable.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RefEntry {
+    /// `st_mode`: `S_IFREG` or `S_IFLNK` with permission bits.
+    pub mode: u32,
+    /// When it was last written.
+    pub mtime: Timestamp,
+    /// The bytes of the file; the target, for a symbolic link. Any bytes are
+    /// legal: git decides what they mean.
+    pub value: Vec<u8>,
+    /// The commit that wrote it.
+    pub version: Version,
+}
+
+/// The name under which an unusual `packed-refs` (one that its own rendering
+/// would not give back byte for byte) is kept as a plain [`RefEntry`]. When an entry of this name
+/// exists the packed table is empty.
+pub const PACKED_REFS: &[u8] = b"packed-refs";
+
+/// A line of `packed-refs`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PackedRef {
+    /// The object id in binary: 20 or 32 bytes.
+    pub oid: Vec<u8>,
+    /// What a tag peels to, in binary; `None` when there is no `^` line.
+    pub peeled: Option<Vec<u8>>,
+}
+
+/// Where the bytes of an object file are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Place {
+    /// In the catalog itself (`.keep`, `info/alternates`, … up to 4 KiB).
+    Inline(Vec<u8>),
+    /// In the object store, under this key (relative to the store's prefix).
+    Stored {
+        /// Written once, never overwritten with other bytes.
+        key: String,
+    },
+}
+
+/// One file of the objects room.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Bytes.
+    pub size: u64,
+    /// What stat(2) shows.
+    pub mtime: Timestamp,
+    /// `S_IFREG` with permission bits.
+    pub mode: u32,
+    /// BLAKE3 of the file.
+    pub digest: Digest,
+    /// Bytes per block of the block digests, a power of two.
+    pub block_size: u32,
+    /// Where the bytes are.
+    pub place: Place,
+}

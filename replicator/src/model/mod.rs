@@ -1,0 +1,17 @@
+//! The words of the house: what the replicator stores and what may be asked of
+//! it. Everything here is plain data that serialises with postcard; a change of
+//! shape is a change of the data directory's version.
+
+mod command;
+mod entry;
+mod id;
+
+pub use command::{
+    Actor, Change, Command, Envelope, Expect, FileAdd, FileRemoval, Outcome, PackedEdit, RefEdit,
+    Refusal, RepoChange,
+};
+pub use entry::{
+    BlockDigest, Digest, Format, ObjectFormat, Place, RefEntry, RefStorage, Repo, FileEntry,
+    Timestamp, PACKED_REFS, PackedRef,
+};
+pub use id::{NamePath, RepoId, RepoPath, SessionId, Version};

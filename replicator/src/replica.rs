@@ -1,0 +1,103 @@
+//! The one small trait through which the file system sees the replicator: an
+//! embedded node or, later, a remote client stands behind it.
+
+use crate::model::{
+    Actor, BlockDigest, Command, FileEntry, NamePath, Outcome, PackedRef, RefEntry, Repo, RepoId,
+    RepoPath,
+};
+use std::time::Duration;
+
+/// What stands at a path of the namespace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NameEntry {
+    /// A plain directory.
+    Directory,
+    /// A repository.
+    Repo(RepoId),
+}
+
+/// A name in a directory listing of the refs room or the catalog.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Child<T> {
+    /// A file.
+    File(T),
+    /// A directory, which exists because something lies beneath it.
+    Directory,
+}
+
+/// A read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// RocksDB could not read.
+    #[error("reading the replicator's database: {0}")]
+    Database(String),
+    /// Stored bytes do not decode.
+    #[error("damaged entry in the replicator's database: {0}")]
+    Damaged(String),
+}
+
+/// A proposal did not come to an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError {
+    /// The replicator is stopping.
+    #[error("the replicator is shutting down")]
+    Stopped,
+    /// No answer within the time allowed; the outcome is unknown.
+    #[error("no answer from the replicator within {0:?}; the outcome is unknown")]
+    Timeout(Duration),
+    /// The command is too large for one raft entry.
+    #[error("a command of {size} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// Bytes.
+        size: usize,
+        /// Bytes.
+        limit: usize,
+    },
+}
+
+/// Receives the packed table in ascending byte order of names; returns whether
+/// to go on.
+pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
+
+/// The truth, as the file system sees it. Reads reflect every commit that was
+/// acknowledged before they began.
+pub trait Replica: Send + Sync {
+    /// Commits a command: durable on a quorum and applied here when this
+    /// returns `Ok`. Retries within the allowed time keep their sequence number.
+    fn propose(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError>;
+
+    /// What stands at a path; the root is always a directory.
+    fn name(&self, path: &NamePath) -> Result<Option<NameEntry>, ReadError>;
+
+    /// The direct children of a namespace directory, by name.
+    fn names_in(&self, dir: &NamePath) -> Result<Vec<(Vec<u8>, NameEntry)>, ReadError>;
+
+    /// A repository.
+    fn repo(&self, id: RepoId) -> Result<Option<Repo>, ReadError>;
+
+    /// A file of the refs room (never a line of the packed table).
+    fn reference(&self, repo: RepoId, name: &RepoPath) -> Result<Option<RefEntry>, ReadError>;
+
+    /// The direct children of a directory of the refs room, in byte order.
+    fn references_in(
+        &self,
+        repo: RepoId,
+        dir: &RepoPath,
+    ) -> Result<Vec<(Vec<u8>, Child<RefEntry>)>, ReadError>;
+
+    /// Walks the packed table of one consistent snapshot.
+    fn packed(&self, repo: RepoId, sink: &mut PackedSink<'_>) -> Result<(), ReadError>;
+
+    /// A file of the objects room.
+    fn file(&self, repo: RepoId, path: &RepoPath) -> Result<Option<FileEntry>, ReadError>;
+
+    /// The direct children of a directory of the objects room, in byte order.
+    fn files_in(
+        &self,
+        repo: RepoId,
+        dir: &RepoPath,
+    ) -> Result<Vec<(Vec<u8>, Child<FileEntry>)>, ReadError>;
+
+    /// The block digests of a file; empty when it is one block or less, or absent.
+    fn blocks(&self, repo: RepoId, path: &RepoPath) -> Result<Vec<BlockDigest>, ReadError>;
+}
