@@ -3,8 +3,10 @@
 //!
 //! - [`model`]: the words of the house: ids, entries, commands, outcomes.
 //! - [`Replica`]: the one trait through which the file system sees all this.
+//! - [`state`]: the deterministic state machine.
 
 pub mod model;
 mod replica;
+pub mod state;
 
-pub use replica::{Child, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+pub use replica::{Child, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
