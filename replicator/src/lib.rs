@@ -4,9 +4,12 @@
 //! - [`model`]: the words of the house: ids, entries, commands, outcomes.
 //! - [`Replica`]: the one trait through which the file system sees all this.
 //! - [`state`]: the deterministic state machine.
+//! - [`storage`]: RocksDB.
 
 pub mod model;
 mod replica;
 pub mod state;
+pub mod storage;
 
 pub use replica::{Child, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+pub use storage::OpenError;
