@@ -5,7 +5,10 @@
 //! - [`Replica`]: the one trait through which the file system sees all this.
 //! - [`state`]: the deterministic state machine.
 //! - [`storage`]: RocksDB.
+//! - [`engine`]: raft, sans-IO, and its `Ready` loop.
 
+pub mod engine;
+mod metrics;
 pub mod model;
 mod replica;
 pub mod state;
