@@ -207,16 +207,16 @@ impl Waiters {
             index,
         }: Answer,
     ) {
+        // An outcome that is forgotten stays unknown: its proposer times out.
+        let Some(outcome) = outcome else { return };
         let Some(waiter) = self.waiting.remove(&(session, sequence)) else {
             return;
         };
         waiter
             .span
             .in_scope(|| tracing::debug!(sequence, index, ?outcome, "applied"));
-        if let Some(outcome) = outcome {
-            // The proposer may have stopped waiting.
-            let _ = waiter.answer.send(outcome);
-        }
+        // The proposer may have stopped waiting.
+        let _ = waiter.answer.send(outcome);
     }
 
     fn forget_expired(&mut self, now: Instant) {
