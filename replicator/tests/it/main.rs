@@ -2,6 +2,7 @@
 
 mod crash;
 mod data_directory;
+mod log;
 mod model;
 mod namespace;
 mod node;

@@ -267,7 +267,9 @@ fn a_node_that_joined_by_snapshot_restarts_from_its_disk() {
     for n in 0..30 {
         cluster.propose(refs(id(1), vec![set(&format!("refs/away/{n}"), "x")]));
     }
-    let (engine, database) = engine(2, dir.path(), Beginning::Join, u64::MAX);
+    let (mut engine, database) = engine(2, dir.path(), Beginning::Join, u64::MAX);
+    let members = engine.core().raft().prs().conf().to_conf_state();
+    assert_eq!((members.voters, members.learners), (vec![1], vec![2]));
     cluster.peers.insert(
         2,
         Peer {
