@@ -9,6 +9,8 @@
 //! store    S3 or a directory
 //! ```
 
+pub mod bundle;
+pub mod cache;
 mod filesystem;
 pub mod fuse;
 pub mod store;
