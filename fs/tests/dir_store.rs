@@ -14,7 +14,9 @@ fn store() -> (tempfile::TempDir, DirStore) {
 }
 
 fn put(store: &DirStore, key: &str, bytes: &'static [u8]) -> Put {
-    store.put(key, Body::Bytes(Bytes::from_static(bytes))).expect("puts")
+    store
+        .put(key, Body::Bytes(Bytes::from_static(bytes)))
+        .expect("puts")
 }
 
 #[test]
@@ -41,11 +43,17 @@ fn of_many_writers_of_a_key_one_wins_whole() {
                 })
             })
             .collect();
-        writers.into_iter().map(|w| w.join().expect("no panic")).collect()
+        writers
+            .into_iter()
+            .map(|w| w.join().expect("no panic"))
+            .collect()
     });
     assert_eq!(puts.iter().filter(|p| **p == Put::Stored).count(), 1);
     let bytes = store.get("new/dir/key", 0..100_000).expect("reads");
-    assert!(bytes.iter().all(|b| *b == bytes[0]), "bytes of one writer only");
+    assert!(
+        bytes.iter().all(|b| *b == bytes[0]),
+        "bytes of one writer only"
+    );
 }
 
 #[test]
@@ -53,21 +61,39 @@ fn ranges_and_files() {
     let (dir, store) = store();
     let path = dir.path().join("file");
     let content: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
-    File::create(&path).and_then(|mut f| f.write_all(&content)).expect("writes");
+    File::create(&path)
+        .and_then(|mut f| f.write_all(&content))
+        .expect("writes");
     let file = File::open(&path).expect("opens");
-    let body = Body::File { file: &file, len: content.len() as u64 };
+    let body = Body::File {
+        file: &file,
+        len: content.len() as u64,
+    };
     assert_eq!(store.put("k", body).expect("puts"), Put::Stored);
-    assert_eq!(store.get("k", 1_000_001..2_500_000).expect("reads"), content[1_000_001..2_500_000]);
-    assert!(matches!(store.get("k", 2_999_999..3_000_001), Err(StoreError::Local { .. })));
+    assert_eq!(
+        store.get("k", 1_000_001..2_500_000).expect("reads"),
+        content[1_000_001..2_500_000]
+    );
+    assert!(matches!(
+        store.get("k", 2_999_999..3_000_001),
+        Err(StoreError::Local { .. })
+    ));
 }
 
 #[test]
 fn absent_keys() {
     let (_dir, store) = store();
-    assert!(matches!(store.get("a/b", 0..1), Err(StoreError::NotFound { key, .. }) if key == "a/b"));
+    assert!(
+        matches!(store.get("a/b", 0..1), Err(StoreError::NotFound { key, .. }) if key == "a/b")
+    );
     put(&store, "a/b", b"x");
-    store.delete(&["nothing".into(), "a/b".into(), "a/c".into()]).expect("absent keys are fine");
-    assert!(matches!(store.get("a/b", 0..1), Err(StoreError::NotFound { .. })));
+    store
+        .delete(&["nothing".into(), "a/b".into(), "a/c".into()])
+        .expect("absent keys are fine");
+    assert!(matches!(
+        store.get("a/b", 0..1),
+        Err(StoreError::NotFound { .. })
+    ));
     assert_eq!(put(&store, "a/b", b"y"), Put::Stored);
 }
 
@@ -76,16 +102,30 @@ fn hostile_keys_touch_nothing() {
     let (dir, store) = store();
     fs::write(dir.path().join("outside"), "precious").expect("writes");
     let long = "x/".repeat(600) + "x";
-    for key in
-        ["", "/etc/passwd", "../outside", "a/../../outside", "a//b", "a/", "./a", "a\0b", &long,
-         ".gitmoor-tmp/x"]
-    {
+    for key in [
+        "",
+        "/etc/passwd",
+        "../outside",
+        "a/../../outside",
+        "a//b",
+        "a/",
+        "./a",
+        "a\0b",
+        &long,
+        ".gitmoor-tmp/x",
+    ] {
         let refused = |r: Result<(), StoreError>| matches!(r, Err(StoreError::Refused { .. }));
         assert!(refused(store.get(key, 0..1).map(drop)), "GET {key:?}");
-        assert!(refused(store.put(key, Body::Bytes(Bytes::new())).map(drop)), "PUT {key:?}");
+        assert!(
+            refused(store.put(key, Body::Bytes(Bytes::new())).map(drop)),
+            "PUT {key:?}"
+        );
         assert!(refused(store.delete(&[key.to_string()])), "DELETE {key:?}");
     }
-    assert_eq!(fs::read(dir.path().join("outside")).expect("is there"), b"precious");
+    assert_eq!(
+        fs::read(dir.path().join("outside")).expect("is there"),
+        b"precious"
+    );
 }
 
 #[test]

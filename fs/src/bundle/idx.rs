@@ -46,7 +46,11 @@ fn fanout(entries: &[PackEntry]) -> [u32; 256] {
 }
 
 fn push_offsets(idx: &mut Vec<u8>, entries: &[PackEntry]) {
-    let large: Vec<u64> = entries.iter().map(|e| e.offset).filter(|o| *o >= LARGE).collect();
+    let large: Vec<u64> = entries
+        .iter()
+        .map(|e| e.offset)
+        .filter(|o| *o >= LARGE)
+        .collect();
     let mut next_large = 0;
     for entry in entries {
         let short = if entry.offset < LARGE {

@@ -12,7 +12,11 @@ pub(super) struct Inflate<R> {
 
 impl<R: BufRead> Inflate<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, state: Decompress::new(true), ended: false }
+        Self {
+            input,
+            state: Decompress::new(true),
+            ended: false,
+        }
     }
 
     /// After the last byte was read: whether the stream was whole, its checksum

@@ -71,7 +71,13 @@ impl<R: BufRead> LooseObject<R> {
             .ok_or_else(|| corrupt(oid, format!("its header is {:?}", header.escape_ascii())))?;
         let mut hasher = gix_hash::hasher(oid.kind());
         hasher.update(&header);
-        Ok(Self { kind, size, oid, hasher, content })
+        Ok(Self {
+            kind,
+            size,
+            oid,
+            hasher,
+            content,
+        })
     }
 
     /// Writes the content. An error also when, at its end, it turns out not to
@@ -80,7 +86,9 @@ impl<R: BufRead> LooseObject<R> {
         let mut buffer = vec![0; self.size.clamp(1, 64 << 10) as usize];
         let mut left = self.size;
         while left > 0 {
-            let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let want = buffer
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
             let piece = match self.content.read(&mut buffer[..want]) {
                 Ok(0) => return Err(corrupt(self.oid, "it is shorter than its header says")),
                 Ok(n) => &buffer[..n],
@@ -100,7 +108,11 @@ impl<R: BufRead> LooseObject<R> {
         let oid = self.oid;
         self.content.finish().map_err(|e| corrupt(oid, e))?;
         let actual = self.hasher.try_finalize().map_err(|e| corrupt(oid, e))?;
-        if actual == oid { Ok(()) } else { Err(corrupt(oid, format!("its content is {actual}"))) }
+        if actual == oid {
+            Ok(())
+        } else {
+            Err(corrupt(oid, format!("its content is {actual}")))
+        }
     }
 }
 
@@ -120,9 +132,15 @@ fn parse_header(header: &[u8]) -> Option<(Kind, u64)> {
     let space = text.iter().position(|b| *b == b' ')?;
     let digits = std::str::from_utf8(&text[space + 1..]).ok()?;
     let plain = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty();
-    Some((Kind::parse(&text[..space])?, plain.then(|| digits.parse().ok())??))
+    Some((
+        Kind::parse(&text[..space])?,
+        plain.then(|| digits.parse().ok())??,
+    ))
 }
 
 fn corrupt(oid: ObjectId, reason: impl ToString) -> BundleError {
-    BundleError::BadObject { oid: oid.to_string(), reason: reason.to_string() }
+    BundleError::BadObject {
+        oid: oid.to_string(),
+        reason: reason.to_string(),
+    }
 }

@@ -79,7 +79,11 @@ fn distinct(
             all.push((oid, path.as_path()));
         }
     }
-    if all.is_empty() { Err(BundleError::Empty) } else { Ok(all) }
+    if all.is_empty() {
+        Err(BundleError::Empty)
+    } else {
+        Ok(all)
+    }
 }
 
 fn temporary(into: &Path) -> Result<NamedTempFile, BundleError> {
@@ -108,5 +112,7 @@ fn parse_oid(hex: &str, format: ObjectFormat) -> Result<ObjectId, BundleError> {
     ObjectId::from_hex(hex.as_bytes())
         .ok()
         .filter(|oid| oid.kind() == hash_kind(format))
-        .ok_or_else(|| BundleError::BadName { name: hex.to_string() })
+        .ok_or_else(|| BundleError::BadName {
+            name: hex.to_string(),
+        })
 }

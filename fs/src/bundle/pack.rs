@@ -25,11 +25,19 @@ impl<W: Write> PackWriter<W> {
         let count = u32::try_from(objects).map_err(io::Error::other)?;
         let out = BufWriter::with_capacity(256 << 10, out);
         let hasher = gix_hash::hasher(hash);
-        let mut out = Sums { out, hasher, crc: Crc::new(), offset: 0 };
+        let mut out = Sums {
+            out,
+            hasher,
+            crc: Crc::new(),
+            offset: 0,
+        };
         out.write_all(b"PACK")?;
         out.write_all(&2u32.to_be_bytes())?;
         out.write_all(&count.to_be_bytes())?;
-        Ok(Self { out, entries: Vec::with_capacity(objects) })
+        Ok(Self {
+            out,
+            entries: Vec::with_capacity(objects),
+        })
     }
 
     pub(super) fn add<R: BufRead>(
@@ -40,7 +48,11 @@ impl<W: Write> PackWriter<W> {
         let offset = self.out.offset;
         self.out.crc.reset();
         self.write(oid, object)?;
-        self.entries.push(PackEntry { oid, offset, crc: self.out.crc.sum() });
+        self.entries.push(PackEntry {
+            oid,
+            offset,
+            crc: self.out.crc.sum(),
+        });
         Ok(())
     }
 

@@ -17,7 +17,11 @@ pub fn check_pack_trailer(path: &Path, format: ObjectFormat) -> Result<(), Bundl
         return Ok(());
     }
     let (stated, actual) = (stated.to_string(), actual.to_string());
-    Err(BundleError::BadTrailer { path: path.to_path_buf(), stated, actual })
+    Err(BundleError::BadTrailer {
+        path: path.to_path_buf(),
+        stated,
+        actual,
+    })
 }
 
 /// The hash of the content, and the one at its end.
@@ -31,7 +35,9 @@ fn hashes(path: &Path, kind: gix_hash::Kind) -> io::Result<(ObjectId, ObjectId)>
     let mut buffer = vec![0; 1 << 20];
     let mut left = content;
     while left > 0 {
-        let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let want = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         file.read_exact(&mut buffer[..want])?;
         hasher.update(&buffer[..want]);
         left -= want as u64;

@@ -24,14 +24,21 @@ impl Bits {
     /// Bit n is bit n % 8 of byte n / 8.
     pub(super) fn from_bytes(bytes: &[u8], len: u32) -> Self {
         let bits = Self::none(len);
-        let is_in = |n: &u32| bytes.get(*n as usize / 8).is_some_and(|b| b >> (n % 8) & 1 == 1);
+        let is_in = |n: &u32| {
+            bytes
+                .get(*n as usize / 8)
+                .is_some_and(|b| b >> (n % 8) & 1 == 1)
+        };
         (0..len).filter(is_in).for_each(|n| bits.set(n));
         bits
     }
 
     /// The inverse of [`Bits::from_bytes`].
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let bytes = self.words.iter().flat_map(|w| w.load(Ordering::Acquire).to_le_bytes());
+        let bytes = self
+            .words
+            .iter()
+            .flat_map(|w| w.load(Ordering::Acquire).to_le_bytes());
         bytes.take(self.len.div_ceil(8) as usize).collect()
     }
 

@@ -56,7 +56,11 @@ impl CacheObject {
         if expected == actual && self.block_size > 0 {
             return Ok(());
         }
-        Err(CacheError::BadObject { key: self.key.clone(), expected, actual })
+        Err(CacheError::BadObject {
+            key: self.key.clone(),
+            expected,
+            actual,
+        })
     }
 }
 
@@ -71,10 +75,7 @@ pub struct BlockCache {
 
 impl BlockCache {
     /// Opens the cache with what an earlier life left in its directory.
-    pub fn open(
-        config: CacheConfig,
-        store: Arc<dyn ObjectStore>,
-    ) -> Result<Arc<Self>, CacheError> {
+    pub fn open(config: CacheConfig, store: Arc<dyn ObjectStore>) -> Result<Arc<Self>, CacheError> {
         let opening = CacheError::local("opening the cache in", &config.dir);
         let (shelf, found) = Shelf::open(&config.dir).map_err(opening)?;
         let shelf = Arc::new(shelf);
@@ -82,7 +83,13 @@ impl BlockCache {
         for entry in found {
             index.record(&entry, 0..entry.layout.segments());
         }
-        Ok(Arc::new(Self { config, store, shelf, index, waits: Waits::default() }))
+        Ok(Arc::new(Self {
+            config,
+            store,
+            shelf,
+            index,
+            waits: Waits::default(),
+        }))
     }
 
     /// Opens an object for reading. While anyone holds it there is one
@@ -127,17 +134,24 @@ impl BlockCache {
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         let needed = self.config.free_floor_bytes.saturating_add(bytes);
         let missing = |available: u64| needed.saturating_sub(available);
-        let Ok(available) = self.shelf.disk.available() else { return false };
+        let Ok(available) = self.shelf.disk.available() else {
+            return false;
+        };
         if missing(available) == 0 {
             return true;
         }
         self.index.shrink(missing(available));
-        self.shelf.disk.available().is_ok_and(|available| missing(available) == 0)
+        self.shelf
+            .disk
+            .available()
+            .is_ok_and(|available| missing(available) == 0)
     }
 }
 
 impl fmt::Debug for BlockCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockCache").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("BlockCache")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

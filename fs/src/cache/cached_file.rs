@@ -30,7 +30,12 @@ impl CachedFile {
         entry: Arc<Entry>,
         data: File,
     ) -> Self {
-        Self { cache, object, entry, data }
+        Self {
+            cache,
+            object,
+            entry,
+            data,
+        }
     }
 
     /// The object.
@@ -60,8 +65,14 @@ impl CachedFile {
                 next = run.end;
             }
         }
-        if hit { metrics::HITS.inc() } else { metrics::MISSES.inc() }
-        self.cache.index.touch(self.entry.name, self.entry.layout.segments_of(blocks));
+        if hit {
+            metrics::HITS.inc()
+        } else {
+            metrics::MISSES.inc()
+        }
+        self.cache
+            .index
+            .touch(self.entry.name, self.entry.layout.segments_of(blocks));
         Ok(out.freeze())
     }
 
@@ -69,7 +80,9 @@ impl CachedFile {
     pub fn has(&self, offset: u64, len: usize) -> bool {
         let start = offset.min(self.object.size);
         let end = start.saturating_add(len as u64).min(self.object.size);
-        self.entry.present.has_all(self.entry.layout.blocks_of(start..end))
+        self.entry
+            .present
+            .has_all(self.entry.layout.blocks_of(start..end))
     }
 
     /// The backing file, for reading, when every block is present and proved;
@@ -92,19 +105,22 @@ impl CachedFile {
     /// Proves the blocks that are present but not proved yet; answers whether
     /// [`CachedFile::complete`] will now give the file.
     pub fn verify_all(&self) -> bool {
-        let blocks = 0..self.entry.layout.blocks();
-        blocks.clone().all(|n| self.entry.present.has(n))
-            && blocks.clone().all(|n| {
-                let _gate = self.entry.gate.read();
-                self.prove_present(n)
-            })
+        let prove = |n: &u32| {
+            let _gate = self.entry.gate.read();
+            self.prove_present(*n)
+        };
+        let blocks = self.entry.layout.blocks();
+        (0..blocks).filter(prove).count() == blocks as usize
     }
 
     /// Copies what the run of present blocks at the start of `blocks` has of
     /// `wanted` into `out`, which stands for `wanted`. Answers how many blocks that were.
     fn copy_present(&self, blocks: Range<u32>, wanted: &Range<u64>, out: &mut [u8]) -> u32 {
         let _gate = self.entry.gate.read();
-        let there = blocks.clone().take_while(|n| self.prove_present(*n)).count() as u32;
+        let there = blocks
+            .clone()
+            .take_while(|n| self.prove_present(*n))
+            .count() as u32;
         if there == 0 {
             return 0;
         }
@@ -194,6 +210,8 @@ impl Drop for CachedFile {
 
 impl fmt::Debug for CachedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CachedFile").field("key", &self.object.key).finish_non_exhaustive()
+        f.debug_struct("CachedFile")
+            .field("key", &self.object.key)
+            .finish_non_exhaustive()
     }
 }

@@ -45,7 +45,12 @@ pub fn digest_file(
 
 pub(super) fn digest_block(block: &[u8]) -> BlockDigest {
     let hash = blake3::hash(block);
-    BlockDigest(*hash.as_bytes().first_chunk().expect("32 bytes have a first 16"))
+    BlockDigest(
+        *hash
+            .as_bytes()
+            .first_chunk()
+            .expect("32 bytes have a first 16"),
+    )
 }
 
 pub(super) fn digest_whole(bytes: &[u8]) -> Digest {

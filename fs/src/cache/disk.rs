@@ -28,7 +28,12 @@ pub(super) struct FileName([u8; 16]);
 impl FileName {
     pub(super) fn of(key: &str) -> Self {
         let hash = blake3::hash(key.as_bytes());
-        Self(*hash.as_bytes().first_chunk().expect("32 bytes have a first 16"))
+        Self(
+            *hash
+                .as_bytes()
+                .first_chunk()
+                .expect("32 bytes have a first 16"),
+        )
     }
 
     fn hex(&self) -> String {
@@ -59,7 +64,9 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        Ok(Self { dir: dir.to_path_buf() })
+        Ok(Self {
+            dir: dir.to_path_buf(),
+        })
     }
 
     pub(super) fn data_path(&self, name: FileName) -> PathBuf {
@@ -75,8 +82,12 @@ impl Disk {
     pub(super) fn open_data(&self, name: FileName, layout: &Layout) -> io::Result<File> {
         let path = self.data_path(name);
         self.make_parent(&path)?;
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)?;
         if !layout.is_single() {
             file.set_len(layout.size)?;
         }
@@ -97,7 +108,11 @@ impl Disk {
         map.extend(layout.block_size.to_le_bytes());
         map.extend(present.to_bytes());
         let path = self.path(name, "map");
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         file.write_all_at(&map, 0)
     }
 
@@ -114,7 +129,12 @@ impl Disk {
             return file.set_len(0);
         }
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        Ok(fallocate(&file, flags, bytes.start, bytes.end - bytes.start)?)
+        Ok(fallocate(
+            &file,
+            flags,
+            bytes.start,
+            bytes.end - bytes.start,
+        )?)
     }
 
     /// Removes an object's files.
@@ -178,7 +198,12 @@ impl Disk {
         if size == 0 || present.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Found { name, layout, present, written }))
+        Ok(Some(Found {
+            name,
+            layout,
+            present,
+            written,
+        }))
     }
 
     /// A map that makes no sense counts as one for an object of no bytes.
@@ -188,7 +213,9 @@ impl Disk {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?.read_to_end(&mut map)?,
         };
-        Ok(Some(parse_map(&map).unwrap_or((Layout::new(0, 1), Bits::none(0)))))
+        Ok(Some(
+            parse_map(&map).unwrap_or((Layout::new(0, 1), Bits::none(0))),
+        ))
     }
 }
 

@@ -1,12 +1,12 @@
 //! What this process knows about one cached file, for as long as any block of
 //! it is on the disk or anyone has it open.
 
+use super::CachedFile;
 use super::bits::Bits;
 use super::disk::{Disk, FileName};
 use super::flights::Flights;
 use super::layout::Layout;
 use super::readahead::Readahead;
-use super::CachedFile;
 use parking_lot::{Mutex, RwLock};
 use std::fs::File;
 use std::ops::Range;

@@ -51,7 +51,11 @@ impl CachedFile {
     ) -> Result<Option<(Range<u32>, Bytes)>, CacheReadError> {
         let first = wanted.start;
         let wanted = wanted.end - first;
-        let most = self.entry.readahead.lock().plan(&self.entry.layout, first, wanted);
+        let most = self
+            .entry
+            .readahead
+            .lock()
+            .plan(&self.entry.layout, first, wanted);
         self.fetch_run(self.missing_run(first, most), deadline)
     }
 
@@ -138,7 +142,12 @@ impl CachedFile {
     fn report_corrupt(&self, block: u32, what: &str) {
         metrics::CORRUPT.with_label_values(&["store"]).inc();
         let store = self.cache.store.describe();
-        tracing::error!(key = self.object.key, block, store, "a block came corrupt and {what}");
+        tracing::error!(
+            key = self.object.key,
+            block,
+            store,
+            "a block came corrupt and {what}"
+        );
     }
 
     /// A GET that goes on trying until the deadline while the store is unavailable.
@@ -183,7 +192,9 @@ impl CachedFile {
             return;
         }
         if !self.entry.gate.read().doomed {
-            self.cache.index.record(&self.entry, self.entry.layout.segments_of(blocks));
+            self.cache
+                .index
+                .record(&self.entry, self.entry.layout.segments_of(blocks));
         }
     }
 
@@ -195,6 +206,9 @@ impl CachedFile {
             self.entry.present.set(block);
             self.entry.verified.set(block);
         }
-        self.cache.shelf.disk.save(self.entry.name, &self.entry.layout, &self.entry.present)
+        self.cache
+            .shelf
+            .disk
+            .save(self.entry.name, &self.entry.layout, &self.entry.present)
     }
 }

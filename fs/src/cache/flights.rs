@@ -43,10 +43,16 @@ impl Flights {
         if waited {
             return Claim::Landed;
         }
-        let end = wanted.clone().find(|n| busy.contains(n)).unwrap_or(wanted.end);
+        let end = wanted
+            .clone()
+            .find(|n| busy.contains(n))
+            .unwrap_or(wanted.end);
         let blocks = wanted.start..end;
         busy.extend(blocks.clone());
-        Claim::Mine(Flight { flights: self, blocks })
+        Claim::Mine(Flight {
+            flights: self,
+            blocks,
+        })
     }
 }
 

@@ -51,7 +51,10 @@ impl Index {
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener(evict)
             .build();
-        Self { segments, clock: AtomicU64::new(0) }
+        Self {
+            segments,
+            clock: AtomicU64::new(0),
+        }
     }
 
     /// Weighs segments anew after blocks were added to them, and evicts.
@@ -60,7 +63,10 @@ impl Index {
             let pages = entry.bytes_in(segment).div_ceil(PAGE);
             let pages = u32::try_from(pages).unwrap_or(u32::MAX);
             let used = Arc::new(AtomicU64::new(self.tick()));
-            let key = SegmentKey { name: entry.name, segment };
+            let key = SegmentKey {
+                name: entry.name,
+                segment,
+            };
             self.segments.insert(key, Segment { pages, used });
         }
         self.segments.run_pending_tasks();
@@ -78,7 +84,10 @@ impl Index {
     /// A file is gone.
     pub(super) fn forget(&self, entry: &Entry) {
         for segment in 0..entry.layout.segments() {
-            self.segments.invalidate(&SegmentKey { name: entry.name, segment });
+            self.segments.invalidate(&SegmentKey {
+                name: entry.name,
+                segment,
+            });
         }
         self.segments.run_pending_tasks();
     }
@@ -88,7 +97,13 @@ impl Index {
         let mut by_age: Vec<_> = self
             .segments
             .iter()
-            .map(|(key, s)| (s.used.load(Ordering::Relaxed), *key, u64::from(s.pages) * PAGE))
+            .map(|(key, s)| {
+                (
+                    s.used.load(Ordering::Relaxed),
+                    *key,
+                    u64::from(s.pages) * PAGE,
+                )
+            })
             .collect();
         by_age.sort_unstable_by_key(|(used, ..)| *used);
         let mut freed = 0;

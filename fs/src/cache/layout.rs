@@ -24,7 +24,10 @@ impl Layout {
 
     /// Files of one block are alike whatever block size they were given.
     pub(super) fn new(size: u64, block_size: u64) -> Self {
-        Self { size, block_size: block_size.min(size).max(1) }
+        Self {
+            size,
+            block_size: block_size.min(size).max(1),
+        }
     }
 
     pub(super) fn blocks(&self) -> u32 {

@@ -12,17 +12,28 @@ pub(super) static HITS: LazyLock<IntCounter> =
     LazyLock::new(|| counter("gitmoor_cache_hits_total", "Reads answered from the cache"));
 
 /// Reads that needed one.
-pub(super) static MISSES: LazyLock<IntCounter> =
-    LazyLock::new(|| counter("gitmoor_cache_misses_total", "Reads that had to ask the store"));
+pub(super) static MISSES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "gitmoor_cache_misses_total",
+        "Reads that had to ask the store",
+    )
+});
 
 /// Verified bytes that came from the store.
 pub(super) static FETCHED: LazyLock<IntCounter> = LazyLock::new(|| {
-    counter("gitmoor_cache_fetched_bytes_total", "Verified bytes fetched from the store")
+    counter(
+        "gitmoor_cache_fetched_bytes_total",
+        "Verified bytes fetched from the store",
+    )
 });
 
 /// Evicted segments.
-pub(super) static EVICTIONS: LazyLock<IntCounter> =
-    LazyLock::new(|| counter("gitmoor_cache_evictions_total", "Evicted segments of cached files"));
+pub(super) static EVICTIONS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "gitmoor_cache_evictions_total",
+        "Evicted segments of cached files",
+    )
+});
 
 /// Blocks whose digest was wrong, by where they came from: `disk` or `store`.
 pub(super) static CORRUPT: LazyLock<IntCounterVec> = LazyLock::new(|| {

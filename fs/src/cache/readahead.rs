@@ -29,7 +29,11 @@ impl Readahead {
             return left;
         }
         let most = layout.run_of(MAX_FETCH);
-        self.window = if first == self.next { (self.window * 2).clamp(1, most) } else { 1 };
+        self.window = if first == self.next {
+            (self.window * 2).clamp(1, most)
+        } else {
+            1
+        };
         let run = self.window.max(wanted).min(most).min(left);
         self.window = run;
         self.next = first + run;

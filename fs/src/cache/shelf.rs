@@ -1,12 +1,12 @@
 //! All entries of the cache, and when their files come and go.
 
+use super::CachedFile;
 use super::bits::Bits;
 use super::block_cache::CacheObject;
 use super::disk::{Disk, FileName};
 use super::entry::Entry;
 use super::index::SegmentKey;
 use super::layout::Layout;
-use super::CachedFile;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
@@ -26,11 +26,22 @@ impl Shelf {
         let disk = Disk::open(dir)?;
         let entry = |found: super::disk::Found| {
             let verified = Bits::none(found.layout.blocks());
-            Arc::new(Entry::new(found.name, found.layout, found.present, verified))
+            Arc::new(Entry::new(
+                found.name,
+                found.layout,
+                found.present,
+                verified,
+            ))
         };
         let found: Vec<_> = disk.scan()?.into_iter().map(entry).collect();
         let entries = found.iter().map(|e| (e.name, e.clone())).collect();
-        Ok((Self { disk, entries: Mutex::new(entries) }, found))
+        Ok((
+            Self {
+                disk,
+                entries: Mutex::new(entries),
+            },
+            found,
+        ))
     }
 
     /// The open handle of an object, or a new one that `make` builds from its
@@ -67,7 +78,9 @@ impl Shelf {
     /// nothing. Answers whether it did.
     pub(super) fn release(&self, entry: &Entry) -> bool {
         let mut entries = self.entries.lock();
-        let ours = entries.get(&entry.name).is_some_and(|e| std::ptr::eq(&**e, entry));
+        let ours = entries
+            .get(&entry.name)
+            .is_some_and(|e| std::ptr::eq(&**e, entry));
         if !ours || entry.is_live() {
             return false;
         }
@@ -82,7 +95,9 @@ impl Shelf {
     /// Takes a segment away, and the files when nothing is left.
     pub(super) fn evict(&self, key: SegmentKey) {
         let mut entries = self.entries.lock();
-        let Some(entry) = entries.get(&key.name).cloned() else { return };
+        let Some(entry) = entries.get(&key.name).cloned() else {
+            return;
+        };
         if key.segment >= entry.layout.segments() {
             return;
         }
@@ -111,7 +126,11 @@ impl Shelf {
 
     /// Takes in a complete file whose digests the caller has computed from its
     /// bytes. `None` when the object is open: then the handle keeps its own file.
-    pub(super) fn adopt(&self, object: &CacheObject, path: &Path) -> io::Result<Option<Arc<Entry>>> {
+    pub(super) fn adopt(
+        &self,
+        object: &CacheObject,
+        path: &Path,
+    ) -> io::Result<Option<Arc<Entry>>> {
         let name = FileName::of(&object.key);
         let layout = Layout::of(object);
         let mut entries = self.entries.lock();
@@ -123,7 +142,12 @@ impl Shelf {
         self.disk.remove(name);
         self.take(path, &self.disk.data_path(name))?;
         let blocks = layout.blocks();
-        let entry = Arc::new(Entry::new(name, layout, Bits::all(blocks), Bits::all(blocks)));
+        let entry = Arc::new(Entry::new(
+            name,
+            layout,
+            Bits::all(blocks),
+            Bits::all(blocks),
+        ));
         self.disk.save(name, &layout, &entry.present)?;
         entries.insert(name, entry.clone());
         Ok(Some(entry))

@@ -35,7 +35,14 @@ impl Waits {
         let id = inner.next;
         inner.next += 1;
         let reason = "the first answer".to_string();
-        inner.waiting.insert(id, Waiting { key: key.to_string(), since: Instant::now(), reason });
+        inner.waiting.insert(
+            id,
+            Waiting {
+                key: key.to_string(),
+                since: Instant::now(),
+                reason,
+            },
+        );
         Wait { waits: self, id }
     }
 
@@ -44,7 +51,10 @@ impl Waits {
         let inner = self.inner.lock();
         let sentence = |w: &Waiting| {
             let seconds = w.since.elapsed().as_secs();
-            format!("reading {} waits for {store} since {seconds} s: {}", w.key, w.reason)
+            format!(
+                "reading {} waits for {store} since {seconds} s: {}",
+                w.key, w.reason
+            )
         };
         inner.waiting.values().map(sentence).collect()
     }

@@ -43,7 +43,11 @@ impl DirStore {
         let root = root.canonicalize().map_err(local("resolving", &root))?;
         clear(&root.join(TMP)).map_err(local("clearing", &tmp))?;
         let durable = Mutex::new(HashSet::from([root.clone()]));
-        Ok(Self { root, durable, poisoned: AtomicBool::new(false) })
+        Ok(Self {
+            root,
+            durable,
+            poisoned: AtomicBool::new(false),
+        })
     }
 
     fn path(&self, request: &str, key: &str) -> Result<PathBuf, StoreError> {
@@ -61,14 +65,19 @@ impl DirStore {
 
     fn not_found(&self, key: &str, path: &Path, error: io::Error) -> StoreError {
         if error.kind() == io::ErrorKind::NotFound {
-            StoreError::NotFound { store: self.describe(), key: key.to_string() }
+            StoreError::NotFound {
+                store: self.describe(),
+                key: key.to_string(),
+            }
         } else {
             local("reading", path)(error)
         }
     }
 
     fn write_new(&self, path: &Path, body: &Body<'_>) -> Result<Put, StoreError> {
-        let dir = path.parent().expect("a key has a parent: at least the root");
+        let dir = path
+            .parent()
+            .expect("a key has a parent: at least the root");
         fs::create_dir_all(dir).map_err(local("creating", dir))?;
         let temporary = self.temporary(body)?;
         let put = match temporary.persist_noclobber(path) {
@@ -87,8 +96,11 @@ impl DirStore {
         write_body(&mut file, body)?;
         // Like git's own objects: nobody writes them again, everybody reads them.
         let readable = fs::Permissions::from_mode(0o444);
-        file.as_file().set_permissions(readable).map_err(local("chmod of", file.path()))?;
-        self.synced(file.as_file().sync_all()).map_err(local("syncing", file.path()))?;
+        file.as_file()
+            .set_permissions(readable)
+            .map_err(local("chmod of", file.path()))?;
+        self.synced(file.as_file().sync_all())
+            .map_err(local("syncing", file.path()))?;
         Ok(file)
     }
 
@@ -97,7 +109,9 @@ impl DirStore {
         self.sync_directory(dir)?;
         let fresh: Vec<&Path> = {
             let durable = self.durable.lock();
-            dir.ancestors().take_while(|d| !durable.contains(*d)).collect()
+            dir.ancestors()
+                .take_while(|d| !durable.contains(*d))
+                .collect()
         };
         for dir in fresh.iter().rev() {
             self.sync_directory(dir.parent().expect("below the root, which is durable"))?;
@@ -108,7 +122,8 @@ impl DirStore {
 
     fn sync_directory(&self, dir: &Path) -> Result<(), StoreError> {
         let handle = File::open(dir).map_err(local("opening", dir))?;
-        self.synced(handle.sync_all()).map_err(local("syncing", dir))
+        self.synced(handle.sync_all())
+            .map_err(local("syncing", dir))
     }
 
     fn synced(&self, result: io::Result<()>) -> io::Result<()> {
@@ -123,7 +138,10 @@ impl DirStore {
             return Ok(());
         }
         Err(StoreError::Local {
-            context: format!("an earlier sync in {} failed; restart to go on", self.root.display()),
+            context: format!(
+                "an earlier sync in {} failed; restart to go on",
+                self.root.display()
+            ),
             source: io::Error::other("the store is read-only since then"),
         })
     }
@@ -140,7 +158,8 @@ impl ObjectStore for DirStore {
         let path = self.path("GET", key)?;
         let file = File::open(&path).map_err(|e| self.not_found(key, &path, e))?;
         let mut bytes = BytesMut::zeroed((range.end - range.start) as usize);
-        file.read_exact_at(&mut bytes, range.start).map_err(local("reading", &path))?;
+        file.read_exact_at(&mut bytes, range.start)
+            .map_err(local("reading", &path))?;
         Ok(bytes.freeze())
     }
 

@@ -20,13 +20,19 @@ fn small_objects_come_whole_in_one_get() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let bytes = noise(1_000_000);
     let store = MemStore::new("k", &bytes);
-    let file = open(dir.path(), &store).file(object("k", &bytes, BLOCK as u32)).expect("opens");
+    let file = open(dir.path(), &store)
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
     assert!(!file.has(0, 1));
     assert_eq!(file.read(10, 20).expect("reads"), bytes[10..30]);
     assert_eq!(store.take_gets(), [0..1_000_000]);
     assert!(file.has(0, 1_000_000));
     assert_eq!(file.read(0, 2_000_000).expect("reads"), bytes);
-    assert_eq!(file.read(1_000_000, 1).expect("reads"), "", "nothing behind the end");
+    assert_eq!(
+        file.read(1_000_000, 1).expect("reads"),
+        "",
+        "nothing behind the end"
+    );
     assert_eq!(file.read(u64::MAX, usize::MAX).expect("reads"), "");
     assert_eq!(store.take_gets(), []);
 }
@@ -36,10 +42,15 @@ fn random_reads_fetch_their_block_only() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let bytes = noise(4 * MIB as usize);
     let store = MemStore::new("k", &bytes);
-    let file = open(dir.path(), &store).file(object("k", &bytes, BLOCK as u32)).expect("opens");
+    let file = open(dir.path(), &store)
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
     for block in [50, 7, 33] {
         let at = (block * BLOCK + 5) as usize;
-        assert_eq!(file.read(at as u64, 100).expect("reads"), bytes[at..at + 100]);
+        assert_eq!(
+            file.read(at as u64, 100).expect("reads"),
+            bytes[at..at + 100]
+        );
         assert_eq!(store.take_gets(), [block * BLOCK..(block + 1) * BLOCK]);
     }
     // Across two blocks of which one is there.
@@ -53,11 +64,20 @@ fn sequential_reads_double() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let bytes = noise(40 * MIB as usize);
     let store = MemStore::new("k", &bytes);
-    let file = open(dir.path(), &store).file(object("k", &bytes, BLOCK as u32)).expect("opens");
+    let file = open(dir.path(), &store)
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
     for at in (0..bytes.len()).step_by(128 << 10) {
-        assert_eq!(file.read(at as u64, 128 << 10).expect("reads"), bytes[at..at + (128 << 10)]);
+        assert_eq!(
+            file.read(at as u64, 128 << 10).expect("reads"),
+            bytes[at..at + (128 << 10)]
+        );
     }
-    let sizes: Vec<u64> = store.take_gets().iter().map(|r| (r.end - r.start) / BLOCK).collect();
+    let sizes: Vec<u64> = store
+        .take_gets()
+        .iter()
+        .map(|r| (r.end - r.start) / BLOCK)
+        .collect();
     assert_eq!(sizes, [2, 4, 8, 16, 32, 64, 128, 128, 128, 128, 2]);
 }
 
@@ -67,8 +87,13 @@ fn concurrent_readers_share_one_fetch() {
     let bytes = noise(4 * MIB as usize);
     let store = MemStore::new("k", &bytes);
     let cache = open(dir.path(), &store);
-    let file = cache.file(object("k", &bytes, BLOCK as u32)).expect("opens");
-    assert!(Arc::ptr_eq(&file, &cache.file(file.object().clone()).expect("opens")));
+    let file = cache
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
+    assert!(Arc::ptr_eq(
+        &file,
+        &cache.file(file.object().clone()).expect("opens")
+    ));
     store.hold();
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -89,17 +114,28 @@ fn the_next_life_finds_the_blocks_and_proves_them() {
     let bytes = noise(4 * MIB as usize);
     let store = MemStore::new("k", &bytes);
     let object = object("k", &bytes, BLOCK as u32);
-    open(dir.path(), &store).file(object.clone()).expect("opens").read(0, 200_000).expect("reads");
+    open(dir.path(), &store)
+        .file(object.clone())
+        .expect("opens")
+        .read(0, 200_000)
+        .expect("reads");
     store.take_gets();
 
     let used = open(dir.path(), &store).used_bytes();
     assert_eq!(used, 4 * BLOCK);
     let path = data_files(dir.path()).pop().expect("a data file");
-    let data = fs::OpenOptions::new().write(true).open(path).expect("opens");
+    let data = fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .expect("opens");
     data.write_all_at(b"rot", BLOCK + 17).expect("writes");
     let file = open(dir.path(), &store).file(object).expect("opens");
     assert_eq!(file.read(0, 200_000).expect("reads"), bytes[..200_000]);
-    assert_eq!(store.take_gets(), [BLOCK..2 * BLOCK], "only the rotten block is fetched");
+    assert_eq!(
+        store.take_gets(),
+        [BLOCK..2 * BLOCK],
+        "only the rotten block is fetched"
+    );
 }
 
 #[test]
@@ -108,17 +144,28 @@ fn what_the_store_gives_wrong_is_never_served_nor_kept() {
     let bytes = noise(4 * MIB as usize);
     let store = MemStore::new("k", &bytes);
     let cache = open(dir.path(), &store);
-    let file = cache.file(object("k", &bytes, BLOCK as u32)).expect("opens");
+    let file = cache
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
     store.spoil(5, 1);
-    assert_eq!(file.read(0, 10).expect("the second GET is right"), bytes[..10]);
+    assert_eq!(
+        file.read(0, 10).expect("the second GET is right"),
+        bytes[..10]
+    );
     assert_eq!(store.take_gets().len(), 2);
 
     store.spoil(10 * BLOCK + 5, 2);
     let failed = file.read(10 * BLOCK, 10);
-    assert!(matches!(failed, Err(CacheReadError::Corrupt { block: 10, .. })), "{failed:?}");
+    assert!(
+        matches!(failed, Err(CacheReadError::Corrupt { block: 10, .. })),
+        "{failed:?}"
+    );
     assert_eq!(store.take_gets().len(), 2);
     assert!(!file.has(10 * BLOCK, 1));
-    assert_eq!(file.read(10 * BLOCK, 10).expect("it is right now"), bytes[655_360..655_370]);
+    assert_eq!(
+        file.read(10 * BLOCK, 10).expect("it is right now"),
+        bytes[655_360..655_370]
+    );
 
     // A wrong block that was only read ahead fails nobody.
     store.spoil(22 * BLOCK, 2);
@@ -133,7 +180,9 @@ fn an_outage_is_waited_out() {
     let bytes = noise(1000);
     let store = MemStore::new("k", &bytes);
     let cache = open(dir.path(), &store);
-    let file = cache.file(object("k", &bytes, BLOCK as u32)).expect("opens");
+    let file = cache
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
     store.set_down(true);
     thread::scope(|scope| {
         scope.spawn(|| assert_eq!(file.read(0, 1000).expect("reads"), bytes));
@@ -153,14 +202,20 @@ fn an_outage_longer_than_the_timeout_is_an_error() {
     let mut config = config(dir.path(), MIB);
     config.read_timeout = Duration::from_millis(600);
     let cache = BlockCache::open(config, store.clone()).expect("opens");
-    let file = cache.file(object("k", &bytes, BLOCK as u32)).expect("opens");
+    let file = cache
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
     let failed = file.read(0, 1);
     assert!(
         matches!(&failed, Err(CacheReadError::TimedOut { reason, .. }) if reason.contains("it is down")),
         "{failed:?}"
     );
     store.set_down(false);
-    assert_eq!(file.read(0, 1000).expect("reads"), bytes, "the failure is not remembered");
+    assert_eq!(
+        file.read(0, 1000).expect("reads"),
+        bytes,
+        "the failure is not remembered"
+    );
 }
 
 #[test]
@@ -169,11 +224,20 @@ fn a_missing_object_and_a_wrong_description_fail_at_once() {
     let bytes = noise(200_000);
     let store = MemStore::new("k", &bytes);
     let cache = open(dir.path(), &store);
-    let file = cache.file(object("other", &bytes, BLOCK as u32)).expect("opens");
+    let file = cache
+        .file(object("other", &bytes, BLOCK as u32))
+        .expect("opens");
     assert!(matches!(file.read(0, 1), Err(CacheReadError::Store(_))));
     let mut wrong = object("k", &bytes, BLOCK as u32);
     wrong.blocks = wrong.blocks[..2].into();
-    assert!(matches!(cache.file(wrong), Err(CacheError::BadObject { expected: 4, actual: 2, .. })));
+    assert!(matches!(
+        cache.file(wrong),
+        Err(CacheError::BadObject {
+            expected: 4,
+            actual: 2,
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -182,11 +246,19 @@ fn the_cache_stays_within_its_limit() {
     let bytes = noise(32 * MIB as usize);
     let store = MemStore::new("k", &bytes);
     let cache = BlockCache::open(config(dir.path(), 10 * MIB), store.clone()).expect("opens");
-    let file = cache.file(object("k", &bytes, BLOCK as u32)).expect("opens");
+    let file = cache
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
     for at in (0..bytes.len()).step_by(MIB as usize) {
-        assert_eq!(file.read(at as u64, 1 << 20).expect("reads"), bytes[at..at + (1 << 20)]);
+        assert_eq!(
+            file.read(at as u64, 1 << 20).expect("reads"),
+            bytes[at..at + (1 << 20)]
+        );
         assert!(cache.used_bytes() <= 10 * MIB);
-        let allocated = fs::metadata(&data_files(dir.path())[0]).expect("is there").blocks() * 512;
+        let allocated = fs::metadata(&data_files(dir.path())[0])
+            .expect("is there")
+            .blocks()
+            * 512;
         assert!(allocated <= 10 * MIB + BLOCK, "{allocated} on the disk");
     }
     assert!(!file.has(0, 1), "the beginning was evicted");
@@ -195,7 +267,10 @@ fn the_cache_stays_within_its_limit() {
     assert_eq!(store.take_gets().len(), 1);
     drop(file);
     let reopened = BlockCache::open(config(dir.path(), 2 * MIB), store.clone()).expect("opens");
-    assert!(reopened.used_bytes() <= 2 * MIB, "a smaller limit holds at once");
+    assert!(
+        reopened.used_bytes() <= 2 * MIB,
+        "a smaller limit holds at once"
+    );
 }
 
 #[test]
@@ -204,7 +279,9 @@ fn recently_used_segments_stay() {
     let bytes = noise(32 * MIB as usize);
     let store = MemStore::new("k", &bytes);
     let cache = BlockCache::open(config(dir.path(), 12 * MIB), store.clone()).expect("opens");
-    let file = cache.file(object("k", &bytes, BLOCK as u32)).expect("opens");
+    let file = cache
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
     for at in (4 * MIB..32 * MIB).step_by(4 * MIB as usize) {
         file.read(0, 10).expect("reads");
         file.read(at, 4 << 20).expect("reads");
@@ -218,7 +295,9 @@ fn a_passthrough_file_is_never_punched() {
     let bytes = noise(5 * MIB as usize);
     let store = MemStore::new("k", &bytes);
     let cache = BlockCache::open(config(dir.path(), 10 * MIB), store.clone()).expect("opens");
-    let file = cache.file(object("k", &bytes, BLOCK as u32)).expect("opens");
+    let file = cache
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
     assert!(file.complete().is_none());
     assert!(file.fetch_all().expect("fetches"));
     assert_eq!(store.take_gets(), [0..5 * MIB]);
@@ -245,13 +324,17 @@ fn eviction_dooms_a_passthrough_file() {
     let bytes = noise(9 * MIB as usize);
     let store = MemStore::new("k", &bytes);
     let cache = BlockCache::open(config(dir.path(), 20 * MIB), store.clone()).expect("opens");
-    let pinned = cache.file(object("k", &bytes, BLOCK as u32)).expect("opens");
+    let pinned = cache
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
     pinned.fetch_all().expect("fetches");
     let backing = pinned.complete().expect("all is there");
     for n in 0..3 {
         let path = dir.path().join("adopted");
         fs::write(&path, &bytes).expect("writes");
-        cache.adopt(&object(&format!("other{n}"), &bytes, BLOCK as u32), &path).expect("adopts");
+        cache
+            .adopt(&object(&format!("other{n}"), &bytes, BLOCK as u32), &path)
+            .expect("adopts");
     }
     let mut read = vec![0; bytes.len()];
     backing.read_exact_at(&mut read, 0).expect("reads");
@@ -260,8 +343,14 @@ fn eviction_dooms_a_passthrough_file() {
     drop(backing);
     drop(pinned);
     let held = data_files(dir.path());
-    let allocated: u64 = held.iter().map(|p| fs::metadata(p).expect("stat").blocks() * 512).sum();
-    assert!(allocated <= 20 * MIB, "the evicted file went with its last holder: {allocated}");
+    let allocated: u64 = held
+        .iter()
+        .map(|p| fs::metadata(p).expect("stat").blocks() * 512)
+        .sum();
+    assert!(
+        allocated <= 20 * MIB,
+        "the evicted file went with its last holder: {allocated}"
+    );
 }
 
 #[test]
@@ -281,13 +370,19 @@ fn adopted_files_need_no_request_and_no_second_proof() {
         assert!(!path.exists());
         let file = cache.file(object).expect("opens");
         assert!(file.complete().is_some());
-        assert_eq!(file.read(MIB, 10).expect("reads"), bytes[MIB as usize..MIB as usize + 10]);
+        assert_eq!(
+            file.read(MIB, 10).expect("reads"),
+            bytes[MIB as usize..MIB as usize + 10]
+        );
     }
     assert_eq!(cache.used_bytes(), 6 * MIB);
     cache.forget("k0");
     cache.forget("k1");
     assert_eq!(cache.used_bytes(), 0);
-    assert!(fs::read(dir.path().join("second-name")).expect("reads") == bytes, "untouched");
+    assert!(
+        fs::read(dir.path().join("second-name")).expect("reads") == bytes,
+        "untouched"
+    );
     assert_eq!(store.take_gets(), []);
 }
 
@@ -297,14 +392,23 @@ fn verify_all_proves_an_earlier_lifes_file() {
     let bytes = noise(3 * MIB as usize);
     let store = MemStore::new("k", &bytes);
     let object = object("k", &bytes, BLOCK as u32);
-    open(dir.path(), &store).file(object.clone()).expect("opens").fetch_all().expect("fetches");
-    let file = open(dir.path(), &store).file(object.clone()).expect("opens");
+    open(dir.path(), &store)
+        .file(object.clone())
+        .expect("opens")
+        .fetch_all()
+        .expect("fetches");
+    let file = open(dir.path(), &store)
+        .file(object.clone())
+        .expect("opens");
     assert!(file.complete().is_none(), "nothing is proved yet");
     assert!(file.verify_all());
     assert!(file.complete().is_some());
     drop(file);
 
-    let data = fs::OpenOptions::new().write(true).open(&data_files(dir.path())[0]).expect("opens");
+    let data = fs::OpenOptions::new()
+        .write(true)
+        .open(&data_files(dir.path())[0])
+        .expect("opens");
     data.write_all_at(b"rot", 2 * MIB).expect("writes");
     store.take_gets();
     let file = open(dir.path(), &store).file(object).expect("opens");
@@ -322,9 +426,14 @@ fn the_free_floor_serves_without_keeping() {
     let mut config = config(dir.path(), 10 * MIB);
     config.free_floor_bytes = u64::MAX;
     let cache = BlockCache::open(config, store.clone()).expect("opens");
-    let file = cache.file(object("k", &bytes, BLOCK as u32)).expect("opens");
+    let file = cache
+        .file(object("k", &bytes, BLOCK as u32))
+        .expect("opens");
     for _ in 0..2 {
-        assert_eq!(file.read(70_000, 100).expect("reads"), bytes[70_000..70_100]);
+        assert_eq!(
+            file.read(70_000, 100).expect("reads"),
+            bytes[70_000..70_100]
+        );
     }
     assert_eq!(store.take_gets().len(), 2);
     assert_eq!(cache.used_bytes(), 0);
@@ -334,7 +443,9 @@ fn the_free_floor_serves_without_keeping() {
 fn empty_objects() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = MemStore::new("k", b"");
-    let file = open(dir.path(), &store).file(object("k", b"", BLOCK as u32)).expect("opens");
+    let file = open(dir.path(), &store)
+        .file(object("k", b"", BLOCK as u32))
+        .expect("opens");
     assert_eq!(file.read(0, 10).expect("reads"), "");
     assert!(file.has(0, 10) && file.verify_all() && file.complete().is_some());
     assert!(file.fetch_all().expect("nothing to do"));
@@ -344,9 +455,12 @@ fn empty_objects() {
 #[test]
 fn block_sizes() {
     const GIB: u64 = 1 << 30;
-    for (len, size) in
-        [(0, 256 << 10), (4 * GIB, 256 << 10), (4 * GIB + 1, 512 << 10), (1000 * GIB, 64 << 20)]
-    {
+    for (len, size) in [
+        (0, 256 << 10),
+        (4 * GIB, 256 << 10),
+        (4 * GIB + 1, 512 << 10),
+        (1000 * GIB, 64 << 20),
+    ] {
         assert_eq!(block_size_for(len), size, "{len}");
         assert!(len.div_ceil(u64::from(size)) <= 16_384);
     }
@@ -358,16 +472,34 @@ fn garbage_in_the_directory_is_survived() {
     let bytes = noise(3 * MIB as usize);
     let store = MemStore::new("k", &bytes);
     let object = object("k", &bytes, BLOCK as u32);
-    open(dir.path(), &store).file(object.clone()).expect("opens").fetch_all().expect("fetches");
+    open(dir.path(), &store)
+        .file(object.clone())
+        .expect("opens")
+        .fetch_all()
+        .expect("fetches");
     let map = data_files(dir.path())[0].with_extension("map");
     let good = fs::read(&map).expect("reads");
-    for damage in [&b""[..], b"not a map", &good[..20], &good[..good.len() - 1], &[0xff; 100]] {
+    for damage in [
+        &b""[..],
+        b"not a map",
+        &good[..20],
+        &good[..good.len() - 1],
+        &[0xff; 100],
+    ] {
         fs::write(&map, damage).expect("writes");
-        let file = open(dir.path(), &store).file(object.clone()).expect("opens");
-        assert_eq!(file.read(MIB, 100).expect("reads"), bytes[1_048_576..1_048_676]);
+        let file = open(dir.path(), &store)
+            .file(object.clone())
+            .expect("opens");
+        assert_eq!(
+            file.read(MIB, 100).expect("reads"),
+            bytes[1_048_576..1_048_676]
+        );
         file.fetch_all().expect("fetches");
     }
     fs::remove_file(&map).expect("removes");
     let file = open(dir.path(), &store).file(object).expect("opens");
-    assert_eq!(file.read(MIB, 100).expect("reads"), bytes[1_048_576..1_048_676]);
+    assert_eq!(
+        file.read(MIB, 100).expect("reads"),
+        bytes[1_048_576..1_048_676]
+    );
 }

@@ -12,12 +12,19 @@ const SIZE: usize = 9 << 20;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Read { at: u64, len: usize },
+    Read {
+        at: u64,
+        len: usize,
+    },
     /// Flips a byte of the data file, where blocks were not proved yet: right
     /// after the cache was opened again.
-    ReopenAndRot { at: Vec<u64> },
+    ReopenAndRot {
+        at: Vec<u64>,
+    },
     /// The next GET that holds this byte has it wrong.
-    Spoil { at: u64 },
+    Spoil {
+        at: u64,
+    },
     Forget,
     FetchAll,
 }
@@ -36,7 +43,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn rot(dir: &std::path::Path, offsets: &[u64]) {
     for path in data_files(dir) {
-        let file = fs::OpenOptions::new().read(true).write(true).open(path).expect("opens");
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .expect("opens");
         for at in offsets {
             let mut byte = [0];
             if file.read_at(&mut byte, *at).expect("reads") == 1 {

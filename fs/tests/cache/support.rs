@@ -34,7 +34,11 @@ struct Inner {
 impl MemStore {
     pub fn new(key: &str, bytes: &[u8]) -> Arc<Self> {
         let store = Self::default();
-        store.inner.lock().objects.insert(key.to_string(), Bytes::copy_from_slice(bytes));
+        store
+            .inner
+            .lock()
+            .objects
+            .insert(key.to_string(), Bytes::copy_from_slice(bytes));
         Arc::new(store)
     }
 
@@ -93,7 +97,10 @@ impl ObjectStore for MemStore {
             });
         }
         let Some(object) = inner.objects.get(key) else {
-            return Err(StoreError::NotFound { store: self.describe(), key: key.to_string() });
+            return Err(StoreError::NotFound {
+                store: self.describe(),
+                key: key.to_string(),
+            });
         };
         let mut bytes = object[range.start as usize..range.end as usize].to_vec();
         for (offset, times) in &mut inner.wrong {
@@ -120,7 +127,9 @@ impl ObjectStore for MemStore {
 
 /// Bytes without a period that a shifted read would survive.
 pub fn noise(len: usize) -> Vec<u8> {
-    (0..len as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+    (0..len as u64)
+        .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
+        .collect()
 }
 
 pub fn object(key: &str, bytes: &[u8], block_size: u32) -> CacheObject {
@@ -128,12 +137,23 @@ pub fn object(key: &str, bytes: &[u8], block_size: u32) -> CacheObject {
     file.write_all(bytes).expect("writes");
     let (digest, blocks) = digest_file(&file, bytes.len() as u64, block_size).expect("digests");
     let (key, size) = (key.to_string(), bytes.len() as u64);
-    CacheObject { key, size, digest, block_size, blocks: blocks.into() }
+    CacheObject {
+        key,
+        size,
+        digest,
+        block_size,
+        blocks: blocks.into(),
+    }
 }
 
 pub fn config(dir: &Path, max_bytes: u64) -> CacheConfig {
     let read_timeout = Duration::from_secs(60);
-    CacheConfig { dir: dir.to_path_buf(), max_bytes, free_floor_bytes: 0, read_timeout }
+    CacheConfig {
+        dir: dir.to_path_buf(),
+        max_bytes,
+        free_floor_bytes: 0,
+        read_timeout,
+    }
 }
 
 pub fn open(dir: &Path, store: &Arc<MemStore>) -> Arc<BlockCache> {
