@@ -113,7 +113,13 @@ fn advice(status: u16, code: &str) -> &'static str {
     }
 }
 
+/// An error with all its causes.
 fn causes(error: &(dyn Error + 'static)) -> String {
-    let chain = std::iter::successors(error.source(), |cause| cause.source());
-    chain.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
 }
