@@ -1,0 +1,113 @@
+//! Opens the parts of a daemon, each before the one that needs it.
+
+use super::backend::{self, Replicator, StoreUrl};
+use super::{ServiceError, preflight};
+use crate::Failure;
+use crate::config::Settings;
+use crate::data_dir::{DataDir, Lock};
+use crate::{metrics, mount_point};
+use gitmoor_fs::store::ObjectStore;
+use gitmoor_fs::{Config, FileSystem};
+use gitmoor_replicator::model::NamePath;
+use gitmoor_replicator::{NameEntry, Replica};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+/// Everything below the mount. Fields are dropped in this order: the file system
+/// before what it stands on, the lock last.
+pub(super) struct Parts {
+    pub(super) fs: Arc<FileSystem>,
+    pub(super) replicator: Replicator,
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) runtime: Runtime,
+    pub(super) mountpoint: PathBuf,
+    pub(super) dir: DataDir,
+    _lock: Lock,
+}
+
+/// Checks and opens, cheap and likely mistakes first.
+pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
+    preflight::check(&settings.mount)?;
+    let mountpoint = mount_point::check(&settings.mount.mountpoint, &settings.data)?;
+    let dir = DataDir::new(settings.data.clone());
+    let lock = dir.own(&mountpoint)?;
+    let runtime = start_runtime()?;
+    serve_metrics(settings, &runtime)?;
+    let store = open_store(settings, &dir, &runtime)?;
+    let replicator = backend::open_replica(dir.replica()).map_err(ServiceError::from)?;
+    if let Some(repo) = &settings.mount.repo {
+        require_repo(&*replicator.replica, repo)?;
+    }
+    let fs = FileSystem::open(
+        fs_config(settings),
+        Arc::clone(&replicator.replica),
+        Arc::clone(&store),
+    )
+    .map_err(ServiceError::from)?;
+    Ok(Parts {
+        fs,
+        replicator,
+        store,
+        runtime,
+        mountpoint,
+        dir,
+        _lock: lock,
+    })
+}
+
+/// Carries S3 requests, metrics and signals; the file system brings its own threads.
+fn start_runtime() -> Result<Runtime, ServiceError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("io")
+        .build()
+        .map_err(|source| ServiceError::Start {
+            part: "the I/O runtime",
+            source,
+        })
+}
+
+fn serve_metrics(settings: &Settings, runtime: &Runtime) -> Result<(), ServiceError> {
+    metrics::register_build_info();
+    let Some(address) = settings.metrics else {
+        return Ok(());
+    };
+    runtime
+        .block_on(metrics::serve(address))
+        .map_err(|source| ServiceError::Metrics { address, source })
+}
+
+fn open_store(
+    settings: &Settings,
+    dir: &DataDir,
+    runtime: &Runtime,
+) -> Result<Arc<dyn ObjectStore>, Failure> {
+    let given = settings.store.url.as_ref().map(StoreUrl::to_string);
+    let text = dir.store_url(given.as_deref())?;
+    let url: StoreUrl = text
+        .parse()
+        .map_err(|error| ServiceError::RecordedStore(format!("{error}")))?;
+    let store = backend::open_store(&url, &settings.store.s3, runtime.handle())
+        .map_err(ServiceError::from)?;
+    dir.record_store(&text)?;
+    Ok(store)
+}
+
+fn require_repo(replica: &dyn Replica, repo: &NamePath) -> Result<(), ServiceError> {
+    match replica.name(repo)? {
+        Some(NameEntry::Repo(_)) => Ok(()),
+        Some(NameEntry::Directory) | None => Err(ServiceError::NoRepo(repo.to_string())),
+    }
+}
+
+fn fs_config(settings: &Settings) -> Config {
+    Config {
+        data: settings.data.clone(),
+        cache_bytes: settings.cache_bytes,
+        bundle_over: settings.bundle_over,
+        read_timeout: settings.read_timeout,
+        publish_timeout: settings.publish_timeout,
+        idle_publish: settings.idle_publish,
+    }
+}
