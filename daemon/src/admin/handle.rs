@@ -7,7 +7,7 @@ use super::protocol::{
 };
 use super::repos::Repos;
 use gitmoor_fs::FileSystem;
-use gitmoor_replicator::Replica;
+use gitmoor_replicator::Node;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -34,9 +34,7 @@ pub struct Daemon {
     /// The file system.
     pub fs: Arc<FileSystem>,
     /// The replicator.
-    pub replica: Arc<dyn Replica>,
-    /// What it says of itself.
-    pub replicator_status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    pub node: Arc<Node>,
     /// The object store, without secrets.
     pub store: String,
     /// The data directory.
@@ -65,7 +63,7 @@ impl Daemon {
     fn handle(&self, request: Request) -> Result<Reply, Rejection> {
         let repos = Repos {
             fs: &self.fs,
-            replica: &*self.replica,
+            replica: &*self.node,
             mount: &self.mount,
         };
         match request {
@@ -106,7 +104,7 @@ impl Daemon {
             data: self.data.clone(),
             store: self.store.clone(),
             mounts: vec![self.mount.clone()],
-            replicator: (self.replicator_status)(),
+            replicator: self.node.status(),
             pending: Pending {
                 files: files.pending_files,
                 bytes: files.pending_bytes,

@@ -173,7 +173,7 @@ pub struct Status {
     /// What is mounted where.
     pub mounts: Vec<MountStatus>,
     /// The replicator: role, term, index, ….
-    pub replicator: serde_json::Value,
+    pub replicator: gitmoor_replicator::Status,
     /// What is not in the store yet.
     pub pending: Pending,
     /// The block cache.

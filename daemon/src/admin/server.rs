@@ -1,6 +1,7 @@
 //! Serves the admin socket: one thread accepts, one thread per connection answers
 //! its requests in order. Few and short connections are expected, and a request
 //! may block on S3 or on our own mount, so threads are the simple and safe choice.
+//! They hold the daemon weakly: an idle connection must not keep its database open.
 
 use super::handle::Daemon;
 use super::protocol::{Answer, LINE_LIMIT, Rejection, Request};
@@ -8,7 +9,7 @@ use super::socket;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::Weak;
 
 /// A served socket. Dropping it removes the name; connections in flight go on.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Server {
 
 impl Server {
     /// Begins to answer on the socket of this data directory, which the caller owns.
-    pub fn start(data: &Path, daemon: Arc<Daemon>) -> io::Result<Self> {
+    pub fn start(data: &Path, daemon: Weak<Daemon>) -> io::Result<Self> {
         let listener = socket::bind(data)?;
         std::thread::Builder::new()
             .name("admin".to_owned())
@@ -35,9 +36,9 @@ impl Drop for Server {
     }
 }
 
-fn accept(listener: &UnixListener, daemon: &Arc<Daemon>) {
+fn accept(listener: &UnixListener, daemon: &Weak<Daemon>) {
     for stream in listener.incoming() {
-        let daemon = Arc::clone(daemon);
+        let daemon = Weak::clone(daemon);
         let spawned = stream.and_then(|stream| {
             std::thread::Builder::new()
                 .name("admin-conn".to_owned())
@@ -51,13 +52,13 @@ fn accept(listener: &UnixListener, daemon: &Arc<Daemon>) {
     }
 }
 
-fn converse(stream: UnixStream, daemon: &Daemon) {
+fn converse(stream: UnixStream, daemon: &Weak<Daemon>) {
     if let Err(error) = answer_all(&stream, daemon) {
         tracing::debug!(%error, "an admin connection ended early");
     }
 }
 
-fn answer_all(stream: &UnixStream, daemon: &Daemon) -> io::Result<()> {
+fn answer_all(stream: &UnixStream, daemon: &Weak<Daemon>) -> io::Result<()> {
     let mut lines = BufReader::new(stream);
     let mut line = Vec::new();
     loop {
@@ -66,7 +67,10 @@ fn answer_all(stream: &UnixStream, daemon: &Daemon) -> io::Result<()> {
         if !line.ends_with(b"\n") {
             return Ok(());
         }
-        answer_one(&line, stream, daemon)?;
+        let Some(daemon) = daemon.upgrade() else {
+            return Ok(());
+        };
+        answer_one(&line, stream, &daemon)?;
     }
 }
 

@@ -6,6 +6,7 @@ use crate::admin::protocol::{MountStatus, Pending, State, Status};
 use crate::admin::{Reply, Request};
 use crate::cli::{Place, StatusArgs};
 use crate::config::ByteSize;
+use gitmoor_replicator::Role;
 use std::time::Duration;
 
 /// Asks the daemon how it is.
@@ -55,16 +56,20 @@ fn mounted(mount: &MountStatus) -> String {
     }
 }
 
-/// Whatever the replicator says of itself, in its order: `role leader, term 2, …`.
-fn replicator(value: &serde_json::Value) -> String {
-    let Some(facts) = value.as_object() else {
-        return value.to_string();
+fn replicator(node: &gitmoor_replicator::Status) -> String {
+    let role = match node.role {
+        Role::Leader => "leader",
+        Role::Follower => "follower",
+        Role::Candidate => "candidate",
     };
-    let facts = facts.iter().map(|(name, value)| match value.as_str() {
-        Some(text) => format!("{} {text}", name.replace('_', " ")),
-        None => format!("{} {value}", name.replace('_', " ")),
-    });
-    facts.collect::<Vec<_>>().join(", ")
+    let mut text = format!(
+        "{role}, term {}, committed {}, applied {}",
+        node.term, node.commit, node.applied
+    );
+    if node.pending > 0 {
+        text.push_str(&format!(", {} proposals under way", node.pending));
+    }
+    text
 }
 
 fn pending(pending: &Pending) -> String {

@@ -56,24 +56,10 @@ impl From<crate::config::S3Layer> for S3Settings {
 #[error("stand-in")]
 pub struct StoreOpenError;
 
-#[derive(Debug, thiserror::Error)]
-#[error("stand-in")]
-pub struct NodeOpenError;
-
 pub(super) fn open_store(
     _url: &StoreUrl,
     _s3: &S3Settings,
     _runtime: &tokio::runtime::Handle,
 ) -> Result<Arc<dyn gitmoor_fs::store::ObjectStore>, StoreOpenError> {
     Err(StoreOpenError)
-}
-
-/// The replicator, and what it says of itself.
-pub(super) struct Replicator {
-    pub(super) replica: Arc<dyn gitmoor_replicator::Replica>,
-    pub(super) status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
-}
-
-pub(super) fn open_replica(_dir: PathBuf) -> Result<Replicator, NodeOpenError> {
-    Err(NodeOpenError)
 }

@@ -8,6 +8,7 @@
 use super::ServiceError;
 use crate::admin::{Daemon, Event, Rejection, Reply};
 use gitmoor_fs::fuse::Mount;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
@@ -26,6 +27,8 @@ pub(super) struct Leaving {
     pub(super) mount: Arc<Mount>,
     pub(super) daemon: Arc<Daemon>,
     pub(super) inbox: Receiver<Event>,
+    /// Whether the mount is out of the tree already and only open files keep it.
+    pub(super) detached: Cell<bool>,
 }
 
 type Asker = Sender<Result<Reply, Rejection>>;
@@ -66,6 +69,9 @@ impl Leaving {
     /// Leaves, whether or not the mount is in use.
     pub(super) fn now(&self) -> Result<(), ServiceError> {
         self.begin();
+        if self.detached.get() {
+            return self.finish();
+        }
         let deadline = Instant::now() + BUSY_PATIENCE;
         while let Err(error) = self.mount.unmount(false) {
             if Instant::now() >= deadline {
@@ -81,6 +87,10 @@ impl Leaving {
     /// Answers the asker; `None` means that the daemon stays.
     fn on_request(&self, lazy: bool, asker: &Asker) -> Option<Result<(), ServiceError>> {
         tracing::info!(lazy, "asked to unmount");
+        if self.detached.get() {
+            answer(asker, Ok(Reply::Detached));
+            return None;
+        }
         self.begin();
         match self.unmount(lazy) {
             Unmounted::Fully => {
@@ -94,6 +104,7 @@ impl Leaving {
                 Some(left)
             }
             Unmounted::Detached => {
+                self.detached.set(true);
                 answer(asker, Ok(Reply::Detached));
                 None
             }
@@ -110,9 +121,10 @@ impl Leaving {
             Err(error) => Unmounted::Refused(error),
             Ok(()) if !lazy => Unmounted::Fully,
             Ok(()) => match self.inbox.recv_timeout(LAZY_PATIENCE) {
-                Ok(Event::Unmounted) => Unmounted::Fully,
+                // A signal does not wait for open files once the mount is out of the way.
+                Ok(Event::Unmounted | Event::Signal(_)) => Unmounted::Fully,
                 // A second request in this half second is dropped, and told so.
-                Ok(Event::Signal(_) | Event::Umount { .. }) | Err(_) => Unmounted::Detached,
+                Ok(Event::Umount { .. }) | Err(_) => Unmounted::Detached,
             },
         }
     }

@@ -40,7 +40,7 @@ pub enum ServiceError {
     Store(#[from] backend::StoreOpenError),
     /// The replicator's database cannot be used.
     #[error("replicator: {0}")]
-    Replica(#[from] backend::NodeOpenError),
+    Replica(#[from] gitmoor_replicator::OpenError),
     /// The local rooms cannot be used.
     #[error("file system: {0}")]
     FileSystem(#[from] gitmoor_fs::OpenError),

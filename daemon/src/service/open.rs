@@ -1,6 +1,6 @@
 //! Opens the parts of a daemon, each before the one that needs it.
 
-use super::backend::{self, Replicator, StoreUrl};
+use super::backend::{self, StoreUrl};
 use super::{ServiceError, preflight};
 use crate::Failure;
 use crate::config::Settings;
@@ -9,7 +9,7 @@ use crate::{metrics, mount_point};
 use gitmoor_fs::store::ObjectStore;
 use gitmoor_fs::{Config, FileSystem};
 use gitmoor_replicator::model::NamePath;
-use gitmoor_replicator::{NameEntry, Replica};
+use gitmoor_replicator::{NameEntry, Node, NodeConfig, Replica};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 /// before what it stands on, the lock last.
 pub(super) struct Parts {
     pub(super) fs: Arc<FileSystem>,
-    pub(super) replicator: Replicator,
+    pub(super) node: Arc<Node>,
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) runtime: Runtime,
     pub(super) mountpoint: PathBuf,
@@ -35,19 +35,20 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     let runtime = start_runtime()?;
     serve_metrics(settings, &runtime)?;
     let store = open_store(settings, &dir, &runtime)?;
-    let replicator = backend::open_replica(dir.replica()).map_err(ServiceError::from)?;
+    let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
+    let node = Arc::new(node);
     if let Some(repo) = &settings.mount.repo {
-        require_repo(&*replicator.replica, repo)?;
+        require_repo(&*node, repo)?;
     }
     let fs = FileSystem::open(
         fs_config(settings),
-        Arc::clone(&replicator.replica),
+        Arc::<Node>::clone(&node),
         Arc::clone(&store),
     )
     .map_err(ServiceError::from)?;
     Ok(Parts {
         fs,
-        replicator,
+        node,
         store,
         runtime,
         mountpoint,

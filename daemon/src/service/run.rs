@@ -8,6 +8,7 @@ use crate::admin::protocol::MountStatus;
 use crate::admin::{Answering, Daemon, Event, Server};
 use crate::config::Settings;
 use gitmoor_fs::fuse::{Mount, MountOptions};
+use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
@@ -28,7 +29,7 @@ pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), Fail
     let mount = Arc::new(mount(settings, &parts)?);
     watch(Arc::clone(&mount), events.clone())?;
     let daemon = Arc::new(daemon(settings, &parts, events));
-    let server = Server::start(parts.dir.path(), Arc::clone(&daemon)).map_err(|source| {
+    let server = Server::start(parts.dir.path(), Arc::downgrade(&daemon)).map_err(|source| {
         ServiceError::Start {
             part: "the admin socket",
             source,
@@ -39,6 +40,7 @@ pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), Fail
         mount,
         daemon,
         inbox,
+        detached: Cell::new(false),
     };
     let announced = readiness.announce().map_err(ServiceError::Abandoned);
     tracing::info!(
@@ -87,8 +89,7 @@ fn watch(mount: Arc<Mount>, events: mpsc::Sender<Event>) -> Result<(), ServiceEr
 fn daemon(settings: &Settings, parts: &Parts, events: mpsc::Sender<Event>) -> Daemon {
     Daemon {
         fs: Arc::clone(&parts.fs),
-        replica: Arc::clone(&parts.replicator.replica),
-        replicator_status: Arc::clone(&parts.replicator.status),
+        node: Arc::clone(&parts.node),
         store: parts.store.describe(),
         data: parts.dir.path().to_owned(),
         mount: MountStatus {
