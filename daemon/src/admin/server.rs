@@ -9,24 +9,32 @@ use super::socket;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 /// A served socket. Dropping it removes the name; connections in flight go on.
 #[derive(Debug)]
 pub struct Server {
     data: PathBuf,
+    listener: Arc<UnixListener>,
 }
 
 impl Server {
-    /// Begins to answer on the socket of this data directory, which the caller owns.
-    pub fn start(data: &Path, daemon: Weak<Daemon>) -> io::Result<Self> {
-        let listener = socket::bind(data)?;
+    /// Makes the socket of this data directory, which the caller owns. Whoever
+    /// connects from now on is answered once [`Server::start`] is called, so that a
+    /// mount that can be seen has a daemon that can be found.
+    pub fn bind(data: &Path) -> io::Result<Self> {
+        let listener = Arc::new(socket::bind(data)?);
+        let data = data.to_owned();
+        Ok(Self { data, listener })
+    }
+
+    /// Begins to answer.
+    pub fn start(&self, daemon: Weak<Daemon>) -> io::Result<()> {
+        let listener = Arc::clone(&self.listener);
         std::thread::Builder::new()
             .name("admin".to_owned())
-            .spawn(move || accept(&listener, &daemon))?;
-        Ok(Self {
-            data: data.to_owned(),
-        })
+            .spawn(move || accept(&listener, &daemon))
+            .map(drop)
     }
 }
 

@@ -57,6 +57,9 @@ pub enum DataDirError {
         /// What stands in the marker.
         found: String,
     },
+    /// It is a file.
+    #[error("--data {}: is not a directory; expected a directory, or a path to create one at", .0.display())]
+    NotDirectory(PathBuf),
     /// Something else is in there.
     #[error(
         "--data {}: expected an empty directory or one of gitmoor's own, but it holds {stranger:?}",
@@ -87,7 +90,7 @@ impl DataDirError {
     /// Whether another argument would help, rather than another state of the machine.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Foreign { .. } | Self::OtherStore { .. } => true,
+            Self::NotDirectory(_) | Self::Foreign { .. } | Self::OtherStore { .. } => true,
             Self::Io { .. } | Self::InUse { .. } | Self::Version { .. } => false,
         }
     }
@@ -142,6 +145,9 @@ impl DataDir {
     /// the log for appending. Needs no ownership: the command that starts a daemon
     /// in the background does this before the daemon takes the lock.
     pub fn prepare(&self) -> Result<fs::File, DataDirError> {
+        if self.path.exists() && !self.path.is_dir() {
+            return Err(DataDirError::NotDirectory(self.path.clone()));
+        }
         self.create_dir(&self.path)?;
         self.refuse_strangers()?;
         let log = self.log_file();

@@ -16,46 +16,52 @@ use std::time::Instant;
 /// Runs the daemon in this process until it is unmounted or told to leave.
 pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), Failure> {
     let parts = open(settings)?;
+    let server = Server::bind(parts.dir.path()).map_err(starting("the admin socket"))?;
+    let leaving = mount_and_serve(settings, &parts, &server)?;
+    tracing::info!(
+        mountpoint = %parts.mountpoint.display(),
+        data = %parts.dir.path().display(),
+        store = %parts.store.describe(),
+        version = env!("CARGO_PKG_VERSION"),
+        "mounted"
+    );
+    let left = match readiness.announce() {
+        Ok(()) => leaving.when_asked(),
+        // Interrupted while it waited: then nobody wants the mount.
+        Err(gone) => leaving.now().and(Err(ServiceError::Abandoned(gone))),
+    };
+    Ok(left?)
+}
+
+/// From the moment the mount can be seen, every command finds the daemon.
+fn mount_and_serve(
+    settings: &Settings,
+    parts: &Parts,
+    server: &Server,
+) -> Result<Leaving, ServiceError> {
     let (events, inbox) = mpsc::channel();
-    {
-        let _context = parts.runtime.enter();
-        signals::listen(events.clone(), parts.mountpoint.clone()).map_err(|source| {
-            ServiceError::Start {
-                part: "signal handling",
-                source,
-            }
-        })?;
-    }
-    let mount = Arc::new(mount(settings, &parts)?);
+    parts
+        .runtime
+        .block_on(async { signals::listen(events.clone(), parts.mountpoint.clone()) })
+        .map_err(starting("signal handling"))?;
+    let mount = Arc::new(mount(settings, parts)?);
     watch(Arc::clone(&mount), events.clone())?;
-    let daemon = Arc::new(daemon(settings, &parts, events));
-    let server = Server::start(parts.dir.path(), Arc::downgrade(&daemon)).map_err(|source| {
-        ServiceError::Start {
-            part: "the admin socket",
-            source,
-        }
-    })?;
-    // From here on every command finds the daemon; a parent that is gone wants none.
-    let leaving = Leaving {
+    let daemon = Arc::new(daemon(settings, parts, events));
+    server
+        .start(Arc::downgrade(&daemon))
+        .map_err(starting("the admin socket"))?;
+    Ok(Leaving {
         mount,
         daemon,
         inbox,
         detached: Cell::new(false),
-    };
-    let announced = readiness.announce().map_err(ServiceError::Abandoned);
-    tracing::info!(
-        mountpoint = %parts.mountpoint.display(), data = %parts.dir.path().display(),
-        store = %parts.store.describe(), version = env!("CARGO_PKG_VERSION"), "mounted"
-    );
-    let left = match announced {
-        Ok(()) => leaving.when_asked(),
-        Err(abandoned) => leaving.now().and(Err(abandoned)),
-    };
-    drop(server);
-    Ok(left?)
+    })
 }
 
-/// The kernel's refusal gets the reason it most often has.
+fn starting(part: &'static str) -> impl FnOnce(std::io::Error) -> ServiceError {
+    move |source| ServiceError::Start { part, source }
+}
+
 fn mount(settings: &Settings, parts: &Parts) -> Result<Mount, ServiceError> {
     let options = MountOptions {
         repo: settings.mount.repo.clone(),
@@ -80,10 +86,7 @@ fn watch(mount: Arc<Mount>, events: mpsc::Sender<Event>) -> Result<(), ServiceEr
         .name("mount-watch".to_owned())
         .spawn(wait)
         .map(drop)
-        .map_err(|source| ServiceError::Start {
-            part: "a thread",
-            source,
-        })
+        .map_err(starting("a thread"))
 }
 
 fn daemon(settings: &Settings, parts: &Parts, events: mpsc::Sender<Event>) -> Daemon {
