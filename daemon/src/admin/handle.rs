@@ -6,6 +6,7 @@ use super::protocol::{
     Answer, Cache, MountStatus, Pending, Rejection, Reply, Request, State, Status,
 };
 use super::repos::Repos;
+use crate::service::git::Umask;
 use gitmoor_fs::FileSystem;
 use gitmoor_replicator::Node;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ pub struct Daemon {
     pub data: PathBuf,
     /// What is mounted where.
     pub mount: MountStatus,
+    /// For the git processes it starts.
+    pub(crate) umask: Umask,
     /// When serving began.
     pub since: Instant,
     /// Set once it leaves.
@@ -65,6 +68,7 @@ impl Daemon {
             fs: &self.fs,
             replica: &*self.node,
             mount: &self.mount,
+            umask: self.umask,
         };
         match request {
             Request::Status => Ok(Reply::Status(Box::new(self.status()))),

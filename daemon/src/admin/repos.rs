@@ -4,7 +4,7 @@
 use super::protocol::{Created, MountStatus, Rejection, RepoInfo, RepoSummary, SettingChange};
 use crate::config::RepoName;
 use crate::repo_setting;
-use crate::service::git;
+use crate::service::git::{self, Umask};
 use gitmoor_fs::FileSystem;
 use gitmoor_replicator::model::{
     Actor, Command, Format, NamePath, ObjectFormat, Outcome, RefStorage, Repo, RepoId,
@@ -17,6 +17,7 @@ pub(super) struct Repos<'a> {
     pub(super) fs: &'a FileSystem,
     pub(super) replica: &'a dyn Replica,
     pub(super) mount: &'a MountStatus,
+    pub(super) umask: Umask,
 }
 
 impl Repos<'_> {
@@ -60,7 +61,7 @@ impl Repos<'_> {
             return Err(Rejection::failed(format!("{name} exists already")));
         }
         let path = self.mount.mountpoint.join(name.as_str());
-        git::init_bare(&path, options).map_err(Rejection::failed)?;
+        git::init_bare(&path, options, self.umask).map_err(Rejection::failed)?;
         let id = self.existing(name)?.id.to_string();
         Ok(Created {
             name: name.to_string(),
@@ -73,6 +74,7 @@ impl Repos<'_> {
     pub(super) fn info(&self, name: &RepoName) -> Result<RepoInfo, Rejection> {
         let repo = self.existing(name)?;
         let info = self.fs.repo_info(repo.id).map_err(Rejection::failed)?;
+        let info = info.ok_or_else(|| absent(name))?;
         Ok(RepoInfo {
             name: info.path,
             id: info.id,
@@ -162,11 +164,7 @@ impl Repos<'_> {
     }
 
     fn existing(&self, name: &RepoName) -> Result<Repo, Rejection> {
-        self.find(name)?.ok_or_else(|| {
-            Rejection::failed(format!(
-                "there is no repository {name} (gitmoor repo list shows all)"
-            ))
-        })
+        self.find(name)?.ok_or_else(|| absent(name))
     }
 
     fn change(&self, command: Command) -> Result<(), Rejection> {
@@ -179,6 +177,12 @@ impl Repos<'_> {
             Outcome::Refused(refusal) => Err(Rejection::failed(refusal)),
         }
     }
+}
+
+fn absent(name: &RepoName) -> Rejection {
+    Rejection::failed(format!(
+        "there is no repository {name} (gitmoor repo list shows all)"
+    ))
 }
 
 fn object_format(format: Format) -> &'static str {

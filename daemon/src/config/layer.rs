@@ -16,6 +16,8 @@ pub struct Layer {
     pub store: Option<StoreUrl>,
     /// Limit of the block cache.
     pub cache_size: Option<ByteSize>,
+    /// Bytes of the disk that the block cache leaves free.
+    pub cache_free_floor: Option<ByteSize>,
     /// More pending loose objects than this become one pack.
     pub bundle_over: Option<usize>,
     /// How long a read of uncached data waits for the store.
@@ -112,6 +114,7 @@ impl Layer {
             data: self.data.or(lower.data),
             store: self.store.or(lower.store),
             cache_size: self.cache_size.or(lower.cache_size),
+            cache_free_floor: self.cache_free_floor.or(lower.cache_free_floor),
             bundle_over: self.bundle_over.or(lower.bundle_over),
             read_timeout: self.read_timeout.or(lower.read_timeout),
             publish_timeout: self.publish_timeout.or(lower.publish_timeout),

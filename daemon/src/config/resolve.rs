@@ -20,6 +20,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// Limit of the block cache, bytes.
     pub cache_bytes: u64,
+    /// Bytes of the disk that the block cache leaves free.
+    pub cache_free_floor: u64,
     /// More pending loose objects than this become one pack.
     pub bundle_over: usize,
     /// How long a read of uncached data waits for the store.
@@ -73,6 +75,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_PUBLISH: Duration = Duration::from_secs(3);
 const CACHE_BYTES: u64 = 10 << 30;
+/// Staging and the replicator's log share the disk with the cache, and stop when it is full.
+const CACHE_FREE_FLOOR: u64 = 1 << 30;
 /// Ten loose objects go up as they are: a small commit costs no pack.
 const BUNDLE_OVER: usize = 10;
 
@@ -99,6 +103,9 @@ impl Settings {
                 s3: layer.s3.into(),
             },
             cache_bytes: layer.cache_size.map_or(CACHE_BYTES, |size| size.0),
+            cache_free_floor: layer
+                .cache_free_floor
+                .map_or(CACHE_FREE_FLOOR, |size| size.0),
             bundle_over: layer.bundle_over.unwrap_or(BUNDLE_OVER),
             read_timeout: layer.read_timeout.map_or(READ_TIMEOUT, |time| time.0),
             publish_timeout: layer.publish_timeout.map_or(PUBLISH_TIMEOUT, |time| time.0),

@@ -1,9 +1,26 @@
 //! Runs stock git on our own mount, from a thread of the daemon that serves it.
 
+use rustix::fs::Mode;
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// The umask that this process was started with. Serving a mount needs an empty one,
+/// since the kernel has applied the caller's already; git must not inherit that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Umask(Mode);
+
+impl Umask {
+    /// Of this process. To be called before other threads create files: reading it
+    /// means setting it for a moment.
+    pub(super) fn current() -> Self {
+        let umask = rustix::process::umask(Mode::from_raw_mode(0o077));
+        rustix::process::umask(umask);
+        Self(umask)
+    }
+}
 
 /// git could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -25,13 +42,20 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// `git init --bare` with these options. Without a template: sample hooks would only
 /// ever exist on this machine.
-pub(crate) fn init_bare(path: &Path, options: &[String]) -> Result<(), GitError> {
+pub(crate) fn init_bare(path: &Path, options: &[String], umask: Umask) -> Result<(), GitError> {
     let mut git = Command::new("git");
     for (key, _) in std::env::vars_os() {
         // GIT_DIR and its kin would redirect it.
         if key.as_encoded_bytes().starts_with(b"GIT_") {
             git.env_remove(key);
         }
+    }
+    // SAFETY: umask(2) is async-signal-safe and touches nothing of the parent.
+    unsafe {
+        git.pre_exec(move || {
+            rustix::process::umask(umask.0);
+            Ok(())
+        });
     }
     git.args(["init", "--quiet", "--bare", "--template="])
         .args(options)

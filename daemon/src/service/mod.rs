@@ -44,9 +44,6 @@ pub enum ServiceError {
     /// The local rooms cannot be used.
     #[error("file system: {0}")]
     FileSystem(#[from] gitmoor_fs::OpenError),
-    /// The replicator could not be read.
-    #[error("replicator: {0}")]
-    Read(#[from] gitmoor_replicator::ReadError),
     /// The metrics address is taken or not ours.
     #[error("--metrics {address}: {source}")]
     Metrics {
@@ -55,12 +52,6 @@ pub enum ServiceError {
         /// Why not.
         source: std::io::Error,
     },
-    /// The repository to mount is absent.
-    #[error(
-        "--repo {0}: there is no such repository; mount without --repo and create it with: gitmoor \
-         repo create {0}"
-    )]
-    NoRepo(String),
     /// The kernel refuses the mount.
     #[error("mounting {}: {source}", at.display())]
     Mount {
@@ -87,9 +78,7 @@ impl ServiceError {
             | Self::Store(_)
             | Self::Replica(_)
             | Self::FileSystem(_)
-            | Self::Read(_)
             | Self::Metrics { .. }
-            | Self::NoRepo(_)
             | Self::Mount { .. }
             | Self::Publish(_)
             | Self::Abandoned(_) => false,

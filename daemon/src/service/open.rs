@@ -8,8 +8,7 @@ use crate::data_dir::{DataDir, Lock};
 use crate::{metrics, mount_point};
 use gitmoor_fs::store::ObjectStore;
 use gitmoor_fs::{Config, FileSystem};
-use gitmoor_replicator::model::NamePath;
-use gitmoor_replicator::{NameEntry, Node, NodeConfig, Replica};
+use gitmoor_replicator::{Node, NodeConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -37,9 +36,6 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     let store = open_store(settings, &dir, &runtime)?;
     let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
     let node = Arc::new(node);
-    if let Some(repo) = &settings.mount.repo {
-        require_repo(&*node, repo)?;
-    }
     let fs = FileSystem::open(
         fs_config(settings),
         Arc::<Node>::clone(&node),
@@ -95,17 +91,11 @@ fn open_store(
     Ok(store)
 }
 
-fn require_repo(replica: &dyn Replica, repo: &NamePath) -> Result<(), ServiceError> {
-    match replica.name(repo)? {
-        Some(NameEntry::Repo(_)) => Ok(()),
-        Some(NameEntry::Directory) | None => Err(ServiceError::NoRepo(repo.to_string())),
-    }
-}
-
 fn fs_config(settings: &Settings) -> Config {
     Config {
         data: settings.data.clone(),
         cache_bytes: settings.cache_bytes,
+        cache_free_floor: settings.cache_free_floor,
         bundle_over: settings.bundle_over,
         read_timeout: settings.read_timeout,
         publish_timeout: settings.publish_timeout,

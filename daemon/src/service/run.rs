@@ -1,5 +1,6 @@
 //! A daemon's life: open, mount, announce, wait, leave.
 
+use super::git::Umask;
 use super::leave::Leaving;
 use super::open::{Parts, open};
 use super::{Readiness, ServiceError, signals};
@@ -15,9 +16,10 @@ use std::time::Instant;
 
 /// Runs the daemon in this process until it is unmounted or told to leave.
 pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), Failure> {
+    let umask = Umask::current();
     let parts = open(settings)?;
     let server = Server::bind(parts.dir.path()).map_err(starting("the admin socket"))?;
-    let leaving = mount_and_serve(settings, &parts, &server)?;
+    let leaving = mount_and_serve(settings, &parts, &server, umask)?;
     tracing::info!(
         mountpoint = %parts.mountpoint.display(),
         data = %parts.dir.path().display(),
@@ -38,6 +40,7 @@ fn mount_and_serve(
     settings: &Settings,
     parts: &Parts,
     server: &Server,
+    umask: Umask,
 ) -> Result<Leaving, ServiceError> {
     let (events, inbox) = mpsc::channel();
     parts
@@ -46,7 +49,7 @@ fn mount_and_serve(
         .map_err(starting("signal handling"))?;
     let mount = Arc::new(mount(settings, parts)?);
     watch(Arc::clone(&mount), events.clone())?;
-    let daemon = Arc::new(daemon(settings, parts, events));
+    let daemon = Arc::new(daemon(settings, parts, events, umask));
     server
         .start(Arc::downgrade(&daemon))
         .map_err(starting("the admin socket"))?;
@@ -89,7 +92,7 @@ fn watch(mount: Arc<Mount>, events: mpsc::Sender<Event>) -> Result<(), ServiceEr
         .map_err(starting("a thread"))
 }
 
-fn daemon(settings: &Settings, parts: &Parts, events: mpsc::Sender<Event>) -> Daemon {
+fn daemon(settings: &Settings, parts: &Parts, events: mpsc::Sender<Event>, umask: Umask) -> Daemon {
     Daemon {
         fs: Arc::clone(&parts.fs),
         node: Arc::clone(&parts.node),
@@ -99,6 +102,7 @@ fn daemon(settings: &Settings, parts: &Parts, events: mpsc::Sender<Event>) -> Da
             mountpoint: parts.mountpoint.clone(),
             repo: settings.mount.repo.as_ref().map(ToString::to_string),
         },
+        umask,
         since: Instant::now(),
         leaving: AtomicBool::new(false),
         events,
