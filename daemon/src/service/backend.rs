@@ -52,14 +52,24 @@ impl From<crate::config::S3Layer> for S3Settings {
     }
 }
 
+/// Stand-in.
 #[derive(Debug, thiserror::Error)]
-#[error("stand-in")]
-pub struct StoreOpenError;
+pub enum StoreOpenError {
+    /// Stand-in.
+    #[error("s3 is not built in yet")]
+    NotYet,
+    /// Stand-in.
+    #[error(transparent)]
+    Dir(#[from] gitmoor_fs::store::StoreError),
+}
 
 pub(super) fn open_store(
-    _url: &StoreUrl,
+    url: &StoreUrl,
     _s3: &S3Settings,
     _runtime: &tokio::runtime::Handle,
 ) -> Result<Arc<dyn gitmoor_fs::store::ObjectStore>, StoreOpenError> {
-    Err(StoreOpenError)
+    match url.0.strip_prefix("dir:") {
+        Some(path) => Ok(Arc::new(gitmoor_fs::store::DirStore::open(path)?)),
+        None => Err(StoreOpenError::NotYet),
+    }
 }

@@ -4,6 +4,11 @@
 //! so nothing here needs versions, locks or listings to answer git. Calls block;
 //! callers bring their own threads.
 
+mod dir;
+mod key;
+
+pub use dir::DirStore;
+
 use bytes::Bytes;
 use std::fmt;
 use std::fs::File;
