@@ -59,7 +59,7 @@ fn defaults() {
 #[test]
 fn flags_beat_environment_beats_file() {
     let dir = data_dir_with("store = \"dir:/from/file\"\n[log]\nlevel = \"warn\"\n");
-    let store = |args, env| {
+    let store = |args: &[&str], env: Variables<'_>| {
         let settings = in_data_dir(dir.path(), args, env).unwrap();
         settings.store.url.unwrap().to_string()
     };
@@ -68,7 +68,8 @@ fn flags_beat_environment_beats_file() {
     assert_eq!(store(&[], env), "dir:/from/env");
     assert_eq!(store(&["--store", "dir:/from/flag"], env), "dir:/from/flag");
 
-    let level = |args, env| in_data_dir(dir.path(), args, env).unwrap().log.filter;
+    let level =
+        |args: &[&str], env: Variables<'_>| in_data_dir(dir.path(), args, env).unwrap().log.filter;
     assert_eq!(level(&[], &[]).as_str(), "warn");
     assert_eq!(level(&[], &[("RUST_LOG", "debug")]).as_str(), "debug");
     let both: Variables<'_> = &[("RUST_LOG", "debug"), ("GITMOOR_LOG", "trace")];
@@ -82,7 +83,7 @@ fn data_directory_from_flag_environment_or_file() {
     std::fs::write(file.path(), "data = \"/from/file\"").unwrap();
     let file = file.path().to_str().unwrap();
     let env: Variables<'_> = &[("GITMOOR_DATA", "/from/env")];
-    let data = |args, env| resolve(args, env).unwrap().data;
+    let data = |args: &[&str], env: Variables<'_>| resolve(args, env).unwrap().data;
     assert_eq!(data(&["--config", file], &[]), Path::new("/from/file"));
     assert_eq!(data(&["--config", file], env), Path::new("/from/env"));
     assert_eq!(
