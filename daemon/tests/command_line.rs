@@ -1,64 +1,12 @@
 //! The binary as its users meet it: exit codes and messages, before anything is
 //! mounted.
 
+mod support;
+
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
-
-/// Runs gitmoor with nothing of the caller's environment that is a setting.
-fn gitmoor(data: &Path, args: &[&str]) -> Output {
-    gitmoor_with(data, args, &[])
-}
-
-fn gitmoor_with(data: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gitmoor"));
-    for (key, _) in std::env::vars() {
-        if ["GITMOOR_", "S3_", "AWS_", "RUST_LOG"]
-            .iter()
-            .any(|ours| key.starts_with(ours))
-        {
-            command.env_remove(key);
-        }
-    }
-    command
-        .env("GITMOOR_DATA", data)
-        .args(args)
-        .envs(env.iter().copied());
-    command.output().expect("the binary runs")
-}
-
-fn expect(output: &Output, code: i32, says: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    for part in says {
-        assert!(stderr.contains(part), "expected {part:?} in: {stderr}");
-    }
-}
-
-/// A data directory and a mount point beside each other.
-struct Place {
-    dir: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("mnt")).unwrap();
-        Self { dir }
-    }
-
-    fn data(&self) -> std::path::PathBuf {
-        self.dir.path().join("data")
-    }
-
-    fn mnt(&self) -> String {
-        self.dir.path().join("mnt").display().to_string()
-    }
-
-    fn mount(&self, args: &[&str]) -> Output {
-        gitmoor(&self.data(), &[&["mount"], args, &[&self.mnt()]].concat())
-    }
-}
+use support::{Place, expect, gitmoor, gitmoor_with};
 
 #[test]
 fn help_and_version_are_no_errors() {

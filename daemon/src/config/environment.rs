@@ -55,7 +55,7 @@ fn store(env: &Environment<'_>) -> Result<Option<StoreUrl>, ConfigError> {
     format!("s3://{bucket}")
         .parse()
         .map(Some)
-        .map_err(|error| bad("S3_BUCKET", format!("{error}")))
+        .map_err(|error: <StoreUrl as FromStr>::Err| bad("S3_BUCKET", error.to_string()))
 }
 
 fn credentials(env: &Environment<'_>) -> Result<Option<Credentials>, ConfigError> {

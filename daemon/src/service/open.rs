@@ -10,6 +10,7 @@ use gitmoor_fs::store::ObjectStore;
 use gitmoor_fs::{Config, FileSystem};
 use gitmoor_replicator::{Node, NodeConfig};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
@@ -82,9 +83,9 @@ fn open_store(
 ) -> Result<Arc<dyn ObjectStore>, Failure> {
     let given = settings.store.url.as_ref().map(StoreUrl::to_string);
     let text = dir.store_url(given.as_deref())?;
-    let url: StoreUrl = text
-        .parse()
-        .map_err(|error| ServiceError::RecordedStore(format!("{error}")))?;
+    let damaged =
+        |error: <StoreUrl as FromStr>::Err| ServiceError::RecordedStore(error.to_string());
+    let url = StoreUrl::from_str(&text).map_err(damaged)?;
     let store = backend::open_store(&url, &settings.store.s3, runtime.handle())
         .map_err(ServiceError::from)?;
     dir.record_store(&text)?;
