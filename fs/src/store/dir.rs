@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -161,6 +161,16 @@ impl ObjectStore for DirStore {
         file.read_exact_at(&mut bytes, range.start)
             .map_err(local("reading", &path))?;
         Ok(bytes.freeze())
+    }
+
+    fn get_small(&self, key: &str, limit: u64) -> Result<Bytes, StoreError> {
+        let path = self.path("GET", key)?;
+        let file = File::open(&path).map_err(|e| self.not_found(key, &path, e))?;
+        let mut bytes = Vec::new();
+        file.take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(local("reading", &path))?;
+        Ok(Bytes::from(bytes))
     }
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {

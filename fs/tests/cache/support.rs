@@ -112,6 +112,10 @@ impl ObjectStore for MemStore {
         Ok(Bytes::from(bytes))
     }
 
+    fn get_small(&self, _: &str, _: u64) -> Result<Bytes, StoreError> {
+        unimplemented!("the cache knows sizes")
+    }
+
     fn delete(&self, _: &[String]) -> Result<(), StoreError> {
         unimplemented!("the cache only reads")
     }
