@@ -163,7 +163,7 @@ fn an_unreachable_s3_endpoint_is_named_within_10_seconds() {
             ("S3_SECRET_ACCESS_KEY", "hush-hush"),
         ],
     );
-    expect(&output, 1, &["http://127.0.0.1:9"]);
+    expect(&output, 2, &["--store", "http://127.0.0.1:9"]);
     assert!(
         begun.elapsed() < Duration::from_secs(10),
         "{:?}",

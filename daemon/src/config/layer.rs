@@ -1,8 +1,10 @@
 //! One source of settings, already typed. The settings file deserialises straight
 //! into it; flags and environment fill the same fields.
 
-use super::value::{ByteSize, LogFilter, LogFormat, Seconds, Secret, StoreUrl};
+use super::StoreUrl;
+use super::value::{ByteSize, LogFilter, LogFormat, Seconds, Secret};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -13,6 +15,7 @@ pub struct Layer {
     /// The data directory.
     pub data: Option<PathBuf>,
     /// The object store.
+    #[serde(deserialize_with = "store_url")]
     pub store: Option<StoreUrl>,
     /// Limit of the block cache.
     pub cache_size: Option<ByteSize>,
@@ -105,6 +108,11 @@ pub struct MetricsLayer {
     pub listen: Option<SocketAddr>,
     /// Whether the address may be reachable from other machines.
     pub allow_remote: Option<bool>,
+}
+
+fn store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StoreUrl>, D::Error> {
+    let url = String::deserialize(from)?;
+    url.parse().map(Some).map_err(D::Error::custom)
 }
 
 impl Layer {

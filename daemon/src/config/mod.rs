@@ -13,11 +13,12 @@ mod value;
 
 pub use environment::{Environment, from_environment};
 pub use file::read_file;
+pub use gitmoor_fs::store::StoreUrl;
 pub use layer::{Credentials, Layer, LogLayer, MetricsLayer, S3Layer};
 pub use place::{Located, locate};
 pub use repo_name::RepoName;
 pub use resolve::{LogSettings, MountSettings, Settings, StoreSettings};
-pub use value::{ByteSize, LogFilter, LogFormat, Seconds, Secret, StoreUrl};
+pub use value::{ByteSize, LogFilter, LogFormat, Seconds, Secret};
 
 use std::path::PathBuf;
 

@@ -1,11 +1,11 @@
 //! From layers of optional values to what the daemon needs.
 
-use super::layer::Layer;
+use super::layer::{Credentials, Layer, S3Layer};
 use super::place::{Located, absolute};
 use super::value::{LogFilter, LogFormat};
 use super::{ConfigError, Environment, StoreUrl, locate};
 use crate::cli::{MountArgs, Place};
-use crate::service::S3Settings;
+use gitmoor_fs::store::{S3Credentials, S3Settings};
 use gitmoor_replicator::model::NamePath;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -90,17 +90,12 @@ impl Settings {
         let Located { data, layer } = locate(place, env)?;
         let layer = flags(args).over(layer);
         let metrics = metrics(&layer)?;
-        let store = layer.store.map(StoreUrl::absolute).transpose();
-        let store = store.map_err(|(path, source)| ConfigError::Path {
-            key: "--store",
-            path,
-            source,
-        })?;
+        let store = layer.store.map(absolute_store).transpose()?;
         Ok(Self {
             data,
             store: StoreSettings {
                 url: store,
-                s3: layer.s3.into(),
+                s3: s3_settings(layer.s3),
             },
             cache_bytes: layer.cache_size.map_or(CACHE_BYTES, |size| size.0),
             cache_free_floor: layer
@@ -137,6 +132,40 @@ fn flags(args: &MountArgs) -> Layer {
     layer.metrics.listen = args.metrics;
     layer.metrics.allow_remote = args.metrics_allow_remote.then_some(true);
     layer
+}
+
+/// The daemon leaves its working directory, so a relative path would change meaning.
+fn absolute_store(url: StoreUrl) -> Result<StoreUrl, ConfigError> {
+    match url {
+        StoreUrl::Dir(path) => absolute("--store", &path).map(StoreUrl::Dir),
+        StoreUrl::S3 { .. } => Ok(url),
+    }
+}
+
+/// Servers other than AWS rarely have a host name for every bucket.
+fn s3_settings(layer: S3Layer) -> S3Settings {
+    S3Settings {
+        path_style: layer.path_style.unwrap_or(layer.endpoint.is_some()),
+        endpoint: layer.endpoint,
+        region: layer.region,
+        credentials: layer.credentials.and_then(credentials),
+        ..S3Settings::default()
+    }
+}
+
+/// `None` leaves it to the AWS chain.
+fn credentials(credentials: Credentials) -> Option<S3Credentials> {
+    match credentials {
+        Credentials::Chain => None,
+        Credentials::Keys {
+            access_key_id,
+            secret_access_key,
+        } => Some(S3Credentials {
+            access_key_id,
+            secret_access_key: secret_access_key.reveal().to_owned(),
+            session_token: None,
+        }),
+    }
 }
 
 fn metrics(layer: &Layer) -> Result<Option<SocketAddr>, ConfigError> {

@@ -6,8 +6,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use crate::service::StoreUrl;
-
 /// Gives a type that parses from text the same form in TOML.
 macro_rules! deserialize_from_text {
     ($type:ty) => {

@@ -1,7 +1,6 @@
 //! The daemon: opens everything in order, mounts, waits for a reason to leave, and
 //! leaves in the reverse order, publishing what is pending first.
 
-mod backend;
 mod background;
 pub(crate) mod git;
 mod leave;
@@ -10,7 +9,6 @@ mod preflight;
 mod run;
 mod signals;
 
-pub use backend::{S3Settings, StoreUrl};
 pub use background::BackgroundError;
 pub(crate) use background::{Readiness, start_in_background};
 pub(crate) use run::run;
@@ -36,8 +34,8 @@ pub enum ServiceError {
     #[error("store.url in the data directory: {0}")]
     RecordedStore(String),
     /// The object store cannot be used.
-    #[error("object store: {0}")]
-    Store(#[from] backend::StoreOpenError),
+    #[error("--store: {0}")]
+    Store(#[from] gitmoor_fs::store::StoreOpenError),
     /// The replicator's database cannot be used.
     #[error("replicator: {0}")]
     Replica(#[from] gitmoor_replicator::OpenError),
@@ -72,10 +70,11 @@ impl ServiceError {
     /// Whether another argument would help.
     pub fn is_usage(&self) -> bool {
         match self {
+            // Whoever starts a mount can say another store, endpoint or key.
+            Self::Store(_) => true,
             Self::NotReady(_)
             | Self::Start { .. }
             | Self::RecordedStore(_)
-            | Self::Store(_)
             | Self::Replica(_)
             | Self::FileSystem(_)
             | Self::Metrics { .. }

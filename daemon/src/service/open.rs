@@ -1,12 +1,11 @@
 //! Opens the parts of a daemon, each before the one that needs it.
 
-use super::backend::{self, StoreUrl};
 use super::{ServiceError, preflight};
 use crate::Failure;
 use crate::config::Settings;
 use crate::data_dir::{DataDir, Lock};
 use crate::{metrics, mount_point};
-use gitmoor_fs::store::ObjectStore;
+use gitmoor_fs::store::{self, ObjectStore, StoreUrl};
 use gitmoor_fs::{Config, FileSystem};
 use gitmoor_replicator::{Node, NodeConfig};
 use std::path::PathBuf;
@@ -86,8 +85,8 @@ fn open_store(
     let damaged =
         |error: <StoreUrl as FromStr>::Err| ServiceError::RecordedStore(error.to_string());
     let url = StoreUrl::from_str(&text).map_err(damaged)?;
-    let store = backend::open_store(&url, &settings.store.s3, runtime.handle())
-        .map_err(ServiceError::from)?;
+    let (s3, runtime) = (settings.store.s3.clone(), runtime.handle().clone());
+    let store = store::open(&url, s3, runtime).map_err(ServiceError::from)?;
     dir.record_store(&text)?;
     Ok(store)
 }
