@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # Shared by the scripts of this directory: messages, and packages through apt.
 
-say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
+say() {
+    if [ -t 2 ]; then printf '\033[1m==> %s\033[0m\n' "$*" >&2; else printf '==> %s\n' "$*" >&2; fi
+}
 die() {
     printf 'error: %s\n' "$*" >&2
     exit 1

@@ -167,7 +167,7 @@ pub struct ConfigArgs {
     /// A git setting such as gc.auto; all that are set without it
     pub key: Option<String>,
     /// Its new value; shows the current one without it
-    #[arg(requires = "key")]
+    #[arg(requires = "key", allow_negative_numbers = true)]
     pub value: Option<String>,
     /// Remove the setting
     #[arg(long, requires = "key", conflicts_with = "value")]

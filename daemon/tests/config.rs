@@ -26,19 +26,21 @@ fn resolve(args: &[&str], variables: Variables<'_>) -> Result<Settings, ConfigEr
 }
 
 fn data_dir_with(toml: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("gitmoor.toml"), toml).unwrap();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("gitmoor.toml"), toml).expect("a settings file");
     dir
 }
 
 fn in_data_dir(dir: &Path, args: &[&str], env: Variables<'_>) -> Result<Settings, ConfigError> {
-    let data = dir.to_str().unwrap();
+    let data = dir.to_str().expect("UTF-8");
     resolve(&[&["--data", data], args].concat(), env)
 }
 
 fn error_of(toml: &str) -> String {
     let dir = data_dir_with(toml);
-    let error = in_data_dir(dir.path(), &[], &[]).unwrap_err().to_string();
+    let error = in_data_dir(dir.path(), &[], &[])
+        .expect_err("a wrong file")
+        .to_string();
     assert!(error.contains("gitmoor.toml"), "names the file: {error}");
     error
 }

@@ -234,6 +234,7 @@ fn repositories_by_command() {
         serde_json::from_str::<serde_json::Value>(&json).unwrap()["gc.auto"],
         "7"
     );
+    place.ok(&["repo", "config", "b.git", "pack.compression", "-1"]);
     place.ok(&["repo", "config", "b.git", "gc.auto", "--unset"]);
     let unset = support::gitmoor(&place.data(), &["repo", "config", "b.git", "gc.auto"]);
     expect(&unset, 1, &["does not set gc.auto"]);
