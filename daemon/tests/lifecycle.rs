@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::{Duration, Instant};
 use support::{Place, expect};
 
@@ -134,6 +134,9 @@ fn a_dead_mount_is_explained_and_cleared() {
 fn the_foreground_daemon_logs_to_standard_error_and_leaves_with_0() {
     let place = Place::new();
     let mut command = support::command(&place.data());
+    let socket = place.dir.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    command.env("NOTIFY_SOCKET", &socket);
     command.args([
         "mount",
         "--foreground",
@@ -146,6 +149,9 @@ fn the_foreground_daemon_logs_to_standard_error_and_leaves_with_0() {
         .spawn()
         .unwrap();
     eventually("it is mounted", || place.is_mounted());
+    let mut state = [0; 16];
+    let length = manager.recv(&mut state).unwrap();
+    assert_eq!(&state[..length], b"READY=1");
     // Found from the moment the mount is there.
     assert_eq!(place.status()["pid"], child.id());
     let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());

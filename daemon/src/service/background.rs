@@ -7,6 +7,7 @@
 //! the name it is called, `argv[0]`: flags would have to be found a place among the
 //! user's, and an environment variable would be inherited further down.
 
+use super::notify;
 use crate::data_dir::{DataDir, DataDirError};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -119,7 +120,7 @@ fn wait_for_report(pipe: ChildStdout, dir: &DataDir) -> io::Result<Option<Report
 /// Where a daemon announces that its mount answers.
 #[derive(Debug)]
 pub(crate) enum Readiness {
-    /// Nobody waits: it runs in the foreground.
+    /// Nobody waits but, perhaps, a service manager.
     Foreground,
     /// The command that started it waits at our standard output.
     Background,
@@ -136,10 +137,10 @@ impl Readiness {
         Ok(Self::Background)
     }
 
-    /// Reports that the mount answers. Fails when the command is gone.
+    /// Reports that the mount answers. Fails when nobody is there any more to hear it.
     pub(crate) fn announce(&self) -> io::Result<()> {
         match self {
-            Self::Foreground => Ok(()),
+            Self::Foreground => notify::ready(),
             Self::Background => report(&Report::Ready),
         }
     }

@@ -7,6 +7,7 @@
 
 use super::ServiceError;
 use crate::admin::{Daemon, Event, Rejection, Reply};
+use gitmoor_fs::PublishError;
 use gitmoor_fs::fuse::Mount;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -54,7 +55,7 @@ impl Leaving {
                 }
                 Event::Unmounted => {
                     tracing::info!("unmounted; leaving");
-                    return self.finish();
+                    return self.finish(self.begin());
                 }
                 Event::Umount { lazy, asker } => {
                     if let Some(left) = self.on_request(lazy, &asker) {
@@ -68,9 +69,9 @@ impl Leaving {
 
     /// Leaves, whether or not the mount is in use.
     pub(super) fn now(&self) -> Result<(), ServiceError> {
-        self.begin();
+        let begun = self.begin();
         if self.detached.get() {
-            return self.finish();
+            return self.finish(begun);
         }
         let deadline = Instant::now() + BUSY_PATIENCE;
         while let Err(error) = self.mount.unmount(false) {
@@ -81,7 +82,7 @@ impl Leaving {
             }
             std::thread::sleep(BUSY_POLL);
         }
-        self.finish()
+        self.finish(begun)
     }
 
     /// Answers the asker; `None` means that the daemon stays.
@@ -91,10 +92,10 @@ impl Leaving {
             answer(asker, Ok(Reply::Detached));
             return None;
         }
-        self.begin();
+        let begun = self.begin();
         match self.unmount(lazy) {
             Unmounted::Fully => {
-                let left = self.finish();
+                let left = self.finish(begun);
                 let told = left
                     .as_ref()
                     .map(|()| Reply::Done)
@@ -130,10 +131,9 @@ impl Leaving {
     }
 
     /// Says so in `status`, and publishes the bulk while the mount still answers.
-    fn begin(&self) {
+    fn begin(&self) -> Result<(), PublishError> {
         self.daemon.leaving.store(true, Ordering::Relaxed);
-        // The outcome that counts is that of the last attempt, in `finish`.
-        let _ = self.daemon.fs.publish_all();
+        self.daemon.fs.publish_all()
     }
 
     fn detach(&self) {
@@ -142,9 +142,10 @@ impl Leaving {
         }
     }
 
-    fn finish(&self) -> Result<(), ServiceError> {
-        self.daemon.leaving.store(true, Ordering::Relaxed);
-        Ok(self.daemon.fs.publish_all()?)
+    /// Publishes what was written between the first time and the unmount. A store that
+    /// just failed for as long as publishing may take is not waited for once more.
+    fn finish(&self, begun: Result<(), PublishError>) -> Result<(), ServiceError> {
+        Ok(begun.and_then(|()| self.daemon.fs.publish_all())?)
     }
 }
 

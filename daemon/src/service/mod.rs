@@ -3,7 +3,9 @@
 
 mod background;
 pub(crate) mod git;
+mod io_runtime;
 mod leave;
+mod notify;
 mod open;
 mod preflight;
 mod run;
@@ -61,8 +63,8 @@ pub enum ServiceError {
     /// Objects stay behind on this machine.
     #[error("{0}")]
     Publish(#[from] gitmoor_fs::PublishError),
-    /// The command that asked for the mount is gone.
-    #[error("the command that started this daemon is gone: {0}")]
+    /// The command or service manager that asked for the mount is gone.
+    #[error("whoever started this daemon is gone: {0}")]
     Abandoned(std::io::Error),
 }
 
@@ -83,4 +85,8 @@ impl ServiceError {
             | Self::Abandoned(_) => false,
         }
     }
+}
+
+fn starting(part: &'static str) -> impl FnOnce(std::io::Error) -> ServiceError {
+    move |source| ServiceError::Start { part, source }
 }

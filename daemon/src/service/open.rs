@@ -1,6 +1,7 @@
 //! Opens the parts of a daemon, each before the one that needs it.
 
-use super::{ServiceError, preflight};
+use super::io_runtime::IoRuntime;
+use super::{ServiceError, preflight, starting};
 use crate::Failure;
 use crate::config::Settings;
 use crate::data_dir::{DataDir, Lock};
@@ -11,7 +12,6 @@ use gitmoor_replicator::{Node, NodeConfig};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use tokio::runtime::Runtime;
 
 /// Everything below the mount. Fields are dropped in this order: the file system
 /// before what it stands on, the lock last.
@@ -19,7 +19,7 @@ pub(super) struct Parts {
     pub(super) fs: Arc<FileSystem>,
     pub(super) node: Arc<Node>,
     pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) runtime: Runtime,
+    pub(super) runtime: IoRuntime,
     pub(super) mountpoint: PathBuf,
     pub(super) dir: DataDir,
     _lock: Lock,
@@ -31,7 +31,7 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     let mountpoint = mount_point::check(&settings.mount.mountpoint, &settings.data)?;
     let dir = DataDir::new(settings.data.clone());
     let lock = dir.own(&mountpoint)?;
-    let runtime = start_runtime()?;
+    let runtime = IoRuntime::start().map_err(starting("the I/O runtime"))?;
     serve_metrics(settings, &runtime)?;
     let store = open_store(settings, &dir, &runtime)?;
     let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
@@ -53,19 +53,7 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     })
 }
 
-/// Carries S3 requests, metrics and signals; the file system brings its own threads.
-fn start_runtime() -> Result<Runtime, ServiceError> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("io")
-        .build()
-        .map_err(|source| ServiceError::Start {
-            part: "the I/O runtime",
-            source,
-        })
-}
-
-fn serve_metrics(settings: &Settings, runtime: &Runtime) -> Result<(), ServiceError> {
+fn serve_metrics(settings: &Settings, runtime: &IoRuntime) -> Result<(), ServiceError> {
     metrics::register_build_info();
     let Some(address) = settings.metrics else {
         return Ok(());
@@ -78,7 +66,7 @@ fn serve_metrics(settings: &Settings, runtime: &Runtime) -> Result<(), ServiceEr
 fn open_store(
     settings: &Settings,
     dir: &DataDir,
-    runtime: &Runtime,
+    runtime: &IoRuntime,
 ) -> Result<Arc<dyn ObjectStore>, Failure> {
     let given = settings.store.url.as_ref().map(StoreUrl::to_string);
     let text = dir.store_url(given.as_deref())?;

@@ -3,17 +3,26 @@
 
 use super::ServiceError;
 use crate::config::MountSettings;
+use std::fs::File;
 use std::path::Path;
+
+const DEVICE: &str = "/dev/fuse";
 
 /// Fails if a mount cannot work here.
 pub(super) fn check(mount: &MountSettings) -> Result<(), ServiceError> {
     let privileged = nix::unistd::geteuid().is_root();
     let lacking = |what: &str| Err(ServiceError::NotReady(what.to_owned()));
-    if !Path::new("/dev/fuse").exists() {
+    if !Path::new(DEVICE).exists() {
         return lacking(
             "this machine has no /dev/fuse: load the module with modprobe fuse; in a container \
              give it --device /dev/fuse and --cap-add SYS_ADMIN",
         );
+    }
+    if let Err(error) = File::options().read(true).write(true).open(DEVICE) {
+        return lacking(&format!(
+            "{DEVICE} cannot be opened ({error}): expected mode 0666 (chmod 666 {DEVICE}), or run \
+             as root; in a container also --cap-add SYS_ADMIN"
+        ));
     }
     if !privileged && !in_path("fusermount3") {
         return lacking("fusermount3 is not installed; it comes with the package fuse3");

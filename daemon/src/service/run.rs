@@ -3,7 +3,7 @@
 use super::git::Umask;
 use super::leave::Leaving;
 use super::open::{Parts, open};
-use super::{Readiness, ServiceError, signals};
+use super::{Readiness, ServiceError, signals, starting};
 use crate::Failure;
 use crate::admin::protocol::MountStatus;
 use crate::admin::{Answering, Daemon, Event, Server};
@@ -59,10 +59,6 @@ fn mount_and_serve(
         inbox,
         detached: Cell::new(false),
     })
-}
-
-fn starting(part: &'static str) -> impl FnOnce(std::io::Error) -> ServiceError {
-    move |source| ServiceError::Start { part, source }
 }
 
 fn mount(settings: &Settings, parts: &Parts) -> Result<Mount, ServiceError> {
