@@ -1,7 +1,7 @@
 //! What an error of the SDK means for us, and what the user can try.
 
 use crate::store::retry::Failure;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 
 /// Service errors that pass, besides all of status 429 and 5xx. The 409s are AWS'
@@ -113,8 +113,13 @@ fn advice(status: u16, code: &str) -> &'static str {
     }
 }
 
-fn causes(error: &(impl Error + 'static)) -> String {
-    let full = format!("{}", DisplayErrorContext(error));
-    // The SDK appends the debug form of the whole error, in brackets.
-    full.split(" (").next().unwrap_or(&full).to_string()
+/// An error with all its causes.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
 }
