@@ -137,8 +137,13 @@ impl Node {
         outcome
             .recv_deadline(deadline)
             .map_err(|error| match error {
-                RecvTimeoutError::Timeout => ProposeError::Timeout(timeout),
-                RecvTimeoutError::Disconnected => ProposeError::Stopped,
+                // The loop lets go of what has expired, perhaps before we wake up.
+                RecvTimeoutError::Disconnected if Instant::now() < deadline => {
+                    ProposeError::Stopped
+                }
+                RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout => {
+                    ProposeError::Timeout(timeout)
+                }
             })
     }
 

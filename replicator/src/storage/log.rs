@@ -139,7 +139,9 @@ impl Log {
         self.grown = 0;
     }
 
-    /// Forgets every entry whose effects are in the state tables.
+    /// Forgets every entry whose effects are in the state tables. Keeps none
+    /// for followers that lag: there are none yet, and they would get a
+    /// snapshot.
     pub fn compact(&mut self, batch: &mut Batch<'_>) {
         let to = self.applied;
         let gone = indexes(self.truncated.index + 1, to.index + 1);

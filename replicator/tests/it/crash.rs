@@ -8,11 +8,16 @@ use gitmoor_replicator::model::{Command as Change, Outcome, RepoPath};
 use gitmoor_replicator::{Node, NodeConfig, OpenError, Replica};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 const VICTIM: &str = "GITMOOR_TEST_VICTIM";
 const THREADS: u64 = 4;
+const SIGABRT: i32 = 6;
+
+/// The version and value of the last acknowledged write of each ref.
+type Acknowledged = BTreeMap<RepoPath, (u64, String)>;
 
 fn open(dir: &Path) -> Node {
     // Few entries, so that crashes also fall into compactions.
@@ -69,40 +74,15 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     }
 }
 
-/// Lets the victim make `count` commits or more; adds the version and value of
-/// the last acknowledged write of each ref.
-fn run_and_kill(
-    dir: &Path,
-    count: usize,
-    acknowledged: &mut BTreeMap<RepoPath, (u64, String)>,
-) -> usize {
-    let mut victim = Command::new(std::env::current_exe().expect("has a path"))
-        .args([
-            "--exact",
-            "crash::victim",
-            "--nocapture",
-            "--test-threads=1",
-        ])
-        .env(VICTIM, dir)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("starts");
+/// Lets the victim make `count` commits or more and kills it; returns how many
+/// were acknowledged.
+fn run_and_kill(dir: &Path, count: usize, acknowledged: &mut Acknowledged) -> usize {
+    let me = std::env::current_exe().expect("has a path");
+    let mut victim = start(&mut Command::new(me), dir);
     let output = BufReader::new(victim.stdout.take().expect("is piped"));
     let mut seen = 0;
     for line in output.lines() {
-        let line = line.expect("is text");
-        let Some((_, line)) = line.split_once("acknowledged ") else {
-            continue;
-        };
-        let [name, version, value] = line.split(' ').collect::<Vec<_>>()[..] else {
-            continue;
-        };
-        let version: u64 = version.parse().expect("a number");
-        let latest = acknowledged.entry(path(name)).or_default();
-        if version > latest.0 {
-            *latest = (version, value.to_owned());
-        }
-        seen += 1;
+        seen += usize::from(note(&line.expect("is text"), acknowledged));
         if seen == count {
             let error = Node::open(NodeConfig::new(dir)).err().expect("is refused");
             assert!(matches!(error, OpenError::InUse(_)), "{error:?}");
@@ -113,7 +93,58 @@ fn run_and_kill(
     seen
 }
 
-fn check(node: &Node, acknowledged: &BTreeMap<RepoPath, (u64, String)>) {
+/// Starts the victim by a command that runs this binary.
+fn start(command: &mut Command, dir: &Path) -> Child {
+    command
+        .args([
+            "--exact",
+            "crash::victim",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(VICTIM, dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts")
+}
+
+/// Notes an acknowledgement, if the line is one.
+fn note(line: &str, acknowledged: &mut Acknowledged) -> bool {
+    let Some((_, line)) = line.split_once("acknowledged ") else {
+        return false;
+    };
+    let [name, version, value] = line.split(' ').collect::<Vec<_>>()[..] else {
+        return false;
+    };
+    let version: u64 = version.parse().expect("a number");
+    let latest = acknowledged.entry(path(name)).or_default();
+    if version > latest.0 {
+        *latest = (version, value.to_owned());
+    }
+    true
+}
+
+#[test]
+fn a_failed_write_ends_the_process_and_loses_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut acknowledged = BTreeMap::new();
+    // Files may not grow beyond half a megabyte or so; trying gives EFBIG.
+    let limited = r#"trap "" XFSZ; ulimit -c 0; ulimit -f 1024; exec "$0" "$@""#;
+    let me = std::env::current_exe().expect("has a path");
+    let mut victim = start(
+        Command::new("sh").arg("-c").arg(limited).arg(me),
+        dir.path(),
+    );
+    let output = BufReader::new(victim.stdout.take().expect("is piped"));
+    let lines = output.lines().map(|line| line.expect("is text"));
+    let count = lines.filter(|line| note(line, &mut acknowledged)).count();
+    let status = victim.wait().expect("ends");
+    assert_eq!(status.signal(), Some(SIGABRT), "{status}");
+    assert!(count > 100, "{count}");
+    check(&open(dir.path()), &acknowledged);
+}
+
+fn check(node: &Node, acknowledged: &Acknowledged) {
     for (name, (version, value)) in acknowledged {
         let entry = node
             .reference(id(1), name)

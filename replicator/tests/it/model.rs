@@ -5,7 +5,7 @@
 use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{
     BlockDigest, Change, Command, Expect, FileEntry, NamePath, Outcome, PackedEdit, PackedRef,
-    RefEntry, Refusal, Repo, RepoChange, RepoId, RepoPath, Timestamp, Version,
+    RefEdit, RefEntry, Refusal, Repo, RepoChange, RepoId, RepoPath, Timestamp, Version,
 };
 use std::collections::BTreeMap;
 
@@ -186,13 +186,11 @@ impl Model {
             }
         }
         let before = self.resolved(id);
-        let mut reftable = false;
+        let mut reftable = self.any_reftable(id, &change.refs);
         for edit in &change.refs {
-            let existed = self.refs.contains_key(&(id, edit.name.clone()));
             self.edit(id, version, time, &edit.name, &edit.change);
-            let exists = self.refs.contains_key(&(id, edit.name.clone()));
-            reftable |= edit.name.as_bytes().starts_with(b"reftable/") && (existed || exists);
         }
+        reftable |= self.any_reftable(id, &change.refs);
         for edit in &change.refs {
             self.check_directories(id, &edit.name)?;
         }
@@ -282,6 +280,13 @@ impl Model {
             }
             Change::Delete => drop(self.refs.remove(&key)),
         }
+    }
+
+    /// Whether an edit is of a file of a reftable that exists.
+    fn any_reftable(&self, id: RepoId, edits: &[RefEdit]) -> bool {
+        let of_reftable = |edit: &&RefEdit| edit.name.as_bytes().starts_with(b"reftable/");
+        let mut edits = edits.iter().filter(of_reftable);
+        edits.any(|edit| self.refs.contains_key(&(id, edit.name.clone())))
     }
 
     fn check_directories(&self, id: RepoId, name: &RepoPath) -> Result<(), Refusal> {

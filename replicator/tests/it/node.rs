@@ -1,7 +1,7 @@
 //! The node as its users see it.
 
 use crate::support::{actor, id, name, oid, path, refs, set, set_if};
-use gitmoor_replicator::model::{Command, Expect, Outcome, RefEntry, Version};
+use gitmoor_replicator::model::{Change, Command, Expect, Outcome, RefEdit, RefEntry, Version};
 use gitmoor_replicator::state::RefValue;
 use gitmoor_replicator::{NameEntry, Node, NodeConfig, ProposeError, Replica, Role};
 use std::time::Duration;
@@ -258,4 +258,39 @@ fn proposals_are_counted_by_kind_and_outcome() {
     for histogram in ["commit", "apply", "round"] {
         named(&format!("gitmoor_replicator_{histogram}_seconds")).expect("is registered");
     }
+}
+
+#[test]
+fn a_proposer_that_stops_waiting_is_told_so_and_its_command_is_applied_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open(dir.path());
+    create_app(&node);
+    node.shutdown();
+    let propose_timeout = Duration::from_micros(100);
+    let node = Node::open(NodeConfig {
+        propose_timeout,
+        ..NodeConfig::new(dir.path())
+    });
+    let node = node.expect("opens");
+    let mut timeouts = 0;
+    for _ in 0..200 {
+        let change = Change::Append { value: b"x".into() };
+        let edit = RefEdit {
+            name: path("refs/n"),
+            expect: Expect::Anything,
+            change,
+        };
+        match node.propose(actor(), refs(id(1), vec![edit])) {
+            Ok(Outcome::Done(_)) => {}
+            Err(ProposeError::Timeout(_)) => timeouts += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(timeouts > 0);
+    drop(node);
+    let applied = counter(&open(dir.path())).value.len();
+    assert!(
+        (200 - timeouts..=200).contains(&applied),
+        "{applied} of {timeouts} unknown"
+    );
 }

@@ -230,8 +230,6 @@ fn resolve(model: &Model, push: &Push) -> RepoChange {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
-
     #[test]
     fn behaves_like_the_model(steps in steps()) {
         let mut world = World::new();

@@ -196,6 +196,13 @@ fn packing_a_ref_is_no_move_and_anything_else_is() {
         false,
         "no reftable",
     );
+    let made_and_gone = vec![set("reftable/x", "x"), delete("reftable/x")];
+    check(
+        &mut world,
+        refs(id(1), made_and_gone),
+        false,
+        "a reftable that never was",
+    );
     check(
         &mut world,
         packed(id(1), vec![PackedEdit::Clear]),
