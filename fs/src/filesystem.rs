@@ -1,11 +1,18 @@
 //! The file system as the daemon holds it: opened once, mounted, asked for its
 //! status, published before it leaves.
 
+mod idle;
+
+use crate::cache::{BlockCache, CacheConfig, CacheError};
+use crate::error::FsError;
+use crate::objects::Shared;
 use crate::store::ObjectStore;
-use gitmoor_replicator::Replica;
-use gitmoor_replicator::model::{NamePath, RepoId};
+use crate::tree::Repositories;
+use gitmoor_replicator::model::{FileEntry, NamePath, RepoId, RepoPath};
+use gitmoor_replicator::{Child, Replica};
+use parking_lot::Mutex;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +24,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Limit of the block cache, bytes.
     pub cache_bytes: u64,
+    /// Keep at least this much of the disk free, bytes.
+    pub cache_free_floor: u64,
     /// More pending loose objects than this become one pack.
     pub bundle_over: usize,
     /// How long a read of uncached data waits for the store.
@@ -80,6 +89,9 @@ pub enum OpenError {
         /// The error.
         source: std::io::Error,
     },
+    /// The block cache.
+    #[error("opening the block cache: {0}")]
+    Cache(#[from] CacheError),
 }
 
 /// Not everything could be published.
@@ -104,37 +116,170 @@ impl std::fmt::Display for PathBufDisplay {
     }
 }
 
+/// Something changed without the kernel's doing.
+#[derive(Clone, Debug)]
+pub(crate) enum Changed {
+    /// A name in a repository.
+    InRepo(RepoId, RepoPath),
+    /// A name in the namespace.
+    Name(NamePath),
+}
+
+/// Those who pass changes on to a kernel.
+type Listeners = Arc<Mutex<Vec<crossbeam_channel::Sender<Changed>>>>;
+
 /// The file system.
-pub struct FileSystem {}
+pub struct FileSystem {
+    shared: Arc<Shared>,
+    repositories: Arc<Repositories>,
+    listeners: Listeners,
+    publish_failure: Mutex<Option<String>>,
+}
 
 impl FileSystem {
-    /// Opens the rooms and replays what an earlier life left pending.
+    /// Opens the rooms and starts the idle publisher, which also publishes what
+    /// an earlier life left pending.
     pub fn open(
-        _config: Config,
-        _replica: Arc<dyn Replica>,
-        _store: Arc<dyn ObjectStore>,
+        config: Config,
+        replica: Arc<dyn Replica>,
+        store: Arc<dyn ObjectStore>,
     ) -> Result<Arc<Self>, OpenError> {
-        todo!()
+        make_dir(&config.data.join("repos"))?;
+        let cache = BlockCache::open(
+            CacheConfig {
+                dir: config.data.join("cache"),
+                max_bytes: config.cache_bytes,
+                free_floor_bytes: config.cache_free_floor,
+                read_timeout: config.read_timeout,
+            },
+            store.clone(),
+        )?;
+        let listeners = Listeners::default();
+        let told = listeners.clone();
+        let changed = move |repo, path: &RepoPath| tell(&told, &Changed::InRepo(repo, path.clone()));
+        let shared = Arc::new(Shared { replica, store, cache, config, changed: Box::new(changed) });
+        let repositories = Arc::new(Repositories::new(shared.clone()));
+        let fs = Arc::new(Self { shared, repositories, listeners, publish_failure: Mutex::default() });
+        idle::start(&fs)?;
+        Ok(fs)
     }
 
-    /// Publishes everything that is finished, within the publish timeout.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
+    pub(crate) fn repositories(&self) -> Arc<Repositories> {
+        self.repositories.clone()
+    }
+
+    /// Every change from now on.
+    pub(crate) fn changes(&self) -> crossbeam_channel::Receiver<Changed> {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        self.listeners.lock().push(sender);
+        receiver
+    }
+
+    /// Publishes everything that is finished.
     pub fn publish_all(&self) -> Result<(), PublishError> {
-        todo!()
+        let mut reason = None;
+        for repository in self.repositories.all() {
+            if let Err(error) = repository.objects().publish() {
+                reason.get_or_insert(error.to_string());
+            }
+        }
+        let kept = PathBufDisplay(self.shared.config.data.join("repos"));
+        match reason {
+            None => Ok(()),
+            Some(reason) => Err(PublishError { files: self.pending().0, reason, kept }),
+        }
+    }
+
+    fn pending(&self) -> (u64, u64) {
+        let each = self.repositories.all().into_iter().map(|repo| repo.objects().pending());
+        each.fold((0, 0), |(files, bytes), (f, b)| (files + f, bytes + b))
     }
 
     /// For `gitmoor status`.
     pub fn status(&self) -> Status {
-        todo!()
+        let (pending_files, pending_bytes) = self.pending();
+        Status {
+            pending_files,
+            pending_bytes,
+            cache_bytes: self.shared.cache.used_bytes(),
+            cache_limit: self.shared.config.cache_bytes,
+            waits: self.shared.cache.waits(),
+            publish_failure: self.publish_failure.lock().clone(),
+        }
     }
 
-    /// For `gitmoor repo info`.
-    pub fn repo_info(&self, _id: RepoId) -> Result<RepoInfo, gitmoor_replicator::ReadError> {
-        todo!()
+    /// For `gitmoor repo info`; `None` when there is no such repository.
+    pub fn repo_info(&self, id: RepoId) -> Result<Option<RepoInfo>, FsError> {
+        let Some(repo) = self.shared.replica.repo(id)? else { return Ok(None) };
+        let files = self.files_below(id, &RepoPath::root())?;
+        let refs = RepoPath::new("refs").expect("a valid path");
+        Ok(Some(RepoInfo {
+            id: id.to_string(),
+            path: repo.path.to_string(),
+            object_format: repo.format.map(|format| lower(format.objects)),
+            ref_storage: repo.format.map(|format| lower(format.refs)),
+            refs: self.loose_refs_below(id, &refs)? + self.packed_refs(id)?,
+            object_files: files.len() as u64,
+            object_bytes: files.iter().map(|(_, entry)| entry.size).sum(),
+            packs: files.iter().filter(|(name, _)| name.ends_with(b".pack")).count() as u64,
+            pending_files: self.repositories.get(id)?.objects().pending().0,
+            settings: repo.settings,
+        }))
+    }
+
+    fn files_below(&self, id: RepoId, dir: &RepoPath) -> Result<Vec<(Vec<u8>, FileEntry)>, FsError> {
+        let mut files = Vec::new();
+        for (name, child) in self.shared.replica.files_in(id, dir)? {
+            match (child, dir.join(&name)) {
+                (Child::File(entry), _) => files.push((name, entry)),
+                (Child::Directory, Some(dir)) => files.extend(self.files_below(id, &dir)?),
+                (Child::Directory, None) => {}
+            }
+        }
+        Ok(files)
+    }
+
+    fn loose_refs_below(&self, id: RepoId, dir: &RepoPath) -> Result<u64, FsError> {
+        let mut refs = 0;
+        for (name, child) in self.shared.replica.references_in(id, dir)? {
+            refs += match (child, dir.join(&name)) {
+                (Child::Directory, Some(dir)) => self.loose_refs_below(id, &dir)?,
+                (Child::File(_), _) => 1,
+                (Child::Directory, None) => 0,
+            };
+        }
+        Ok(refs)
+    }
+
+    fn packed_refs(&self, id: RepoId) -> Result<u64, FsError> {
+        let mut lines = 0;
+        self.shared.replica.packed(id, &mut |_, _| {
+            lines += 1;
+            true
+        })?;
+        Ok(lines)
     }
 
     /// Tells the kernel that a namespace path changed behind its back (an admin
     /// command created, renamed or deleted it).
-    pub fn name_changed(&self, _path: &NamePath) {
-        todo!()
+    pub fn name_changed(&self, path: &NamePath) {
+        tell(&self.listeners, &Changed::Name(path.clone()));
     }
+}
+
+fn tell(listeners: &Listeners, change: &Changed) {
+    listeners.lock().retain(|listener| listener.send(change.clone()).is_ok());
+}
+
+fn lower(value: impl std::fmt::Debug) -> String {
+    format!("{value:?}").to_lowercase()
+}
+
+fn make_dir(path: &Path) -> Result<(), OpenError> {
+    std::fs::create_dir_all(path)
+        .map_err(|source| OpenError::Io { context: format!("creating {}", path.display()), source })
 }

@@ -2,15 +2,25 @@
 //! store and whose refs live in the replicator.
 //!
 //! ```text
-//! fuse     decode → one call → reply (the only code that knows fuser)
-//! tree     namespace → repository → one of three rooms
-//! objects  staging, catalog, publisher      refs   locks, compare-and-swap      local
-//! cache    blocks of stored objects, proved by digests
-//! store    S3 or a directory
+//! fuse        decode → one call → reply (the only code that knows fuser)
+//! tree        namespace → repository; inodes
+//! repository  one real directory, overlaid by its rooms
+//! objects     catalog, staging, publisher    refs  compare-and-swap    local  plain files
+//! bundle      loose objects ↔ packs          cache blocks of stored objects, proved by digests
+//! store       S3 or a directory
 //! ```
 
+pub mod bundle;
+pub mod cache;
+mod error;
 mod filesystem;
 pub mod fuse;
+mod local;
+mod objects;
+mod refs;
+mod repository;
 pub mod store;
+mod tree;
 
+pub use error::FsError;
 pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status};

@@ -3,8 +3,20 @@
 //!
 //! - [`model`]: the words of the house: ids, entries, commands, outcomes.
 //! - [`Replica`]: the one trait through which the file system sees all this.
+//! - [`Node`]: the embedded implementation: a thread that runs raft.
+//!
+//! Inside, from the bottom up, and public so that tests can drive each layer
+//! without the ones above: [`state`] (the deterministic state machine),
+//! [`storage`] (RocksDB), [`engine`] (raft, sans-IO, and its `Ready` loop).
 
+pub mod engine;
+mod metrics;
 pub mod model;
+mod node;
 mod replica;
+pub mod state;
+pub mod storage;
 
-pub use replica::{Child, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+pub use node::{Node, NodeConfig, Role, Status};
+pub use replica::{Child, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+pub use storage::OpenError;

@@ -5,10 +5,11 @@ use crate::model::{
     Actor, BlockDigest, Command, FileEntry, NamePath, Outcome, PackedRef, RefEntry, Repo, RepoId,
     RepoPath,
 };
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What stands at a path of the namespace.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum NameEntry {
     /// A plain directory.
     Directory,
@@ -24,6 +25,9 @@ pub enum Child<T> {
     /// A directory, which exists because something lies beneath it.
     Directory,
 }
+
+/// The direct children of a directory, in byte order of their names.
+pub type Listing<T> = Vec<(Vec<u8>, Child<T>)>;
 
 /// A read failed.
 #[derive(Debug, thiserror::Error)]
@@ -79,11 +83,7 @@ pub trait Replica: Send + Sync {
     fn reference(&self, repo: RepoId, name: &RepoPath) -> Result<Option<RefEntry>, ReadError>;
 
     /// The direct children of a directory of the refs room, in byte order.
-    fn references_in(
-        &self,
-        repo: RepoId,
-        dir: &RepoPath,
-    ) -> Result<Vec<(Vec<u8>, Child<RefEntry>)>, ReadError>;
+    fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<RefEntry>, ReadError>;
 
     /// Walks the packed table of one consistent snapshot.
     fn packed(&self, repo: RepoId, sink: &mut PackedSink<'_>) -> Result<(), ReadError>;
@@ -92,11 +92,7 @@ pub trait Replica: Send + Sync {
     fn file(&self, repo: RepoId, path: &RepoPath) -> Result<Option<FileEntry>, ReadError>;
 
     /// The direct children of a directory of the objects room, in byte order.
-    fn files_in(
-        &self,
-        repo: RepoId,
-        dir: &RepoPath,
-    ) -> Result<Vec<(Vec<u8>, Child<FileEntry>)>, ReadError>;
+    fn files_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<FileEntry>, ReadError>;
 
     /// The block digests of a file; empty when it is one block or less, or absent.
     fn blocks(&self, repo: RepoId, path: &RepoPath) -> Result<Vec<BlockDigest>, ReadError>;

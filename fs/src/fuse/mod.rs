@@ -1,35 +1,147 @@
-//! FUSE: decode → one call → reply.
+//! FUSE: decode → one call → reply. The only code that knows fuser.
 
-use crate::FileSystem;
-use gitmoor_replicator::model::NamePath;
-use std::path::Path;
+mod convert;
+mod handler;
+mod invalidate;
+mod metrics;
+mod open_files;
+
+use crate::error::FsResult;
+use crate::filesystem::FileSystem;
+use crate::repository::Repository;
+use crate::tree::{Place, Tree};
+use fuser::{BackgroundSession, MountOption, SessionACL};
+use gitmoor_replicator::NameEntry;
+use gitmoor_replicator::model::{Command, NamePath, Outcome, RepoId, RepoPath};
+use handler::Handler;
+use parking_lot::Mutex;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Threads that read requests from the kernel. What may take long leaves them
+/// for others, see [`handler`].
+const THREADS: usize = 4;
 
 /// How to mount.
 #[derive(Clone, Debug)]
 pub struct MountOptions {
-    /// Mount this repository alone, its top at the mount point, instead of the namespace.
+    /// Mount this repository alone, its top at the mount point, instead of the
+    /// namespace. It is created when it does not exist.
     pub repo: Option<NamePath>,
     /// Let other users in.
     pub allow_other: bool,
 }
 
 /// A live mount. Dropping it unmounts.
-pub struct Mount {}
+pub struct Mount {
+    at: PathBuf,
+    session: Mutex<Option<BackgroundSession>>,
+    ended: crossbeam_channel::Receiver<()>,
+}
 
 impl Mount {
     /// Mounts; the mount answers when this returns.
-    pub fn new(_fs: Arc<FileSystem>, _at: &Path, _options: MountOptions) -> std::io::Result<Self> {
-        todo!()
+    pub fn new(fs: Arc<FileSystem>, at: &Path, options: MountOptions) -> io::Result<Self> {
+        // The kernel has applied the umask of the calling process already.
+        rustix::process::umask(rustix::fs::Mode::empty());
+        let root = root(&fs, options.repo.as_ref()).map_err(io::Error::other)?;
+        let tree = Arc::new(Tree::new(fs.shared(), fs.repositories(), root));
+        let (sender, ended) = crossbeam_channel::bounded(1);
+        let handler = Handler::new(fs.clone(), tree.clone(), sender)?;
+        let session = fuser::spawn_mount(handler, at, &config(&options))?;
+        invalidate::start(&fs, tree, session.notifier())?;
+        Ok(Self { at: at.to_owned(), session: Mutex::new(Some(session)), ended })
     }
 
     /// Waits until somebody unmounts (umount(8), fusermount3 -u).
     pub fn wait(&self) {
-        todo!()
+        // An error means that the sender is gone: the session ended.
+        let _ = self.ended.recv();
+    }
+
+    /// Waits for that, at most for a time; says whether it has happened.
+    pub fn wait_timeout(&self, time: Duration) -> bool {
+        !matches!(self.ended.recv_timeout(time), Err(crossbeam_channel::RecvTimeoutError::Timeout))
     }
 
     /// Unmounts; with `lazy` even while files are open (they go on until closed).
-    pub fn unmount(&self, _lazy: bool) -> std::io::Result<()> {
-        todo!()
+    pub fn unmount(&self, lazy: bool) -> io::Result<()> {
+        unmount(&self.at, lazy)
     }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Joining ends the session's threads; an unmounted one ends at once.
+        drop(self.session.lock().take());
+    }
+}
+
+fn unmount(at: &Path, lazy: bool) -> io::Result<()> {
+    let flags = if lazy { nix::mount::MntFlags::MNT_DETACH } else { nix::mount::MntFlags::empty() };
+    match nix::mount::umount2(at, flags) {
+        Err(nix::errno::Errno::EPERM) => fusermount(at, lazy),
+        other => other.map_err(io::Error::from),
+    }
+}
+
+fn fusermount(at: &Path, lazy: bool) -> io::Result<()> {
+    let how = if lazy { "-uz" } else { "-u" };
+    let output = std::process::Command::new("fusermount3").arg(how).arg(at).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
+
+fn config(options: &MountOptions) -> fuser::Config {
+    let mut config = fuser::Config::default();
+    config.mount_options = vec![
+        MountOption::FSName("gitmoor".into()),
+        MountOption::Subtype("gitmoor".into()),
+        MountOption::DefaultPermissions,
+        MountOption::NoDev,
+        MountOption::NoSuid,
+    ];
+    config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
+    config.n_threads = Some(THREADS);
+    config.clone_fd = true;
+    config
+}
+
+fn root(fs: &FileSystem, repo: Option<&NamePath>) -> FsResult<Place> {
+    let Some(path) = repo else { return Ok(Place::Name(NamePath::root())) };
+    Ok(Place::Repo(repository(fs, path)?, RepoPath::root()))
+}
+
+fn repository(fs: &FileSystem, path: &NamePath) -> FsResult<Arc<Repository>> {
+    let replica = &fs.shared().replica;
+    if let Some(NameEntry::Repo(id)) = replica.name(path)? {
+        return fs.repositories().get(id);
+    }
+    for dir in ancestors(path) {
+        if replica.name(&dir)?.is_none() {
+            done(replica.propose(Default::default(), Command::CreateDirectory { path: dir })?)?;
+        }
+    }
+    let id = RepoId::random();
+    done(replica.propose(Default::default(), Command::CreateRepo { id, path: path.clone() })?)?;
+    fs.repositories().get(id)
+}
+
+fn done(outcome: Outcome) -> FsResult<()> {
+    match outcome {
+        Outcome::Done(_) => Ok(()),
+        Outcome::Refused(refusal) => Err(refusal.into()),
+    }
+}
+
+/// The directories above a path, outermost first, without the root.
+fn ancestors(path: &NamePath) -> Vec<NamePath> {
+    let mut dirs: Vec<_> = std::iter::successors(path.parent(), NamePath::parent).collect();
+    dirs.retain(|dir| !dir.is_root());
+    dirs.reverse();
+    dirs
 }

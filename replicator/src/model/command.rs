@@ -20,8 +20,9 @@ pub struct Actor {
 pub struct Envelope {
     /// The proposer.
     pub session: SessionId,
-    /// Counts up from 1 within the session, without gaps in order of proposal;
-    /// an entry whose sequence was already applied answers the kept outcome.
+    /// Counts up from 1 within the session; a number names one command for
+    /// good. Commands of a session may overtake one another. An entry whose
+    /// sequence was already applied answers the kept outcome.
     pub sequence: u64,
     /// The proposer's clock. Apply uses this and no clock of its own.
     pub time: Timestamp,
@@ -100,10 +101,32 @@ pub struct RepoChange {
     pub packed: Vec<PackedEdit>,
 }
 
+impl Command {
+    /// A short name of its kind, for metrics and logs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::CreateDirectory { .. } => "create_directory",
+            Self::RemoveDirectory { .. } => "remove_directory",
+            Self::CreateRepo { .. } => "create_repo",
+            Self::Rename { .. } => "rename",
+            Self::DeleteRepo { .. } => "delete_repo",
+            Self::SetFormat { .. } => "set_format",
+            Self::SetSetting { .. } => "set_setting",
+            Self::Commit(_) => "commit",
+        }
+    }
+}
+
 impl RepoChange {
     /// A change of nothing.
     pub fn new(repo: RepoId) -> Self {
-        Self { repo, add: vec![], remove: None, refs: vec![], packed: vec![] }
+        Self {
+            repo,
+            add: vec![],
+            remove: None,
+            refs: vec![],
+            packed: vec![],
+        }
     }
 
     /// Whether it changes nothing.
@@ -226,7 +249,9 @@ pub enum Refusal {
     NotEmpty(NamePath),
     /// The path may not be used so (a repository inside a repository, a
     /// repository name for a directory or the other way round).
-    #[error("{0} cannot be used so: repository names end in .git, directory names do not, and repositories do not nest")]
+    #[error(
+        "{0} cannot be used so: repository names end in .git, directory names do not, and repositories do not nest"
+    )]
     BadPath(NamePath),
     /// There is no such repository.
     #[error("repository {0} does not exist")]

@@ -25,7 +25,10 @@ impl Timestamp {
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { secs: since.as_secs() as i64, nanos: since.subsec_nanos() }
+        Self {
+            secs: since.as_secs() as i64,
+            nanos: since.subsec_nanos(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub use command::{
     Refusal, RepoChange,
 };
 pub use entry::{
-    BlockDigest, Digest, Format, ObjectFormat, Place, RefEntry, RefStorage, Repo, FileEntry,
-    Timestamp, PACKED_REFS, PackedRef,
+    BlockDigest, Digest, FileEntry, Format, ObjectFormat, PACKED_REFS, PackedRef, Place, RefEntry,
+    RefStorage, Repo, Timestamp,
 };
 pub use id::{NamePath, RepoId, RepoPath, SessionId, Version};

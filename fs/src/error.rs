@@ -1,0 +1,136 @@
+//! One error for everything the tree does; errno is chosen in one place.
+
+use crate::store::StoreError;
+use gitmoor_replicator::model::Refusal;
+use gitmoor_replicator::{ProposeError, ReadError};
+use std::io;
+
+/// Why an operation of the tree failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FsError {
+    /// No such name.
+    #[error("no such file or directory")]
+    NotFound,
+    /// The name is taken.
+    #[error("file exists")]
+    Exists,
+    /// A directory was needed.
+    #[error("not a directory")]
+    NotDirectory,
+    /// Anything but a directory was needed.
+    #[error("is a directory")]
+    IsDirectory,
+    /// The directory still has entries.
+    #[error("directory not empty")]
+    NotEmpty,
+    /// From one room to another: mv(1) copies instead.
+    #[error("source and target are in different rooms")]
+    CrossRoom,
+    /// Finished object files and rendered files are never written to.
+    #[error("immutable file")]
+    Immutable,
+    /// Only repositories and directories of repositories live here.
+    #[error("not allowed here: {0}")]
+    NotHere(&'static str),
+    /// Not something this file system has (device nodes, RENAME_EXCHANGE, …).
+    #[error("not supported: {0}")]
+    Unsupported(&'static str),
+    /// The name or argument cannot be.
+    #[error("invalid argument")]
+    Invalid,
+    /// The bytes of an object file are not those its name promises.
+    #[error("{path}: {reason}")]
+    WrongBytes {
+        /// Path in the repository.
+        path: String,
+        /// What does not match.
+        reason: String,
+    },
+    /// A ref is not what the writer saw when it took the lock.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The store did not take or give bytes.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// Cached bytes cannot be had.
+    #[error("{0}")]
+    Cache(#[from] crate::cache::CacheReadError),
+    /// The cache's own files fail.
+    #[error("{0}")]
+    CacheDisk(#[from] crate::cache::CacheError),
+    /// The replicator could not be read.
+    #[error("{0}")]
+    Read(#[from] ReadError),
+    /// The replicator gave no outcome.
+    #[error("{0}")]
+    Propose(#[from] ProposeError),
+    /// A disk error of this machine.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// What the tree's operations return.
+pub type FsResult<T> = Result<T, FsError>;
+
+impl FsError {
+    /// The errno that git sees.
+    pub fn errno(&self) -> i32 {
+        match self {
+            FsError::NotFound => libc::ENOENT,
+            FsError::Exists => libc::EEXIST,
+            FsError::NotDirectory => libc::ENOTDIR,
+            FsError::IsDirectory => libc::EISDIR,
+            FsError::NotEmpty => libc::ENOTEMPTY,
+            FsError::CrossRoom => libc::EXDEV,
+            FsError::Immutable | FsError::NotHere(_) => libc::EPERM,
+            FsError::Unsupported(_) => libc::EOPNOTSUPP,
+            FsError::Invalid => libc::EINVAL,
+            FsError::WrongBytes { .. } | FsError::Store(_) => libc::EIO,
+            FsError::Cache(_) | FsError::CacheDisk(_) | FsError::Read(_) | FsError::Propose(_) => libc::EIO,
+            FsError::Refused(refusal) => refusal_errno(refusal),
+            FsError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        }
+    }
+
+    /// Whether the daemon should log it: a person may have to act, whereas git
+    /// expects the others.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            FsError::WrongBytes { .. }
+            | FsError::Store(_)
+            | FsError::Cache(_)
+            | FsError::CacheDisk(_)
+            | FsError::Read(_)
+            | FsError::Propose(_) => true,
+            FsError::Io(error) => matches!(
+                error.raw_os_error(),
+                Some(libc::EIO | libc::ENOSPC | libc::EDQUOT | libc::EROFS | libc::EMFILE) | None
+            ),
+            FsError::NotFound
+            | FsError::Exists
+            | FsError::NotDirectory
+            | FsError::IsDirectory
+            | FsError::NotEmpty
+            | FsError::CrossRoom
+            | FsError::Immutable
+            | FsError::NotHere(_)
+            | FsError::Unsupported(_)
+            | FsError::Invalid
+            | FsError::Refused(_) => false,
+        }
+    }
+}
+
+fn refusal_errno(refusal: &Refusal) -> i32 {
+    match refusal {
+        Refusal::Exists(_) => libc::EEXIST,
+        Refusal::NotFound(_) | Refusal::NoRepo(_) => libc::ENOENT,
+        Refusal::NotEmpty(_) => libc::ENOTEMPTY,
+        Refusal::BadPath(_) => libc::EPERM,
+        // As a disk does: a file where a directory is needed, or the reverse.
+        Refusal::DirectoryConflict { name, with } => {
+            if with.as_bytes().len() < name.as_bytes().len() { libc::ENOTDIR } else { libc::EISDIR }
+        }
+        Refusal::RefMoved { .. } | Refusal::RefsMoved { .. } => libc::ESTALE,
+    }
+}

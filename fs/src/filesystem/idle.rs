@@ -1,0 +1,68 @@
+//! The idle publisher: what is finished and not stored by a ref change soon is
+//! stored anyway.
+
+use super::{FileSystem, OpenError};
+use gitmoor_replicator::model::RepoId;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// How often it looks.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The longest pause after failures: the store may be back any time.
+const PAUSE: Duration = Duration::from_secs(30);
+
+pub(super) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
+    let fs = Arc::downgrade(fs);
+    let run = move || {
+        replay(&fs);
+        let mut pause = TICK;
+        while let Some(fs) = fs.upgrade() {
+            pause = if fs.publish_due() { TICK } else { (pause * 2).min(PAUSE) };
+            drop(fs);
+            std::thread::sleep(pause);
+        }
+    };
+    let spawned = std::thread::Builder::new().name("publisher".into()).spawn(run);
+    let context = "starting the publisher".to_owned();
+    spawned.map(drop).map_err(|source| OpenError::Io { context, source })
+}
+
+/// Opening a repository makes what an earlier life left finished pending again.
+fn replay(fs: &Weak<FileSystem>) {
+    let Some(fs) = fs.upgrade() else { return };
+    let Ok(entries) = std::fs::read_dir(fs.shared.config.data.join("repos")) else { return };
+    for entry in entries.flatten() {
+        let id = entry.file_name().to_string_lossy().parse::<RepoId>();
+        let Ok(id) = id else { continue };
+        if matches!(fs.shared.replica.repo(id), Ok(Some(_)))
+            && let Err(error) = fs.repositories.get(id)
+        {
+            tracing::error!(repo = %id, %error, "cannot be opened");
+        }
+    }
+}
+
+impl FileSystem {
+    /// Publishes what has been quiet for a while; whether that went well.
+    fn publish_due(&self) -> bool {
+        let mut failure = None;
+        for repository in self.repositories.all() {
+            if !repository.objects().is_due(self.shared.config.idle_publish) {
+                continue;
+            }
+            if let Err(error) = repository.objects().publish() {
+                failure.get_or_insert(format!("{}: {error}", repository.id));
+            }
+        }
+        let mut known = self.publish_failure.lock();
+        if failure != *known {
+            match &failure {
+                Some(reason) => tracing::warn!(%reason, "not everything could be published; trying on"),
+                None => tracing::info!("publishing works again"),
+            }
+        }
+        *known = failure;
+        known.is_none()
+    }
+}

@@ -1,0 +1,116 @@
+//! Open files of a mount, and in which of two modes each inode is open.
+//!
+//! An inode is open either in *passthrough* (the kernel reads and writes a
+//! backing file, the daemon is out of the way) or *cached* (the kernel's page
+//! cache, filled by the daemon); the kernel refuses to mix them, and wants one
+//! backing file per inode.
+
+use crate::repository::{Body, Closing, Opened};
+use fuser::BackingId;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Weak};
+
+/// An open file.
+pub(super) struct Handle {
+    pub(super) ino: u64,
+    pub(super) opened: Arc<Opened>,
+    /// Kept while open, as the kernel demands.
+    backing: Option<Arc<BackingId>>,
+}
+
+impl Handle {
+    pub(super) fn backing(&self) -> Option<&BackingId> {
+        self.backing.as_deref()
+    }
+}
+
+#[derive(Default)]
+struct Mode {
+    backing: Weak<BackingId>,
+    cached: usize,
+}
+
+#[derive(Default)]
+struct Table {
+    handles: HashMap<u64, Arc<Handle>>,
+    modes: HashMap<u64, Mode>,
+    last: u64,
+}
+
+#[derive(Default)]
+pub(super) struct OpenFiles {
+    table: Mutex<Table>,
+}
+
+impl OpenFiles {
+    /// Registers an open file, in the mode that its inode is open in already or
+    /// else in passthrough where the body allows; `register` makes a backing.
+    pub(super) fn add(
+        &self,
+        ino: u64,
+        opened: Arc<Opened>,
+        register: impl FnOnce(&File) -> io::Result<BackingId>,
+    ) -> (u64, Arc<Handle>) {
+        let mut table = self.table.lock();
+        let mode = table.modes.entry(ino).or_default();
+        let backing = mode.choose(&opened, register);
+        match &backing {
+            Some(backing) => mode.backing = Arc::downgrade(backing),
+            None => mode.cached += 1,
+        }
+        table.last += 1;
+        let fh = table.last;
+        let handle = Arc::new(Handle { ino, opened, backing });
+        table.handles.insert(fh, handle.clone());
+        (fh, handle)
+    }
+
+    pub(super) fn get(&self, fh: u64) -> Option<Arc<Handle>> {
+        self.table.lock().handles.get(&fh).cloned()
+    }
+
+    pub(super) fn remove(&self, fh: u64) -> Option<Arc<Handle>> {
+        let mut table = self.table.lock();
+        let handle = table.handles.remove(&fh)?;
+        if let Some(mode) = table.modes.get_mut(&handle.ino) {
+            mode.cached -= usize::from(handle.backing.is_none());
+            let last = mode.cached == 0 && mode.backing.strong_count() <= usize::from(handle.backing.is_some());
+            if last {
+                table.modes.remove(&handle.ino);
+            }
+        }
+        Some(handle)
+    }
+}
+
+impl Mode {
+    fn choose(
+        &self,
+        opened: &Opened,
+        register: impl FnOnce(&File) -> io::Result<BackingId>,
+    ) -> Option<Arc<BackingId>> {
+        if let Some(backing) = self.backing.upgrade() {
+            return Some(backing);
+        }
+        if self.cached > 0 {
+            return None;
+        }
+        let register = |file: &File| match register(file) {
+            Ok(backing) => Some(Arc::new(backing)),
+            Err(error) => {
+                tracing::debug!(%error, "no passthrough for this file");
+                None
+            }
+        };
+        match (&opened.body, &opened.closing) {
+            // Its closing asks whether it was written to, which passthrough hides.
+            (_, Closing::CommitRef(_)) => None,
+            (Body::Real(file), Closing::Plain | Closing::Finish(_) | Closing::Config) => register(file),
+            (Body::Stored(file), _) => register(&*file.complete()?),
+            (Body::Bytes(_), _) => None,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The objects room: `objects/**`, a catalog of immutable files.
+//!
+//! A file is *finished* when git gives it its final name; from then on it is
+//! visible here and pending until the publisher has stored it and the
+//! replicator has catalogued it. The directory of finished files is its own
+//! journal: what stands there under a final name after a crash is pending
+//! again. Deletions and new times of catalogued files are remembered and
+//! published like additions, a little later (see [`publish`]).
+
+pub mod name;
+mod publish;
+
+use crate::bundle;
+use crate::cache::{BlockCache, CacheObject, CachedFile};
+use crate::error::{FsError, FsResult};
+use crate::filesystem::Config;
+use crate::local::Files;
+use crate::store::ObjectStore;
+use gitmoor_replicator::model::{
+    FileAdd, FileEntry, ObjectFormat, Place, RepoId, RepoPath, Version,
+};
+use gitmoor_replicator::{Child, Replica};
+use name::Kind;
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What every repository's objects room shares.
+pub struct Shared {
+    /// The truth.
+    pub replica: Arc<dyn Replica>,
+    /// Where bytes go.
+    pub store: Arc<dyn ObjectStore>,
+    /// Where they are read.
+    pub cache: Arc<BlockCache>,
+    /// Settings.
+    pub config: Config,
+    /// Called with names that changed behind the kernel's back.
+    pub changed: Box<dyn Fn(RepoId, &RepoPath) + Send + Sync>,
+}
+
+/// The objects room of one repository.
+pub struct Objects {
+    repo: RepoId,
+    shared: Arc<Shared>,
+    files: Arc<Files>,
+    state: Mutex<State>,
+    /// Held while something is stored and catalogued: one publication at a time,
+    /// those that waited find their files published.
+    turn: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Finished files that are not catalogued yet.
+    pending: BTreeSet<RepoPath>,
+    /// Pending files that are stored already; only the commit is missing.
+    stored: HashMap<RepoPath, FileAdd>,
+    /// Catalogued files that git deleted, with the refs version that the
+    /// deleting process started from.
+    removed: HashMap<RepoPath, Version>,
+    /// Catalogued files whose times or permission bits git changed.
+    touched: HashMap<RepoPath, FileEntry>,
+    /// The last change of any of these.
+    changed: Option<Instant>,
+}
+
+impl State {
+    fn note(&mut self) {
+        self.changed = Some(Instant::now());
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.pending.is_empty() && self.removed.is_empty() && self.touched.is_empty()
+    }
+}
+
+/// A catalogued name.
+pub enum Found {
+    /// A file.
+    Entry(FileEntry),
+    /// A directory that exists because files lie beneath it.
+    Directory,
+}
+
+/// The bytes of a catalogued file.
+pub enum Content {
+    /// In the catalog.
+    Inline(bytes::Bytes),
+    /// In the store, through the cache.
+    Stored(Arc<CachedFile>),
+}
+
+impl Objects {
+    /// The room, with what an earlier life left pending.
+    pub fn open(repo: RepoId, shared: Arc<Shared>, files: Arc<Files>) -> FsResult<Self> {
+        let room = Self { repo, shared, files, state: Mutex::default(), turn: Mutex::default() };
+        let top = RepoPath::new("objects").expect("a valid path");
+        room.replay(&top)?;
+        Ok(room)
+    }
+
+    /// Every final name that stands in the directory is finished but not
+    /// catalogued: publishing takes it away from there.
+    fn replay(&self, dir: &RepoPath) -> FsResult<()> {
+        for (name, kind) in self.files.list(dir)? {
+            let Some(path) = dir.join(&name) else { continue };
+            if kind.is_dir() {
+                self.replay(&path)?;
+            } else if name::kind(&path).is_some() && self.verify(&path).is_ok() {
+                tracing::info!(repo = %self.repo, %path, "finished before the last stop, still to be stored");
+                let mut state = self.state.lock();
+                state.pending.insert(path);
+                state.note();
+            }
+        }
+        Ok(())
+    }
+
+    /// What is catalogued under a name, as this mount sees it.
+    pub fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
+        {
+            let state = self.state.lock();
+            if state.removed.contains_key(path) {
+                return Ok(None);
+            }
+            if let Some(entry) = state.touched.get(path) {
+                return Ok(Some(Found::Entry(entry.clone())));
+            }
+        }
+        if name::kind(path).is_some() {
+            return Ok(self.shared.replica.file(self.repo, path)?.map(Found::Entry));
+        }
+        // Only these can be directories, see `name::kind`.
+        Ok(self.has_children(path)?.then_some(Found::Directory))
+    }
+
+    /// The catalogued names in a directory; whether each is a directory.
+    pub fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
+        let mut names = Vec::new();
+        for (name, child) in self.shared.replica.files_in(self.repo, dir)? {
+            let Some(path) = dir.join(&name) else { continue };
+            let is_dir = matches!(child, Child::Directory);
+            let visible = if is_dir { self.has_children(&path)? } else { !self.is_removed(&path) };
+            if visible {
+                names.push((name, is_dir));
+            }
+        }
+        Ok(names)
+    }
+
+    fn is_removed(&self, path: &RepoPath) -> bool {
+        self.state.lock().removed.contains_key(path)
+    }
+
+    /// Whether anything catalogued lies in a directory.
+    pub fn has_children(&self, dir: &RepoPath) -> FsResult<bool> {
+        Ok(!self.children(dir)?.is_empty())
+    }
+
+    /// Whether a file may not be written to any more.
+    pub fn is_finished(&self, path: &RepoPath) -> bool {
+        self.state.lock().pending.contains(path)
+    }
+
+    /// git has given a file its final name.
+    pub fn finish(&self, path: &RepoPath) {
+        let mut state = self.state.lock();
+        state.stored.remove(path);
+        state.touched.remove(path);
+        state.removed.remove(path);
+        state.pending.insert(path.clone());
+        state.note();
+    }
+
+    /// git took a finished file's name away again.
+    pub fn unfinish(&self, path: &RepoPath) {
+        let mut state = self.state.lock();
+        state.pending.remove(path);
+        state.stored.remove(path);
+    }
+
+    /// Whether the bytes of a real file may stand under a final name. Packs are
+    /// checked when they are stored: that reads them anyway.
+    pub fn check(&self, file: &RepoPath, name: &RepoPath) -> FsResult<()> {
+        let Some(oid) = name::loose_oid(name) else { return Ok(()) };
+        bundle::check_loose(&oid, &self.files.at(file), self.format()?)
+            .map_err(|e| FsError::WrongBytes { path: name.to_string(), reason: e.to_string() })
+    }
+
+    /// The full check of a file under its final name: a pack or index is proved
+    /// by its trailer, a loose object by its oid.
+    pub fn check_all(&self, path: &RepoPath) -> FsResult<()> {
+        match name::kind(path) {
+            Some(Kind::Loose) => self.check(path, path),
+            Some(Kind::Pack) => bundle::check_pack_trailer(&self.files.at(path), self.format()?)
+                .map_err(|e| FsError::WrongBytes { path: path.to_string(), reason: e.to_string() }),
+            Some(Kind::Mutable | Kind::Keep) | None => Ok(()),
+        }
+    }
+
+    fn verify(&self, path: &RepoPath) -> FsResult<()> {
+        self.check_all(path).inspect_err(|error| {
+            tracing::warn!(repo = %self.repo, %path, %error, "left out of the catalog; remove the file or write it again");
+        })
+    }
+
+    fn format(&self) -> FsResult<ObjectFormat> {
+        let repo = self.shared.replica.repo(self.repo)?;
+        Ok(repo.and_then(|repo| repo.format).map_or(ObjectFormat::Sha1, |format| format.objects))
+    }
+
+    /// unlink(2), by a process that has seen the refs at this version.
+    pub fn unlink(&self, path: &RepoPath, seen: Version) -> FsResult<()> {
+        let real = self.files.stat(path)?.is_some();
+        let catalogued = matches!(self.find(path)?, Some(Found::Entry(_)));
+        if !real && !catalogued {
+            return Err(FsError::NotFound);
+        }
+        let mut state = self.state.lock();
+        // A publication under way may be about to catalogue it.
+        if catalogued || self.turn.is_locked() {
+            state.removed.insert(path.clone(), seen);
+            state.touched.remove(path);
+        }
+        state.pending.remove(path);
+        state.stored.remove(path);
+        state.note();
+        if real { self.files.unlink(path) } else { Ok(()) }
+    }
+
+    /// New times or permission bits of a catalogued file: git refreshes the
+    /// time of an object that it would have written again.
+    pub fn touch(&self, path: &RepoPath, change: impl FnOnce(&mut FileEntry)) -> FsResult<()> {
+        let Some(Found::Entry(mut entry)) = self.find(path)? else { return Err(FsError::NotFound) };
+        change(&mut entry);
+        let mut state = self.state.lock();
+        state.touched.insert(path.clone(), entry);
+        state.note();
+        Ok(())
+    }
+
+    /// The bytes of a catalogued file.
+    pub fn content(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Content> {
+        match &entry.place {
+            Place::Inline(bytes) => Ok(Content::Inline(bytes::Bytes::copy_from_slice(bytes))),
+            Place::Stored { key } => {
+                let blocks = self.shared.replica.blocks(self.repo, path)?;
+                let object = cache_object(key, entry, blocks.into());
+                Ok(Content::Stored(self.shared.cache.file(object)?))
+            }
+        }
+    }
+
+    /// Finished files that are not catalogued yet, and their bytes.
+    pub fn pending(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        let size = |path| self.files.stat(path).ok().flatten().map_or(0, |meta| meta.len());
+        (state.pending.len() as u64, state.pending.iter().map(size).sum())
+    }
+
+    /// Whether something waits to be published for at least this long.
+    pub fn is_due(&self, idle: Duration) -> bool {
+        let state = self.state.lock();
+        !state.is_quiet() && state.changed.is_none_or(|at| at.elapsed() >= idle)
+    }
+}
+
+fn cache_object(
+    key: &str,
+    entry: &FileEntry,
+    blocks: Arc<[gitmoor_replicator::model::BlockDigest]>,
+) -> CacheObject {
+    CacheObject {
+        key: key.to_owned(),
+        size: entry.size,
+        digest: entry.digest,
+        block_size: entry.block_size,
+        blocks,
+    }
+}

@@ -1,0 +1,71 @@
+//! What a path under `objects/` says about the file, by git's naming
+//! (gitrepository-layout(5), gitformat-pack(5)).
+
+use gitmoor_replicator::model::RepoPath;
+
+/// The kinds of files in the objects room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `objects/ab/cdef…`: one object, deflated; its name is its hash.
+    Loose,
+    /// `pack-<hash>.{pack,idx,rev}`: written once under a name that follows from
+    /// the content.
+    Pack,
+    /// A name that git may give other bytes later: `.bitmap`, `.mtimes`,
+    /// `.promisor`, `multi-pack-index`, `info/*`.
+    Mutable,
+    /// `pack-<hash>.keep`: a lock against repacking that usually lives only as long as one
+    /// receive-pack; published when idle, never at the barrier of a push.
+    Keep,
+}
+
+/// The kind of a final name; `None` for temporary files (`tmp_*`, `incoming-*`,
+/// `tmp_objdir-*/**`, `.tmp-*`, `*.lock`) and directories.
+pub fn kind(path: &RepoPath) -> Option<Kind> {
+    let rest = path.as_bytes().strip_prefix(b"objects/")?;
+    let parts: Vec<&[u8]> = rest.split(|&b| b == b'/').collect();
+    match parts.as_slice() {
+        [fan, tail] if is_hex(fan, 2) && (is_hex(tail, 38) || is_hex(tail, 62)) => Some(Kind::Loose),
+        [b"pack", name] => pack_kind(name),
+        [b"pack", b"multi-pack-index.d", name] => (!is_temporary(name)).then_some(Kind::Mutable),
+        [b"info", name] => (!is_temporary(name) && *name != b"commit-graphs").then_some(Kind::Mutable),
+        [b"info", b"commit-graphs", name] => (!is_temporary(name)).then_some(Kind::Mutable),
+        _ => None,
+    }
+}
+
+fn pack_kind(name: &[u8]) -> Option<Kind> {
+    if is_temporary(name) {
+        return None;
+    }
+    if name.starts_with(b"multi-pack-index") && name != b"multi-pack-index.d" {
+        return Some(Kind::Mutable);
+    }
+    let stem = name.strip_prefix(b"pack-")?;
+    match stem.rsplit(|&b| b == b'.').next()? {
+        b"pack" | b"idx" | b"rev" => Some(Kind::Pack),
+        b"keep" => Some(Kind::Keep),
+        b"bitmap" | b"mtimes" | b"promisor" => Some(Kind::Mutable),
+        _ => None,
+    }
+}
+
+fn is_temporary(name: &[u8]) -> bool {
+    name.starts_with(b"tmp_")
+        || name.starts_with(b".")
+        || name.starts_with(b"incoming-")
+        || name.ends_with(b".lock")
+        || name.windows(4).any(|w| w == b".tmp")
+}
+
+fn is_hex(text: &[u8], len: usize) -> bool {
+    text.len() == len && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The object id that names a loose object's path, in hex.
+pub fn loose_oid(path: &RepoPath) -> Option<String> {
+    (kind(path)? == Kind::Loose).then(|| {
+        let hex = path.as_bytes()["objects/".len()..].iter().filter(|&&b| b != b'/');
+        hex.map(|&b| char::from(b)).collect()
+    })
+}

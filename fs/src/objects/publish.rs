@@ -1,0 +1,322 @@
+//! The publisher: objects before refs.
+//!
+//! [`Objects::commit`] is the one way of a ref change to the replicator: it
+//! stores every finished file of the repository, then proposes one raft entry
+//! with "these files exist" and "these refs moved". [`Objects::publish`] does the
+//! same without a ref change, for the idle publisher and for leaving.
+
+use super::name::{self, Kind};
+use super::{Objects, cache_object};
+use crate::bundle;
+use crate::cache;
+use crate::error::{FsError, FsResult};
+use crate::store::{Body, Put};
+use gitmoor_replicator::model::{
+    Actor, BlockDigest, Command, Digest, FileAdd, FileEntry, FileRemoval, Outcome, Place, Refusal,
+    RepoChange, RepoPath, Timestamp, Version,
+};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Mutex as StdMutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Mutable files up to this size live in the catalog itself.
+const INLINE: u64 = 4096;
+
+/// Files stored at the same time, per publication.
+const UPLOADS: usize = 8;
+
+/// Files whose addition or removal one raft entry carries at most.
+const FILES_PER_COMMIT: usize = 5_000;
+
+/// What to leave out of a publication.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// At the barrier of a ref change: `.keep` files wait, most are gone soon.
+    Barrier,
+    /// Everything.
+    All,
+}
+
+impl Objects {
+    /// Proposes a change of refs after every finished file is stored, and with
+    /// their addition to the catalog in the same raft entry.
+    pub fn commit(&self, mut change: RepoChange, actor: &Actor) -> FsResult<Version> {
+        if self.state.lock().is_quiet() {
+            return self.propose(change, actor);
+        }
+        let _turn = self.turn.lock();
+        self.publish_removals(actor)?;
+        let mut batch = self.store_pending(Scope::Barrier)?;
+        self.catalogue_ahead(&mut batch, actor)?;
+        change.add = batch.adds();
+        let version = self.propose(change, actor)?;
+        self.published(batch);
+        Ok(version)
+    }
+
+    /// Publishes what is finished, deleted or touched.
+    pub fn publish(&self) -> FsResult<()> {
+        let actor = Actor::default();
+        let _turn = self.turn.lock();
+        self.publish_removals(&actor)?;
+        let mut batch = self.store_pending(Scope::All)?;
+        self.catalogue_ahead(&mut batch, &actor)?;
+        let mut change = RepoChange::new(self.repo);
+        change.add = batch.adds();
+        let touched = self.state.lock().touched.clone();
+        for (path, entry) in &touched {
+            let blocks = self.shared.replica.blocks(self.repo, path)?;
+            change.add.push(FileAdd { path: path.clone(), entry: entry.clone(), blocks });
+        }
+        if !change.is_empty() {
+            self.propose(change, &actor)?;
+        }
+        self.published(batch);
+        let mut state = self.state.lock();
+        state.touched.retain(|path, entry| touched.get(path) != Some(entry));
+        Ok(())
+    }
+
+    fn propose(&self, change: RepoChange, actor: &Actor) -> FsResult<Version> {
+        match self.shared.replica.propose(actor.clone(), Command::Commit(change))? {
+            Outcome::Done(version) => Ok(version),
+            Outcome::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Very many files go in several entries; the last goes with the refs.
+    fn catalogue_ahead(&self, batch: &mut Batch, actor: &Actor) -> FsResult<()> {
+        while batch.files.len() > FILES_PER_COMMIT {
+            let files = batch.files.drain(..FILES_PER_COMMIT).collect();
+            let ahead = Batch { files, bundled: Vec::new() };
+            self.propose(RepoChange { add: ahead.adds(), ..RepoChange::new(self.repo) }, actor)?;
+            self.published(ahead);
+        }
+        Ok(())
+    }
+
+    /// Deletions hold only while no ref moved since the deleting process first
+    /// looked (invariant 6); those that came too late become visible again.
+    fn publish_removals(&self, actor: &Actor) -> FsResult<()> {
+        let mut groups: HashMap<Option<Version>, Vec<RepoPath>> = HashMap::new();
+        for (path, seen) in &self.state.lock().removed {
+            // What is not objects can be had again from them: nothing is lost.
+            let holds_objects = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
+            groups.entry(holds_objects.then_some(*seen)).or_default().push(path.clone());
+        }
+        for (unless_refs_moved_since, paths) in groups {
+            for paths in paths.chunks(FILES_PER_COMMIT) {
+                let paths = paths.to_vec();
+                let removal = FileRemoval { paths: paths.clone(), unless_refs_moved_since };
+                let remove = Some(removal);
+                match self.propose(RepoChange { remove, ..RepoChange::new(self.repo) }, actor) {
+                    Ok(_) => self.forget_removed(&paths, false),
+                    Err(FsError::Refused(Refusal::RefsMoved { .. })) => {
+                        tracing::warn!(repo = %self.repo, files = paths.len(), "refs moved while a pruning repack ran: its deletions are undone, run it again");
+                        self.forget_removed(&paths, true);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_removed(&self, paths: &[RepoPath], reappear: bool) {
+        for path in paths {
+            self.state.lock().removed.remove(path);
+            if reappear {
+                (self.shared.changed)(self.repo, path);
+            }
+        }
+    }
+
+    fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
+        let (mut paths, loose): (Vec<_>, Vec<_>) = {
+            let state = self.state.lock();
+            let wanted = |path: &&RepoPath| scope == Scope::All || name::kind(path) != Some(Kind::Keep);
+            let paths = state.pending.iter().filter(wanted).cloned();
+            paths.partition(|path| name::kind(path) != Some(Kind::Loose))
+        };
+        let mut bundled = Vec::new();
+        if loose.len() > self.shared.config.bundle_over {
+            paths.extend(self.bundle(&loose)?);
+            bundled = loose;
+        } else {
+            paths.extend(loose);
+        }
+        Ok(Batch { files: self.store_all(&paths)?, bundled })
+    }
+
+    /// Turns loose objects into one pack, beside which they stay until it is
+    /// catalogued.
+    fn bundle(&self, loose: &[RepoPath]) -> FsResult<[RepoPath; 2]> {
+        let dir = RepoPath::new("objects/pack").expect("a valid path");
+        self.files.make_parents(&dir.join(b"pack").expect("a valid path"))?;
+        let named = |path: &RepoPath| Some((name::loose_oid(path)?, self.files.at(path)));
+        let objects: Vec<_> = loose.iter().filter_map(named).collect();
+        let made = bundle::bundle_loose(&objects, self.format()?, &self.files.at(&dir))
+            .map_err(|e| FsError::WrongBytes { path: dir.to_string(), reason: e.to_string() })?;
+        let file = |ext: &str| dir.join(format!("{}.{ext}", made.name).as_bytes());
+        let paths = [file("pack"), file("idx")].map(|path| path.expect("a pack's name is valid"));
+        for path in &paths {
+            self.finish(path);
+        }
+        Ok(paths)
+    }
+
+    /// Stores files in parallel; the first error stops the rest. What was stored
+    /// is remembered and not stored again.
+    fn store_all(&self, paths: &[RepoPath]) -> FsResult<Vec<FileAdd>> {
+        let next = AtomicUsize::new(0);
+        let results = StdMutex::new((Vec::new(), None));
+        let span = tracing::Span::current();
+        let worker = || {
+            let _in_span = span.enter();
+            while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let stored = self.store(path);
+                let mut results = results.lock().expect("no worker panics while it holds this");
+                match stored {
+                    Ok(Some(add)) => results.0.push(add),
+                    Ok(None) => {}
+                    Err(error) => {
+                        results.1.get_or_insert(error);
+                        next.store(paths.len(), Ordering::Relaxed);
+                    }
+                }
+            }
+        };
+        match paths.len() {
+            0 => {}
+            1 => worker(),
+            n => std::thread::scope(|scope| {
+                for _ in 0..n.min(UPLOADS) {
+                    scope.spawn(worker);
+                }
+            }),
+        }
+        let (added, error) = results.into_inner().expect("no worker panics while it holds this");
+        error.map_or(Ok(added), Err)
+    }
+
+    /// Stores one finished file. `None` when git deleted it meanwhile.
+    fn store(&self, path: &RepoPath) -> FsResult<Option<FileAdd>> {
+        if let Some(add) = self.state.lock().stored.get(path) {
+            return Ok(Some(add.clone()));
+        }
+        let file = match File::open(self.files.at(path)) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        let add = self.store_file(path, &file)?;
+        self.state.lock().stored.insert(path.clone(), add.clone());
+        Ok(Some(add))
+    }
+
+    fn store_file(&self, path: &RepoPath, mut file: &File) -> FsResult<FileAdd> {
+        self.check_all(path)?;
+        let meta = file.metadata()?;
+        let (size, block_size) = (meta.len(), cache::block_size_for(meta.len()));
+        let (digest, blocks) = cache::digest_file(file, size, block_size)?;
+        let mut entry = FileEntry {
+            size,
+            mtime: Timestamp { secs: meta.mtime(), nanos: meta.mtime_nsec() as u32 },
+            mode: meta.mode(),
+            digest,
+            block_size,
+            place: Place::Inline(Vec::new()),
+        };
+        let kind = name::kind(path);
+        if matches!(kind, Some(Kind::Mutable | Kind::Keep)) && size <= INLINE || size == 0 {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            entry.place = Place::Inline(bytes);
+        } else {
+            self.put(path, file, &mut entry, &blocks)?;
+        }
+        let blocks = if size <= u64::from(block_size) { Vec::new() } else { blocks };
+        Ok(FileAdd { path: path.clone(), entry, blocks })
+    }
+
+    /// Puts a file under a key that never had other bytes (invariant 11).
+    fn put(&self, path: &RepoPath, file: &File, entry: &mut FileEntry, blocks: &[BlockDigest]) -> FsResult<()> {
+        let plain = format!("{}/{path}", self.repo);
+        let with_digest = format!("{plain}.{}", hex16(&entry.digest));
+        let by_content = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
+        let key = if by_content && self.shared.store.refuses_overwrite() { plain } else { with_digest.clone() };
+        entry.place = Place::Stored { key: key.clone() };
+        let body = || Body::File { file, len: entry.size };
+        if self.shared.store.put(&key, body())? == Put::Exists
+            && key != with_digest
+            && !self.holds_same(&key, entry, blocks)
+        {
+            // Another mount's zlib wrote the same object as other bytes, or an
+            // index of another version is there: ours goes beside it.
+            self.shared.store.put(&with_digest, body())?;
+            entry.place = Place::Stored { key: with_digest };
+        }
+        Ok(())
+    }
+
+    fn holds_same(&self, key: &str, entry: &FileEntry, blocks: &[BlockDigest]) -> bool {
+        let blocks = if entry.size <= u64::from(entry.block_size) { &[] } else { blocks };
+        let object = cache_object(key, entry, blocks.into());
+        self.shared.cache.file(object).is_ok_and(|file| file.fetch_all().is_ok())
+    }
+
+    /// The catalog has them: the local files become cached ones.
+    fn published(&self, batch: Batch) {
+        for add in &batch.files {
+            let adopted = self.adopt(add);
+            if let Err(error) = adopted {
+                tracing::warn!(repo = %self.repo, path = %add.path, %error, "stored, but not kept in the cache");
+            }
+            let mut state = self.state.lock();
+            state.pending.remove(&add.path);
+            state.stored.remove(&add.path);
+        }
+        for path in &batch.bundled {
+            let mut state = self.state.lock();
+            state.pending.remove(path);
+            drop(state);
+            if let Err(error) = self.files.unlink_if_there(path) {
+                tracing::warn!(repo = %self.repo, %path, %error, "packed, but its loose file stays");
+            }
+            (self.shared.changed)(self.repo, path);
+        }
+    }
+
+    fn adopt(&self, add: &FileAdd) -> FsResult<()> {
+        match &add.entry.place {
+            Place::Inline(_) => self.files.unlink_if_there(&add.path),
+            Place::Stored { key } => {
+                let object = cache_object(key, &add.entry, add.blocks.clone().into());
+                let adopted = self.shared.cache.adopt(&object, &self.files.at(&add.path));
+                self.files.unlink_if_there(&add.path)?;
+                Ok(adopted?)
+            }
+        }
+    }
+}
+
+/// What one publication stored.
+struct Batch {
+    files: Vec<FileAdd>,
+    /// Loose objects that are in one of its packs.
+    bundled: Vec<RepoPath>,
+}
+
+impl Batch {
+    fn adds(&self) -> Vec<FileAdd> {
+        self.files.clone()
+    }
+}
+
+/// Half of the digest is plenty for a name.
+fn hex16(digest: &Digest) -> String {
+    digest.0[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,357 @@
+//! The refs room: `HEAD`, `refs/**`, `packed-refs`, `reftable/**`, `shallow`.
+//!
+//! Values live in the replicator. What git prepares (lock files, `packed-refs.new`,
+//! temporary reftables) are real files of the repository's directory, as are
+//! directories that git made; a real file, while it is there, stands before the
+//! replicated one of the same name (it is a value being written directly).
+//!
+//! Creating `X.lock` notes the version of X; renaming it to X proposes a
+//! compare-and-swap on that version. Safety is the compare-and-swap, the lock
+//! only makes a conflict show where git handles it.
+
+mod packed;
+mod rendered;
+
+pub use rendered::Rendered;
+
+use crate::error::FsResult;
+use crate::local::Files;
+use crate::objects::Objects;
+use crate::repository::room::{is_ref_scratch, is_table};
+use gitmoor_replicator::model::{
+    Actor, Change, Expect, PACKED_REFS, PackedEdit, RefEdit, RefEntry, RepoChange, RepoId,
+    RepoPath, Version,
+};
+use gitmoor_replicator::{Child, Replica};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+/// Edits of one raft entry stay below about this many bytes.
+const CHUNK: usize = 2 << 20;
+
+/// The refs room of one repository.
+pub struct Refs {
+    repo: RepoId,
+    replica: Arc<dyn Replica>,
+    files: Arc<Files>,
+    objects: Arc<Objects>,
+    /// What a ref was when its lock was taken, by the ref's name.
+    locked: Mutex<HashMap<RepoPath, Expect>>,
+    rendered: rendered::Cache,
+}
+
+/// A replicated name of the refs room.
+pub enum Found {
+    /// A value.
+    Entry(RefEntry),
+    /// The packed table, as a file.
+    Packed(Arc<Rendered>),
+    /// A directory that exists because refs lie beneath it.
+    Directory,
+}
+
+impl Refs {
+    /// The room; `rendered` is a directory for rendered `packed-refs`.
+    pub fn new(
+        repo: RepoId,
+        replica: Arc<dyn Replica>,
+        files: Arc<Files>,
+        objects: Arc<Objects>,
+        rendered: std::path::PathBuf,
+    ) -> Self {
+        let rendered = rendered::Cache::new(repo, replica.clone(), rendered);
+        Self { repo, replica, files, objects, locked: Mutex::default(), rendered }
+    }
+
+    /// What is replicated under a name.
+    pub fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
+        if is_ref_scratch(path) {
+            return Ok(None);
+        }
+        if let Some(entry) = self.replica.reference(self.repo, path)? {
+            return Ok(Some(Found::Entry(entry)));
+        }
+        if path.as_bytes() == PACKED_REFS {
+            return Ok(self.rendered.current()?.map(Found::Packed));
+        }
+        let beneath = path.as_bytes().starts_with(b"refs") || path.as_bytes() == b"reftable";
+        let any = beneath && !self.replica.references_in(self.repo, path)?.is_empty();
+        Ok(any.then_some(Found::Directory))
+    }
+
+    /// The replicated names in a directory; whether each is a directory.
+    pub fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
+        let children = self.replica.references_in(self.repo, dir)?;
+        let mut names: Vec<_> = children
+            .into_iter()
+            .map(|(name, child)| (name, matches!(child, Child::Directory)))
+            .collect();
+        let has_packed = names.iter().any(|(name, _)| name == PACKED_REFS);
+        if dir.is_root() && !has_packed && self.rendered.current()?.is_some() {
+            names.push((PACKED_REFS.to_vec(), false));
+        }
+        Ok(names)
+    }
+
+    /// Whether anything replicated lies in a directory.
+    pub fn has_children(&self, dir: &RepoPath) -> FsResult<bool> {
+        Ok(!self.children(dir)?.is_empty())
+    }
+
+    /// git created a file in this room: if it is a lock, notes what it locks.
+    pub fn created(&self, path: &RepoPath) -> FsResult<()> {
+        if let Some(target) = lock_target(path) {
+            let expect = self.current(&target)?;
+            self.locked.lock().insert(target, expect);
+        }
+        Ok(())
+    }
+
+    /// git removed a scratch file.
+    pub fn removed(&self, path: &RepoPath) {
+        if let Some(target) = lock_target(path) {
+            self.locked.lock().remove(&target);
+        }
+    }
+
+    fn current(&self, name: &RepoPath) -> FsResult<Expect> {
+        let entry = self.replica.reference(self.repo, name)?;
+        Ok(entry.map_or(Expect::Absent, |entry| Expect::Is(entry.version)))
+    }
+
+    fn expected(&self, name: &RepoPath) -> Expect {
+        self.locked.lock().get(name).copied().unwrap_or(Expect::Anything)
+    }
+
+    /// rename(2) of a scratch file (or any real file) to a name that is kept.
+    pub fn commit_file(&self, from: &RepoPath, to: &RepoPath, actor: &Actor) -> FsResult<()> {
+        let meta = self.files.stat(from)?.ok_or(crate::FsError::NotFound)?;
+        let value = if meta.is_symlink() {
+            self.files.readlink(from)?
+        } else {
+            self.files.read(from)?.ok_or(crate::FsError::NotFound)?
+        };
+        if to.as_bytes() == PACKED_REFS {
+            return self.commit_packed(from, &value, actor);
+        }
+        self.write(to, meta.mode(), value, self.expected(to), actor)?;
+        self.files.unlink_if_there(from)?;
+        self.removed(from);
+        Ok(())
+    }
+
+    /// Writes a value, after everything it may refer to is stored.
+    pub fn write(
+        &self,
+        name: &RepoPath,
+        mode: u32,
+        value: Vec<u8>,
+        expect: Expect,
+        actor: &Actor,
+    ) -> FsResult<Version> {
+        if name.as_bytes() == PACKED_REFS {
+            self.replace_packed(&value, mode, actor)?;
+            return Ok(Version::default());
+        }
+        let mut refs = Vec::new();
+        let mut tables = Vec::new();
+        if name.as_bytes() == b"reftable/tables.list" {
+            tables = self.table_edits(&value, &mut refs, actor)?;
+        }
+        refs.push(RefEdit { name: name.clone(), expect, change: Change::Set { mode, value } });
+        let version = self.commit(RepoChange { refs, ..RepoChange::new(self.repo) }, actor)?;
+        for table in tables {
+            self.files.unlink_if_there(&table)?;
+        }
+        Ok(version)
+    }
+
+    fn commit(&self, change: RepoChange, actor: &Actor) -> FsResult<Version> {
+        self.objects.commit(change, actor)
+    }
+
+    /// The tables that a new `tables.list` names for the first time go up with
+    /// it, those that it no longer names go: one transaction, one commit.
+    /// Returns the real files that are replicated by it.
+    fn table_edits(
+        &self,
+        list: &[u8],
+        edits: &mut Vec<RefEdit>,
+        actor: &Actor,
+    ) -> FsResult<Vec<RepoPath>> {
+        let dir = RepoPath::new("reftable").expect("a valid path");
+        let listed: Vec<&[u8]> = list.split(|&b| b == b'\n').filter(|name| is_table(name)).collect();
+        let mut fresh = Vec::new();
+        for path in listed.iter().filter_map(|name| dir.join(name)) {
+            let Some(meta) = self.files.stat(&path)? else { continue };
+            let value = self.files.read(&path)?.unwrap_or_default();
+            self.table_pieces(&path, meta.mode(), value, edits, actor)?;
+            fresh.push(path);
+        }
+        for (name, _) in self.replica.references_in(self.repo, &dir)? {
+            let gone = is_table(&name) && !listed.contains(&name.as_slice());
+            if let Some(name) = dir.join(&name).filter(|_| gone) {
+                edits.push(RefEdit { name, expect: Expect::Anything, change: Change::Delete });
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// A big table goes ahead in pieces: nothing reads it before it is listed.
+    fn table_pieces(
+        &self,
+        path: &RepoPath,
+        mode: u32,
+        value: Vec<u8>,
+        edits: &mut Vec<RefEdit>,
+        actor: &Actor,
+    ) -> FsResult<()> {
+        let edit = |change| RefEdit { name: path.clone(), expect: Expect::Anything, change };
+        if value.len() <= CHUNK {
+            edits.push(edit(Change::Set { mode, value }));
+            return Ok(());
+        }
+        for (i, piece) in value.chunks(CHUNK).enumerate() {
+            let value = piece.to_vec();
+            let change = if i == 0 { Change::Set { mode, value } } else { Change::Append { value } };
+            self.commit(RepoChange { refs: vec![edit(change)], ..RepoChange::new(self.repo) }, actor)?;
+        }
+        Ok(())
+    }
+
+    fn commit_packed(&self, from: &RepoPath, file: &[u8], actor: &Actor) -> FsResult<()> {
+        let mode = self.files.stat(from)?.map_or(0o100_644, |meta| meta.mode());
+        let usual = self.replace_packed(file, mode, actor)?;
+        if usual {
+            // The file that git wrote is the rendering of this version.
+            self.rendered.adopt(&self.files.at(from))?;
+        } else {
+            self.files.unlink_if_there(from)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the packed table equal to a file. Returns whether it was a usual
+    /// one; otherwise it is kept byte for byte.
+    fn replace_packed(&self, file: &[u8], mode: u32, actor: &Actor) -> FsResult<bool> {
+        let name = RepoPath::new(PACKED_REFS).expect("a valid path");
+        let Some(mut diff) = packed::Diff::towards(file) else {
+            let change = Change::Set { mode, value: file.to_vec() };
+            let refs = vec![RefEdit { name, expect: Expect::Anything, change }];
+            let packed = vec![PackedEdit::Clear];
+            self.commit(RepoChange { refs, packed, ..RepoChange::new(self.repo) }, actor)?;
+            return Ok(false);
+        };
+        self.replica.packed(self.repo, &mut |name, line| {
+            diff.old(name, &line);
+            true
+        })?;
+        let mut edits = diff.finish().into_iter().peekable();
+        if self.replica.reference(self.repo, &name)?.is_some() {
+            let refs = vec![RefEdit { name, expect: Expect::Anything, change: Change::Delete }];
+            self.commit(RepoChange { refs, ..RepoChange::new(self.repo) }, actor)?;
+        }
+        while edits.peek().is_some() {
+            let packed = take_chunk(&mut edits);
+            self.commit(RepoChange { packed, ..RepoChange::new(self.repo) }, actor)?;
+        }
+        Ok(true)
+    }
+
+    /// unlink(2) of a replicated name.
+    pub fn unlink(&self, path: &RepoPath, actor: &Actor) -> FsResult<()> {
+        let mut change = RepoChange::new(self.repo);
+        if path.as_bytes() == PACKED_REFS {
+            change.packed.push(PackedEdit::Clear);
+        }
+        let expect = self.expected(path);
+        change.refs.push(RefEdit { name: path.clone(), expect, change: Change::Delete });
+        self.commit(change, actor)?;
+        // git goes on holding the lock: what it may do next starts from "absent".
+        if let Some(noted) = self.locked.lock().get_mut(path) {
+            *noted = Expect::Absent;
+        }
+        Ok(())
+    }
+
+    /// rename(2) of replicated values: one, or a directory of them.
+    pub fn rename(&self, from: &RepoPath, to: &RepoPath, actor: &Actor) -> FsResult<()> {
+        let mut change = RepoChange::new(self.repo);
+        self.rename_edits(from, to, &mut change.refs)?;
+        self.commit(change, actor).map(|_| ())
+    }
+
+    fn rename_edits(&self, from: &RepoPath, to: &RepoPath, edits: &mut Vec<RefEdit>) -> FsResult<()> {
+        if let Some(entry) = self.replica.reference(self.repo, from)? {
+            let expect = Expect::Is(entry.version);
+            edits.push(RefEdit { name: from.clone(), expect, change: Change::Delete });
+            let change = Change::Set { mode: entry.mode, value: entry.value };
+            edits.push(RefEdit { name: to.clone(), expect: Expect::Anything, change });
+            return Ok(());
+        }
+        for (name, _) in self.replica.references_in(self.repo, from)? {
+            if let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) {
+                self.rename_edits(&from, &to, edits)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// chmod(2) of a replicated value.
+    pub fn set_mode(&self, path: &RepoPath, mode: u32, actor: &Actor) -> FsResult<()> {
+        let mut change = RepoChange::new(self.repo);
+        let expect = Expect::Anything;
+        change.refs.push(RefEdit { name: path.clone(), expect, change: Change::SetMode { mode } });
+        self.commit(change, actor).map(|_| ())
+    }
+
+    /// Removes what a dead mount left in the making: its locks are nobody's.
+    pub fn clear_scratch(&self) -> FsResult<()> {
+        for top in ["HEAD.lock", "shallow.lock", "packed-refs.lock", "packed-refs.new"] {
+            self.files.unlink_if_there(&RepoPath::new(top).expect("a valid path"))?;
+        }
+        for dir in ["refs", "reftable"] {
+            self.clear_scratch_in(&RepoPath::new(dir).expect("a valid path"))?;
+        }
+        self.rendered.clear()
+    }
+
+    fn clear_scratch_in(&self, dir: &RepoPath) -> FsResult<()> {
+        use crate::repository::room::{Room, room};
+        for (name, kind) in self.files.list(dir)? {
+            let Some(path) = dir.join(&name).filter(|path| room(path) == Room::Refs) else {
+                continue;
+            };
+            if kind.is_dir() {
+                self.clear_scratch_in(&path)?;
+            } else {
+                tracing::info!(repo = %self.repo, %path, "removing what a dead mount left in the making");
+                self.files.unlink_if_there(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lock_target(path: &RepoPath) -> Option<RepoPath> {
+    RepoPath::new(path.as_bytes().strip_suffix(b".lock")?).filter(|target| !target.is_root())
+}
+
+fn take_chunk(edits: &mut impl Iterator<Item = PackedEdit>) -> Vec<PackedEdit> {
+    let mut size = 0;
+    let mut chunk = Vec::new();
+    for edit in edits {
+        size += match &edit {
+            PackedEdit::Set { name, .. } => name.as_bytes().len() + 80,
+            PackedEdit::Delete { name } => name.as_bytes().len() + 8,
+            PackedEdit::Clear => 1,
+        };
+        chunk.push(edit);
+        if size >= CHUNK {
+            break;
+        }
+    }
+    chunk
+}

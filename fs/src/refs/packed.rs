@@ -1,0 +1,144 @@
+//! `packed-refs` as a file and as a table.
+//!
+//! Format: git's refs/packed-backend.c. A file in exactly the form that git
+//! itself writes (header, sorted, fully peeled) is kept as a table, so that a
+//! one-line change replicates one line; any other is kept byte for byte.
+
+use gitmoor_replicator::model::{PackedEdit, PackedRef, RepoPath};
+use std::io::{self, Write};
+
+/// The first line that git has written since 2.17.
+pub const HEADER: &[u8] = b"# pack-refs with: peeled fully-peeled sorted \n";
+
+/// Walks a usual file line by line. Yields `None` once, and ends, at the first
+/// thing that its own rendering would not give back.
+pub struct Lines<'a> {
+    rest: &'a [u8],
+    last: &'a [u8],
+}
+
+impl<'a> Lines<'a> {
+    /// `None` when the header is not the usual one.
+    pub fn new(file: &'a [u8]) -> Option<Self> {
+        file.strip_prefix(HEADER).map(|rest| Self { rest, last: b"" })
+    }
+
+    fn entry(&mut self) -> Option<(&'a [u8], PackedRef)> {
+        let line = take_line(&mut self.rest)?;
+        let space = line.iter().position(|&b| b == b' ')?;
+        let (oid, name) = (unhex(&line[..space])?, &line[space + 1..]);
+        let peeled = match self.rest.first() {
+            Some(b'^') => Some(unhex(&take_line(&mut self.rest)?[1..])?),
+            _ => None,
+        };
+        let ascending = name > self.last;
+        let usable = RepoPath::new(name).is_some_and(|path| !path.is_root());
+        self.last = name;
+        (ascending && usable).then_some((name, PackedRef { oid, peeled }))
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Option<(&'a [u8], PackedRef)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let entry = self.entry();
+        if entry.is_none() {
+            self.rest = b"";
+        }
+        Some(entry)
+    }
+}
+
+fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = rest.iter().position(|&b| b == b'\n')?;
+    let line = &rest[..end];
+    *rest = &rest[end + 1..];
+    Some(line)
+}
+
+fn unhex(text: &[u8]) -> Option<Vec<u8>> {
+    if !matches!(text.len(), 40 | 64) {
+        return None;
+    }
+    let digit = |b: u8| match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'a'..=b'f' => Some(b - b'a' + 10),
+        _ => None,
+    };
+    text.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
+
+/// Writes one line (two, with a peeled value).
+pub fn write_line(out: &mut impl Write, name: &[u8], line: &PackedRef) -> io::Result<()> {
+    write_hex(out, &line.oid)?;
+    out.write_all(b" ")?;
+    out.write_all(name)?;
+    out.write_all(b"\n")?;
+    if let Some(peeled) = &line.peeled {
+        out.write_all(b"^")?;
+        write_hex(out, peeled)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+fn write_hex(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 64];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    out.write_all(&text[..bytes.len() * 2])
+}
+
+/// Whether a file is one that a table can give back byte for byte.
+pub fn is_usual(file: &[u8]) -> bool {
+    Lines::new(file).is_some_and(|mut lines| lines.all(|line| line.is_some()))
+}
+
+/// Finds the edits that turn a table into a file, in one merge of the two sorted
+/// sequences.
+pub struct Diff<'a> {
+    new: std::iter::Peekable<std::iter::Flatten<Lines<'a>>>,
+    edits: Vec<PackedEdit>,
+}
+
+impl<'a> Diff<'a> {
+    /// Towards a usual file, see [`is_usual`].
+    pub fn towards(file: &'a [u8]) -> Option<Self> {
+        let lines = is_usual(file).then(|| Lines::new(file))??;
+        Some(Self { new: lines.flatten().peekable(), edits: Vec::new() })
+    }
+
+    /// The next line of the table, in order.
+    pub fn old(&mut self, name: &[u8], line: &PackedRef) {
+        while let Some((name, line)) = self.new.next_if(|(new, _)| *new < name) {
+            self.edits.push(set(name, line));
+        }
+        match self.new.next_if(|(new, _)| *new == name) {
+            Some((_, new)) if new == *line => {}
+            Some((_, new)) => self.edits.push(set(name, new)),
+            None => self.edits.push(PackedEdit::Delete { name: path(name) }),
+        }
+    }
+
+    /// The edits, after the last line of the table.
+    pub fn finish(mut self) -> Vec<PackedEdit> {
+        for (name, line) in self.new {
+            self.edits.push(set(name, line));
+        }
+        self.edits
+    }
+}
+
+fn set(name: &[u8], line: PackedRef) -> PackedEdit {
+    PackedEdit::Set { name: path(name), line }
+}
+
+fn path(name: &[u8]) -> RepoPath {
+    RepoPath::new(name).expect("names of a usual file and of the table were checked")
+}

@@ -1,0 +1,124 @@
+//! The packed table as a file: rendered once per version, read by every git.
+
+use super::packed;
+use crate::error::FsResult;
+use gitmoor_replicator::Replica;
+use gitmoor_replicator::model::{RepoId, Version};
+use parking_lot::Mutex;
+use std::fs::{self, File, Metadata};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A rendered `packed-refs`. Removed from disk with its last user.
+#[derive(Debug)]
+pub struct Rendered {
+    path: PathBuf,
+}
+
+impl Rendered {
+    /// lstat(2) of it.
+    pub fn stat(&self) -> FsResult<Metadata> {
+        Ok(fs::symlink_metadata(&self.path)?)
+    }
+
+    /// Opens it for reading.
+    pub fn open(&self) -> FsResult<File> {
+        Ok(File::open(&self.path)?)
+    }
+}
+
+impl Drop for Rendered {
+    fn drop(&mut self) {
+        // A leftover is cleared at the next start; it is never read again.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+pub(super) struct Cache {
+    repo: RepoId,
+    replica: Arc<dyn Replica>,
+    dir: PathBuf,
+    /// The newest rendering; `None` inside for "the table is empty".
+    newest: Mutex<Option<(Version, Option<Arc<Rendered>>)>>,
+    /// Makes every file name new: a dropped rendering removes only its own.
+    made: AtomicU64,
+}
+
+impl Cache {
+    pub(super) fn new(repo: RepoId, replica: Arc<dyn Replica>, dir: PathBuf) -> Self {
+        Self { repo, replica, dir, newest: Mutex::default(), made: AtomicU64::new(0) }
+    }
+
+    fn version(&self) -> FsResult<Version> {
+        Ok(self.replica.repo(self.repo)?.map_or(Version::default(), |repo| repo.packed_version))
+    }
+
+    /// The rendering of the table as it is; `None` when it is empty.
+    pub(super) fn current(&self) -> FsResult<Option<Arc<Rendered>>> {
+        let version = self.version()?;
+        let mut newest = self.newest.lock();
+        match &*newest {
+            Some((at, rendered)) if *at == version => Ok(rendered.clone()),
+            _ => {
+                let rendered = self.render(version)?;
+                *newest = Some((version, rendered.clone()));
+                Ok(rendered)
+            }
+        }
+    }
+
+    /// The table may move on while it is walked; then this rendering is newer
+    /// than its version says, and the next look renders again.
+    fn render(&self, version: Version) -> FsResult<Option<Arc<Rendered>>> {
+        if version == Version::default() {
+            return Ok(None);
+        }
+        fs::create_dir_all(&self.dir)?;
+        let path = self.path(version);
+        let rendered = Rendered { path };
+        let mut out = BufWriter::new(File::create_new(&rendered.path)?);
+        out.write_all(packed::HEADER)?;
+        let mut lines = 0_u64;
+        let mut failed = None;
+        self.replica.packed(self.repo, &mut |name, line| {
+            lines += 1;
+            failed = packed::write_line(&mut out, name, &line).err();
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        out.flush()?;
+        Ok((lines > 0).then(|| Arc::new(rendered)))
+    }
+
+    fn path(&self, version: Version) -> PathBuf {
+        let n = self.made.fetch_add(1, Ordering::Relaxed);
+        self.dir.join(format!("packed-refs.{}.{n}", version.0))
+    }
+
+    /// Takes the file that git wrote as the rendering of the version that its commit made.
+    pub(super) fn adopt(&self, file: &Path) -> FsResult<()> {
+        let version = self.version()?;
+        let path = self.path(version);
+        fs::create_dir_all(&self.dir)?;
+        let mut newest = self.newest.lock();
+        if newest.as_ref().is_some_and(|(at, rendered)| *at == version && rendered.is_some()) {
+            // Nothing changed, or somebody rendered it already.
+            return Ok(fs::remove_file(file)?);
+        }
+        let empty = fs::metadata(file)?.len() <= packed::HEADER.len() as u64;
+        fs::rename(file, &path)?;
+        let rendered = Arc::new(Rendered { path });
+        *newest = Some((version, (!empty).then_some(rendered)));
+        Ok(())
+    }
+
+    /// Removes every rendering of an earlier life.
+    pub(super) fn clear(&self) -> FsResult<()> {
+        match fs::remove_dir_all(&self.dir) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! A repository: one real directory, overlaid by the names that its objects room
+//! and its refs room hold.
+//!
+//! Every lookup asks the real directory first (what is in the making, and the
+//! local room), then the room of the path. [`Repository`] decides for each change
+//! which room it concerns; the rooms do the rest.
+
+mod change;
+mod opened;
+pub mod room;
+
+pub use change::{NewAttributes, SetTime};
+pub use opened::{Body, Closing, Opened};
+
+use crate::error::FsResult;
+use crate::local::{Files, config};
+use crate::objects::{self, Objects, Shared};
+use crate::refs::{self, Refs, Rendered};
+use gitmoor_replicator::model::{Actor, FileEntry, RefEntry, RepoId, RepoPath, Version};
+use room::{Room, room};
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::sync::Arc;
+
+/// A repository as this mount sees it.
+pub struct Repository {
+    /// Its permanent name.
+    pub id: RepoId,
+    shared: Arc<Shared>,
+    files: Arc<Files>,
+    objects: Arc<Objects>,
+    refs: Refs,
+}
+
+/// Who does something, and what it may have seen before.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// User id of the process.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Thread id, as FUSE reports it.
+    pub pid: u32,
+    /// The repository's refs version when the process first touched it.
+    pub seen: Version,
+}
+
+impl Caller {
+    fn actor(&self) -> Actor {
+        Actor { uid: Some(self.uid), pid: Some(self.pid) }
+    }
+}
+
+/// What stands at a path.
+pub enum Found {
+    /// A real file, directory, symbolic link, FIFO or socket.
+    Real(Metadata),
+    /// A replicated file of the refs room.
+    Ref(RefEntry),
+    /// The packed table as a file.
+    Packed(Arc<Rendered>),
+    /// A catalogued object file.
+    Object(FileEntry),
+    /// A directory that exists only because replicated names lie beneath it.
+    Directory,
+    /// `gitmoor.config`.
+    Settings(Vec<u8>),
+}
+
+/// The type of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Type {
+    /// Regular file.
+    File,
+    /// Directory.
+    Directory,
+    /// Symbolic link.
+    Symlink,
+    /// FIFO.
+    Fifo,
+    /// Socket.
+    Socket,
+}
+
+impl Type {
+    fn of(kind: fs::FileType) -> Self {
+        if kind.is_dir() {
+            Type::Directory
+        } else if kind.is_symlink() {
+            Type::Symlink
+        } else if kind.is_fifo() {
+            Type::Fifo
+        } else if kind.is_socket() {
+            Type::Socket
+        } else {
+            Type::File
+        }
+    }
+}
+
+impl Found {
+    /// Its type.
+    pub fn kind(&self) -> Type {
+        match self {
+            Found::Real(meta) => Type::of(meta.file_type()),
+            Found::Ref(entry) if entry.mode & libc::S_IFMT == libc::S_IFLNK => Type::Symlink,
+            Found::Ref(_) | Found::Packed(_) | Found::Object(_) | Found::Settings(_) => Type::File,
+            Found::Directory => Type::Directory,
+        }
+    }
+
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.kind() == Type::Directory
+    }
+}
+
+impl Repository {
+    /// Opens a repository on this machine: makes its directory at the first
+    /// touch, clears what a dead mount left in the making.
+    pub fn open(id: RepoId, shared: Arc<Shared>) -> FsResult<Self> {
+        let home = shared.config.data.join("repos").join(id.to_string());
+        let files = Arc::new(Files::new(home.join("files")));
+        let fresh = files.stat(&RepoPath::root())?.is_none();
+        fs::create_dir_all(files.at(&RepoPath::root()))?;
+        let objects = Arc::new(Objects::open(id, shared.clone(), files.clone())?);
+        let replica = shared.replica.clone();
+        let refs = Refs::new(id, replica, files.clone(), objects.clone(), home.join("rendered"));
+        refs.clear_scratch()?;
+        let repository = Self { id, shared, files, objects, refs };
+        if fresh {
+            repository.furnish()?;
+        }
+        Ok(repository)
+    }
+
+    /// Gives a repository that was made elsewhere the local things that git
+    /// expects of one.
+    fn furnish(&self) -> FsResult<()> {
+        let Some(format) = self.shared.replica.repo(self.id)?.and_then(|repo| repo.format) else {
+            return Ok(());
+        };
+        for dir in ["objects/info/x", "objects/pack/x", "refs/heads/x", "refs/tags/x"] {
+            self.files.make_parents(&RepoPath::new(dir).expect("a valid path"))?;
+        }
+        let config = RepoPath::new("config").expect("a valid path");
+        Ok(fs::write(self.files.at(&config), config::seed(&format))?)
+    }
+
+    /// What stands at a path.
+    pub fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
+        if let Some(meta) = self.files.stat(path)? {
+            return Ok(Some(Found::Real(meta)));
+        }
+        match room(path) {
+            Room::Objects => Ok(self.objects.find(path)?.map(|found| match found {
+                objects::Found::Entry(entry) => Found::Object(entry),
+                objects::Found::Directory => Found::Directory,
+            })),
+            Room::Refs => Ok(self.refs.find(path)?.map(|found| match found {
+                refs::Found::Entry(entry) => Found::Ref(entry),
+                refs::Found::Packed(rendered) => Found::Packed(rendered),
+                refs::Found::Directory => Found::Directory,
+            })),
+            Room::Local if path.as_bytes() == config::SETTINGS.as_bytes() => self.settings().map(Some),
+            Room::Local => Ok(None),
+        }
+    }
+
+    fn settings(&self) -> FsResult<Found> {
+        let settings = self.shared.replica.repo(self.id)?.map(|repo| repo.settings);
+        Ok(Found::Settings(config::render_settings(&settings.unwrap_or_default())))
+    }
+
+    /// The names in a directory. `gitmoor.config` is not among them: what lists
+    /// a directory to copy or remove it must not stumble over it.
+    pub fn list(&self, dir: &RepoPath) -> FsResult<BTreeMap<Vec<u8>, Type>> {
+        let mut names = BTreeMap::new();
+        for (name, is_dir) in self.replicated_children(dir)? {
+            names.insert(name, if is_dir { Type::Directory } else { Type::File });
+        }
+        for (name, kind) in self.files.list(dir)? {
+            names.insert(name, Type::of(kind));
+        }
+        Ok(names)
+    }
+
+    fn replicated_children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
+        let mut names = Vec::new();
+        if dir.is_root() || room(dir) == Room::Objects {
+            names.extend(self.objects.children(dir)?);
+        }
+        if dir.is_root() || room(dir) == Room::Refs {
+            names.extend(self.refs.children(dir)?);
+        }
+        Ok(names)
+    }
+
+    /// Whether nothing is left in it that a person would miss.
+    pub fn is_empty(&self) -> FsResult<bool> {
+        Ok(self.list(&RepoPath::root())?.is_empty())
+    }
+
+    /// Owner and group of what has no real file: those of the top directory.
+    pub fn owner(&self) -> FsResult<(u32, u32)> {
+        let top = self.files.stat(&RepoPath::root())?;
+        Ok(top.map_or((0, 0), |top| (top.uid(), top.gid())))
+    }
+
+    /// readlink(2).
+    pub fn readlink(&self, path: &RepoPath) -> FsResult<Vec<u8>> {
+        match self.find(path)? {
+            Some(Found::Real(_)) => self.files.readlink(path),
+            Some(Found::Ref(entry)) => Ok(entry.value),
+            Some(Found::Packed(_) | Found::Object(_) | Found::Directory | Found::Settings(_)) => {
+                Err(crate::FsError::Invalid)
+            }
+            None => Err(crate::FsError::NotFound),
+        }
+    }
+
+    /// fsync(2) of a directory: its real part; the replicated names are durable.
+    pub fn fsync_dir(&self, path: &RepoPath) -> FsResult<()> {
+        self.files.fsync_dir(path)
+    }
+
+    /// Its objects room.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+}

@@ -1,0 +1,123 @@
+//! An open file of a repository.
+
+use crate::cache::CachedFile;
+use crate::error::{FsError, FsResult};
+use bytes::Bytes;
+use gitmoor_replicator::model::RepoPath;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// An open file. It keeps working when its name goes away.
+pub struct Opened {
+    /// Where its bytes are.
+    pub body: Body,
+    /// What its closing means.
+    pub closing: Closing,
+    written: AtomicBool,
+}
+
+/// Where the bytes of an open file are.
+pub enum Body {
+    /// A real file.
+    Real(File),
+    /// Replicated bytes.
+    Bytes(Bytes),
+    /// In the object store, through the cache.
+    Stored(Arc<CachedFile>),
+}
+
+/// What closing a file means beyond closing it.
+#[derive(Clone, Debug)]
+pub enum Closing {
+    /// Nothing.
+    Plain,
+    /// A ref was written directly, without a lock: its value is committed.
+    CommitRef(RepoPath),
+    /// A file was created under a final name: it is finished if its bytes are right.
+    Finish(RepoPath),
+    /// `config` was open for writing: its format may have changed.
+    Config,
+}
+
+impl Opened {
+    /// An open file.
+    pub fn new(body: Body, closing: Closing) -> Self {
+        Self { body, closing, written: AtomicBool::new(false) }
+    }
+
+    /// Up to `len` bytes from `offset`; fewer only at the end of the file.
+    pub fn read(&self, offset: u64, len: usize) -> FsResult<Bytes> {
+        match &self.body {
+            Body::Real(file) => read_real(file, offset, len),
+            Body::Bytes(bytes) => Ok(slice(bytes, offset, len)),
+            Body::Stored(file) => {
+                let len = file.object().size.saturating_sub(offset).min(len as u64);
+                Ok(if len == 0 { Bytes::new() } else { file.read(offset, len as usize)? })
+            }
+        }
+    }
+
+    /// Whether reading this must ask the object store.
+    pub fn needs_request(&self, offset: u64, len: usize) -> bool {
+        match &self.body {
+            Body::Stored(file) => {
+                let len = file.object().size.saturating_sub(offset).min(len as u64);
+                len > 0 && !file.has(offset, len as usize)
+            }
+            Body::Real(_) | Body::Bytes(_) => false,
+        }
+    }
+
+    /// pwrite(2).
+    pub fn write(&self, offset: u64, data: &[u8]) -> FsResult<()> {
+        let Body::Real(file) = &self.body else { return Err(FsError::Immutable) };
+        self.written.store(true, Ordering::Release);
+        Ok(file.write_all_at(data, offset)?)
+    }
+
+    /// ftruncate(2).
+    pub fn truncate(&self, size: u64) -> FsResult<()> {
+        let Body::Real(file) = &self.body else { return Err(FsError::Immutable) };
+        self.written.store(true, Ordering::Release);
+        Ok(file.set_len(size)?)
+    }
+
+    /// Marks the bytes as changed, for a file that was just created.
+    pub fn mark_written(&self) {
+        self.written.store(true, Ordering::Release);
+    }
+
+    /// Whether the bytes changed since the last call.
+    pub fn take_written(&self) -> bool {
+        self.written.swap(false, Ordering::AcqRel)
+    }
+
+    /// The real file, if it is one.
+    pub fn real(&self) -> Option<&File> {
+        match &self.body {
+            Body::Real(file) => Some(file),
+            Body::Bytes(_) | Body::Stored(_) => None,
+        }
+    }
+}
+
+fn read_real(file: &File, offset: u64, len: usize) -> FsResult<Bytes> {
+    let mut buffer = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64)? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    buffer.truncate(filled);
+    Ok(buffer.into())
+}
+
+fn slice(bytes: &Bytes, offset: u64, len: usize) -> Bytes {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let end = start.saturating_add(len).min(bytes.len());
+    bytes.slice(start..end)
+}

@@ -1,0 +1,48 @@
+//! Which of the three rooms a path of a repository belongs to. Decided by the
+//! path alone.
+
+use gitmoor_replicator::model::RepoPath;
+
+/// A room of a repository.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// `objects/**`: immutable files, catalogued.
+    Objects,
+    /// `HEAD`, `refs/**`, `packed-refs`, `reftable/**`, `shallow`: replicated.
+    Refs,
+    /// Everything else: a directory of this machine.
+    Local,
+}
+
+/// The room of a path. The top of a repository is local: its attributes are a
+/// plain directory's.
+pub fn room(path: &RepoPath) -> Room {
+    let path = path.as_bytes();
+    let mut components = path.split(|&b| b == b'/');
+    let first = components.next().unwrap_or_default();
+    let second = components.next();
+    match (first, second) {
+        (b"objects", _) => Room::Objects,
+        // Per-worktree refs, see gitrepository-layout(5).
+        (b"refs", Some(b"bisect" | b"worktree" | b"rewritten")) => Room::Local,
+        (b"refs" | b"reftable", _) => Room::Refs,
+        (b"HEAD" | b"HEAD.lock" | b"shallow" | b"shallow.lock", None) => Room::Refs,
+        (b"packed-refs" | b"packed-refs.lock" | b"packed-refs.new", None) => Room::Refs,
+        _ => Room::Local,
+    }
+}
+
+/// Whether a path of the refs room is where git prepares a value rather than
+/// where it keeps one: lock files, `packed-refs.new`, temporary reftables.
+pub fn is_ref_scratch(path: &RepoPath) -> bool {
+    let name = path.file_name();
+    let in_reftable = path.as_bytes().starts_with(b"reftable/");
+    name.ends_with(b".lock")
+        || path.as_bytes() == b"packed-refs.new"
+        || (in_reftable && name != b"tables.list" && !is_table(name))
+}
+
+/// Whether this is the name of a finished reftable.
+pub fn is_table(name: &[u8]) -> bool {
+    name.ends_with(b".ref") || name.ends_with(b".log")
+}

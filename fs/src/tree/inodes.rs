@@ -1,0 +1,161 @@
+//! Inode numbers: what the kernel calls a place.
+//!
+//! An inode stands for one place in the tree while it has a name, and for the
+//! open files of that place afterwards. A rename moves the inode with the file;
+//! replacing a name orphans the inode that had it. Numbers are never reused in
+//! a mount's life.
+
+use super::Place;
+use crate::repository::Opened;
+use gitmoor_replicator::model::{NamePath, RepoId, RepoPath};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+/// The root of the mount, by FUSE's convention.
+pub const ROOT: u64 = 1;
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Name(NamePath),
+    Repo(RepoId, RepoPath),
+}
+
+impl Key {
+    fn of(place: &Place) -> Self {
+        match place {
+            Place::Name(path) => Key::Name(path.clone()),
+            Place::Repo(repo, path) => Key::Repo(repo.id, path.clone()),
+        }
+    }
+}
+
+struct Inode {
+    /// `None` once the name is gone.
+    place: Option<Place>,
+    /// How many lookups the kernel has not forgotten.
+    lookups: u64,
+    /// For fstat(2) of a file without a name.
+    opened: Weak<Opened>,
+}
+
+#[derive(Default)]
+struct Table {
+    inodes: HashMap<u64, Inode>,
+    numbers: HashMap<Key, u64>,
+    last: u64,
+}
+
+/// The inode table of a mount.
+pub struct Inodes {
+    table: Mutex<Table>,
+}
+
+impl Inodes {
+    /// A table that knows the root.
+    pub fn new(root: Place) -> Self {
+        let mut table = Table { last: ROOT, ..Table::default() };
+        table.numbers.insert(Key::of(&root), ROOT);
+        table.inodes.insert(ROOT, Inode { place: Some(root), lookups: 1, opened: Weak::new() });
+        Self { table: Mutex::new(table) }
+    }
+
+    /// The place of an inode; `None` when it has lost its name.
+    pub fn place(&self, ino: u64) -> Option<Place> {
+        self.table.lock().inodes.get(&ino)?.place.clone()
+    }
+
+    /// The number of a place, and one more lookup of it to be forgotten.
+    pub fn look_up(&self, place: &Place) -> u64 {
+        let mut table = self.table.lock();
+        let ino = table.number(place);
+        if let Some(inode) = table.inodes.get_mut(&ino) {
+            inode.lookups += 1;
+        }
+        ino
+    }
+
+    /// The number of a place that the kernel knows; `None` when it does not.
+    pub fn known(&self, place: &Place) -> Option<u64> {
+        self.table.lock().numbers.get(&Key::of(place)).copied()
+    }
+
+    /// The kernel forgot `n` lookups.
+    pub fn forget(&self, ino: u64, n: u64) {
+        let mut table = self.table.lock();
+        let Some(inode) = table.inodes.get_mut(&ino) else { return };
+        inode.lookups = inode.lookups.saturating_sub(n);
+        if inode.lookups > 0 || ino == ROOT {
+            return;
+        }
+        if let Some(place) = table.inodes.remove(&ino).and_then(|inode| inode.place) {
+            table.numbers.remove(&Key::of(&place));
+        }
+    }
+
+    /// Remembers an open file for fstat(2) after its name is gone.
+    pub fn opened(&self, ino: u64, opened: &Arc<Opened>) {
+        if let Some(inode) = self.table.lock().inodes.get_mut(&ino) {
+            inode.opened = Arc::downgrade(opened);
+        }
+    }
+
+    /// An open file of an inode, if there is one.
+    pub fn an_opened(&self, ino: u64) -> Option<Arc<Opened>> {
+        self.table.lock().inodes.get(&ino)?.opened.upgrade()
+    }
+
+    /// The name is gone (or means another file now).
+    pub fn orphan(&self, place: &Place) {
+        let mut table = self.table.lock();
+        table.orphan(&Key::of(place));
+    }
+
+    /// The file at `from`, with everything beneath it, is at `to` now.
+    pub fn rename(&self, from: &Place, to: &Place) {
+        let mut table = self.table.lock();
+        table.orphan(&Key::of(to));
+        let moved: Vec<(Key, u64)> =
+            table.numbers.iter().filter(|(key, _)| key.is_within(from)).map(|(k, n)| (k.clone(), *n)).collect();
+        for (key, ino) in moved {
+            table.numbers.remove(&key);
+            let place = table.inodes.get(&ino).and_then(|inode| inode.place.as_ref()?.moved(from, to));
+            if let Some(place) = &place {
+                table.numbers.insert(Key::of(place), ino);
+            }
+            if let Some(inode) = table.inodes.get_mut(&ino) {
+                inode.place = place;
+            }
+        }
+    }
+}
+
+impl Table {
+    fn number(&mut self, place: &Place) -> u64 {
+        let key = Key::of(place);
+        if let Some(ino) = self.numbers.get(&key) {
+            return *ino;
+        }
+        self.last += 1;
+        let inode = Inode { place: Some(place.clone()), lookups: 0, opened: Weak::new() };
+        self.inodes.insert(self.last, inode);
+        self.numbers.insert(key, self.last);
+        self.last
+    }
+
+    fn orphan(&mut self, key: &Key) {
+        if let Some(inode) = self.numbers.remove(key).and_then(|ino| self.inodes.get_mut(&ino)) {
+            inode.place = None;
+        }
+    }
+}
+
+impl Key {
+    fn is_within(&self, dir: &Place) -> bool {
+        match (self, dir) {
+            (Key::Name(path), Place::Name(dir)) => path.is_within(dir),
+            (Key::Repo(id, path), Place::Repo(repo, dir)) => *id == repo.id && path.is_within(dir),
+            (Key::Name(_), Place::Repo(..)) | (Key::Repo(..), Place::Name(_)) => false,
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! The tree: namespace → repository → room. One method per FUSE operation, with
+//! no FUSE in it.
+
+mod inodes;
+mod names;
+mod stat;
+
+pub use stat::Stat;
+
+use crate::error::{FsError, FsResult};
+use crate::objects::Shared;
+use crate::repository::room::{Room, is_ref_scratch, room};
+use crate::repository::{Caller, NewAttributes, Opened, Repository, Type};
+use gitmoor_replicator::model::{NamePath, RepoId, RepoPath, Version};
+use inodes::Inodes;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A process whose first touch of a repository is older than this since its last one is seen as new.
+const PROCESS_IDLE: Duration = Duration::from_secs(6 * 3600);
+
+/// A place in the tree.
+#[derive(Clone)]
+pub enum Place {
+    /// A directory of the namespace.
+    Name(NamePath),
+    /// The top of a repository, or something in it.
+    Repo(Arc<Repository>, RepoPath),
+}
+
+impl Place {
+    fn moved(&self, from: &Place, to: &Place) -> Option<Place> {
+        match (self, from, to) {
+            (Place::Name(path), Place::Name(from), Place::Name(to)) => {
+                NamePath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes())).map(Place::Name)
+            }
+            (Place::Repo(repo, path), Place::Repo(_, from), Place::Repo(_, to)) => {
+                let path = RepoPath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))?;
+                Some(Place::Repo(repo.clone(), path))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn moved(path: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    [to, &path[from.len()..]].concat()
+}
+
+/// Who calls, by the credentials that FUSE reports.
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Thread id.
+    pub pid: u32,
+}
+
+/// An inode and what stat(2) says of it.
+pub struct Entry {
+    /// Inode number.
+    pub ino: u64,
+    /// Its attributes.
+    pub stat: Stat,
+}
+
+/// A name in a directory listing.
+pub struct Listed {
+    /// The name.
+    pub name: Vec<u8>,
+    /// Its type.
+    pub kind: Type,
+}
+
+/// The tree of one mount.
+pub struct Tree {
+    shared: Arc<Shared>,
+    inodes: Inodes,
+    repositories: Arc<Repositories>,
+    /// The refs version when a process first touched a repository.
+    seen: moka::sync::Cache<(RepoId, u32), Version>,
+}
+
+/// The repositories that are open, one object each, for every mount and the publisher.
+pub struct Repositories {
+    shared: Arc<Shared>,
+    open: Mutex<HashMap<RepoId, Arc<Repository>>>,
+}
+
+impl Repositories {
+    /// None open yet.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, open: Mutex::default() }
+    }
+
+    /// The repository of this id, opened at the first touch.
+    pub fn get(&self, id: RepoId) -> FsResult<Arc<Repository>> {
+        let mut open = self.open.lock();
+        if let Some(repository) = open.get(&id) {
+            return Ok(repository.clone());
+        }
+        let repository = Arc::new(Repository::open(id, self.shared.clone())?);
+        open.insert(id, repository.clone());
+        Ok(repository)
+    }
+
+    /// Those that are open.
+    pub fn all(&self) -> Vec<Arc<Repository>> {
+        self.open.lock().values().cloned().collect()
+    }
+
+    /// It is deleted.
+    pub fn close(&self, id: RepoId) {
+        self.open.lock().remove(&id);
+    }
+}
+
+impl Tree {
+    /// The tree of a mount whose root is this place.
+    pub fn new(shared: Arc<Shared>, repositories: Arc<Repositories>, root: Place) -> Self {
+        let seen = moka::sync::Cache::builder().max_capacity(100_000).time_to_idle(PROCESS_IDLE).build();
+        Self { shared, inodes: Inodes::new(root), repositories, seen }
+    }
+
+    fn place(&self, ino: u64) -> FsResult<Place> {
+        self.inodes.place(ino).ok_or(FsError::NotFound)
+    }
+
+    fn child(&self, parent: u64, name: &[u8]) -> FsResult<Place> {
+        match self.place(parent)? {
+            Place::Name(dir) => self.named(&join_name(&dir, name)?),
+            Place::Repo(repo, dir) => Ok(Place::Repo(repo, join(&dir, name)?)),
+        }
+    }
+
+    fn caller(&self, repo: &Repository, process: Process) -> Caller {
+        let Process { uid, gid, pid } = process;
+        Caller { uid, gid, pid, seen: self.seen_by(repo, pid) }
+    }
+
+    /// The refs version that a process may have seen: that of its first touch.
+    fn seen_by(&self, repo: &Repository, pid: u32) -> Version {
+        self.seen.get_with((repo.id, pid), || {
+            let known = self.shared.replica.repo(repo.id);
+            known.ok().flatten().map_or(Version::default(), |repo| repo.refs_version)
+        })
+    }
+
+    fn entry(&self, place: &Place, stat: Stat) -> Entry {
+        Entry { ino: self.inodes.look_up(place), stat }
+    }
+
+    fn stat_place(&self, place: &Place) -> FsResult<Stat> {
+        match place {
+            Place::Name(_) => Ok(Stat::namespace()),
+            Place::Repo(repo, path) => {
+                let found = repo.find(path)?.ok_or(FsError::NotFound)?;
+                stat::of(&found, repo)
+            }
+        }
+    }
+
+    /// lookup.
+    pub fn lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Entry> {
+        let place = self.child(parent, name)?;
+        if let Place::Repo(repo, _) = &place {
+            self.seen_by(repo, process.pid);
+        }
+        let stat = self.stat_place(&place)?;
+        Ok(self.entry(&place, stat))
+    }
+
+    /// Whether "there is no such name" may be remembered by the kernel: all but
+    /// what this file system itself brings into being.
+    pub fn may_cache_absence(&self, parent: u64, name: &[u8]) -> bool {
+        match self.inodes.place(parent) {
+            Some(Place::Repo(_, dir)) => !(dir.is_root() && name == b"config"),
+            Some(Place::Name(_)) | None => false,
+        }
+    }
+
+    /// forget.
+    pub fn forget(&self, ino: u64, n: u64) {
+        self.inodes.forget(ino, n);
+    }
+
+    /// getattr.
+    pub fn getattr(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
+        match self.inodes.place(ino) {
+            Some(place) => self.stat_place(&place),
+            None => match (opened, self.inodes.an_opened(ino)) {
+                (Some(opened), _) => stat::of_opened(opened),
+                (None, Some(opened)) => stat::of_opened(&opened),
+                (None, None) => Err(FsError::NotFound),
+            },
+        }
+    }
+
+    /// setattr.
+    pub fn setattr(
+        &self,
+        ino: u64,
+        new: &NewAttributes,
+        opened: Option<&Opened>,
+        process: Process,
+    ) -> FsResult<Stat> {
+        match (self.inodes.place(ino), opened) {
+            (Some(Place::Repo(repo, path)), _) => {
+                let caller = self.caller(&repo, process);
+                repo.set_attributes(&path, new, opened, &caller)?;
+            }
+            (Some(Place::Name(_)), _) if new.mode.is_none() && new.uid.is_none() && new.gid.is_none() => {}
+            (Some(Place::Name(_)), _) => {
+                return Err(FsError::NotHere("directories of the namespace have no owners or modes of their own"));
+            }
+            (None, Some(opened)) => set_nameless(opened, new)?,
+            (None, None) => return Err(FsError::NotFound),
+        }
+        self.getattr(ino, opened)
+    }
+
+    /// readlink.
+    pub fn readlink(&self, ino: u64) -> FsResult<Vec<u8>> {
+        match self.place(ino)? {
+            Place::Repo(repo, path) => repo.readlink(&path),
+            Place::Name(_) => Err(FsError::Invalid),
+        }
+    }
+
+    /// open.
+    pub fn open(&self, ino: u64, write: bool) -> FsResult<Arc<Opened>> {
+        let Place::Repo(repo, path) = self.place(ino)? else { return Err(FsError::IsDirectory) };
+        let opened = Arc::new(repo.open_file(&path, write)?);
+        self.inodes.opened(ino, &opened);
+        Ok(opened)
+    }
+
+    /// create.
+    pub fn create(&self, parent: u64, name: &[u8], mode: u32, process: Process) -> FsResult<(Entry, Arc<Opened>)> {
+        let (repo, path) = self.in_repo(parent, name)?;
+        let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
+        let place = Place::Repo(repo, path);
+        let entry = self.entry(&place, stat::of_opened(&opened)?);
+        self.inodes.opened(entry.ino, &opened);
+        Ok((entry, opened))
+    }
+
+    /// Only repositories have files.
+    fn in_repo(&self, parent: u64, name: &[u8]) -> FsResult<(Arc<Repository>, RepoPath)> {
+        match self.place(parent)? {
+            Place::Repo(repo, dir) => Ok((repo, join(&dir, name)?)),
+            Place::Name(_) => Err(FsError::NotHere("files live in repositories; a repository is a directory whose name ends in .git")),
+        }
+    }
+
+    /// flush: one descriptor is closed.
+    pub fn flush(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
+        match self.inodes.place(ino) {
+            Some(Place::Repo(repo, _)) => repo.flush(opened, &self.caller(&repo, process)),
+            Some(Place::Name(_)) | None => Ok(()),
+        }
+    }
+
+    /// release: the last descriptor is closed.
+    pub fn release(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
+        match self.inodes.place(ino) {
+            Some(Place::Repo(repo, _)) => repo.release(opened, &self.caller(&repo, process)),
+            Some(Place::Name(_)) | None => Ok(()),
+        }
+    }
+
+    /// fsync of an open file.
+    pub fn fsync(&self, ino: u64, opened: &Opened, data_only: bool) -> FsResult<()> {
+        if let Some(Place::Repo(_, path)) = self.inodes.place(ino) {
+            // What git prepares for a ref becomes durable with its commit, not before.
+            if room(&path) == Room::Refs && is_ref_scratch(&path) {
+                return Ok(());
+            }
+        }
+        match opened.real() {
+            Some(file) if data_only => Ok(file.sync_data()?),
+            Some(file) => Ok(file.sync_all()?),
+            None => Ok(()),
+        }
+    }
+
+    /// fsync of a directory.
+    pub fn fsync_dir(&self, ino: u64) -> FsResult<()> {
+        match self.inodes.place(ino) {
+            Some(Place::Repo(repo, path)) => repo.fsync_dir(&path),
+            Some(Place::Name(_)) | None => Ok(()),
+        }
+    }
+
+    /// mkdir.
+    pub fn mkdir(&self, parent: u64, name: &[u8], mode: u32, process: Process) -> FsResult<Entry> {
+        let place = match self.place(parent)? {
+            Place::Name(dir) => self.make_name(&join_name(&dir, name)?, mode, process)?,
+            Place::Repo(repo, dir) => {
+                let path = join(&dir, name)?;
+                repo.mkdir(&path, mode, &self.caller(&repo, process))?;
+                Place::Repo(repo, path)
+            }
+        };
+        let stat = self.stat_place(&place)?;
+        Ok(self.entry(&place, stat))
+    }
+
+    /// symlink.
+    pub fn symlink(&self, parent: u64, name: &[u8], target: &Path, process: Process) -> FsResult<Entry> {
+        let (repo, path) = self.in_repo(parent, name)?;
+        repo.symlink(&path, target, &self.caller(&repo, process))?;
+        let place = Place::Repo(repo, path);
+        let stat = self.stat_place(&place)?;
+        Ok(self.entry(&place, stat))
+    }
+
+    /// mknod: a regular file is an empty one, created.
+    pub fn mknod(&self, parent: u64, name: &[u8], mode: u32, process: Process) -> FsResult<Entry> {
+        if matches!(mode & libc::S_IFMT, 0 | libc::S_IFREG) {
+            let (entry, opened) = self.create(parent, name, mode & 0o7777, process)?;
+            self.flush(entry.ino, &opened, process)?;
+            self.release(entry.ino, &opened, process)?;
+            return Ok(entry);
+        }
+        let (repo, path) = self.in_repo(parent, name)?;
+        repo.mknod(&path, mode, &self.caller(&repo, process))?;
+        let place = Place::Repo(repo, path);
+        let stat = self.stat_place(&place)?;
+        Ok(self.entry(&place, stat))
+    }
+
+    /// unlink.
+    pub fn unlink(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
+        let place = self.child(parent, name)?;
+        let Place::Repo(repo, path) = &place else { return Err(FsError::IsDirectory) };
+        repo.unlink(path, &self.caller(repo, process))?;
+        self.inodes.orphan(&place);
+        Ok(())
+    }
+
+    /// rmdir.
+    pub fn rmdir(&self, parent: u64, name: &[u8]) -> FsResult<()> {
+        let place = self.child(parent, name)?;
+        match (&place, self.place(parent)?) {
+            (Place::Repo(repo, path), Place::Repo(..)) => repo.rmdir(path)?,
+            (Place::Repo(repo, _), Place::Name(_)) => self.delete_emptied(repo)?,
+            (Place::Name(path), _) => self.remove_name(path)?,
+        }
+        self.inodes.orphan(&place);
+        Ok(())
+    }
+
+    /// rename; `replace` is false for RENAME_NOREPLACE.
+    pub fn rename(
+        &self,
+        (parent, name): (u64, &[u8]),
+        (new_parent, new_name): (u64, &[u8]),
+        replace: bool,
+        process: Process,
+    ) -> FsResult<()> {
+        match (self.place(parent)?, self.place(new_parent)?) {
+            (Place::Name(from), Place::Name(to)) => {
+                self.rename_name(&join_name(&from, name)?, &join_name(&to, new_name)?)
+            }
+            (Place::Repo(repo, from), Place::Repo(other, to)) if repo.id == other.id => {
+                let (from, to) = (join(&from, name)?, join(&to, new_name)?);
+                repo.rename(&from, &to, replace, &self.caller(&repo, process))?;
+                self.inodes.rename(&Place::Repo(repo.clone(), from), &Place::Repo(repo, to));
+                Ok(())
+            }
+            _ => Err(FsError::CrossRoom),
+        }
+    }
+
+    /// link.
+    pub fn link(&self, ino: u64, parent: u64, name: &[u8], process: Process) -> FsResult<Entry> {
+        let (repo, to) = self.in_repo(parent, name)?;
+        let Place::Repo(source, from) = self.place(ino)? else { return Err(FsError::Invalid) };
+        if source.id != repo.id {
+            return Err(FsError::CrossRoom);
+        }
+        repo.link(&from, &to, &self.caller(&repo, process))?;
+        let place = Place::Repo(repo, to);
+        let stat = self.stat_place(&place)?;
+        Ok(self.entry(&place, stat))
+    }
+
+    /// opendir: the names, but for `.` and `..`.
+    pub fn list(&self, ino: u64) -> FsResult<Vec<Listed>> {
+        match self.place(ino)? {
+            Place::Name(dir) => self.list_names(&dir),
+            Place::Repo(repo, dir) => {
+                let names = repo.list(&dir)?;
+                Ok(names.into_iter().map(|(name, kind)| Listed { name, kind }).collect())
+            }
+        }
+    }
+
+    /// The kernel's name for a path of a repository: parent inode and name, if
+    /// it may have cached it; and its inode, if it knows one.
+    pub fn kernel_name(&self, repo: RepoId, path: &RepoPath) -> Option<(u64, Vec<u8>)> {
+        let repo = self.repositories.open.lock().get(&repo)?.clone();
+        let parent = self.inodes.known(&Place::Repo(repo, path.parent()?))?;
+        Some((parent, path.file_name().to_vec()))
+    }
+
+    /// The same for a path of the namespace.
+    pub fn kernel_name_of(&self, path: &NamePath) -> Option<(u64, Vec<u8>)> {
+        let parent = self.inodes.known(&Place::Name(path.parent()?))?;
+        Some((parent, path.file_name().to_vec()))
+    }
+
+    /// A name changed without the kernel: its inode is another file's now.
+    pub fn forget_name(&self, repo: RepoId, path: &RepoPath) {
+        if let Some(repo) = self.repositories.open.lock().get(&repo).cloned() {
+            self.inodes.orphan(&Place::Repo(repo, path.clone()));
+        }
+    }
+}
+
+fn set_nameless(opened: &Opened, new: &NewAttributes) -> FsResult<()> {
+    if let Some(size) = new.size {
+        opened.truncate(size)?;
+    }
+    let (Some(mode), Some(file)) = (new.mode, opened.real()) else { return Ok(()) };
+    use std::os::unix::fs::PermissionsExt;
+    Ok(file.set_permissions(std::fs::Permissions::from_mode(mode & 0o7777))?)
+}
+
+fn join(dir: &RepoPath, name: &[u8]) -> FsResult<RepoPath> {
+    dir.join(name).ok_or_else(|| bad_name(name))
+}
+
+fn join_name(dir: &NamePath, name: &[u8]) -> FsResult<NamePath> {
+    dir.join(name).ok_or_else(|| bad_name(name))
+}
+
+fn bad_name(name: &[u8]) -> FsError {
+    if name.len() > 255 {
+        FsError::Io(std::io::Error::from_raw_os_error(libc::ENAMETOOLONG))
+    } else {
+        FsError::Invalid
+    }
+}

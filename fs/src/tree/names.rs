@@ -1,0 +1,84 @@
+//! The namespace: directories of repositories.
+
+use super::{Listed, Place, Process, Tree};
+use crate::error::{FsError, FsResult};
+use crate::repository::{NewAttributes, Repository, Type};
+use gitmoor_replicator::NameEntry;
+use gitmoor_replicator::model::{Actor, Command, NamePath, Outcome, RepoId, RepoPath};
+
+impl Tree {
+    /// What stands at a path of the namespace.
+    pub(super) fn named(&self, path: &NamePath) -> FsResult<Place> {
+        match self.shared.replica.name(path)?.ok_or(FsError::NotFound)? {
+            NameEntry::Directory => Ok(Place::Name(path.clone())),
+            NameEntry::Repo(id) => Ok(Place::Repo(self.repositories.get(id)?, RepoPath::root())),
+        }
+    }
+
+    pub(super) fn list_names(&self, dir: &NamePath) -> FsResult<Vec<Listed>> {
+        let names = self.shared.replica.names_in(dir)?;
+        Ok(names.into_iter().map(|(name, _)| Listed { name, kind: Type::Directory }).collect())
+    }
+
+    fn propose(&self, command: Command, process: Option<Process>) -> FsResult<()> {
+        let actor = process.map_or(Actor::default(), |p| Actor { uid: Some(p.uid), pid: Some(p.pid) });
+        match self.shared.replica.propose(actor, command)? {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// mkdir: a repository if the name ends in `.git`.
+    pub(super) fn make_name(&self, path: &NamePath, mode: u32, process: Process) -> FsResult<Place> {
+        if !path.names_repository() {
+            self.propose(Command::CreateDirectory { path: path.clone() }, Some(process))?;
+            return Ok(Place::Name(path.clone()));
+        }
+        let id = RepoId::random();
+        self.propose(Command::CreateRepo { id, path: path.clone() }, Some(process))?;
+        let repo = self.repositories.get(id)?;
+        let top = NewAttributes {
+            mode: Some(mode),
+            uid: Some(process.uid),
+            gid: Some(process.gid),
+            ..NewAttributes::default()
+        };
+        repo.set_attributes(&RepoPath::root(), &top, None, &self.caller(&repo, process))?;
+        Ok(Place::Repo(repo, RepoPath::root()))
+    }
+
+    /// rmdir of a namespace directory.
+    pub(super) fn remove_name(&self, path: &NamePath) -> FsResult<()> {
+        self.propose(Command::RemoveDirectory { path: path.clone() }, None)
+    }
+
+    /// rmdir of a repository's top, after rm -rf has removed what is in it.
+    pub(super) fn delete_emptied(&self, repo: &Repository) -> FsResult<()> {
+        if !repo.is_empty()? {
+            return Err(FsError::NotEmpty);
+        }
+        self.propose(Command::DeleteRepo { id: repo.id }, None)?;
+        self.repositories.close(repo.id);
+        Ok(())
+    }
+
+    /// mv of a repository or a directory of them. An empty directory in the way
+    /// is replaced, as rename(2) does.
+    pub(super) fn rename_name(&self, from: &NamePath, to: &NamePath) -> FsResult<()> {
+        let source = self.named(from)?;
+        if let Ok(target) = self.named(to) {
+            match (&source, &target) {
+                _ if from == to => return Ok(()),
+                (Place::Name(_), Place::Name(path)) => self.remove_name(path)?,
+                (Place::Repo(..), Place::Repo(repo, _)) => self.delete_emptied(repo)?,
+                _ => return Err(FsError::Exists),
+            }
+            self.inodes.orphan(&target);
+        }
+        self.propose(Command::Rename { from: from.clone(), to: to.clone() }, None)?;
+        if matches!(source, Place::Name(_)) {
+            self.inodes.rename(&Place::Name(from.clone()), &Place::Name(to.clone()));
+        }
+        Ok(())
+    }
+}

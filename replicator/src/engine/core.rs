@@ -1,0 +1,268 @@
+//! The sans-IO core around raft's `RawNode`.
+//!
+//! Between [`Core::work`] and [`Core::applied`] nothing may be put in; the
+//! engine sees to it by doing both in one call.
+
+use super::logger;
+use crate::model::Envelope;
+use prost_for_raft::Message as _;
+use raft::eraftpb::{
+    ConfChange, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, Snapshot,
+};
+use raft::{RawNode, Ready, StateRole, Storage};
+
+/// Ticks without a leader until a node stands for election. At 50 ms each this
+/// is 2 to 4 seconds: the synchronous loop delays ticks by its slowest fsync,
+/// which must never look like a dead leader.
+const ELECTION_TICKS: usize = 40;
+const HEARTBEAT_TICKS: usize = 4;
+/// Bytes of entries per append message to a follower.
+const MESSAGE_BYTES: u64 = 1 << 20;
+const MESSAGES_IN_FLIGHT: usize = 256;
+
+/// What bounds the memory that raft takes.
+#[derive(Clone, Copy, Debug)]
+pub struct RaftLimits {
+    /// Bytes proposed and not yet committed; beyond it proposals wait.
+    pub uncommitted_bytes: u64,
+    /// Bytes of committed entries applied in one batch.
+    pub batch_bytes: u64,
+}
+
+/// What a committed entry asks for.
+#[derive(Debug)]
+pub enum Effect {
+    /// Nothing: the entry with which a leader begins its term.
+    Nothing,
+    /// A command of ours.
+    Command(Box<Envelope>),
+    /// The membership is this now.
+    Members(ConfState),
+    /// An entry that does not decode, and why: it was written by a version
+    /// that this one does not understand.
+    Foreign(String),
+}
+
+/// A committed entry.
+#[derive(Debug)]
+pub struct Committed {
+    /// Its place in the log.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+    /// What it asks for.
+    pub effect: Effect,
+}
+
+/// What is to be done now, in the order of the fields.
+pub struct Work {
+    ready: Ready,
+    /// To send before or during the write.
+    pub messages: Vec<Message>,
+    /// Replaces everything, before the entries.
+    pub snapshot: Option<Snapshot>,
+    /// To append to the log.
+    pub entries: Vec<Entry>,
+    /// To record.
+    pub hard_state: Option<HardState>,
+    /// To apply, in the same write.
+    pub committed: Vec<Committed>,
+    /// Whether the write must survive a power failure before going on.
+    pub must_sync: bool,
+    /// To send only after the write: votes and acknowledgements.
+    pub persisted_messages: Vec<Message>,
+}
+
+/// What becomes possible by having done the [`Work`].
+pub struct Aftermath {
+    /// To record, with the effects of what is committed.
+    pub hard_state: Option<HardState>,
+    /// To apply.
+    pub committed: Vec<Committed>,
+    /// To send.
+    pub messages: Vec<Message>,
+}
+
+/// Why a proposal was not taken. It may be made again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NotNow {
+    /// Another node leads, or none does (0).
+    #[error("this node does not lead, {leader} does")]
+    NotLeader {
+        /// Its id.
+        leader: u64,
+    },
+    /// Too much is proposed and not committed.
+    #[error("too much is proposed already")]
+    Busy,
+}
+
+/// Raft without I/O.
+pub struct Core<S: Storage> {
+    raw: RawNode<S>,
+}
+
+impl<S: Storage> Core<S> {
+    /// Raft over what `storage` has, of which `applied` is applied.
+    pub fn new(id: u64, storage: S, applied: u64, limits: RaftLimits) -> raft::Result<Self> {
+        let config = raft::Config {
+            id,
+            applied,
+            election_tick: ELECTION_TICKS,
+            heartbeat_tick: HEARTBEAT_TICKS,
+            check_quorum: true,
+            pre_vote: true,
+            max_size_per_msg: MESSAGE_BYTES,
+            max_inflight_msgs: MESSAGES_IN_FLIGHT,
+            max_uncommitted_size: limits.uncommitted_bytes,
+            max_committed_size_per_ready: limits.batch_bytes,
+            ..raft::Config::default()
+        };
+        Ok(Self {
+            raw: RawNode::new(&config, storage, &logger::to_tracing())?,
+        })
+    }
+
+    /// The state of raft, to read.
+    pub fn raft(&self) -> &raft::Raft<S> {
+        &self.raw.raft
+    }
+
+    /// The storage. Its log may change only as [`Work`] says.
+    pub fn storage_mut(&mut self) -> &mut S {
+        self.raw.mut_store()
+    }
+
+    /// Whether this node leads.
+    pub fn leads(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    /// Whether this node leads and has applied everything that was committed
+    /// before it began to.
+    pub fn is_settled(&self) -> bool {
+        self.leads() && self.raw.raft.apply_to_current_term()
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self) {
+        self.raw.tick();
+    }
+
+    /// A message from another node.
+    pub fn step(&mut self, message: Message) -> raft::Result<()> {
+        self.raw.step(message)
+    }
+
+    /// Stands for election at once if this node is the only voter: nobody else
+    /// could answer, so waiting for the election timeout helps nobody.
+    pub fn campaign_if_alone(&mut self) -> raft::Result<()> {
+        let members = self.raw.raft.prs().conf().to_conf_state();
+        if members.voters == [self.raw.raft.id] && members.voters_outgoing.is_empty() {
+            self.raw.campaign()?;
+        }
+        Ok(())
+    }
+
+    /// Proposes a command. `Ok` means that it was appended, not that it is
+    /// committed. Followers of raft 0.7 forward silently, so ask the role first.
+    pub fn propose(&mut self, data: Vec<u8>) -> Result<(), NotNow> {
+        if !self.leads() {
+            return Err(NotNow::NotLeader {
+                leader: self.raw.raft.leader_id,
+            });
+        }
+        self.raw.propose(Vec::new(), data).map_err(|_| NotNow::Busy)
+    }
+
+    /// Proposes a change of the membership. One at a time, single steps only:
+    /// a second one becomes an empty entry although this says Ok.
+    pub fn propose_members(&mut self, change: ConfChange) -> raft::Result<()> {
+        self.raw.propose_conf_change(Vec::new(), change)
+    }
+
+    /// Tells raft how sending a snapshot to a peer went.
+    pub fn report_snapshot(&mut self, peer: u64, status: raft::SnapshotStatus) {
+        self.raw.report_snapshot(peer, status);
+    }
+
+    /// Tells raft that a message did not reach a peer.
+    pub fn report_unreachable(&mut self, peer: u64) {
+        self.raw.report_unreachable(peer);
+    }
+
+    /// What is to be done now, if anything.
+    pub fn work(&mut self) -> Option<Work> {
+        if !self.raw.has_ready() {
+            return None;
+        }
+        let mut ready = self.raw.ready();
+        let snapshot = Some(ready.snapshot())
+            .filter(|snapshot| !snapshot.is_empty())
+            .cloned();
+        let committed = ready.take_committed_entries();
+        Some(Work {
+            messages: ready.take_messages(),
+            snapshot,
+            entries: ready.take_entries(),
+            hard_state: ready.hs().cloned(),
+            committed: self.committed(committed),
+            must_sync: ready.must_sync(),
+            persisted_messages: ready.take_persisted_messages(),
+            ready,
+        })
+    }
+
+    /// The work is done and durable.
+    pub fn persisted(&mut self, work: Work) -> Aftermath {
+        let mut light = self.raw.advance_append(work.ready);
+        let hard_state = light.commit_index().map(|_| self.raw.raft.hard_state());
+        let committed = light.take_committed_entries();
+        Aftermath {
+            hard_state,
+            committed: self.committed(committed),
+            messages: light.take_messages(),
+        }
+    }
+
+    /// Everything handed out as committed is applied.
+    pub fn applied(&mut self) {
+        self.raw.advance_apply();
+    }
+
+    fn committed(&mut self, entries: Vec<Entry>) -> Vec<Committed> {
+        entries
+            .into_iter()
+            .map(|entry| self.committed_entry(&entry))
+            .collect()
+    }
+
+    fn committed_entry(&mut self, entry: &Entry) -> Committed {
+        // The type comes before the emptiness: the entry with which raft leaves
+        // a joint membership is an empty membership change.
+        let effect = match entry.get_entry_type() {
+            EntryType::EntryConfChange => ConfChange::decode(entry.data.as_slice())
+                .map_err(|error| error.to_string())
+                .and_then(|change| members(self.raw.apply_conf_change(&change))),
+            EntryType::EntryConfChangeV2 => ConfChangeV2::decode(entry.data.as_slice())
+                .map_err(|error| error.to_string())
+                .and_then(|change| members(self.raw.apply_conf_change(&change))),
+            EntryType::EntryNormal if entry.data.is_empty() => Ok(Effect::Nothing),
+            EntryType::EntryNormal => postcard::from_bytes(&entry.data)
+                .map(|envelope| Effect::Command(Box::new(envelope)))
+                .map_err(|error| error.to_string()),
+        };
+        let effect = effect.unwrap_or_else(Effect::Foreign);
+        Committed {
+            index: entry.index,
+            term: entry.term,
+            effect,
+        }
+    }
+}
+
+fn members(applied: raft::Result<ConfState>) -> Result<Effect, String> {
+    applied
+        .map(Effect::Members)
+        .map_err(|error| error.to_string())
+}

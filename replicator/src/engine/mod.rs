@@ -1,0 +1,14 @@
+//! Raft, in two layers.
+//!
+//! [`Core`] is sans-IO: messages, ticks and proposals go in; work comes out
+//! (what to persist, what to send, which commands are committed). [`Engine`]
+//! does that work against the database, one `Ready` at a time, in the one
+//! order that is safe. Neither has threads, clocks or sockets; those live in
+//! the node's loop.
+
+mod core;
+mod drive;
+mod logger;
+
+pub use self::core::{Aftermath, Committed, Core, Effect, NotNow, RaftLimits, Work};
+pub use drive::{Answer, Compaction, Engine, Fatal};

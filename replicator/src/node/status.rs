@@ -1,0 +1,61 @@
+//! Where a node stands, for people to read.
+
+use crate::storage::Log;
+use raft::{Raft, StateRole};
+use serde::{Deserialize, Serialize};
+
+/// The part a node plays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Follows a leader, or waits for one.
+    #[default]
+    Follower,
+    /// Stands for election.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+/// Where a node stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// Its id.
+    pub id: u64,
+    /// Its part.
+    pub role: Role,
+    /// The leader's id, if it knows one.
+    pub leader: Option<u64>,
+    /// Raft's term.
+    pub term: u64,
+    /// Index of the last entry known to be committed.
+    pub commit: u64,
+    /// Index of the last entry applied here.
+    pub applied: u64,
+    /// Index of the first entry in the log.
+    pub first_index: u64,
+    /// Index of the last entry in the log.
+    pub last_index: u64,
+    /// Proposals that wait for their outcome.
+    pub pending: usize,
+}
+
+impl Status {
+    pub(super) fn of(raft: &Raft<Log>, pending: usize) -> Self {
+        Self {
+            id: raft.id,
+            role: match raft.state {
+                StateRole::Follower => Role::Follower,
+                StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
+                StateRole::Leader => Role::Leader,
+            },
+            leader: Some(raft.leader_id).filter(|&leader| leader != raft::INVALID_ID),
+            term: raft.term,
+            commit: raft.raft_log.committed,
+            applied: raft.raft_log.applied,
+            first_index: raft.raft_log.first_index(),
+            last_index: raft.raft_log.last_index(),
+            pending,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Applying one command: exactly once, wholly or not at all.
+
+use super::sessions::{self, Seen};
+use super::{Overlay, commit, namespace};
+use crate::ReadError;
+use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
+
+/// What every part of a command may want to know of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The raft index of its entry.
+    pub version: Version,
+    /// The proposer's clock.
+    pub time: Timestamp,
+    /// Who asked.
+    pub actor: &'a Actor,
+}
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// It is refused, and that is its outcome.
+    Refused(Refusal),
+    /// The rows could not be read. Other nodes may have read theirs, so this
+    /// node must not go on.
+    Unreadable(ReadError),
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<ReadError> for Halt {
+    fn from(error: ReadError) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+/// Applies a command that raft committed at index `version`. A replay changes
+/// nothing and answers the kept outcome; `None` when that is forgotten.
+pub fn apply(
+    overlay: &mut Overlay<'_>,
+    version: Version,
+    envelope: &Envelope,
+) -> Result<Option<Outcome>, ReadError> {
+    match sessions::look_up(overlay, envelope.session, envelope.sequence)? {
+        Seen::Before(outcome) => return Ok(Some(outcome)),
+        Seen::Forgotten => return Ok(None),
+        Seen::Never => {}
+    }
+    let context = Context {
+        version,
+        time: envelope.time,
+        actor: &envelope.actor,
+    };
+    let outcome = run(overlay, context, &envelope.command)?;
+    sessions::remember(
+        overlay,
+        envelope.session,
+        envelope.sequence,
+        version,
+        &outcome,
+    )?;
+    Ok(Some(outcome))
+}
+
+/// Runs a command on an overlay of its own, which is dropped if the command is
+/// refused: a refusal cannot leave a half-made change behind.
+fn run(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    command: &Command,
+) -> Result<Outcome, ReadError> {
+    let mut own = Overlay::new(overlay);
+    match dispatch(&mut own, context, command) {
+        Ok(()) => {
+            let changes = own.into_changes();
+            overlay.absorb(changes);
+            Ok(Outcome::Done(context.version))
+        }
+        Err(Halt::Refused(refusal)) => Ok(Outcome::Refused(refusal)),
+        Err(Halt::Unreadable(error)) => Err(error),
+    }
+}
+
+fn dispatch(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    command: &Command,
+) -> Result<(), Halt> {
+    match command {
+        Command::CreateDirectory { path } => namespace::create_directory(overlay, path),
+        Command::RemoveDirectory { path } => namespace::remove_directory(overlay, path),
+        Command::CreateRepo { id, path } => namespace::create_repo(overlay, context, *id, path),
+        Command::Rename { from, to } => namespace::rename(overlay, from, to),
+        Command::DeleteRepo { id } => namespace::delete_repo(overlay, context, *id),
+        Command::SetFormat { id, format } => {
+            namespace::change_repo(overlay, *id, |repo| repo.format = Some(*format))
+        }
+        Command::SetSetting { id, key, value } => {
+            namespace::change_repo(overlay, *id, |repo| match value {
+                Some(value) => drop(repo.settings.insert(key.clone(), value.clone())),
+                None => drop(repo.settings.remove(key)),
+            })
+        }
+        Command::Commit(change) => commit::commit(overlay, context, change),
+    }
+}

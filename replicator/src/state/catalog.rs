@@ -1,0 +1,74 @@
+//! The catalog half of a commit: object files come and go.
+
+use super::apply::{Context, Halt};
+use super::{Overlay, Table, keys, read, trash};
+use crate::ReadError;
+use crate::model::{BlockDigest, FileAdd, FileEntry, FileRemoval, Refusal, Repo, RepoId, RepoPath};
+
+/// Whether the removal still holds: no ref moved since the walk behind it.
+pub(super) fn check_removal(repo: &Repo, removal: Option<&FileRemoval>) -> Result<(), Halt> {
+    match removal.and_then(|removal| removal.unless_refs_moved_since) {
+        Some(since) if since != repo.refs_version => Err(Refusal::RefsMoved {
+            actual: repo.refs_version,
+        }
+        .into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Removes files into the trash; returns whether any was there. Comes before
+/// [`add`], so that a path that is in both has its new content.
+pub(super) fn remove(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    repo: RepoId,
+    paths: &[RepoPath],
+) -> Result<bool, ReadError> {
+    let mut removed = false;
+    for path in paths {
+        let Some(file) = take(overlay, repo, path)? else {
+            continue;
+        };
+        trash::keep_file(overlay, context, repo, path, file);
+        removed = true;
+    }
+    Ok(removed)
+}
+
+fn take(
+    overlay: &mut Overlay<'_>,
+    repo: RepoId,
+    path: &RepoPath,
+) -> Result<Option<(FileEntry, Vec<BlockDigest>)>, ReadError> {
+    let Some(entry) = read::file(overlay, repo, path)? else {
+        return Ok(None);
+    };
+    let blocks = read::blocks(overlay, repo, path)?;
+    overlay.delete(Table::Catalog, keys::in_repo(repo, path));
+    overlay.delete(Table::Blocks, keys::in_repo(repo, path));
+    Ok(Some((entry, blocks)))
+}
+
+/// Adds files. A file that takes the place of one with other bytes sends that
+/// one to the trash: its bytes in the object store must not be forgotten.
+pub(super) fn add(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    repo: RepoId,
+    files: &[FileAdd],
+) -> Result<(), ReadError> {
+    for file in files {
+        if let Some(old) = take(overlay, repo, &file.path)?
+            && old.0.place != file.entry.place
+        {
+            trash::keep_file(overlay, context, repo, &file.path, old);
+        }
+        let key = keys::in_repo(repo, &file.path);
+        if !file.blocks.is_empty() {
+            let digests = file.blocks.iter().flat_map(|block| block.0).collect();
+            overlay.put_raw(Table::Blocks, key.clone(), digests);
+        }
+        overlay.put(Table::Catalog, key, &file.entry);
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! The keys of the rows. Numbers are big-endian, so that byte order is numeric
+//! order; what belongs to a repository begins with its 16-byte id, so that it
+//! is one range and a rename of the repository touches none of it.
+
+use super::view::KeyRange;
+use crate::model::{NamePath, RepoId, RepoPath, SessionId, Version};
+
+/// Bytes of a repository id at the front of a key.
+pub(super) const ID: usize = 16;
+
+/// Of a namespace path.
+pub(super) fn name(path: &NamePath) -> Vec<u8> {
+    path.as_bytes().to_vec()
+}
+
+/// Of a repository.
+pub(super) fn repo(id: RepoId) -> Vec<u8> {
+    id.as_bytes().to_vec()
+}
+
+/// Of a path in a repository: loose refs, packed refs, catalog, blocks.
+pub(super) fn in_repo(id: RepoId, path: &RepoPath) -> Vec<u8> {
+    [id.as_bytes(), path.as_bytes()].concat()
+}
+
+/// The prefix of everything that lies beneath a directory; everything in the
+/// repository, for its top.
+pub(super) fn beneath(id: RepoId, dir: &RepoPath) -> Vec<u8> {
+    let mut key = in_repo(id, dir);
+    if !dir.is_root() {
+        key.push(b'/');
+    }
+    key
+}
+
+/// The prefix of every name beneath a directory of the namespace.
+pub(super) fn names_beneath(dir: &NamePath) -> Vec<u8> {
+    let mut key = name(dir);
+    if !dir.is_root() {
+        key.push(b'/');
+    }
+    key
+}
+
+/// Everything of a repository in a table keyed by [`in_repo`].
+pub(super) fn whole_repo(id: RepoId) -> KeyRange {
+    KeyRange::prefix(id.as_bytes())
+}
+
+/// Of the n-th audited change of a commit.
+pub(super) fn audit(id: RepoId, version: Version, ordinal: u32) -> Vec<u8> {
+    [
+        id.as_bytes().as_slice(),
+        &version.0.to_be_bytes(),
+        &ordinal.to_be_bytes(),
+    ]
+    .concat()
+}
+
+/// First byte of the trash keys of repositories.
+pub(super) const TRASHED_REPO: u8 = b'R';
+/// First byte of the trash keys of object files.
+pub(super) const TRASHED_FILE: u8 = b'F';
+
+/// Of a repository in the trash.
+pub(super) fn trashed_repo(id: RepoId) -> Vec<u8> {
+    [&[TRASHED_REPO], id.as_bytes().as_slice()].concat()
+}
+
+/// Of an object file in the trash. The version keeps apart two removals of the
+/// same path.
+pub(super) fn trashed_file(id: RepoId, version: Version, path: &RepoPath) -> Vec<u8> {
+    let mut key = trashed_files(id);
+    key.extend_from_slice(&version.0.to_be_bytes());
+    key.extend_from_slice(path.as_bytes());
+    key
+}
+
+/// The prefix of a repository's object files in the trash.
+pub(super) fn trashed_files(id: RepoId) -> Vec<u8> {
+    [&[TRASHED_FILE], id.as_bytes().as_slice()].concat()
+}
+
+/// The number of sessions remembered.
+pub(super) const SESSION_COUNT: &[u8] = b"n";
+/// First byte of the keys of sessions.
+pub(super) const SESSION: u8 = b's';
+
+/// Of a session.
+pub(super) fn session(session: SessionId) -> Vec<u8> {
+    [&[SESSION], session.as_bytes().as_slice()].concat()
+}
+
+/// Of the outcome of one command of a session.
+pub(super) fn outcome(session: SessionId, sequence: u64) -> Vec<u8> {
+    let mut key = outcomes(session.as_bytes());
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// The prefix of the outcomes of a session.
+pub(super) fn outcomes(session: &[u8]) -> Vec<u8> {
+    [b"o", session].concat()
+}

@@ -1,0 +1,28 @@
+//! The state machine: pure, deterministic, without I/O of its own.
+//!
+//! [`apply()`] takes a command and an [`Overlay`] over whatever holds the rows,
+//! and leaves the changes in the overlay. Nothing here reads a clock, a random
+//! number, a map in hash order or anything else that could differ between two
+//! nodes. [`read`] answers the questions of [`crate::Replica`] from any
+//! [`View`].
+
+mod apply;
+mod audit;
+mod catalog;
+mod commit;
+mod keys;
+mod namespace;
+mod overlay;
+pub mod read;
+mod refs;
+pub mod sessions;
+mod table;
+mod trash;
+mod view;
+
+pub use apply::{Context, apply};
+pub use audit::{AuditRecord, RefValue};
+pub use overlay::{Changes, Overlay, TableChanges};
+pub use table::Table;
+pub use trash::{TrashedFile, TrashedRepo};
+pub use view::{KeyRange, Step, View, Visit};

@@ -1,0 +1,176 @@
+//! Commands on the namespace and on repositories as a whole.
+//!
+//! Every directory and repository has a row of its own under its full path, so
+//! a rename rewrites the names beneath it and nothing else: whatever belongs to
+//! a repository is keyed by its id.
+
+use super::apply::{Context, Halt};
+use super::trash::{self, TrashedRepo};
+use super::view::{KeyRange, Step, View, any_in, load};
+use super::{Overlay, Table, keys, read};
+use crate::model::{NamePath, Refusal, Repo, RepoId};
+use crate::{NameEntry, ReadError};
+use std::collections::BTreeMap;
+
+pub(super) fn create_directory(overlay: &mut Overlay<'_>, path: &NamePath) -> Result<(), Halt> {
+    check_free(overlay, path)?;
+    if path.names_repository() {
+        return Err(Refusal::BadPath(path.clone()).into());
+    }
+    overlay.put(Table::Names, keys::name(path), &NameEntry::Directory);
+    Ok(())
+}
+
+pub(super) fn remove_directory(overlay: &mut Overlay<'_>, path: &NamePath) -> Result<(), Halt> {
+    if path.is_root() || existing(overlay, path)? != NameEntry::Directory {
+        return Err(Refusal::BadPath(path.clone()).into());
+    }
+    let beneath = KeyRange::prefix(&keys::names_beneath(path));
+    if any_in(overlay, Table::Names, &beneath)? {
+        return Err(Refusal::NotEmpty(path.clone()).into());
+    }
+    overlay.delete(Table::Names, keys::name(path));
+    Ok(())
+}
+
+pub(super) fn create_repo(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    path: &NamePath,
+) -> Result<(), Halt> {
+    check_free(overlay, path)?;
+    if !path.names_repository() {
+        return Err(Refusal::BadPath(path.clone()).into());
+    }
+    if let Some(holder) = holder_of(overlay, id)? {
+        return Err(Refusal::Exists(holder).into());
+    }
+    let repo = Repo {
+        id,
+        path: path.clone(),
+        created: context.time,
+        format: None,
+        settings: BTreeMap::new(),
+        refs_version: context.version,
+        catalog_version: context.version,
+        packed_version: context.version,
+    };
+    overlay.put(Table::Names, keys::name(path), &NameEntry::Repo(id));
+    overlay.put(Table::Repositories, keys::repo(id), &repo);
+    Ok(())
+}
+
+/// Where the repository that has this id stands, or stood before it went to
+/// the trash: its rows are still there, so the id is taken either way.
+fn holder_of(view: &dyn View, id: RepoId) -> Result<Option<NamePath>, ReadError> {
+    if let Some(repo) = read::repo(view, id)? {
+        return Ok(Some(repo.path));
+    }
+    let trashed: Option<TrashedRepo> = load(view, Table::Trash, &keys::trashed_repo(id))?;
+    Ok(trashed.map(|trashed| trashed.repo.path))
+}
+
+pub(super) fn rename(
+    overlay: &mut Overlay<'_>,
+    from: &NamePath,
+    to: &NamePath,
+) -> Result<(), Halt> {
+    let moved = existing(overlay, from)?;
+    if from.is_root() {
+        return Err(Refusal::BadPath(from.clone()).into());
+    }
+    check_free(overlay, to)?;
+    let is_repo = matches!(moved, NameEntry::Repo(_));
+    if to.is_within(from) || to.names_repository() != is_repo {
+        return Err(Refusal::BadPath(to.clone()).into());
+    }
+    move_name(overlay, from, to, moved)?;
+    for (rest, entry) in subtree(overlay, from)? {
+        let from = rejoin(from, &rest);
+        let to = rejoin(to, &rest);
+        move_name(overlay, &from, &to, entry)?;
+    }
+    Ok(())
+}
+
+/// Everything beneath a directory: the rest of its path, and what it is.
+fn subtree(view: &dyn View, dir: &NamePath) -> Result<Vec<(Vec<u8>, NameEntry)>, ReadError> {
+    let prefix = keys::names_beneath(dir);
+    let mut found = Vec::new();
+    view.scan(
+        Table::Names,
+        &KeyRange::prefix(&prefix),
+        &mut |key, value| {
+            let entry = super::view::decode(Table::Names, key, value)?;
+            found.push((key[prefix.len()..].to_vec(), entry));
+            Ok(Step::Next)
+        },
+    )?;
+    Ok(found)
+}
+
+fn rejoin(dir: &NamePath, rest: &[u8]) -> NamePath {
+    NamePath::new([dir.as_bytes(), b"/", rest].concat())
+        .expect("a valid path and the tail of one make a valid path")
+}
+
+fn move_name(
+    overlay: &mut Overlay<'_>,
+    from: &NamePath,
+    to: &NamePath,
+    entry: NameEntry,
+) -> Result<(), Halt> {
+    overlay.delete(Table::Names, keys::name(from));
+    overlay.put(Table::Names, keys::name(to), &entry);
+    match entry {
+        NameEntry::Directory => Ok(()),
+        NameEntry::Repo(id) => change_repo(overlay, id, |repo| repo.path = to.clone()),
+    }
+}
+
+pub(super) fn delete_repo(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+) -> Result<(), Halt> {
+    let repo = existing_repo(overlay, id)?;
+    overlay.delete(Table::Names, keys::name(&repo.path));
+    overlay.delete(Table::Repositories, keys::repo(id));
+    trash::keep_repo(overlay, context, repo);
+    Ok(())
+}
+
+pub(super) fn change_repo(
+    overlay: &mut Overlay<'_>,
+    id: RepoId,
+    change: impl FnOnce(&mut Repo),
+) -> Result<(), Halt> {
+    let mut repo = existing_repo(overlay, id)?;
+    change(&mut repo);
+    overlay.put(Table::Repositories, keys::repo(id), &repo);
+    Ok(())
+}
+
+pub(super) fn existing_repo(view: &dyn View, id: RepoId) -> Result<Repo, Halt> {
+    Ok(read::repo(view, id)?.ok_or(Refusal::NoRepo(id))?)
+}
+
+fn existing(view: &dyn View, path: &NamePath) -> Result<NameEntry, Halt> {
+    Ok(read::name(view, path)?.ok_or_else(|| Refusal::NotFound(path.clone()))?)
+}
+
+/// Whether something may be created at `path`: its parent is a directory and
+/// nothing stands there.
+fn check_free(view: &dyn View, path: &NamePath) -> Result<(), Halt> {
+    let Some(parent) = path.parent() else {
+        return Err(Refusal::Exists(path.clone()).into());
+    };
+    if let NameEntry::Repo(_) = existing(view, &parent)? {
+        return Err(Refusal::BadPath(path.clone()).into());
+    }
+    match read::name(view, path)? {
+        Some(_) => Err(Refusal::Exists(path.clone()).into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,191 @@
+//! The questions of [`crate::Replica`], answered from any view.
+
+use super::trash::{TrashedFile, TrashedRepo};
+use super::view::{KeyRange, Step, View, decode, load};
+use super::{AuditRecord, Table, keys};
+use crate::model::{
+    BlockDigest, FileEntry, NamePath, PackedRef, RefEntry, Repo, RepoId, RepoPath, Version,
+};
+use crate::{Child, Listing, NameEntry, PackedSink, ReadError};
+use serde::de::DeserializeOwned;
+
+/// What stands at a path of the namespace.
+pub fn name(view: &dyn View, path: &NamePath) -> Result<Option<NameEntry>, ReadError> {
+    if path.is_root() {
+        return Ok(Some(NameEntry::Directory));
+    }
+    load(view, Table::Names, &keys::name(path))
+}
+
+/// The direct children of a namespace directory, by name.
+pub fn names_in(view: &dyn View, dir: &NamePath) -> Result<Vec<(Vec<u8>, NameEntry)>, ReadError> {
+    let children = children(view, Table::Names, &keys::names_beneath(dir))?;
+    // A directory has a row of its own; that something lies beneath it too is
+    // no news.
+    let named = children
+        .into_iter()
+        .filter_map(|(name, child)| match child {
+            Child::File(entry) => Some((name, entry)),
+            Child::Directory => None,
+        });
+    Ok(named.collect())
+}
+
+/// A repository that is not in the trash.
+pub fn repo(view: &dyn View, id: RepoId) -> Result<Option<Repo>, ReadError> {
+    load(view, Table::Repositories, &keys::repo(id))
+}
+
+/// A file of the refs room.
+pub fn reference(
+    view: &dyn View,
+    repo: RepoId,
+    name: &RepoPath,
+) -> Result<Option<RefEntry>, ReadError> {
+    load(view, Table::Refs, &keys::in_repo(repo, name))
+}
+
+/// The direct children of a directory of the refs room.
+pub fn references_in(
+    view: &dyn View,
+    repo: RepoId,
+    dir: &RepoPath,
+) -> Result<Listing<RefEntry>, ReadError> {
+    children(view, Table::Refs, &keys::beneath(repo, dir))
+}
+
+/// A line of the packed table.
+pub fn packed_ref(
+    view: &dyn View,
+    repo: RepoId,
+    name: &RepoPath,
+) -> Result<Option<PackedRef>, ReadError> {
+    load(view, Table::Packed, &keys::in_repo(repo, name))
+}
+
+/// Walks the packed table.
+pub fn packed(view: &dyn View, repo: RepoId, sink: &mut PackedSink<'_>) -> Result<(), ReadError> {
+    view.scan(Table::Packed, &keys::whole_repo(repo), &mut |key, value| {
+        let line = decode(Table::Packed, key, value)?;
+        Ok(if sink(&key[keys::ID..], line) {
+            Step::Next
+        } else {
+            Step::Stop
+        })
+    })
+}
+
+/// A file of the objects room.
+pub fn file(
+    view: &dyn View,
+    repo: RepoId,
+    path: &RepoPath,
+) -> Result<Option<FileEntry>, ReadError> {
+    load(view, Table::Catalog, &keys::in_repo(repo, path))
+}
+
+/// The direct children of a directory of the objects room.
+pub fn files_in(
+    view: &dyn View,
+    repo: RepoId,
+    dir: &RepoPath,
+) -> Result<Listing<FileEntry>, ReadError> {
+    children(view, Table::Catalog, &keys::beneath(repo, dir))
+}
+
+/// The block digests of a file.
+pub fn blocks(
+    view: &dyn View,
+    repo: RepoId,
+    path: &RepoPath,
+) -> Result<Vec<BlockDigest>, ReadError> {
+    let digests = view
+        .get(Table::Blocks, &keys::in_repo(repo, path))?
+        .unwrap_or_default();
+    let (blocks, rest) = digests.as_chunks::<16>();
+    if !rest.is_empty() {
+        return Err(ReadError::Damaged(format!(
+            "block digests of {path} in {repo}"
+        )));
+    }
+    Ok(blocks.iter().copied().map(BlockDigest).collect())
+}
+
+/// The audit trail of a repository, oldest first, from a version on.
+pub fn audit(
+    view: &dyn View,
+    repo: RepoId,
+    since: Version,
+    sink: &mut dyn FnMut(Version, AuditRecord) -> bool,
+) -> Result<(), ReadError> {
+    let range = KeyRange {
+        from: keys::audit(repo, since, 0),
+        ..keys::whole_repo(repo)
+    };
+    view.scan(Table::Audit, &range, &mut |key, value| {
+        let version = key[keys::ID..]
+            .first_chunk()
+            .copied()
+            .map(u64::from_be_bytes);
+        let version = version.ok_or_else(|| ReadError::Damaged("key of an audit record".into()))?;
+        let record = decode(Table::Audit, key, value)?;
+        Ok(if sink(Version(version), record) {
+            Step::Next
+        } else {
+            Step::Stop
+        })
+    })
+}
+
+/// The repositories in the trash.
+pub fn trashed_repos(view: &dyn View) -> Result<Vec<TrashedRepo>, ReadError> {
+    all(view, Table::Trash, &[keys::TRASHED_REPO])
+}
+
+/// The object files of a repository in the trash, oldest removal first.
+pub fn trashed_files(view: &dyn View, repo: RepoId) -> Result<Vec<TrashedFile>, ReadError> {
+    all(view, Table::Trash, &keys::trashed_files(repo))
+}
+
+fn all<T: DeserializeOwned>(
+    view: &dyn View,
+    table: Table,
+    prefix: &[u8],
+) -> Result<Vec<T>, ReadError> {
+    let mut found = Vec::new();
+    view.scan(table, &KeyRange::prefix(prefix), &mut |key, value| {
+        found.push(decode(table, key, value)?);
+        Ok(Step::Next)
+    })?;
+    Ok(found)
+}
+
+/// What stands directly beneath `prefix` (a directory's key with its slash), in
+/// byte order of names. Seeks past the inside of each subdirectory.
+fn children<T: DeserializeOwned>(
+    view: &dyn View,
+    table: Table,
+    prefix: &[u8],
+) -> Result<Listing<T>, ReadError> {
+    let mut found = Vec::new();
+    view.scan(table, &KeyRange::prefix(prefix), &mut |key, value| {
+        let rest = &key[prefix.len()..];
+        let Some(slash) = rest.iter().position(|&byte| byte == b'/') else {
+            found.push((rest.to_vec(), Child::File(decode(table, key, value)?)));
+            return Ok(Step::Next);
+        };
+        found.push((rest[..slash].to_vec(), Child::Directory));
+        Ok(Step::Seek(past_directory(&key[..prefix.len() + slash])))
+    })?;
+    // The keys of a directory are those of its inside, with a slash: "a-b"
+    // comes before "a/x" but after "a".
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(found)
+}
+
+/// The first key after the inside of a directory.
+fn past_directory(dir: &[u8]) -> Vec<u8> {
+    let mut key = dir.to_vec();
+    key.push(b'/' + 1);
+    key
+}

@@ -1,0 +1,82 @@
+//! The tables, each a column family of RocksDB.
+
+/// A column family. The number is written into snapshots: never reuse one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Table {
+    /// Raft entries by index (big-endian).
+    RaftLog = 0,
+    /// What raft must remember, and the version of the data directory.
+    RaftState = 1,
+    /// Repository id → `Repo`.
+    Repositories = 2,
+    /// Namespace path → what stands there.
+    Names = 3,
+    /// Repository id, path → `RefEntry`.
+    Refs = 4,
+    /// Repository id, ref name → `PackedRef`.
+    Packed = 5,
+    /// Repository id, path → `FileEntry`.
+    Catalog = 6,
+    /// Repository id, path → block digests, 16 bytes each.
+    Blocks = 7,
+    /// Sessions and their outcomes.
+    Sessions = 8,
+    /// Repository id, version, ordinal → who moved which ref.
+    Audit = 9,
+    /// Removed repositories and object files.
+    Trash = 10,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 11] = [
+        Self::RaftLog,
+        Self::RaftState,
+        Self::Repositories,
+        Self::Names,
+        Self::Refs,
+        Self::Packed,
+        Self::Catalog,
+        Self::Blocks,
+        Self::Sessions,
+        Self::Audit,
+        Self::Trash,
+    ];
+
+    /// The tables that make up the replicated state: what apply writes and a
+    /// snapshot carries. The raft tables are each node's own.
+    pub const STATE: [Self; 9] = [
+        Self::Repositories,
+        Self::Names,
+        Self::Refs,
+        Self::Packed,
+        Self::Catalog,
+        Self::Blocks,
+        Self::Sessions,
+        Self::Audit,
+        Self::Trash,
+    ];
+
+    /// The name of its column family.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RaftLog => "raft_log",
+            Self::RaftState => "raft_state",
+            Self::Repositories => "repositories",
+            Self::Names => "names",
+            Self::Refs => "refs",
+            Self::Packed => "packed",
+            Self::Catalog => "catalog",
+            Self::Blocks => "blocks",
+            Self::Sessions => "sessions",
+            Self::Audit => "audit",
+            Self::Trash => "trash",
+        }
+    }
+
+    /// The table of a snapshot's table number.
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::STATE.into_iter().find(|&table| table as u8 == number)
+    }
+}

@@ -1,0 +1,297 @@
+//! Raft's storage: its log, hard state and membership in RocksDB.
+//!
+//! Writing goes in two steps: a method stages rows into a [`Batch`], and the
+//! engine writes the batch. The bounds of the log that are kept in memory move
+//! when rows are staged; they cannot come to differ from the disk, because a
+//! batch that cannot be written ends the process.
+
+use super::entry::{
+    decode_conf_state, decode_entry, decode_hard_state, decode_position, decode_term,
+    encode_conf_state, encode_entry, encode_hard_state, encode_position,
+};
+use super::{Batch, Database, snapshot};
+use crate::ReadError;
+use crate::state::{KeyRange, Step, Table, View};
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
+use raft::{GetEntriesContext, RaftState, Storage, StorageError};
+use std::sync::Arc;
+
+const HARD_STATE: &[u8] = b"hard_state";
+const CONF_STATE: &[u8] = b"conf_state";
+/// The last entry whose effects are in the state tables.
+const APPLIED: &[u8] = b"applied";
+/// The last entry that is no longer in the log.
+const TRUNCATED: &[u8] = b"truncated";
+
+/// The place of an entry in the log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Position {
+    /// Its index.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+}
+
+/// The log of one node.
+pub struct Log {
+    database: Arc<Database>,
+    /// The entry before the first one.
+    truncated: Position,
+    last: u64,
+    applied: Position,
+    /// Bytes of entries staged since the log was last compacted or opened.
+    grown: u64,
+}
+
+impl Log {
+    /// The log in a database that is prepared.
+    pub fn open(database: Arc<Database>) -> Result<Self, ReadError> {
+        let truncated = required(&*database, TRUNCATED, decode_position)?;
+        let applied = required(&*database, APPLIED, decode_position)?;
+        let last = last_index(&*database, truncated.index)?;
+        Ok(Self {
+            database,
+            truncated,
+            last,
+            applied,
+            grown: 0,
+        })
+    }
+
+    /// The last entry whose effects are in the state tables.
+    pub fn applied(&self) -> Position {
+        self.applied
+    }
+
+    /// Entries that could be compacted away.
+    pub fn applied_entries(&self) -> u64 {
+        self.applied.index - self.truncated.index
+    }
+
+    /// Bytes of entries written since the last compaction.
+    pub fn grown(&self) -> u64 {
+        self.grown
+    }
+
+    /// The first rows of a new node.
+    pub(super) fn stage_beginning(
+        batch: &mut Batch<'_>,
+        beginning: Position,
+        hard_state: &HardState,
+        members: &ConfState,
+    ) {
+        batch.put(Table::RaftState, TRUNCATED, &encode_position(beginning));
+        batch.put(Table::RaftState, APPLIED, &encode_position(beginning));
+        batch.put(Table::RaftState, HARD_STATE, &encode_hard_state(hard_state));
+        batch.put(Table::RaftState, CONF_STATE, &encode_conf_state(members));
+    }
+
+    /// Appends entries in place of whatever the log has from the first of them.
+    pub fn append(&mut self, batch: &mut Batch<'_>, entries: &[Entry]) {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return;
+        };
+        debug_assert!(first.index > self.truncated.index && first.index <= self.last + 1);
+        if last.index < self.last {
+            batch.clear(Table::RaftLog, &indexes(last.index + 1, self.last + 1));
+        }
+        for entry in entries {
+            let bytes = encode_entry(entry);
+            self.grown += bytes.len() as u64;
+            batch.put(Table::RaftLog, &entry.index.to_be_bytes(), &bytes);
+        }
+        self.last = last.index;
+    }
+
+    /// Records term, vote and commit index.
+    pub fn save_hard_state(&self, batch: &mut Batch<'_>, state: &HardState) {
+        batch.put(Table::RaftState, HARD_STATE, &encode_hard_state(state));
+    }
+
+    /// Records the membership.
+    pub fn save_members(&self, batch: &mut Batch<'_>, members: &ConfState) {
+        batch.put(Table::RaftState, CONF_STATE, &encode_conf_state(members));
+    }
+
+    /// Records how far the state tables have come. Must be in the batch of the
+    /// effects themselves, and that batch must also hold the commit index.
+    pub fn save_applied(&mut self, batch: &mut Batch<'_>, applied: Position) {
+        self.applied = applied;
+        batch.put(Table::RaftState, APPLIED, &encode_position(applied));
+    }
+
+    /// Begins the log anew after the entry that a snapshot ends with.
+    pub fn restart_after(&mut self, batch: &mut Batch<'_>, metadata: &SnapshotMetadata) {
+        let position = Position {
+            index: metadata.index,
+            term: metadata.term,
+        };
+        batch.clear(Table::RaftLog, &KeyRange::all());
+        batch.put(Table::RaftState, TRUNCATED, &encode_position(position));
+        self.save_members(batch, metadata.get_conf_state());
+        self.save_applied(batch, position);
+        self.truncated = position;
+        self.last = position.index;
+        self.grown = 0;
+    }
+
+    /// Forgets every entry whose effects are in the state tables.
+    pub fn compact(&mut self, batch: &mut Batch<'_>) {
+        let to = self.applied;
+        batch.clear(Table::RaftLog, &indexes(0, to.index + 1));
+        batch.put(Table::RaftState, TRUNCATED, &encode_position(to));
+        self.truncated = to;
+        self.grown = 0;
+    }
+
+    fn term_of(&self, index: u64) -> raft::Result<u64> {
+        let value = self
+            .database
+            .get(Table::RaftLog, &index.to_be_bytes())
+            .map_err(to_raft)?;
+        let value = value.ok_or(StorageError::Unavailable)?;
+        decode_term(&value).ok_or_else(|| to_raft(damaged(index)))
+    }
+
+    /// The entries of `range`, at least one, until they are `max` bytes.
+    fn read(&self, range: &KeyRange, max: u64) -> Result<Vec<Entry>, ReadError> {
+        let mut entries = Vec::new();
+        let mut size = 0;
+        self.database
+            .scan(Table::RaftLog, range, &mut |key, value| {
+                size += value.len() as u64;
+                if size > max && !entries.is_empty() {
+                    return Ok(Step::Stop);
+                }
+                let index = key.first_chunk().copied().map_or(0, u64::from_be_bytes);
+                entries.push(decode_entry(index, value).ok_or_else(|| damaged(index))?);
+                Ok(Step::Next)
+            })?;
+        Ok(entries)
+    }
+}
+
+impl Storage for Log {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        let hard_state =
+            required(&*self.database, HARD_STATE, decode_hard_state).map_err(to_raft)?;
+        let members = required(&*self.database, CONF_STATE, decode_conf_state).map_err(to_raft)?;
+        Ok(RaftState::new(hard_state, members))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        if low <= self.truncated.index {
+            return Err(StorageError::Compacted.into());
+        }
+        let max = max_size.into().unwrap_or(u64::MAX);
+        let entries = self.read(&indexes(low, high), max).map_err(to_raft)?;
+        match entries.first() {
+            Some(first) if first.index == low => Ok(entries),
+            _ => Err(StorageError::Unavailable.into()),
+        }
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        if index == self.truncated.index {
+            return Ok(self.truncated.term);
+        }
+        if index < self.truncated.index {
+            return Err(StorageError::Compacted.into());
+        }
+        self.term_of(index)
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.truncated.index + 1)
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.last)
+    }
+
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        // Raft takes any other error for the end of the world.
+        let unavailable = StorageError::SnapshotTemporarilyUnavailable;
+        if self.applied.index < request_index {
+            return Err(unavailable.into());
+        }
+        take_snapshot(&self.database).map_err(|error| {
+            tracing::error!(%error, "cannot take a snapshot of the state");
+            unavailable.into()
+        })
+    }
+}
+
+/// A snapshot of the state at one moment, with its place in the log.
+fn take_snapshot(database: &Database) -> Result<Snapshot, ReadError> {
+    let view = database.snapshot();
+    let applied = required(&view, APPLIED, decode_position)?;
+    let members = required(&view, CONF_STATE, decode_conf_state)?;
+    let mut taken = Snapshot {
+        data: snapshot::encode(&view)?,
+        ..Snapshot::default()
+    };
+    let metadata = taken.mut_metadata();
+    metadata.index = applied.index;
+    metadata.term = applied.term;
+    metadata.set_conf_state(members);
+    Ok(taken)
+}
+
+fn required<T>(
+    view: &dyn View,
+    key: &[u8],
+    decode: fn(&[u8]) -> Option<T>,
+) -> Result<T, ReadError> {
+    let value = view.get(Table::RaftState, key)?;
+    value.and_then(|value| decode(&value)).ok_or_else(|| {
+        ReadError::Damaged(format!(
+            "{} of {}",
+            key.escape_ascii(),
+            Table::RaftState.name()
+        ))
+    })
+}
+
+/// The last entry's index; that of the truncated one when there are none.
+/// Walks the log, which compaction keeps short.
+fn last_index(view: &dyn View, truncated: u64) -> Result<u64, ReadError> {
+    let mut last = truncated;
+    view.scan(
+        Table::RaftLog,
+        &indexes(truncated + 1, u64::MAX),
+        &mut |key, _| {
+            let index = key.first_chunk().copied().map_or(0, u64::from_be_bytes);
+            if index != last + 1 {
+                return Err(ReadError::Damaged(format!(
+                    "the raft log has no entry {}",
+                    last + 1
+                )));
+            }
+            last = index;
+            Ok(Step::Next)
+        },
+    )?;
+    Ok(last)
+}
+
+fn indexes(from: u64, to: u64) -> KeyRange {
+    KeyRange {
+        from: from.to_be_bytes().to_vec(),
+        to: Some(to.to_be_bytes().to_vec()),
+    }
+}
+
+fn damaged(index: u64) -> ReadError {
+    ReadError::Damaged(format!("raft entry {index}"))
+}
+
+fn to_raft(error: ReadError) -> raft::Error {
+    StorageError::Other(Box::new(error)).into()
+}

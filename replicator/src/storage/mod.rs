@@ -1,0 +1,21 @@
+//! What is kept on disk: one RocksDB per data directory, owned by one process.
+//!
+//! - [`Database`] opens and checks the directory, and is the [`View`] of the
+//!   written state that readers and apply use.
+//! - [`Batch`] collects what must become durable together.
+//! - [`Log`] is raft's side: entries, hard state, membership, compaction.
+//! - [`snapshot`] turns the replicated state into bytes and back.
+//!
+//! [`View`]: crate::state::View
+
+mod batch;
+mod database;
+mod entry;
+mod log;
+mod open;
+pub mod snapshot;
+
+pub use batch::Batch;
+pub use database::Database;
+pub use log::{Log, Position};
+pub use open::OpenError;

@@ -1,0 +1,140 @@
+//! Opening a data directory: only ours, only a version we know, only once.
+
+use super::{Batch, Database, Log, Position};
+use crate::ReadError;
+use crate::state::{KeyRange, Step, Table, View};
+use raft::eraftpb::{ConfState, HardState};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The version of the layout of the data directory: tables, keys, and the
+/// postcard shape of every value.
+pub(super) const FORMAT: u32 = 1;
+
+const FORMAT_KEY: &[u8] = b"format";
+
+/// Where the log of a new cluster begins. Not 0: a node that joins with an
+/// empty log must find the beginning compacted, so that it gets a snapshot
+/// (and with it the membership).
+const BEGINNING: Position = Position { index: 1, term: 1 };
+
+/// A data directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process (or this one) has it open.
+    #[error("{} is in use by another gitmoor", .0.display())]
+    InUse(PathBuf),
+    /// It was written by another version of Gitmoor.
+    #[error("{} has data format {found}, this gitmoor knows only {known}", .dir.display())]
+    UnknownFormat {
+        /// The data directory.
+        dir: PathBuf,
+        /// The format it has.
+        found: u32,
+        /// The format of this build.
+        known: u32,
+    },
+    /// What is in it cannot have been left by us.
+    #[error("{} is damaged: {what}", .dir.display())]
+    Damaged {
+        /// The data directory.
+        dir: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// RocksDB refuses.
+    #[error("opening the database in {}: {source}", .dir.display())]
+    Database {
+        /// The data directory.
+        dir: PathBuf,
+        /// Why.
+        source: rocksdb::Error,
+    },
+    /// It could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Raft does not accept the state it finds, or the configuration.
+    #[error("starting raft: {0}")]
+    Raft(#[from] raft::Error),
+    /// The directory or the thread could not be created.
+    #[error("starting the replicator: {0}")]
+    Io(#[from] std::io::Error),
+    /// The node did not become ready to propose in time.
+    #[error("the replicator was not ready within {0:?}")]
+    NotReady(Duration),
+}
+
+impl Database {
+    /// Checks the version of the data directory, and makes a new one the only
+    /// voter of a new cluster.
+    pub fn prepare(&self, id: u64) -> Result<(), OpenError> {
+        match self.get(Table::RaftState, FORMAT_KEY)? {
+            Some(version) => self.check_format(&version),
+            None => self.bootstrap(id),
+        }
+    }
+
+    fn check_format(&self, version: &[u8]) -> Result<(), OpenError> {
+        let version: [u8; 4] = version
+            .try_into()
+            .map_err(|_| self.damaged("its format marker is not four bytes".into()))?;
+        match u32::from_be_bytes(version) {
+            FORMAT => Ok(()),
+            found => Err(OpenError::UnknownFormat {
+                dir: self.dir().to_owned(),
+                found,
+                known: FORMAT,
+            }),
+        }
+    }
+
+    fn bootstrap(&self, id: u64) -> Result<(), OpenError> {
+        self.check_empty()?;
+        let mut batch = Batch::new(self);
+        batch.put(Table::RaftState, FORMAT_KEY, &FORMAT.to_be_bytes());
+        Log::stage_beginning(
+            &mut batch,
+            BEGINNING,
+            &HardState {
+                term: BEGINNING.term,
+                commit: BEGINNING.index,
+                ..HardState::default()
+            },
+            &ConfState {
+                voters: vec![id],
+                ..ConfState::default()
+            },
+        );
+        self.write(batch, true)
+            .map_err(|source| OpenError::Database {
+                dir: self.dir().to_owned(),
+                source,
+            })
+    }
+
+    /// A directory without a format marker must be new. One that has rows lost
+    /// its marker, and to begin anew would be to hide that.
+    fn check_empty(&self) -> Result<(), OpenError> {
+        for table in Table::ALL {
+            let mut empty = true;
+            self.scan(table, &KeyRange::all(), &mut |_, _| {
+                empty = false;
+                Ok(Step::Stop)
+            })?;
+            if !empty {
+                return Err(self.damaged(format!(
+                    "{} has rows but there is no format marker",
+                    table.name()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, what: String) -> OpenError {
+        OpenError::Damaged {
+            dir: self.dir().to_owned(),
+            what,
+        }
+    }
+}
