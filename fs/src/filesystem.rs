@@ -96,7 +96,9 @@ pub enum OpenError {
 
 /// Not everything could be published.
 #[derive(Debug, thiserror::Error)]
-#[error("{files} finished files could not be stored yet ({reason}); they are kept in {kept} and go up at the next mount")]
+#[error(
+    "{files} finished files could not be stored yet ({reason}); they are kept in {kept} and go up at the next mount"
+)]
 pub struct PublishError {
     /// How many.
     pub files: u64,

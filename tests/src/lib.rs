@@ -12,6 +12,7 @@
 //! mount     one `gitmoor` daemon and its mount point
 //! backend   plain directory, or a mount over a directory, FakeS3 or Garage
 //! disk      a disk that is soon full
+//! s3        the two S3 servers
 //! place     a backend, a scratch directory and a git: what a scenario gets
 //! ```
 
@@ -22,4 +23,5 @@ pub mod history;
 pub mod mount;
 pub mod place;
 pub mod process;
+pub mod s3;
 pub mod wait;

@@ -4,6 +4,21 @@
 //! so nothing here needs versions, locks or listings to answer git. Calls block;
 //! callers bring their own threads.
 
+mod dir;
+mod key;
+mod marker;
+mod metrics;
+mod open;
+mod retry;
+mod s3;
+mod url;
+
+pub use dir::DirStore;
+pub use open::{StoreOpenError, open};
+pub use retry::RetryPolicy;
+pub use s3::{S3Config, S3Credentials, S3Settings, S3Store};
+pub use url::{BadStoreUrl, StoreUrl};
+
 use bytes::Bytes;
 use std::fmt;
 use std::fs::File;
@@ -43,6 +58,10 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// Reads a range of bytes; the answer has exactly that length. The range is
     /// not empty and within the object.
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError>;
+
+    /// Reads a small object of unknown size: all of it, or its first `limit` bytes
+    /// (not 0).
+    fn get_small(&self, key: &str, limit: u64) -> Result<Bytes, StoreError>;
 
     /// Removes keys; absent ones are no error.
     fn delete(&self, keys: &[String]) -> Result<(), StoreError>;

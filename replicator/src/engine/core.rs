@@ -32,7 +32,8 @@ pub struct RaftLimits {
 /// What a committed entry asks for.
 #[derive(Debug)]
 pub enum Effect {
-    /// Nothing: the entry with which a leader begins its term.
+    /// Nothing: the entry with which a leader begins its term, or a change of
+    /// the membership that is refused.
     Nothing,
     /// A command of ours.
     Command(Box<Envelope>),
@@ -242,11 +243,11 @@ impl<S: Storage> Core<S> {
         // a joint membership is an empty membership change.
         let effect = match entry.get_entry_type() {
             EntryType::EntryConfChange => ConfChange::decode(entry.data.as_slice())
-                .map_err(|error| error.to_string())
-                .and_then(|change| members(self.raw.apply_conf_change(&change))),
+                .map(|change| members(self.raw.apply_conf_change(&change)))
+                .map_err(|error| error.to_string()),
             EntryType::EntryConfChangeV2 => ConfChangeV2::decode(entry.data.as_slice())
-                .map_err(|error| error.to_string())
-                .and_then(|change| members(self.raw.apply_conf_change(&change))),
+                .map(|change| members(self.raw.apply_conf_change(&change)))
+                .map_err(|error| error.to_string()),
             EntryType::EntryNormal if entry.data.is_empty() => Ok(Effect::Nothing),
             EntryType::EntryNormal => postcard::from_bytes(&entry.data)
                 .map(|envelope| Effect::Command(Box::new(envelope)))
@@ -261,8 +262,11 @@ impl<S: Storage> Core<S> {
     }
 }
 
-fn members(applied: raft::Result<ConfState>) -> Result<Effect, String> {
-    applied
-        .map(Effect::Members)
-        .map_err(|error| error.to_string())
+/// A change that raft refuses (such as one that would leave no voter) is refused
+/// by every node alike, and must not end them all.
+fn members(applied: raft::Result<ConfState>) -> Effect {
+    applied.map(Effect::Members).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a change of the membership is refused");
+        Effect::Nothing
+    })
 }

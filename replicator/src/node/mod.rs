@@ -20,7 +20,7 @@ use crate::model::{
     RepoPath, SessionId, Timestamp, Version,
 };
 use crate::state::{AuditRecord, TrashedFile, TrashedRepo, read};
-use crate::storage::{Database, OpenError};
+use crate::storage::{Beginning, Database, OpenError};
 use crate::{Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
 use inbox::{Input, Proposal};
@@ -55,7 +55,7 @@ impl Node {
     /// before.
     pub fn open(config: NodeConfig) -> Result<Self, OpenError> {
         let database = Arc::new(Database::open(&config.dir)?);
-        database.prepare(NODE_ID)?;
+        database.prepare(Beginning::Found(NODE_ID))?;
         let engine = Engine::open(
             NODE_ID,
             Arc::clone(&database),
@@ -137,8 +137,13 @@ impl Node {
         outcome
             .recv_deadline(deadline)
             .map_err(|error| match error {
-                RecvTimeoutError::Timeout => ProposeError::Timeout(timeout),
-                RecvTimeoutError::Disconnected => ProposeError::Stopped,
+                // The loop lets go of what has expired, perhaps before we wake up.
+                RecvTimeoutError::Disconnected if Instant::now() < deadline => {
+                    ProposeError::Stopped
+                }
+                RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout => {
+                    ProposeError::Timeout(timeout)
+                }
             })
     }
 

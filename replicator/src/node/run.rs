@@ -30,6 +30,8 @@ pub(super) struct Loop {
     /// Received, not taken by raft yet, oldest first.
     queue: VecDeque<Proposal>,
     waiters: Waiters,
+    /// Whether the queue has more for raft, which took all of the last group.
+    left_over: bool,
     /// Told once that the node can be used; then `None`.
     ready: Option<Sender<()>>,
     stopped: bool,
@@ -51,6 +53,7 @@ impl Loop {
             next_tick: Instant::now() + config.tick,
             queue: VecDeque::new(),
             waiters: Waiters::default(),
+            left_over: false,
             ready: Some(ready),
             stopped: false,
         }
@@ -85,10 +88,10 @@ impl Loop {
     }
 
     /// Waits for input until the next tick, and takes all there is. Does not
-    /// wait while raft would take what a full group has left over.
+    /// wait when a full group has left something over.
     fn wait(&mut self) {
-        let more = !self.queue.is_empty() && self.engine.core().leads();
-        let deadline = if more { Instant::now() } else { self.next_tick };
+        let now = Instant::now();
+        let deadline = if self.left_over { now } else { self.next_tick };
         match self.inbox.recv_deadline(deadline) {
             Ok(input) => self.receive(input),
             Err(RecvTimeoutError::Timeout) => {}
@@ -134,6 +137,8 @@ impl Loop {
             count += 1;
             self.waiters.add(proposal);
         }
+        // When raft takes nothing, trying again at once would only burn time.
+        self.left_over = count > 0 && !self.queue.is_empty();
         count
     }
 
@@ -188,14 +193,12 @@ impl Waiters {
             answer,
         } = proposal;
         span.in_scope(|| tracing::debug!(sequence, bytes = data.len(), "proposed"));
-        self.waiting.insert(
-            (session, sequence),
-            Waiter {
-                answer,
-                span,
-                deadline,
-            },
-        );
+        let waiter = Waiter {
+            answer,
+            span,
+            deadline,
+        };
+        self.waiting.insert((session, sequence), waiter);
     }
 
     fn answer(
@@ -207,16 +210,16 @@ impl Waiters {
             index,
         }: Answer,
     ) {
+        // An outcome that is forgotten stays unknown: its proposer times out.
+        let Some(outcome) = outcome else { return };
         let Some(waiter) = self.waiting.remove(&(session, sequence)) else {
             return;
         };
         waiter
             .span
             .in_scope(|| tracing::debug!(sequence, index, ?outcome, "applied"));
-        if let Some(outcome) = outcome {
-            // The proposer may have stopped waiting.
-            let _ = waiter.answer.send(outcome);
-        }
+        // The proposer may have stopped waiting.
+        let _ = waiter.answer.send(outcome);
     }
 
     fn forget_expired(&mut self, now: Instant) {

@@ -43,7 +43,7 @@ pub fn look_up(view: &dyn View, id: SessionId, sequence: u64) -> Result<Seen, Re
     let Some(session) = load::<Session>(view, Table::Sessions, &keys::session(id))? else {
         return Ok(Seen::Never);
     };
-    if sequence + WINDOW <= session.highest {
+    if sequence.saturating_add(WINDOW) <= session.highest {
         return Ok(Seen::Forgotten);
     }
     let outcome = load(view, Table::Sessions, &keys::outcome(id, sequence))?;
@@ -66,8 +66,9 @@ pub fn remember(
         }
     };
     // Each sequence that leaves the window takes its outcome with it.
-    for gone in (highest + 1).max(WINDOW + 1)..=sequence {
-        overlay.delete(Table::Sessions, keys::outcome(id, gone - WINDOW));
+    let leaving = highest + 1..=sequence.min(highest.saturating_add(WINDOW));
+    for old in leaving.filter_map(|newer| newer.checked_sub(WINDOW)) {
+        overlay.delete(Table::Sessions, keys::outcome(id, old));
     }
     let session = Session {
         highest: highest.max(sequence),

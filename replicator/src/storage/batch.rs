@@ -4,6 +4,10 @@ use super::Database;
 use crate::state::{Changes, KeyRange, Table};
 use rocksdb::WriteBatch;
 
+/// RocksDB wants an end to a range. No key is above this: components of paths
+/// have at most 255 bytes and the slash between them is below 0xff.
+const BEYOND: &[u8] = &[0xff; 512];
+
 /// Writes to be made at once, in order.
 pub struct Batch<'d> {
     database: &'d Database,
@@ -31,8 +35,7 @@ impl<'d> Batch<'d> {
 
     /// Deletes the rows of a range.
     pub fn clear(&mut self, table: Table, range: &KeyRange) {
-        // RocksDB wants an end; no key of ours is this long, nor all 0xff.
-        let end = range.to.clone().unwrap_or_else(|| vec![0xff; 64]);
+        let end = range.to.clone().unwrap_or_else(|| BEYOND.to_vec());
         self.inner
             .delete_range_cf(self.database.family(table), range.from.clone(), end);
     }

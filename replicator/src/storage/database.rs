@@ -29,7 +29,7 @@ impl Database {
     /// Opens the database in `dir`, creating both if need be. The lock that
     /// RocksDB takes on the directory is held until this is dropped.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(dir)?;
+        create_durably(dir)?;
         let cache = Cache::new_lru_cache(BLOCK_CACHE);
         let families = family_names(dir).into_iter();
         let families =
@@ -174,6 +174,21 @@ fn table_options(cache: &Cache) -> Options {
     options.set_block_based_table_factory(&blocks);
     options.set_compression_type(DBCompressionType::Lz4);
     options
+}
+
+/// Creates a directory and its parents so that it survives a power failure.
+/// RocksDB syncs what it makes inside, but not the entry of the directory.
+fn create_durably(dir: &Path) -> std::io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    create_durably(parent)?;
+    std::fs::create_dir(dir)?;
+    std::fs::File::open(parent)?.sync_all()
 }
 
 /// RocksDB has no error code of its own for this.

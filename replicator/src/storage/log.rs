@@ -39,7 +39,7 @@ pub struct Log {
     truncated: Position,
     last: u64,
     applied: Position,
-    /// Bytes of entries staged since the log was last compacted or opened.
+    /// Bytes of entries in the log, those that were overwritten included.
     grown: u64,
 }
 
@@ -48,13 +48,13 @@ impl Log {
     pub fn open(database: Arc<Database>) -> Result<Self, ReadError> {
         let truncated = required(&*database, TRUNCATED, decode_position)?;
         let applied = required(&*database, APPLIED, decode_position)?;
-        let last = last_index(&*database, truncated.index)?;
+        let (last, grown) = extent(&*database, truncated.index)?;
         Ok(Self {
             database,
             truncated,
             last,
             applied,
-            grown: 0,
+            grown,
         })
     }
 
@@ -68,21 +68,25 @@ impl Log {
         self.applied.index - self.truncated.index
     }
 
-    /// Bytes of entries written since the last compaction.
+    /// Bytes of entries in the log.
     pub fn grown(&self) -> u64 {
         self.grown
     }
 
-    /// The first rows of a new node.
-    pub(super) fn stage_beginning(
-        batch: &mut Batch<'_>,
-        beginning: Position,
-        hard_state: &HardState,
-        members: &ConfState,
-    ) {
+    /// The first rows of a new node, whose log begins after `beginning`.
+    pub(super) fn stage_beginning(batch: &mut Batch<'_>, beginning: Position, members: &ConfState) {
+        let hard_state = HardState {
+            term: beginning.term,
+            commit: beginning.index,
+            ..HardState::default()
+        };
         batch.put(Table::RaftState, TRUNCATED, &encode_position(beginning));
         batch.put(Table::RaftState, APPLIED, &encode_position(beginning));
-        batch.put(Table::RaftState, HARD_STATE, &encode_hard_state(hard_state));
+        batch.put(
+            Table::RaftState,
+            HARD_STATE,
+            &encode_hard_state(&hard_state),
+        );
         batch.put(Table::RaftState, CONF_STATE, &encode_conf_state(members));
     }
 
@@ -135,10 +139,13 @@ impl Log {
         self.grown = 0;
     }
 
-    /// Forgets every entry whose effects are in the state tables.
+    /// Forgets every entry whose effects are in the state tables. Keeps none
+    /// for followers that lag: there are none yet, and they would get a
+    /// snapshot.
     pub fn compact(&mut self, batch: &mut Batch<'_>) {
         let to = self.applied;
-        batch.clear(Table::RaftLog, &indexes(0, to.index + 1));
+        let gone = indexes(self.truncated.index + 1, to.index + 1);
+        batch.clear(Table::RaftLog, &gone);
         batch.put(Table::RaftState, TRUNCATED, &encode_position(to));
         self.truncated = to;
         self.grown = 0;
@@ -259,26 +266,21 @@ fn required<T>(
     })
 }
 
-/// The last entry's index; that of the truncated one when there are none.
-/// Walks the log, which compaction keeps short.
-fn last_index(view: &dyn View, truncated: u64) -> Result<u64, ReadError> {
-    let mut last = truncated;
-    view.scan(
-        Table::RaftLog,
-        &indexes(truncated + 1, u64::MAX),
-        &mut |key, _| {
-            let index = key.first_chunk().copied().map_or(0, u64::from_be_bytes);
-            if index != last + 1 {
-                return Err(ReadError::Damaged(format!(
-                    "the raft log has no entry {}",
-                    last + 1
-                )));
-            }
-            last = index;
-            Ok(Step::Next)
-        },
-    )?;
-    Ok(last)
+/// The last entry's index (that of the truncated one when there are none), and
+/// the bytes of all entries. Walks the log, which compaction keeps short.
+fn extent(view: &dyn View, truncated: u64) -> Result<(u64, u64), ReadError> {
+    let (mut last, mut bytes) = (truncated, 0);
+    let entries = indexes(truncated + 1, u64::MAX);
+    view.scan(Table::RaftLog, &entries, &mut |key, value| {
+        let index = key.first_chunk().copied().map_or(0, u64::from_be_bytes);
+        if index != last + 1 {
+            return Err(damaged(last + 1));
+        }
+        last = index;
+        bytes += value.len() as u64;
+        Ok(Step::Next)
+    })?;
+    Ok((last, bytes))
 }
 
 fn indexes(from: u64, to: u64) -> KeyRange {

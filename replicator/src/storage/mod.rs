@@ -18,4 +18,4 @@ pub mod snapshot;
 pub use batch::Batch;
 pub use database::Database;
 pub use log::{Log, Position};
-pub use open::OpenError;
+pub use open::{Beginning, OpenError};

@@ -3,7 +3,7 @@
 use super::{Batch, Database, Log, Position};
 use crate::ReadError;
 use crate::state::{KeyRange, Step, Table, View};
-use raft::eraftpb::{ConfState, HardState};
+use raft::eraftpb::ConfState;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,10 +13,21 @@ pub(super) const FORMAT: u32 = 1;
 
 const FORMAT_KEY: &[u8] = b"format";
 
+/// How the life of a new data directory begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Beginning {
+    /// As the only voter of a new cluster, with this id.
+    Found(u64),
+    /// As a node of no cluster yet, which waits for a leader's snapshot.
+    Join,
+}
+
 /// Where the log of a new cluster begins. Not 0: a node that joins with an
 /// empty log must find the beginning compacted, so that it gets a snapshot
 /// (and with it the membership).
-const BEGINNING: Position = Position { index: 1, term: 1 };
+const FOUNDED: Position = Position { index: 1, term: 1 };
+/// Where the log of a node begins that has not joined yet.
+const EMPTY: Position = Position { index: 0, term: 0 };
 
 /// A data directory could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +76,11 @@ pub enum OpenError {
 }
 
 impl Database {
-    /// Checks the version of the data directory, and makes a new one the only
-    /// voter of a new cluster.
-    pub fn prepare(&self, id: u64) -> Result<(), OpenError> {
+    /// Checks the version of the data directory, and lets a new one begin.
+    pub fn prepare(&self, beginning: Beginning) -> Result<(), OpenError> {
         match self.get(Table::RaftState, FORMAT_KEY)? {
             Some(version) => self.check_format(&version),
-            None => self.bootstrap(id),
+            None => self.begin(beginning),
         }
     }
 
@@ -88,23 +98,19 @@ impl Database {
         }
     }
 
-    fn bootstrap(&self, id: u64) -> Result<(), OpenError> {
+    fn begin(&self, beginning: Beginning) -> Result<(), OpenError> {
         self.check_empty()?;
+        let (position, voters) = match beginning {
+            Beginning::Found(id) => (FOUNDED, vec![id]),
+            Beginning::Join => (EMPTY, Vec::new()),
+        };
+        let members = ConfState {
+            voters,
+            ..ConfState::default()
+        };
         let mut batch = Batch::new(self);
         batch.put(Table::RaftState, FORMAT_KEY, &FORMAT.to_be_bytes());
-        Log::stage_beginning(
-            &mut batch,
-            BEGINNING,
-            &HardState {
-                term: BEGINNING.term,
-                commit: BEGINNING.index,
-                ..HardState::default()
-            },
-            &ConfState {
-                voters: vec![id],
-                ..ConfState::default()
-            },
-        );
+        Log::stage_beginning(&mut batch, position, &members);
         self.write(batch, true)
             .map_err(|source| OpenError::Database {
                 dir: self.dir().to_owned(),

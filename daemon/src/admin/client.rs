@@ -1,0 +1,134 @@
+//! Asks the daemon of a data directory.
+
+use super::protocol::{Answer, LINE_LIMIT, Rejection, Reply, Request};
+use super::socket;
+use crate::data_dir::DataDir;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The daemon cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// There is none.
+    #[error(
+        "no daemon is running for data directory {}; start one with: gitmoor mount --data {} \
+         MOUNTPOINT (or name another directory with --data or GITMOOR_DATA)",
+        data.display(), data.display()
+    )]
+    NotRunning {
+        /// The data directory.
+        data: PathBuf,
+    },
+    /// It belongs to somebody else.
+    #[error("the daemon of {} belongs to another user: {source}", data.display())]
+    Denied {
+        /// The data directory.
+        data: PathBuf,
+        /// The kernel's word.
+        source: io::Error,
+    },
+    /// It died or hangs.
+    #[error("the daemon of {} does not answer: {source}", data.display())]
+    Silent {
+        /// The data directory.
+        data: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// It speaks another protocol.
+    #[error(
+        "the daemon of {} says what this gitmoor does not understand ({reason}); is it another \
+         version?", data.display()
+    )]
+    Misunderstood {
+        /// The data directory.
+        data: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Requests that only look answer within this; the others wait for S3 and raft.
+const QUICK: Duration = Duration::from_secs(10);
+/// Publishing and repository changes are bounded by the daemon itself, whose
+/// longest wait is the publish timeout; this only ends a wait for a stuck daemon.
+const SLOW: Duration = Duration::from_secs(30 * 60);
+
+/// A connection to the daemon.
+pub struct Client {
+    data: PathBuf,
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Connects, or says that there is no daemon.
+    pub fn connect(dir: &DataDir) -> Result<Self, AdminError> {
+        let data = dir.path().to_owned();
+        match socket::connect(&data) {
+            Ok(stream) => Ok(Self {
+                data,
+                stream: BufReader::new(stream),
+            }),
+            Err(source) => Err(match source.kind() {
+                io::ErrorKind::PermissionDenied => AdminError::Denied { data, source },
+                _ => AdminError::NotRunning { data },
+            }),
+        }
+    }
+
+    /// Asks, and waits for the answer. The outer error is the connection's, the
+    /// inner one the daemon's.
+    pub fn ask(&mut self, request: &Request) -> Result<Result<Reply, Rejection>, AdminError> {
+        let line = self
+            .exchange(request)
+            .map_err(|source| AdminError::Silent {
+                data: self.data.clone(),
+                source,
+            })?;
+        match serde_json::from_slice(&line) {
+            Ok(Answer::Ok(reply)) => Ok(Ok(reply)),
+            Ok(Answer::Error(rejection)) => Ok(Err(rejection)),
+            Err(error) => Err(self.misunderstood(error)),
+        }
+    }
+
+    /// The error for a reply that does not belong to the request.
+    pub fn misunderstood(&self, reason: impl ToString) -> AdminError {
+        AdminError::Misunderstood {
+            data: self.data.clone(),
+            reason: reason.to_string(),
+        }
+    }
+
+    fn exchange(&mut self, request: &Request) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        let socket = self.stream.get_mut();
+        socket.set_read_timeout(Some(patience(request)))?;
+        socket.write_all(&line)?;
+        let mut answer = Vec::new();
+        (&mut self.stream)
+            .take(LINE_LIMIT)
+            .read_until(b'\n', &mut answer)?;
+        if answer.ends_with(b"\n") {
+            Ok(answer)
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+}
+
+fn patience(request: &Request) -> Duration {
+    match request {
+        Request::Status => QUICK,
+        Request::Umount { .. }
+        | Request::RepoList
+        | Request::RepoCreate { .. }
+        | Request::RepoInfo { .. }
+        | Request::RepoRename { .. }
+        | Request::RepoDelete { .. }
+        | Request::RepoConfig { .. } => SLOW,
+    }
+}

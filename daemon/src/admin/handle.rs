@@ -1,0 +1,149 @@
+//! Answers requests inside the daemon. Looking is answered here; leaving is decided
+//! by the main thread, which is asked through [`Event`].
+
+use super::answering::Answering;
+use super::protocol::{
+    Answer, Cache, MountStatus, Pending, Rejection, Reply, Request, State, Status,
+};
+use super::repos::Repos;
+use crate::service::git::Umask;
+use gitmoor_fs::FileSystem;
+use gitmoor_replicator::Node;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+/// Why the main thread should wake up.
+#[derive(Debug)]
+pub enum Event {
+    /// A signal asks the daemon to leave.
+    Signal(&'static str),
+    /// Somebody unmounted from outside, or the last file of a lazy unmount is closed.
+    Unmounted,
+    /// `gitmoor umount`.
+    Umount {
+        /// Even while files are open.
+        lazy: bool,
+        /// Who waits for what became of it.
+        asker: mpsc::Sender<Result<Reply, Rejection>>,
+    },
+}
+
+/// What the answers are about.
+pub struct Daemon {
+    /// The file system.
+    pub fs: Arc<FileSystem>,
+    /// The replicator.
+    pub node: Arc<Node>,
+    /// The object store, without secrets.
+    pub store: String,
+    /// The data directory.
+    pub data: PathBuf,
+    /// What is mounted where.
+    pub mount: MountStatus,
+    /// For the git processes it starts.
+    pub(crate) umask: Umask,
+    /// When serving began.
+    pub since: Instant,
+    /// Set once it leaves.
+    pub leaving: AtomicBool,
+    /// Wakes the main thread.
+    pub events: mpsc::Sender<Event>,
+    /// Answers that are not written yet.
+    pub answering: Answering,
+}
+
+impl Daemon {
+    /// Does what is asked.
+    pub fn answer(&self, request: Request) -> Answer {
+        match self.handle(request) {
+            Ok(reply) => Answer::Ok(reply),
+            Err(rejection) => Answer::Error(rejection),
+        }
+    }
+
+    fn handle(&self, request: Request) -> Result<Reply, Rejection> {
+        let repos = Repos {
+            fs: &self.fs,
+            replica: &*self.node,
+            mount: &self.mount,
+            umask: self.umask,
+        };
+        match request {
+            Request::Status => Ok(Reply::Status(Box::new(self.status()))),
+            Request::Umount { mountpoint, lazy } => self.umount(&mountpoint, lazy),
+            Request::RepoList => repos.list().map(Reply::Repos),
+            Request::RepoInfo { name } => repos.info(&name).map(Box::new).map(Reply::Repo),
+            Request::RepoCreate {
+                name,
+                object_format,
+                ref_format,
+                default_branch,
+            } => repos
+                .create(
+                    &name,
+                    &[
+                        format!("--object-format={object_format}"),
+                        format!("--ref-format={ref_format}"),
+                        format!("--initial-branch={default_branch}"),
+                    ],
+                )
+                .map(Reply::Created),
+            Request::RepoRename { from, to } => repos.rename(&from, &to).map(|()| Reply::Done),
+            Request::RepoDelete { name } => repos.delete(&name).map(|()| Reply::Done),
+            Request::RepoConfig { name, change } => {
+                repos.configure(&name, change).map(Reply::Settings)
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let files = self.fs.status();
+        Status {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: self.state(),
+            uptime_seconds: self.since.elapsed().as_secs(),
+            data: self.data.clone(),
+            store: self.store.clone(),
+            mounts: vec![self.mount.clone()],
+            replicator: self.node.status(),
+            pending: Pending {
+                files: files.pending_files,
+                bytes: files.pending_bytes,
+                failure: files.publish_failure,
+            },
+            cache: Cache {
+                bytes: files.cache_bytes,
+                limit: files.cache_limit,
+            },
+            waits: files.waits,
+        }
+    }
+
+    fn state(&self) -> State {
+        if self.leaving.load(Ordering::Relaxed) {
+            State::Leaving
+        } else {
+            State::Serving
+        }
+    }
+
+    fn umount(&self, mountpoint: &Path, lazy: bool) -> Result<Reply, Rejection> {
+        let mounted = &self.mount.mountpoint;
+        if mountpoint != mounted {
+            return Err(Rejection::usage(format!(
+                "this daemon is mounted at {}, not at {}",
+                mounted.display(),
+                mountpoint.display()
+            )));
+        }
+        let (asker, outcome) = mpsc::channel();
+        let gone = || Rejection::failed("the daemon is leaving already");
+        self.events
+            .send(Event::Umount { lazy, asker })
+            .map_err(|_| gone())?;
+        outcome.recv().unwrap_or_else(|_| Err(gone()))
+    }
+}

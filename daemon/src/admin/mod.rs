@@ -1,0 +1,16 @@
+//! The daemon's ear: a Unix socket in the data directory, mode 0600. One JSON line
+//! asks, one JSON line answers; a connection may ask any number of times.
+
+mod answering;
+mod client;
+mod handle;
+pub mod protocol;
+mod repos;
+mod server;
+mod socket;
+
+pub use answering::Answering;
+pub use client::{AdminError, Client};
+pub use handle::{Daemon, Event};
+pub use protocol::{Answer, Rejection, RejectionKind, Reply, Request};
+pub use server::Server;

@@ -1,0 +1,271 @@
+//! What is said on the admin socket. The words are kebab-case JSON, tagged, so that
+//! a script can speak it with nothing but a socket:
+//!
+//! ```text
+//! → {"request":"umount","mountpoint":"/mnt/git","lazy":false}
+//! ← {"ok":{"reply":"done"}}
+//! ← {"error":{"kind":"failed","message":"/mnt/git is busy …"}}
+//! ```
+
+use crate::config::RepoName;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Longest line either side accepts, bytes. A listing of a hundred thousand
+/// repositories fits; a runaway peer does not.
+pub const LINE_LIMIT: u64 = 64 << 20;
+
+/// What may be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Answered with [`Reply::Status`].
+    Status,
+    /// Publish, unmount and end. Answered with [`Reply::Done`] when it is unmounted,
+    /// or [`Reply::Detached`] when files are still open in a lazily unmounted one.
+    Umount {
+        /// As the kernel names it.
+        mountpoint: PathBuf,
+        /// Detach even while files are open.
+        lazy: bool,
+    },
+    /// Answered with [`Reply::Repos`].
+    RepoList,
+    /// An empty bare repository; answered with [`Reply::Created`].
+    RepoCreate {
+        /// Its name; directories above it are created.
+        name: RepoName,
+        /// `sha1` or `sha256`.
+        object_format: String,
+        /// `files` or `reftable`.
+        ref_format: String,
+        /// What HEAD points at.
+        default_branch: String,
+    },
+    /// Answered with [`Reply::Repo`].
+    RepoInfo {
+        /// Which.
+        name: RepoName,
+    },
+    /// Answered with [`Reply::Done`].
+    RepoRename {
+        /// From here …
+        from: RepoName,
+        /// … to here; directories above it are created.
+        to: RepoName,
+    },
+    /// Answered with [`Reply::Done`].
+    RepoDelete {
+        /// Which.
+        name: RepoName,
+    },
+    /// Changes the settings, if asked to, and answers [`Reply::Settings`].
+    RepoConfig {
+        /// Of which repository.
+        name: RepoName,
+        /// What to change.
+        change: Option<SettingChange>,
+    },
+}
+
+/// A change of one replicated setting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingChange {
+    /// A key that [`crate::repo_setting`] allows, in any case.
+    pub key: String,
+    /// `None` removes it.
+    pub value: Option<String>,
+}
+
+/// One line of answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// It is done.
+    Ok(Reply),
+    /// It is not, and nothing was changed unless the message says so.
+    Error(Rejection),
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "reply", content = "value", rename_all = "kebab-case")]
+pub enum Reply {
+    /// Nothing more to say.
+    Done,
+    /// Out of the tree; the daemon ends when the last file is closed.
+    Detached,
+    /// Of the daemon.
+    Status(Box<Status>),
+    /// All repositories, in order of their names.
+    Repos(Vec<RepoSummary>),
+    /// The new repository.
+    Created(Created),
+    /// One repository.
+    Repo(Box<RepoInfo>),
+    /// The replicated settings of a repository, after the change.
+    Settings(BTreeMap<String, String>),
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// Whose fault it is.
+    pub kind: RejectionKind,
+    /// A sentence.
+    pub message: String,
+}
+
+/// Becomes the exit code of the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RejectionKind {
+    /// Ask differently: exit code 2.
+    Usage,
+    /// It did not work: exit code 1.
+    Failed,
+}
+
+impl Rejection {
+    /// The request itself is wrong.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self {
+            kind: RejectionKind::Usage,
+            message: message.to_string(),
+        }
+    }
+
+    /// It did not work.
+    pub fn failed(message: impl fmt::Display) -> Self {
+        Self {
+            kind: RejectionKind::Failed,
+            message: message.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message.fmt(f)
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+/// What `gitmoor status --json` prints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the daemon.
+    pub pid: u32,
+    /// Of the program.
+    pub version: String,
+    /// What it is doing.
+    pub state: State,
+    /// Seconds since it began to serve.
+    pub uptime_seconds: u64,
+    /// The data directory.
+    pub data: PathBuf,
+    /// The object store, without secrets.
+    pub store: String,
+    /// What is mounted where.
+    pub mounts: Vec<MountStatus>,
+    /// The replicator: role, term, index, ….
+    pub replicator: gitmoor_replicator::Status,
+    /// What is not in the store yet.
+    pub pending: Pending,
+    /// The block cache.
+    pub cache: Cache,
+    /// Operations that wait right now: who waits for what since when.
+    pub waits: Vec<String>,
+}
+
+/// What the daemon is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Answering.
+    Serving,
+    /// Publishing and unmounting.
+    Leaving,
+}
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountStatus {
+    /// Where.
+    pub mountpoint: PathBuf,
+    /// The one repository mounted there; the whole namespace without it.
+    pub repo: Option<String>,
+}
+
+/// What is finished here but not in the store yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Object files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The last failure to publish, if it has not succeeded since.
+    pub failure: Option<String>,
+}
+
+/// The block cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cache {
+    /// Bytes in it.
+    pub bytes: u64,
+    /// Its limit.
+    pub limit: u64,
+}
+
+/// A line of `gitmoor repo list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepoSummary {
+    /// Its path in the namespace.
+    pub name: String,
+    /// Its permanent name.
+    pub id: String,
+    /// `sha1` or `sha256`; `None` before git initialised it.
+    pub object_format: Option<String>,
+    /// `files` or `reftable`.
+    pub ref_storage: Option<String>,
+}
+
+/// What `gitmoor repo create` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Created {
+    /// Its path in the namespace.
+    pub name: String,
+    /// Its permanent name.
+    pub id: String,
+    /// Where git finds it on this machine.
+    pub path: PathBuf,
+}
+
+/// What `gitmoor repo info` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepoInfo {
+    /// Its path in the namespace.
+    pub name: String,
+    /// Its permanent name.
+    pub id: String,
+    /// `sha1` or `sha256`; `None` before git initialised it.
+    pub object_format: Option<String>,
+    /// `files` or `reftable`.
+    pub ref_storage: Option<String>,
+    /// Loose refs and lines of packed-refs.
+    pub refs: u64,
+    /// Files in the catalog.
+    pub object_files: u64,
+    /// Their bytes.
+    pub object_bytes: u64,
+    /// How many of them are packs.
+    pub packs: u64,
+    /// Finished files that are not in the store yet.
+    pub pending_files: u64,
+    /// Replicated settings.
+    pub settings: BTreeMap<String, String>,
+}

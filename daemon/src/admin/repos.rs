@@ -1,0 +1,200 @@
+//! What an administrator does to repositories, inside the daemon. The truth changes
+//! through the replicator; afterwards the kernel is told which names moved.
+
+use super::protocol::{Created, MountStatus, Rejection, RepoInfo, RepoSummary, SettingChange};
+use crate::config::RepoName;
+use crate::repo_setting;
+use crate::service::git::{self, Umask};
+use gitmoor_fs::FileSystem;
+use gitmoor_replicator::model::{
+    Actor, Command, Format, NamePath, ObjectFormat, Outcome, RefStorage, Repo, RepoId,
+};
+use gitmoor_replicator::{NameEntry, Replica};
+use std::collections::BTreeMap;
+
+/// The repositories of a daemon.
+pub(super) struct Repos<'a> {
+    pub(super) fs: &'a FileSystem,
+    pub(super) replica: &'a dyn Replica,
+    pub(super) mount: &'a MountStatus,
+    pub(super) umask: Umask,
+}
+
+impl Repos<'_> {
+    /// All, in order of their names.
+    pub(super) fn list(&self) -> Result<Vec<RepoSummary>, Rejection> {
+        let mut found = Vec::new();
+        let mut directories = vec![NamePath::root()];
+        while let Some(dir) = directories.pop() {
+            for (name, entry) in self.replica.names_in(&dir).map_err(Rejection::failed)? {
+                match entry {
+                    NameEntry::Directory => directories.extend(dir.join(&name)),
+                    NameEntry::Repo(id) => found.extend(self.summary(id)?),
+                }
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    /// `None` when it was deleted since it was listed.
+    fn summary(&self, id: RepoId) -> Result<Option<RepoSummary>, Rejection> {
+        let repo = self.replica.repo(id).map_err(Rejection::failed)?;
+        Ok(repo.map(|repo| RepoSummary {
+            name: repo.path.to_string(),
+            id: repo.id.to_string(),
+            object_format: repo.format.map(|format| object_format(format).to_owned()),
+            ref_storage: repo.format.map(|format| ref_storage(format).to_owned()),
+        }))
+    }
+
+    /// Runs `git init` on the mount: git itself knows best what an empty repository
+    /// of its version looks like, and everything it writes is replicated.
+    pub(super) fn create(&self, name: &RepoName, options: &[String]) -> Result<Created, Rejection> {
+        if self.mount.repo.is_some() {
+            return Err(Rejection::failed(
+                "this daemon mounts a single repository; create others through a mount of the \
+                 whole namespace",
+            ));
+        }
+        if self.find(name)?.is_some() {
+            return Err(Rejection::failed(format!("{name} exists already")));
+        }
+        let path = self.mount.mountpoint.join(name.as_str());
+        git::init_bare(&path, options, self.umask).map_err(Rejection::failed)?;
+        let id = self.existing(name)?.id.to_string();
+        Ok(Created {
+            name: name.to_string(),
+            id,
+            path,
+        })
+    }
+
+    /// Format, refs, objects and settings.
+    pub(super) fn info(&self, name: &RepoName) -> Result<RepoInfo, Rejection> {
+        let repo = self.existing(name)?;
+        let info = self.fs.repo_info(repo.id).map_err(Rejection::failed)?;
+        let info = info.ok_or_else(|| absent(name))?;
+        Ok(RepoInfo {
+            name: info.path,
+            id: info.id,
+            object_format: info.object_format,
+            ref_storage: info.ref_storage,
+            refs: info.refs,
+            object_files: info.object_files,
+            object_bytes: info.object_bytes,
+            packs: info.packs,
+            pending_files: info.pending_files,
+            settings: info.settings,
+        })
+    }
+
+    /// Creates the directories above the new name, then moves.
+    pub(super) fn rename(&self, from: &RepoName, to: &RepoName) -> Result<(), Rejection> {
+        self.existing(from)?;
+        if self.find(to)?.is_some() {
+            return Err(Rejection::failed(format!("{to} exists already")));
+        }
+        self.create_parents(&to.path())?;
+        self.change(Command::Rename {
+            from: from.path(),
+            to: to.path(),
+        })?;
+        self.fs.name_changed(&from.path());
+        self.fs.name_changed(&to.path());
+        Ok(())
+    }
+
+    /// Moves it to the trash.
+    pub(super) fn delete(&self, name: &RepoName) -> Result<(), Rejection> {
+        let repo = self.existing(name)?;
+        self.change(Command::DeleteRepo { id: repo.id })?;
+        self.fs.name_changed(&name.path());
+        Ok(())
+    }
+
+    /// Changes a setting, if asked to, and returns all of them.
+    pub(super) fn configure(
+        &self,
+        name: &RepoName,
+        change: Option<SettingChange>,
+    ) -> Result<BTreeMap<String, String>, Rejection> {
+        let repo = self.existing(name)?;
+        let Some(SettingChange { key, value }) = change else {
+            return Ok(repo.settings);
+        };
+        let setting = repo_setting::find(&key).map_err(Rejection::usage)?;
+        if let Some(value) = &value {
+            setting.check(value).map_err(Rejection::usage)?;
+        }
+        self.change(Command::SetSetting {
+            id: repo.id,
+            key: setting.key.to_owned(),
+            value,
+        })?;
+        self.fs.name_changed(&name.path());
+        Ok(self.existing(name)?.settings)
+    }
+
+    fn create_parents(&self, path: &NamePath) -> Result<(), Rejection> {
+        let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else {
+            return Ok(());
+        };
+        if self
+            .replica
+            .name(&parent)
+            .map_err(Rejection::failed)?
+            .is_some()
+        {
+            return Ok(());
+        }
+        self.create_parents(&parent)?;
+        self.change(Command::CreateDirectory {
+            path: parent.clone(),
+        })?;
+        self.fs.name_changed(&parent);
+        Ok(())
+    }
+
+    fn find(&self, name: &RepoName) -> Result<Option<Repo>, Rejection> {
+        match self.replica.name(&name.path()).map_err(Rejection::failed)? {
+            Some(NameEntry::Repo(id)) => self.replica.repo(id).map_err(Rejection::failed),
+            Some(NameEntry::Directory) | None => Ok(None),
+        }
+    }
+
+    fn existing(&self, name: &RepoName) -> Result<Repo, Rejection> {
+        self.find(name)?.ok_or_else(|| absent(name))
+    }
+
+    fn change(&self, command: Command) -> Result<(), Rejection> {
+        match self
+            .replica
+            .propose(Actor::default(), command)
+            .map_err(Rejection::failed)?
+        {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Refused(refusal) => Err(Rejection::failed(refusal)),
+        }
+    }
+}
+
+fn absent(name: &RepoName) -> Rejection {
+    Rejection::failed(format!(
+        "there is no repository {name} (gitmoor repo list shows all)"
+    ))
+}
+
+fn object_format(format: Format) -> &'static str {
+    match format.objects {
+        ObjectFormat::Sha1 => "sha1",
+        ObjectFormat::Sha256 => "sha256",
+    }
+}
+
+fn ref_storage(format: Format) -> &'static str {
+    match format.refs {
+        RefStorage::Files => "files",
+        RefStorage::Reftable => "reftable",
+    }
+}

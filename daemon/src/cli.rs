@@ -1,0 +1,196 @@
+//! What can be typed. Parsing only: nothing here reads the environment, a file
+//! or a clock, so that precedence is decided in one place ([`crate::config`]).
+
+use crate::config::{ByteSize, LogFilter, LogFormat, RepoName, StoreUrl};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Mounts bare git repositories: objects from S3, refs through raft.
+#[derive(Debug, Parser)]
+#[command(name = "gitmoor", version, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.")]
+pub struct Cli {
+    /// Where the daemon lives; the same for every command.
+    #[command(flatten)]
+    pub place: Place,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which daemon is meant.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Place {
+    /// Data directory [env GITMOOR_DATA; default ~/.local/share/gitmoor, for root
+    /// /var/lib/gitmoor]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Settings file [default: gitmoor.toml in the data directory, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Mount the repositories of a data directory; returns when the mount answers
+    Mount(MountArgs),
+    /// Publish what is pending, unmount, and end the daemon
+    Umount(UmountArgs),
+    /// Show what the daemon does, what is pending and what waits for what
+    Status(StatusArgs),
+    /// List, create, inspect, rename, delete and configure repositories
+    Repo {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: RepoCommand,
+    },
+}
+
+/// `gitmoor mount`.
+#[derive(Args, Debug)]
+pub struct MountArgs {
+    /// Object store: dir:PATH or s3://bucket/prefix [env GITMOOR_STORE, or S3_BUCKET;
+    /// default dir:DATA/store]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<StoreUrl>,
+    /// Mount this one repository instead of the whole namespace
+    #[arg(long, value_name = "NAME")]
+    pub repo: Option<RepoName>,
+    /// Stay in the foreground and log to standard error
+    #[arg(long)]
+    pub foreground: bool,
+    /// Let other users into the mount
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Limit of the block cache, such as 500MB or 10GiB [default 10GiB]
+    #[arg(long, value_name = "BYTES")]
+    pub cache_size: Option<ByteSize>,
+    /// Form of the log lines [default text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// error, warn, info, debug, trace, or target=level,… [env GITMOOR_LOG, RUST_LOG;
+    /// default info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<LogFilter>,
+    /// Serve Prometheus metrics at http://ADDR/metrics, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
+    /// Allow a --metrics address that other machines can reach
+    #[arg(long)]
+    pub metrics_allow_remote: bool,
+    /// An empty directory
+    pub mountpoint: PathBuf,
+}
+
+/// `gitmoor umount`.
+#[derive(Args, Debug)]
+pub struct UmountArgs {
+    /// Detach even while files are open; they go on until they are closed
+    #[arg(long)]
+    pub lazy: bool,
+    /// Where it is mounted
+    pub mountpoint: PathBuf,
+}
+
+/// `gitmoor status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor repo …`.
+#[derive(Debug, Subcommand)]
+pub enum RepoCommand {
+    /// List all repositories
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Create an empty bare repository, and the directories above it
+    Create(CreateArgs),
+    /// Show format, refs, objects and settings of a repository
+    Info {
+        /// Such as team/app.git
+        name: RepoName,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Rename a repository, creating the directories above the new name
+    Rename {
+        /// The name it has
+        from: RepoName,
+        /// The name it shall have
+        to: RepoName,
+    },
+    /// Delete a repository
+    Delete {
+        /// Such as team/app.git
+        name: RepoName,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Show or change the settings that every machine applies to a repository
+    Config(ConfigArgs),
+}
+
+/// `gitmoor repo create`.
+#[derive(Args, Debug)]
+pub struct CreateArgs {
+    /// Such as team/app.git
+    pub name: RepoName,
+    /// Which hash names the objects
+    #[arg(long, value_name = "HASH", default_value = "sha1")]
+    pub object_format: ObjectFormat,
+    /// How refs are stored
+    #[arg(long, value_name = "FORMAT", default_value = "files")]
+    pub ref_format: RefFormat,
+    /// What HEAD points at
+    #[arg(long, value_name = "BRANCH", default_value = "main")]
+    pub default_branch: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor repo config`.
+#[derive(Args, Debug)]
+pub struct ConfigArgs {
+    /// Such as team/app.git
+    pub name: RepoName,
+    /// A git setting such as gc.auto; all that are set without it
+    pub key: Option<String>,
+    /// Its new value; shows the current one without it
+    #[arg(requires = "key", allow_negative_numbers = true)]
+    pub value: Option<String>,
+    /// Remove the setting
+    #[arg(long, requires = "key", conflicts_with = "value")]
+    pub unset: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `extensions.objectFormat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ObjectFormat {
+    /// 160 bits, git's default
+    Sha1,
+    /// 256 bits
+    Sha256,
+}
+
+/// `extensions.refStorage`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RefFormat {
+    /// Loose files and packed-refs
+    Files,
+    /// Reftables
+    Reftable,
+}

@@ -1,0 +1,49 @@
+//! One file per command. `mount` becomes a daemon; the others ask one.
+
+mod mount;
+mod output;
+mod repo;
+mod status;
+mod umount;
+
+use crate::Failure;
+use crate::admin::{AdminError, Client, Reply, Request};
+use crate::cli::{Cli, Command, Place};
+use crate::config::{ConfigError, locate};
+use crate::data_dir::DataDir;
+
+/// Runs what was typed.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Mount(args) => mount::run(&cli.place, &args),
+        Command::Umount(args) => umount::run(&cli.place, &args),
+        Command::Status(args) => status::run(&cli.place, &args),
+        Command::Repo { command } => repo::run(&cli.place, command),
+    }
+}
+
+/// The environment of this process.
+fn environment(key: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(key)
+}
+
+fn data_dir(place: &Place) -> Result<DataDir, ConfigError> {
+    Ok(DataDir::new(locate(place, &environment)?.data))
+}
+
+/// Asks the daemon one thing.
+fn ask(place: &Place, request: &Request) -> Result<Reply, Failure> {
+    let mut client = Client::connect(&data_dir(place)?)?;
+    Ok(client.ask(request)??)
+}
+
+/// For a reply that does not belong to the request.
+fn unexpected(place: &Place, reply: &Reply) -> Failure {
+    match data_dir(place) {
+        Ok(dir) => Failure::Admin(AdminError::Misunderstood {
+            data: dir.path().to_owned(),
+            reason: format!("unexpected reply {reply:?}"),
+        }),
+        Err(error) => error.into(),
+    }
+}

@@ -1,0 +1,35 @@
+//! `gitmoor mount`.
+
+use super::{environment, output};
+use crate::cli::{MountArgs, Place};
+use crate::config::Settings;
+use crate::data_dir::DataDir;
+use crate::service::{self, Readiness};
+use crate::{Failure, logging, mount_point};
+
+/// Resolves the settings and becomes, or starts, the daemon.
+pub(super) fn run(place: &Place, args: &MountArgs) -> Result<(), Failure> {
+    let settings = Settings::resolve(place, args, &environment)?;
+    let readiness = Readiness::of_this_process()?;
+    match readiness {
+        Readiness::Foreground if !args.foreground => start(&settings),
+        Readiness::Foreground | Readiness::Background => become_daemon(&settings, &readiness),
+    }
+}
+
+/// The mount point is checked here as well: a mistake there should not have begun a
+/// data directory.
+fn start(settings: &Settings) -> Result<(), Failure> {
+    let mountpoint = mount_point::check(&settings.mount.mountpoint, &settings.data)?;
+    service::start_in_background(&DataDir::new(settings.data.clone()))?;
+    output::line(format_args!("mounted at {}", mountpoint.display()))?;
+    Ok(())
+}
+
+fn become_daemon(settings: &Settings, readiness: &Readiness) -> Result<(), Failure> {
+    logging::start(&settings.log);
+    // Whatever directory we were started in must stay free to be unmounted.
+    std::env::set_current_dir("/")?;
+    service::run(settings, readiness)
+        .inspect_err(|failure| readiness.announce_failure(failure.to_string(), failure.code()))
+}

@@ -1,0 +1,180 @@
+//! `gitmoor repo …`.
+
+use super::{ask, output, unexpected};
+use crate::Failure;
+use crate::admin::protocol::{Created, RepoInfo, RepoSummary, SettingChange};
+use crate::admin::{Reply, Request};
+use crate::cli::{ConfigArgs, CreateArgs, ObjectFormat, Place, RefFormat, RepoCommand};
+use crate::config::{ByteSize, RepoName};
+use crate::repo_setting;
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+
+/// Asks the daemon about its repositories, or to change them.
+pub(super) fn run(place: &Place, command: RepoCommand) -> Result<(), Failure> {
+    match command {
+        RepoCommand::List { json } => list(place, json),
+        RepoCommand::Create(args) => create(place, args),
+        RepoCommand::Info { name, json } => info(place, name, json),
+        RepoCommand::Rename { from, to } => done(place, &Request::RepoRename { from, to }),
+        RepoCommand::Delete { name, yes } => delete(place, name, yes),
+        RepoCommand::Config(args) => config(place, &args),
+    }
+}
+
+fn list(place: &Place, json: bool) -> Result<(), Failure> {
+    match ask(place, &Request::RepoList)? {
+        Reply::Repos(repos) if json => Ok(output::json(&repos)?),
+        Reply::Repos(repos) => Ok(print_list(&repos)?),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn print_list(repos: &[RepoSummary]) -> io::Result<()> {
+    let width = repos.iter().map(|repo| repo.name.len()).max().unwrap_or(0);
+    for repo in repos {
+        let format = describe_format(repo.object_format.as_deref(), repo.ref_storage.as_deref());
+        output::line(format_args!("{:width$}  {format}", repo.name))?;
+    }
+    Ok(())
+}
+
+fn describe_format(objects: Option<&str>, refs: Option<&str>) -> String {
+    match (objects, refs) {
+        (Some(objects), Some(refs)) => format!("{objects}, {refs}"),
+        _ => "not initialised".to_owned(),
+    }
+}
+
+fn create(place: &Place, args: CreateArgs) -> Result<(), Failure> {
+    let object_format = match args.object_format {
+        ObjectFormat::Sha1 => "sha1",
+        ObjectFormat::Sha256 => "sha256",
+    };
+    let ref_format = match args.ref_format {
+        RefFormat::Files => "files",
+        RefFormat::Reftable => "reftable",
+    };
+    let request = Request::RepoCreate {
+        name: args.name,
+        object_format: object_format.to_owned(),
+        ref_format: ref_format.to_owned(),
+        default_branch: args.default_branch,
+    };
+    match ask(place, &request)? {
+        Reply::Created(created) if args.json => Ok(output::json(&created)?),
+        Reply::Created(Created { path, .. }) => Ok(output::line(path.display())?),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn info(place: &Place, name: RepoName, json: bool) -> Result<(), Failure> {
+    match ask(place, &Request::RepoInfo { name })? {
+        Reply::Repo(info) if json => Ok(output::json(&info)?),
+        Reply::Repo(info) => Ok(print_info(&info)?),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn print_info(info: &RepoInfo) -> io::Result<()> {
+    let format = describe_format(info.object_format.as_deref(), info.ref_storage.as_deref());
+    let objects = format!(
+        "{} files ({} packs), {}",
+        info.object_files,
+        info.packs,
+        ByteSize(info.object_bytes)
+    );
+    output::fields(&[
+        ("name", info.name.clone()),
+        ("id", info.id.clone()),
+        ("format", format),
+        ("refs", info.refs.to_string()),
+        ("objects", objects),
+        ("pending", format!("{} files", info.pending_files)),
+    ])?;
+    print_settings(&info.settings)
+}
+
+fn done(place: &Place, request: &Request) -> Result<(), Failure> {
+    match ask(place, request)? {
+        Reply::Done => Ok(()),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn delete(place: &Place, name: RepoName, yes: bool) -> Result<(), Failure> {
+    if !yes && !confirmed(&name)? {
+        return Err(Failure::Declined);
+    }
+    done(place, &Request::RepoDelete { name })
+}
+
+fn confirmed(name: &RepoName) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::Usage(format!(
+            "repo delete {name}: expected --yes, since there is no terminal to confirm it on"
+        )));
+    }
+    eprint!("Delete {name} for every machine that mounts it? Type its name to confirm: ");
+    io::stderr().flush()?;
+    let mut typed = String::new();
+    io::stdin().read_line(&mut typed)?;
+    Ok(typed.trim() == name.as_str())
+}
+
+fn config(place: &Place, args: &ConfigArgs) -> Result<(), Failure> {
+    let key = args
+        .key
+        .as_deref()
+        .map(repo_setting::find)
+        .transpose()?
+        .map(|setting| setting.key);
+    let change = match (key, &args.value, args.unset) {
+        (Some(key), Some(value), _) => Some((key, Some(value.clone()))),
+        (Some(key), None, true) => Some((key, None)),
+        _ => None,
+    };
+    let is_change = change.is_some();
+    let change = change.map(|(key, value)| SettingChange {
+        key: key.to_owned(),
+        value,
+    });
+    let settings = match ask(
+        place,
+        &Request::RepoConfig {
+            name: args.name.clone(),
+            change,
+        },
+    )? {
+        Reply::Settings(settings) => settings,
+        other => return Err(unexpected(place, &other)),
+    };
+    match key {
+        _ if args.json => Ok(output::json(&settings)?),
+        _ if is_change => Ok(()),
+        Some(key) => print_setting(&args.name, key, &settings),
+        None => Ok(print_settings(&settings)?),
+    }
+}
+
+/// As `git config KEY`: the value, or exit code 1.
+fn print_setting(
+    name: &RepoName,
+    key: &'static str,
+    settings: &BTreeMap<String, String>,
+) -> Result<(), Failure> {
+    match settings.get(key) {
+        Some(value) => Ok(output::line(value)?),
+        None => Err(Failure::NotSet {
+            name: name.clone(),
+            key,
+        }),
+    }
+}
+
+fn print_settings(settings: &BTreeMap<String, String>) -> io::Result<()> {
+    for (key, value) in settings {
+        output::line(format_args!("{key}={value}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! `gitmoor status`.
+
+use super::{ask, output, unexpected};
+use crate::Failure;
+use crate::admin::protocol::{MountStatus, Pending, State, Status};
+use crate::admin::{Reply, Request};
+use crate::cli::{Place, StatusArgs};
+use crate::config::ByteSize;
+use gitmoor_replicator::Role;
+use std::time::Duration;
+
+/// Asks the daemon how it is.
+pub(super) fn run(place: &Place, args: &StatusArgs) -> Result<(), Failure> {
+    match ask(place, &Request::Status)? {
+        Reply::Status(status) if args.json => Ok(output::json(&status)?),
+        Reply::Status(status) => Ok(output::fields(&fields(&status))?),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn fields(status: &Status) -> Vec<(&'static str, String)> {
+    let mut fields = vec![("daemon", daemon(status))];
+    fields.extend(
+        status
+            .mounts
+            .iter()
+            .map(|mount| ("mounted", mounted(mount))),
+    );
+    fields.push(("data", status.data.display().to_string()));
+    fields.push(("store", status.store.clone()));
+    fields.push(("replicator", replicator(&status.replicator)));
+    fields.push(("pending", pending(&status.pending)));
+    fields.push(("cache", cache(status)));
+    fields.extend(status.waits.iter().map(|wait| ("waiting", wait.clone())));
+    fields
+}
+
+fn daemon(status: &Status) -> String {
+    let state = match status.state {
+        State::Serving => "serving",
+        State::Leaving => "leaving",
+    };
+    let uptime = Duration::from_secs(status.uptime_seconds);
+    let uptime = humantime::format_duration(uptime);
+    format!(
+        "{state}, pid {}, version {}, for {uptime}",
+        status.pid, status.version
+    )
+}
+
+fn mounted(mount: &MountStatus) -> String {
+    let at = mount.mountpoint.display();
+    match &mount.repo {
+        Some(repo) => format!("{at} (only {repo})"),
+        None => at.to_string(),
+    }
+}
+
+fn replicator(node: &gitmoor_replicator::Status) -> String {
+    let role = match node.role {
+        Role::Leader => "leader",
+        Role::Follower => "follower",
+        Role::Candidate => "candidate",
+    };
+    let mut text = format!(
+        "{role}, term {}, committed {}, applied {}",
+        node.term, node.commit, node.applied
+    );
+    if node.pending > 0 {
+        text.push_str(&format!(", {} proposals under way", node.pending));
+    }
+    text
+}
+
+fn pending(pending: &Pending) -> String {
+    let mut text = match pending.files {
+        0 => "nothing; everything finished is in the store".to_owned(),
+        files => format!("{files} files, {}", ByteSize(pending.bytes)),
+    };
+    if let Some(failure) = &pending.failure {
+        text.push_str("; the last attempt failed: ");
+        text.push_str(failure);
+    }
+    text
+}
+
+fn cache(status: &Status) -> String {
+    format!(
+        "{} of {}",
+        ByteSize(status.cache.bytes),
+        ByteSize(status.cache.limit)
+    )
+}

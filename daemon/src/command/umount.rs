@@ -1,0 +1,64 @@
+//! `gitmoor umount`.
+
+use super::{data_dir, output, unexpected};
+use crate::Failure;
+use crate::admin::{AdminError, Client, Reply, Request};
+use crate::cli::{Place, UmountArgs};
+use crate::data_dir::DataDir;
+use crate::mount_point::{self, Cleared, MountPointError};
+use std::path::Path;
+use std::time::Duration;
+
+/// The daemon has unmounted and answered; closing its database takes a moment.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks the daemon to leave; without a daemon, clears what it left.
+pub(super) fn run(place: &Place, args: &UmountArgs) -> Result<(), Failure> {
+    let dir = data_dir(place)?;
+    match Client::connect(&dir) {
+        Ok(client) => ask_to_leave(place, &dir, client, args),
+        Err(AdminError::NotRunning { .. }) => clear(&dir, &args.mountpoint),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn ask_to_leave(
+    place: &Place,
+    dir: &DataDir,
+    mut client: Client,
+    args: &UmountArgs,
+) -> Result<(), Failure> {
+    let mountpoint = mount_point::name_in_mount_table(&args.mountpoint)?;
+    let request = Request::Umount {
+        mountpoint,
+        lazy: args.lazy,
+    };
+    match client.ask(&request)?? {
+        Reply::Done => wait_until_gone(dir),
+        Reply::Detached => Ok(output::line(
+            "detached; files are still open there, and the daemon ends when the last is closed",
+        )?),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+/// So that `gitmoor umount && gitmoor mount` finds the data directory free.
+fn wait_until_gone(dir: &DataDir) -> Result<(), Failure> {
+    if !dir.wait_until_free(LEAVE_PATIENCE)? {
+        output::line("unmounted; the daemon is still closing its database")?;
+    }
+    Ok(())
+}
+
+fn clear(dir: &DataDir, mountpoint: &Path) -> Result<(), Failure> {
+    match mount_point::clear(mountpoint)? {
+        Cleared::DeadMount => Ok(output::line(format_args!(
+            "cleared a dead mount at {} (its daemon was gone already)",
+            mountpoint.display()
+        ))?),
+        Cleared::Alive => Err(Failure::MountPoint(MountPointError::OtherDaemon {
+            path: mountpoint.display().to_string(),
+            data: dir.path().display().to_string(),
+        })),
+    }
+}

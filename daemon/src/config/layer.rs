@@ -1,0 +1,153 @@
+//! One source of settings, already typed. The settings file deserialises straight
+//! into it; flags and environment fill the same fields.
+
+use super::StoreUrl;
+use super::value::{ByteSize, LogFilter, LogFormat, Seconds, Secret};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Settings of one source; `None` where it says nothing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Layer {
+    /// The data directory.
+    pub data: Option<PathBuf>,
+    /// The object store.
+    #[serde(deserialize_with = "store_url")]
+    pub store: Option<StoreUrl>,
+    /// Limit of the block cache.
+    pub cache_size: Option<ByteSize>,
+    /// Bytes of the disk that the block cache leaves free.
+    pub cache_free_floor: Option<ByteSize>,
+    /// More pending loose objects than this become one pack.
+    pub bundle_over: Option<usize>,
+    /// How long a read of uncached data waits for the store.
+    pub read_timeout: Option<Seconds>,
+    /// How long a ref change waits for its objects to be stored.
+    pub publish_timeout: Option<Seconds>,
+    /// Pending objects are published after this long without a new one.
+    pub idle_publish: Option<Seconds>,
+    /// Let other users into the mount.
+    pub allow_other: Option<bool>,
+    /// `[s3]`
+    pub s3: S3Layer,
+    /// `[log]`
+    pub log: LogLayer,
+    /// `[metrics]`
+    pub metrics: MetricsLayer,
+}
+
+/// How to reach an `s3://` store.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct S3Layer {
+    /// `http://host:port` of a server that is not AWS.
+    pub endpoint: Option<String>,
+    /// Such as `eu-central-1`.
+    pub region: Option<String>,
+    /// Keys, or where to find them.
+    pub credentials: Option<Credentials>,
+    /// `http://host/bucket/key` instead of `http://bucket.host/key`.
+    pub path_style: Option<bool>,
+}
+
+/// Who we are to the store.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "Keys")]
+pub enum Credentials {
+    /// These keys.
+    Keys {
+        /// Public half.
+        access_key_id: String,
+        /// Secret half.
+        secret_access_key: Secret,
+    },
+    /// The usual AWS chain: environment, profile, instance role. Only the
+    /// environment says so; in a file it is the absence of keys.
+    Chain,
+}
+
+/// `[s3.credentials]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Keys {
+    access_key_id: String,
+    secret_access_key: Secret,
+}
+
+impl From<Keys> for Credentials {
+    fn from(keys: Keys) -> Self {
+        let Keys {
+            access_key_id,
+            secret_access_key,
+        } = keys;
+        Self::Keys {
+            access_key_id,
+            secret_access_key,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct LogLayer {
+    /// Text or JSON lines.
+    pub format: Option<LogFormat>,
+    /// Which lines.
+    pub level: Option<LogFilter>,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct MetricsLayer {
+    /// Where to serve them; nowhere without it.
+    pub listen: Option<SocketAddr>,
+    /// Whether the address may be reachable from other machines.
+    pub allow_remote: Option<bool>,
+}
+
+fn store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StoreUrl>, D::Error> {
+    let url = String::deserialize(from)?;
+    url.parse().map(Some).map_err(D::Error::custom)
+}
+
+impl Layer {
+    /// This layer where it says something, `lower` elsewhere.
+    pub fn over(self, lower: Self) -> Self {
+        Self {
+            data: self.data.or(lower.data),
+            store: self.store.or(lower.store),
+            cache_size: self.cache_size.or(lower.cache_size),
+            cache_free_floor: self.cache_free_floor.or(lower.cache_free_floor),
+            bundle_over: self.bundle_over.or(lower.bundle_over),
+            read_timeout: self.read_timeout.or(lower.read_timeout),
+            publish_timeout: self.publish_timeout.or(lower.publish_timeout),
+            idle_publish: self.idle_publish.or(lower.idle_publish),
+            allow_other: self.allow_other.or(lower.allow_other),
+            s3: self.s3.over(lower.s3),
+            log: LogLayer {
+                format: self.log.format.or(lower.log.format),
+                level: self.log.level.or(lower.log.level),
+            },
+            metrics: MetricsLayer {
+                listen: self.metrics.listen.or(lower.metrics.listen),
+                allow_remote: self.metrics.allow_remote.or(lower.metrics.allow_remote),
+            },
+        }
+    }
+}
+
+impl S3Layer {
+    fn over(self, lower: Self) -> Self {
+        Self {
+            endpoint: self.endpoint.or(lower.endpoint),
+            region: self.region.or(lower.region),
+            credentials: self.credentials.or(lower.credentials),
+            path_style: self.path_style.or(lower.path_style),
+        }
+    }
+}

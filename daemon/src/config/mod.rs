@@ -1,0 +1,78 @@
+//! Settings. Each of the three sources (flags, environment, file) is parsed into
+//! one [`Layer`] of typed, optional values, so that a mistake is reported where it
+//! was made. Layers are laid over each other (flags beat environment beats file)
+//! and [`Settings::resolve`] turns the result, once, into what the daemon needs.
+
+mod environment;
+mod file;
+mod layer;
+mod place;
+mod repo_name;
+mod resolve;
+mod value;
+
+pub use environment::{Environment, from_environment};
+pub use file::read_file;
+pub use gitmoor_fs::store::StoreUrl;
+pub use layer::{Credentials, Layer, LogLayer, MetricsLayer, S3Layer};
+pub use place::{Located, locate};
+pub use repo_name::RepoName;
+pub use resolve::{LogSettings, MountSettings, Settings, StoreSettings};
+pub use value::{ByteSize, LogFilter, LogFormat, Seconds, Secret};
+
+use std::path::PathBuf;
+
+/// A setting is wrong. Names its source, its key, and the value expected.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// An environment variable does not parse.
+    #[error("environment variable {key}: {reason}")]
+    Environment {
+        /// The variable.
+        key: &'static str,
+        /// What is wrong and what is expected; never the value of a secret.
+        reason: String,
+    },
+    /// The settings file cannot be read.
+    #[error("settings file {}: {source}", file.display())]
+    Unreadable {
+        /// Its path.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The settings file does not parse; the reason quotes the line and names the
+    /// key and what was expected.
+    #[error("settings file {}: {reason}", file.display())]
+    File {
+        /// Its path.
+        file: PathBuf,
+        /// In TOML's words.
+        reason: String,
+    },
+    /// The file found in a data directory names a data directory.
+    #[error("settings file {}: key data: only a file given with --config may set it", file.display())]
+    DataInDataDir {
+        /// Its path.
+        file: PathBuf,
+    },
+    /// There is no home to derive the default data directory from.
+    #[error("no data directory: give --data DIR or set GITMOOR_DATA (HOME is not set)")]
+    NoData,
+    /// A path cannot be made absolute.
+    #[error("{key}: {}: {source}", path.display())]
+    Path {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Metrics would be served to other machines.
+    #[error(
+        "--metrics (metrics.listen): {0} can be reached from other machines; expected a loopback \
+         address such as 127.0.0.1:9464, or --metrics-allow-remote (metrics.allow-remote) beside it"
+    )]
+    MetricsNotLoopback(std::net::SocketAddr),
+}

@@ -1,0 +1,180 @@
+//! From layers of optional values to what the daemon needs.
+
+use super::layer::{Credentials, Layer, S3Layer};
+use super::place::{Located, absolute};
+use super::value::{LogFilter, LogFormat};
+use super::{ConfigError, Environment, StoreUrl, locate};
+use crate::cli::{MountArgs, Place};
+use gitmoor_fs::store::{S3Credentials, S3Settings};
+use gitmoor_replicator::model::NamePath;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything `gitmoor mount` was told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The data directory, absolute.
+    pub data: PathBuf,
+    /// Where object bytes go.
+    pub store: StoreSettings,
+    /// Limit of the block cache, bytes.
+    pub cache_bytes: u64,
+    /// Bytes of the disk that the block cache leaves free.
+    pub cache_free_floor: u64,
+    /// More pending loose objects than this become one pack.
+    pub bundle_over: usize,
+    /// How long a read of uncached data waits for the store.
+    pub read_timeout: Duration,
+    /// How long a ref change waits for its objects to be stored.
+    pub publish_timeout: Duration,
+    /// Pending objects are published after this long without a new one.
+    pub idle_publish: Duration,
+    /// The log.
+    pub log: LogSettings,
+    /// Where to serve metrics.
+    pub metrics: Option<SocketAddr>,
+    /// The mount.
+    pub mount: MountSettings,
+}
+
+/// Where object bytes go.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// `None`: the store this data directory was first mounted with, or for a new
+    /// one the directory `store/` in it.
+    pub url: Option<StoreUrl>,
+    /// For an `s3://` store.
+    pub s3: S3Settings,
+}
+
+/// The log.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// Form of the lines.
+    pub format: LogFormat,
+    /// Which lines.
+    pub filter: LogFilter,
+}
+
+/// The mount.
+#[derive(Clone, Debug)]
+pub struct MountSettings {
+    /// As given.
+    pub mountpoint: PathBuf,
+    /// This repository alone.
+    pub repo: Option<NamePath>,
+    /// Let other users in.
+    pub allow_other: bool,
+}
+
+/// How far the defaults reach: reads outlast a short outage of the store, since
+/// git maps packs and an I/O error there is a SIGBUS; a push fails sooner, since
+/// somebody waits for it and can repeat it.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_PUBLISH: Duration = Duration::from_secs(3);
+const CACHE_BYTES: u64 = 10 << 30;
+/// Staging and the replicator's log share the disk with the cache, and stop when it is full.
+const CACHE_FREE_FLOOR: u64 = 1 << 30;
+/// Ten loose objects go up as they are: a small commit costs no pack.
+const BUNDLE_OVER: usize = 10;
+
+impl Settings {
+    /// Flags over environment over file.
+    pub fn resolve(
+        place: &Place,
+        args: &MountArgs,
+        env: &Environment<'_>,
+    ) -> Result<Self, ConfigError> {
+        let Located { data, layer } = locate(place, env)?;
+        let layer = flags(args).over(layer);
+        let metrics = metrics(&layer)?;
+        let store = layer.store.map(absolute_store).transpose()?;
+        Ok(Self {
+            data,
+            store: StoreSettings {
+                url: store,
+                s3: s3_settings(layer.s3),
+            },
+            cache_bytes: layer.cache_size.map_or(CACHE_BYTES, |size| size.0),
+            cache_free_floor: layer
+                .cache_free_floor
+                .map_or(CACHE_FREE_FLOOR, |size| size.0),
+            bundle_over: layer.bundle_over.unwrap_or(BUNDLE_OVER),
+            read_timeout: layer.read_timeout.map_or(READ_TIMEOUT, |time| time.0),
+            publish_timeout: layer.publish_timeout.map_or(PUBLISH_TIMEOUT, |time| time.0),
+            idle_publish: layer.idle_publish.map_or(IDLE_PUBLISH, |time| time.0),
+            log: LogSettings {
+                format: layer.log.format.unwrap_or_default(),
+                filter: layer.log.level.unwrap_or_default(),
+            },
+            metrics,
+            mount: MountSettings {
+                mountpoint: absolute("MOUNTPOINT", &args.mountpoint)?,
+                repo: args.repo.as_ref().map(|name| name.path()),
+                allow_other: layer.allow_other.unwrap_or(false),
+            },
+        })
+    }
+}
+
+/// A switch that was not given says nothing, rather than "no": the file may say yes.
+fn flags(args: &MountArgs) -> Layer {
+    let mut layer = Layer {
+        store: args.store.clone(),
+        cache_size: args.cache_size,
+        allow_other: args.allow_other.then_some(true),
+        ..Layer::default()
+    };
+    layer.log.format = args.log_format;
+    layer.log.level.clone_from(&args.log_level);
+    layer.metrics.listen = args.metrics;
+    layer.metrics.allow_remote = args.metrics_allow_remote.then_some(true);
+    layer
+}
+
+/// The daemon leaves its working directory, so a relative path would change meaning.
+fn absolute_store(url: StoreUrl) -> Result<StoreUrl, ConfigError> {
+    match url {
+        StoreUrl::Dir(path) => absolute("--store", &path).map(StoreUrl::Dir),
+        StoreUrl::S3 { .. } => Ok(url),
+    }
+}
+
+/// Servers other than AWS rarely have a host name for every bucket.
+fn s3_settings(layer: S3Layer) -> S3Settings {
+    S3Settings {
+        path_style: layer.path_style.unwrap_or(layer.endpoint.is_some()),
+        endpoint: layer.endpoint,
+        region: layer.region,
+        credentials: layer.credentials.and_then(credentials),
+        ..S3Settings::default()
+    }
+}
+
+/// `None` leaves it to the AWS chain.
+fn credentials(credentials: Credentials) -> Option<S3Credentials> {
+    match credentials {
+        Credentials::Chain => None,
+        Credentials::Keys {
+            access_key_id,
+            secret_access_key,
+        } => Some(S3Credentials {
+            access_key_id,
+            secret_access_key: secret_access_key.reveal().to_owned(),
+            session_token: None,
+        }),
+    }
+}
+
+fn metrics(layer: &Layer) -> Result<Option<SocketAddr>, ConfigError> {
+    match layer.metrics.listen {
+        Some(address)
+            if !address.ip().is_loopback() && layer.metrics.allow_remote != Some(true) =>
+        {
+            Err(ConfigError::MetricsNotLoopback(address))
+        }
+        listen => Ok(listen),
+    }
+}

@@ -1,0 +1,219 @@
+//! The data directory: its layout, and the proof that this process owns it.
+//!
+//! ```text
+//! lock          flock(2) of the daemon, and who it is          (invariant 10)
+//! version       format of everything beneath
+//! store.url     the object store these repositories belong to
+//! gitmoor.toml  settings, if an administrator wrote them
+//! admin.sock    the daemon's ear, mode 0600
+//! log/          what a daemon in the background writes
+//! replica/      refs and catalog: raft log and state
+//! repos/        local rooms and staging of the repositories
+//! cache/        blocks of stored objects
+//! store/        the default object store
+//! ```
+
+mod lock;
+mod marker;
+mod store_record;
+
+pub use lock::{Lock, Owner};
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// A disk error.
+    #[error("data directory: {context}: {source}{}", advice(.source))]
+    Io {
+        /// What was being done, with the path.
+        context: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another daemon owns it.
+    #[error(
+        "data directory {} is in use by {owner}; one directory has one owner: choose another \
+         with --data, or unmount that one first", path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// Who.
+        owner: String,
+    },
+    /// Written by another version.
+    #[error(
+        "data directory {}: its version marker says {found:?}, but this gitmoor expects {:?}; \
+         use the gitmoor that wrote it, or another directory", path.display(), marker::CURRENT
+    )]
+    Version {
+        /// The directory.
+        path: PathBuf,
+        /// What stands in the marker.
+        found: String,
+    },
+    /// It is a file.
+    #[error("--data {}: is not a directory; expected a directory, or a path to create one at", .0.display())]
+    NotDirectory(PathBuf),
+    /// Something else is in there.
+    #[error(
+        "--data {}: expected an empty directory or one of gitmoor's own, but it holds {stranger:?}",
+        path.display()
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// The first entry that is not ours.
+        stranger: String,
+    },
+    /// Its repositories have their objects elsewhere.
+    #[error(
+        "--store {given}: the repositories in {} have their objects in {recorded}; mount with that \
+         store, or use another data directory", path.display()
+    )]
+    OtherStore {
+        /// The directory.
+        path: PathBuf,
+        /// What was asked for.
+        given: String,
+        /// What was recorded at the first mount.
+        recorded: String,
+    },
+}
+
+impl DataDirError {
+    /// Whether another argument would help, rather than another state of the machine.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::NotDirectory(_) | Self::Foreign { .. } | Self::OtherStore { .. } => true,
+            Self::Io { .. } | Self::InUse { .. } | Self::Version { .. } => false,
+        }
+    }
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            " (choose a directory you may write with --data or GITMOOR_DATA)"
+        }
+        _ => "",
+    }
+}
+
+/// Names things in a data directory, whether or not it exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDir {
+    path: PathBuf,
+}
+
+/// What may stand at the top of a data directory that has no version marker yet:
+/// the administrator's file, what comes before the marker, and what mkfs leaves.
+const NEUTRAL: [&str; 5] = ["gitmoor.toml", "log", "lock", "version.new", "lost+found"];
+
+impl DataDir {
+    /// The directory at this absolute path.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The raft node's directory.
+    pub fn replica(&self) -> PathBuf {
+        self.path.join("replica")
+    }
+
+    /// Where the default object store lies.
+    pub fn default_store(&self) -> PathBuf {
+        self.path.join("store")
+    }
+
+    /// The log of a daemon in the background.
+    pub fn log_file(&self) -> PathBuf {
+        self.path.join("log/gitmoor.log")
+    }
+
+    /// Creates what is missing of the directory, checks that it is ours, and opens
+    /// the log for appending. Needs no ownership: the command that starts a daemon
+    /// in the background does this before the daemon takes the lock.
+    pub fn prepare(&self) -> Result<fs::File, DataDirError> {
+        if self.path.exists() && !self.path.is_dir() {
+            return Err(DataDirError::NotDirectory(self.path.clone()));
+        }
+        self.create_dir(&self.path)?;
+        self.refuse_strangers()?;
+        let log = self.log_file();
+        self.create_dir(log.parent().unwrap_or(&self.path))?;
+        fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(failed(|| format!("opening {}", log.display())))
+    }
+
+    /// Takes ownership for the life of the answer.
+    pub fn own(&self, mountpoint: &Path) -> Result<Lock, DataDirError> {
+        self.prepare()?;
+        let lock = Lock::take(self, mountpoint)?;
+        marker::check_or_write(self)?;
+        Ok(lock)
+    }
+
+    /// Private to its user: objects of every repository lie here in the clear.
+    fn create_dir(&self, path: &Path) -> Result<(), DataDirError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed(|| format!("creating {}", path.display())))
+    }
+
+    /// A mistyped `--data` must not scatter our files over somebody's home.
+    fn refuse_strangers(&self) -> Result<(), DataDirError> {
+        let reading = || format!("reading {}", self.path.display());
+        if self.path.join(marker::FILE).exists() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&self.path).map_err(failed(reading))? {
+            let name = entry.map_err(failed(reading))?.file_name();
+            if !NEUTRAL.iter().any(|neutral| name == *neutral) {
+                let stranger = name.to_string_lossy().into_owned();
+                return Err(DataDirError::Foreign {
+                    path: self.path.clone(),
+                    stranger,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failed(context: impl FnOnce() -> String) -> impl FnOnce(io::Error) -> DataDirError {
+    move |source| DataDirError::Io {
+        context: context(),
+        source,
+    }
+}
+
+/// Writes a small file so that after a crash it is there whole or not at all, and
+/// is there once this has returned.
+fn write_durably(path: &Path, text: &str) -> Result<(), DataDirError> {
+    let context = || format!("writing {}", path.display());
+    let temporary = path.with_extension("new");
+    let write = || {
+        let mut file = fs::File::create(&temporary)?;
+        io::Write::write_all(&mut file, text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    };
+    write().map_err(failed(context))
+}

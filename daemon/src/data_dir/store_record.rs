@@ -1,0 +1,52 @@
+//! Which object store a data directory belongs to. The catalog in it is a list of
+//! keys of one store; mounted with another one, every read would fail, and worse,
+//! new objects would go where the old ones are not. The first mount writes the URL
+//! down; later ones may leave it out, and must not contradict it.
+
+use super::{DataDir, DataDirError, failed, write_durably};
+use std::io::ErrorKind;
+
+/// Stands for the default store, so that a data directory can be moved with it.
+const DEFAULT: &str = "default";
+
+impl DataDir {
+    /// The URL to open: the one given, else the recorded one, else the default.
+    /// Contradiction is an error.
+    pub fn store_url(&self, given: Option<&str>) -> Result<String, DataDirError> {
+        let default = format!("dir:{}", self.default_store().display());
+        let recorded = self.recorded_store()?.map(|url| match url.as_str() {
+            DEFAULT => default.clone(),
+            _ => url,
+        });
+        match (given, recorded) {
+            (Some(given), Some(recorded)) if given != recorded => Err(DataDirError::OtherStore {
+                path: self.path().into(),
+                given: given.into(),
+                recorded,
+            }),
+            (_, Some(recorded)) => Ok(recorded),
+            (Some(given), None) => Ok(given.into()),
+            (None, None) => Ok(default),
+        }
+    }
+
+    /// Writes down the store that was opened. Done only once opening succeeded, so
+    /// that a mistyped URL does not stick.
+    pub fn record_store(&self, url: &str) -> Result<(), DataDirError> {
+        if self.recorded_store()?.is_some() {
+            return Ok(());
+        }
+        let default = format!("dir:{}", self.default_store().display());
+        let url = if url == default { DEFAULT } else { url };
+        write_durably(&self.path().join("store.url"), &format!("{url}\n"))
+    }
+
+    fn recorded_store(&self) -> Result<Option<String>, DataDirError> {
+        let path = self.path().join("store.url");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim_end().to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(|| format!("reading {}", path.display()))(error)),
+        }
+    }
+}

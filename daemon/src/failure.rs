@@ -1,0 +1,88 @@
+//! Why a command ended without success, and the exit code that says so.
+
+use crate::admin::{AdminError, Rejection, RejectionKind};
+use crate::config::{ConfigError, RepoName};
+use crate::data_dir::DataDirError;
+use crate::mount_point::MountPointError;
+use crate::repo_setting::SettingError;
+use crate::service::{BackgroundError, ServiceError};
+use std::process::ExitCode;
+
+/// Wrong usage or configuration: the caller must say something else.
+const USAGE: u8 = 2;
+/// The thing itself did not work.
+const FAILED: u8 = 1;
+
+/// Why a command failed. Its `Display` is the whole message for the user.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The arguments are well-formed but cannot be meant.
+    #[error("{0}")]
+    Usage(String),
+    /// The setting is not one that is replicated.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The setting has no value.
+    #[error("{name} does not set {key}")]
+    NotSet {
+        /// The repository.
+        name: RepoName,
+        /// The setting.
+        key: &'static str,
+    },
+    /// A confirmation was not given.
+    #[error("nothing was deleted")]
+    Declined,
+    /// Nothing can be mounted there.
+    #[error(transparent)]
+    MountPoint(#[from] MountPointError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The daemon could not start, or could not leave in order.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The daemon in the background did not come up.
+    #[error(transparent)]
+    Background(#[from] BackgroundError),
+    /// The running daemon cannot be reached.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The running daemon said no.
+    #[error("{0}")]
+    Rejected(#[from] Rejection),
+    /// The answer could not be printed.
+    #[error("standard output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl Failure {
+    /// 1 or 2, see the command line contract.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) | Self::Setting(_) => USAGE,
+            Self::MountPoint(error) if error.is_usage() => USAGE,
+            Self::DataDir(error) if error.is_usage() => USAGE,
+            Self::Service(error) if error.is_usage() => USAGE,
+            Self::Rejected(rejection) => match rejection.kind {
+                RejectionKind::Usage => USAGE,
+                RejectionKind::Failed => FAILED,
+            },
+            Self::Background(error) => error.code(),
+            Self::MountPoint(_)
+            | Self::DataDir(_)
+            | Self::Service(_)
+            | Self::Admin(_)
+            | Self::NotSet { .. }
+            | Self::Declined
+            | Self::Output(_) => FAILED,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The `gitmoor` command: reads the command line and the configuration, wires
+//! replicator, object store and file system into a daemon, and talks to a running
+//! daemon through its admin socket.
+//!
+//! ```text
+//! cli         what was typed
+//! config      flags over environment over file, resolved once into Settings
+//! command     one file per command; all but `mount` talk to a daemon
+//! service     the daemon: opens everything, mounts, waits, leaves in order
+//! admin       the socket between the two: protocol, server, client
+//! data_dir    the directory with one owner: lock, version, layout
+//! mount_point checks before mounting, and clearing what a dead daemon left
+//! ```
+//!
+//! Exit codes are a contract: 0 done, 1 failed, 2 wrong usage or configuration.
+//! They are chosen in one place, [`Failure::exit_code`].
+
+pub mod admin;
+pub mod cli;
+mod command;
+pub mod config;
+pub mod data_dir;
+mod failure;
+mod logging;
+mod metrics;
+pub mod mount_point;
+pub mod repo_setting;
+pub mod service;
+
+pub use failure::Failure;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Runs the command line of this process. Wrong usage never returns: clap
+/// prints it and exits with 2.
+pub fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match command::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("gitmoor: {failure}");
+            failure.exit_code()
+        }
+    }
+}

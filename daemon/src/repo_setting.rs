@@ -1,0 +1,200 @@
+//! Which git settings may be replicated with `gitmoor repo config`.
+//!
+//! A replicated setting takes effect on every machine that mounts the repository,
+//! so whoever sets it acts there. A key stands in the table only if git reads it as
+//! a switch, a number, one of a few words, or a ref prefix: never as a command, a
+//! path, a URL or another file to include. So no value can make a machine run
+//! or reveal anything. `core.fsmonitor`, `core.hooksPath`, `uploadpack.packObjectsHook`,
+//! `*.textconv`, `filter.*`, `include.*`, `receive.denyCurrentBranch` (whose `updateInstead`
+//! writes work trees) and their like are left out for that reason.
+
+/// What git makes of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Switch,
+    /// A decimal number, which may be negative, with an optional k, m or g.
+    Number,
+    /// A switch, or one of these words.
+    SwitchOr(&'static [&'static str]),
+    /// A ref name prefix, such as `refs/internal`, with `!` and `^` in front as
+    /// git-config(1) says.
+    RefPrefix,
+}
+
+/// A setting that may be replicated.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// In git's own spelling.
+    pub key: &'static str,
+    /// What its value must look like.
+    pub kind: Kind,
+}
+
+const fn switch(key: &'static str) -> Setting {
+    Setting {
+        key,
+        kind: Kind::Switch,
+    }
+}
+
+const fn number(key: &'static str) -> Setting {
+    Setting {
+        key,
+        kind: Kind::Number,
+    }
+}
+
+const fn prefix(key: &'static str) -> Setting {
+    Setting {
+        key,
+        kind: Kind::RefPrefix,
+    }
+}
+
+/// All of them, by name.
+pub const SETTINGS: [Setting; 45] = [
+    number("core.bigFileThreshold"),
+    number("core.compression"),
+    Setting {
+        key: "core.logAllRefUpdates",
+        kind: Kind::SwitchOr(&["always"]),
+    },
+    number("core.looseCompression"),
+    switch("fetch.fsckObjects"),
+    number("fetch.unpackLimit"),
+    number("gc.auto"),
+    number("gc.autoPackLimit"),
+    switch("http.getanyfile"),
+    switch("http.receivepack"),
+    switch("http.uploadpack"),
+    switch("maintenance.auto"),
+    switch("pack.allowPackReuse"),
+    number("pack.compression"),
+    number("pack.deltaCacheLimit"),
+    number("pack.deltaCacheSize"),
+    number("pack.depth"),
+    number("pack.packSizeLimit"),
+    number("pack.threads"),
+    switch("pack.useBitmaps"),
+    number("pack.window"),
+    number("pack.windowMemory"),
+    switch("pack.writeBitmapHashCache"),
+    switch("receive.advertiseAtomic"),
+    switch("receive.advertisePushOptions"),
+    switch("receive.autogc"),
+    Setting {
+        key: "receive.denyDeleteCurrent",
+        kind: Kind::SwitchOr(&["warn", "ignore", "refuse"]),
+    },
+    switch("receive.denyDeletes"),
+    switch("receive.denyNonFastForwards"),
+    switch("receive.fsckObjects"),
+    prefix("receive.hideRefs"),
+    number("receive.maxInputSize"),
+    switch("receive.shallowUpdate"),
+    number("receive.unpackLimit"),
+    switch("repack.packKeptObjects"),
+    switch("repack.useDeltaBaseOffset"),
+    switch("repack.useDeltaIslands"),
+    switch("repack.writeBitmaps"),
+    switch("transfer.fsckObjects"),
+    prefix("transfer.hideRefs"),
+    switch("uploadpack.allowAnySHA1InWant"),
+    switch("uploadpack.allowFilter"),
+    switch("uploadpack.allowReachableSHA1InWant"),
+    switch("uploadpack.allowTipSHA1InWant"),
+    prefix("uploadpack.hideRefs"),
+];
+
+/// Why a setting is not replicated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// The key is not in the table.
+    #[error(
+        "{key} is not a setting that can be replicated; expected one that runs nothing and names \
+         no file: {}", SETTINGS.map(|setting| setting.key).join(", ")
+    )]
+    NotAllowed {
+        /// As given.
+        key: String,
+    },
+    /// The value does not fit the key.
+    #[error("{key}: {value:?} does not fit; expected {expected}")]
+    Value {
+        /// The setting.
+        key: &'static str,
+        /// As given.
+        value: String,
+        /// In words.
+        expected: String,
+    },
+}
+
+/// Finds a setting; git does not mind the case of its keys, so neither do we.
+pub fn find(key: &str) -> Result<Setting, SettingError> {
+    SETTINGS
+        .into_iter()
+        .find(|setting| setting.key.eq_ignore_ascii_case(key))
+        .ok_or_else(|| SettingError::NotAllowed {
+            key: key.to_owned(),
+        })
+}
+
+impl Setting {
+    /// Whether the value is one that git will understand.
+    pub fn check(&self, value: &str) -> Result<(), SettingError> {
+        if self.kind.accepts(value) {
+            return Ok(());
+        }
+        Err(SettingError::Value {
+            key: self.key,
+            value: value.to_owned(),
+            expected: self.kind.expected(),
+        })
+    }
+}
+
+impl Kind {
+    fn accepts(self, value: &str) -> bool {
+        match self {
+            Self::Switch => is_switch(value),
+            Self::Number => is_number(value),
+            Self::SwitchOr(words) => is_switch(value) || words.contains(&value),
+            Self::RefPrefix => is_ref_prefix(value),
+        }
+    }
+
+    fn expected(self) -> String {
+        match self {
+            Self::Switch => "true or false".to_owned(),
+            Self::Number => "a number such as 10 or 512m".to_owned(),
+            Self::SwitchOr(words) => format!("true, false, {}", words.join(", ")),
+            Self::RefPrefix => "a ref prefix such as refs/internal".to_owned(),
+        }
+    }
+}
+
+fn is_switch(value: &str) -> bool {
+    matches!(
+        value,
+        "true" | "false" | "yes" | "no" | "on" | "off" | "1" | "0"
+    )
+}
+
+fn is_number(value: &str) -> bool {
+    let digits = value
+        .strip_suffix(['k', 'm', 'g', 'K', 'M', 'G'])
+        .unwrap_or(value);
+    digits.parse::<i64>().is_ok()
+}
+
+/// No quotes, backslashes, control characters or comment signs: the value is
+/// rendered into a configuration file and must stay one value there.
+fn is_ref_prefix(value: &str) -> bool {
+    let name = value.trim_start_matches(['!', '^']);
+    name.starts_with("refs/")
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"\"\\#;~^:?*[".contains(&b))
+}

@@ -1,0 +1,162 @@
+//! Leaving in order: publish, unmount, publish what was written in between, answer
+//! whoever asked.
+//!
+//! A busy mount is a reason to stay only for `gitmoor umount`, whose caller can
+//! decide. A signal means that the machine goes down or somebody insists: after
+//! [`BUSY_PATIENCE`] the mount is detached, so that no dead one stays behind.
+
+use super::ServiceError;
+use crate::admin::{Daemon, Event, Rejection, Reply};
+use gitmoor_fs::PublishError;
+use gitmoor_fs::fuse::Mount;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
+
+/// How long a signal waits for open files to be closed.
+const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+const BUSY_POLL: Duration = Duration::from_millis(200);
+/// A lazy unmount without open files ends the mount within this.
+const LAZY_PATIENCE: Duration = Duration::from_millis(500);
+/// How long a last answer may take to be written: its reader may have stopped reading.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What it takes to leave.
+pub(super) struct Leaving {
+    pub(super) mount: Arc<Mount>,
+    pub(super) daemon: Arc<Daemon>,
+    pub(super) inbox: Receiver<Event>,
+    /// Whether the mount is out of the tree already and only open files keep it.
+    pub(super) detached: Cell<bool>,
+}
+
+type Asker = Sender<Result<Reply, Rejection>>;
+
+/// What became of a request to unmount.
+enum Unmounted {
+    /// It is unmounted, and nothing of it is in use.
+    Fully,
+    /// It is out of the tree, but files are open.
+    Detached,
+    /// It is in use.
+    Refused(std::io::Error),
+}
+
+impl Leaving {
+    /// Waits for a reason to leave, then does.
+    pub(super) fn when_asked(&self) -> Result<(), ServiceError> {
+        while let Ok(event) = self.inbox.recv() {
+            match event {
+                Event::Signal(signal) => {
+                    tracing::info!(signal, "leaving");
+                    return self.now();
+                }
+                Event::Unmounted => {
+                    tracing::info!("unmounted; leaving");
+                    return self.finish(self.begin());
+                }
+                Event::Umount { lazy, asker } => {
+                    if let Some(left) = self.on_request(lazy, &asker) {
+                        return left;
+                    }
+                }
+            }
+        }
+        self.now()
+    }
+
+    /// Leaves, whether or not the mount is in use.
+    pub(super) fn now(&self) -> Result<(), ServiceError> {
+        let begun = self.begin();
+        if self.detached.get() {
+            return self.finish(begun);
+        }
+        let deadline = Instant::now() + BUSY_PATIENCE;
+        while let Err(error) = self.mount.unmount(false) {
+            if Instant::now() >= deadline {
+                tracing::warn!(%error, "still in use; detaching the mount");
+                self.detach();
+                break;
+            }
+            std::thread::sleep(BUSY_POLL);
+        }
+        self.finish(begun)
+    }
+
+    /// Answers the asker; `None` means that the daemon stays.
+    fn on_request(&self, lazy: bool, asker: &Asker) -> Option<Result<(), ServiceError>> {
+        tracing::info!(lazy, "asked to unmount");
+        if self.detached.get() {
+            answer(asker, Ok(Reply::Detached));
+            return None;
+        }
+        let begun = self.begin();
+        match self.unmount(lazy) {
+            Unmounted::Fully => {
+                let left = self.finish(begun);
+                let told = left
+                    .as_ref()
+                    .map(|()| Reply::Done)
+                    .map_err(Rejection::failed);
+                answer(asker, told);
+                self.daemon.answering.wait_until_none(ANSWER_PATIENCE);
+                Some(left)
+            }
+            Unmounted::Detached => {
+                self.detached.set(true);
+                answer(asker, Ok(Reply::Detached));
+                None
+            }
+            Unmounted::Refused(error) => {
+                self.daemon.leaving.store(false, Ordering::Relaxed);
+                answer(asker, Err(busy(self, &error)));
+                None
+            }
+        }
+    }
+
+    fn unmount(&self, lazy: bool) -> Unmounted {
+        match self.mount.unmount(lazy) {
+            Err(error) => Unmounted::Refused(error),
+            Ok(()) if !lazy => Unmounted::Fully,
+            Ok(()) => match self.inbox.recv_timeout(LAZY_PATIENCE) {
+                // A signal does not wait for open files once the mount is out of the way.
+                Ok(Event::Unmounted | Event::Signal(_)) => Unmounted::Fully,
+                // A second request in this half second is dropped, and told so.
+                Ok(Event::Umount { .. }) | Err(_) => Unmounted::Detached,
+            },
+        }
+    }
+
+    /// Says so in `status`, and publishes the bulk while the mount still answers.
+    fn begin(&self) -> Result<(), PublishError> {
+        self.daemon.leaving.store(true, Ordering::Relaxed);
+        self.daemon.fs.publish_all()
+    }
+
+    fn detach(&self) {
+        if let Err(error) = self.mount.unmount(true) {
+            tracing::error!(%error, "the mount could not be detached");
+        }
+    }
+
+    /// Publishes what was written between the first time and the unmount. A store that
+    /// just failed for as long as publishing may take is not waited for once more.
+    fn finish(&self, begun: Result<(), PublishError>) -> Result<(), ServiceError> {
+        Ok(begun.and_then(|()| self.daemon.fs.publish_all())?)
+    }
+}
+
+fn busy(leaving: &Leaving, error: &std::io::Error) -> Rejection {
+    Rejection::failed(format!(
+        "unmounting {}: {error}; close what is open there (fuser -m shows it), or use --lazy",
+        leaving.daemon.mount.mountpoint.display()
+    ))
+}
+
+fn answer(asker: &Asker, outcome: Result<Reply, Rejection>) {
+    // An asker who went away is no reason to change course.
+    let _ = asker.send(outcome);
+}

@@ -1,0 +1,92 @@
+//! The daemon: opens everything in order, mounts, waits for a reason to leave, and
+//! leaves in the reverse order, publishing what is pending first.
+
+mod background;
+pub(crate) mod git;
+mod io_runtime;
+mod leave;
+mod notify;
+mod open;
+mod preflight;
+mod run;
+mod signals;
+
+pub use background::BackgroundError;
+pub(crate) use background::{Readiness, start_in_background};
+pub(crate) use run::run;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The daemon could not start, or could not leave in order.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The machine is not ready for FUSE mounts.
+    #[error("{0}")]
+    NotReady(String),
+    /// The runtime, a thread or the admin socket.
+    #[error("starting {part}: {source}")]
+    Start {
+        /// Which part.
+        part: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The recorded URL of the store is damaged.
+    #[error("store.url in the data directory: {0}")]
+    RecordedStore(String),
+    /// The object store cannot be used.
+    #[error("--store: {0}")]
+    Store(#[from] gitmoor_fs::store::StoreOpenError),
+    /// The replicator's database cannot be used.
+    #[error("replicator: {0}")]
+    Replica(#[from] gitmoor_replicator::OpenError),
+    /// The local rooms cannot be used.
+    #[error("file system: {0}")]
+    FileSystem(#[from] gitmoor_fs::OpenError),
+    /// The metrics address is taken or not ours.
+    #[error("--metrics {address}: {source}")]
+    Metrics {
+        /// As given.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The kernel refuses the mount.
+    #[error("mounting {}: {source}", at.display())]
+    Mount {
+        /// Where.
+        at: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Objects stay behind on this machine.
+    #[error("{0}")]
+    Publish(#[from] gitmoor_fs::PublishError),
+    /// The command or service manager that asked for the mount is gone.
+    #[error("whoever started this daemon is gone: {0}")]
+    Abandoned(std::io::Error),
+}
+
+impl ServiceError {
+    /// Whether another argument would help.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            // Whoever starts a mount can say another store, endpoint or key.
+            Self::Store(_) => true,
+            Self::NotReady(_)
+            | Self::Start { .. }
+            | Self::RecordedStore(_)
+            | Self::Replica(_)
+            | Self::FileSystem(_)
+            | Self::Metrics { .. }
+            | Self::Mount { .. }
+            | Self::Publish(_)
+            | Self::Abandoned(_) => false,
+        }
+    }
+}
+
+fn starting(part: &'static str) -> impl FnOnce(std::io::Error) -> ServiceError {
+    move |source| ServiceError::Start { part, source }
+}

@@ -1,0 +1,107 @@
+//! A daemon's life: open, mount, announce, wait, leave.
+
+use super::git::Umask;
+use super::leave::Leaving;
+use super::open::{Parts, open};
+use super::{Readiness, ServiceError, signals, starting};
+use crate::Failure;
+use crate::admin::protocol::MountStatus;
+use crate::admin::{Answering, Daemon, Event, Server};
+use crate::config::Settings;
+use gitmoor_fs::fuse::{Mount, MountOptions};
+use std::cell::Cell;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+/// Runs the daemon in this process until it is unmounted or told to leave.
+pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), Failure> {
+    let umask = Umask::current();
+    let parts = open(settings)?;
+    let server = Server::bind(parts.dir.path()).map_err(starting("the admin socket"))?;
+    let leaving = mount_and_serve(settings, &parts, &server, umask)?;
+    tracing::info!(
+        mountpoint = %parts.mountpoint.display(),
+        data = %parts.dir.path().display(),
+        store = %parts.store.describe(),
+        version = env!("CARGO_PKG_VERSION"),
+        "mounted"
+    );
+    let left = match readiness.announce() {
+        Ok(()) => leaving.when_asked(),
+        // Interrupted while it waited: then nobody wants the mount.
+        Err(gone) => leaving.now().and(Err(ServiceError::Abandoned(gone))),
+    };
+    Ok(left?)
+}
+
+/// From the moment the mount can be seen, every command finds the daemon.
+fn mount_and_serve(
+    settings: &Settings,
+    parts: &Parts,
+    server: &Server,
+    umask: Umask,
+) -> Result<Leaving, ServiceError> {
+    let (events, inbox) = mpsc::channel();
+    parts
+        .runtime
+        .block_on(async { signals::listen(events.clone(), parts.mountpoint.clone()) })
+        .map_err(starting("signal handling"))?;
+    let mount = Arc::new(mount(settings, parts)?);
+    watch(Arc::clone(&mount), events.clone())?;
+    let daemon = Arc::new(daemon(settings, parts, events, umask));
+    server
+        .start(Arc::downgrade(&daemon))
+        .map_err(starting("the admin socket"))?;
+    Ok(Leaving {
+        mount,
+        daemon,
+        inbox,
+        detached: Cell::new(false),
+    })
+}
+
+fn mount(settings: &Settings, parts: &Parts) -> Result<Mount, ServiceError> {
+    let options = MountOptions {
+        repo: settings.mount.repo.clone(),
+        allow_other: settings.mount.allow_other,
+    };
+    Mount::new(Arc::clone(&parts.fs), &parts.mountpoint, options).map_err(|source| {
+        ServiceError::Mount {
+            at: parts.mountpoint.clone(),
+            source,
+        }
+    })
+}
+
+/// Tells the main thread when the mount ends by itself.
+fn watch(mount: Arc<Mount>, events: mpsc::Sender<Event>) -> Result<(), ServiceError> {
+    let wait = move || {
+        mount.wait();
+        // The receiver is gone only when the process is about to be.
+        let _ = events.send(Event::Unmounted);
+    };
+    std::thread::Builder::new()
+        .name("mount-watch".to_owned())
+        .spawn(wait)
+        .map(drop)
+        .map_err(starting("a thread"))
+}
+
+fn daemon(settings: &Settings, parts: &Parts, events: mpsc::Sender<Event>, umask: Umask) -> Daemon {
+    Daemon {
+        fs: Arc::clone(&parts.fs),
+        node: Arc::clone(&parts.node),
+        store: parts.store.describe(),
+        data: parts.dir.path().to_owned(),
+        mount: MountStatus {
+            mountpoint: parts.mountpoint.clone(),
+            repo: settings.mount.repo.as_ref().map(ToString::to_string),
+        },
+        umask,
+        since: Instant::now(),
+        leaving: AtomicBool::new(false),
+        events,
+        answering: Answering::default(),
+    }
+}

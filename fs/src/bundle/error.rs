@@ -1,0 +1,49 @@
+//! What is wrong with an object file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An object file cannot be used as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// There was nothing to bundle.
+    #[error("a pack of no objects was asked for")]
+    Empty,
+    /// Not an object id of the repository's format.
+    #[error("{name:?} is no object id of this repository")]
+    BadName {
+        /// What was given.
+        name: String,
+    },
+    /// A loose object is damaged, or is not what its name says.
+    #[error("loose object {oid} is corrupt: {reason}")]
+    BadObject {
+        /// Its name, in hex.
+        oid: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The checksum at the end of a pack or index is not the one of its content.
+    #[error("{} is corrupt: it ends in checksum {stated}, its content has {actual}", path.display())]
+    BadTrailer {
+        /// The file.
+        path: PathBuf,
+        /// The last bytes of the file, in hex.
+        stated: String,
+        /// What they should be.
+        actual: String,
+    },
+    /// A disk error.
+    #[error("{context}: {source}")]
+    Local {
+        /// What was being done, with the path.
+        context: String,
+        /// The error.
+        source: io::Error,
+    },
+}
+
+pub(super) fn local(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> BundleError {
+    let context = format!("{doing} {}", path.display());
+    move |source| BundleError::Local { context, source }
+}

@@ -1,0 +1,146 @@
+//! Loose objects: a zlib stream of `<type> <size>\0<content>`, named by its hash
+//! (gitformat-loose(5)).
+
+use super::error::{BundleError, local};
+use super::inflate::Inflate;
+use super::parse_oid;
+use gitmoor_replicator::model::ObjectFormat;
+use gix_hash::{Hasher, ObjectId};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+/// Longest header: `commit`, a space, 20 digits, NUL.
+const MAX_HEADER: usize = 28;
+
+/// Checks that a loose object file is whole and has the object id in its name.
+pub fn check_loose(oid: &str, path: &Path, format: ObjectFormat) -> Result<(), BundleError> {
+    let oid = parse_oid(oid, format)?;
+    LooseObject::open(path, oid)?.copy_to(&mut io::sink())
+}
+
+/// [`check_loose`] for the bytes of such a file.
+pub fn check_loose_bytes(oid: &str, file: &[u8], format: ObjectFormat) -> Result<(), BundleError> {
+    let oid = parse_oid(oid, format)?;
+    LooseObject::new(file, oid)?.copy_to(&mut io::sink())
+}
+
+/// The types that a loose object can have, numbered as in packs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Commit = 1,
+    Tree = 2,
+    Blob = 3,
+    Tag = 4,
+}
+
+impl Kind {
+    fn parse(name: &[u8]) -> Option<Self> {
+        match name {
+            b"commit" => Some(Self::Commit),
+            b"tree" => Some(Self::Tree),
+            b"blob" => Some(Self::Blob),
+            b"tag" => Some(Self::Tag),
+            _ => None,
+        }
+    }
+}
+
+/// A loose object whose header has been read.
+pub(super) struct LooseObject<R> {
+    pub(super) kind: Kind,
+    pub(super) size: u64,
+    oid: ObjectId,
+    /// Has seen the header.
+    hasher: Hasher,
+    content: Inflate<R>,
+}
+
+impl LooseObject<BufReader<File>> {
+    pub(super) fn open(path: &Path, oid: ObjectId) -> Result<Self, BundleError> {
+        let file = File::open(path).map_err(local("opening", path))?;
+        Self::new(BufReader::with_capacity(64 << 10, file), oid)
+    }
+}
+
+impl<R: BufRead> LooseObject<R> {
+    fn new(file: R, oid: ObjectId) -> Result<Self, BundleError> {
+        let mut content = Inflate::new(file);
+        let header = read_header(&mut content).map_err(|e| corrupt(oid, e))?;
+        let (kind, size) = parse_header(&header)
+            .ok_or_else(|| corrupt(oid, format!("its header is {:?}", header.escape_ascii())))?;
+        let mut hasher = gix_hash::hasher(oid.kind());
+        hasher.update(&header);
+        Ok(Self {
+            kind,
+            size,
+            oid,
+            hasher,
+            content,
+        })
+    }
+
+    /// Writes the content. An error also when, at its end, it turns out not to
+    /// be what its name says.
+    pub(super) fn copy_to(mut self, to: &mut impl io::Write) -> Result<(), BundleError> {
+        let mut buffer = vec![0; self.size.clamp(1, 64 << 10) as usize];
+        let mut left = self.size;
+        while left > 0 {
+            let want = buffer
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            let piece = match self.content.read(&mut buffer[..want]) {
+                Ok(0) => return Err(corrupt(self.oid, "it is shorter than its header says")),
+                Ok(n) => &buffer[..n],
+                Err(e) => return Err(corrupt(self.oid, e)),
+            };
+            self.hasher.update(piece);
+            to.write_all(piece).map_err(|source| BundleError::Local {
+                context: format!("writing object {}", self.oid),
+                source,
+            })?;
+            left -= piece.len() as u64;
+        }
+        self.check_end()
+    }
+
+    fn check_end(self) -> Result<(), BundleError> {
+        let oid = self.oid;
+        self.content.finish().map_err(|e| corrupt(oid, e))?;
+        let actual = self.hasher.try_finalize().map_err(|e| corrupt(oid, e))?;
+        if actual == oid {
+            Ok(())
+        } else {
+            Err(corrupt(oid, format!("its content is {actual}")))
+        }
+    }
+}
+
+/// Reads to the NUL, byte by byte: headers are short.
+fn read_header(from: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut header = Vec::with_capacity(MAX_HEADER);
+    while header.last() != Some(&0) && header.len() < MAX_HEADER {
+        let mut byte = [0];
+        from.read_exact(&mut byte)?;
+        header.push(byte[0]);
+    }
+    Ok(header)
+}
+
+fn parse_header(header: &[u8]) -> Option<(Kind, u64)> {
+    let text = header.strip_suffix(&[0])?;
+    let space = text.iter().position(|b| *b == b' ')?;
+    let digits = std::str::from_utf8(&text[space + 1..]).ok()?;
+    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty();
+    Some((
+        Kind::parse(&text[..space])?,
+        plain.then(|| digits.parse().ok())??,
+    ))
+}
+
+fn corrupt(oid: ObjectId, reason: impl ToString) -> BundleError {
+    BundleError::BadObject {
+        oid: oid.to_string(),
+        reason: reason.to_string(),
+    }
+}

@@ -1,0 +1,91 @@
+//! What this process knows about one cached file, for as long as any block of
+//! it is on the disk or anyone has it open.
+
+use super::CachedFile;
+use super::bits::Bits;
+use super::disk::{Disk, FileName};
+use super::flights::Flights;
+use super::layout::Layout;
+use super::readahead::Readahead;
+use parking_lot::{Mutex, RwLock};
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Weak;
+
+pub(super) struct Entry {
+    pub(super) name: FileName,
+    pub(super) layout: Layout,
+    /// Held shared while blocks are read, proved or written with their bits,
+    /// exclusively while blocks are taken away: so a set bit means bytes for as
+    /// long as the gate is held.
+    pub(super) gate: RwLock<Gate>,
+    /// Blocks that are on the disk, as far as we know.
+    pub(super) present: Bits,
+    /// Blocks that were proved in this process's life. A subset of `present`,
+    /// except within a change of both.
+    pub(super) verified: Bits,
+    pub(super) flights: Flights,
+    pub(super) readahead: Mutex<Readahead>,
+    /// The one open handle, if any. Changed under `Shelf::entries` only.
+    pub(super) live: Mutex<Weak<CachedFile>>,
+}
+
+/// What [`Entry::gate`] guards besides the bits.
+#[derive(Default)]
+pub(super) struct Gate {
+    /// The backing file, while it is handed out for passthrough.
+    pub(super) pinned: Weak<File>,
+    /// To be removed when the last handle is dropped.
+    pub(super) doomed: bool,
+}
+
+impl Entry {
+    pub(super) fn new(name: FileName, layout: Layout, present: Bits, verified: Bits) -> Self {
+        Self {
+            name,
+            layout,
+            gate: RwLock::default(),
+            present,
+            verified,
+            flights: Flights::default(),
+            readahead: Mutex::default(),
+            live: Mutex::default(),
+        }
+    }
+
+    pub(super) fn empty(name: FileName, layout: Layout) -> Self {
+        let blocks = layout.blocks();
+        Self::new(name, layout, Bits::none(blocks), Bits::none(blocks))
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.live.lock().strong_count() > 0
+    }
+
+    /// Bytes of a segment that are on the disk, rounded up to whole blocks.
+    pub(super) fn bytes_in(&self, segment: u32) -> u64 {
+        u64::from(self.present.count(self.layout.segment(segment))) * self.layout.block_size
+    }
+
+    /// Takes a run of blocks away, unless the kernel reads the file by itself:
+    /// then the file is doomed. Answers whether it was possible.
+    pub(super) fn discard(&self, disk: &Disk, blocks: Range<u32>) -> bool {
+        let mut gate = self.gate.write();
+        if gate.pinned.strong_count() > 0 {
+            gate.doomed = true;
+            return false;
+        }
+        for n in blocks.clone() {
+            self.verified.clear(n);
+            self.present.clear(n);
+        }
+        let bytes = self.layout.bytes_of(blocks);
+        let saved = disk.save(self.name, &self.layout, &self.present);
+        let done = saved.and_then(|()| disk.discard(self.name, &self.layout, bytes));
+        if let Err(e) = done {
+            let path = disk.data_path(self.name);
+            tracing::warn!("cannot give back space of {}: {e}", path.display());
+        }
+        true
+    }
+}

@@ -1,0 +1,67 @@
+//! At most one fetch of a block at a time: whoever comes second waits for the first.
+
+use parking_lot::{Condvar, Mutex};
+use std::collections::HashSet;
+use std::ops::Range;
+use std::time::Instant;
+
+/// The blocks of one file that are being fetched.
+#[derive(Default)]
+pub(super) struct Flights {
+    busy: Mutex<HashSet<u32>>,
+    landed: Condvar,
+}
+
+/// The answer to [`Flights::claim`].
+pub(super) enum Claim<'a> {
+    /// The caller fetches these blocks now; they are free again when it drops this.
+    Mine(Flight<'a>),
+    /// Somebody else fetched the first block and is done: look again.
+    Landed,
+    /// Somebody else still fetches it at the deadline.
+    TimedOut,
+}
+
+/// The right to fetch a run of blocks.
+pub(super) struct Flight<'a> {
+    flights: &'a Flights,
+    pub(super) blocks: Range<u32>,
+}
+
+impl Flights {
+    /// Claims the longest free run at the start of `wanted` (not empty), or
+    /// waits until its first block has landed.
+    pub(super) fn claim(&self, wanted: Range<u32>, deadline: Instant) -> Claim<'_> {
+        let mut busy = self.busy.lock();
+        let mut waited = false;
+        while busy.contains(&wanted.start) {
+            waited = true;
+            if self.landed.wait_until(&mut busy, deadline).timed_out() {
+                return Claim::TimedOut;
+            }
+        }
+        if waited {
+            return Claim::Landed;
+        }
+        let end = wanted
+            .clone()
+            .find(|n| busy.contains(n))
+            .unwrap_or(wanted.end);
+        let blocks = wanted.start..end;
+        busy.extend(blocks.clone());
+        Claim::Mine(Flight {
+            flights: self,
+            blocks,
+        })
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let mut busy = self.flights.busy.lock();
+        self.blocks.clone().for_each(|n| {
+            busy.remove(&n);
+        });
+        self.flights.landed.notify_all();
+    }
+}

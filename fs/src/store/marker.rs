@@ -1,0 +1,63 @@
+//! The format marker: `gitmoor-format` at the top of a store, a JSON object with
+//! the version of the layout and the store's own id. A store of a version that
+//! this program does not know is left alone.
+
+use super::{Body, ObjectStore, StoreError, StoreOpenError};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Its key.
+pub(super) const KEY: &str = "gitmoor-format";
+
+/// The layout this program reads and writes.
+const FORMAT: u64 = 1;
+
+/// More than any marker has.
+const LIMIT: u64 = 4096;
+
+#[derive(Serialize, Deserialize)]
+struct Marker {
+    format: u64,
+    store: Uuid,
+}
+
+/// Only what every version has.
+#[derive(Deserialize)]
+struct AnyMarker {
+    format: u64,
+}
+
+/// Checks the marker, after writing one if there is none. Answers its bytes.
+pub(super) fn settle(store: &dyn ObjectStore) -> Result<Bytes, StoreOpenError> {
+    let bytes = match store.get_small(KEY, LIMIT) {
+        Err(StoreError::NotFound { .. }) => create(store)?,
+        read => read?,
+    };
+    let unreadable = |reason: String| StoreOpenError::BadMarker {
+        store: store.describe(),
+        reason,
+    };
+    let any: AnyMarker = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
+    if any.format != FORMAT {
+        let (found, known) = (any.format, FORMAT);
+        return Err(StoreOpenError::UnknownFormat {
+            store: store.describe(),
+            found,
+            known,
+        });
+    }
+    serde_json::from_slice::<Marker>(&bytes).map_err(|e| unreadable(e.to_string()))?;
+    Ok(bytes)
+}
+
+/// Two mounts may do this at once: what counts is what stands there afterwards.
+fn create(store: &dyn ObjectStore) -> Result<Bytes, StoreError> {
+    let marker = Marker {
+        format: FORMAT,
+        store: Uuid::new_v4(),
+    };
+    let json = serde_json::to_vec(&marker).expect("a number and a uuid are JSON");
+    store.put(KEY, Body::Bytes(Bytes::from(json)))?;
+    store.get_small(KEY, LIMIT)
+}

@@ -1,0 +1,146 @@
+//! Counts what a store is asked, on Prometheus' default registry. One wrapper
+//! for every store, told apart by the label `store` (`s3` or `dir`). A multipart upload
+//! counts as one put here; single tries are in `gitmoor_s3_retries_total`.
+
+use super::{Body, ObjectStore, Put, StoreError};
+use bytes::Bytes;
+use prometheus::{HistogramVec, IntCounterVec, register_histogram_vec, register_int_counter_vec};
+use std::ops::Range;
+use std::sync::LazyLock;
+use std::time::Instant;
+
+fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register_int_counter_vec!(name, help, labels).expect("each name is registered once, here")
+}
+
+static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Requests to the object store by kind and outcome";
+    counter(
+        "gitmoor_s3_requests_total",
+        help,
+        &["store", "kind", "outcome"],
+    )
+});
+
+static BYTES_IN: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "gitmoor_s3_received_bytes_total",
+        "Bytes from the object store",
+        &["store"],
+    )
+});
+
+static BYTES_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "gitmoor_s3_sent_bytes_total",
+        "Bytes put into the object store",
+        &["store"],
+    )
+});
+
+static SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let help = "Time of a request to the object store, with its retries";
+    let buckets = vec![
+        0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0,
+    ];
+    register_histogram_vec!(
+        "gitmoor_s3_request_seconds",
+        help,
+        &["store", "kind"],
+        buckets
+    )
+    .expect("each name is registered once, here")
+});
+
+/// Tries that failed and were repeated, by kind of request.
+pub(super) static RETRIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "gitmoor_s3_retries_total",
+        "Failed tries that were repeated",
+        &["kind"],
+    )
+});
+
+/// A store whose requests are counted.
+#[derive(Debug)]
+pub(super) struct Metered<S> {
+    inner: S,
+    label: &'static str,
+}
+
+impl<S: ObjectStore> Metered<S> {
+    pub(super) fn new(inner: S, label: &'static str) -> Self {
+        Self { inner, label }
+    }
+
+    fn count<T>(
+        &self,
+        kind: &str,
+        outcome: impl FnOnce(&T) -> &'static str,
+        request: impl FnOnce(&S) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let begin = Instant::now();
+        let result = request(&self.inner);
+        let outcome = match &result {
+            Ok(value) => outcome(value),
+            Err(StoreError::NotFound { .. }) => "not_found",
+            Err(StoreError::Refused { .. }) => "refused",
+            Err(StoreError::Unavailable { .. }) => "unavailable",
+            Err(StoreError::Local { .. }) => "local_error",
+        };
+        REQUESTS
+            .with_label_values(&[self.label, kind, outcome])
+            .inc();
+        let seconds = begin.elapsed().as_secs_f64();
+        SECONDS
+            .with_label_values(&[self.label, kind])
+            .observe(seconds);
+        result
+    }
+
+    fn received(&self, bytes: &Bytes) {
+        BYTES_IN
+            .with_label_values(&[self.label])
+            .inc_by(bytes.len() as u64);
+    }
+}
+
+impl<S: ObjectStore> ObjectStore for Metered<S> {
+    fn put(&self, key: &str, body: Body<'_>) -> Result<Put, StoreError> {
+        let len = match &body {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::File { len, .. } => *len,
+        };
+        let outcome = |put: &Put| match put {
+            Put::Stored => "ok",
+            Put::Exists => "exists",
+        };
+        let put = self.count("put", outcome, |store| store.put(key, body))?;
+        BYTES_OUT.with_label_values(&[self.label]).inc_by(len);
+        Ok(put)
+    }
+
+    fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let bytes = self.count("get", |_| "ok", |store| store.get(key, range))?;
+        self.received(&bytes);
+        Ok(bytes)
+    }
+
+    fn get_small(&self, key: &str, limit: u64) -> Result<Bytes, StoreError> {
+        let bytes = self.count("get", |_| "ok", |store| store.get_small(key, limit))?;
+        self.received(&bytes);
+        Ok(bytes)
+    }
+
+    fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.count("delete", |()| "ok", |store| store.delete(keys))
+    }
+
+    fn refuses_overwrite(&self) -> bool {
+        self.inner.refuses_overwrite()
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}

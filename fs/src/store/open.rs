@@ -1,0 +1,71 @@
+//! From a URL to a store that is known to work.
+
+use super::metrics::Metered;
+use super::{DirStore, ObjectStore, S3Config, S3Settings, S3Store, StoreError, StoreUrl, marker};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// The store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreOpenError {
+    /// It does not answer, or refuses us.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A newer program wrote it.
+    #[error(
+        "{store} has format {found}, this program knows {known}: use a newer Gitmoor, or another prefix"
+    )]
+    UnknownFormat {
+        /// [`ObjectStore::describe`].
+        store: String,
+        /// What its marker says.
+        found: u64,
+        /// What we know.
+        known: u64,
+    },
+    /// Something else has this name.
+    #[error("{store} has a gitmoor-format that is none of ours ({reason}): use another prefix")]
+    BadMarker {
+        /// [`ObjectStore::describe`].
+        store: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The settings do not suffice.
+    #[error("{store}: {reason}")]
+    Settings {
+        /// The URL.
+        store: String,
+        /// What is missing, and how to give it.
+        reason: String,
+    },
+}
+
+/// Opens a store, counted on the default Prometheus registry. For S3 it answers within
+/// about 10 seconds whether the bucket can be used; requests run on `runtime`, which must
+/// have its I/O and time drivers on. Blocks: not to be called from a task of a runtime.
+pub fn open(
+    url: &StoreUrl,
+    s3: S3Settings,
+    runtime: Handle,
+) -> Result<Arc<dyn ObjectStore>, StoreOpenError> {
+    match url {
+        StoreUrl::Dir(path) => {
+            let store = DirStore::open(path)?;
+            marker::settle(&store)?;
+            Ok(Arc::new(Metered::new(store, "dir")))
+        }
+        StoreUrl::S3 { bucket, prefix } => {
+            let (bucket, prefix) = (bucket.clone(), prefix.clone());
+            let store = S3Store::connect(
+                S3Config {
+                    bucket,
+                    prefix,
+                    settings: s3,
+                },
+                runtime,
+            )?;
+            Ok(Arc::new(Metered::new(store, "s3")))
+        }
+    }
+}

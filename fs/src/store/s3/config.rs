@@ -1,0 +1,62 @@
+//! Settings of an S3 store.
+
+use crate::store::{RetryPolicy, StoreUrl};
+use std::fmt;
+
+/// A bucket and how to reach it.
+#[derive(Clone, Debug)]
+pub struct S3Config {
+    /// The bucket.
+    pub bucket: String,
+    /// What all keys begin with; no slash at its ends, may be empty.
+    pub prefix: String,
+    /// How to reach it.
+    pub settings: S3Settings,
+}
+
+impl S3Config {
+    /// For messages: `s3://bucket/prefix at endpoint`.
+    pub(super) fn describe(&self) -> String {
+        let (bucket, prefix) = (self.bucket.clone(), self.prefix.clone());
+        let url = StoreUrl::S3 { bucket, prefix };
+        format!(
+            "{url} at {}",
+            self.settings.endpoint.as_deref().unwrap_or("AWS")
+        )
+    }
+}
+
+/// How to reach S3. Everything is optional: what is not given here comes from the usual AWS chain
+/// (environment, profile, web identity, container, instance metadata).
+#[derive(Clone, Debug, Default)]
+pub struct S3Settings {
+    /// Such as `http://127.0.0.1:3900`; `None` is AWS.
+    pub endpoint: Option<String>,
+    /// Such as `eu-central-1`. With an endpoint and no region: `us-east-1`.
+    pub region: Option<String>,
+    /// Keys.
+    pub credentials: Option<S3Credentials>,
+    /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
+    pub path_style: bool,
+    /// How long requests are tried.
+    pub retry: RetryPolicy,
+}
+
+/// An access key. Its `Debug` shows no secret.
+#[derive(Clone)]
+pub struct S3Credentials {
+    /// Its public part.
+    pub access_key_id: String,
+    /// Its secret part.
+    pub secret_access_key: String,
+    /// Of temporary credentials.
+    pub session_token: Option<String>,
+}
+
+impl fmt::Debug for S3Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Credentials")
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! Uploads of large files in parts, some of them at the same time. The key
+//! appears when all parts are there, or not at all.
+
+use super::body;
+use super::failure::classify;
+use super::store::{S3Store, exists_or};
+use crate::store::Put;
+use crate::store::retry::{Failure, GaveUp, Request, retry};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use futures::{StreamExt, TryStreamExt, stream};
+use std::fs::File;
+use std::ops::Range;
+
+/// Bytes of a part, unless the file is so large that it would have too many.
+const PART: u64 = 8 << 20;
+
+/// S3's limit of parts per upload.
+const MAX_PARTS: u64 = 10_000;
+
+/// Parts under way at the same time, each of them in memory.
+const PARALLEL: usize = 4;
+
+/// One upload that was begun.
+#[derive(Clone, Copy)]
+struct Upload<'a> {
+    key: &'a str,
+    id: &'a str,
+    file: &'a File,
+}
+
+impl S3Store {
+    /// Puts a file of `len` bytes. An upload that fails is aborted.
+    pub(super) async fn put_in_parts(
+        &self,
+        key: &str,
+        file: &File,
+        len: u64,
+    ) -> Result<Put, GaveUp> {
+        let request = Request {
+            kind: "BEGIN",
+            key,
+            bytes: 0,
+        };
+        let id = retry(&self.policy, request, || self.begin_upload(key)).await?;
+        let upload = Upload { key, id: &id, file };
+        let put = match self.send_parts(upload, len).await {
+            Ok(parts) => self.complete(upload, parts).await,
+            Err(e) => Err(e),
+        };
+        if !matches!(put, Ok(Put::Stored)) {
+            self.abort(upload).await;
+        }
+        put
+    }
+
+    async fn begin_upload(&self, key: &str) -> Result<String, Failure> {
+        let (bucket, key) = (&self.config.bucket, self.full_key(key));
+        let begin = self
+            .client
+            .create_multipart_upload()
+            .bucket(bucket)
+            .key(key);
+        let begin = begin.checksum_algorithm(ChecksumAlgorithm::Crc32C);
+        let answer = begin.send().await.map_err(classify)?;
+        let no_id = || Failure::Refused {
+            reason: "an upload without an id".to_string(),
+        };
+        answer.upload_id.ok_or_else(no_id)
+    }
+
+    /// Answers the parts in their order.
+    async fn send_parts(&self, upload: Upload<'_>, len: u64) -> Result<Vec<CompletedPart>, GaveUp> {
+        let sends = part_ranges(len).into_iter().zip(1..);
+        let sends = sends.map(|(range, number)| self.send_part(upload, number, range));
+        stream::iter(sends).buffered(PARALLEL).try_collect().await
+    }
+
+    async fn send_part(
+        &self,
+        upload: Upload<'_>,
+        number: i32,
+        range: Range<u64>,
+    ) -> Result<CompletedPart, GaveUp> {
+        let request = Request {
+            kind: "PART",
+            key: upload.key,
+            bytes: range.end - range.start,
+        };
+        let bytes = body::load_part(upload.file, range).map_err(GaveUp::AtOnce)?;
+        let crc = body::crc32c(&bytes);
+        let attempt = || async {
+            let part = self.client.upload_part().bucket(&self.config.bucket);
+            let part = part
+                .key(self.full_key(upload.key))
+                .upload_id(upload.id)
+                .part_number(number)
+                .checksum_crc32_c(&crc)
+                .body(bytes.clone().into());
+            part.send().await.map_err(classify)
+        };
+        let answer = retry(&self.policy, request, attempt).await?;
+        Ok(CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(answer.e_tag)
+            .checksum_crc32_c(crc)
+            .build())
+    }
+
+    async fn complete(&self, upload: Upload<'_>, parts: Vec<CompletedPart>) -> Result<Put, GaveUp> {
+        let parts = CompletedMultipartUpload::builder()
+            .set_parts(Some(parts))
+            .build();
+        let request = Request {
+            kind: "COMPLETE",
+            key: upload.key,
+            bytes: 0,
+        };
+        let attempt = || async {
+            let complete = self
+                .client
+                .complete_multipart_upload()
+                .bucket(&self.config.bucket);
+            let complete = complete
+                .key(self.full_key(upload.key))
+                .upload_id(upload.id)
+                .multipart_upload(parts.clone())
+                .set_if_none_match(self.if_none_match());
+            complete.send().await.map(drop).map_err(classify)
+        };
+        exists_or(retry(&self.policy, request, attempt).await)
+    }
+
+    /// Best effort: what is left behind costs money, but harms nobody.
+    async fn abort(&self, upload: Upload<'_>) {
+        let abort = self
+            .client
+            .abort_multipart_upload()
+            .bucket(&self.config.bucket);
+        let abort = abort.key(self.full_key(upload.key)).upload_id(upload.id);
+        let request = Request {
+            kind: "ABORT",
+            key: upload.key,
+            bytes: 0,
+        };
+        let attempt = || async { abort.clone().send().await.map(drop).map_err(classify) };
+        if let Err(e) = exists_or(retry(&self.policy, request, attempt).await) {
+            let (key, id) = (upload.key, upload.id);
+            tracing::warn!(
+                key,
+                id,
+                "cannot abort an upload, its parts stay in the bucket: {e:?}"
+            );
+        }
+    }
+}
+
+fn part_ranges(len: u64) -> Vec<Range<u64>> {
+    let size = PART.max(len.div_ceil(MAX_PARTS));
+    (0..len.div_ceil(size))
+        .map(|n| n * size..((n + 1) * size).min(len))
+        .collect()
+}

@@ -1,0 +1,343 @@
+//! The store.
+
+use super::config::S3Config;
+use super::failure::{classify, of_service};
+use super::{body, client};
+use crate::store::retry::{Failure, GaveUp, Request, retry};
+use crate::store::{Body, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, key, marker};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::RequestId;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use bytes::Bytes;
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// Files from here on go up in parts.
+const MULTIPART: u64 = 16 << 20;
+
+/// Most keys of one bulk deletion.
+const DELETE_BATCH: usize = 1000;
+
+/// While connecting: a clear error within 10 seconds is worth more than an outage waited out.
+const CONNECTING: RetryPolicy = RetryPolicy {
+    retries: 2,
+    base: Duration::from_millis(100),
+    cap: Duration::from_secs(4),
+    attempt: Duration::from_secs(4),
+};
+
+/// An S3 bucket. See the module.
+pub struct S3Store {
+    pub(super) client: Client,
+    pub(super) config: S3Config,
+    runtime: Handle,
+    pub(super) policy: RetryPolicy,
+    /// Whether the server honours `If-None-Match: *`; until the probe we hope so.
+    pub(super) conditional: bool,
+}
+
+impl S3Store {
+    /// Connects, checks the format marker (or writes one) and probes for conditional
+    /// writes; says within about 10 seconds what is wrong. Blocks: not to be called from
+    /// a task of a runtime.
+    pub fn connect(config: S3Config, runtime: Handle) -> Result<Self, StoreOpenError> {
+        let built = runtime.block_on(client::build(&config.settings));
+        let client = built.map_err(|reason| {
+            let store = config.describe();
+            StoreOpenError::Settings { store, reason }
+        })?;
+        let policy = config.settings.retry;
+        let mut store = Self {
+            client,
+            config,
+            runtime,
+            policy: CONNECTING,
+            conditional: true,
+        };
+        let marker = marker::settle(&store)?;
+        store.conditional = store.probe(marker)?;
+        store.policy = policy;
+        Ok(store)
+    }
+
+    /// Writes the marker again, with the same bytes: harmless if it succeeds.
+    fn probe(&self, marker: Bytes) -> Result<bool, StoreError> {
+        let honoured = self.put(marker::KEY, Body::Bytes(marker))? == Put::Exists;
+        if !honoured {
+            let store = self.describe();
+            tracing::warn!(
+                store,
+                "no conditional writes here: keys get digests instead"
+            );
+        }
+        Ok(honoured)
+    }
+
+    /// The key as the bucket has it.
+    pub(super) fn full_key(&self, key: &str) -> String {
+        match self.config.prefix.as_str() {
+            "" => key.to_string(),
+            prefix => format!("{prefix}/{key}"),
+        }
+    }
+
+    pub(super) fn if_none_match(&self) -> Option<String> {
+        self.conditional.then(|| "*".to_string())
+    }
+
+    /// Runs one request with its retries, from the caller's thread.
+    fn run<T, F: Future<Output = Result<T, GaveUp>>>(
+        &self,
+        request: Request<'_>,
+        work: F,
+    ) -> Result<T, StoreError> {
+        if let Some(reason) = key::refuse(&self.full_key(request.key)) {
+            let reason = reason.to_string();
+            return Err(self.error(request, GaveUp::AtOnce(Failure::Refused { reason })));
+        }
+        self.runtime
+            .block_on(work)
+            .map_err(|e| self.error(request, e))
+    }
+
+    fn error(&self, request: Request<'_>, gave_up: GaveUp) -> StoreError {
+        let store = self.describe();
+        let request_name = format!("{} {}", request.kind, request.key);
+        let refused = |reason| StoreError::Refused {
+            store: store.clone(),
+            request: request_name.clone(),
+            reason,
+        };
+        match gave_up {
+            GaveUp::Transient {
+                attempts,
+                elapsed,
+                reason,
+            } => {
+                let request = request_name;
+                StoreError::Unavailable {
+                    store,
+                    request,
+                    attempts,
+                    elapsed,
+                    reason,
+                }
+            }
+            GaveUp::AtOnce(Failure::NotFound) => StoreError::NotFound {
+                store,
+                key: request.key.to_string(),
+            },
+            GaveUp::AtOnce(Failure::Local(source)) => StoreError::Local {
+                context: format!("reading the body of {request_name}"),
+                source,
+            },
+            GaveUp::AtOnce(Failure::Refused { reason } | Failure::Transient { reason, .. }) => {
+                refused(reason)
+            }
+            GaveUp::AtOnce(Failure::Exists) => refused("a condition failed".to_string()),
+            GaveUp::AtOnce(Failure::NotImplemented) => refused("not implemented".to_string()),
+        }
+    }
+
+    async fn put_once(&self, key: &str, bytes: Bytes, conditional: bool) -> Result<(), Failure> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.config.bucket)
+            .key(self.full_key(key));
+        let put = put
+            .checksum_crc32_c(body::crc32c(&bytes))
+            .set_if_none_match(self.if_none_match().filter(|_| conditional))
+            .body(bytes.into());
+        put.send().await.map(drop).map_err(classify)
+    }
+
+    async fn put_whole(&self, request: Request<'_>, body: &Body<'_>) -> Result<Put, GaveUp> {
+        let bytes = body::load(body).map_err(GaveUp::AtOnce)?;
+        let attempt = |conditional| {
+            retry(&self.policy, request, move || {
+                let bytes = bytes.clone();
+                self.put_once(request.key, bytes, conditional)
+            })
+        };
+        let put = match attempt.clone()(true).await {
+            // Of a server that does not know the condition.
+            Err(GaveUp::AtOnce(Failure::NotImplemented)) => attempt(false).await,
+            put => put,
+        };
+        exists_or(put)
+    }
+
+    async fn get_once(
+        &self,
+        key: &str,
+        range: &Range<u64>,
+    ) -> Result<(Bytes, Option<String>), Failure> {
+        let header = format!("bytes={}-{}", range.start, range.end - 1);
+        let get = self
+            .client
+            .get_object()
+            .bucket(&self.config.bucket)
+            .key(self.full_key(key));
+        let answer = get.range(header).send().await.map_err(classify)?;
+        let request_id = answer.request_id().map(str::to_string);
+        let (stated, body) = (answer.content_length, answer.body);
+        let bytes = body::receive(body, stated, request_id.clone()).await?;
+        Ok((bytes, request_id))
+    }
+
+    async fn get_exactly(&self, key: &str, range: &Range<u64>) -> Result<Bytes, Failure> {
+        let (bytes, request_id) = self.get_once(key, range).await?;
+        let expected = range.end - range.start;
+        if bytes.len() as u64 == expected {
+            return Ok(bytes);
+        }
+        let reason = format!("{} bytes came instead of {expected}", bytes.len());
+        Err(Failure::Transient { reason, request_id })
+    }
+
+    async fn delete_once(&self, keys: &[String]) -> Result<(), Failure> {
+        let bucket = &self.config.bucket;
+        if let [key] = keys {
+            let delete = self
+                .client
+                .delete_object()
+                .bucket(bucket)
+                .key(self.full_key(key));
+            return delete.send().await.map(drop).map_err(classify);
+        }
+        let identifier = |key: &String| {
+            let key = self.full_key(key);
+            ObjectIdentifier::builder()
+                .key(key)
+                .build()
+                .expect("the key is set")
+        };
+        let objects = keys.iter().map(identifier).collect();
+        let delete = Delete::builder()
+            .set_objects(Some(objects))
+            .quiet(true)
+            .build();
+        let delete = delete.expect("the objects are set");
+        let answer = self
+            .client
+            .delete_objects()
+            .bucket(bucket)
+            .delete(delete)
+            .send()
+            .await;
+        let answer = answer.map_err(classify)?;
+        let failures = answer.errors().iter().map(|e| {
+            of_service(
+                200,
+                e.code().unwrap_or_default(),
+                e.message().unwrap_or_default(),
+                None,
+            )
+        });
+        match failures
+            .into_iter()
+            .find(|f| !matches!(f, Failure::NotFound))
+        {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A failed condition means that the key was there.
+pub(super) fn exists_or(put: Result<(), GaveUp>) -> Result<Put, GaveUp> {
+    match put {
+        Ok(()) => Ok(Put::Stored),
+        Err(GaveUp::AtOnce(Failure::Exists)) => Ok(Put::Exists),
+        Err(e) => Err(e),
+    }
+}
+
+impl ObjectStore for S3Store {
+    fn put(&self, key: &str, body: Body<'_>) -> Result<Put, StoreError> {
+        match body {
+            Body::File { file, len } if len >= MULTIPART => {
+                let request = Request {
+                    kind: "PUT",
+                    key,
+                    bytes: len,
+                };
+                self.run(request, self.put_in_parts(key, file, len))
+            }
+            Body::File { len, .. } => {
+                let request = Request {
+                    kind: "PUT",
+                    key,
+                    bytes: len,
+                };
+                self.run(request, self.put_whole(request, &body))
+            }
+            Body::Bytes(ref bytes) => {
+                let request = Request {
+                    kind: "PUT",
+                    key,
+                    bytes: bytes.len() as u64,
+                };
+                self.run(request, self.put_whole(request, &body))
+            }
+        }
+    }
+
+    fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let request = Request {
+            kind: "GET",
+            key,
+            bytes: range.end - range.start,
+        };
+        self.run(
+            request,
+            retry(&self.policy, request, || self.get_exactly(key, &range)),
+        )
+    }
+
+    fn get_small(&self, key: &str, limit: u64) -> Result<Bytes, StoreError> {
+        let request = Request {
+            kind: "GET",
+            key,
+            bytes: limit,
+        };
+        let range = 0..limit;
+        let get = retry(&self.policy, request, || self.get_once(key, &range));
+        Ok(self.run(request, get)?.0)
+    }
+
+    fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        for batch in keys.chunks(DELETE_BATCH) {
+            let request = Request {
+                kind: "DELETE",
+                key: &batch[0],
+                bytes: 0,
+            };
+            let delete = retry(&self.policy, request, || self.delete_once(batch));
+            match self.run(request, delete) {
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    fn refuses_overwrite(&self) -> bool {
+        self.conditional
+    }
+
+    fn describe(&self) -> String {
+        self.config.describe()
+    }
+}
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Store")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,13 @@
+//! Tests of the replicator, from the state machine up to a killed process.
+
+mod crash;
+mod data_directory;
+mod model;
+mod namespace;
+mod node;
+mod overlay;
+mod peers;
+mod random_commands;
+mod refs;
+mod sessions;
+mod support;

@@ -1,0 +1,380 @@
+//! The state as plain maps, and commands as the obvious thing to do to them:
+//! everything is copied before a command, compared after it, and thrown away if
+//! it is refused. Shares no code with the state machine.
+
+use gitmoor_replicator::NameEntry;
+use gitmoor_replicator::model::{
+    BlockDigest, Change, Command, Expect, FileEntry, NamePath, Outcome, PackedEdit, PackedRef,
+    RefEdit, RefEntry, Refusal, Repo, RepoChange, RepoId, RepoPath, Timestamp, Version,
+};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Default, PartialEq, Debug)]
+pub(crate) struct Model {
+    pub(crate) names: BTreeMap<NamePath, NameEntry>,
+    pub(crate) repos: BTreeMap<RepoId, Repo>,
+    pub(crate) trashed: BTreeMap<RepoId, NamePath>,
+    pub(crate) refs: BTreeMap<(RepoId, RepoPath), RefEntry>,
+    pub(crate) packed: BTreeMap<(RepoId, RepoPath), PackedRef>,
+    pub(crate) files: BTreeMap<(RepoId, RepoPath), (FileEntry, Vec<BlockDigest>)>,
+}
+
+impl Model {
+    pub(crate) fn apply(
+        &mut self,
+        version: Version,
+        time: Timestamp,
+        command: &Command,
+    ) -> Outcome {
+        let before = self.clone();
+        match self.run(version, time, command) {
+            Ok(()) => Outcome::Done(version),
+            Err(refusal) => {
+                *self = before;
+                Outcome::Refused(refusal)
+            }
+        }
+    }
+
+    fn run(&mut self, version: Version, time: Timestamp, command: &Command) -> Result<(), Refusal> {
+        match command.clone() {
+            Command::CreateDirectory { path } => {
+                self.check_free(&path)?;
+                if is_repo_name(&path) {
+                    return Err(Refusal::BadPath(path));
+                }
+                self.names.insert(path, NameEntry::Directory);
+            }
+            Command::RemoveDirectory { path } => {
+                let stands = self.stands(&path).ok_or(Refusal::NotFound(path.clone()))?;
+                if path.is_root() || stands != NameEntry::Directory {
+                    return Err(Refusal::BadPath(path));
+                }
+                if self
+                    .names
+                    .keys()
+                    .any(|name| name.parent().as_ref() == Some(&path))
+                {
+                    return Err(Refusal::NotEmpty(path));
+                }
+                self.names.remove(&path);
+            }
+            Command::CreateRepo { id, path } => {
+                self.check_free(&path)?;
+                if !is_repo_name(&path) {
+                    return Err(Refusal::BadPath(path));
+                }
+                if let Some(repo) = self.repos.get(&id) {
+                    return Err(Refusal::Exists(repo.path.clone()));
+                }
+                if let Some(old) = self.trashed.get(&id) {
+                    return Err(Refusal::Exists(old.clone()));
+                }
+                self.names.insert(path.clone(), NameEntry::Repo(id));
+                let repo = Repo {
+                    id,
+                    path,
+                    created: time,
+                    format: None,
+                    settings: BTreeMap::new(),
+                    refs_version: version,
+                    catalog_version: version,
+                    packed_version: version,
+                };
+                self.repos.insert(id, repo);
+            }
+            Command::Rename { from, to } => self.rename(&from, &to)?,
+            Command::DeleteRepo { id } => {
+                let repo = self.repos.remove(&id).ok_or(Refusal::NoRepo(id))?;
+                self.names.remove(&repo.path);
+                self.trashed.insert(id, repo.path);
+            }
+            Command::SetFormat { id, format } => self.repo(id)?.format = Some(format),
+            Command::SetSetting {
+                id,
+                key,
+                value: Some(value),
+            } => {
+                self.repo(id)?.settings.insert(key, value);
+            }
+            Command::SetSetting {
+                id,
+                key,
+                value: None,
+            } => {
+                self.repo(id)?.settings.remove(&key);
+            }
+            Command::Commit(change) => self.commit(version, time, &change)?,
+        }
+        Ok(())
+    }
+
+    fn repo(&mut self, id: RepoId) -> Result<&mut Repo, Refusal> {
+        self.repos.get_mut(&id).ok_or(Refusal::NoRepo(id))
+    }
+
+    fn stands(&self, path: &NamePath) -> Option<NameEntry> {
+        if path.is_root() {
+            Some(NameEntry::Directory)
+        } else {
+            self.names.get(path).copied()
+        }
+    }
+
+    fn check_free(&self, path: &NamePath) -> Result<(), Refusal> {
+        let Some(parent) = path.parent() else {
+            return Err(Refusal::Exists(path.clone()));
+        };
+        match (self.stands(&parent), self.stands(path)) {
+            (None, _) => Err(Refusal::NotFound(parent)),
+            (Some(NameEntry::Repo(_)), _) => Err(Refusal::BadPath(path.clone())),
+            (Some(NameEntry::Directory), Some(_)) => Err(Refusal::Exists(path.clone())),
+            (Some(NameEntry::Directory), None) => Ok(()),
+        }
+    }
+
+    fn rename(&mut self, from: &NamePath, to: &NamePath) -> Result<(), Refusal> {
+        let moved = self.stands(from).ok_or(Refusal::NotFound(from.clone()))?;
+        if from.is_root() {
+            return Err(Refusal::BadPath(from.clone()));
+        }
+        self.check_free(to)?;
+        let inside = to.as_bytes().starts_with(&[from.as_bytes(), b"/"].concat());
+        if inside || is_repo_name(to) != matches!(moved, NameEntry::Repo(_)) {
+            return Err(Refusal::BadPath(to.clone()));
+        }
+        let old = std::mem::take(&mut self.names);
+        for (path, entry) in old {
+            let rest = path.as_bytes().strip_prefix(from.as_bytes());
+            let path = match rest {
+                Some(rest) if rest.is_empty() || rest[0] == b'/' => {
+                    NamePath::new([to.as_bytes(), rest].concat()).expect("valid")
+                }
+                _ => path,
+            };
+            if let NameEntry::Repo(id) = entry {
+                self.repo(id)?.path = path.clone();
+            }
+            self.names.insert(path, entry);
+        }
+        Ok(())
+    }
+
+    fn commit(
+        &mut self,
+        version: Version,
+        time: Timestamp,
+        change: &RepoChange,
+    ) -> Result<(), Refusal> {
+        let id = change.repo;
+        let refs_version = self.repo(id)?.refs_version;
+        for edit in &change.refs {
+            let actual = self
+                .refs
+                .get(&(id, edit.name.clone()))
+                .map(|entry| entry.version);
+            let holds = match edit.expect {
+                Expect::Anything => true,
+                Expect::Absent => actual.is_none(),
+                Expect::Is(version) => actual == Some(version),
+            };
+            if !holds {
+                return Err(Refusal::RefMoved {
+                    name: edit.name.clone(),
+                    actual,
+                });
+            }
+        }
+        let before = self.resolved(id);
+        let mut reftable = self.any_reftable(id, &change.refs);
+        for edit in &change.refs {
+            self.edit(id, version, time, &edit.name, &edit.change);
+        }
+        reftable |= self.any_reftable(id, &change.refs);
+        for edit in &change.refs {
+            self.check_directories(id, &edit.name)?;
+        }
+        if let Some(since) = change
+            .remove
+            .as_ref()
+            .and_then(|removal| removal.unless_refs_moved_since)
+            && since != refs_version
+        {
+            return Err(Refusal::RefsMoved {
+                actual: refs_version,
+            });
+        }
+        for edit in &change.packed {
+            match edit.clone() {
+                PackedEdit::Clear => self.packed.retain(|(repo, _), _| *repo != id),
+                PackedEdit::Set { name, line } => drop(self.packed.insert((id, name), line)),
+                PackedEdit::Delete { name } => drop(self.packed.remove(&(id, name))),
+            }
+        }
+        let files = self.files.clone();
+        for path in change.remove.iter().flat_map(|removal| &removal.paths) {
+            self.files.remove(&(id, path.clone()));
+        }
+        let removed = self.files != files;
+        for file in &change.add {
+            self.files.insert(
+                (id, file.path.clone()),
+                (file.entry.clone(), file.blocks.clone()),
+            );
+        }
+        let moved = reftable || self.resolved(id) != before;
+        let repo = self.repo(id)?;
+        if moved {
+            repo.refs_version = version;
+        }
+        if !change.packed.is_empty() {
+            repo.packed_version = version;
+        }
+        if removed || !change.add.is_empty() {
+            repo.catalog_version = version;
+        }
+        Ok(())
+    }
+
+    fn edit(
+        &mut self,
+        id: RepoId,
+        version: Version,
+        time: Timestamp,
+        name: &RepoPath,
+        change: &Change,
+    ) {
+        let key = (id, name.clone());
+        let old = self.refs.get(&key).cloned();
+        match change.clone() {
+            Change::Set { mode, value } => {
+                self.refs.insert(
+                    key,
+                    RefEntry {
+                        mode,
+                        mtime: time,
+                        value,
+                        version,
+                    },
+                );
+            }
+            Change::Append { value } => {
+                let (mode, mut bytes) =
+                    old.map_or((0o100_444, vec![]), |old| (old.mode, old.value));
+                bytes.extend(value);
+                self.refs.insert(
+                    key,
+                    RefEntry {
+                        mode,
+                        mtime: time,
+                        value: bytes,
+                        version,
+                    },
+                );
+            }
+            Change::SetMode { mode } => {
+                if let Some(old) = self.refs.get_mut(&key) {
+                    old.mode = (old.mode / 0o10_000 * 0o10_000) + mode % 0o10_000;
+                    old.version = version;
+                }
+            }
+            Change::Delete => drop(self.refs.remove(&key)),
+        }
+    }
+
+    /// Whether an edit is of a file of a reftable that exists.
+    fn any_reftable(&self, id: RepoId, edits: &[RefEdit]) -> bool {
+        let of_reftable = |edit: &&RefEdit| edit.name.as_bytes().starts_with(b"reftable/");
+        let mut edits = edits.iter().filter(of_reftable);
+        edits.any(|edit| self.refs.contains_key(&(id, edit.name.clone())))
+    }
+
+    fn check_directories(&self, id: RepoId, name: &RepoPath) -> Result<(), Refusal> {
+        if !name.as_bytes().starts_with(b"refs/") || !self.refs.contains_key(&(id, name.clone())) {
+            return Ok(());
+        }
+        let slashed = |path: &RepoPath| [path.as_bytes(), b"/"].concat();
+        let others = self
+            .refs
+            .keys()
+            .filter(|(repo, other)| *repo == id && other != name);
+        let mut others = others.map(|(_, other)| other);
+        // The nearest entry above comes before the first one beneath.
+        let above = others
+            .clone()
+            .rfind(|other| slashed(name).starts_with(&slashed(other)));
+        let beneath = others.find(|other| slashed(other).starts_with(&slashed(name)));
+        match above.or(beneath) {
+            Some(with) => Err(Refusal::DirectoryConflict {
+                name: name.clone(),
+                with: with.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Where every name of a repository points: hex id, or anything else.
+    fn resolved(&self, id: RepoId) -> BTreeMap<RepoPath, String> {
+        let packed = self.packed.iter().filter(|((repo, _), _)| *repo == id);
+        let packed = packed.map(|((_, name), line)| (name.clone(), hex(&line.oid)));
+        let mut resolved: BTreeMap<_, _> = packed.collect();
+        for ((_, name), entry) in self.refs.iter().filter(|((repo, _), _)| *repo == id) {
+            let link = if entry.mode / 0o10_000 == 0o12 {
+                "-> "
+            } else {
+                ""
+            };
+            let text = String::from_utf8(entry.value.clone()).expect("the tests write text");
+            let is_id = link.is_empty() && text.trim_end().len() == 40;
+            let text = if is_id {
+                text.trim_end().to_owned()
+            } else {
+                text
+            };
+            resolved.insert(name.clone(), format!("{link}{text}"));
+        }
+        resolved
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_repo_name(path: &NamePath) -> bool {
+    let last = path
+        .as_bytes()
+        .split(|&byte| byte == b'/')
+        .next_back()
+        .unwrap_or_default();
+    last.ends_with(b".git") && last != b".git"
+}
+
+/// The direct children of a directory among paths.
+pub(crate) fn children<'a, T: Clone + 'a>(
+    dir: &[u8],
+    paths: impl Iterator<Item = (&'a [u8], &'a T)>,
+) -> Vec<(Vec<u8>, Option<T>)> {
+    let mut found = BTreeMap::new();
+    for (path, value) in paths {
+        let rest = if dir.is_empty() {
+            path
+        } else {
+            match path
+                .strip_prefix(dir)
+                .and_then(|rest| rest.strip_prefix(b"/"))
+            {
+                Some(rest) => rest,
+                None => continue,
+            }
+        };
+        match rest.iter().position(|&byte| byte == b'/') {
+            Some(slash) => found.entry(rest[..slash].to_vec()).or_insert(None),
+            None => found
+                .entry(rest.to_vec())
+                .insert_entry(Some(value.clone()))
+                .into_mut(),
+        };
+    }
+    found.into_iter().collect()
+}

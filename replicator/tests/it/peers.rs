@@ -1,0 +1,356 @@
+//! Several engines, their messages carried by hand: joining by snapshot,
+//! following by log, and what a lost message or a restart does.
+
+use crate::support::{envelope, id, name, refs, set};
+use gitmoor_replicator::engine::{Answer, Compaction, Engine, RaftLimits};
+use gitmoor_replicator::model::{Command, Outcome, SessionId};
+use gitmoor_replicator::storage::{Beginning, Database, snapshot};
+use raft::eraftpb::{ConfChange, ConfChangeType, Message, MessageType};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const LIMITS: RaftLimits = RaftLimits {
+    uncommitted_bytes: 1 << 20,
+    batch_bytes: 1 << 20,
+};
+
+struct Peer {
+    engine: Engine,
+    database: Arc<Database>,
+    dir: tempfile::TempDir,
+}
+
+fn engine(
+    id: u64,
+    dir: &std::path::Path,
+    beginning: Beginning,
+    entries: u64,
+) -> (Engine, Arc<Database>) {
+    let database = Arc::new(Database::open(dir).expect("opens"));
+    database.prepare(beginning).expect("is ours");
+    let compaction = Compaction {
+        entries,
+        bytes: u64::MAX,
+    };
+    let engine = Engine::open(id, Arc::clone(&database), LIMITS, compaction).expect("starts");
+    (engine, database)
+}
+
+impl Peer {
+    fn new(id: u64, beginning: Beginning, entries: u64) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (engine, database) = engine(id, dir.path(), beginning, entries);
+        Self {
+            engine,
+            database,
+            dir,
+        }
+    }
+
+    fn state(&self) -> Vec<u8> {
+        snapshot::encode(&*self.database).expect("reads")
+    }
+
+    fn applied(&mut self) -> u64 {
+        self.engine.core().raft().raft_log.applied
+    }
+}
+
+struct Cluster {
+    peers: BTreeMap<u64, Peer>,
+    session: SessionId,
+    sequence: u64,
+    answers: Vec<Answer>,
+    snapshots: usize,
+}
+
+impl Cluster {
+    /// Node 1 leads a cluster of its own and has made some history.
+    fn new(compact_entries: u64) -> Self {
+        let founder = Peer::new(1, Beginning::Found(1), compact_entries);
+        let mut cluster = Self {
+            peers: [(1, founder)].into(),
+            session: SessionId::random(),
+            sequence: 0,
+            answers: Vec::new(),
+            snapshots: 0,
+        };
+        cluster.leader().campaign_if_alone().expect("stands");
+        cluster.settle();
+        cluster.propose(Command::CreateRepo {
+            id: id(1),
+            path: name("app.git"),
+        });
+        for n in 0..20 {
+            cluster.propose(refs(id(1), vec![set(&format!("refs/heads/{n}"), "x")]));
+        }
+        cluster
+    }
+
+    fn leader(
+        &mut self,
+    ) -> &mut gitmoor_replicator::engine::Core<gitmoor_replicator::storage::Log> {
+        self.peers.get_mut(&1).expect("is there").engine.core()
+    }
+
+    /// Proposes on node 1 and carries messages until all is quiet.
+    fn propose(&mut self, command: Command) -> Outcome {
+        self.sequence += 1;
+        let sent = envelope(self.session, self.sequence, self.sequence, command);
+        let data = postcard::to_stdvec(&sent).expect("encodes");
+        self.leader().propose(data).expect("leads");
+        self.answers.clear();
+        self.settle();
+        let sequence = self.sequence;
+        let answers: Vec<_> = self
+            .answers
+            .iter()
+            .filter(|answer| answer.sequence == sequence)
+            .collect();
+        let outcome = answers.first().and_then(|answer| answer.outcome.clone());
+        assert!(
+            answers.iter().all(|answer| answer.outcome == outcome),
+            "{answers:?}"
+        );
+        outcome.expect("is answered")
+    }
+
+    fn join(&mut self, id: u64, kind: ConfChangeType) {
+        let mut change = ConfChange {
+            node_id: id,
+            ..ConfChange::default()
+        };
+        change.set_change_type(kind);
+        self.leader().propose_members(change).expect("leads");
+        self.peers
+            .entry(id)
+            .or_insert_with(|| Peer::new(id, Beginning::Join, u64::MAX));
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        while !self.round(&mut |_| true).is_empty() {}
+    }
+
+    /// Lets every node work, and delivers what passes the filter.
+    fn round(&mut self, passes: &mut dyn FnMut(&Message) -> bool) -> Vec<MessageType> {
+        let mut sent = Vec::new();
+        for peer in self.peers.values_mut() {
+            let answers = &mut self.answers;
+            peer.engine
+                .run(&mut |message| sent.push(message), &mut |answer| {
+                    answers.push(answer)
+                })
+                .expect("works");
+        }
+        let kinds = sent.iter().map(Message::get_msg_type).collect();
+        sent.retain(passes);
+        for message in sent {
+            self.deliver(message);
+        }
+        kinds
+    }
+
+    fn deliver(&mut self, message: Message) {
+        let (from, to) = (message.from, message.to);
+        let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
+        let Some(peer) = self.peers.get_mut(&to) else {
+            return;
+        };
+        peer.engine
+            .core()
+            .step(message)
+            .expect("is of this cluster");
+        if is_snapshot {
+            self.snapshots += 1;
+            let sender = self.peers.get_mut(&from).expect("is there");
+            sender
+                .engine
+                .core()
+                .report_snapshot(to, raft::SnapshotStatus::Finish);
+        }
+    }
+
+    fn tick(&mut self, times: usize) {
+        for _ in 0..times {
+            self.peers
+                .values_mut()
+                .for_each(|peer| peer.engine.core().tick());
+            self.settle();
+        }
+    }
+
+    fn assert_equal(&mut self) {
+        let applied: Vec<_> = self.peers.values_mut().map(Peer::applied).collect();
+        assert!(
+            applied.windows(2).all(|pair| pair[0] == pair[1]),
+            "{applied:?}"
+        );
+        let states: Vec<_> = self.peers.values().map(Peer::state).collect();
+        assert!(
+            states.windows(2).all(|pair| pair[0] == pair[1]),
+            "states differ"
+        );
+    }
+}
+
+#[test]
+fn a_joiner_gets_a_snapshot_and_then_the_log() {
+    let mut cluster = Cluster::new(10);
+    cluster.join(2, ConfChangeType::AddLearnerNode);
+    assert_eq!(cluster.snapshots, 1);
+    cluster.tick(5);
+    cluster.assert_equal();
+    cluster.propose(refs(id(1), vec![set("refs/heads/later", "x")]));
+    cluster.tick(5);
+    assert_eq!(cluster.snapshots, 1, "the rest comes by log");
+    cluster.assert_equal();
+}
+
+#[test]
+fn even_an_uncompacted_founder_sends_a_snapshot_first() {
+    let mut cluster = Cluster::new(u64::MAX);
+    cluster.join(2, ConfChangeType::AddLearnerNode);
+    assert_eq!(cluster.snapshots, 1);
+    cluster.tick(5);
+    cluster.assert_equal();
+}
+
+#[test]
+fn a_commit_needs_the_quorum() {
+    let mut cluster = Cluster::new(10);
+    cluster.join(2, ConfChangeType::AddNode);
+    cluster.tick(5);
+    cluster.join(3, ConfChangeType::AddNode);
+    cluster.tick(5);
+    cluster.assert_equal();
+    // Nobody hears node 1: what it takes is not committed.
+    let sent = envelope(
+        cluster.session,
+        1000,
+        1,
+        refs(id(1), vec![set("refs/x", "x")]),
+    );
+    cluster
+        .leader()
+        .propose(postcard::to_stdvec(&sent).expect("encodes"))
+        .expect("leads");
+    cluster.answers.clear();
+    for _ in 0..20 {
+        cluster.round(&mut |message| message.from != 1);
+    }
+    assert_eq!(cluster.answers, []);
+    // One other node suffices.
+    cluster.tick(1);
+    for _ in 0..20 {
+        cluster.round(&mut |message| message.to != 3);
+    }
+    cluster.tick(20);
+    let first = cluster.answers.first().expect("is answered now").clone();
+    assert_eq!(first.sequence, 1000);
+    assert!(matches!(first.outcome, Some(Outcome::Done(_))));
+    cluster.assert_equal();
+}
+
+#[test]
+fn a_node_that_joined_by_snapshot_restarts_from_its_disk() {
+    let mut cluster = Cluster::new(10);
+    cluster.join(2, ConfChangeType::AddLearnerNode);
+    cluster.tick(5);
+    let Peer {
+        engine: old,
+        database,
+        dir,
+    } = cluster.peers.remove(&2).expect("is there");
+    drop((old, database));
+    // It is away for longer than the log is kept.
+    for n in 0..30 {
+        cluster.propose(refs(id(1), vec![set(&format!("refs/away/{n}"), "x")]));
+    }
+    let (engine, database) = engine(2, dir.path(), Beginning::Join, u64::MAX);
+    cluster.peers.insert(
+        2,
+        Peer {
+            engine,
+            database,
+            dir,
+        },
+    );
+    cluster.leader().report_unreachable(2);
+    cluster.tick(20);
+    assert_eq!(cluster.snapshots, 2, "too late for the log");
+    cluster.assert_equal();
+    cluster.propose(refs(id(1), vec![set("refs/heads/back", "x")]));
+    cluster.tick(5);
+    cluster.assert_equal();
+}
+
+#[test]
+fn a_leader_that_lost_its_followers_takes_back_what_it_could_not_commit() {
+    let mut cluster = Cluster::new(u64::MAX);
+    cluster.join(2, ConfChangeType::AddNode);
+    cluster.tick(5);
+    cluster.join(3, ConfChangeType::AddNode);
+    cluster.tick(5);
+    for n in 0..3 {
+        let lost = refs(id(1), vec![set(&format!("refs/lost/{n}"), "x")]);
+        let sent = envelope(cluster.session, 2000 + n, 1, lost);
+        cluster
+            .leader()
+            .propose(postcard::to_stdvec(&sent).expect("encodes"))
+            .expect("leads");
+    }
+    // Node 1 is cut off; 2 and 3 elect one of themselves.
+    for _ in 0..200 {
+        cluster
+            .peers
+            .values_mut()
+            .for_each(|peer| peer.engine.core().tick());
+        while !cluster
+            .round(&mut |message| message.from != 1 && message.to != 1)
+            .is_empty()
+        {
+            if cluster
+                .peers
+                .values_mut()
+                .all(|peer| peer.engine.core().raft().msgs.is_empty())
+            {
+                break;
+            }
+        }
+    }
+    let leader = [2, 3].into_iter().find(|id| {
+        cluster
+            .peers
+            .get_mut(id)
+            .expect("is there")
+            .engine
+            .core()
+            .leads()
+    });
+    let leader = leader.expect("a new leader");
+    assert!(!cluster.leader().leads(), "without a quorum it steps down");
+    let sent = envelope(
+        SessionId::random(),
+        1,
+        1,
+        refs(id(1), vec![set("refs/won", "x")]),
+    );
+    let core = cluster
+        .peers
+        .get_mut(&leader)
+        .expect("is there")
+        .engine
+        .core();
+    core.propose(postcard::to_stdvec(&sent).expect("encodes"))
+        .expect("leads");
+    cluster.answers.clear();
+    cluster.settle();
+    cluster.tick(20);
+    assert!(
+        cluster.answers.iter().all(|answer| answer.sequence < 2000),
+        "{:?}",
+        cluster.answers
+    );
+    cluster.assert_equal();
+}

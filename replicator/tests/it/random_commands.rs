@@ -1,0 +1,360 @@
+//! Random commands in random batches: the state machine over RocksDB against
+//! the model, outcome by outcome and read by read.
+
+use crate::model::{Model, children};
+use crate::support::{World, file, id, line, name, oid, path, time};
+use gitmoor_replicator::model::{
+    Change, Command, Expect, FileRemoval, Format, NamePath, PackedEdit, RefEdit, RepoChange,
+    RepoId, RepoPath, Version,
+};
+use gitmoor_replicator::state::read;
+use gitmoor_replicator::{Child, Listing};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+const NAMES: [&str; 12] = [
+    "",
+    "a",
+    "a-",
+    "b",
+    "a/b",
+    "a/c",
+    "r.git",
+    "a/r.git",
+    "a/b/r.git",
+    "s.git",
+    "r.git/a",
+    ".git",
+];
+const REFS: [&str; 13] = [
+    "HEAD",
+    "shallow",
+    "packed-refs",
+    "refs/heads/a",
+    "refs/heads/a-b",
+    "refs/heads/a/b",
+    "refs/heads/a/b/c",
+    "refs/heads/ab",
+    "refs/heads/b",
+    "refs/tags/t",
+    "reftable/a.ref",
+    "reftable/tables.list",
+    "refs/heads",
+];
+const FILES: [&str; 6] = [
+    "objects/00/aa",
+    "objects/00/bb",
+    "objects/info/packs",
+    "objects/pack/p.idx",
+    "objects/pack/p.pack",
+    "objects/x",
+];
+
+/// A condition that is made true or false when the command's turn comes.
+#[derive(Clone, Copy, Debug)]
+enum Condition {
+    None,
+    Absent,
+    Holds,
+    Stale,
+}
+
+#[derive(Clone, Debug)]
+struct Push {
+    change: RepoChange,
+    expects: Vec<Condition>,
+    removal: Condition,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Plain(Command),
+    Push(Push),
+    /// Everything so far is written; what follows is the next batch.
+    Write,
+}
+
+fn a_name() -> impl Strategy<Value = NamePath> {
+    select(&NAMES[..]).prop_map(name)
+}
+
+fn an_id() -> impl Strategy<Value = RepoId> {
+    (0..3_u8).prop_map(id)
+}
+
+fn a_path(of: &'static [&'static str]) -> impl Strategy<Value = RepoPath> {
+    select(of).prop_map(path)
+}
+
+fn a_condition() -> impl Strategy<Value = Condition> {
+    select(vec![
+        Condition::None,
+        Condition::None,
+        Condition::None,
+        Condition::Holds,
+        Condition::Holds,
+        Condition::Absent,
+        Condition::Stale,
+    ])
+}
+
+fn a_value() -> impl Strategy<Value = String> {
+    select(vec![
+        oid(1),
+        oid(2),
+        oid(1).trim_end().into(),
+        "ref: refs/heads/a\n".into(),
+        String::new(),
+    ])
+}
+
+fn a_change() -> impl Strategy<Value = Change> {
+    let mode = select(vec![0o100_644, 0o100_644, 0o120_777]);
+    prop_oneof![
+        4 => (mode, a_value()).prop_map(|(mode, value)| Change::Set { mode, value: value.into() }),
+        1 => a_value().prop_map(|value| Change::Append { value: value.into() }),
+        1 => Just(Change::SetMode { mode: 0o100_600 }),
+        3 => Just(Change::Delete),
+    ]
+}
+
+fn a_packed_edit() -> impl Strategy<Value = PackedEdit> {
+    prop_oneof![
+        1 => Just(PackedEdit::Clear),
+        4 => (select(&REFS[3..10]), 1..3_u8).prop_map(|(name, oid)| line(name, oid)),
+        2 => a_path(&REFS[3..10]).prop_map(|name| PackedEdit::Delete { name }),
+    ]
+}
+
+fn a_push() -> impl Strategy<Value = Push> {
+    let edits = vec((a_path(&REFS), a_condition(), a_change()), 0..4);
+    let adds = vec(
+        (select(&FILES[..]), 0..3_u8, select(vec!["k1", "k2"])),
+        0..3,
+    );
+    let removal = proptest::option::of((vec(a_path(&FILES), 0..3), a_condition()));
+    (an_id(), edits, vec(a_packed_edit(), 0..4), adds, removal).prop_map(
+        |(repo, edits, packed, adds, removal)| {
+            let (paths, condition) = removal.clone().unwrap_or((vec![], Condition::None));
+            let edit = |(name, _, change)| RefEdit {
+                name,
+                expect: Expect::Anything,
+                change,
+            };
+            Push {
+                expects: edits.iter().map(|(_, condition, _)| *condition).collect(),
+                removal: condition,
+                change: RepoChange {
+                    repo,
+                    add: adds
+                        .into_iter()
+                        .map(|(name, blocks, key)| file(name, key, blocks))
+                        .collect(),
+                    remove: removal.map(|_| FileRemoval {
+                        paths,
+                        unless_refs_moved_since: None,
+                    }),
+                    refs: edits.into_iter().map(edit).collect(),
+                    packed,
+                },
+            }
+        },
+    )
+}
+
+fn a_plain_command() -> impl Strategy<Value = Command> {
+    let setting = proptest::option::of(Just("0".to_owned()));
+    let format = Format {
+        bare: true,
+        objects: Default::default(),
+        refs: Default::default(),
+    };
+    prop_oneof![
+        3 => a_name().prop_map(|path| Command::CreateDirectory { path }),
+        1 => a_name().prop_map(|path| Command::RemoveDirectory { path }),
+        4 => (an_id(), a_name()).prop_map(|(id, path)| Command::CreateRepo { id, path }),
+        2 => (a_name(), a_name()).prop_map(|(from, to)| Command::Rename { from, to }),
+        1 => an_id().prop_map(|id| Command::DeleteRepo { id }),
+        1 => an_id().prop_map(move |id| Command::SetFormat { id, format }),
+        1 => (an_id(), setting).prop_map(|(id, value)| {
+            Command::SetSetting { id, key: "gc.auto".into(), value }
+        }),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => a_plain_command().prop_map(Step::Plain),
+        6 => a_push().prop_map(Step::Push),
+        2 => Just(Step::Write),
+    ];
+    // Most runs have a repository from the start, or little would happen.
+    let begin = [
+        Step::Plain(Command::CreateRepo {
+            id: id(0),
+            path: name("r.git"),
+        }),
+        Step::Plain(Command::CreateDirectory { path: name("a") }),
+    ];
+    vec(step, 1..60).prop_map(move |steps| begin.iter().cloned().chain(steps).collect())
+}
+
+/// Turns conditions into versions, as the model stands.
+fn resolve(model: &Model, push: &Push) -> RepoChange {
+    let mut change = push.change.clone();
+    let refs_version = model
+        .repos
+        .get(&change.repo)
+        .map_or(Version(0), |repo| repo.refs_version);
+    for (edit, condition) in change.refs.iter_mut().zip(&push.expects) {
+        let actual = model
+            .refs
+            .get(&(change.repo, edit.name.clone()))
+            .map(|entry| entry.version);
+        edit.expect = match (condition, actual) {
+            (Condition::None, _) => Expect::Anything,
+            (Condition::Absent, _) | (Condition::Holds, None) => Expect::Absent,
+            (Condition::Holds, Some(version)) => Expect::Is(version),
+            (Condition::Stale, _) => Expect::Is(Version(1)),
+        };
+    }
+    if let Some(removal) = &mut change.remove {
+        removal.unless_refs_moved_since = match push.removal {
+            Condition::None | Condition::Absent => None,
+            Condition::Holds => Some(refs_version),
+            Condition::Stale => Some(Version(1)),
+        };
+    }
+    change
+}
+
+proptest! {
+    #[test]
+    fn behaves_like_the_model(steps in steps()) {
+        let mut world = World::new();
+        let mut model = Model::default();
+        let mut batch = Vec::new();
+        let mut expected = Vec::new();
+        for step in steps.into_iter().chain([Step::Write]) {
+            let command = match step {
+                Step::Plain(command) => command,
+                Step::Push(push) => Command::Commit(resolve(&model, &push)),
+                Step::Write => {
+                    let outcomes = world.run_batch(std::mem::take(&mut batch));
+                    prop_assert_eq!(outcomes, std::mem::take(&mut expected));
+                    check_reads(&world, &model)?;
+                    continue;
+                }
+            };
+            let index = world.index + 1 + batch.len() as u64;
+            expected.push(model.apply(Version(index), time(index), &command));
+            batch.push(command);
+        }
+    }
+}
+
+fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
+    let view = &world.database;
+    for path in NAMES.map(name) {
+        let stands = model.names.get(&path).copied();
+        let stands = if path.is_root() {
+            read::name(view, &path).expect("reads")
+        } else {
+            stands
+        };
+        prop_assert_eq!(read::name(view, &path).expect("reads"), stands);
+        let names = model
+            .names
+            .iter()
+            .map(|(path, entry)| (path.as_bytes(), entry));
+        let expected = children(path.as_bytes(), names).into_iter();
+        let expected: Vec<_> = expected
+            .filter_map(|(name, entry)| Some((name, entry?)))
+            .collect();
+        prop_assert_eq!(read::names_in(view, &path).expect("reads"), expected);
+    }
+    for repo in (0..3).map(id) {
+        prop_assert_eq!(
+            read::repo(view, repo).expect("reads"),
+            model.repos.get(&repo).cloned()
+        );
+        check_repo(world, model, repo)?;
+    }
+    let trashed = read::trashed_repos(view).expect("reads").into_iter();
+    let trashed: Vec<_> = trashed
+        .map(|trashed| (trashed.repo.id, trashed.repo.path))
+        .collect();
+    prop_assert_eq!(
+        trashed,
+        model.trashed.clone().into_iter().collect::<Vec<_>>()
+    );
+    Ok(())
+}
+
+fn check_repo(world: &World, model: &Model, repo: RepoId) -> Result<(), TestCaseError> {
+    let view = &world.database;
+    let refs = || model.refs.iter().filter(|((id, _), _)| *id == repo);
+    let files = || model.files.iter().filter(|((id, _), _)| *id == repo);
+    for dir in [
+        "",
+        "refs",
+        "refs/heads",
+        "refs/heads/a",
+        "refs/heads/a/b",
+        "reftable",
+    ]
+    .map(path)
+    {
+        let expected = children(
+            dir.as_bytes(),
+            refs().map(|((_, path), entry)| (path.as_bytes(), entry)),
+        );
+        let listing = read::references_in(view, repo, &dir).expect("reads");
+        prop_assert_eq!(plain(listing), expected);
+    }
+    for dir in ["", "objects", "objects/00", "objects/pack"].map(path) {
+        let files = files().map(|((_, path), (entry, _))| (path.as_bytes(), entry));
+        let expected = children(dir.as_bytes(), files);
+        prop_assert_eq!(
+            plain(read::files_in(view, repo, &dir).expect("reads")),
+            expected
+        );
+    }
+    for name in REFS.map(path) {
+        let expected = model.refs.get(&(repo, name.clone())).cloned();
+        prop_assert_eq!(read::reference(view, repo, &name).expect("reads"), expected);
+    }
+    for name in FILES.map(path) {
+        let (entry, blocks) = model.files.get(&(repo, name.clone())).cloned().unzip();
+        prop_assert_eq!(read::file(view, repo, &name).expect("reads"), entry);
+        prop_assert_eq!(
+            read::blocks(view, repo, &name).expect("reads"),
+            blocks.unwrap_or_default()
+        );
+    }
+    let mut lines = Vec::new();
+    read::packed(view, repo, &mut |name, line| {
+        lines.push(((repo, RepoPath::new(name).expect("valid")), line));
+        true
+    })
+    .expect("reads");
+    let expected = model
+        .packed
+        .clone()
+        .into_iter()
+        .filter(|((id, _), _)| *id == repo);
+    prop_assert_eq!(lines, expected.collect::<Vec<_>>());
+    Ok(())
+}
+
+fn plain<T>(listing: Listing<T>) -> Vec<(Vec<u8>, Option<T>)> {
+    let value = |child| match child {
+        Child::File(value) => Some(value),
+        Child::Directory => None,
+    };
+    listing
+        .into_iter()
+        .map(|(name, child)| (name, value(child)))
+        .collect()
+}

@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# Shared by the scripts of this directory: messages, and packages through apt.
+
+say() {
+    if [ -t 2 ]; then printf '\033[1m==> %s\033[0m\n' "$*" >&2; else printf '==> %s\n' "$*" >&2; fi
+}
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# What it takes to compile: RocksDB is C++ behind bindgen, the rest is Rust.
+# shellcheck disable=SC2034 # used by the scripts that read this one
+BUILD_PACKAGES=(fuse3 libclang-dev clang cmake pkg-config protobuf-compiler g++ make)
+
+# Runs a command as root, if there is a way that does not wait for a password
+# nobody can type.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif [ -t 0 ] && command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+# Installs those of the named Debian packages that are missing.
+need_packages() {
+    local package missing=()
+    command -v dpkg-query >/dev/null ||
+        die "this is no Debian; install the counterparts of: $*"
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
+            missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "installing ${missing[*]}"
+    if ! { as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+            --no-install-recommends "${missing[@]}" >&2; }; then
+        die "these packages are missing and could not be installed; as root, run:
+    apt-get update && apt-get install -y ${missing[*]}"
+    fi
+}
+
+# Fails with advice where FUSE cannot work.
+need_fuse() {
+    [ -e /dev/fuse ] || as_root modprobe fuse 2>/dev/null || true
+    [ -e /dev/fuse ] ||
+        die "there is no /dev/fuse here; in a container add: --device /dev/fuse --cap-add SYS_ADMIN"
+}
+
+need_rust() {
+    command -v cargo >/dev/null || die "cargo is not installed; see https://rustup.rs"
+}
+
+# Where cargo puts what it builds.
+target_dir() { printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}"; }

@@ -1,0 +1,290 @@
+//! The S3 operations over a map in memory.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt;
+use parking_lot::Mutex;
+use s3s::dto::*;
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// One bucket.
+#[derive(Default)]
+pub(super) struct Bucket {
+    pub(super) objects: BTreeMap<String, Bytes>,
+    uploads: HashMap<String, Upload>,
+    next_upload: u64,
+    /// Do not honour `If-None-Match`, as some servers do.
+    pub(super) ignore_conditions: bool,
+}
+
+struct Upload {
+    key: String,
+    parts: BTreeMap<i32, Bytes>,
+}
+
+impl Bucket {
+    fn put(&mut self, key: String, bytes: Bytes, only_new: bool) -> S3Result<()> {
+        if only_new && !self.ignore_conditions && self.objects.contains_key(&key) {
+            return Err(s3_error!(PreconditionFailed));
+        }
+        self.objects.insert(key, bytes);
+        Ok(())
+    }
+
+    /// Uploads that were begun and neither completed nor aborted.
+    pub(super) fn open_uploads(&self) -> usize {
+        self.uploads.len()
+    }
+}
+
+/// The server's state: its buckets.
+#[derive(Clone, Default)]
+pub(super) struct MemoryS3 {
+    pub(super) buckets: Arc<Mutex<HashMap<String, Bucket>>>,
+}
+
+impl MemoryS3 {
+    fn with<T>(&self, name: &str, f: impl FnOnce(&mut Bucket) -> S3Result<T>) -> S3Result<T> {
+        let mut buckets = self.buckets.lock();
+        f(buckets
+            .get_mut(name)
+            .ok_or_else(|| s3_error!(NoSuchBucket))?)
+    }
+}
+
+async fn receive(body: Option<StreamingBlob>, crc: Option<String>) -> S3Result<Bytes> {
+    let Some(body) = body else {
+        return Ok(Bytes::new());
+    };
+    let bytes: BytesMut = body
+        .try_collect()
+        .await
+        .map_err(|_| s3_error!(IncompleteBody))?;
+    let actual = BASE64_STANDARD.encode(crc32c::crc32c(&bytes).to_be_bytes());
+    match crc {
+        Some(crc) if crc != actual => Err(s3_error!(BadDigest)),
+        Some(_) => Ok(bytes.freeze()),
+        None => Err(s3_error!(
+            InvalidRequest,
+            "these tests want a checksum with every body"
+        )),
+    }
+}
+
+fn only_new(condition: &Option<IfNoneMatch>) -> bool {
+    condition.as_ref().is_some_and(|c| c.is_any())
+}
+
+fn etag(bytes: &[u8]) -> ETag {
+    ETag::Strong(format!("{:08x}-{}", crc32c::crc32c(bytes), bytes.len()))
+}
+
+type Answer<T> = S3Result<S3Response<T>>;
+
+fn ok<T>(output: T) -> Answer<T> {
+    Ok(S3Response::new(output))
+}
+
+#[async_trait::async_trait]
+impl S3 for MemoryS3 {
+    async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> Answer<CreateBucketOutput> {
+        self.buckets.lock().entry(req.input.bucket).or_default();
+        ok(CreateBucketOutput::default())
+    }
+
+    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
+        self.with(&req.input.bucket, |_| Ok(()))?;
+        ok(HeadBucketOutput::default())
+    }
+
+    async fn put_object(&self, req: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
+        let input = req.input;
+        let bytes = receive(input.body, input.checksum_crc32c).await?;
+        let e_tag = Some(etag(&bytes));
+        let only_new = only_new(&input.if_none_match);
+        self.with(&input.bucket, |bucket| {
+            bucket.put(input.key, bytes, only_new)
+        })?;
+        ok(PutObjectOutput {
+            e_tag,
+            ..Default::default()
+        })
+    }
+
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
+        let input = req.input;
+        let object = self.with(&input.bucket, |bucket| {
+            bucket
+                .objects
+                .get(&input.key)
+                .cloned()
+                .ok_or_else(|| s3_error!(NoSuchKey))
+        })?;
+        let len = object.len() as u64;
+        let (bytes, content_range) = match input.range {
+            None => (object.clone(), None),
+            Some(range) => {
+                let range = range.check(len)?;
+                let header = format!("bytes {}-{}/{len}", range.start, range.end - 1);
+                (
+                    object.slice(range.start as usize..range.end as usize),
+                    Some(header),
+                )
+            }
+        };
+        ok(GetObjectOutput {
+            content_length: Some(bytes.len() as i64),
+            content_range,
+            e_tag: Some(etag(&object)),
+            body: Some(s3s::Body::from(bytes).into()),
+            ..Default::default()
+        })
+    }
+
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
+        let input = req.input;
+        let len = self.with(&input.bucket, |bucket| {
+            bucket
+                .objects
+                .get(&input.key)
+                .map(Bytes::len)
+                .ok_or_else(|| s3_error!(NoSuchKey))
+        })?;
+        ok(HeadObjectOutput {
+            content_length: Some(len as i64),
+            ..Default::default()
+        })
+    }
+
+    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
+        let input = req.input;
+        self.with(&input.bucket, |bucket| {
+            Ok(bucket.objects.remove(&input.key))
+        })?;
+        ok(DeleteObjectOutput::default())
+    }
+
+    async fn delete_objects(
+        &self,
+        req: S3Request<DeleteObjectsInput>,
+    ) -> Answer<DeleteObjectsOutput> {
+        let input = req.input;
+        self.with(&input.bucket, |bucket| {
+            for object in &input.delete.objects {
+                bucket.objects.remove(&object.key);
+            }
+            Ok(())
+        })?;
+        ok(DeleteObjectsOutput::default())
+    }
+
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<ListObjectsV2Input>,
+    ) -> Answer<ListObjectsV2Output> {
+        let input = req.input;
+        let prefix = input.prefix.unwrap_or_default();
+        let contents: Vec<Object> = self.with(&input.bucket, |bucket| {
+            let all = bucket
+                .objects
+                .iter()
+                .filter(|(key, _)| key.starts_with(&prefix));
+            let object = |(key, bytes): (&String, &Bytes)| Object {
+                key: Some(key.clone()),
+                size: Some(bytes.len() as i64),
+                ..Default::default()
+            };
+            Ok(all.map(object).collect())
+        })?;
+        ok(ListObjectsV2Output {
+            name: Some(input.bucket),
+            key_count: Some(contents.len() as i32),
+            contents: Some(contents),
+            is_truncated: Some(false),
+            ..Default::default()
+        })
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        req: S3Request<CreateMultipartUploadInput>,
+    ) -> Answer<CreateMultipartUploadOutput> {
+        let input = req.input;
+        let key = input.key.clone();
+        let id = self.with(&input.bucket, |bucket| {
+            bucket.next_upload += 1;
+            let id = format!("upload-{}", bucket.next_upload);
+            bucket.uploads.insert(
+                id.clone(),
+                Upload {
+                    key,
+                    parts: BTreeMap::new(),
+                },
+            );
+            Ok(id)
+        })?;
+        ok(CreateMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(id),
+            ..Default::default()
+        })
+    }
+
+    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {
+        let input = req.input;
+        let bytes = receive(input.body, input.checksum_crc32c).await?;
+        let e_tag = Some(etag(&bytes));
+        self.with(&input.bucket, |bucket| {
+            let upload = bucket.uploads.get_mut(&input.upload_id);
+            let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
+            upload.parts.insert(input.part_number, bytes);
+            Ok(())
+        })?;
+        ok(UploadPartOutput {
+            e_tag,
+            ..Default::default()
+        })
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> Answer<CompleteMultipartUploadOutput> {
+        let input = req.input;
+        let only_new = only_new(&input.if_none_match);
+        let named = input
+            .multipart_upload
+            .and_then(|u| u.parts)
+            .unwrap_or_default();
+        self.with(&input.bucket, |bucket| {
+            let upload = bucket.uploads.get(&input.upload_id);
+            let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
+            let mut whole = BytesMut::new();
+            for part in named {
+                let bytes = part.part_number.and_then(|n| upload.parts.get(&n));
+                whole.extend_from_slice(bytes.ok_or_else(|| s3_error!(InvalidPart))?);
+            }
+            let key = upload.key.clone();
+            bucket.put(key, whole.freeze(), only_new)?;
+            bucket.uploads.remove(&input.upload_id);
+            Ok(())
+        })?;
+        ok(CompleteMultipartUploadOutput::default())
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> Answer<AbortMultipartUploadOutput> {
+        let input = req.input;
+        self.with(&input.bucket, |bucket| {
+            let removed = bucket.uploads.remove(&input.upload_id);
+            removed.map(drop).ok_or_else(|| s3_error!(NoSuchUpload))
+        })?;
+        ok(AbortMultipartUploadOutput::default())
+    }
+}

@@ -1,0 +1,488 @@
+//! The object stores: one body on a directory, on the fake S3 server and on a real
+//! one; then what only a server that counts and fails on demand can show.
+
+use bytes::Bytes;
+use gitmoor_fs::store::{
+    self, Body, ObjectStore, Put, RetryPolicy, S3Credentials, S3Settings, StoreError,
+    StoreOpenError, StoreUrl,
+};
+use gitmoor_tests::s3::{Counts, FakeS3, Fault, Garage, Kind};
+use std::fs::File;
+use std::io::Write;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+use tokio::runtime::{Handle, Runtime};
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime starts"));
+
+const MIB: usize = 1 << 20;
+
+fn runtime() -> Handle {
+    RUNTIME.handle().clone()
+}
+
+fn settings(env: &[(String, String)]) -> S3Settings {
+    let get = |name: &str| {
+        let found = env.iter().find(|(key, _)| key == name);
+        found
+            .map(|(_, value)| value.clone())
+            .expect("the server says it")
+    };
+    let base = Duration::from_millis(1);
+    S3Settings {
+        endpoint: Some(get("S3_ENDPOINT")),
+        region: Some(get("S3_REGION")),
+        credentials: Some(S3Credentials {
+            access_key_id: get("S3_ACCESS_KEY_ID"),
+            secret_access_key: get("S3_SECRET_ACCESS_KEY"),
+            session_token: None,
+        }),
+        path_style: get("S3_USE_PATH_STYLE") == "true",
+        retry: RetryPolicy {
+            base,
+            attempt: Duration::from_secs(5),
+            ..RetryPolicy::default()
+        },
+    }
+}
+
+fn open_s3(env: &[(String, String)], prefix: &str) -> Result<Arc<dyn ObjectStore>, StoreOpenError> {
+    let url: StoreUrl = format!("s3://git/{prefix}").parse().expect("a URL");
+    store::open(&url, settings(env), runtime())
+}
+
+fn fake() -> (FakeS3, Arc<dyn ObjectStore>) {
+    let server = FakeS3::start();
+    let store = open_s3(&server.env(), "p").expect("connects");
+    server.reset();
+    (server, store)
+}
+
+fn noise(len: usize) -> Vec<u8> {
+    (0..len as u64)
+        .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
+        .collect()
+}
+
+fn file(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    file.write_all(bytes).expect("writes");
+    file
+}
+
+fn bytes(text: &'static str) -> Body<'static> {
+    Body::Bytes(Bytes::from_static(text.as_bytes()))
+}
+
+/// What every store must do.
+fn behaves(store: &dyn ObjectStore) {
+    assert_eq!(
+        store.put("r/objects/ab/cd", bytes("first")).expect("puts"),
+        Put::Stored
+    );
+    assert_eq!(store.get("r/objects/ab/cd", 1..4).expect("reads"), "irs");
+    if store.refuses_overwrite() {
+        let again = store
+            .put("r/objects/ab/cd", bytes("other"))
+            .expect("is no error");
+        assert_eq!(again, Put::Exists);
+        assert_eq!(
+            store.get_small("r/objects/ab/cd", 100).expect("reads"),
+            "first"
+        );
+    }
+    assert_eq!(store.get_small("r/objects/ab/cd", 3).expect("reads"), "fir");
+    assert_eq!(store.put("r/empty", bytes("")).expect("puts"), Put::Stored);
+
+    for len in [MIB + 1, 16 * MIB, 21 * MIB + 17] {
+        let key = format!("r/objects/pack/of {len} bytes+ü.pack");
+        let content = noise(len);
+        let file = file(&content);
+        let body = || Body::File {
+            file: &file,
+            len: len as u64,
+        };
+        assert_eq!(store.put(&key, body()).expect("puts"), Put::Stored);
+        if store.refuses_overwrite() {
+            assert_eq!(store.put(&key, body()).expect("is no error"), Put::Exists);
+        }
+        let read = store.get(&key, 0..len as u64).expect("reads");
+        assert!(read == content, "{len} bytes as they were");
+        let end = store.get(&key, len as u64 - 10..len as u64).expect("reads");
+        assert_eq!(end, content[len - 10..]);
+    }
+
+    let absent = |key: &str| matches!(store.get(key, 0..1), Err(StoreError::NotFound { .. }));
+    assert!(absent("r/nothing"));
+    let keys = ["r/objects/ab/cd", "r/nothing", "r/empty"].map(String::from);
+    store.delete(&keys).expect("deletes");
+    store.delete(&keys[..1]).expect("absent keys are no error");
+    store.delete(&[]).expect("nothing to do");
+    assert!(absent("r/objects/ab/cd"));
+    let refused = store.get("../p/gitmoor-format", 0..1);
+    assert!(
+        matches!(refused, Err(StoreError::Refused { .. })),
+        "{refused:?}"
+    );
+}
+
+/// Opening again finds the same marker; a version from the future is refused.
+fn has_a_marker(open: impl Fn() -> Result<Arc<dyn ObjectStore>, StoreOpenError>) {
+    let store = open().expect("opens");
+    let marker = store
+        .get_small("gitmoor-format", 4096)
+        .expect("it was written");
+    let text = String::from_utf8(marker.to_vec()).expect("JSON");
+    assert!(text.starts_with(r#"{"format":1,"store":""#), "{text}");
+    let again = open()
+        .expect("opens again")
+        .get_small("gitmoor-format", 4096)
+        .expect("reads");
+    assert_eq!(again, marker);
+
+    let replace = |text: &'static str| {
+        store
+            .delete(&["gitmoor-format".to_string()])
+            .expect("deletes");
+        store.put("gitmoor-format", bytes(text)).expect("puts");
+    };
+    replace(r#"{"format":12,"new":true}"#);
+    let refused = open().expect_err("a version from the future");
+    assert!(matches!(
+        refused,
+        StoreOpenError::UnknownFormat {
+            found: 12,
+            known: 1,
+            ..
+        }
+    ));
+    replace("hello");
+    let refused = open().expect_err("somebody else's");
+    assert!(matches!(refused, StoreOpenError::BadMarker { .. }));
+}
+
+#[test]
+fn a_directory_behaves() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let open = || {
+        store::open(
+            &StoreUrl::Dir(dir.path().join("s")),
+            S3Settings::default(),
+            runtime(),
+        )
+    };
+    behaves(&*open().expect("opens"));
+    has_a_marker(open);
+}
+
+#[test]
+fn a_fake_server_behaves() {
+    let server = FakeS3::start();
+    let open = || open_s3(&server.env(), "a/b");
+    let store = open().expect("opens");
+    assert!(store.refuses_overwrite());
+    behaves(&*store);
+    assert_eq!(server.open_uploads(), 0, "what came second was aborted");
+    has_a_marker(open);
+    assert!(server.objects().keys().all(|key| key.starts_with("a/b/")));
+}
+
+#[test]
+fn garage_behaves() {
+    if Garage::binary().is_none() && std::env::var_os("GITMOOR_TEST_REQUIRE_GARAGE").is_none() {
+        eprintln!("skipped: there is no garage program");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let garage = Garage::start(dir.path()).expect("garage starts");
+    let open = || open_s3(&garage.env(), "a/b");
+    behaves(&*open().expect("opens"));
+    has_a_marker(open);
+}
+
+#[test]
+fn without_conditional_writes_the_store_says_so() {
+    let server = FakeS3::start();
+    server.ignore_conditions();
+    let store = open_s3(&server.env(), "p").expect("connects");
+    assert!(!store.refuses_overwrite());
+    behaves(&*store);
+}
+
+#[test]
+fn every_call_is_one_request() {
+    let server = FakeS3::start();
+    let store = open_s3(&server.env(), "p").expect("connects");
+    let (get, put) = (server.counts().get, server.counts().put);
+    assert_eq!(
+        (get, put),
+        (2, 2),
+        "marker: absent, written, read; written again for the probe"
+    );
+    server.reset();
+    open_s3(&server.env(), "p").expect("connects");
+    assert_eq!(
+        (
+            server.counts().requests(),
+            server.counts().get,
+            server.counts().put
+        ),
+        (2, 1, 1)
+    );
+
+    server.reset();
+    store.put("k", bytes("12345")).expect("puts");
+    store.get("k", 1..3).expect("reads");
+    store.delete(&["k".into()]).expect("deletes");
+    store.delete(&["a".into(), "b".into()]).expect("deletes");
+    let counts = server.counts();
+    let bytes_in = counts.bytes_in;
+    let expected = Counts {
+        get: 1,
+        put: 1,
+        delete: 2,
+        bytes_in,
+        bytes_out: counts.bytes_out,
+        ..Default::default()
+    };
+    assert_eq!(counts, expected);
+
+    server.reset();
+    let content = noise(20 * MIB);
+    let file = file(&content);
+    store
+        .put(
+            "big",
+            Body::File {
+                file: &file,
+                len: 20 << 20,
+            },
+        )
+        .expect("puts");
+    let counts = server.counts();
+    assert_eq!(
+        (counts.part, counts.multipart, counts.requests()),
+        (3, 2, 5)
+    );
+}
+
+#[test]
+fn transient_failures_are_retried() {
+    let (server, store) = fake();
+    store.put("k", bytes("12345")).expect("puts");
+    for fault in [
+        Fault::SlowDown,
+        Fault::InternalError,
+        Fault::Reset,
+        Fault::LostAnswer,
+        Fault::Truncate,
+    ] {
+        server.reset();
+        server.fail(Kind::Get, fault, 3);
+        assert_eq!(
+            store.get("k", 0..5).expect("the fourth try succeeds"),
+            "12345",
+            "{fault:?}"
+        );
+        assert_eq!(server.counts().get, 4, "{fault:?}");
+    }
+    for (n, fault) in [Fault::SlowDown, Fault::InternalError, Fault::Reset]
+        .into_iter()
+        .enumerate()
+    {
+        server.fail(Kind::Put, fault, 2);
+        assert_eq!(
+            store.put(&format!("new{n}"), bytes("x")).expect("puts"),
+            Put::Stored
+        );
+    }
+    server.fail(Kind::Delete, Fault::SlowDown, 1);
+    store
+        .delete(&["new0".into(), "new1".into()])
+        .expect("deletes");
+    assert_eq!(
+        server
+            .objects()
+            .keys()
+            .filter(|key| key.contains("new"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_put_whose_answer_was_lost_finds_its_own_bytes() {
+    let (server, store) = fake();
+    server.fail(Kind::Put, Fault::LostAnswer, 1);
+    let put = store.put("k", bytes("12345")).expect("puts");
+    assert_eq!(put, Put::Exists, "the caller checks, and finds its bytes");
+    assert_eq!(store.get("k", 0..5).expect("reads"), "12345");
+}
+
+#[test]
+fn an_outage_is_unavailable_with_its_numbers() {
+    let (server, store) = fake();
+    server.set_down(true);
+    let failed = store.get("k", 0..5).expect_err("it is down");
+    let StoreError::Unavailable {
+        attempts,
+        request,
+        store: name,
+        ..
+    } = &failed
+    else {
+        panic!("{failed:?}");
+    };
+    assert_eq!((*attempts, request.as_str()), (4, "GET k"));
+    assert_eq!(*name, format!("s3://git/p at {}", server.endpoint()));
+    assert_eq!(server.counts().get, 4);
+    server.set_down(false);
+    assert!(matches!(
+        store.get("k", 0..5),
+        Err(StoreError::NotFound { .. })
+    ));
+}
+
+#[test]
+fn a_silent_server_is_given_up() {
+    let server = FakeS3::start();
+    drop(open_s3(&server.env(), "p").expect("connects"));
+    let mut settings = settings(&server.env());
+    settings.retry.attempt = Duration::from_millis(100);
+    settings.retry.retries = 1;
+    let store = store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime());
+    let store = store.expect("connects");
+    server.fail(Kind::Get, Fault::Delay(Duration::from_secs(3600)), 2);
+    let failed = store.get("k", 0..1).expect_err("nothing comes");
+    assert!(
+        matches!(failed, StoreError::Unavailable { attempts: 2, .. }),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn failed_uploads_in_parts_leave_nothing() {
+    let (server, store) = fake();
+    let content = noise(20 * MIB);
+    let file = file(&content);
+    let body = || Body::File {
+        file: &file,
+        len: 20 << 20,
+    };
+    server.fail(Kind::Part, Fault::SlowDown, 2);
+    assert_eq!(store.put("mended", body()).expect("puts"), Put::Stored);
+    assert_eq!(server.counts().part, 5);
+    assert!(server.objects()["p/mended"] == content);
+
+    server.fail(Kind::Part, Fault::InternalError, 100);
+    let failed = store
+        .put("failed", body())
+        .expect_err("no part gets through");
+    assert!(
+        matches!(failed, StoreError::Unavailable { .. }),
+        "{failed:?}"
+    );
+    assert!(!server.objects().contains_key("p/failed"));
+    assert_eq!(server.open_uploads(), 0);
+
+    server.heal();
+    let short = Body::File {
+        file: &file,
+        len: 30 << 20,
+    };
+    let failed = store.put("short", short).expect_err("the file ends early");
+    assert!(matches!(failed, StoreError::Local { .. }), "{failed:?}");
+    assert_eq!(server.open_uploads(), 0);
+}
+
+#[test]
+fn connecting_says_what_is_wrong() {
+    let server = FakeS3::start();
+    let good = settings(&server.env());
+    let wrong = |change: &dyn Fn(&mut S3Settings), url: &str| {
+        let mut settings = good.clone();
+        change(&mut settings);
+        let begin = Instant::now();
+        let failed = store::open(&url.parse().expect("a URL"), settings, runtime());
+        let message = failed.expect_err("it cannot work").to_string();
+        assert!(begin.elapsed() < Duration::from_secs(10), "{message}");
+        assert!(message.contains(url), "{message}");
+        assert!(!message.contains("fake/secret"), "{message}");
+        message
+    };
+    let keys = |settings: &mut S3Settings, id: &str, secret: &str| {
+        let (access_key_id, secret_access_key) = (id.to_string(), secret.to_string());
+        let session_token = None;
+        settings.credentials = Some(S3Credentials {
+            access_key_id,
+            secret_access_key,
+            session_token,
+        });
+    };
+    let message = wrong(&|_| {}, "s3://absent/p");
+    assert!(
+        message.contains("NoSuchBucket") && message.contains("create the bucket"),
+        "{message}"
+    );
+    let message = wrong(&|s| keys(s, "AKIDFAKE", "no"), "s3://git/p");
+    assert!(message.contains("check S3_SECRET_ACCESS_KEY"), "{message}");
+    let message = wrong(&|s| keys(s, "nobody", "no"), "s3://git/p");
+    assert!(message.contains("check S3_ACCESS_KEY_ID"), "{message}");
+    let nowhere = "http://127.0.0.1:1";
+    let message = wrong(&|s| s.endpoint = Some(nowhere.to_string()), "s3://git/p");
+    assert!(
+        message.contains(nowhere) && message.contains("did not answer"),
+        "{message}"
+    );
+    server.set_down(true);
+    let message = wrong(&|_| {}, "s3://git/p");
+    assert!(message.contains(&server.endpoint()), "{message}");
+}
+
+#[test]
+fn urls() {
+    let s3 = |bucket: &str, prefix: &str| StoreUrl::S3 {
+        bucket: bucket.into(),
+        prefix: prefix.into(),
+    };
+    for (url, parsed) in [
+        ("dir:/a/b", StoreUrl::Dir("/a/b".into())),
+        ("dir:relative", StoreUrl::Dir("relative".into())),
+        ("s3://bucket", s3("bucket", "")),
+        ("s3://bucket/a/b/", s3("bucket", "a/b")),
+    ] {
+        assert_eq!(url.parse::<StoreUrl>().expect(url), parsed);
+        assert_eq!(parsed.to_string().parse::<StoreUrl>().expect(url), parsed);
+    }
+    for url in [
+        "",
+        "/a",
+        "dir:",
+        "s3:bucket",
+        "s3://",
+        "s3://b",
+        "s3://b?d/x",
+        "s3://bucket/../x",
+        "https://x",
+    ] {
+        let refused = url.parse::<StoreUrl>().expect_err(url).to_string();
+        assert!(
+            refused.contains("expected dir:PATH or s3://bucket/prefix"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let server = FakeS3::start();
+    let shown = format!(
+        "{:?} {:?}",
+        settings(&server.env()),
+        open_s3(&server.env(), "p")
+    );
+    assert!(
+        shown.contains("AKIDFAKE") && !shown.contains("fake/secret"),
+        "{shown}"
+    );
+}
