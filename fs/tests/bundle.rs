@@ -170,6 +170,8 @@ fn git_accepts_a_sha256_bundle() {
     git_accepts("sha256", ObjectFormat::Sha256);
 }
 
+type Damage = Box<dyn Fn(&mut Vec<u8>)>;
+
 #[test]
 fn a_damaged_object_is_never_bundled() {
     let repo = repository("sha1");
@@ -182,7 +184,7 @@ fn a_damaged_object_is_never_bundled() {
     let (oid, path) = &objects[7];
     let good = fs::read(path).expect("reads");
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("chmod");
-    let damages: [(&str, Box<dyn Fn(&mut Vec<u8>)>); 5] = [
+    let damages: [(&str, Damage); 5] = [
         (
             "a bit",
             Box::new(|b| {

@@ -42,6 +42,11 @@ impl DirStore {
         fs::create_dir_all(&tmp).map_err(local("creating", &tmp))?;
         let root = root.canonicalize().map_err(local("resolving", &root))?;
         clear(&root.join(TMP)).map_err(local("clearing", &tmp))?;
+        // The directory's own name; what is above it was there before us.
+        let above = root.parent().unwrap_or(&root);
+        File::open(above)
+            .and_then(|d| d.sync_all())
+            .map_err(local("syncing", above))?;
         let durable = Mutex::new(HashSet::from([root.clone()]));
         Ok(Self {
             root,

@@ -14,7 +14,7 @@ pub struct RetryPolicy {
     pub base: Duration,
     /// No try begins later than this after the first did.
     pub cap: Duration,
-    /// One try takes at most this, plus [`PER_MIB`] for each MiB it moves.
+    /// One try takes at most this, plus 2 seconds for each MiB it moves.
     pub attempt: Duration,
 }
 

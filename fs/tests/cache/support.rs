@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// The store.
 #[derive(Debug, Default)]
-pub struct MemStore {
+pub(crate) struct MemStore {
     inner: Mutex<Inner>,
     changed: Condvar,
 }
@@ -22,17 +22,16 @@ pub struct MemStore {
 #[derive(Debug, Default)]
 struct Inner {
     objects: HashMap<String, Bytes>,
-    gets: Vec<Range<u64>>,
+    gets: Vec<(u64, u64)>,
     /// Bytes at these offsets come wrong in the next so many GETs that hold them.
     wrong: HashMap<u64, u32>,
     down: bool,
     /// GETs wait while this holds.
     held: bool,
-    waiting: usize,
 }
 
 impl MemStore {
-    pub fn new(key: &str, bytes: &[u8]) -> Arc<Self> {
+    pub(crate) fn new(key: &str, bytes: &[u8]) -> Arc<Self> {
         let store = Self::default();
         store
             .inner
@@ -42,34 +41,26 @@ impl MemStore {
         Arc::new(store)
     }
 
-    /// The ranges asked for since the last call.
-    pub fn take_gets(&self) -> Vec<Range<u64>> {
+    /// The ranges asked for since the last call, as (start, end).
+    pub(crate) fn take_gets(&self) -> Vec<(u64, u64)> {
         std::mem::take(&mut self.inner.lock().gets)
     }
 
-    pub fn spoil(&self, offset: u64, times: u32) {
+    pub(crate) fn spoil(&self, offset: u64, times: u32) {
         self.inner.lock().wrong.insert(offset, times);
     }
 
-    pub fn set_down(&self, down: bool) {
+    pub(crate) fn set_down(&self, down: bool) {
         self.inner.lock().down = down;
     }
 
-    pub fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.inner.lock().held = true;
     }
 
-    pub fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         self.inner.lock().held = false;
         self.changed.notify_all();
-    }
-
-    /// Returns once this many GETs are held.
-    pub fn wait_for_held(&self, count: usize) {
-        let mut inner = self.inner.lock();
-        while inner.waiting < count {
-            self.changed.wait(&mut inner);
-        }
     }
 }
 
@@ -80,13 +71,10 @@ impl ObjectStore for MemStore {
 
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let mut inner = self.inner.lock();
-        inner.gets.push(range.clone());
-        inner.waiting += 1;
-        self.changed.notify_all();
+        inner.gets.push((range.start, range.end));
         while inner.held {
             self.changed.wait(&mut inner);
         }
-        inner.waiting -= 1;
         if inner.down {
             return Err(StoreError::Unavailable {
                 store: self.describe(),
@@ -130,13 +118,13 @@ impl ObjectStore for MemStore {
 }
 
 /// Bytes without a period that a shifted read would survive.
-pub fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     (0..len as u64)
         .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
         .collect()
 }
 
-pub fn object(key: &str, bytes: &[u8], block_size: u32) -> CacheObject {
+pub(crate) fn object(key: &str, bytes: &[u8], block_size: u32) -> CacheObject {
     let mut file = tempfile::tempfile().expect("a temporary file");
     file.write_all(bytes).expect("writes");
     let (digest, blocks) = digest_file(&file, bytes.len() as u64, block_size).expect("digests");
@@ -150,7 +138,7 @@ pub fn object(key: &str, bytes: &[u8], block_size: u32) -> CacheObject {
     }
 }
 
-pub fn config(dir: &Path, max_bytes: u64) -> CacheConfig {
+pub(crate) fn config(dir: &Path, max_bytes: u64) -> CacheConfig {
     let read_timeout = Duration::from_secs(60);
     CacheConfig {
         dir: dir.to_path_buf(),
@@ -160,12 +148,12 @@ pub fn config(dir: &Path, max_bytes: u64) -> CacheConfig {
     }
 }
 
-pub fn open(dir: &Path, store: &Arc<MemStore>) -> Arc<BlockCache> {
+pub(crate) fn open(dir: &Path, store: &Arc<MemStore>) -> Arc<BlockCache> {
     BlockCache::open(config(dir, 1 << 30), store.clone()).expect("opens")
 }
 
 /// The data files in a cache directory.
-pub fn data_files(dir: &Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn data_files(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut all = Vec::new();
     for sub in fs::read_dir(dir).expect("lists") {
         for file in fs::read_dir(sub.expect("entry").path()).expect("lists") {
