@@ -191,6 +191,12 @@ impl<T: AsRef<OsStr>, const N: usize> Args for [T; N] {
     }
 }
 
+impl<T: AsRef<OsStr>> Args for Vec<T> {
+    fn words(&self) -> Vec<OsString> {
+        self.iter().map(|word| word.as_ref().to_owned()).collect()
+    }
+}
+
 impl<A: Args + ?Sized> Args for &A {
     fn words(&self) -> Vec<OsString> {
         (**self).words()

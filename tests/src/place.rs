@@ -4,6 +4,7 @@
 use crate::backend::{Kind, Store};
 use crate::git::{Git, Installed, Repo};
 use crate::mount::{Mounted, Settings};
+use crate::s3::FakeS3;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ pub struct Place {
     pub scratch: PathBuf,
     // Before the directory and the store, so that it is dropped first.
     mount: Option<Mutex<Mounted>>,
+    store: Option<Store>,
     // Last, so that the mount is gone when it is removed.
     _dir: TempDir,
 }
@@ -52,6 +54,7 @@ impl Place {
             root,
             scratch,
             mount: mount.map(Mutex::new),
+            store,
             _dir: dir,
         }
     }
@@ -126,6 +129,15 @@ impl Place {
     #[track_caller]
     pub fn daemon(&self) -> MutexGuard<'_, Mounted> {
         self.mount().expect("a scenario for mounts alone")
+    }
+
+    /// The server inside this process; only for scenarios on it alone.
+    #[track_caller]
+    pub fn server(&self) -> &FakeS3 {
+        match &self.store {
+            Some(Store::S3s(server)) => server,
+            _ => panic!("a scenario for s3s alone"),
+        }
     }
 
     /// Unmounts and mounts again; nothing on a plain directory.

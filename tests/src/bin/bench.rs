@@ -111,9 +111,11 @@ fn source(place: &Place, options: &Options) -> Repo {
             let from = from
                 .canonicalize()
                 .unwrap_or_else(|error| usage(&format!("{}: {error}", from.display())));
-            let words = ["clone", "--quiet", "--mirror", "--no-hardlinks"].map(PathBuf::from);
-            let [a, b, c, d] = words;
-            within(&at, [a, b, c, d, from, path]);
+            let mut words = ["clone", "--quiet", "--mirror", "--no-hardlinks"]
+                .map(PathBuf::from)
+                .to_vec();
+            words.extend([from, path]);
+            within(&at, words);
         }
         None => {
             at.ok(["init", "--quiet", "--bare", source.path()]);

@@ -94,7 +94,11 @@ fn distinct_refs_by_update_ref(place: &Place) {
             repo.ok(format!("update-ref refs/heads/w{number}/s{step} main"));
         }
         for step in 0..5 {
-            repo.ok(format!("update-ref -d refs/heads/w{number}/s{step}"));
+            // Every deletion locks packed-refs; on a busy machine git's one second
+            // of patience is no matter of right or wrong.
+            repo.ok(format!(
+                "-c core.packedRefsTimeout=60000 update-ref -d refs/heads/w{number}/s{step}"
+            ));
         }
     });
     assert_eq!(bare.refs().lines().count(), 1 + WRITERS * 5);

@@ -3,9 +3,11 @@
 //! `cargo test --release -p gitmoor-tests --test suite refs::` runs one question;
 //! every test's name ends in the backend it ran on.
 
+mod budgets;
 mod cli;
 mod concurrency;
 mod extras;
+mod faults;
 mod immutable;
 mod init;
 mod maintenance;
@@ -36,7 +38,7 @@ macro_rules! local {
     };
 }
 
-/// As [`local`]; the S3 servers join when they are here.
+/// As [`local`], and on both S3 servers.
 macro_rules! everywhere {
     ($($scenario:ident),* $(,)?) => {
         $(mod $scenario {
@@ -48,6 +50,14 @@ macro_rules! everywhere {
             #[test]
             fn dir() {
                 Place::run(Kind::Dir, super::$scenario);
+            }
+            #[test]
+            fn s3s() {
+                Place::run(Kind::S3s, super::$scenario);
+            }
+            #[test]
+            fn garage() {
+                Place::run(Kind::Garage, super::$scenario);
             }
         })*
     };

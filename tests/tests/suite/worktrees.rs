@@ -18,7 +18,7 @@ local!(
     interrupted_rebase_survives,
     hundred_commits,
 );
-mounted!(one_repository_as_dot_git, one_repository_beside_a_namespace);
+mounted!(one_repository_as_dot_git, new_repository_as_dot_git);
 
 /// A day's work; every command writes another file of the local room.
 fn work_a_day(tree: &Repo) {
@@ -249,13 +249,13 @@ fn hundred_commits(place: &Place) {
 }
 
 /// Starts a daemon of its own that shows one repository at a work tree's `.git`.
-fn mount_at(place: &Place, tree: &Repo) -> Mounted {
+fn mount_at(place: &Place, tree: &Repo, name: &str) -> Mounted {
     let settings: Settings = place.daemon().settings().clone();
     place.daemon().umount();
     let at = tree.dir.join(".git");
     Mounted::start(Settings {
         at,
-        repo: Some("team/app.git".to_owned()),
+        repo: Some(name.to_owned()),
         ..settings
     })
 }
@@ -266,7 +266,7 @@ fn one_repository_as_dot_git(place: &Place) {
     bare.ok("config core.bare false");
     let tip = bare.oid("main");
     let tree = place.git.at(place.scratch("tree"));
-    let mut mount = mount_at(place, &tree);
+    let mut mount = mount_at(place, &tree, "team/app.git");
     assert_eq!(tree.oid("HEAD"), tip);
     tree.ok("reset --quiet --hard");
     work_a_day(&tree);
@@ -282,18 +282,15 @@ fn one_repository_as_dot_git(place: &Place) {
     assert_eq!(bare.oid("HEAD"), done);
 }
 
-/// An unknown repository is a clear refusal, not an empty one.
-fn one_repository_beside_a_namespace(place: &Place) {
-    let settings = place.daemon().settings().clone();
-    place.daemon().umount();
-    let at = place.scratch("nowhere");
-    fs::create_dir(&at).expect("mkdir");
-    let path = at.to_str().expect("UTF-8");
-    let store = settings.store.as_str();
-    let output = settings.gitmoor(&["mount", "--store", store, "--repo", "no/such.git", path]);
-    assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("no/such.git"), "{said}");
-    assert!(!is_mount(&at));
+/// An unknown name is a new repository, which `git init` fills in place.
+fn new_repository_as_dot_git(place: &Place) {
+    let tree = place.git.at(place.scratch("tree"));
+    let mount = mount_at(place, &tree, "fresh/app.git");
+    tree.ok("init --quiet");
+    let tip = tree.commit("first");
+    drop(mount);
     place.daemon().launch();
+    let bare = place.repo("fresh/app.git");
+    assert_eq!(bare.oid("HEAD"), tip);
+    bare.fsck();
 }
