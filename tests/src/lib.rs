@@ -1,3 +1,27 @@
-//! Placeholder.
+//! What the integration tests and the benches share.
+//!
+//! Every scenario is a function over a [`place::Place`]: a directory in which
+//! repositories may be created. The same body first runs on a plain directory of
+//! the disk, which proves that the test itself is right, and then on mounts with
+//! each kind of object store.
+//!
+//! ```text
+//! process   child processes with a time limit        wait     conditions with a bound
+//! git       the installed gits, in a hermetic environment
+//! history   repositories of a wanted shape, as fast-import streams
+//! mount     one `gitmoor` daemon and its mount point
+//! backend   plain directory, or a mount over a directory, FakeS3 or Garage
+//! disk      a disk that is soon full
+//! s3        the two S3 servers
+//! place     a backend, a scratch directory and a git: what a scenario gets
+//! ```
 
+pub mod backend;
+pub mod disk;
+pub mod git;
+pub mod history;
+pub mod mount;
+pub mod place;
+pub mod process;
 pub mod s3;
+pub mod wait;

@@ -1,0 +1,286 @@
+//! One `gitmoor` daemon and its mount point: started, killed, restarted, and gone
+//! without a trace when the guard is dropped, however the test ended.
+
+use crate::process;
+use crate::wait;
+use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+/// From exec to a mount that answers.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// From SIGTERM to exit, including publishing what is pending.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Lines of the daemon's log that a failing test prints.
+const LOG_LINES: usize = 200;
+
+/// How to start a daemon.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Data directory.
+    pub data: PathBuf,
+    /// Where to mount; created if missing.
+    pub at: PathBuf,
+    /// `--store`.
+    pub store: String,
+    /// `--repo`: one repository instead of the namespace.
+    pub repo: Option<String>,
+    /// The settings file's text.
+    pub toml: String,
+    /// Where the daemon's messages go.
+    pub log: PathBuf,
+    /// Environment of the daemon and of its commands: the store's credentials.
+    pub env: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// A `gitmoor` command on this data directory: `["repo", "list"]`.
+    #[track_caller]
+    pub fn gitmoor(&self, args: &[&str]) -> Output {
+        process::run(&mut self.command(args), b"", process::LIMIT)
+    }
+
+    /// [`Settings::gitmoor`] that must succeed; its standard output.
+    #[track_caller]
+    pub fn gitmoor_ok(&self, args: &[&str]) -> String {
+        let output = self.gitmoor(args);
+        let report = process::report(&output);
+        assert!(output.status.success(), "gitmoor {args:?} {report}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// `gitmoor status --json`.
+    #[track_caller]
+    pub fn status(&self) -> serde_json::Value {
+        let text = self.gitmoor_ok(&["status", "--json"]);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in status: {text}"))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = gitmoor();
+        command.args(args).env("GITMOOR_DATA", &self.data);
+        command.envs(self.env.iter().map(|(key, value)| (key, value)));
+        command
+    }
+
+    fn foreground(&self) -> Command {
+        let file = self.log.with_extension("toml");
+        fs::write(&file, &self.toml).expect("settings file");
+        let mut command = gitmoor();
+        command.args(["mount", "--foreground", "--store", &self.store]);
+        command.arg("--config").arg(file);
+        command.arg("--data").arg(&self.data);
+        command.args(self.repo.iter().flat_map(|name| ["--repo", name]));
+        command.arg(&self.at);
+        command.envs(self.env.iter().map(|(key, value)| (key, value)));
+        command
+    }
+}
+
+/// The binary under test in a clean environment: `GITMOOR_BIN`, or the one that stands beside the test's directory.
+pub fn gitmoor() -> Command {
+    let mut command = Command::new(binary());
+    command.env_clear();
+    for key in ["PATH", "HOME", "RUST_LOG", "RUST_BACKTRACE"] {
+        command.envs(std::env::var_os(key).map(|value| (key, value)));
+    }
+    command
+}
+
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("GITMOOR_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("the test's own path");
+    let beside = test.ancestors().nth(1).map(|dir| dir.join("gitmoor"));
+    let above = test.ancestors().nth(2).map(|dir| dir.join("gitmoor"));
+    let found = [beside, above].into_iter().flatten().find(|p| p.is_file());
+    found.unwrap_or_else(|| {
+        panic!(
+            "no gitmoor near {test:?}: run `cargo build --release -p gitmoor`, or set GITMOOR_BIN"
+        )
+    })
+}
+
+/// A running daemon. Dropping it unmounts and ends the daemon.
+#[derive(Debug)]
+pub struct Mounted {
+    settings: Settings,
+    daemon: Option<Child>,
+}
+
+impl Mounted {
+    /// Starts a daemon; its mount answers when this returns.
+    #[track_caller]
+    pub fn start(settings: Settings) -> Mounted {
+        fs::create_dir_all(&settings.at).expect("mount point");
+        let mut mounted = Mounted {
+            settings,
+            daemon: None,
+        };
+        mounted.launch();
+        mounted
+    }
+
+    /// How it was started; for `gitmoor` commands.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The mount point.
+    pub fn path(&self) -> &Path {
+        &self.settings.at
+    }
+
+    /// The daemon's process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Child::id)
+    }
+
+    /// Whether the daemon still runs.
+    pub fn is_alive(&mut self) -> bool {
+        let ended = self.daemon.as_mut().map(|child| child.try_wait());
+        matches!(ended, Some(Ok(None)))
+    }
+
+    /// Ends the daemon as a power cut would, and clears the dead mount point.
+    pub fn kill9(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+        detach(&self.settings.at);
+    }
+
+    /// Unmounts as a user does; everything pending is published when this returns.
+    #[track_caller]
+    pub fn umount(&mut self) {
+        let at = self.settings.at.clone();
+        let at = at.to_str().expect("the tests' own paths are UTF-8");
+        self.settings.gitmoor_ok(&["umount", at]);
+        let status = self.wait_for_exit();
+        assert!(status.success(), "the daemon left with {status}");
+    }
+
+    /// Mounts again after [`Mounted::kill9`] or [`Mounted::umount`].
+    #[track_caller]
+    pub fn launch(&mut self) {
+        assert!(self.daemon.is_none(), "already running");
+        let log = open_log(&self.settings.log);
+        let errors = log.try_clone().expect("log");
+        let mut command = self.settings.foreground();
+        let child = command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let child = child.spawn();
+        self.daemon = Some(child.unwrap_or_else(|error| {
+            panic!("cannot start {}: {error}", process::describe(&command))
+        }));
+        self.wait_until_mounted();
+    }
+
+    /// Removes cached blocks, so that the next read is cold. Only while not mounted.
+    pub fn drop_cache(&self) {
+        assert!(self.daemon.is_none(), "unmount first");
+        let cache = self.settings.data.join("cache");
+        if cache.exists() {
+            fs::remove_dir_all(cache).expect("cache directory");
+        }
+    }
+
+    #[track_caller]
+    fn wait_until_mounted(&mut self) {
+        let mounted = wait::poll(START_LIMIT, || {
+            if !self.is_alive() {
+                return Some(false);
+            }
+            is_mount(&self.settings.at).then_some(true)
+        });
+        match mounted {
+            Some(true) => {}
+            Some(false) => panic!("the daemon ended before its mount answered"),
+            None => panic!("no mount within {START_LIMIT:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn wait_for_exit(&mut self) -> ExitStatus {
+        let mut daemon = self.daemon.take().expect("running");
+        let status = wait::poll(STOP_LIMIT, || daemon.try_wait().ok().flatten());
+        status.unwrap_or_else(|| {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+            panic!("the daemon did not leave within {STOP_LIMIT:?}")
+        })
+    }
+
+    /// SIGTERM, and SIGKILL when that does not help; whether it was polite.
+    fn stop(&mut self) -> bool {
+        let Some(mut daemon) = self.daemon.take() else {
+            return true;
+        };
+        let pid = Pid::from_raw(daemon.id().try_into().expect("a pid"));
+        let _ = kill(pid, Signal::SIGTERM);
+        let left = wait::poll(STOP_LIMIT, || daemon.try_wait().ok().flatten()).is_some();
+        if !left {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+        left
+    }
+
+    fn print_log(&self) {
+        let bytes = fs::read(&self.settings.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<_> = text.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
+        println!("--- daemon's log\n{}\n---", tail.join("\n"));
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // A test that failed may have left the mount in any state: no politeness.
+        if std::thread::panicking() {
+            self.kill9();
+            self.print_log();
+            return;
+        }
+        let left = self.stop();
+        detach(&self.settings.at);
+        if !left {
+            self.print_log();
+            panic!("the daemon ignored SIGTERM for {STOP_LIMIT:?}");
+        }
+    }
+}
+
+fn open_log(path: &Path) -> File {
+    let log = File::options().create(true).append(true).open(path);
+    log.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Whether something answers at that mount point.
+pub fn is_mount(at: &Path) -> bool {
+    let parent = at.parent().expect("not the root");
+    match (fs::metadata(at), fs::metadata(parent)) {
+        (Ok(own), Ok(above)) => own.dev() != above.dev(),
+        _ => false,
+    }
+}
+
+/// Takes whatever is mounted there away, even when it is dead or busy.
+pub fn detach(at: &Path) {
+    if umount2(at, MntFlags::MNT_DETACH).is_err() && !is_unprivileged_clean(at) {
+        let mut fusermount = Command::new("fusermount3");
+        let _ = fusermount.args(["-u", "-z"]).arg(at).output();
+    }
+}
+
+/// Without privileges umount(2) is refused even where nothing is mounted.
+fn is_unprivileged_clean(at: &Path) -> bool {
+    fs::metadata(at).is_ok() && !is_mount(at)
+}

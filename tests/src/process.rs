@@ -1,0 +1,65 @@
+//! Child processes that cannot hang a test: each has a time limit, after which
+//! its whole process group is killed and the test fails with the command's line.
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// More than any single command of the suite needs on two busy cores.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs a command to its end with `input` on its standard input.
+#[track_caller]
+pub fn run(command: &mut Command, input: &[u8], limit: Duration) -> Output {
+    let line = describe(command);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {line}: {error}"));
+    let group = Pid::from_raw(child.id().try_into().expect("a pid"));
+    let stdin = child.stdin.take();
+    let input = input.to_vec();
+    // A child may answer before it has read everything, or not read at all; both
+    // directions therefore have their own thread.
+    std::thread::spawn(move || stdin.map(|mut pipe| pipe.write_all(&input)));
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    match ended.recv_timeout(limit) {
+        Ok(output) => output.unwrap_or_else(|error| panic!("{line}: {error}")),
+        Err(_) => {
+            let _ = killpg(group, Signal::SIGKILL);
+            panic!("did not end within {limit:?}: {line}");
+        }
+    }
+}
+
+/// The command's line and directory, for messages.
+pub fn describe(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    match command.get_current_dir() {
+        Some(dir) => format!("`{}` in {}", line.join(" "), dir.display()),
+        None => format!("`{}`", line.join(" ")),
+    }
+}
+
+/// Exit status and both streams, for messages.
+pub fn report(output: &Output) -> String {
+    format!(
+        "{}\n--- stdout\n{}--- stderr\n{}",
+        ending(output.status),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    )
+}
+
+fn ending(status: ExitStatus) -> String {
+    format!("ended with {status}")
+}

@@ -1,0 +1,79 @@
+//! Real git on real mounts, one module per question, in one binary (it links once).
+//!
+//! `cargo test --release -p gitmoor-tests --test suite refs::` runs one question;
+//! every test's name ends in the backend it ran on.
+
+mod budgets;
+mod cli;
+mod concurrency;
+mod extras;
+mod faults;
+mod immutable;
+mod init;
+mod maintenance;
+mod namespace;
+mod reference;
+mod refs;
+mod reftable;
+mod restart;
+mod serving;
+mod transfer;
+mod worktrees;
+
+/// A scenario becomes a test per backend: the plain directory, which proves the scenario
+/// right, and a mount over a directory store.
+macro_rules! local {
+    ($($scenario:ident),* $(,)?) => {
+        $(mod $scenario {
+            use gitmoor_tests::{backend::Kind, place::Place};
+            #[test]
+            fn plain() {
+                Place::run(Kind::Plain, super::$scenario);
+            }
+            #[test]
+            fn dir() {
+                Place::run(Kind::Dir, super::$scenario);
+            }
+        })*
+    };
+}
+
+/// As [`local`], and on both S3 servers.
+macro_rules! everywhere {
+    ($($scenario:ident),* $(,)?) => {
+        $(mod $scenario {
+            use gitmoor_tests::{backend::Kind, place::Place};
+            #[test]
+            fn plain() {
+                Place::run(Kind::Plain, super::$scenario);
+            }
+            #[test]
+            fn dir() {
+                Place::run(Kind::Dir, super::$scenario);
+            }
+            #[test]
+            fn s3s() {
+                Place::run(Kind::S3s, super::$scenario);
+            }
+            #[test]
+            fn garage() {
+                Place::run(Kind::Garage, super::$scenario);
+            }
+        })*
+    };
+}
+
+/// What a plain directory does not promise: mounts only.
+macro_rules! mounted {
+    ($($scenario:ident),* $(,)?) => {
+        $(mod $scenario {
+            use gitmoor_tests::{backend::Kind, place::Place};
+            #[test]
+            fn dir() {
+                Place::run(Kind::Dir, super::$scenario);
+            }
+        })*
+    };
+}
+
+pub(crate) use {everywhere, local, mounted};

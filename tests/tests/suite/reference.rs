@@ -1,0 +1,488 @@
+//! Random sequences of file operations, once in a plain directory and once on the
+//! mount: every answer (result or errno) and the trees left behind must be equal.
+//! proptest finds the sequences and shrinks the one that differs.
+
+use gitmoor_tests::backend::Kind;
+use gitmoor_tests::git::Installed;
+use gitmoor_tests::history;
+use gitmoor_tests::place::Place;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use std::collections::BTreeMap;
+use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Sequences per area; each is up to [`LENGTH`] operations.
+const CASES: u32 = 48;
+const LENGTH: usize = 40;
+
+/// A path below the directory under test.
+type Name = String;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Create(Name),
+    CreateNew(Name),
+    Write(Name, u16, u8),
+    Append(Name, u8),
+    Truncate(Name, u16),
+    Rename(Name, Name),
+    Link(Name, Name),
+    Unlink(Name),
+    Mkdir(Name),
+    Rmdir(Name),
+    Symlink(Name, Name),
+    Chmod(Name, u32),
+    Touch(Name, u32),
+    List(Name),
+    Stat(Name),
+    Read(Name),
+    Hold(Name),
+    WriteHeld(u8),
+    ReadHeld,
+}
+
+/// Few names, so that operations meet.
+fn name() -> impl Strategy<Value = Name> {
+    let part = prop::sample::select(vec!["a", "b", "c", "config.lock", "main"]);
+    prop::collection::vec(part, 1..=3).prop_map(|parts| parts.join("/"))
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let mode = prop::sample::select(vec![0o644, 0o600, 0o755, 0o444, 0o700]);
+    prop_oneof![
+        3 => name().prop_map(Op::Create),
+        2 => name().prop_map(Op::CreateNew),
+        3 => (name(), 0..9000u16, any::<u8>()).prop_map(|(n, at, b)| Op::Write(n, at, b)),
+        2 => (name(), any::<u8>()).prop_map(|(n, b)| Op::Append(n, b)),
+        1 => (name(), 0..9000u16).prop_map(|(n, len)| Op::Truncate(n, len)),
+        4 => (name(), name()).prop_map(|(a, b)| Op::Rename(a, b)),
+        2 => (name(), name()).prop_map(|(a, b)| Op::Link(a, b)),
+        3 => name().prop_map(Op::Unlink),
+        4 => name().prop_map(Op::Mkdir),
+        2 => name().prop_map(Op::Rmdir),
+        1 => (name(), name()).prop_map(|(a, b)| Op::Symlink(a, b)),
+        1 => (name(), mode).prop_map(|(n, mode)| Op::Chmod(n, mode)),
+        1 => (name(), any::<u32>()).prop_map(|(n, at)| Op::Touch(n, at)),
+        2 => name().prop_map(Op::List),
+        3 => name().prop_map(Op::Stat),
+        3 => name().prop_map(Op::Read),
+        2 => name().prop_map(Op::Hold),
+        1 => any::<u8>().prop_map(Op::WriteHeld),
+        1 => Just(Op::ReadHeld),
+    ]
+}
+
+/// A directory under test and the one file that is kept open.
+struct Machine {
+    base: PathBuf,
+    held: Option<File>,
+}
+
+impl Machine {
+    fn new(base: PathBuf) -> Machine {
+        fs::create_dir_all(&base).expect("directory under test");
+        Machine { base, held: None }
+    }
+
+    /// What a program sees: a description of the result, or the errno.
+    fn apply(&mut self, op: &Op) -> Result<String, i32> {
+        self.perform(op)
+            .map_err(|error| error.raw_os_error().unwrap_or(-1))
+    }
+
+    fn perform(&mut self, op: &Op) -> io::Result<String> {
+        let done = |()| String::from("done");
+        match op {
+            Op::Create(name) => File::create(self.at(name)).map(|_| "created".into()),
+            Op::CreateNew(name) => File::create_new(self.at(name)).map(|_| "created".into()),
+            Op::Write(name, at, byte) => self.write(name, *at, *byte).map(done),
+            Op::Append(name, byte) => self.append(name, *byte).map(done),
+            Op::Truncate(name, len) => self.open(name)?.set_len((*len).into()).map(done),
+            Op::Rename(from, to) => fs::rename(self.at(from), self.at(to)).map(done),
+            Op::Link(from, to) => fs::hard_link(self.at(from), self.at(to)).map(done),
+            Op::Unlink(name) => fs::remove_file(self.at(name)).map(done),
+            Op::Mkdir(name) => fs::create_dir(self.at(name)).map(done),
+            Op::Rmdir(name) => fs::remove_dir(self.at(name)).map(done),
+            Op::Symlink(target, name) => symlink(target, self.at(name)).map(done),
+            Op::Chmod(name, mode) => self.chmod(name, *mode).map(done),
+            Op::Touch(name, at) => self.touch(name, *at),
+            Op::List(name) => list(&self.at(name)),
+            Op::Stat(name) => describe(&self.at(name)),
+            Op::Read(name) => fs::read(self.at(name)).map(digest),
+            Op::Hold(name) => self.hold(name).map(done),
+            Op::WriteHeld(byte) => self.write_held(*byte),
+            Op::ReadHeld => self.read_held(),
+        }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.base.join(name)
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.at(name))
+    }
+
+    fn write(&self, name: &str, at: u16, byte: u8) -> io::Result<()> {
+        self.open(name)?.write_all_at(&[byte; 700], at.into())
+    }
+
+    fn append(&self, name: &str, byte: u8) -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).open(self.at(name))?;
+        file.write_all(&[byte; 300])
+    }
+
+    fn chmod(&self, name: &str, mode: u32) -> io::Result<()> {
+        fs::set_permissions(self.at(name), Permissions::from_mode(mode))
+    }
+
+    fn touch(&self, name: &str, at: u32) -> io::Result<String> {
+        let time = UNIX_EPOCH + Duration::new(at.into(), 123_456_789);
+        let times = FileTimes::new().set_modified(time).set_accessed(time);
+        let file = File::open(self.at(name))?;
+        file.set_times(times)?;
+        let stat = file.metadata()?;
+        Ok(format!("{}.{}", stat.mtime(), stat.mtime_nsec()))
+    }
+
+    fn hold(&mut self, name: &str) -> io::Result<()> {
+        self.held = Some(self.open(name)?);
+        Ok(())
+    }
+
+    /// The open file may have been renamed or unlinked since; it must not matter.
+    fn write_held(&mut self, byte: u8) -> io::Result<String> {
+        let Some(file) = &mut self.held else {
+            return Ok("nothing held".into());
+        };
+        file.seek(SeekFrom::End(0))?;
+        file.write_all(&[byte; 100])?;
+        Ok(format!("{} bytes", file.metadata()?.len()))
+    }
+
+    fn read_held(&mut self) -> io::Result<String> {
+        let Some(file) = &mut self.held else {
+            return Ok("nothing held".into());
+        };
+        let mut content = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_end(&mut content)?;
+        Ok(digest(content))
+    }
+}
+
+/// Short, and different for different content in practice.
+fn digest(content: Vec<u8>) -> String {
+    let sum = content.iter().enumerate();
+    let sum = sum.fold(0u64, |sum, (at, byte)| {
+        sum.wrapping_mul(31)
+            .wrapping_add(at as u64 ^ u64::from(*byte))
+    });
+    format!("{} bytes, {sum:x}", content.len())
+}
+
+fn list(dir: &Path) -> io::Result<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        names.push(format!("{:?} {:?}", entry.file_name(), entry.file_type()?));
+    }
+    names.sort();
+    Ok(names.join(", "))
+}
+
+fn describe(path: &Path) -> io::Result<String> {
+    let stat = path.symlink_metadata()?;
+    let kind = stat.file_type();
+    if kind.is_symlink() {
+        return Ok(format!("link to {}", fs::read_link(path)?.display()));
+    }
+    let mode = stat.mode() & 0o7777;
+    if kind.is_dir() {
+        return Ok(format!("directory {mode:o}"));
+    }
+    Ok(format!(
+        "{} bytes, {mode:o}, {} links",
+        stat.len(),
+        stat.nlink()
+    ))
+}
+
+/// Every path with its description and content.
+fn tree(base: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut pending = vec![base.to_owned()];
+    while let Some(dir) = pending.pop() {
+        for entry in fs::read_dir(&dir).expect("readdir") {
+            let path = entry.expect("entry").path();
+            let kind = path.symlink_metadata().expect("stat").file_type();
+            let content = match kind.is_file() {
+                true => digest(fs::read(&path).expect("read")),
+                false => String::new(),
+            };
+            let text = format!("{} {content}", describe(&path).expect("stat"));
+            if kind.is_dir() {
+                pending.push(path.clone());
+            }
+            let name = path.strip_prefix(base).expect("below").to_owned();
+            found.insert(name, text);
+        }
+    }
+    found
+}
+
+/// Runs sequences in `area` of a repository against the same on the disk.
+fn compare(area: &str) {
+    let place = Place::new(Kind::Dir, &Installed::newest());
+    let bare = place.bare("app.git");
+    let number = AtomicU32::new(0);
+    let sequences = prop::collection::vec(op(), 1..LENGTH);
+    let outcome = runner().run(&sequences, |ops| {
+        let case = format!("case-{}", number.fetch_add(1, Ordering::Relaxed));
+        let disk = Machine::new(place.scratch(area).join(&case));
+        let mount = Machine::new(bare.dir.join(area).join(&case));
+        same_answers(disk, mount, &ops)
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+fn same_answers(mut disk: Machine, mut mount: Machine, ops: &[Op]) -> Result<(), TestCaseError> {
+    for (step, op) in ops.iter().enumerate() {
+        prop_assert_eq!(
+            mount.apply(op),
+            disk.apply(op),
+            "mount, disk: step {} {:?}",
+            step,
+            op
+        );
+    }
+    prop_assert_eq!(
+        tree(&mount.base),
+        tree(&disk.base),
+        "mount, disk: trees at the end"
+    );
+    Ok(())
+}
+
+/// The same sequences in every run: a failure is everybody's failure.
+fn runner() -> TestRunner {
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..Config::default()
+    };
+    let seed = proptest::test_runner::TestRng::deterministic_rng(
+        proptest::test_runner::RngAlgorithm::ChaCha,
+    );
+    TestRunner::new_with_rng(config, seed)
+}
+
+#[test]
+fn hooks() {
+    compare("hooks");
+}
+
+#[test]
+fn logs() {
+    compare("logs/refs/heads");
+}
+
+#[test]
+fn worktrees() {
+    compare("worktrees/x");
+}
+
+#[test]
+fn directory_at_the_top() {
+    compare("rebase-merge");
+}
+
+/// What git, and an impatient administrator, do below `refs/`.
+#[derive(Clone, Debug)]
+enum RefOp {
+    Echo(Name, bool),
+    Update(Name, bool),
+    Lock(Name),
+    Commit(Name, bool),
+    Abandon(Name),
+    Unlink(Name),
+    Mkdir(Name),
+    Rmdir(Name),
+    Read(Name),
+    Kind(Name),
+    List(Name),
+    Pack,
+}
+
+fn ref_op() -> impl Strategy<Value = RefOp> {
+    let name = || {
+        let part = prop::sample::select(vec!["a", "b"]);
+        prop::collection::vec(part, 1..=3).prop_map(|parts| parts.join("/"))
+    };
+    prop_oneof![
+        3 => (name(), any::<bool>()).prop_map(|(n, new)| RefOp::Echo(n, new)),
+        2 => (name(), any::<bool>()).prop_map(|(n, new)| RefOp::Update(n, new)),
+        3 => name().prop_map(RefOp::Lock),
+        3 => (name(), any::<bool>()).prop_map(|(n, new)| RefOp::Commit(n, new)),
+        2 => name().prop_map(RefOp::Abandon),
+        3 => name().prop_map(RefOp::Unlink),
+        3 => name().prop_map(RefOp::Mkdir),
+        2 => name().prop_map(RefOp::Rmdir),
+        3 => name().prop_map(RefOp::Read),
+        3 => name().prop_map(RefOp::Kind),
+        2 => name().prop_map(RefOp::List),
+        1 => Just(RefOp::Pack),
+    ]
+}
+
+/// A directory below `refs/` of a repository with two commits.
+struct Refs {
+    repo: gitmoor_tests::git::Repo,
+    space: String,
+    values: [String; 2],
+}
+
+impl Refs {
+    fn new(repo: &gitmoor_tests::git::Repo, space: &str) -> Refs {
+        let space = format!("refs/{space}");
+        fs::create_dir_all(repo.dir.join(&space)).expect("directory under test");
+        let value = |name| format!("{}\n", repo.oid(name));
+        Refs {
+            values: [value("main~1"), value("main")],
+            repo: repo.clone(),
+            space,
+        }
+    }
+
+    fn apply(&self, op: &RefOp) -> Result<String, i32> {
+        self.perform(op)
+            .map_err(|error| error.raw_os_error().unwrap_or(-1))
+    }
+
+    fn perform(&self, op: &RefOp) -> io::Result<String> {
+        let done = |()| String::from("done");
+        match op {
+            RefOp::Echo(name, new) => self.echo(name, *new),
+            RefOp::Update(name, new) => Ok(self.update(name, *new)),
+            RefOp::Lock(name) => File::create_new(self.lock(name)).map(|_| "locked".into()),
+            RefOp::Commit(name, new) => self.commit(name, *new).map(done),
+            RefOp::Abandon(name) => fs::remove_file(self.lock(name)).map(done),
+            RefOp::Unlink(name) => fs::remove_file(self.at(name)).map(done),
+            RefOp::Mkdir(name) => fs::create_dir(self.at(name)).map(done),
+            RefOp::Rmdir(name) => fs::remove_dir(self.at(name)).map(done),
+            RefOp::Read(name) => fs::read_to_string(self.at(name)),
+            RefOp::Kind(name) => kind(&self.at(name)),
+            RefOp::List(name) => list(&self.at(name)),
+            RefOp::Pack => Ok(format!("{}", self.repo.is("pack-refs --all"))),
+        }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.repo.dir.join(&self.space).join(name)
+    }
+
+    fn lock(&self, name: &str) -> PathBuf {
+        self.at(&format!("{name}.lock"))
+    }
+
+    fn value(&self, new: bool) -> &str {
+        &self.values[usize::from(new)]
+    }
+
+    /// Never past a lock: whoever holds it has seen another value, and a disk that
+    /// lets him overwrite this one loses it, where a mount refuses.
+    fn echo(&self, name: &str, new: bool) -> io::Result<String> {
+        if self.lock(name).exists() {
+            return Ok("locked by another".into());
+        }
+        fs::write(self.at(name), self.value(new)).map(|()| "done".into())
+    }
+
+    /// What git finds here, packed or loose. Only here: an earlier sequence that
+    /// differed must not make this one fail.
+    fn listed(&self) -> String {
+        let pattern = format!("{}/", self.space);
+        self.repo.ok(["for-each-ref", &pattern])
+    }
+
+    fn update(&self, name: &str, new: bool) -> String {
+        let name = format!("{}/{name}", self.space);
+        let args = [
+            "-c",
+            "core.filesRefLockTimeout=0",
+            "update-ref",
+            &name,
+            self.value(new).trim(),
+        ];
+        self.repo.is(args).to_string()
+    }
+
+    /// Carries a lock through, if it is there.
+    fn commit(&self, name: &str, new: bool) -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .open(self.lock(name))?;
+        file.write_all(self.value(new).as_bytes())?;
+        drop(file);
+        fs::rename(self.lock(name), self.at(name))
+    }
+}
+
+fn kind(path: &Path) -> io::Result<String> {
+    let stat = path.symlink_metadata()?;
+    Ok(match stat.is_dir() {
+        true => "directory".into(),
+        false => format!("{} bytes", stat.len()),
+    })
+}
+
+#[test]
+fn refs() {
+    let place = Place::new(Kind::Dir, &Installed::newest());
+    let (mount, disk) = (place.bare("app.git"), place.work("disk"));
+    let disk = place.git.at(disk.dir.join(".git"));
+    for repo in [&mount, &disk] {
+        repo.import(&history::commits(2));
+    }
+    let number = AtomicU32::new(0);
+    let sequences = prop::collection::vec(ref_op(), 1..LENGTH);
+    let outcome = runner().run(&sequences, |ops| {
+        let space = format!("case-{}", number.fetch_add(1, Ordering::Relaxed));
+        let (on_mount, on_disk) = (Refs::new(&mount, &space), Refs::new(&disk, &space));
+        let result = same_refs(&on_mount, &on_disk, &ops);
+        // Forgotten locks would make every later `pack-refs` fail.
+        for refs in [&on_mount, &on_disk] {
+            let _ = fs::remove_dir_all(refs.repo.dir.join(&refs.space));
+        }
+        result
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+fn same_refs(mount: &Refs, disk: &Refs, ops: &[RefOp]) -> Result<(), TestCaseError> {
+    for (step, op) in ops.iter().enumerate() {
+        prop_assert_eq!(
+            mount.apply(op),
+            disk.apply(op),
+            "mount, disk: step {} {:?}",
+            step,
+            op
+        );
+    }
+    prop_assert_eq!(
+        mount.listed(),
+        disk.listed(),
+        "mount, disk: refs at the end"
+    );
+    Ok(())
+}
