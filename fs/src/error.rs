@@ -86,7 +86,9 @@ impl FsError {
             FsError::Unsupported(_) => libc::EOPNOTSUPP,
             FsError::Invalid => libc::EINVAL,
             FsError::WrongBytes { .. } | FsError::Store(_) => libc::EIO,
-            FsError::Cache(_) | FsError::CacheDisk(_) | FsError::Read(_) | FsError::Propose(_) => libc::EIO,
+            FsError::Cache(_) | FsError::CacheDisk(_) | FsError::Read(_) | FsError::Propose(_) => {
+                libc::EIO
+            }
             FsError::Refused(refusal) => refusal_errno(refusal),
             FsError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
         }
@@ -129,7 +131,11 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         Refusal::BadPath(_) => libc::EPERM,
         // As a disk does: a file where a directory is needed, or the reverse.
         Refusal::DirectoryConflict { name, with } => {
-            if with.as_bytes().len() < name.as_bytes().len() { libc::ENOTDIR } else { libc::EISDIR }
+            if with.as_bytes().len() < name.as_bytes().len() {
+                libc::ENOTDIR
+            } else {
+                libc::EISDIR
+            }
         }
         Refusal::RefMoved { .. } | Refusal::RefsMoved { .. } => libc::ESTALE,
     }

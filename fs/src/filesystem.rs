@@ -158,10 +158,22 @@ impl FileSystem {
         )?;
         let listeners = Listeners::default();
         let told = listeners.clone();
-        let changed = move |repo, path: &RepoPath| tell(&told, &Changed::InRepo(repo, path.clone()));
-        let shared = Arc::new(Shared { replica, store, cache, config, changed: Box::new(changed) });
+        let changed =
+            move |repo, path: &RepoPath| tell(&told, &Changed::InRepo(repo, path.clone()));
+        let shared = Arc::new(Shared {
+            replica,
+            store,
+            cache,
+            config,
+            changed: Box::new(changed),
+        });
         let repositories = Arc::new(Repositories::new(shared.clone()));
-        let fs = Arc::new(Self { shared, repositories, listeners, publish_failure: Mutex::default() });
+        let fs = Arc::new(Self {
+            shared,
+            repositories,
+            listeners,
+            publish_failure: Mutex::default(),
+        });
         idle::start(&fs)?;
         Ok(fs)
     }
@@ -192,12 +204,20 @@ impl FileSystem {
         let kept = PathBufDisplay(self.shared.config.data.join("repos"));
         match reason {
             None => Ok(()),
-            Some(reason) => Err(PublishError { files: self.pending().0, reason, kept }),
+            Some(reason) => Err(PublishError {
+                files: self.pending().0,
+                reason,
+                kept,
+            }),
         }
     }
 
     fn pending(&self) -> (u64, u64) {
-        let each = self.repositories.all().into_iter().map(|repo| repo.objects().pending());
+        let each = self
+            .repositories
+            .all()
+            .into_iter()
+            .map(|repo| repo.objects().pending());
         each.fold((0, 0), |(files, bytes), (f, b)| (files + f, bytes + b))
     }
 
@@ -216,7 +236,9 @@ impl FileSystem {
 
     /// For `gitmoor repo info`; `None` when there is no such repository.
     pub fn repo_info(&self, id: RepoId) -> Result<Option<RepoInfo>, FsError> {
-        let Some(repo) = self.shared.replica.repo(id)? else { return Ok(None) };
+        let Some(repo) = self.shared.replica.repo(id)? else {
+            return Ok(None);
+        };
         let files = self.files_below(id, &RepoPath::root())?;
         let refs = RepoPath::new("refs").expect("a valid path");
         Ok(Some(RepoInfo {
@@ -227,13 +249,20 @@ impl FileSystem {
             refs: self.loose_refs_below(id, &refs)? + self.packed_refs(id)?,
             object_files: files.len() as u64,
             object_bytes: files.iter().map(|(_, entry)| entry.size).sum(),
-            packs: files.iter().filter(|(name, _)| name.ends_with(b".pack")).count() as u64,
+            packs: files
+                .iter()
+                .filter(|(name, _)| name.ends_with(b".pack"))
+                .count() as u64,
             pending_files: self.repositories.get(id)?.objects().pending().0,
             settings: repo.settings,
         }))
     }
 
-    fn files_below(&self, id: RepoId, dir: &RepoPath) -> Result<Vec<(Vec<u8>, FileEntry)>, FsError> {
+    fn files_below(
+        &self,
+        id: RepoId,
+        dir: &RepoPath,
+    ) -> Result<Vec<(Vec<u8>, FileEntry)>, FsError> {
         let mut files = Vec::new();
         for (name, child) in self.shared.replica.files_in(id, dir)? {
             match (child, dir.join(&name)) {
@@ -274,7 +303,9 @@ impl FileSystem {
 }
 
 fn tell(listeners: &Listeners, change: &Changed) {
-    listeners.lock().retain(|listener| listener.send(change.clone()).is_ok());
+    listeners
+        .lock()
+        .retain(|listener| listener.send(change.clone()).is_ok());
 }
 
 fn lower(value: impl std::fmt::Debug) -> String {
@@ -282,6 +313,8 @@ fn lower(value: impl std::fmt::Debug) -> String {
 }
 
 fn make_dir(path: &Path) -> Result<(), OpenError> {
-    std::fs::create_dir_all(path)
-        .map_err(|source| OpenError::Io { context: format!("creating {}", path.display()), source })
+    std::fs::create_dir_all(path).map_err(|source| OpenError::Io {
+        context: format!("creating {}", path.display()),
+        source,
+    })
 }

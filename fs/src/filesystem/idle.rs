@@ -18,20 +18,30 @@ pub(super) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
         replay(&fs);
         let mut pause = TICK;
         while let Some(fs) = fs.upgrade() {
-            pause = if fs.publish_due() { TICK } else { (pause * 2).min(PAUSE) };
+            pause = if fs.publish_due() {
+                TICK
+            } else {
+                (pause * 2).min(PAUSE)
+            };
             drop(fs);
             std::thread::sleep(pause);
         }
     };
-    let spawned = std::thread::Builder::new().name("publisher".into()).spawn(run);
+    let spawned = std::thread::Builder::new()
+        .name("publisher".into())
+        .spawn(run);
     let context = "starting the publisher".to_owned();
-    spawned.map(drop).map_err(|source| OpenError::Io { context, source })
+    spawned
+        .map(drop)
+        .map_err(|source| OpenError::Io { context, source })
 }
 
 /// Opening a repository makes what an earlier life left finished pending again.
 fn replay(fs: &Weak<FileSystem>) {
     let Some(fs) = fs.upgrade() else { return };
-    let Ok(entries) = std::fs::read_dir(fs.shared.config.data.join("repos")) else { return };
+    let Ok(entries) = std::fs::read_dir(fs.shared.config.data.join("repos")) else {
+        return;
+    };
     for entry in entries.flatten() {
         let id = entry.file_name().to_string_lossy().parse::<RepoId>();
         let Ok(id) = id else { continue };
@@ -58,7 +68,9 @@ impl FileSystem {
         let mut known = self.publish_failure.lock();
         if failure != *known {
             match &failure {
-                Some(reason) => tracing::warn!(%reason, "not everything could be published; trying on"),
+                Some(reason) => {
+                    tracing::warn!(%reason, "not everything could be published; trying on")
+                }
                 None => tracing::info!("publishing works again"),
             }
         }

@@ -6,7 +6,11 @@ use fuser::{FileAttr, FileType, INodeNo, Request, TimeOrNow};
 use std::time::SystemTime;
 
 pub(super) fn process(request: &Request) -> Process {
-    Process { uid: request.uid(), gid: request.gid(), pid: request.pid() }
+    Process {
+        uid: request.uid(),
+        gid: request.gid(),
+        pid: request.pid(),
+    }
 }
 
 pub(super) fn kind(kind: Type) -> FileType {

@@ -67,14 +67,28 @@ impl Handler {
             last_listing: AtomicU64::new(0),
             passthrough: AtomicBool::new(false),
         };
-        Ok(Self { inner: Arc::new(inner), pool, ended })
+        Ok(Self {
+            inner: Arc::new(inner),
+            pool,
+            ended,
+        })
     }
 
     /// Runs what may wait. The span carries the request's id to the logs of the
     /// store and the replicator.
-    fn wait(&self, op: &'static str, request: &Request, work: impl FnOnce(&Inner) + Send + 'static) {
+    fn wait(
+        &self,
+        op: &'static str,
+        request: &Request,
+        work: impl FnOnce(&Inner) + Send + 'static,
+    ) {
         let inner = self.inner.clone();
-        let span = tracing::info_span!("fuse", op, request = request.unique().0, pid = request.pid());
+        let span = tracing::info_span!(
+            "fuse",
+            op,
+            request = request.unique().0,
+            pid = request.pid()
+        );
         self.pool.spawn_blocking(move || {
             let _in_span = span.enter();
             let _timer = metrics::time(op);
@@ -104,7 +118,9 @@ fn empty(op: &'static str, result: FsResult<()>, reply: ReplyEmpty) {
 
 fn reply_entry(op: &'static str, result: FsResult<crate::tree::Entry>, reply: ReplyEntry) {
     match result {
-        Ok(found) => reply.entry_with_ttls(&found.stat.ttl(TTL), &TTL, &entry(&found), Generation(0)),
+        Ok(found) => {
+            reply.entry_with_ttls(&found.stat.ttl(TTL), &TTL, &entry(&found), Generation(0))
+        }
         Err(error) => reply.error(failed(op, &error)),
     }
 }
@@ -153,14 +169,23 @@ impl Inner {
             let listings = self.listings.lock();
             return listings.get(&fh).cloned().ok_or(FsError::Invalid);
         }
-        let dots = [".", ".."].map(|name| Listed { name: name.into(), kind: Type::Directory });
-        let names = Arc::new(dots.into_iter().chain(self.tree.list(ino)?).collect::<Vec<_>>());
+        let dots = [".", ".."].map(|name| Listed {
+            name: name.into(),
+            kind: Type::Directory,
+        });
+        let names = Arc::new(
+            dots.into_iter()
+                .chain(self.tree.list(ino)?)
+                .collect::<Vec<_>>(),
+        );
         self.listings.lock().insert(fh, names.clone());
         Ok(names)
     }
 
     fn rename_flags(flags: RenameFlags) -> FsResult<bool> {
-        if flags.contains(RenameFlags::RENAME_EXCHANGE) || flags.contains(RenameFlags::RENAME_WHITEOUT) {
+        if flags.contains(RenameFlags::RENAME_EXCHANGE)
+            || flags.contains(RenameFlags::RENAME_WHITEOUT)
+        {
             return Err(FsError::Unsupported("RENAME_EXCHANGE and RENAME_WHITEOUT"));
         }
         Ok(!flags.contains(RenameFlags::RENAME_NOREPLACE))
@@ -204,7 +229,11 @@ impl Filesystem for Handler {
         let (tree, name) = (&self.inner.tree, name.as_bytes());
         match tree.lookup(parent.0, name, process(request)) {
             Err(FsError::NotFound) if tree.may_cache_absence(parent.0, name) => {
-                reply.entry(&TTL, &super::convert::attr(0, &crate::tree::Stat::namespace()), Generation(0));
+                reply.entry(
+                    &TTL,
+                    &super::convert::attr(0, &crate::tree::Stat::namespace()),
+                    Generation(0),
+                );
             }
             Err(FsError::NotFound) => reply.error(Errno::ENOENT),
             result => reply_entry("lookup", result, reply),
@@ -218,7 +247,11 @@ impl Filesystem for Handler {
     fn getattr(&self, _: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
         let _timer = metrics::time("getattr");
         let handle = fh.and_then(|fh| self.inner.files.get(fh.0));
-        match self.inner.tree.getattr(ino.0, handle.as_ref().map(|handle| &*handle.opened)) {
+        match self
+            .inner
+            .tree
+            .getattr(ino.0, handle.as_ref().map(|handle| &*handle.opened))
+        {
             Ok(stat) => reply.attr(&stat.ttl(TTL), &attr(ino.0, &stat)),
             Err(error) => reply.error(failed("getattr", &error)),
         }
@@ -243,7 +276,14 @@ impl Filesystem for Handler {
         reply: ReplyAttr,
     ) {
         let (atime, mtime) = (atime.map(time), mtime.map(time));
-        let new = NewAttributes { mode, uid, gid, size, atime, mtime };
+        let new = NewAttributes {
+            mode,
+            uid,
+            gid,
+            size,
+            atime,
+            mtime,
+        };
         let caller = process(request);
         self.wait("setattr", request, move |inner| {
             let handle = fh.and_then(|fh| inner.files.get(fh.0));
@@ -275,7 +315,11 @@ impl Filesystem for Handler {
     ) {
         let (name, caller) = (name.as_bytes().to_vec(), process(request));
         self.wait("mknod", request, move |inner| {
-            reply_entry("mknod", inner.tree.mknod(parent.0, &name, mode, caller), reply);
+            reply_entry(
+                "mknod",
+                inner.tree.mknod(parent.0, &name, mode, caller),
+                reply,
+            );
         });
     }
 
@@ -290,7 +334,11 @@ impl Filesystem for Handler {
     ) {
         let (name, caller) = (name.as_bytes().to_vec(), process(request));
         self.wait("mkdir", request, move |inner| {
-            reply_entry("mkdir", inner.tree.mkdir(parent.0, &name, mode, caller), reply);
+            reply_entry(
+                "mkdir",
+                inner.tree.mkdir(parent.0, &name, mode, caller),
+                reply,
+            );
         });
     }
 
@@ -308,10 +356,25 @@ impl Filesystem for Handler {
         });
     }
 
-    fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        let (name, target, caller) = (name.as_bytes().to_vec(), target.to_owned(), process(request));
+    fn symlink(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        let (name, target, caller) = (
+            name.as_bytes().to_vec(),
+            target.to_owned(),
+            process(request),
+        );
         self.wait("symlink", request, move |inner| {
-            reply_entry("symlink", inner.tree.symlink(parent.0, &name, &target, caller), reply);
+            reply_entry(
+                "symlink",
+                inner.tree.symlink(parent.0, &name, &target, caller),
+                reply,
+            );
         });
     }
 
@@ -329,16 +392,32 @@ impl Filesystem for Handler {
         let caller = process(request);
         self.wait("rename", request, move |inner| {
             let result = Inner::rename_flags(flags).and_then(|replace| {
-                inner.tree.rename((parent.0, &name), (new_parent.0, &new_name), replace, caller)
+                inner.tree.rename(
+                    (parent.0, &name),
+                    (new_parent.0, &new_name),
+                    replace,
+                    caller,
+                )
             });
             empty("rename", result, reply);
         });
     }
 
-    fn link(&self, request: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn link(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        parent: INodeNo,
+        name: &OsStr,
+        reply: ReplyEntry,
+    ) {
         let (name, caller) = (name.as_bytes().to_vec(), process(request));
         self.wait("link", request, move |inner| {
-            reply_entry("link", inner.tree.link(ino.0, parent.0, &name, caller), reply);
+            reply_entry(
+                "link",
+                inner.tree.link(ino.0, parent.0, &name, caller),
+                reply,
+            );
         });
     }
 
@@ -360,17 +439,28 @@ impl Filesystem for Handler {
     ) {
         let _timer = metrics::time("create");
         let inner = &self.inner;
-        let (made, opened) = match inner.tree.create(parent.0, name.as_bytes(), mode, process(request)) {
-            Ok(created) => created,
-            Err(error) => return reply.error(failed("create", &error)),
-        };
+        let (made, opened) =
+            match inner
+                .tree
+                .create(parent.0, name.as_bytes(), mode, process(request))
+            {
+                Ok(created) => created,
+                Err(error) => return reply.error(failed("create", &error)),
+            };
         let flags = cached_flags(&opened);
         let register = inner.register(|file| reply.open_backing(file));
         let (fh, handle) = inner.files.add(made.ino, opened, register);
         let (fh, attr) = (FileHandle(fh), entry(&made));
         match handle.backing() {
             Some(backing) => {
-                reply.created_passthrough(&TTL, &attr, Generation(0), fh, FopenFlags::empty(), backing);
+                reply.created_passthrough(
+                    &TTL,
+                    &attr,
+                    Generation(0),
+                    fh,
+                    FopenFlags::empty(),
+                    backing,
+                );
             }
             None => reply.created(&TTL, &attr, Generation(0), fh, flags),
         }
@@ -413,13 +503,24 @@ impl Filesystem for Handler {
         reply: ReplyWrite,
     ) {
         let _timer = metrics::time("write");
-        match self.inner.handle(fh).and_then(|handle| handle.opened.write(offset, data)) {
+        match self
+            .inner
+            .handle(fh)
+            .and_then(|handle| handle.opened.write(offset, data))
+        {
             Ok(()) => reply.written(data.len() as u32),
             Err(error) => reply.error(failed("write", &error)),
         }
     }
 
-    fn flush(&self, request: &Request, _ino: INodeNo, fh: FileHandle, _owner: LockOwner, reply: ReplyEmpty) {
+    fn flush(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
         let handle = match self.inner.handle(fh) {
             Ok(handle) => handle,
             Err(error) => return reply.error(failed("flush", &error)),
@@ -429,7 +530,11 @@ impl Filesystem for Handler {
         }
         let caller = process(request);
         self.wait("flush", request, move |inner| {
-            empty("flush", inner.tree.flush(handle.ino, &handle.opened, caller), reply);
+            empty(
+                "flush",
+                inner.tree.flush(handle.ino, &handle.opened, caller),
+                reply,
+            );
         });
     }
 
@@ -443,25 +548,49 @@ impl Filesystem for Handler {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        let Some(handle) = self.inner.files.remove(fh.0) else { return reply.ok() };
+        let Some(handle) = self.inner.files.remove(fh.0) else {
+            return reply.ok();
+        };
         if matches!(handle.opened.closing, Closing::Plain | Closing::Config) {
             return reply.ok();
         }
         let caller = process(request);
         self.wait("release", request, move |inner| {
-            empty("release", inner.tree.release(handle.ino, &handle.opened, caller), reply);
+            empty(
+                "release",
+                inner.tree.release(handle.ino, &handle.opened, caller),
+                reply,
+            );
         });
     }
 
-    fn fsync(&self, request: &Request, ino: INodeNo, fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
+    fn fsync(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        datasync: bool,
+        reply: ReplyEmpty,
+    ) {
         self.wait("fsync", request, move |inner| {
-            let synced = inner.handle(fh).and_then(|handle| inner.tree.fsync(ino.0, &handle.opened, datasync));
+            let synced = inner
+                .handle(fh)
+                .and_then(|handle| inner.tree.fsync(ino.0, &handle.opened, datasync));
             empty("fsync", synced, reply);
         });
     }
 
-    fn fsyncdir(&self, request: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        self.wait("fsyncdir", request, move |inner| empty("fsyncdir", inner.tree.fsync_dir(ino.0), reply));
+    fn fsyncdir(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.wait("fsyncdir", request, move |inner| {
+            empty("fsyncdir", inner.tree.fsync_dir(ino.0), reply)
+        });
     }
 
     fn opendir(&self, _: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
@@ -469,7 +598,14 @@ impl Filesystem for Handler {
         reply.opened(FileHandle(fh), FopenFlags::empty());
     }
 
-    fn readdir(&self, _: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
         let _timer = metrics::time("readdir");
         let names = match self.inner.listing(ino.0, fh.0, offset) {
             Ok(names) => names,
@@ -485,7 +621,14 @@ impl Filesystem for Handler {
         reply.ok();
     }
 
-    fn releasedir(&self, _: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
+    fn releasedir(
+        &self,
+        _: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
         self.inner.listings.lock().remove(&fh.0);
         reply.ok();
     }
@@ -493,7 +636,14 @@ impl Filesystem for Handler {
     fn statfs(&self, _: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         match rustix::fs::statvfs(&self.inner.fs.shared().config.data) {
             Ok(s) => reply.statfs(
-                s.f_blocks, s.f_bfree, s.f_bavail, s.f_files, s.f_ffree, s.f_bsize as u32, 255, s.f_frsize as u32,
+                s.f_blocks,
+                s.f_bfree,
+                s.f_bavail,
+                s.f_files,
+                s.f_ffree,
+                s.f_bsize as u32,
+                255,
+                s.f_frsize as u32,
             ),
             Err(error) => reply.error(Errno::from_i32(error.raw_os_error())),
         }

@@ -18,7 +18,10 @@ pub(super) fn start(fs: &FileSystem, tree: Arc<Tree>, notifier: Notifier) -> io:
             }
         }
     };
-    std::thread::Builder::new().name("invalidate".into()).spawn(run).map(drop)
+    std::thread::Builder::new()
+        .name("invalidate".into())
+        .spawn(run)
+        .map(drop)
 }
 
 /// Returns whether the mount is still there.
@@ -30,7 +33,9 @@ fn tell(tree: &Tree, notifier: &Notifier, change: &Changed) -> bool {
         }
         Changed::Name(path) => tree.kernel_name_of(path),
     };
-    let Some((parent, name)) = name else { return true };
+    let Some((parent, name)) = name else {
+        return true;
+    };
     match notifier.inval_entry(INodeNo(parent), OsStr::from_bytes(&name)) {
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => false,
         Err(error) => {

@@ -52,7 +52,11 @@ impl Mount {
         let handler = Handler::new(fs.clone(), tree.clone(), sender)?;
         let session = fuser::spawn_mount(handler, at, &config(&options))?;
         invalidate::start(&fs, tree, session.notifier())?;
-        Ok(Self { at: at.to_owned(), session: Mutex::new(Some(session)), ended })
+        Ok(Self {
+            at: at.to_owned(),
+            session: Mutex::new(Some(session)),
+            ended,
+        })
     }
 
     /// Waits until somebody unmounts (umount(8), fusermount3 -u).
@@ -63,7 +67,10 @@ impl Mount {
 
     /// Waits for that, at most for a time; says whether it has happened.
     pub fn wait_timeout(&self, time: Duration) -> bool {
-        !matches!(self.ended.recv_timeout(time), Err(crossbeam_channel::RecvTimeoutError::Timeout))
+        !matches!(
+            self.ended.recv_timeout(time),
+            Err(crossbeam_channel::RecvTimeoutError::Timeout)
+        )
     }
 
     /// Unmounts; with `lazy` even while files are open (they go on until closed).
@@ -80,7 +87,11 @@ impl Drop for Mount {
 }
 
 fn unmount(at: &Path, lazy: bool) -> io::Result<()> {
-    let flags = if lazy { nix::mount::MntFlags::MNT_DETACH } else { nix::mount::MntFlags::empty() };
+    let flags = if lazy {
+        nix::mount::MntFlags::MNT_DETACH
+    } else {
+        nix::mount::MntFlags::empty()
+    };
     match nix::mount::umount2(at, flags) {
         Err(nix::errno::Errno::EPERM) => fusermount(at, lazy),
         other => other.map_err(io::Error::from),
@@ -89,11 +100,16 @@ fn unmount(at: &Path, lazy: bool) -> io::Result<()> {
 
 fn fusermount(at: &Path, lazy: bool) -> io::Result<()> {
     let how = if lazy { "-uz" } else { "-u" };
-    let output = std::process::Command::new("fusermount3").arg(how).arg(at).output()?;
+    let output = std::process::Command::new("fusermount3")
+        .arg(how)
+        .arg(at)
+        .output()?;
     if output.status.success() {
         return Ok(());
     }
-    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    Err(io::Error::other(
+        String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    ))
 }
 
 fn config(options: &MountOptions) -> fuser::Config {
@@ -105,14 +121,20 @@ fn config(options: &MountOptions) -> fuser::Config {
         MountOption::NoDev,
         MountOption::NoSuid,
     ];
-    config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
+    config.acl = if options.allow_other {
+        SessionACL::All
+    } else {
+        SessionACL::Owner
+    };
     config.n_threads = Some(THREADS);
     config.clone_fd = true;
     config
 }
 
 fn root(fs: &FileSystem, repo: Option<&NamePath>) -> FsResult<Place> {
-    let Some(path) = repo else { return Ok(Place::Name(NamePath::root())) };
+    let Some(path) = repo else {
+        return Ok(Place::Name(NamePath::root()));
+    };
     Ok(Place::Repo(repository(fs, path)?, RepoPath::root()))
 }
 
@@ -127,7 +149,13 @@ fn repository(fs: &FileSystem, path: &NamePath) -> FsResult<Arc<Repository>> {
         }
     }
     let id = RepoId::random();
-    done(replica.propose(Default::default(), Command::CreateRepo { id, path: path.clone() })?)?;
+    done(replica.propose(
+        Default::default(),
+        Command::CreateRepo {
+            id,
+            path: path.clone(),
+        },
+    )?)?;
     fs.repositories().get(id)
 }
 

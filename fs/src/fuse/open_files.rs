@@ -63,7 +63,11 @@ impl OpenFiles {
         }
         table.last += 1;
         let fh = table.last;
-        let handle = Arc::new(Handle { ino, opened, backing });
+        let handle = Arc::new(Handle {
+            ino,
+            opened,
+            backing,
+        });
         table.handles.insert(fh, handle.clone());
         (fh, handle)
     }
@@ -77,7 +81,8 @@ impl OpenFiles {
         let handle = table.handles.remove(&fh)?;
         if let Some(mode) = table.modes.get_mut(&handle.ino) {
             mode.cached -= usize::from(handle.backing.is_none());
-            let last = mode.cached == 0 && mode.backing.strong_count() <= usize::from(handle.backing.is_some());
+            let last = mode.cached == 0
+                && mode.backing.strong_count() <= usize::from(handle.backing.is_some());
             if last {
                 table.modes.remove(&handle.ino);
             }
@@ -108,7 +113,9 @@ impl Mode {
         match (&opened.body, &opened.closing) {
             // Its closing asks whether it was written to, which passthrough hides.
             (_, Closing::CommitRef(_)) => None,
-            (Body::Real(file), Closing::Plain | Closing::Finish(_) | Closing::Config) => register(file),
+            (Body::Real(file), Closing::Plain | Closing::Finish(_) | Closing::Config) => {
+                register(file)
+            }
             (Body::Stored(file), _) => register(&*file.complete()?),
             (Body::Bytes(_), _) => None,
         }

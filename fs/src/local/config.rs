@@ -12,8 +12,11 @@ pub const SETTINGS: &str = "gitmoor.config";
 pub const INCLUDE: &str = "[include]\n\tpath = gitmoor.config\n";
 
 /// Maintenance is Gitmoor's; git's own would repack under the feet of others.
-const DEFAULTS: [(&str, &str); 3] =
-    [("gc.auto", "0"), ("maintenance.auto", "false"), ("receive.autogc", "false")];
+const DEFAULTS: [(&str, &str); 3] = [
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("receive.autogc", "false"),
+];
 
 /// A `config` for a repository that this machine sees for the first time.
 pub fn seed(format: &Format) -> String {
@@ -39,10 +42,12 @@ pub fn seed(format: &Format) -> String {
 /// while the file cannot be parsed.
 pub fn format_of(config: &[u8]) -> Option<Format> {
     let metadata = gix_config::file::Metadata::default();
-    let file = gix_config::File::from_bytes_no_includes(config, metadata, Default::default()).ok()?;
+    let file =
+        gix_config::File::from_bytes_no_includes(config, metadata, Default::default()).ok()?;
     file.string("core.repositoryformatversion")?;
     let is = |key: &str, value: &str| {
-        file.string(key).is_some_and(|v| v.eq_ignore_ascii_case(value.as_bytes()))
+        file.string(key)
+            .is_some_and(|v| v.eq_ignore_ascii_case(value.as_bytes()))
     };
     Some(Format {
         bare: matches!(file.boolean("core.bare"), Ok(Some(true))),
@@ -62,10 +67,16 @@ pub fn format_of(config: &[u8]) -> Option<Format> {
 /// Renders the replicated settings, over the defaults.
 pub fn render_settings(settings: &BTreeMap<String, String>) -> Vec<u8> {
     let mut all: BTreeMap<&str, &str> = DEFAULTS.into_iter().collect();
-    all.extend(settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    all.extend(
+        settings
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str())),
+    );
     let mut text = String::from("# Replicated settings: change them with `gitmoor repo config`.\n");
     for (key, value) in all {
-        let Some((section, name)) = key.rsplit_once('.') else { continue };
+        let Some((section, name)) = key.rsplit_once('.') else {
+            continue;
+        };
         let header = match section.split_once('.') {
             Some((section, sub)) => format!("[{section} {}]", quoted(sub)),
             None => format!("[{section}]"),
@@ -76,6 +87,9 @@ pub fn render_settings(settings: &BTreeMap<String, String>) -> Vec<u8> {
 }
 
 fn quoted(value: &str) -> String {
-    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let escaped = value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n");
     format!("\"{escaped}\"")
 }

@@ -58,7 +58,12 @@ impl Files {
         let at = self.at(path);
         let both = options().read(true).write(true).open(&at);
         match both {
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EACCES | libc::EROFS | libc::EPERM)) => {
+            Err(e)
+                if matches!(
+                    e.raw_os_error(),
+                    Some(libc::EACCES | libc::EROFS | libc::EPERM)
+                ) =>
+            {
                 Ok(options().read(true).open(&at)?)
             }
             other => Ok(other?),
@@ -69,7 +74,12 @@ impl Files {
     pub fn create(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<File> {
         self.make_parents(path)?;
         let at = self.at(path);
-        let file = options().read(true).write(true).create_new(true).mode(mode).open(&at)?;
+        let file = options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&at)?;
         self.own(path, owner)?;
         Ok(file)
     }
@@ -93,13 +103,17 @@ impl Files {
         self.make_parents(path)?;
         let kind = rustix::fs::FileType::from_raw_mode(mode);
         let mode = rustix::fs::Mode::from_raw_mode(mode);
-        rustix::fs::mknodat(rustix::fs::CWD, self.at(path), kind, mode, 0).map_err(io::Error::from)?;
+        rustix::fs::mknodat(rustix::fs::CWD, self.at(path), kind, mode, 0)
+            .map_err(io::Error::from)?;
         self.own(path, owner)
     }
 
     /// readlink(2).
     pub fn readlink(&self, path: &RepoPath) -> FsResult<Vec<u8>> {
-        Ok(fs::read_link(self.at(path))?.as_os_str().as_bytes().to_vec())
+        Ok(fs::read_link(self.at(path))?
+            .as_os_str()
+            .as_bytes()
+            .to_vec())
     }
 
     /// unlink(2).
@@ -139,8 +153,12 @@ impl Files {
             Err(e) if is_absent(&e) => return Ok(Vec::new()),
             Err(e) => return Err(e.into()),
         };
-        let named = |entry: fs::DirEntry| Ok((entry.file_name().as_bytes().to_vec(), entry.file_type()?));
-        entries.map(|entry| named(entry?)).collect::<io::Result<_>>().map_err(FsError::from)
+        let named =
+            |entry: fs::DirEntry| Ok((entry.file_name().as_bytes().to_vec(), entry.file_type()?));
+        entries
+            .map(|entry| named(entry?))
+            .collect::<io::Result<_>>()
+            .map_err(FsError::from)
     }
 
     /// Reads a small file; `None` when it is not there.
@@ -155,12 +173,17 @@ impl Files {
     /// Directories that exist because something replicated lies beneath them are
     /// made real when something local is put into them.
     pub fn make_parents(&self, path: &RepoPath) -> FsResult<()> {
-        let Some(parent) = path.parent() else { return Ok(()) };
+        let Some(parent) = path.parent() else {
+            return Ok(());
+        };
         let at = self.at(&parent);
         if fs::symlink_metadata(&at).is_ok() {
             return Ok(());
         }
-        let owner = self.stat(&RepoPath::root())?.map(|top| Owner { uid: top.uid(), gid: top.gid() });
+        let owner = self.stat(&RepoPath::root())?.map(|top| Owner {
+            uid: top.uid(),
+            gid: top.gid(),
+        });
         self.make_parents(&parent)?;
         fs::DirBuilder::new().mode(0o755).create(&at)?;
         owner.map_or(Ok(()), |owner| self.own(&parent, owner))
@@ -191,7 +214,10 @@ impl Files {
 
     /// chmod(2).
     pub fn chmod(&self, path: &RepoPath, mode: u32) -> FsResult<()> {
-        Ok(fs::set_permissions(self.at(path), fs::Permissions::from_mode(mode & 0o7777))?)
+        Ok(fs::set_permissions(
+            self.at(path),
+            fs::Permissions::from_mode(mode & 0o7777),
+        )?)
     }
 
     /// lchown(2).
@@ -202,7 +228,8 @@ impl Files {
     /// utimensat(2), not following links.
     pub fn set_times(&self, path: &RepoPath, times: &rustix::fs::Timestamps) -> FsResult<()> {
         let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::utimensat(rustix::fs::CWD, self.at(path), times, flags).map_err(io::Error::from)?;
+        rustix::fs::utimensat(rustix::fs::CWD, self.at(path), times, flags)
+            .map_err(io::Error::from)?;
         Ok(())
     }
 }

@@ -95,7 +95,13 @@ pub enum Content {
 impl Objects {
     /// The room, with what an earlier life left pending.
     pub fn open(repo: RepoId, shared: Arc<Shared>, files: Arc<Files>) -> FsResult<Self> {
-        let room = Self { repo, shared, files, state: Mutex::default(), turn: Mutex::default() };
+        let room = Self {
+            repo,
+            shared,
+            files,
+            state: Mutex::default(),
+            turn: Mutex::default(),
+        };
         let top = RepoPath::new("objects").expect("a valid path");
         room.replay(&top)?;
         Ok(room)
@@ -105,7 +111,9 @@ impl Objects {
     /// catalogued: publishing takes it away from there.
     fn replay(&self, dir: &RepoPath) -> FsResult<()> {
         for (name, kind) in self.files.list(dir)? {
-            let Some(path) = dir.join(&name) else { continue };
+            let Some(path) = dir.join(&name) else {
+                continue;
+            };
             if kind.is_dir() {
                 self.replay(&path)?;
             } else if name::kind(&path).is_some() && self.verify(&path).is_ok() {
@@ -140,9 +148,15 @@ impl Objects {
     pub fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
         let mut names = Vec::new();
         for (name, child) in self.shared.replica.files_in(self.repo, dir)? {
-            let Some(path) = dir.join(&name) else { continue };
+            let Some(path) = dir.join(&name) else {
+                continue;
+            };
             let is_dir = matches!(child, Child::Directory);
-            let visible = if is_dir { self.has_children(&path)? } else { !self.is_removed(&path) };
+            let visible = if is_dir {
+                self.has_children(&path)?
+            } else {
+                !self.is_removed(&path)
+            };
             if visible {
                 names.push((name, is_dir));
             }
@@ -184,9 +198,15 @@ impl Objects {
     /// Whether the bytes of a real file may stand under a final name. Packs are
     /// checked when they are stored: that reads them anyway.
     pub fn check(&self, file: &RepoPath, name: &RepoPath) -> FsResult<()> {
-        let Some(oid) = name::loose_oid(name) else { return Ok(()) };
-        bundle::check_loose(&oid, &self.files.at(file), self.format()?)
-            .map_err(|e| FsError::WrongBytes { path: name.to_string(), reason: e.to_string() })
+        let Some(oid) = name::loose_oid(name) else {
+            return Ok(());
+        };
+        bundle::check_loose(&oid, &self.files.at(file), self.format()?).map_err(|e| {
+            FsError::WrongBytes {
+                path: name.to_string(),
+                reason: e.to_string(),
+            }
+        })
     }
 
     /// The full check of a file under its final name: a pack or index is proved
@@ -195,7 +215,10 @@ impl Objects {
         match name::kind(path) {
             Some(Kind::Loose) => self.check(path, path),
             Some(Kind::Pack) => bundle::check_pack_trailer(&self.files.at(path), self.format()?)
-                .map_err(|e| FsError::WrongBytes { path: path.to_string(), reason: e.to_string() }),
+                .map_err(|e| FsError::WrongBytes {
+                    path: path.to_string(),
+                    reason: e.to_string(),
+                }),
             Some(Kind::Mutable | Kind::Keep) | None => Ok(()),
         }
     }
@@ -208,7 +231,9 @@ impl Objects {
 
     fn format(&self) -> FsResult<ObjectFormat> {
         let repo = self.shared.replica.repo(self.repo)?;
-        Ok(repo.and_then(|repo| repo.format).map_or(ObjectFormat::Sha1, |format| format.objects))
+        Ok(repo
+            .and_then(|repo| repo.format)
+            .map_or(ObjectFormat::Sha1, |format| format.objects))
     }
 
     /// unlink(2), by a process that has seen the refs at this version.
@@ -227,13 +252,19 @@ impl Objects {
         state.pending.remove(path);
         state.stored.remove(path);
         state.note();
-        if real { self.files.unlink(path) } else { Ok(()) }
+        if real {
+            self.files.unlink(path)
+        } else {
+            Ok(())
+        }
     }
 
     /// New times or permission bits of a catalogued file: git refreshes the
     /// time of an object that it would have written again.
     pub fn touch(&self, path: &RepoPath, change: impl FnOnce(&mut FileEntry)) -> FsResult<()> {
-        let Some(Found::Entry(mut entry)) = self.find(path)? else { return Err(FsError::NotFound) };
+        let Some(Found::Entry(mut entry)) = self.find(path)? else {
+            return Err(FsError::NotFound);
+        };
         change(&mut entry);
         let mut state = self.state.lock();
         state.touched.insert(path.clone(), entry);
@@ -256,8 +287,17 @@ impl Objects {
     /// Finished files that are not catalogued yet, and their bytes.
     pub fn pending(&self) -> (u64, u64) {
         let state = self.state.lock();
-        let size = |path| self.files.stat(path).ok().flatten().map_or(0, |meta| meta.len());
-        (state.pending.len() as u64, state.pending.iter().map(size).sum())
+        let size = |path| {
+            self.files
+                .stat(path)
+                .ok()
+                .flatten()
+                .map_or(0, |meta| meta.len())
+        };
+        (
+            state.pending.len() as u64,
+            state.pending.iter().map(size).sum(),
+        )
     }
 
     /// Whether something waits to be published for at least this long.

@@ -25,10 +25,14 @@ pub fn kind(path: &RepoPath) -> Option<Kind> {
     let rest = path.as_bytes().strip_prefix(b"objects/")?;
     let parts: Vec<&[u8]> = rest.split(|&b| b == b'/').collect();
     match parts.as_slice() {
-        [fan, tail] if is_hex(fan, 2) && (is_hex(tail, 38) || is_hex(tail, 62)) => Some(Kind::Loose),
+        [fan, tail] if is_hex(fan, 2) && (is_hex(tail, 38) || is_hex(tail, 62)) => {
+            Some(Kind::Loose)
+        }
         [b"pack", name] => pack_kind(name),
         [b"pack", b"multi-pack-index.d", name] => (!is_temporary(name)).then_some(Kind::Mutable),
-        [b"info", name] => (!is_temporary(name) && *name != b"commit-graphs").then_some(Kind::Mutable),
+        [b"info", name] => {
+            (!is_temporary(name) && *name != b"commit-graphs").then_some(Kind::Mutable)
+        }
         [b"info", b"commit-graphs", name] => (!is_temporary(name)).then_some(Kind::Mutable),
         _ => None,
     }
@@ -65,7 +69,9 @@ fn is_hex(text: &[u8], len: usize) -> bool {
 /// The object id that names a loose object's path, in hex.
 pub fn loose_oid(path: &RepoPath) -> Option<String> {
     (kind(path)? == Kind::Loose).then(|| {
-        let hex = path.as_bytes()["objects/".len()..].iter().filter(|&&b| b != b'/');
+        let hex = path.as_bytes()["objects/".len()..]
+            .iter()
+            .filter(|&&b| b != b'/');
         hex.map(|&b| char::from(b)).collect()
     })
 }

@@ -69,19 +69,29 @@ impl Objects {
         let touched = self.state.lock().touched.clone();
         for (path, entry) in &touched {
             let blocks = self.shared.replica.blocks(self.repo, path)?;
-            change.add.push(FileAdd { path: path.clone(), entry: entry.clone(), blocks });
+            change.add.push(FileAdd {
+                path: path.clone(),
+                entry: entry.clone(),
+                blocks,
+            });
         }
         if !change.is_empty() {
             self.propose(change, &actor)?;
         }
         self.published(batch);
         let mut state = self.state.lock();
-        state.touched.retain(|path, entry| touched.get(path) != Some(entry));
+        state
+            .touched
+            .retain(|path, entry| touched.get(path) != Some(entry));
         Ok(())
     }
 
     fn propose(&self, change: RepoChange, actor: &Actor) -> FsResult<Version> {
-        match self.shared.replica.propose(actor.clone(), Command::Commit(change))? {
+        match self
+            .shared
+            .replica
+            .propose(actor.clone(), Command::Commit(change))?
+        {
             Outcome::Done(version) => Ok(version),
             Outcome::Refused(refusal) => Err(refusal.into()),
         }
@@ -91,8 +101,17 @@ impl Objects {
     fn catalogue_ahead(&self, batch: &mut Batch, actor: &Actor) -> FsResult<()> {
         while batch.files.len() > FILES_PER_COMMIT {
             let files = batch.files.drain(..FILES_PER_COMMIT).collect();
-            let ahead = Batch { files, bundled: Vec::new() };
-            self.propose(RepoChange { add: ahead.adds(), ..RepoChange::new(self.repo) }, actor)?;
+            let ahead = Batch {
+                files,
+                bundled: Vec::new(),
+            };
+            self.propose(
+                RepoChange {
+                    add: ahead.adds(),
+                    ..RepoChange::new(self.repo)
+                },
+                actor,
+            )?;
             self.published(ahead);
         }
         Ok(())
@@ -105,14 +124,26 @@ impl Objects {
         for (path, seen) in &self.state.lock().removed {
             // What is not objects can be had again from them: nothing is lost.
             let holds_objects = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
-            groups.entry(holds_objects.then_some(*seen)).or_default().push(path.clone());
+            groups
+                .entry(holds_objects.then_some(*seen))
+                .or_default()
+                .push(path.clone());
         }
         for (unless_refs_moved_since, paths) in groups {
             for paths in paths.chunks(FILES_PER_COMMIT) {
                 let paths = paths.to_vec();
-                let removal = FileRemoval { paths: paths.clone(), unless_refs_moved_since };
+                let removal = FileRemoval {
+                    paths: paths.clone(),
+                    unless_refs_moved_since,
+                };
                 let remove = Some(removal);
-                match self.propose(RepoChange { remove, ..RepoChange::new(self.repo) }, actor) {
+                match self.propose(
+                    RepoChange {
+                        remove,
+                        ..RepoChange::new(self.repo)
+                    },
+                    actor,
+                ) {
                     Ok(_) => self.forget_removed(&paths, false),
                     Err(FsError::Refused(Refusal::RefsMoved { .. })) => {
                         tracing::warn!(repo = %self.repo, files = paths.len(), "refs moved while a pruning repack ran: its deletions are undone, run it again");
@@ -137,7 +168,8 @@ impl Objects {
     fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
         let (mut paths, loose): (Vec<_>, Vec<_>) = {
             let state = self.state.lock();
-            let wanted = |path: &&RepoPath| scope == Scope::All || name::kind(path) != Some(Kind::Keep);
+            let wanted =
+                |path: &&RepoPath| scope == Scope::All || name::kind(path) != Some(Kind::Keep);
             let paths = state.pending.iter().filter(wanted).cloned();
             paths.partition(|path| name::kind(path) != Some(Kind::Loose))
         };
@@ -148,18 +180,27 @@ impl Objects {
         } else {
             paths.extend(loose);
         }
-        Ok(Batch { files: self.store_all(&paths)?, bundled })
+        Ok(Batch {
+            files: self.store_all(&paths)?,
+            bundled,
+        })
     }
 
     /// Turns loose objects into one pack, beside which they stay until it is
     /// catalogued.
     fn bundle(&self, loose: &[RepoPath]) -> FsResult<[RepoPath; 2]> {
         let dir = RepoPath::new("objects/pack").expect("a valid path");
-        self.files.make_parents(&dir.join(b"pack").expect("a valid path"))?;
+        self.files
+            .make_parents(&dir.join(b"pack").expect("a valid path"))?;
         let named = |path: &RepoPath| Some((name::loose_oid(path)?, self.files.at(path)));
         let objects: Vec<_> = loose.iter().filter_map(named).collect();
-        let made = bundle::bundle_loose(&objects, self.format()?, &self.files.at(&dir))
-            .map_err(|e| FsError::WrongBytes { path: dir.to_string(), reason: e.to_string() })?;
+        let made =
+            bundle::bundle_loose(&objects, self.format()?, &self.files.at(&dir)).map_err(|e| {
+                FsError::WrongBytes {
+                    path: dir.to_string(),
+                    reason: e.to_string(),
+                }
+            })?;
         let file = |ext: &str| dir.join(format!("{}.{ext}", made.name).as_bytes());
         let paths = [file("pack"), file("idx")].map(|path| path.expect("a pack's name is valid"));
         for path in &paths {
@@ -178,7 +219,9 @@ impl Objects {
             let _in_span = span.enter();
             while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let stored = self.store(path);
-                let mut results = results.lock().expect("no worker panics while it holds this");
+                let mut results = results
+                    .lock()
+                    .expect("no worker panics while it holds this");
                 match stored {
                     Ok(Some(add)) => results.0.push(add),
                     Ok(None) => {}
@@ -198,7 +241,9 @@ impl Objects {
                 }
             }),
         }
-        let (added, error) = results.into_inner().expect("no worker panics while it holds this");
+        let (added, error) = results
+            .into_inner()
+            .expect("no worker panics while it holds this");
         error.map_or(Ok(added), Err)
     }
 
@@ -224,7 +269,10 @@ impl Objects {
         let (digest, blocks) = cache::digest_file(file, size, block_size)?;
         let mut entry = FileEntry {
             size,
-            mtime: Timestamp { secs: meta.mtime(), nanos: meta.mtime_nsec() as u32 },
+            mtime: Timestamp {
+                secs: meta.mtime(),
+                nanos: meta.mtime_nsec() as u32,
+            },
             mode: meta.mode(),
             digest,
             block_size,
@@ -238,18 +286,39 @@ impl Objects {
         } else {
             self.put(path, file, &mut entry, &blocks)?;
         }
-        let blocks = if size <= u64::from(block_size) { Vec::new() } else { blocks };
-        Ok(FileAdd { path: path.clone(), entry, blocks })
+        let blocks = if size <= u64::from(block_size) {
+            Vec::new()
+        } else {
+            blocks
+        };
+        Ok(FileAdd {
+            path: path.clone(),
+            entry,
+            blocks,
+        })
     }
 
     /// Puts a file under a key that never had other bytes (invariant 11).
-    fn put(&self, path: &RepoPath, file: &File, entry: &mut FileEntry, blocks: &[BlockDigest]) -> FsResult<()> {
+    fn put(
+        &self,
+        path: &RepoPath,
+        file: &File,
+        entry: &mut FileEntry,
+        blocks: &[BlockDigest],
+    ) -> FsResult<()> {
         let plain = format!("{}/{path}", self.repo);
         let with_digest = format!("{plain}.{}", hex16(&entry.digest));
         let by_content = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
-        let key = if by_content && self.shared.store.refuses_overwrite() { plain } else { with_digest.clone() };
+        let key = if by_content && self.shared.store.refuses_overwrite() {
+            plain
+        } else {
+            with_digest.clone()
+        };
         entry.place = Place::Stored { key: key.clone() };
-        let body = || Body::File { file, len: entry.size };
+        let body = || Body::File {
+            file,
+            len: entry.size,
+        };
         if self.shared.store.put(&key, body())? == Put::Exists
             && key != with_digest
             && !self.holds_same(&key, entry, blocks)
@@ -263,9 +332,16 @@ impl Objects {
     }
 
     fn holds_same(&self, key: &str, entry: &FileEntry, blocks: &[BlockDigest]) -> bool {
-        let blocks = if entry.size <= u64::from(entry.block_size) { &[] } else { blocks };
+        let blocks = if entry.size <= u64::from(entry.block_size) {
+            &[]
+        } else {
+            blocks
+        };
         let object = cache_object(key, entry, blocks.into());
-        self.shared.cache.file(object).is_ok_and(|file| file.fetch_all().is_ok())
+        self.shared
+            .cache
+            .file(object)
+            .is_ok_and(|file| file.fetch_all().is_ok())
     }
 
     /// The catalog has them: the local files become cached ones.
@@ -318,5 +394,8 @@ impl Batch {
 
 /// Half of the digest is plenty for a name.
 fn hex16(digest: &Digest) -> String {
-    digest.0[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.0[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -62,7 +62,14 @@ impl Refs {
         rendered: std::path::PathBuf,
     ) -> Self {
         let rendered = rendered::Cache::new(repo, replica.clone(), rendered);
-        Self { repo, replica, files, objects, locked: Mutex::default(), rendered }
+        Self {
+            repo,
+            replica,
+            files,
+            objects,
+            locked: Mutex::default(),
+            rendered,
+        }
     }
 
     /// What is replicated under a name.
@@ -122,7 +129,11 @@ impl Refs {
     }
 
     fn expected(&self, name: &RepoPath) -> Expect {
-        self.locked.lock().get(name).copied().unwrap_or(Expect::Anything)
+        self.locked
+            .lock()
+            .get(name)
+            .copied()
+            .unwrap_or(Expect::Anything)
     }
 
     /// rename(2) of a scratch file (or any real file) to a name that is kept.
@@ -160,8 +171,18 @@ impl Refs {
         if name.as_bytes() == b"reftable/tables.list" {
             tables = self.table_edits(&value, &mut refs, actor)?;
         }
-        refs.push(RefEdit { name: name.clone(), expect, change: Change::Set { mode, value } });
-        let version = self.commit(RepoChange { refs, ..RepoChange::new(self.repo) }, actor)?;
+        refs.push(RefEdit {
+            name: name.clone(),
+            expect,
+            change: Change::Set { mode, value },
+        });
+        let version = self.commit(
+            RepoChange {
+                refs,
+                ..RepoChange::new(self.repo)
+            },
+            actor,
+        )?;
         for table in tables {
             self.files.unlink_if_there(&table)?;
         }
@@ -182,10 +203,15 @@ impl Refs {
         actor: &Actor,
     ) -> FsResult<Vec<RepoPath>> {
         let dir = RepoPath::new("reftable").expect("a valid path");
-        let listed: Vec<&[u8]> = list.split(|&b| b == b'\n').filter(|name| is_table(name)).collect();
+        let listed: Vec<&[u8]> = list
+            .split(|&b| b == b'\n')
+            .filter(|name| is_table(name))
+            .collect();
         let mut fresh = Vec::new();
         for path in listed.iter().filter_map(|name| dir.join(name)) {
-            let Some(meta) = self.files.stat(&path)? else { continue };
+            let Some(meta) = self.files.stat(&path)? else {
+                continue;
+            };
             let value = self.files.read(&path)?.unwrap_or_default();
             self.table_pieces(&path, meta.mode(), value, edits, actor)?;
             fresh.push(path);
@@ -193,7 +219,11 @@ impl Refs {
         for (name, _) in self.replica.references_in(self.repo, &dir)? {
             let gone = is_table(&name) && !listed.contains(&name.as_slice());
             if let Some(name) = dir.join(&name).filter(|_| gone) {
-                edits.push(RefEdit { name, expect: Expect::Anything, change: Change::Delete });
+                edits.push(RefEdit {
+                    name,
+                    expect: Expect::Anything,
+                    change: Change::Delete,
+                });
             }
         }
         Ok(fresh)
@@ -208,15 +238,29 @@ impl Refs {
         edits: &mut Vec<RefEdit>,
         actor: &Actor,
     ) -> FsResult<()> {
-        let edit = |change| RefEdit { name: path.clone(), expect: Expect::Anything, change };
+        let edit = |change| RefEdit {
+            name: path.clone(),
+            expect: Expect::Anything,
+            change,
+        };
         if value.len() <= CHUNK {
             edits.push(edit(Change::Set { mode, value }));
             return Ok(());
         }
         for (i, piece) in value.chunks(CHUNK).enumerate() {
             let value = piece.to_vec();
-            let change = if i == 0 { Change::Set { mode, value } } else { Change::Append { value } };
-            self.commit(RepoChange { refs: vec![edit(change)], ..RepoChange::new(self.repo) }, actor)?;
+            let change = if i == 0 {
+                Change::Set { mode, value }
+            } else {
+                Change::Append { value }
+            };
+            self.commit(
+                RepoChange {
+                    refs: vec![edit(change)],
+                    ..RepoChange::new(self.repo)
+                },
+                actor,
+            )?;
         }
         Ok(())
     }
@@ -238,10 +282,24 @@ impl Refs {
     fn replace_packed(&self, file: &[u8], mode: u32, actor: &Actor) -> FsResult<bool> {
         let name = RepoPath::new(PACKED_REFS).expect("a valid path");
         let Some(mut diff) = packed::Diff::towards(file) else {
-            let change = Change::Set { mode, value: file.to_vec() };
-            let refs = vec![RefEdit { name, expect: Expect::Anything, change }];
+            let change = Change::Set {
+                mode,
+                value: file.to_vec(),
+            };
+            let refs = vec![RefEdit {
+                name,
+                expect: Expect::Anything,
+                change,
+            }];
             let packed = vec![PackedEdit::Clear];
-            self.commit(RepoChange { refs, packed, ..RepoChange::new(self.repo) }, actor)?;
+            self.commit(
+                RepoChange {
+                    refs,
+                    packed,
+                    ..RepoChange::new(self.repo)
+                },
+                actor,
+            )?;
             return Ok(false);
         };
         self.replica.packed(self.repo, &mut |name, line| {
@@ -250,12 +308,28 @@ impl Refs {
         })?;
         let mut edits = diff.finish().into_iter().peekable();
         if self.replica.reference(self.repo, &name)?.is_some() {
-            let refs = vec![RefEdit { name, expect: Expect::Anything, change: Change::Delete }];
-            self.commit(RepoChange { refs, ..RepoChange::new(self.repo) }, actor)?;
+            let refs = vec![RefEdit {
+                name,
+                expect: Expect::Anything,
+                change: Change::Delete,
+            }];
+            self.commit(
+                RepoChange {
+                    refs,
+                    ..RepoChange::new(self.repo)
+                },
+                actor,
+            )?;
         }
         while edits.peek().is_some() {
             let packed = take_chunk(&mut edits);
-            self.commit(RepoChange { packed, ..RepoChange::new(self.repo) }, actor)?;
+            self.commit(
+                RepoChange {
+                    packed,
+                    ..RepoChange::new(self.repo)
+                },
+                actor,
+            )?;
         }
         Ok(true)
     }
@@ -267,7 +341,11 @@ impl Refs {
             change.packed.push(PackedEdit::Clear);
         }
         let expect = self.expected(path);
-        change.refs.push(RefEdit { name: path.clone(), expect, change: Change::Delete });
+        change.refs.push(RefEdit {
+            name: path.clone(),
+            expect,
+            change: Change::Delete,
+        });
         self.commit(change, actor)?;
         // git goes on holding the lock: what it may do next starts from "absent".
         if let Some(noted) = self.locked.lock().get_mut(path) {
@@ -283,12 +361,28 @@ impl Refs {
         self.commit(change, actor).map(|_| ())
     }
 
-    fn rename_edits(&self, from: &RepoPath, to: &RepoPath, edits: &mut Vec<RefEdit>) -> FsResult<()> {
+    fn rename_edits(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        edits: &mut Vec<RefEdit>,
+    ) -> FsResult<()> {
         if let Some(entry) = self.replica.reference(self.repo, from)? {
             let expect = Expect::Is(entry.version);
-            edits.push(RefEdit { name: from.clone(), expect, change: Change::Delete });
-            let change = Change::Set { mode: entry.mode, value: entry.value };
-            edits.push(RefEdit { name: to.clone(), expect: Expect::Anything, change });
+            edits.push(RefEdit {
+                name: from.clone(),
+                expect,
+                change: Change::Delete,
+            });
+            let change = Change::Set {
+                mode: entry.mode,
+                value: entry.value,
+            };
+            edits.push(RefEdit {
+                name: to.clone(),
+                expect: Expect::Anything,
+                change,
+            });
             return Ok(());
         }
         for (name, _) in self.replica.references_in(self.repo, from)? {
@@ -303,14 +397,24 @@ impl Refs {
     pub fn set_mode(&self, path: &RepoPath, mode: u32, actor: &Actor) -> FsResult<()> {
         let mut change = RepoChange::new(self.repo);
         let expect = Expect::Anything;
-        change.refs.push(RefEdit { name: path.clone(), expect, change: Change::SetMode { mode } });
+        change.refs.push(RefEdit {
+            name: path.clone(),
+            expect,
+            change: Change::SetMode { mode },
+        });
         self.commit(change, actor).map(|_| ())
     }
 
     /// Removes what a dead mount left in the making: its locks are nobody's.
     pub fn clear_scratch(&self) -> FsResult<()> {
-        for top in ["HEAD.lock", "shallow.lock", "packed-refs.lock", "packed-refs.new"] {
-            self.files.unlink_if_there(&RepoPath::new(top).expect("a valid path"))?;
+        for top in [
+            "HEAD.lock",
+            "shallow.lock",
+            "packed-refs.lock",
+            "packed-refs.new",
+        ] {
+            self.files
+                .unlink_if_there(&RepoPath::new(top).expect("a valid path"))?;
         }
         for dir in ["refs", "reftable"] {
             self.clear_scratch_in(&RepoPath::new(dir).expect("a valid path"))?;

@@ -20,7 +20,8 @@ pub struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// `None` when the header is not the usual one.
     pub fn new(file: &'a [u8]) -> Option<Self> {
-        file.strip_prefix(HEADER).map(|rest| Self { rest, last: b"" })
+        file.strip_prefix(HEADER)
+            .map(|rest| Self { rest, last: b"" })
     }
 
     fn entry(&mut self) -> Option<(&'a [u8], PackedRef)> {
@@ -69,7 +70,9 @@ fn unhex(text: &[u8]) -> Option<Vec<u8>> {
         b'a'..=b'f' => Some(b - b'a' + 10),
         _ => None,
     };
-    text.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+    text.chunks_exact(2)
+        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
+        .collect()
 }
 
 /// Writes one line (two, with a peeled value).
@@ -90,7 +93,10 @@ fn write_hex(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; 64];
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        pair.copy_from_slice(&[
+            DIGITS[usize::from(byte >> 4)],
+            DIGITS[usize::from(byte & 15)],
+        ]);
     }
     out.write_all(&text[..bytes.len() * 2])
 }
@@ -111,7 +117,10 @@ impl<'a> Diff<'a> {
     /// Towards a usual file, see [`is_usual`].
     pub fn towards(file: &'a [u8]) -> Option<Self> {
         let lines = is_usual(file).then(|| Lines::new(file))??;
-        Some(Self { new: lines.flatten().peekable(), edits: Vec::new() })
+        Some(Self {
+            new: lines.flatten().peekable(),
+            edits: Vec::new(),
+        })
     }
 
     /// The next line of the table, in order.
@@ -136,7 +145,10 @@ impl<'a> Diff<'a> {
 }
 
 fn set(name: &[u8], line: PackedRef) -> PackedEdit {
-    PackedEdit::Set { name: path(name), line }
+    PackedEdit::Set {
+        name: path(name),
+        line,
+    }
 }
 
 fn path(name: &[u8]) -> RepoPath {

@@ -48,11 +48,20 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new(repo: RepoId, replica: Arc<dyn Replica>, dir: PathBuf) -> Self {
-        Self { repo, replica, dir, newest: Mutex::default(), made: AtomicU64::new(0) }
+        Self {
+            repo,
+            replica,
+            dir,
+            newest: Mutex::default(),
+            made: AtomicU64::new(0),
+        }
     }
 
     fn version(&self) -> FsResult<Version> {
-        Ok(self.replica.repo(self.repo)?.map_or(Version::default(), |repo| repo.packed_version))
+        Ok(self
+            .replica
+            .repo(self.repo)?
+            .map_or(Version::default(), |repo| repo.packed_version))
     }
 
     /// The rendering of the table as it is; `None` when it is empty.
@@ -103,7 +112,10 @@ impl Cache {
         let path = self.path(version);
         fs::create_dir_all(&self.dir)?;
         let mut newest = self.newest.lock();
-        if newest.as_ref().is_some_and(|(at, rendered)| *at == version && rendered.is_some()) {
+        if newest
+            .as_ref()
+            .is_some_and(|(at, rendered)| *at == version && rendered.is_some())
+        {
             // Nothing changed, or somebody rendered it already.
             return Ok(fs::remove_file(file)?);
         }

@@ -11,7 +11,10 @@ use std::path::Path;
 
 impl Caller {
     fn owner(&self) -> Owner {
-        Owner { uid: self.uid, gid: self.gid }
+        Owner {
+            uid: self.uid,
+            gid: self.gid,
+        }
     }
 }
 
@@ -78,7 +81,9 @@ impl Repository {
 
     fn open_real(&self, path: &RepoPath, write: bool) -> FsResult<Opened> {
         let closing = match room(path) {
-            Room::Objects if write && self.objects.is_finished(path) => return Err(FsError::Immutable),
+            Room::Objects if write && self.objects.is_finished(path) => {
+                return Err(FsError::Immutable);
+            }
             Room::Objects if write && name::kind(path).is_some() => Closing::Finish(path.clone()),
             Room::Refs if write && !is_ref_scratch(path) => Closing::CommitRef(path.clone()),
             Room::Local if write && path.as_bytes() == b"config" => Closing::Config,
@@ -95,7 +100,10 @@ impl Repository {
         self.files.chmod(path, mode)?;
         let (uid, gid) = self.owner()?;
         self.files.chown(path, Some(uid), Some(gid))?;
-        Ok(Opened::new(Body::Real(self.files.open(path)?), Closing::CommitRef(path.clone())))
+        Ok(Opened::new(
+            Body::Real(self.files.open(path)?),
+            Closing::CommitRef(path.clone()),
+        ))
     }
 
     /// open(2) with O_CREAT of a name that is not there.
@@ -174,25 +182,39 @@ impl Repository {
         if !opened.take_written() {
             return Ok(());
         }
-        let Some(file) = opened.real() else { return Ok(()) };
+        let Some(file) = opened.real() else {
+            return Ok(());
+        };
         let meta = file.metadata()?;
         let value = opened.read(0, meta.len() as usize)?;
         let expect = Expect::Anything;
-        self.refs.write(path, meta.mode(), value.to_vec(), expect, &caller.actor())?;
+        self.refs
+            .write(path, meta.mode(), value.to_vec(), expect, &caller.actor())?;
         self.files.unlink_if_there(path)
     }
 
     /// When git has written other format keys, every machine must know.
     fn config_changed(&self) -> FsResult<()> {
         let config = RepoPath::new("config").expect("a valid path");
-        let Some(format) = self.files.read(&config)?.and_then(|text| config::format_of(&text)) else {
+        let Some(format) = self
+            .files
+            .read(&config)?
+            .and_then(|text| config::format_of(&text))
+        else {
             return Ok(());
         };
-        let known = self.shared.replica.repo(self.id)?.and_then(|repo| repo.format);
+        let known = self
+            .shared
+            .replica
+            .repo(self.id)?
+            .and_then(|repo| repo.format);
         if known == Some(format) {
             return Ok(());
         }
-        let command = Command::SetFormat { id: self.id, format };
+        let command = Command::SetFormat {
+            id: self.id,
+            format,
+        };
         match self.shared.replica.propose(Default::default(), command)? {
             Outcome::Done(_) => Ok(()),
             Outcome::Refused(refusal) => Err(refusal.into()),
@@ -226,7 +248,9 @@ impl Repository {
         match (room(path), &found) {
             (_, Found::Directory) => Err(FsError::IsDirectory),
             (_, Found::Settings(_)) => Err(FsError::Immutable),
-            (Room::Objects, _) if name::kind(path).is_some() => self.objects.unlink(path, caller.seen),
+            (Room::Objects, _) if name::kind(path).is_some() => {
+                self.objects.unlink(path, caller.seen)
+            }
             (Room::Refs, _) if !is_ref_scratch(path) => {
                 self.files.unlink_if_there(path)?;
                 match self.refs.find(path)? {
@@ -264,7 +288,9 @@ impl Repository {
     pub fn mknod(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<()> {
         let special = matches!(mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFSOCK);
         if room(path) != Room::Local || !special {
-            return Err(FsError::Unsupported("only FIFOs and sockets, outside objects/ and refs/"));
+            return Err(FsError::Unsupported(
+                "only FIFOs and sockets, outside objects/ and refs/",
+            ));
         }
         self.files.mknod(path, mode, caller.owner())
     }
@@ -274,7 +300,9 @@ impl Repository {
         if self.find(to)?.is_some() {
             return Err(FsError::Exists);
         }
-        let Some(Found::Real(_)) = self.find(from)? else { return Err(FsError::CrossRoom) };
+        let Some(Found::Real(_)) = self.find(from)? else {
+            return Err(FsError::CrossRoom);
+        };
         match room(to) {
             Room::Objects if name::kind(to).is_some() => {
                 self.objects.check(from, to)?;
@@ -285,7 +313,9 @@ impl Repository {
             Room::Refs if !is_ref_scratch(to) => {
                 let value = self.files.read(from)?.ok_or(FsError::NotFound)?;
                 let actor = caller.actor();
-                self.refs.write(to, 0o100_644, value, Expect::Absent, &actor).map(|_| ())
+                self.refs
+                    .write(to, 0o100_644, value, Expect::Absent, &actor)
+                    .map(|_| ())
             }
             Room::Objects | Room::Local => self.files.link(from, to),
             Room::Refs => {
@@ -311,7 +341,8 @@ impl Repository {
             Found::Ref(entry) => self.set_ref(path, &entry, new, caller),
             Found::Object(_) => self.set_object(path, new),
             Found::Directory => {
-                self.files.make_parents(&path.join(b"x").ok_or(FsError::Invalid)?)?;
+                self.files
+                    .make_parents(&path.join(b"x").ok_or(FsError::Invalid)?)?;
                 self.set_real(path, new)
             }
             // Rendered: its times and owner follow what it is rendered from.
@@ -320,7 +351,13 @@ impl Repository {
         }
     }
 
-    fn set_size(&self, path: &RepoPath, size: u64, opened: Option<&Opened>, caller: &Caller) -> FsResult<()> {
+    fn set_size(
+        &self,
+        path: &RepoPath,
+        size: u64,
+        opened: Option<&Opened>,
+        caller: &Caller,
+    ) -> FsResult<()> {
         if let Some(opened) = opened {
             return opened.truncate(size);
         }
@@ -349,8 +386,16 @@ impl Repository {
 
     /// Owners of replicated files follow the top directory, so that is not an
     /// error here; times of a ref are those of its commit.
-    fn set_ref(&self, path: &RepoPath, entry: &RefEntry, new: &NewAttributes, caller: &Caller) -> FsResult<()> {
-        let mode = new.mode.map(|mode| entry.mode & libc::S_IFMT | mode & 0o7777);
+    fn set_ref(
+        &self,
+        path: &RepoPath,
+        entry: &RefEntry,
+        new: &NewAttributes,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        let mode = new
+            .mode
+            .map(|mode| entry.mode & libc::S_IFMT | mode & 0o7777);
         match mode {
             Some(mode) if mode != entry.mode => self.refs.set_mode(path, mode, &caller.actor()),
             Some(_) | None => Ok(()),
@@ -375,7 +420,13 @@ impl Repository {
 
     /// rename(2). What no room can do as one step is refused as if it crossed file
     /// systems: mv(1) then copies.
-    pub fn rename(&self, from: &RepoPath, to: &RepoPath, replace: bool, caller: &Caller) -> FsResult<()> {
+    pub fn rename(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        replace: bool,
+        caller: &Caller,
+    ) -> FsResult<()> {
         if from == to {
             return Ok(());
         }
@@ -385,15 +436,25 @@ impl Repository {
         }
         match (room(from), room(to)) {
             (Room::Local, Room::Local) => self.rename_local(from, to),
-            (Room::Refs | Room::Local, Room::Refs) => self.rename_into_refs(from, to, &source, caller),
-            (Room::Objects | Room::Local, Room::Objects) => self.rename_into_objects(from, to, &source),
+            (Room::Refs | Room::Local, Room::Refs) => {
+                self.rename_into_refs(from, to, &source, caller)
+            }
+            (Room::Objects | Room::Local, Room::Objects) => {
+                self.rename_into_objects(from, to, &source)
+            }
             (Room::Objects | Room::Refs, Room::Local)
             | (Room::Refs, Room::Objects)
             | (Room::Objects, Room::Refs) => Err(FsError::CrossRoom),
         }
     }
 
-    fn check_replace(&self, source: &Found, target: &Found, to: &RepoPath, replace: bool) -> FsResult<()> {
+    fn check_replace(
+        &self,
+        source: &Found,
+        target: &Found,
+        to: &RepoPath,
+        replace: bool,
+    ) -> FsResult<()> {
         match (source.is_dir(), target.is_dir()) {
             _ if !replace => Err(FsError::Exists),
             (false, true) => Err(FsError::IsDirectory),
@@ -405,10 +466,20 @@ impl Repository {
 
     fn rename_local(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         self.files.rename(from, to)?;
-        if to.as_bytes() == b"config" { self.config_changed() } else { Ok(()) }
+        if to.as_bytes() == b"config" {
+            self.config_changed()
+        } else {
+            Ok(())
+        }
     }
 
-    fn rename_into_refs(&self, from: &RepoPath, to: &RepoPath, source: &Found, caller: &Caller) -> FsResult<()> {
+    fn rename_into_refs(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        source: &Found,
+        caller: &Caller,
+    ) -> FsResult<()> {
         match source {
             Found::Packed(_) | Found::Object(_) | Found::Settings(_) => Err(FsError::CrossRoom),
             Found::Real(meta) if !meta.is_dir() && is_ref_scratch(to) => {
@@ -426,12 +497,19 @@ impl Repository {
     /// A directory of refs: what is replicated beneath it moves in one commit;
     /// real files beneath it are committed one by one (git prepares whole
     /// directories when it migrates between ref storages).
-    fn rename_refs_directory(&self, from: &RepoPath, to: &RepoPath, caller: &Caller) -> FsResult<()> {
+    fn rename_refs_directory(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        caller: &Caller,
+    ) -> FsResult<()> {
         if self.refs.has_children(from)? {
             self.refs.rename(from, to, &caller.actor())?;
         }
         for (name, kind) in self.files.list(from)? {
-            let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) else { continue };
+            let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) else {
+                continue;
+            };
             if kind.is_dir() {
                 self.rename_refs_directory(&from, &to, caller)?;
             } else {
@@ -446,10 +524,16 @@ impl Repository {
     }
 
     fn rename_into_objects(&self, from: &RepoPath, to: &RepoPath, source: &Found) -> FsResult<()> {
-        let Found::Real(meta) = source else { return Err(FsError::CrossRoom) };
+        let Found::Real(meta) = source else {
+            return Err(FsError::CrossRoom);
+        };
         if meta.is_dir() {
             let holds_finished = self.holds_finished(from)?;
-            return if holds_finished { Err(FsError::CrossRoom) } else { self.files.rename(from, to) };
+            return if holds_finished {
+                Err(FsError::CrossRoom)
+            } else {
+                self.files.rename(from, to)
+            };
         }
         if name::kind(to).is_some() {
             self.objects.check(from, to)?;
@@ -464,8 +548,14 @@ impl Repository {
 
     fn holds_finished(&self, dir: &RepoPath) -> FsResult<bool> {
         let in_objects = room(dir) == Room::Objects;
-        let scratch = dir.file_name().starts_with(b"tmp_") || dir.file_name().starts_with(b"incoming-");
-        Ok(in_objects && !scratch && self.list(dir)?.values().any(|kind| *kind != Type::Directory))
+        let scratch =
+            dir.file_name().starts_with(b"tmp_") || dir.file_name().starts_with(b"incoming-");
+        Ok(in_objects
+            && !scratch
+            && self
+                .list(dir)?
+                .values()
+                .any(|kind| *kind != Type::Directory))
     }
 }
 
@@ -474,12 +564,16 @@ fn plain(body: Body) -> Opened {
 }
 
 fn timespec(time: Option<SetTime>) -> rustix::fs::Timespec {
-    let special = |nsec| rustix::fs::Timespec { tv_sec: 0, tv_nsec: nsec };
+    let special = |nsec| rustix::fs::Timespec {
+        tv_sec: 0,
+        tv_nsec: nsec,
+    };
     match time {
         None => special(rustix::fs::UTIME_OMIT),
         Some(SetTime::Now) => special(rustix::fs::UTIME_NOW),
-        Some(SetTime::At(at)) => {
-            rustix::fs::Timespec { tv_sec: at.secs, tv_nsec: i64::from(at.nanos) as _ }
-        }
+        Some(SetTime::At(at)) => rustix::fs::Timespec {
+            tv_sec: at.secs,
+            tv_nsec: i64::from(at.nanos) as _,
+        },
     }
 }

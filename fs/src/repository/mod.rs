@@ -48,7 +48,10 @@ pub struct Caller {
 
 impl Caller {
     fn actor(&self) -> Actor {
-        Actor { uid: Some(self.uid), pid: Some(self.pid) }
+        Actor {
+            uid: Some(self.uid),
+            pid: Some(self.pid),
+        }
     }
 }
 
@@ -126,9 +129,21 @@ impl Repository {
         fs::create_dir_all(files.at(&RepoPath::root()))?;
         let objects = Arc::new(Objects::open(id, shared.clone(), files.clone())?);
         let replica = shared.replica.clone();
-        let refs = Refs::new(id, replica, files.clone(), objects.clone(), home.join("rendered"));
+        let refs = Refs::new(
+            id,
+            replica,
+            files.clone(),
+            objects.clone(),
+            home.join("rendered"),
+        );
         refs.clear_scratch()?;
-        let repository = Self { id, shared, files, objects, refs };
+        let repository = Self {
+            id,
+            shared,
+            files,
+            objects,
+            refs,
+        };
         if fresh {
             repository.furnish()?;
         }
@@ -138,11 +153,22 @@ impl Repository {
     /// Gives a repository that was made elsewhere the local things that git
     /// expects of one.
     fn furnish(&self) -> FsResult<()> {
-        let Some(format) = self.shared.replica.repo(self.id)?.and_then(|repo| repo.format) else {
+        let Some(format) = self
+            .shared
+            .replica
+            .repo(self.id)?
+            .and_then(|repo| repo.format)
+        else {
             return Ok(());
         };
-        for dir in ["objects/info/x", "objects/pack/x", "refs/heads/x", "refs/tags/x"] {
-            self.files.make_parents(&RepoPath::new(dir).expect("a valid path"))?;
+        for dir in [
+            "objects/info/x",
+            "objects/pack/x",
+            "refs/heads/x",
+            "refs/tags/x",
+        ] {
+            self.files
+                .make_parents(&RepoPath::new(dir).expect("a valid path"))?;
         }
         let config = RepoPath::new("config").expect("a valid path");
         Ok(fs::write(self.files.at(&config), config::seed(&format))?)
@@ -163,14 +189,18 @@ impl Repository {
                 refs::Found::Packed(rendered) => Found::Packed(rendered),
                 refs::Found::Directory => Found::Directory,
             })),
-            Room::Local if path.as_bytes() == config::SETTINGS.as_bytes() => self.settings().map(Some),
+            Room::Local if path.as_bytes() == config::SETTINGS.as_bytes() => {
+                self.settings().map(Some)
+            }
             Room::Local => Ok(None),
         }
     }
 
     fn settings(&self) -> FsResult<Found> {
         let settings = self.shared.replica.repo(self.id)?.map(|repo| repo.settings);
-        Ok(Found::Settings(config::render_settings(&settings.unwrap_or_default())))
+        Ok(Found::Settings(config::render_settings(
+            &settings.unwrap_or_default(),
+        )))
     }
 
     /// The names in a directory. `gitmoor.config` is not among them: what lists

@@ -44,7 +44,11 @@ pub enum Closing {
 impl Opened {
     /// An open file.
     pub fn new(body: Body, closing: Closing) -> Self {
-        Self { body, closing, written: AtomicBool::new(false) }
+        Self {
+            body,
+            closing,
+            written: AtomicBool::new(false),
+        }
     }
 
     /// Up to `len` bytes from `offset`; fewer only at the end of the file.
@@ -54,7 +58,11 @@ impl Opened {
             Body::Bytes(bytes) => Ok(slice(bytes, offset, len)),
             Body::Stored(file) => {
                 let len = file.object().size.saturating_sub(offset).min(len as u64);
-                Ok(if len == 0 { Bytes::new() } else { file.read(offset, len as usize)? })
+                Ok(if len == 0 {
+                    Bytes::new()
+                } else {
+                    file.read(offset, len as usize)?
+                })
             }
         }
     }
@@ -72,14 +80,18 @@ impl Opened {
 
     /// pwrite(2).
     pub fn write(&self, offset: u64, data: &[u8]) -> FsResult<()> {
-        let Body::Real(file) = &self.body else { return Err(FsError::Immutable) };
+        let Body::Real(file) = &self.body else {
+            return Err(FsError::Immutable);
+        };
         self.written.store(true, Ordering::Release);
         Ok(file.write_all_at(data, offset)?)
     }
 
     /// ftruncate(2).
     pub fn truncate(&self, size: u64) -> FsResult<()> {
-        let Body::Real(file) = &self.body else { return Err(FsError::Immutable) };
+        let Body::Real(file) = &self.body else {
+            return Err(FsError::Immutable);
+        };
         self.written.store(true, Ordering::Release);
         Ok(file.set_len(size)?)
     }
@@ -117,7 +129,9 @@ fn read_real(file: &File, offset: u64, len: usize) -> FsResult<Bytes> {
 }
 
 fn slice(bytes: &Bytes, offset: u64, len: usize) -> Bytes {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let start = usize::try_from(offset)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len());
     let end = start.saturating_add(len).min(bytes.len());
     bytes.slice(start..end)
 }

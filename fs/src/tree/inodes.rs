@@ -54,10 +54,22 @@ pub struct Inodes {
 impl Inodes {
     /// A table that knows the root.
     pub fn new(root: Place) -> Self {
-        let mut table = Table { last: ROOT, ..Table::default() };
+        let mut table = Table {
+            last: ROOT,
+            ..Table::default()
+        };
         table.numbers.insert(Key::of(&root), ROOT);
-        table.inodes.insert(ROOT, Inode { place: Some(root), lookups: 1, opened: Weak::new() });
-        Self { table: Mutex::new(table) }
+        table.inodes.insert(
+            ROOT,
+            Inode {
+                place: Some(root),
+                lookups: 1,
+                opened: Weak::new(),
+            },
+        );
+        Self {
+            table: Mutex::new(table),
+        }
     }
 
     /// The place of an inode; `None` when it has lost its name.
@@ -83,7 +95,9 @@ impl Inodes {
     /// The kernel forgot `n` lookups.
     pub fn forget(&self, ino: u64, n: u64) {
         let mut table = self.table.lock();
-        let Some(inode) = table.inodes.get_mut(&ino) else { return };
+        let Some(inode) = table.inodes.get_mut(&ino) else {
+            return;
+        };
         inode.lookups = inode.lookups.saturating_sub(n);
         if inode.lookups > 0 || ino == ROOT {
             return;
@@ -115,11 +129,18 @@ impl Inodes {
     pub fn rename(&self, from: &Place, to: &Place) {
         let mut table = self.table.lock();
         table.orphan(&Key::of(to));
-        let moved: Vec<(Key, u64)> =
-            table.numbers.iter().filter(|(key, _)| key.is_within(from)).map(|(k, n)| (k.clone(), *n)).collect();
+        let moved: Vec<(Key, u64)> = table
+            .numbers
+            .iter()
+            .filter(|(key, _)| key.is_within(from))
+            .map(|(k, n)| (k.clone(), *n))
+            .collect();
         for (key, ino) in moved {
             table.numbers.remove(&key);
-            let place = table.inodes.get(&ino).and_then(|inode| inode.place.as_ref()?.moved(from, to));
+            let place = table
+                .inodes
+                .get(&ino)
+                .and_then(|inode| inode.place.as_ref()?.moved(from, to));
             if let Some(place) = &place {
                 table.numbers.insert(Key::of(place), ino);
             }
@@ -137,14 +158,22 @@ impl Table {
             return *ino;
         }
         self.last += 1;
-        let inode = Inode { place: Some(place.clone()), lookups: 0, opened: Weak::new() };
+        let inode = Inode {
+            place: Some(place.clone()),
+            lookups: 0,
+            opened: Weak::new(),
+        };
         self.inodes.insert(self.last, inode);
         self.numbers.insert(key, self.last);
         self.last
     }
 
     fn orphan(&mut self, key: &Key) {
-        if let Some(inode) = self.numbers.remove(key).and_then(|ino| self.inodes.get_mut(&ino)) {
+        if let Some(inode) = self
+            .numbers
+            .remove(key)
+            .and_then(|ino| self.inodes.get_mut(&ino))
+        {
             inode.place = None;
         }
     }

@@ -35,7 +35,8 @@ impl Place {
     fn moved(&self, from: &Place, to: &Place) -> Option<Place> {
         match (self, from, to) {
             (Place::Name(path), Place::Name(from), Place::Name(to)) => {
-                NamePath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes())).map(Place::Name)
+                NamePath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))
+                    .map(Place::Name)
             }
             (Place::Repo(repo, path), Place::Repo(_, from), Place::Repo(_, to)) => {
                 let path = RepoPath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))?;
@@ -95,7 +96,10 @@ pub struct Repositories {
 impl Repositories {
     /// None open yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, open: Mutex::default() }
+        Self {
+            shared,
+            open: Mutex::default(),
+        }
     }
 
     /// The repository of this id, opened at the first touch.
@@ -123,8 +127,16 @@ impl Repositories {
 impl Tree {
     /// The tree of a mount whose root is this place.
     pub fn new(shared: Arc<Shared>, repositories: Arc<Repositories>, root: Place) -> Self {
-        let seen = moka::sync::Cache::builder().max_capacity(100_000).time_to_idle(PROCESS_IDLE).build();
-        Self { shared, inodes: Inodes::new(root), repositories, seen }
+        let seen = moka::sync::Cache::builder()
+            .max_capacity(100_000)
+            .time_to_idle(PROCESS_IDLE)
+            .build();
+        Self {
+            shared,
+            inodes: Inodes::new(root),
+            repositories,
+            seen,
+        }
     }
 
     fn place(&self, ino: u64) -> FsResult<Place> {
@@ -140,19 +152,30 @@ impl Tree {
 
     fn caller(&self, repo: &Repository, process: Process) -> Caller {
         let Process { uid, gid, pid } = process;
-        Caller { uid, gid, pid, seen: self.seen_by(repo, pid) }
+        Caller {
+            uid,
+            gid,
+            pid,
+            seen: self.seen_by(repo, pid),
+        }
     }
 
     /// The refs version that a process may have seen: that of its first touch.
     fn seen_by(&self, repo: &Repository, pid: u32) -> Version {
         self.seen.get_with((repo.id, pid), || {
             let known = self.shared.replica.repo(repo.id);
-            known.ok().flatten().map_or(Version::default(), |repo| repo.refs_version)
+            known
+                .ok()
+                .flatten()
+                .map_or(Version::default(), |repo| repo.refs_version)
         })
     }
 
     fn entry(&self, place: &Place, stat: Stat) -> Entry {
-        Entry { ino: self.inodes.look_up(place), stat }
+        Entry {
+            ino: self.inodes.look_up(place),
+            stat,
+        }
     }
 
     fn stat_place(&self, place: &Place) -> FsResult<Stat> {
@@ -214,9 +237,12 @@ impl Tree {
                 let caller = self.caller(&repo, process);
                 repo.set_attributes(&path, new, opened, &caller)?;
             }
-            (Some(Place::Name(_)), _) if new.mode.is_none() && new.uid.is_none() && new.gid.is_none() => {}
+            (Some(Place::Name(_)), _)
+                if new.mode.is_none() && new.uid.is_none() && new.gid.is_none() => {}
             (Some(Place::Name(_)), _) => {
-                return Err(FsError::NotHere("directories of the namespace have no owners or modes of their own"));
+                return Err(FsError::NotHere(
+                    "directories of the namespace have no owners or modes of their own",
+                ));
             }
             (None, Some(opened)) => set_nameless(opened, new)?,
             (None, None) => return Err(FsError::NotFound),
@@ -234,14 +260,22 @@ impl Tree {
 
     /// open.
     pub fn open(&self, ino: u64, write: bool) -> FsResult<Arc<Opened>> {
-        let Place::Repo(repo, path) = self.place(ino)? else { return Err(FsError::IsDirectory) };
+        let Place::Repo(repo, path) = self.place(ino)? else {
+            return Err(FsError::IsDirectory);
+        };
         let opened = Arc::new(repo.open_file(&path, write)?);
         self.inodes.opened(ino, &opened);
         Ok(opened)
     }
 
     /// create.
-    pub fn create(&self, parent: u64, name: &[u8], mode: u32, process: Process) -> FsResult<(Entry, Arc<Opened>)> {
+    pub fn create(
+        &self,
+        parent: u64,
+        name: &[u8],
+        mode: u32,
+        process: Process,
+    ) -> FsResult<(Entry, Arc<Opened>)> {
         let (repo, path) = self.in_repo(parent, name)?;
         let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
         let place = Place::Repo(repo, path);
@@ -254,7 +288,9 @@ impl Tree {
     fn in_repo(&self, parent: u64, name: &[u8]) -> FsResult<(Arc<Repository>, RepoPath)> {
         match self.place(parent)? {
             Place::Repo(repo, dir) => Ok((repo, join(&dir, name)?)),
-            Place::Name(_) => Err(FsError::NotHere("files live in repositories; a repository is a directory whose name ends in .git")),
+            Place::Name(_) => Err(FsError::NotHere(
+                "files live in repositories; a repository is a directory whose name ends in .git",
+            )),
         }
     }
 
@@ -312,7 +348,13 @@ impl Tree {
     }
 
     /// symlink.
-    pub fn symlink(&self, parent: u64, name: &[u8], target: &Path, process: Process) -> FsResult<Entry> {
+    pub fn symlink(
+        &self,
+        parent: u64,
+        name: &[u8],
+        target: &Path,
+        process: Process,
+    ) -> FsResult<Entry> {
         let (repo, path) = self.in_repo(parent, name)?;
         repo.symlink(&path, target, &self.caller(&repo, process))?;
         let place = Place::Repo(repo, path);
@@ -338,7 +380,9 @@ impl Tree {
     /// unlink.
     pub fn unlink(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
         let place = self.child(parent, name)?;
-        let Place::Repo(repo, path) = &place else { return Err(FsError::IsDirectory) };
+        let Place::Repo(repo, path) = &place else {
+            return Err(FsError::IsDirectory);
+        };
         repo.unlink(path, &self.caller(repo, process))?;
         self.inodes.orphan(&place);
         Ok(())
@@ -371,7 +415,8 @@ impl Tree {
             (Place::Repo(repo, from), Place::Repo(other, to)) if repo.id == other.id => {
                 let (from, to) = (join(&from, name)?, join(&to, new_name)?);
                 repo.rename(&from, &to, replace, &self.caller(&repo, process))?;
-                self.inodes.rename(&Place::Repo(repo.clone(), from), &Place::Repo(repo, to));
+                self.inodes
+                    .rename(&Place::Repo(repo.clone(), from), &Place::Repo(repo, to));
                 Ok(())
             }
             _ => Err(FsError::CrossRoom),
@@ -381,7 +426,9 @@ impl Tree {
     /// link.
     pub fn link(&self, ino: u64, parent: u64, name: &[u8], process: Process) -> FsResult<Entry> {
         let (repo, to) = self.in_repo(parent, name)?;
-        let Place::Repo(source, from) = self.place(ino)? else { return Err(FsError::Invalid) };
+        let Place::Repo(source, from) = self.place(ino)? else {
+            return Err(FsError::Invalid);
+        };
         if source.id != repo.id {
             return Err(FsError::CrossRoom);
         }
@@ -397,7 +444,10 @@ impl Tree {
             Place::Name(dir) => self.list_names(&dir),
             Place::Repo(repo, dir) => {
                 let names = repo.list(&dir)?;
-                Ok(names.into_iter().map(|(name, kind)| Listed { name, kind }).collect())
+                Ok(names
+                    .into_iter()
+                    .map(|(name, kind)| Listed { name, kind })
+                    .collect())
             }
         }
     }
@@ -428,7 +478,9 @@ fn set_nameless(opened: &Opened, new: &NewAttributes) -> FsResult<()> {
     if let Some(size) = new.size {
         opened.truncate(size)?;
     }
-    let (Some(mode), Some(file)) = (new.mode, opened.real()) else { return Ok(()) };
+    let (Some(mode), Some(file)) = (new.mode, opened.real()) else {
+        return Ok(());
+    };
     use std::os::unix::fs::PermissionsExt;
     Ok(file.set_permissions(std::fs::Permissions::from_mode(mode & 0o7777))?)
 }

@@ -17,11 +17,20 @@ impl Tree {
 
     pub(super) fn list_names(&self, dir: &NamePath) -> FsResult<Vec<Listed>> {
         let names = self.shared.replica.names_in(dir)?;
-        Ok(names.into_iter().map(|(name, _)| Listed { name, kind: Type::Directory }).collect())
+        Ok(names
+            .into_iter()
+            .map(|(name, _)| Listed {
+                name,
+                kind: Type::Directory,
+            })
+            .collect())
     }
 
     fn propose(&self, command: Command, process: Option<Process>) -> FsResult<()> {
-        let actor = process.map_or(Actor::default(), |p| Actor { uid: Some(p.uid), pid: Some(p.pid) });
+        let actor = process.map_or(Actor::default(), |p| Actor {
+            uid: Some(p.uid),
+            pid: Some(p.pid),
+        });
         match self.shared.replica.propose(actor, command)? {
             Outcome::Done(_) => Ok(()),
             Outcome::Refused(refusal) => Err(refusal.into()),
@@ -29,13 +38,27 @@ impl Tree {
     }
 
     /// mkdir: a repository if the name ends in `.git`.
-    pub(super) fn make_name(&self, path: &NamePath, mode: u32, process: Process) -> FsResult<Place> {
+    pub(super) fn make_name(
+        &self,
+        path: &NamePath,
+        mode: u32,
+        process: Process,
+    ) -> FsResult<Place> {
         if !path.names_repository() {
-            self.propose(Command::CreateDirectory { path: path.clone() }, Some(process))?;
+            self.propose(
+                Command::CreateDirectory { path: path.clone() },
+                Some(process),
+            )?;
             return Ok(Place::Name(path.clone()));
         }
         let id = RepoId::random();
-        self.propose(Command::CreateRepo { id, path: path.clone() }, Some(process))?;
+        self.propose(
+            Command::CreateRepo {
+                id,
+                path: path.clone(),
+            },
+            Some(process),
+        )?;
         let repo = self.repositories.get(id)?;
         let top = NewAttributes {
             mode: Some(mode),
@@ -75,9 +98,16 @@ impl Tree {
             }
             self.inodes.orphan(&target);
         }
-        self.propose(Command::Rename { from: from.clone(), to: to.clone() }, None)?;
+        self.propose(
+            Command::Rename {
+                from: from.clone(),
+                to: to.clone(),
+            },
+            None,
+        )?;
         if matches!(source, Place::Name(_)) {
-            self.inodes.rename(&Place::Name(from.clone()), &Place::Name(to.clone()));
+            self.inodes
+                .rename(&Place::Name(from.clone()), &Place::Name(to.clone()));
         }
         Ok(())
     }

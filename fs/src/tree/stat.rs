@@ -37,7 +37,10 @@ pub struct Stat {
 impl Stat {
     /// A directory of the namespace: the daemon's own, with the time of nothing in particular.
     pub fn namespace() -> Self {
-        let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        let (uid, gid) = (
+            rustix::process::getuid().as_raw(),
+            rustix::process::getgid().as_raw(),
+        );
         Self::made(Type::Directory, 0o755, 0, UNIX_EPOCH.into(), (uid, gid))
     }
 
@@ -50,11 +53,26 @@ impl Stat {
         let nlink = if kind == Type::Directory { 2 } else { 1 };
         let blocks = size.div_ceil(512);
         let (atime, mtime, ctime) = (time, time, time);
-        Self { kind, mode: mode & 0o7777, size, blocks, nlink, uid, gid, atime, mtime, ctime, volatile: false }
+        Self {
+            kind,
+            mode: mode & 0o7777,
+            size,
+            blocks,
+            nlink,
+            uid,
+            gid,
+            atime,
+            mtime,
+            ctime,
+            volatile: false,
+        }
     }
 
     fn real(meta: &Metadata, kind: Type) -> Self {
-        let time = |secs, nanos| Timestamp { secs, nanos: nanos as u32 };
+        let time = |secs, nanos| Timestamp {
+            secs,
+            nanos: nanos as u32,
+        };
         Self {
             kind,
             mode: meta.mode() & 0o7777,
@@ -82,11 +100,18 @@ pub fn of(found: &Found, repo: &Repository) -> FsResult<Stat> {
         Found::Directory => made(0o755, 0, UNIX_EPOCH.into()),
         Found::Settings(bytes) => {
             let stat = made(0o444, bytes.len() as u64, UNIX_EPOCH.into())?;
-            Ok(Stat { volatile: true, ..stat })
+            Ok(Stat {
+                volatile: true,
+                ..stat
+            })
         }
         Found::Packed(rendered) => {
             let (uid, gid) = repo.owner()?;
-            Ok(Stat { uid, gid, ..Stat::real(&rendered.stat()?, kind) })
+            Ok(Stat {
+                uid,
+                gid,
+                ..Stat::real(&rendered.stat()?, kind)
+            })
         }
     }
 }
