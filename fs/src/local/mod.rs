@@ -203,6 +203,16 @@ impl Files {
         Ok(())
     }
 
+    /// Moves a damaged file out of the tree, for a person to look at.
+    pub fn set_aside(&self, path: &RepoPath) -> FsResult<PathBuf> {
+        let dir = self.root.with_file_name("damaged");
+        fs::create_dir_all(&dir)?;
+        let name = path.to_string().replace('/', "_");
+        let aside = dir.join(name);
+        fs::rename(self.at(path), &aside)?;
+        Ok(aside)
+    }
+
     /// fsync(2) of a directory, if it is there.
     pub fn fsync_dir(&self, path: &RepoPath) -> FsResult<()> {
         match File::open(self.at(path)) {

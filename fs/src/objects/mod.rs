@@ -22,9 +22,12 @@ use gitmoor_replicator::model::{
 use gitmoor_replicator::{Child, Replica};
 use name::Kind;
 use parking_lot::Mutex;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Takes a name of a repository that changed without the kernel's doing.
+pub type Changed = dyn Fn(RepoId, &RepoPath) + Send + Sync;
 
 /// What every repository's objects room shares.
 pub struct Shared {
@@ -37,7 +40,7 @@ pub struct Shared {
     /// Settings.
     pub config: Config,
     /// Called with names that changed behind the kernel's back.
-    pub changed: Box<dyn Fn(RepoId, &RepoPath) + Send + Sync>,
+    pub changed: Box<Changed>,
 }
 
 /// The objects room of one repository.
@@ -57,16 +60,65 @@ struct State {
     pending: BTreeSet<RepoPath>,
     /// Pending files that are stored already; only the commit is missing.
     stored: HashMap<RepoPath, FileAdd>,
-    /// Catalogued files that git deleted, with the refs version that the
-    /// deleting process started from.
-    removed: HashMap<RepoPath, Version>,
+    /// Catalogued files that git deleted.
+    removed: HashMap<RepoPath, Removal>,
+    /// The last ref changes that went through here, oldest first.
+    moves: VecDeque<Move>,
     /// Catalogued files whose times or permission bits git changed.
     touched: HashMap<RepoPath, FileEntry>,
     /// The last change of any of these.
     changed: Option<Instant>,
 }
 
+/// A deletion, and who may have decided on it when.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Removal {
+    /// The repository's refs version when the deleting process first touched it.
+    seen: Version,
+    /// That process.
+    pid: u32,
+}
+
+/// A ref change, and whose.
+#[derive(Clone, Copy)]
+struct Move {
+    version: Version,
+    pid: Option<u32>,
+}
+
+/// Ref changes that are remembered. A deletion that began before the oldest of
+/// them is judged by the version it has seen alone.
+const MOVES: usize = 4096;
+
 impl State {
+    /// The refs version against which a deletion is judged: a process's own ref
+    /// changes (rm -rf of a repository makes many) do not invalidate its walk.
+    fn base(&self, removal: Removal) -> Version {
+        let remembered = self
+            .moves
+            .front()
+            .is_none_or(|first| first.version <= removal.seen);
+        let mut later = self
+            .moves
+            .iter()
+            .filter(|moved| moved.version > removal.seen);
+        let own = later.all(|moved| moved.pid == Some(removal.pid));
+        match self.moves.back() {
+            Some(last) if own && (remembered || self.moves.len() < MOVES) => {
+                last.version.max(removal.seen)
+            }
+            Some(_) | None => removal.seen,
+        }
+    }
+
+    fn moved(&mut self, version: Version, pid: Option<u32>) {
+        if self.moves.len() == MOVES {
+            self.moves.pop_front();
+        }
+        let at = self.moves.partition_point(|known| known.version < version);
+        self.moves.insert(at, Move { version, pid });
+    }
+
     fn note(&mut self) {
         self.changed = Some(Instant::now());
     }
@@ -116,13 +168,24 @@ impl Objects {
             };
             if kind.is_dir() {
                 self.replay(&path)?;
-            } else if name::kind(&path).is_some() && self.verify(&path).is_ok() {
-                tracing::info!(repo = %self.repo, %path, "finished before the last stop, still to be stored");
-                let mut state = self.state.lock();
-                state.pending.insert(path);
-                state.note();
+            } else if name::kind(&path).is_some() {
+                self.replay_file(path)?;
             }
         }
+        Ok(())
+    }
+
+    fn replay_file(&self, path: RepoPath) -> FsResult<()> {
+        if let Err(error) = self.check_all(&path) {
+            // Under its name it would keep git from writing the object again.
+            let aside = self.files.set_aside(&path)?;
+            tracing::warn!(repo = %self.repo, %path, %error, aside = %aside.display(), "damaged by the last stop before it was stored; moved aside");
+            return Ok(());
+        }
+        tracing::info!(repo = %self.repo, %path, "finished before the last stop, still to be stored");
+        let mut state = self.state.lock();
+        state.pending.insert(path);
+        state.note();
         Ok(())
     }
 
@@ -223,12 +286,6 @@ impl Objects {
         }
     }
 
-    fn verify(&self, path: &RepoPath) -> FsResult<()> {
-        self.check_all(path).inspect_err(|error| {
-            tracing::warn!(repo = %self.repo, %path, %error, "left out of the catalog; remove the file or write it again");
-        })
-    }
-
     fn format(&self) -> FsResult<ObjectFormat> {
         let repo = self.shared.replica.repo(self.repo)?;
         Ok(repo
@@ -237,7 +294,7 @@ impl Objects {
     }
 
     /// unlink(2), by a process that has seen the refs at this version.
-    pub fn unlink(&self, path: &RepoPath, seen: Version) -> FsResult<()> {
+    pub fn unlink(&self, path: &RepoPath, seen: Version, pid: u32) -> FsResult<()> {
         let real = self.files.stat(path)?.is_some();
         let catalogued = matches!(self.find(path)?, Some(Found::Entry(_)));
         if !real && !catalogued {
@@ -246,7 +303,7 @@ impl Objects {
         let mut state = self.state.lock();
         // A publication under way may be about to catalogue it.
         if catalogued || self.turn.is_locked() {
-            state.removed.insert(path.clone(), seen);
+            state.removed.insert(path.clone(), Removal { seen, pid });
             state.touched.remove(path);
         }
         state.pending.remove(path);

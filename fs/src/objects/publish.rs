@@ -45,7 +45,9 @@ impl Objects {
     /// their addition to the catalog in the same raft entry.
     pub fn commit(&self, mut change: RepoChange, actor: &Actor) -> FsResult<Version> {
         if self.state.lock().is_quiet() {
-            return self.propose(change, actor);
+            let version = self.propose(change, actor)?;
+            self.state.lock().moved(version, actor.pid);
+            return Ok(version);
         }
         let _turn = self.turn.lock();
         self.publish_removals(actor)?;
@@ -53,6 +55,7 @@ impl Objects {
         self.catalogue_ahead(&mut batch, actor)?;
         change.add = batch.adds();
         let version = self.propose(change, actor)?;
+        self.state.lock().moved(version, actor.pid);
         self.published(batch);
         Ok(version)
     }
@@ -121,13 +124,14 @@ impl Objects {
     /// looked (invariant 6); those that came too late become visible again.
     fn publish_removals(&self, actor: &Actor) -> FsResult<()> {
         let mut groups: HashMap<Option<Version>, Vec<RepoPath>> = HashMap::new();
-        for (path, seen) in &self.state.lock().removed {
-            // What is not objects can be had again from them: nothing is lost.
-            let holds_objects = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
-            groups
-                .entry(holds_objects.then_some(*seen))
-                .or_default()
-                .push(path.clone());
+        {
+            let state = self.state.lock();
+            for (path, removal) in &state.removed {
+                // What is not objects can be had again from them: nothing is lost.
+                let holds_objects = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
+                let base = holds_objects.then(|| state.base(*removal));
+                groups.entry(base).or_default().push(path.clone());
+            }
         }
         for (unless_refs_moved_since, paths) in groups {
             for paths in paths.chunks(FILES_PER_COMMIT) {

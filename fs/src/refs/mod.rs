@@ -183,6 +183,10 @@ impl Refs {
             },
             actor,
         )?;
+        // Past a held lock, as a disk allows: the lock's holder goes on from here.
+        if let Some(noted) = self.locked.lock().get_mut(name) {
+            *noted = Expect::Is(version);
+        }
         for table in tables {
             self.files.unlink_if_there(&table)?;
         }

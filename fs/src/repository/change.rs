@@ -226,6 +226,10 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
+        let top_level = path.parent().is_some_and(|parent| parent.is_root());
+        if top_level && path.file_name().len() > 4 && path.file_name().ends_with(b".git") {
+            return Err(FsError::NotHere("a repository inside a repository"));
+        }
         self.furnish_new(path, caller)?;
         self.files.mkdir(path, mode, caller.owner())
     }
@@ -249,7 +253,7 @@ impl Repository {
             (_, Found::Directory) => Err(FsError::IsDirectory),
             (_, Found::Settings(_)) => Err(FsError::Immutable),
             (Room::Objects, _) if name::kind(path).is_some() => {
-                self.objects.unlink(path, caller.seen)
+                self.objects.unlink(path, caller.seen, caller.pid)
             }
             (Room::Refs, _) if !is_ref_scratch(path) => {
                 self.files.unlink_if_there(path)?;
@@ -446,6 +450,32 @@ impl Repository {
             | (Room::Refs, Room::Objects)
             | (Room::Objects, Room::Refs) => Err(FsError::CrossRoom),
         }
+    }
+
+    /// rename(2) of a file in the making from another repository (`git repack
+    /// --filter-to`): it moves into this one's staging, then to its name.
+    pub fn rename_from(
+        &self,
+        other: &Repository,
+        from: &RepoPath,
+        to: &RepoPath,
+        replace: bool,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        let movable = matches!(other.find(from)?, Some(Found::Real(meta)) if meta.is_file())
+            && room(from) == Room::Objects
+            && name::kind(from).is_none();
+        let scratch =
+            RepoPath::new(format!("objects/tmp_moved_{}", caller.pid)).expect("a valid path");
+        if !movable || room(to) != Room::Objects || self.files.stat(&scratch)?.is_some() {
+            return Err(FsError::CrossRoom);
+        }
+        self.files.make_parents(&scratch)?;
+        std::fs::rename(other.files.at(from), self.files.at(&scratch))?;
+        self.rename(&scratch, to, replace, caller).inspect_err(|_| {
+            // Back to where it was; if even that fails it stays in the making here.
+            let _ = std::fs::rename(self.files.at(&scratch), other.files.at(from));
+        })
     }
 
     fn check_replace(

@@ -38,7 +38,7 @@ impl Place {
                 NamePath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))
                     .map(Place::Name)
             }
-            (Place::Repo(repo, path), Place::Repo(_, from), Place::Repo(_, to)) => {
+            (Place::Repo(_, path), Place::Repo(_, from), Place::Repo(repo, to)) => {
                 let path = RepoPath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))?;
                 Some(Place::Repo(repo.clone(), path))
             }
@@ -417,6 +417,14 @@ impl Tree {
                 repo.rename(&from, &to, replace, &self.caller(&repo, process))?;
                 self.inodes
                     .rename(&Place::Repo(repo.clone(), from), &Place::Repo(repo, to));
+                Ok(())
+            }
+            (Place::Repo(repo, from), Place::Repo(other, to)) => {
+                let (from, to) = (join(&from, name)?, join(&to, new_name)?);
+                let caller = self.caller(&other, process);
+                other.rename_from(&repo, &from, &to, replace, &caller)?;
+                self.inodes
+                    .rename(&Place::Repo(repo, from), &Place::Repo(other, to));
                 Ok(())
             }
             _ => Err(FsError::CrossRoom),
