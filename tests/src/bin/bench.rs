@@ -58,7 +58,7 @@ fn main() {
     let git = Installed::newest();
     let place = Place::new(Kind::Dir, &git);
     let source = source(&place, &options);
-    let mut bench = Bench::new(&place, &source, options.rounds);
+    let mut bench = Bench::new(&place, options.rounds);
     bench.mirror(&source);
     bench.reading();
     bench.writing();
@@ -158,8 +158,7 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(place: &'a Place, source: &Repo, rounds: usize) -> Self {
-        let _ = source;
+    fn new(place: &'a Place, rounds: usize) -> Self {
         Bench {
             place,
             disk: place.git.at(place.scratch("disk.git")),
@@ -169,20 +168,17 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Copies the source to both sides; what is measured afterwards is these copies.
+    /// Copies the source to both sides; what is measured afterwards is the last copies.
     fn mirror(&mut self, source: &Repo) {
         let at = self.place.git.at(&self.place.scratch);
-        let clone = |to: &Repo| {
-            let _ = std::fs::remove_dir_all(&to.dir);
-            within(
-                &at,
-                format!("clone --quiet --mirror {} {}", source.url(), to.path()),
-            )
-        };
         let rounds = self.rounds.min(3);
-        self.compare("clone --mirror into it", None, rounds, |_, side| {
-            clone(side)
+        self.compare("clone --mirror into it", None, rounds, |round, side| {
+            let to = copy(side, round);
+            let line = format!("clone --quiet --mirror {} {}", source.url(), to.path());
+            within(&at, line)
         });
+        self.disk = copy(&self.disk, rounds);
+        self.mount = copy(&self.mount, rounds);
     }
 
     fn reading(&mut self) {
@@ -267,8 +263,10 @@ impl<'a> Bench<'a> {
 
     fn one_push(&mut self) {
         let work = self.place.work("pusher");
+        let mut pushed = 0;
         self.compare("push of one commit", None, self.rounds, |round, side| {
-            let tip = work.commit(&format!("push-{round}"));
+            pushed += 1;
+            let tip = work.commit(&format!("push-{pushed}"));
             within(
                 &work,
                 format!("push --quiet {} {tip}:refs/heads/push-{round}", side.url()),
@@ -319,6 +317,11 @@ impl<'a> Bench<'a> {
             daemon_peak_rss_bytes: memory(pid, "VmHWM"),
         }
     }
+}
+
+/// The copy of one round, beside the others.
+fn copy(side: &Repo, round: usize) -> Repo {
+    side.git.at(side.dir.with_extension(format!("{round}.git")))
 }
 
 fn commit(tree: &Repo, number: u64) {

@@ -136,7 +136,9 @@ fn packing_beside_pushes(place: &Place) {
         if number == 4 {
             return (0..8).for_each(|_| {
                 repo.ok("pack-refs --all");
-                repo.ok("repack --quiet -d");
+                // Not -d: it removes empty fan-out directories under a push that is
+                // about to write there, a race that git loses on any disk.
+                repo.ok("repack --quiet");
             });
         }
         for step in 0..6 {
