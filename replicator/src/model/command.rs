@@ -155,7 +155,7 @@ pub struct FileAdd {
 pub struct FileRemoval {
     /// Their paths. One that is not in the catalog is skipped.
     pub paths: Vec<RepoPath>,
-    /// The removal holds only while [`super::Repo::refs_version`] is still this.
+    /// The removal holds only while [`super::Repo::refs_version`] is not beyond this.
     pub unless_refs_moved_since: Option<Version>,
 }
 

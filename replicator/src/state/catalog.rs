@@ -8,7 +8,7 @@ use crate::model::{BlockDigest, FileAdd, FileEntry, FileRemoval, Refusal, Repo, 
 /// Whether the removal still holds: no ref moved since the walk behind it.
 pub(super) fn check_removal(repo: &Repo, removal: Option<&FileRemoval>) -> Result<(), Halt> {
     match removal.and_then(|removal| removal.unless_refs_moved_since) {
-        Some(since) if since != repo.refs_version => Err(Refusal::RefsMoved {
+        Some(since) if repo.refs_version > since => Err(Refusal::RefsMoved {
             actual: repo.refs_version,
         }
         .into()),

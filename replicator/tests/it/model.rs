@@ -198,7 +198,7 @@ impl Model {
             .remove
             .as_ref()
             .and_then(|removal| removal.unless_refs_moved_since)
-            && since != refs_version
+            && refs_version > since
         {
             return Err(Refusal::RefsMoved {
                 actual: refs_version,
