@@ -23,6 +23,12 @@ pub enum BundleError {
         /// What is wrong.
         reason: String,
     },
+    /// A type that packs do not have.
+    #[error("loose object {oid} has a type that no pack can hold")]
+    NoPackType {
+        /// Its name, in hex.
+        oid: String,
+    },
     /// The checksum at the end of a pack or index is not the one of its content.
     #[error("{} is corrupt: it ends in checksum {stated}, its content has {actual}", path.display())]
     BadTrailer {

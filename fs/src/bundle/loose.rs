@@ -10,8 +10,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-/// Longest header: `commit`, a space, 20 digits, NUL.
-const MAX_HEADER: usize = 28;
+/// Longest header. `git hash-object --literally` writes types of any length.
+const MAX_HEADER: usize = 1024;
 
 /// Checks that a loose object file is whole and has the object id in its name.
 pub fn check_loose(oid: &str, path: &Path, format: ObjectFormat) -> Result<(), BundleError> {
@@ -32,16 +32,19 @@ pub(super) enum Kind {
     Tree = 2,
     Blob = 3,
     Tag = 4,
+    /// A type of `git hash-object --literally`: legal as a loose object, but no
+    /// pack can hold it.
+    Other = 0,
 }
 
 impl Kind {
-    fn parse(name: &[u8]) -> Option<Self> {
+    fn parse(name: &[u8]) -> Self {
         match name {
-            b"commit" => Some(Self::Commit),
-            b"tree" => Some(Self::Tree),
-            b"blob" => Some(Self::Blob),
-            b"tag" => Some(Self::Tag),
-            _ => None,
+            b"commit" => Self::Commit,
+            b"tree" => Self::Tree,
+            b"blob" => Self::Blob,
+            b"tag" => Self::Tag,
+            _ => Self::Other,
         }
     }
 }
@@ -133,7 +136,7 @@ fn parse_header(header: &[u8]) -> Option<(Kind, u64)> {
     let digits = std::str::from_utf8(&text[space + 1..]).ok()?;
     let plain = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty();
     Some((
-        Kind::parse(&text[..space])?,
+        Kind::parse(&text[..space]),
         plain.then(|| digits.parse().ok())??,
     ))
 }

@@ -61,6 +61,10 @@ impl<W: Write> PackWriter<W> {
         oid: ObjectId,
         object: LooseObject<R>,
     ) -> Result<(), BundleError> {
+        if object.kind == Kind::Other {
+            let oid = oid.to_string();
+            return Err(BundleError::NoPackType { oid });
+        }
         let context = format!("writing object {oid} to a pack");
         let local = |source| BundleError::Local { context, source };
         if let Err(e) = self.out.write_all(&entry_header(object.kind, object.size)) {

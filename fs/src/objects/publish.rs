@@ -7,7 +7,7 @@
 
 use super::name::{self, Kind};
 use super::{Objects, cache_object};
-use crate::bundle;
+use crate::bundle::{self, BundleError};
 use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::store::{Body, Put};
@@ -46,7 +46,7 @@ impl Objects {
     pub fn commit(&self, mut change: RepoChange, actor: &Actor) -> FsResult<Version> {
         if self.state.lock().is_quiet() {
             let version = self.propose(change, actor)?;
-            self.state.lock().moved(version, actor.pid);
+            self.note_move(version, actor)?;
             return Ok(version);
         }
         let _turn = self.turn.lock();
@@ -55,9 +55,19 @@ impl Objects {
         self.catalogue_ahead(&mut batch, actor)?;
         change.add = batch.adds();
         let version = self.propose(change, actor)?;
-        self.state.lock().moved(version, actor.pid);
+        self.note_move(version, actor)?;
         self.published(batch);
         Ok(version)
+    }
+
+    /// Remembers who moved refs; moving them between the loose and the packed
+    /// layer is no such move.
+    fn note_move(&self, version: Version, actor: &Actor) -> FsResult<()> {
+        let repo = self.shared.replica.repo(self.repo)?;
+        if repo.is_some_and(|repo| repo.refs_version >= version) {
+            self.state.lock().moved(version, actor.pid);
+        }
+        Ok(())
     }
 
     /// Publishes what is finished, deleted or touched.
@@ -179,8 +189,13 @@ impl Objects {
         };
         let mut bundled = Vec::new();
         if loose.len() > self.shared.config.bundle_over {
-            paths.extend(self.bundle(&loose)?);
-            bundled = loose;
+            match self.bundle(&loose)? {
+                Some(made) => {
+                    paths.extend(made);
+                    bundled = loose;
+                }
+                None => paths.extend(loose),
+            }
         } else {
             paths.extend(loose);
         }
@@ -191,26 +206,27 @@ impl Objects {
     }
 
     /// Turns loose objects into one pack, beside which they stay until it is
-    /// catalogued.
-    fn bundle(&self, loose: &[RepoPath]) -> FsResult<[RepoPath; 2]> {
+    /// catalogued. `None` when one of them has a type that packs lack.
+    fn bundle(&self, loose: &[RepoPath]) -> FsResult<Option<[RepoPath; 2]>> {
         let dir = RepoPath::new("objects/pack").expect("a valid path");
         self.files
             .make_parents(&dir.join(b"pack").expect("a valid path"))?;
         let named = |path: &RepoPath| Some((name::loose_oid(path)?, self.files.at(path)));
         let objects: Vec<_> = loose.iter().filter_map(named).collect();
-        let made =
-            bundle::bundle_loose(&objects, self.format()?, &self.files.at(&dir)).map_err(|e| {
-                FsError::WrongBytes {
-                    path: dir.to_string(),
-                    reason: e.to_string(),
-                }
-            })?;
+        let made = match bundle::bundle_loose(&objects, self.format()?, &self.files.at(&dir)) {
+            Ok(made) => made,
+            Err(BundleError::NoPackType { .. }) => return Ok(None),
+            Err(e) => {
+                let (path, reason) = (dir.to_string(), e.to_string());
+                return Err(FsError::WrongBytes { path, reason });
+            }
+        };
         let file = |ext: &str| dir.join(format!("{}.{ext}", made.name).as_bytes());
         let paths = [file("pack"), file("idx")].map(|path| path.expect("a pack's name is valid"));
         for path in &paths {
             self.finish(path);
         }
-        Ok(paths)
+        Ok(Some(paths))
     }
 
     /// Stores files in parallel; the first error stops the rest. What was stored
