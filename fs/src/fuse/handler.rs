@@ -195,7 +195,7 @@ impl Inner {
 /// Stored files never change, so their cached pages stay good.
 fn cached_flags(opened: &Opened) -> FopenFlags {
     match &opened.body {
-        Body::Stored(_) => FopenFlags::FOPEN_KEEP_CACHE,
+        Body::Stored(..) => FopenFlags::FOPEN_KEEP_CACHE,
         Body::Bytes(_) | Body::Real(_) => FopenFlags::empty(),
     }
 }

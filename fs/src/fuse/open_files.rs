@@ -116,7 +116,7 @@ impl Mode {
             (Body::Real(file), Closing::Plain | Closing::Finish(_) | Closing::Config) => {
                 register(file)
             }
-            (Body::Stored(file), _) => register(&*file.complete()?),
+            (Body::Stored(file, _), _) => register(&*file.complete()?),
             (Body::Bytes(_), _) => None,
         }
     }

@@ -7,6 +7,7 @@
 //! again. Deletions and new times of catalogued files are remembered and
 //! published like additions, a little later (see [`publish`]).
 
+pub mod idx;
 pub mod name;
 mod publish;
 
@@ -140,8 +141,8 @@ pub enum Found {
 pub enum Content {
     /// In the catalog.
     Inline(bytes::Bytes),
-    /// In the store, through the cache.
-    Stored(Arc<CachedFile>),
+    /// In the store, through the cache; a pack index with its tables.
+    Stored(Arc<CachedFile>, Option<idx::Tables>),
 }
 
 impl Objects {
@@ -336,9 +337,21 @@ impl Objects {
             Place::Stored { key } => {
                 let blocks = self.shared.replica.blocks(self.repo, path)?;
                 let object = cache_object(key, entry, blocks.into());
-                Ok(Content::Stored(self.shared.cache.file(object)?))
+                let file = self.shared.cache.file(object)?;
+                Ok(Content::Stored(file, self.tables(path, entry)?))
             }
         }
+    }
+
+    fn tables(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Option<idx::Tables>> {
+        if !path.as_bytes().ends_with(b".idx") {
+            return Ok(None);
+        }
+        let hash = match self.format()? {
+            ObjectFormat::Sha1 => 20,
+            ObjectFormat::Sha256 => 32,
+        };
+        Ok(Some(idx::Tables::new(entry.size, hash)))
     }
 
     /// Finished files that are not catalogued yet, and their bytes.

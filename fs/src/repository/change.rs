@@ -73,7 +73,7 @@ impl Repository {
             Found::Settings(bytes) => Ok(plain(Body::Bytes(bytes.into()))),
             Found::Object(entry) => Ok(plain(match self.objects.content(path, &entry)? {
                 Content::Inline(bytes) => Body::Bytes(bytes),
-                Content::Stored(file) => Body::Stored(file),
+                Content::Stored(file, tables) => Body::Stored(file, tables),
             })),
             Found::Directory => Err(FsError::IsDirectory),
         }

@@ -2,6 +2,7 @@
 
 use crate::cache::CachedFile;
 use crate::error::{FsError, FsResult};
+use crate::objects::idx::Tables;
 use bytes::Bytes;
 use gitmoor_replicator::model::RepoPath;
 use std::fs::File;
@@ -24,8 +25,8 @@ pub enum Body {
     Real(File),
     /// Replicated bytes.
     Bytes(Bytes),
-    /// In the object store, through the cache.
-    Stored(Arc<CachedFile>),
+    /// In the object store, through the cache; a pack index with its tables.
+    Stored(Arc<CachedFile>, Option<Tables>),
 }
 
 /// What closing a file means beyond closing it.
@@ -56,21 +57,14 @@ impl Opened {
         match &self.body {
             Body::Real(file) => read_real(file, offset, len),
             Body::Bytes(bytes) => Ok(slice(bytes, offset, len)),
-            Body::Stored(file) => {
-                let len = file.object().size.saturating_sub(offset).min(len as u64);
-                Ok(if len == 0 {
-                    Bytes::new()
-                } else {
-                    file.read(offset, len as usize)?
-                })
-            }
+            Body::Stored(file, tables) => read_stored(file, *tables, offset, len),
         }
     }
 
     /// Whether reading this must ask the object store.
     pub fn needs_request(&self, offset: u64, len: usize) -> bool {
         match &self.body {
-            Body::Stored(file) => {
+            Body::Stored(file, _) => {
                 let len = file.object().size.saturating_sub(offset).min(len as u64);
                 len > 0 && !file.has(offset, len as usize)
             }
@@ -110,9 +104,30 @@ impl Opened {
     pub fn real(&self) -> Option<&File> {
         match &self.body {
             Body::Real(file) => Some(file),
-            Body::Bytes(_) | Body::Stored(_) => None,
+            Body::Bytes(_) | Body::Stored(..) => None,
         }
     }
+}
+
+fn read_stored(
+    file: &CachedFile,
+    tables: Option<Tables>,
+    offset: u64,
+    len: usize,
+) -> FsResult<Bytes> {
+    let size = file.object().size;
+    let wanted = offset.min(size)..offset.saturating_add(len as u64).min(size);
+    let len = (wanted.end - wanted.start) as usize;
+    if len == 0 {
+        return Ok(Bytes::new());
+    }
+    let Some(tables) = tables.filter(|_| !file.has(wanted.start, len)) else {
+        return Ok(file.read(wanted.start, len)?);
+    };
+    let reach = tables.reach(wanted.clone());
+    let bytes = file.read(reach.start, (reach.end - reach.start) as usize)?;
+    let start = (wanted.start - reach.start) as usize;
+    Ok(bytes.slice(start..start + len))
 }
 
 fn read_real(file: &File, offset: u64, len: usize) -> FsResult<Bytes> {

@@ -122,6 +122,6 @@ pub fn of_opened(opened: &Opened) -> FsResult<Stat> {
     match &opened.body {
         Body::Real(file) => Ok(Stat::real(&file.metadata()?, Type::File)),
         Body::Bytes(bytes) => Ok(nameless(bytes.len() as u64)),
-        Body::Stored(file) => Ok(nameless(file.object().size)),
+        Body::Stored(file, _) => Ok(nameless(file.object().size)),
     }
 }
