@@ -38,6 +38,11 @@ pub fn kind(path: &RepoPath) -> Option<Kind> {
     }
 }
 
+/// Whether a name may get other bytes. The rest is finished for ever.
+pub fn is_rewritable(path: &RepoPath) -> bool {
+    matches!(kind(path), Some(Kind::Mutable | Kind::Keep))
+}
+
 fn pack_kind(name: &[u8]) -> Option<Kind> {
     if is_temporary(name) {
         return None;
@@ -45,11 +50,12 @@ fn pack_kind(name: &[u8]) -> Option<Kind> {
     if name.starts_with(b"multi-pack-index") && name != b"multi-pack-index.d" {
         return Some(Kind::Mutable);
     }
-    let stem = name.strip_prefix(b"pack-")?;
-    match stem.rsplit(|&b| b == b'.').next()? {
-        b"pack" | b"idx" | b"rev" => Some(Kind::Pack),
+    // git takes any name for a pack; only its own follows from the content.
+    let by_content = name.starts_with(b"pack-");
+    match name.rsplit(|&b| b == b'.').next()? {
+        b"pack" | b"idx" | b"rev" if by_content => Some(Kind::Pack),
         b"keep" => Some(Kind::Keep),
-        b"bitmap" | b"mtimes" | b"promisor" => Some(Kind::Mutable),
+        b"pack" | b"idx" | b"rev" | b"bitmap" | b"mtimes" | b"promisor" => Some(Kind::Mutable),
         _ => None,
     }
 }

@@ -5,7 +5,9 @@ use super::{Body, Caller, Closing, Found, Opened, Repository, Type};
 use crate::error::{FsError, FsResult};
 use crate::local::{Owner, config};
 use crate::objects::{Content, name};
-use gitmoor_replicator::model::{Command, Expect, Outcome, RefEntry, RepoPath, Timestamp};
+use gitmoor_replicator::model::{
+    Command, Expect, FileEntry, Outcome, RefEntry, RepoPath, Timestamp,
+};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -67,6 +69,9 @@ impl Repository {
                 let bytes = std::io::read_to_string(rendered.open()?).map(String::into_bytes)?;
                 self.open_ref_for_writing(path, &bytes, rendered.stat()?.mode())
             }
+            Found::Object(entry) if write && name::is_rewritable(path) => {
+                self.open_copy(path, &entry)
+            }
             Found::Object(_) | Found::Settings(_) if write => Err(FsError::Immutable),
             Found::Ref(entry) => Ok(plain(Body::Bytes(entry.value.into()))),
             Found::Packed(rendered) => Ok(plain(Body::Real(rendered.open()?))),
@@ -81,8 +86,14 @@ impl Repository {
 
     fn open_real(&self, path: &RepoPath, write: bool) -> FsResult<Opened> {
         let closing = match room(path) {
-            Room::Objects if write && self.objects.is_finished(path) => {
+            Room::Objects
+                if write && self.objects.is_finished(path) && !name::is_rewritable(path) =>
+            {
                 return Err(FsError::Immutable);
+            }
+            Room::Objects if write && name::is_rewritable(path) => {
+                self.objects.unfinish(path);
+                Closing::Finish(path.clone())
             }
             Room::Objects if write && name::kind(path).is_some() => Closing::Finish(path.clone()),
             Room::Refs if write && !is_ref_scratch(path) => Closing::CommitRef(path.clone()),
@@ -92,14 +103,27 @@ impl Repository {
         Ok(Opened::new(Body::Real(self.files.open(path)?), closing))
     }
 
+    /// A name that may get other bytes (`info/alternates`, …) is written to in a
+    /// real copy, which is finished again when it is closed.
+    fn open_copy(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Opened> {
+        let opened = self.open_found(path, Found::Object(entry.clone()), false)?;
+        let bytes = opened.read(0, entry.size as usize)?;
+        self.put_real(path, &bytes, entry.mode)?;
+        self.open_real(path, true)
+    }
+
+    fn put_real(&self, path: &RepoPath, bytes: &[u8], mode: u32) -> FsResult<()> {
+        self.files.make_parents(path)?;
+        std::fs::write(self.files.at(path), bytes)?;
+        self.files.chmod(path, mode)?;
+        let (uid, gid) = self.owner()?;
+        self.files.chown(path, Some(uid), Some(gid))
+    }
+
     /// A direct write prepares the value in a real file, which stands before the
     /// replicated one until it is committed.
     fn open_ref_for_writing(&self, path: &RepoPath, value: &[u8], mode: u32) -> FsResult<Opened> {
-        self.files.make_parents(path)?;
-        std::fs::write(self.files.at(path), value)?;
-        self.files.chmod(path, mode)?;
-        let (uid, gid) = self.owner()?;
-        self.files.chown(path, Some(uid), Some(gid))?;
+        self.put_real(path, value, mode)?;
         Ok(Opened::new(
             Body::Real(self.files.open(path)?),
             Closing::CommitRef(path.clone()),
@@ -444,7 +468,7 @@ impl Repository {
                 self.rename_into_refs(from, to, &source, caller)
             }
             (Room::Objects | Room::Local, Room::Objects) => {
-                self.rename_into_objects(from, to, &source)
+                self.rename_into_objects(from, to, &source, caller)
             }
             (Room::Objects | Room::Refs, Room::Local)
             | (Room::Refs, Room::Objects)
@@ -553,9 +577,19 @@ impl Repository {
         }
     }
 
-    fn rename_into_objects(&self, from: &RepoPath, to: &RepoPath, source: &Found) -> FsResult<()> {
-        let Found::Real(meta) = source else {
-            return Err(FsError::CrossRoom);
+    fn rename_into_objects(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        source: &Found,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        let meta = match source {
+            Found::Real(meta) => meta,
+            Found::Object(entry) if name::is_rewritable(from) => {
+                return self.rename_catalogued(from, to, entry, caller);
+            }
+            _ => return Err(FsError::CrossRoom),
         };
         if meta.is_dir() {
             let holds_finished = self.holds_finished(from)?;
@@ -574,6 +608,24 @@ impl Repository {
             self.objects.finish(to);
         }
         Ok(())
+    }
+
+    /// A catalogued file that may change its name (git makes the one
+    /// commit-graph the base of a chain): new under that name, gone under the old.
+    fn rename_catalogued(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        entry: &FileEntry,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        let opened = self.open_found(from, Found::Object(entry.clone()), false)?;
+        let bytes = opened.read(0, entry.size as usize)?;
+        self.put_real(to, &bytes, entry.mode)?;
+        if name::kind(to).is_some() {
+            self.objects.finish(to);
+        }
+        self.objects.unlink(from, caller.seen, caller.pid)
     }
 
     fn holds_finished(&self, dir: &RepoPath) -> FsResult<bool> {

@@ -14,6 +14,8 @@ local!(
     filtered_repack,
     commit_graph,
     split_commit_graph,
+    single_commit_graph_becomes_the_base_of_a_chain,
+    alternates_are_appended_to,
     multi_pack_index,
     bitmaps,
     prune_and_prune_packed,
@@ -189,6 +191,39 @@ fn split_commit_graph(place: &Place) {
     let chain = bare.read("objects/info/commit-graphs/commit-graph-chain");
     assert_eq!(chain.lines().count(), 1);
     assert_eq!(bare.ok("rev-list --count main"), "31");
+}
+
+/// git renames the catalogued `commit-graph` into the chain.
+fn single_commit_graph_becomes_the_base_of_a_chain(place: &Place) {
+    let (bare, work) = place.pushed("app.git", 30);
+    bare.ok("commit-graph write --reachable");
+    place.restart();
+    work.commit("one");
+    work.ok("push --quiet origin main");
+    bare.ok("commit-graph write --reachable --split=no-merge");
+    let chain = bare.read("objects/info/commit-graphs/commit-graph-chain");
+    assert_eq!(chain.lines().count(), 2);
+    place.restart();
+    bare.ok("commit-graph verify");
+    assert!(!bare.dir.join("objects/info/commit-graph").exists());
+}
+
+/// People write this file with an editor or `>>`, also when it is catalogued.
+fn alternates_are_appended_to(place: &Place) {
+    let (bare, _) = place.pushed("app.git", 3);
+    let alternates = bare.dir.join("objects/info/alternates");
+    fs::write(&alternates, "/first\n").expect("written");
+    place.restart();
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .open(&alternates)
+        .expect("opened to append");
+    std::io::Write::write_all(&mut file, b"/second\n").expect("appended");
+    drop(file);
+    place.restart();
+    assert_eq!(bare.read("objects/info/alternates"), "/first\n/second\n");
+    fs::remove_file(&alternates).expect("removed");
+    bare.ok("fsck --full");
 }
 
 fn multi_pack_index(place: &Place) {
