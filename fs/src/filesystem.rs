@@ -123,12 +123,15 @@ impl std::fmt::Display for PathBufDisplay {
 pub(crate) enum Changed {
     /// A name in a repository.
     InRepo(RepoId, RepoPath),
-    /// A name in the namespace.
-    Name(NamePath),
+    /// A name in the namespace; the sender is dropped when the kernel has been told.
+    Name(NamePath, crossbeam_channel::Sender<()>),
 }
 
 /// Those who pass changes on to a kernel.
 type Listeners = Arc<Mutex<Vec<crossbeam_channel::Sender<Changed>>>>;
+
+/// How long an admin command waits for the kernel to drop a name.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The file system.
 pub struct FileSystem {
@@ -296,9 +299,13 @@ impl FileSystem {
     }
 
     /// Tells the kernel that a namespace path changed behind its back (an admin
-    /// command created, renamed or deleted it).
+    /// command created, renamed or deleted it). The kernel knows when this
+    /// returns; not for use within a FUSE request, which the kernel may make it wait for.
     pub fn name_changed(&self, path: &NamePath) {
-        tell(&self.listeners, &Changed::Name(path.clone()));
+        let (told, all_told) = crossbeam_channel::bounded(0);
+        tell(&self.listeners, &Changed::Name(path.clone(), told));
+        // Ends when the last copy of the sender is gone.
+        let _ = all_told.recv_timeout(KERNEL_PATIENCE);
     }
 }
 

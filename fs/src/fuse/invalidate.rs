@@ -31,7 +31,7 @@ fn tell(tree: &Tree, notifier: &Notifier, change: &Changed) -> bool {
             tree.forget_name(*repo, path);
             tree.kernel_name(*repo, path)
         }
-        Changed::Name(path) => tree.kernel_name_of(path),
+        Changed::Name(path, _) => tree.kernel_name_of(path),
     };
     let Some((parent, name)) = name else {
         return true;

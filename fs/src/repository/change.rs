@@ -328,9 +328,13 @@ impl Repository {
         if self.find(to)?.is_some() {
             return Err(FsError::Exists);
         }
-        let Some(Found::Real(_)) = self.find(from)? else {
-            return Err(FsError::CrossRoom);
-        };
+        match self.find(from)? {
+            Some(Found::Real(_)) => {}
+            Some(Found::Object(entry)) if name::is_rewritable(from) => {
+                return self.copy_catalogued(from, to, &entry);
+            }
+            _ => return Err(FsError::CrossRoom),
+        }
         match room(to) {
             Room::Objects if name::kind(to).is_some() => {
                 self.objects.check(from, to)?;
@@ -619,13 +623,21 @@ impl Repository {
         entry: &FileEntry,
         caller: &Caller,
     ) -> FsResult<()> {
+        self.copy_catalogued(from, to, entry)?;
+        self.objects.unlink(from, caller.seen, caller.pid)
+    }
+
+    fn copy_catalogued(&self, from: &RepoPath, to: &RepoPath, entry: &FileEntry) -> FsResult<()> {
+        if room(to) != Room::Objects {
+            return Err(FsError::CrossRoom);
+        }
         let opened = self.open_found(from, Found::Object(entry.clone()), false)?;
         let bytes = opened.read(0, entry.size as usize)?;
         self.put_real(to, &bytes, entry.mode)?;
         if name::kind(to).is_some() {
             self.objects.finish(to);
         }
-        self.objects.unlink(from, caller.seen, caller.pid)
+        Ok(())
     }
 
     fn holds_finished(&self, dir: &RepoPath) -> FsResult<bool> {
