@@ -13,7 +13,12 @@ pub(super) fn start(fs: &FileSystem, tree: Arc<Tree>, notifier: Notifier) -> io:
     let changes = fs.changes();
     let run = move || {
         for change in changes {
-            if !tell(&tree, &notifier, &change) {
+            let mounted = tell(&tree, &notifier, &change);
+            if let Changed::Name(_, told) = change {
+                // Lets the admin command that waits for this go on.
+                drop(told);
+            }
+            if !mounted {
                 return;
             }
         }
