@@ -5,11 +5,14 @@
 //! local room), then the room of the path. [`Repository`] decides for each change
 //! which room it concerns; the rooms do the rest.
 
+mod attributes;
 mod change;
+mod open;
 mod opened;
+mod rename;
 pub mod room;
 
-pub use change::{NewAttributes, SetTime};
+pub use attributes::{NewAttributes, SetTime};
 pub use opened::{Body, Closing, Opened};
 
 use crate::error::FsResult;

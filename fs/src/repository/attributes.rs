@@ -1,0 +1,141 @@
+//! chmod, chown, truncate, utimes.
+
+use super::{Caller, Found, Opened, Repository};
+use crate::error::{FsError, FsResult};
+use gitmoor_replicator::model::{RefEntry, RepoPath, Timestamp};
+
+/// New attributes of a file; `None` leaves one as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewAttributes {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Size in bytes.
+    pub size: Option<u64>,
+    /// Access time.
+    pub atime: Option<SetTime>,
+    /// Modification time.
+    pub mtime: Option<SetTime>,
+}
+
+/// A time to set.
+#[derive(Clone, Copy, Debug)]
+pub enum SetTime {
+    /// The clock's.
+    Now,
+    /// This.
+    At(Timestamp),
+}
+
+impl Repository {
+    /// New attributes; `opened` when the caller names an open file.
+    pub fn set_attributes(
+        &self,
+        path: &RepoPath,
+        new: &NewAttributes,
+        opened: Option<&Opened>,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        if let Some(size) = new.size {
+            self.set_size(path, size, opened, caller)?;
+        }
+        match self.find(path)?.ok_or(FsError::NotFound)? {
+            Found::Real(_) => self.set_real(path, new),
+            Found::Ref(entry) => self.set_ref(path, &entry, new, caller),
+            Found::Object(_) => self.set_object(path, new),
+            Found::Directory => {
+                self.files
+                    .make_parents(&path.join(b"x").ok_or(FsError::Invalid)?)?;
+                self.set_real(path, new)
+            }
+            // Rendered: its times and owner follow what it is rendered from.
+            Found::Packed(_) => Ok(()),
+            Found::Settings(_) => Err(FsError::Immutable),
+        }
+    }
+
+    fn set_size(
+        &self,
+        path: &RepoPath,
+        size: u64,
+        opened: Option<&Opened>,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        if let Some(opened) = opened {
+            return opened.truncate(size);
+        }
+        let opened = self.open_file(path, true)?;
+        opened.truncate(size)?;
+        self.flush(&opened, caller)?;
+        self.release(&opened, caller)
+    }
+
+    fn set_real(&self, path: &RepoPath, new: &NewAttributes) -> FsResult<()> {
+        if new.uid.is_some() || new.gid.is_some() {
+            self.files.chown(path, new.uid, new.gid)?;
+        }
+        if let Some(mode) = new.mode {
+            self.files.chmod(path, mode)?;
+        }
+        if new.atime.is_some() || new.mtime.is_some() {
+            let times = rustix::fs::Timestamps {
+                last_access: timespec(new.atime),
+                last_modification: timespec(new.mtime),
+            };
+            self.files.set_times(path, &times)?;
+        }
+        Ok(())
+    }
+
+    /// Owners of replicated files follow the top directory, so that is not an
+    /// error here; times of a ref are those of its commit.
+    fn set_ref(
+        &self,
+        path: &RepoPath,
+        entry: &RefEntry,
+        new: &NewAttributes,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        let mode = new
+            .mode
+            .map(|mode| entry.mode & libc::S_IFMT | mode & 0o7777);
+        match mode {
+            Some(mode) if mode != entry.mode => self.refs.set_mode(path, mode, &caller.actor()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn set_object(&self, path: &RepoPath, new: &NewAttributes) -> FsResult<()> {
+        if new.mode.is_none() && new.mtime.is_none() {
+            return Ok(());
+        }
+        self.objects.touch(path, |entry| {
+            if let Some(mode) = new.mode {
+                entry.mode = entry.mode & libc::S_IFMT | mode & 0o7777;
+            }
+            match new.mtime {
+                Some(SetTime::Now) => entry.mtime = Timestamp::now(),
+                Some(SetTime::At(time)) => entry.mtime = time,
+                None => {}
+            }
+        })
+    }
+}
+
+fn timespec(time: Option<SetTime>) -> rustix::fs::Timespec {
+    let special = |nsec| rustix::fs::Timespec {
+        tv_sec: 0,
+        tv_nsec: nsec,
+    };
+    match time {
+        None => special(rustix::fs::UTIME_OMIT),
+        Some(SetTime::Now) => special(rustix::fs::UTIME_NOW),
+        Some(SetTime::At(at)) => rustix::fs::Timespec {
+            tv_sec: at.secs,
+            tv_nsec: i64::from(at.nanos) as _,
+        },
+    }
+}

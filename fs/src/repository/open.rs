@@ -1,0 +1,219 @@
+//! Opening, creating and closing files: what a handle's bytes are, and what its
+//! closing means.
+
+use super::room::{Room, is_ref_scratch, room};
+use super::{Body, Caller, Closing, Found, Opened, Repository};
+use crate::error::{FsError, FsResult};
+use crate::local::config;
+use crate::objects::{Content, name};
+use gitmoor_replicator::model::{Command, Expect, FileEntry, Outcome, RepoPath};
+use std::os::unix::fs::MetadataExt;
+
+impl Repository {
+    /// open(2) of an existing file; `write` when the flags allow writing.
+    pub fn open_file(&self, path: &RepoPath, write: bool) -> FsResult<Opened> {
+        // Publishing may move a real file into the cache between the look and
+        // the open; the second look finds it catalogued.
+        for _ in 0..2 {
+            let found = self.find(path)?.ok_or(FsError::NotFound)?;
+            match self.open_found(path, found, write) {
+                Err(FsError::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                other => return other,
+            }
+        }
+        Err(FsError::NotFound)
+    }
+
+    pub(super) fn open_found(
+        &self,
+        path: &RepoPath,
+        found: Found,
+        write: bool,
+    ) -> FsResult<Opened> {
+        match found {
+            Found::Real(_) => self.open_real(path, write),
+            Found::Ref(entry) if write => self.open_ref_for_writing(path, &entry.value, entry.mode),
+            Found::Packed(rendered) if write => {
+                let bytes = std::io::read_to_string(rendered.open()?).map(String::into_bytes)?;
+                self.open_ref_for_writing(path, &bytes, rendered.stat()?.mode())
+            }
+            Found::Object(entry) if write && name::is_rewritable(path) => {
+                self.open_copy(path, &entry)
+            }
+            Found::Object(_) | Found::Settings(_) if write => Err(FsError::Immutable),
+            Found::Ref(entry) => Ok(plain(Body::Bytes(entry.value.into()))),
+            Found::Packed(rendered) => Ok(plain(Body::Real(rendered.open()?))),
+            Found::Settings(bytes) => Ok(plain(Body::Bytes(bytes.into()))),
+            Found::Object(entry) => Ok(plain(match self.objects.content(path, &entry)? {
+                Content::Inline(bytes) => Body::Bytes(bytes),
+                Content::Stored(file, tables) => Body::Stored(file, tables),
+            })),
+            Found::Directory => Err(FsError::IsDirectory),
+        }
+    }
+
+    fn open_real(&self, path: &RepoPath, write: bool) -> FsResult<Opened> {
+        let closing = match room(path) {
+            Room::Objects
+                if write && self.objects.is_finished(path) && !name::is_rewritable(path) =>
+            {
+                return Err(FsError::Immutable);
+            }
+            Room::Objects if write && name::is_rewritable(path) => {
+                self.objects.unfinish(path);
+                Closing::Finish(path.clone())
+            }
+            Room::Objects if write && name::kind(path).is_some() => Closing::Finish(path.clone()),
+            Room::Refs if write && !is_ref_scratch(path) => Closing::CommitRef(path.clone()),
+            Room::Local if write && path.as_bytes() == b"config" => Closing::Config,
+            Room::Objects | Room::Refs | Room::Local => Closing::Plain,
+        };
+        Ok(Opened::new(Body::Real(self.files.open(path)?), closing))
+    }
+
+    /// A name that may get other bytes (`info/alternates`, …) is written to in a
+    /// real copy, which is finished again when it is closed.
+    fn open_copy(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Opened> {
+        let opened = self.open_found(path, Found::Object(entry.clone()), false)?;
+        let bytes = opened.read(0, entry.size as usize)?;
+        self.put_real(path, &bytes, entry.mode)?;
+        self.open_real(path, true)
+    }
+
+    pub(super) fn put_real(&self, path: &RepoPath, bytes: &[u8], mode: u32) -> FsResult<()> {
+        self.files.make_parents(path)?;
+        std::fs::write(self.files.at(path), bytes)?;
+        self.files.chmod(path, mode)?;
+        let (uid, gid) = self.owner()?;
+        self.files.chown(path, Some(uid), Some(gid))
+    }
+
+    /// A direct write prepares the value in a real file, which stands before the
+    /// replicated one until it is committed.
+    fn open_ref_for_writing(&self, path: &RepoPath, value: &[u8], mode: u32) -> FsResult<Opened> {
+        self.put_real(path, value, mode)?;
+        Ok(Opened::new(
+            Body::Real(self.files.open(path)?),
+            Closing::CommitRef(path.clone()),
+        ))
+    }
+
+    /// open(2) with O_CREAT of a name that is not there.
+    pub fn create(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<Opened> {
+        if self.find(path)?.is_some() {
+            return Err(FsError::Exists);
+        }
+        self.furnish_new(path, caller)?;
+        let file = self.files.create(path, mode, caller.owner())?;
+        let closing = match room(path) {
+            Room::Refs if is_ref_scratch(path) => {
+                self.refs.created(path)?;
+                Closing::Plain
+            }
+            Room::Refs => Closing::CommitRef(path.clone()),
+            Room::Objects if name::kind(path).is_some() => Closing::Finish(path.clone()),
+            Room::Local if path.as_bytes() == b"config" => Closing::Config,
+            Room::Objects | Room::Local => Closing::Plain,
+        };
+        let opened = Opened::new(Body::Real(file), closing);
+        opened.mark_written();
+        Ok(opened)
+    }
+
+    /// The first thing that is made in a new repository brings the `config` with
+    /// the include of the replicated settings with it: git then adds to that.
+    pub(super) fn furnish_new(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
+        let config = RepoPath::new("config").expect("a valid path");
+        if *path == config || self.files.stat(&config)?.is_some() || !self.is_empty()? {
+            return Ok(());
+        }
+        self.files.create(&config, 0o644, caller.owner())?;
+        Ok(std::fs::write(self.files.at(&config), config::INCLUDE)?)
+    }
+
+    /// close(2) of one descriptor: what a direct write means takes effect here, so that its
+    /// error reaches the writer.
+    pub fn flush(&self, opened: &Opened, caller: &Caller) -> FsResult<()> {
+        match &opened.closing {
+            Closing::Plain => Ok(()),
+            Closing::CommitRef(path) => self.commit_written(opened, path, caller),
+            Closing::Finish(path) => {
+                // A descriptor that was duplicated may be closed before the bytes
+                // are there: then a later close finishes.
+                self.finish_if_whole(path);
+                Ok(())
+            }
+            Closing::Config => self.config_changed(),
+        }
+    }
+
+    /// The last close.
+    pub fn release(&self, opened: &Opened, caller: &Caller) -> FsResult<()> {
+        match &opened.closing {
+            Closing::Plain | Closing::Config => Ok(()),
+            Closing::CommitRef(path) => self.commit_written(opened, path, caller),
+            Closing::Finish(path) => {
+                if self.objects.is_finished(path) || self.files.stat(path)?.is_none() {
+                    return Ok(());
+                }
+                self.objects.check_all(path)?;
+                self.objects.finish(path);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish_if_whole(&self, path: &RepoPath) {
+        let by_content = matches!(name::kind(path), Some(name::Kind::Loose | name::Kind::Pack));
+        if by_content && !self.objects.is_finished(path) && self.objects.check_all(path).is_ok() {
+            self.objects.finish(path);
+        }
+    }
+
+    fn commit_written(&self, opened: &Opened, path: &RepoPath, caller: &Caller) -> FsResult<()> {
+        if !opened.take_written() {
+            return Ok(());
+        }
+        let Some(file) = opened.real() else {
+            return Ok(());
+        };
+        let meta = file.metadata()?;
+        let value = opened.read(0, meta.len() as usize)?;
+        let expect = Expect::Anything;
+        self.refs
+            .write(path, meta.mode(), value.to_vec(), expect, &caller.actor())?;
+        self.files.unlink_if_there(path)
+    }
+
+    /// When git has written other format keys, every machine must know.
+    pub(super) fn config_changed(&self) -> FsResult<()> {
+        let config = RepoPath::new("config").expect("a valid path");
+        let Some(format) = self
+            .files
+            .read(&config)?
+            .and_then(|text| config::format_of(&text))
+        else {
+            return Ok(());
+        };
+        let known = self
+            .shared
+            .replica
+            .repo(self.id)?
+            .and_then(|repo| repo.format);
+        if known == Some(format) {
+            return Ok(());
+        }
+        let command = Command::SetFormat {
+            id: self.id,
+            format,
+        };
+        match self.shared.replica.propose(Default::default(), command)? {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+fn plain(body: Body) -> Opened {
+    Opened::new(body, Closing::Plain)
+}

@@ -1,0 +1,216 @@
+//! rename(2), by the rooms of source and target.
+
+use super::room::{Room, is_ref_scratch, room};
+use super::{Caller, Found, Repository, Type};
+use crate::error::{FsError, FsResult};
+use crate::objects::name;
+use gitmoor_replicator::model::{FileEntry, RepoPath};
+
+impl Repository {
+    /// rename(2). What no room can do as one step is refused as if it crossed file
+    /// systems: mv(1) then copies.
+    pub fn rename(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        replace: bool,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        if from == to {
+            return Ok(());
+        }
+        let source = self.find(from)?.ok_or(FsError::NotFound)?;
+        if let Some(target) = self.find(to)? {
+            self.check_replace(&source, &target, to, replace)?;
+        }
+        match (room(from), room(to)) {
+            (Room::Local, Room::Local) => self.rename_local(from, to),
+            (Room::Refs | Room::Local, Room::Refs) => {
+                self.rename_into_refs(from, to, &source, caller)
+            }
+            (Room::Objects | Room::Local, Room::Objects) => {
+                self.rename_into_objects(from, to, &source, caller)
+            }
+            (Room::Objects | Room::Refs, Room::Local)
+            | (Room::Refs, Room::Objects)
+            | (Room::Objects, Room::Refs) => Err(FsError::CrossRoom),
+        }
+    }
+
+    /// rename(2) of a file in the making from another repository (`git repack
+    /// --filter-to`): it moves into this one's staging, then to its name.
+    pub fn rename_from(
+        &self,
+        other: &Repository,
+        from: &RepoPath,
+        to: &RepoPath,
+        replace: bool,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        let movable = matches!(other.find(from)?, Some(Found::Real(meta)) if meta.is_file())
+            && room(from) == Room::Objects
+            && name::kind(from).is_none();
+        let scratch =
+            RepoPath::new(format!("objects/tmp_moved_{}", caller.pid)).expect("a valid path");
+        if !movable || room(to) != Room::Objects || self.files.stat(&scratch)?.is_some() {
+            return Err(FsError::CrossRoom);
+        }
+        self.files.make_parents(&scratch)?;
+        std::fs::rename(other.files.at(from), self.files.at(&scratch))?;
+        self.rename(&scratch, to, replace, caller).inspect_err(|_| {
+            // Back to where it was; if even that fails it stays in the making here.
+            let _ = std::fs::rename(self.files.at(&scratch), other.files.at(from));
+        })
+    }
+
+    fn check_replace(
+        &self,
+        source: &Found,
+        target: &Found,
+        to: &RepoPath,
+        replace: bool,
+    ) -> FsResult<()> {
+        match (source.is_dir(), target.is_dir()) {
+            _ if !replace => Err(FsError::Exists),
+            (false, true) => Err(FsError::IsDirectory),
+            (true, false) => Err(FsError::NotDirectory),
+            (true, true) if !self.list(to)?.is_empty() => Err(FsError::NotEmpty),
+            (true, true) | (false, false) => Ok(()),
+        }
+    }
+
+    fn rename_local(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
+        self.files.rename(from, to)?;
+        if to.as_bytes() == b"config" {
+            self.config_changed()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn rename_into_refs(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        source: &Found,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        match source {
+            Found::Packed(_) | Found::Object(_) | Found::Settings(_) => Err(FsError::CrossRoom),
+            Found::Real(meta) if !meta.is_dir() && is_ref_scratch(to) => {
+                self.files.rename(from, to)?;
+                self.refs.removed(from);
+                self.refs.created(to)
+            }
+            Found::Real(meta) if !meta.is_dir() => self.refs.commit_file(from, to, &caller.actor()),
+            Found::Ref(_) if is_ref_scratch(to) => Err(FsError::CrossRoom),
+            Found::Ref(_) => self.refs.rename(from, to, &caller.actor()),
+            Found::Real(_) | Found::Directory => self.rename_refs_directory(from, to, caller),
+        }
+    }
+
+    /// A directory of refs: what is replicated beneath it moves in one commit;
+    /// real files beneath it are committed one by one (git prepares whole
+    /// directories when it migrates between ref storages).
+    fn rename_refs_directory(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        if self.refs.has_children(from)? {
+            self.refs.rename(from, to, &caller.actor())?;
+        }
+        for (name, kind) in self.files.list(from)? {
+            let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) else {
+                continue;
+            };
+            if kind.is_dir() {
+                self.rename_refs_directory(&from, &to, caller)?;
+            } else {
+                self.refs.commit_file(&from, &to, &caller.actor())?;
+            }
+        }
+        if self.files.stat(to)?.is_none() && self.files.stat(from)?.is_some() {
+            self.files.rename(from, to)
+        } else {
+            self.files.rmdir(from)
+        }
+    }
+
+    fn rename_into_objects(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        source: &Found,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        let meta = match source {
+            Found::Real(meta) => meta,
+            Found::Object(entry) if name::is_rewritable(from) => {
+                return self.rename_catalogued(from, to, entry, caller);
+            }
+            _ => return Err(FsError::CrossRoom),
+        };
+        if meta.is_dir() {
+            let holds_finished = self.holds_finished(from)?;
+            return if holds_finished {
+                Err(FsError::CrossRoom)
+            } else {
+                self.files.rename(from, to)
+            };
+        }
+        if name::kind(to).is_some() {
+            self.objects.check(from, to)?;
+        }
+        self.files.rename(from, to)?;
+        self.objects.unfinish(from);
+        if name::kind(to).is_some() {
+            self.objects.finish(to);
+        }
+        Ok(())
+    }
+
+    /// A catalogued file that may change its name (git makes the one
+    /// commit-graph the base of a chain): new under that name, gone under the old.
+    fn rename_catalogued(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        entry: &FileEntry,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        self.copy_catalogued(from, to, entry)?;
+        self.objects.unlink(from, caller.seen, caller.pid)
+    }
+
+    pub(super) fn copy_catalogued(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        entry: &FileEntry,
+    ) -> FsResult<()> {
+        if room(to) != Room::Objects {
+            return Err(FsError::CrossRoom);
+        }
+        let opened = self.open_found(from, Found::Object(entry.clone()), false)?;
+        let bytes = opened.read(0, entry.size as usize)?;
+        self.put_real(to, &bytes, entry.mode)?;
+        if name::kind(to).is_some() {
+            self.objects.finish(to);
+        }
+        Ok(())
+    }
+
+    fn holds_finished(&self, dir: &RepoPath) -> FsResult<bool> {
+        let in_objects = room(dir) == Room::Objects;
+        let scratch =
+            dir.file_name().starts_with(b"tmp_") || dir.file_name().starts_with(b"incoming-");
+        Ok(in_objects
+            && !scratch
+            && self
+                .list(dir)?
+                .values()
+                .any(|kind| *kind != Type::Directory))
+    }
+}
