@@ -1,5 +1,6 @@
 //! One error for everything the tree does; errno is chosen in one place.
 
+use crate::cache::CacheReadError;
 use crate::store::StoreError;
 use gitmoor_replicator::model::Refusal;
 use gitmoor_replicator::{ProposeError, ReadError};
@@ -46,6 +47,9 @@ pub enum FsError {
         /// What does not match.
         reason: String,
     },
+    /// The process that waited for it is ending.
+    #[error("interrupted")]
+    Interrupted,
     /// A ref is not what the writer saw when it took the lock.
     #[error("{0}")]
     Refused(#[from] Refusal),
@@ -54,7 +58,7 @@ pub enum FsError {
     Store(#[from] StoreError),
     /// Cached bytes cannot be had.
     #[error("{0}")]
-    Cache(#[from] crate::cache::CacheReadError),
+    Cache(#[from] CacheReadError),
     /// The cache's own files fail.
     #[error("{0}")]
     CacheDisk(#[from] crate::cache::CacheError),
@@ -85,6 +89,9 @@ impl FsError {
             FsError::Immutable | FsError::NotHere(_) => libc::EPERM,
             FsError::Unsupported(_) => libc::EOPNOTSUPP,
             FsError::Invalid => libc::EINVAL,
+            FsError::Interrupted
+            | FsError::Store(StoreError::Interrupted { .. })
+            | FsError::Cache(CacheReadError::Interrupted { .. }) => libc::EINTR,
             FsError::WrongBytes { .. } | FsError::Store(_) => libc::EIO,
             FsError::Cache(_) | FsError::CacheDisk(_) | FsError::Read(_) | FsError::Propose(_) => {
                 libc::EIO
@@ -98,6 +105,9 @@ impl FsError {
     /// expects the others.
     pub fn is_fault(&self) -> bool {
         match self {
+            FsError::Interrupted
+            | FsError::Store(StoreError::Interrupted { .. })
+            | FsError::Cache(CacheReadError::Interrupted { .. }) => false,
             FsError::WrongBytes { .. }
             | FsError::Store(_)
             | FsError::Cache(_)

@@ -8,6 +8,7 @@ use crate::error::FsError;
 use crate::objects::Shared;
 use crate::store::ObjectStore;
 use crate::tree::Repositories;
+use crate::wait::Waits;
 use gitmoor_replicator::model::{FileEntry, NamePath, RepoId, RepoPath};
 use gitmoor_replicator::{Child, Replica};
 use parking_lot::Mutex;
@@ -168,6 +169,7 @@ impl FileSystem {
             store,
             cache,
             config,
+            waits: Waits::default(),
             changed: Box::new(changed),
         });
         let repositories = Arc::new(Repositories::new(shared.clone()));
@@ -232,9 +234,17 @@ impl FileSystem {
             pending_bytes,
             cache_bytes: self.shared.cache.used_bytes(),
             cache_limit: self.shared.config.cache_bytes,
-            waits: self.shared.cache.waits(),
+            waits: self.waits(),
             publish_failure: self.publish_failure.lock().clone(),
         }
+    }
+
+    /// Reads, then publications.
+    fn waits(&self) -> Vec<String> {
+        let mut waits = self.shared.cache.waits();
+        let store = self.shared.store.describe();
+        waits.extend(self.shared.waits.sentences(&store));
+        waits
     }
 
     /// For `gitmoor repo info`; `None` when there is no such repository.

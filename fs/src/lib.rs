@@ -7,7 +7,7 @@
 //! repository  one real directory, overlaid by its rooms
 //! objects     catalog, staging, publisher    refs  compare-and-swap    local  plain files
 //! bundle      loose objects ↔ packs          cache blocks of stored objects, proved by digests
-//! store       S3 or a directory
+//! store       S3 or a directory                    wait  for whom and how long
 //! ```
 
 pub mod bundle;
@@ -21,6 +21,7 @@ mod refs;
 mod repository;
 pub mod store;
 mod tree;
+mod wait;
 
 pub use error::FsError;
 pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status};

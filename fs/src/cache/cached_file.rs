@@ -12,7 +12,6 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// An object of the store, read through the cache.
 pub struct CachedFile {
@@ -44,13 +43,12 @@ impl CachedFile {
     }
 
     /// Reads bytes, all of them proved; fewer than `len` only at the end of the object.
-    /// Blocks while the store is asked, at most about the read timeout.
+    /// Blocks while the store is asked, until nothing comes for the read timeout.
     pub fn read(&self, offset: u64, len: usize) -> Result<Bytes, CacheReadError> {
         let start = offset.min(self.object.size);
         let bytes = start..start.saturating_add(len as u64).min(self.object.size);
         let blocks = self.entry.layout.blocks_of(bytes.clone());
         let mut out = BytesMut::zeroed((bytes.end - bytes.start) as usize);
-        let deadline = Instant::now() + self.cache.config.read_timeout;
         let mut next = blocks.start;
         let mut hit = true;
         while next < blocks.end {
@@ -60,7 +58,7 @@ impl CachedFile {
                 continue;
             }
             hit = false;
-            if let Some((run, fetched)) = self.fetch(next..blocks.end, deadline)? {
+            if let Some((run, fetched)) = self.fetch(next..blocks.end)? {
                 self.copy_fetched(run.clone(), &fetched, &bytes, &mut out);
                 next = run.end;
             }

@@ -51,6 +51,12 @@ pub enum CacheReadError {
         /// The last failure.
         reason: String,
     },
+    /// The process that read it is ending.
+    #[error("reading {key} was interrupted")]
+    Interrupted {
+        /// The object.
+        key: String,
+    },
     /// The store gave wrong bytes, and again when asked a second time.
     #[error("{store} holds wrong bytes: block {block} of {key} does not match its digest")]
     Corrupt {

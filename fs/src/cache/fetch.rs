@@ -5,13 +5,13 @@ use super::error::CacheReadError;
 use super::flights::Claim;
 use super::metrics;
 use super::readahead::MAX_FETCH;
-use super::waits::Wait;
 use crate::store::StoreError;
+use crate::wait::{Over, Patience};
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Pause between tries while the store is unavailable. Its client has already
 /// backed off by itself, so this only keeps a refused connection from spinning.
@@ -33,9 +33,8 @@ impl CachedFile {
                 next += 1;
                 continue;
             }
-            let deadline = Instant::now() + self.cache.config.read_timeout;
             let run = self.missing_run(next, most);
-            if let Some((run, _)) = self.fetch_run(run, deadline)? {
+            if let Some((run, _)) = self.fetch_run(run)? {
                 next = run.end;
             }
         }
@@ -47,7 +46,6 @@ impl CachedFile {
     pub(super) fn fetch(
         &self,
         wanted: Range<u32>,
-        deadline: Instant,
     ) -> Result<Option<(Range<u32>, Bytes)>, CacheReadError> {
         let first = wanted.start;
         let wanted = wanted.end - first;
@@ -56,7 +54,7 @@ impl CachedFile {
             .readahead
             .lock()
             .plan(&self.entry.layout, first, wanted);
-        self.fetch_run(self.missing_run(first, most), deadline)
+        self.fetch_run(self.missing_run(first, most))
     }
 
     /// `first` and the missing blocks that follow it, `most` in all.
@@ -66,22 +64,22 @@ impl CachedFile {
         first..present.unwrap_or(end)
     }
 
-    fn fetch_run(
-        &self,
-        run: Range<u32>,
-        deadline: Instant,
-    ) -> Result<Option<(Range<u32>, Bytes)>, CacheReadError> {
-        let wait = self.cache.waits.begin(&self.object.key);
-        let flight = match self.entry.flights.claim(run.clone(), deadline) {
+    fn fetch_run(&self, run: Range<u32>) -> Result<Option<(Range<u32>, Bytes)>, CacheReadError> {
+        let reading = format!("reading {}", self.object.key);
+        let limit = self.cache.config.read_timeout;
+        let wait = self.cache.waits.begin(reading, limit);
+        let flight = match self.entry.flights.claim(run.clone(), &wait) {
             Claim::Mine(flight) => flight,
             Claim::Landed => return Ok(None),
-            Claim::TimedOut => return Err(self.timed_out("another read of the same bytes hangs")),
+            Claim::Over(over) => {
+                return Err(self.gave_up(over, "another read of the same bytes hangs"));
+            }
         };
         // It may have landed between the look and the claim.
         if self.entry.present.has(run.start) {
             return Ok(None);
         }
-        let (blocks, bytes) = self.get_proved(flight.blocks.clone(), deadline, &wait)?;
+        let (blocks, bytes) = self.get_proved(flight.blocks.clone(), &wait)?;
         metrics::FETCHED.inc_by(bytes.len() as u64);
         self.keep(blocks.clone(), &bytes);
         Ok(Some((blocks, bytes)))
@@ -92,12 +90,11 @@ impl CachedFile {
     fn get_proved(
         &self,
         run: Range<u32>,
-        deadline: Instant,
-        wait: &Wait<'_>,
+        wait: &Arc<Patience>,
     ) -> Result<(Range<u32>, Bytes), CacheReadError> {
         let layout = &self.entry.layout;
         let origin = layout.bytes_of(run.clone()).start;
-        let bytes = self.get(layout.bytes_of(run.clone()), deadline, wait)?;
+        let bytes = self.get(layout.bytes_of(run.clone()), wait)?;
         let place = |n: u32| {
             let block = layout.bytes_of(n..n + 1);
             (block.start - origin) as usize..(block.end - origin) as usize
@@ -110,7 +107,7 @@ impl CachedFile {
             if self.proves(n, &mended[place(n)]) {
                 continue;
             }
-            match self.get_again(n, deadline, wait) {
+            match self.get_again(n, wait) {
                 Ok(block) => mended[place(n)].copy_from_slice(&block),
                 Err(_) if n > run.start => {
                     mended.truncate(place(n).start);
@@ -123,14 +120,9 @@ impl CachedFile {
     }
 
     /// Second and last try of a block that came with a wrong digest.
-    fn get_again(
-        &self,
-        block: u32,
-        deadline: Instant,
-        wait: &Wait<'_>,
-    ) -> Result<Bytes, CacheReadError> {
+    fn get_again(&self, block: u32, wait: &Arc<Patience>) -> Result<Bytes, CacheReadError> {
         self.report_corrupt(block, "is fetched again");
-        let bytes = self.get(self.entry.layout.bytes_of(block..block + 1), deadline, wait)?;
+        let bytes = self.get(self.entry.layout.bytes_of(block..block + 1), wait)?;
         if self.proves(block, &bytes) {
             return Ok(bytes);
         }
@@ -150,33 +142,34 @@ impl CachedFile {
         );
     }
 
-    /// A GET that goes on trying until the deadline while the store is unavailable.
-    fn get(
-        &self,
-        range: Range<u64>,
-        deadline: Instant,
-        wait: &Wait<'_>,
-    ) -> Result<Bytes, CacheReadError> {
+    /// A GET that goes on trying while the store is unavailable, until the wait is over.
+    fn get(&self, range: Range<u64>, wait: &Arc<Patience>) -> Result<Bytes, CacheReadError> {
+        let _waiting = wait.enter();
         loop {
-            match self.cache.store.get(&self.object.key, range.clone()) {
+            let reason = match self.cache.store.get(&self.object.key, range.clone()) {
                 Ok(bytes) => return Ok(bytes),
-                Err(e @ StoreError::Unavailable { .. }) => {
-                    if Instant::now() + PAUSE >= deadline {
-                        return Err(self.timed_out(&e.to_string()));
-                    }
-                    wait.because(e.to_string());
-                    thread::sleep(PAUSE);
+                Err(e @ StoreError::Unavailable { .. }) => e.to_string(),
+                Err(StoreError::Interrupted { .. }) => {
+                    return Err(self.gave_up(Over::Interrupted, ""));
                 }
                 Err(e) => return Err(CacheReadError::Store(e)),
+            };
+            wait.because(reason.clone());
+            if let Some(over) = wait.sleep(PAUSE) {
+                return Err(self.gave_up(over, &reason));
             }
         }
     }
 
-    fn timed_out(&self, reason: &str) -> CacheReadError {
-        CacheReadError::TimedOut {
-            key: self.object.key.clone(),
-            waited: self.cache.config.read_timeout,
-            reason: reason.to_string(),
+    fn gave_up(&self, over: Over, reason: &str) -> CacheReadError {
+        let key = self.object.key.clone();
+        match over {
+            Over::Interrupted => CacheReadError::Interrupted { key },
+            Over::TimedOut => CacheReadError::TimedOut {
+                key,
+                waited: self.cache.config.read_timeout,
+                reason: reason.to_string(),
+            },
         }
     }
 

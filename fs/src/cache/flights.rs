@@ -1,9 +1,9 @@
 //! At most one fetch of a block at a time: whoever comes second waits for the first.
 
+use crate::wait::{Over, POLL, Patience};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashSet;
 use std::ops::Range;
-use std::time::Instant;
 
 /// The blocks of one file that are being fetched.
 #[derive(Default)]
@@ -18,8 +18,8 @@ pub(super) enum Claim<'a> {
     Mine(Flight<'a>),
     /// Somebody else fetched the first block and is done: look again.
     Landed,
-    /// Somebody else still fetches it at the deadline.
-    TimedOut,
+    /// Somebody else still fetches it, and this wait is over.
+    Over(Over),
 }
 
 /// The right to fetch a run of blocks.
@@ -31,13 +31,14 @@ pub(super) struct Flight<'a> {
 impl Flights {
     /// Claims the longest free run at the start of `wanted` (not empty), or
     /// waits until its first block has landed.
-    pub(super) fn claim(&self, wanted: Range<u32>, deadline: Instant) -> Claim<'_> {
+    pub(super) fn claim(&self, wanted: Range<u32>, wait: &Patience) -> Claim<'_> {
         let mut busy = self.busy.lock();
         let mut waited = false;
         while busy.contains(&wanted.start) {
             waited = true;
-            if self.landed.wait_until(&mut busy, deadline).timed_out() {
-                return Claim::TimedOut;
+            let timed_out = self.landed.wait_for(&mut busy, POLL).timed_out();
+            if let Some(over) = wait.over().filter(|_| timed_out) {
+                return Claim::Over(over);
             }
         }
         if waited {

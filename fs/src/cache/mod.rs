@@ -32,7 +32,6 @@ mod layout;
 mod metrics;
 mod readahead;
 mod shelf;
-mod waits;
 
 pub use block_cache::{BlockCache, CacheConfig, CacheObject};
 pub use cached_file::CachedFile;

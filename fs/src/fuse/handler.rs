@@ -9,6 +9,7 @@ use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::repository::{Body, Closing, NewAttributes, Opened, Type};
 use crate::tree::{Listed, Tree};
+use crate::wait::on_behalf_of;
 use bytes::Bytes;
 use fuser::{
     BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
@@ -82,17 +83,12 @@ impl Handler {
         request: &Request,
         work: impl FnOnce(&Inner) + Send + 'static,
     ) {
-        let inner = self.inner.clone();
-        let span = tracing::info_span!(
-            "fuse",
-            op,
-            request = request.unique().0,
-            pid = request.pid()
-        );
+        let (inner, caller) = (self.inner.clone(), request.pid());
+        let span = tracing::info_span!("fuse", op, request = request.unique().0, pid = caller);
         self.pool.spawn_blocking(move || {
             let _in_span = span.enter();
             let _timer = metrics::time(op);
-            work(&inner);
+            on_behalf_of(caller, || work(&inner));
         });
     }
 }

@@ -17,6 +17,7 @@ use crate::error::{FsError, FsResult};
 use crate::filesystem::Config;
 use crate::local::Files;
 use crate::store::ObjectStore;
+use crate::wait::Waits;
 use gitmoor_replicator::model::{
     FileAdd, FileEntry, ObjectFormat, Place, RepoId, RepoPath, Version,
 };
@@ -40,6 +41,8 @@ pub struct Shared {
     pub cache: Arc<BlockCache>,
     /// Settings.
     pub config: Config,
+    /// Publications that wait for the store.
+    pub waits: Waits,
     /// Called with names that changed behind the kernel's back.
     pub changed: Box<Changed>,
 }

@@ -11,10 +11,12 @@ use crate::bundle::{self, BundleError};
 use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::store::{Body, Put};
+use crate::wait::{self, Wait};
 use gitmoor_replicator::model::{
     Actor, BlockDigest, Command, Digest, FileAdd, FileEntry, FileRemoval, Outcome, Place, Refusal,
     RepoChange, RepoPath, Timestamp, Version,
 };
+use parking_lot::MutexGuard;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
@@ -49,7 +51,9 @@ impl Objects {
             self.note_move(version, actor)?;
             return Ok(version);
         }
-        let _turn = self.turn.lock();
+        let wait = self.begin_wait("a ref change")?;
+        let _turn = self.take_turn(&wait)?;
+        let _waiting = wait.enter();
         self.publish_removals(actor)?;
         let mut batch = self.store_pending(Scope::Barrier)?;
         self.catalogue_ahead(&mut batch, actor)?;
@@ -58,6 +62,28 @@ impl Objects {
         self.note_move(version, actor)?;
         self.published(batch);
         Ok(version)
+    }
+
+    fn begin_wait(&self, who: &str) -> FsResult<Wait> {
+        let path = self.shared.replica.repo(self.repo)?.map(|repo| repo.path);
+        let path = path.map_or(String::new(), |path| path.to_string());
+        let limit = self.shared.config.publish_timeout;
+        Ok(self.shared.waits.begin(format!("{who} in {path}"), limit))
+    }
+
+    /// Waits until no other publication of the repository is under way. Those end
+    /// by themselves when the store does not answer, so only an interrupt ends this.
+    fn take_turn(&self, wait: &Wait) -> FsResult<MutexGuard<'_, ()>> {
+        loop {
+            if let Some(turn) = self.turn.try_lock_for(wait::POLL) {
+                wait.progressed();
+                return Ok(turn);
+            }
+            if wait.over() == Some(wait::Over::Interrupted) {
+                return Err(FsError::Interrupted);
+            }
+            wait.because("another publication of the same repository is under way".to_owned());
+        }
     }
 
     /// Remembers who moved refs; moving them between the loose and the packed
@@ -73,7 +99,9 @@ impl Objects {
     /// Publishes what is finished, deleted or touched.
     pub fn publish(&self) -> FsResult<()> {
         let actor = Actor::default();
-        let _turn = self.turn.lock();
+        let wait = self.begin_wait("the publisher")?;
+        let _turn = self.take_turn(&wait)?;
+        let _waiting = wait.enter();
         self.publish_removals(&actor)?;
         let mut batch = self.store_pending(Scope::All)?;
         self.catalogue_ahead(&mut batch, &actor)?;
@@ -235,8 +263,10 @@ impl Objects {
         let next = AtomicUsize::new(0);
         let results = StdMutex::new((Vec::new(), None));
         let span = tracing::Span::current();
+        let patience = wait::current();
         let worker = || {
             let _in_span = span.enter();
+            let _waiting = patience.as_ref().map(|patience| patience.enter());
             while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let stored = self.store(path);
                 let mut results = results

@@ -109,6 +109,14 @@ pub enum StoreError {
         /// The last error.
         reason: String,
     },
+    /// The process that waited for it is ending.
+    #[error("{request} to {store} was interrupted")]
+    Interrupted {
+        /// [`ObjectStore::describe`].
+        store: String,
+        /// Such as `PUT objects/…`.
+        request: String,
+    },
     /// A disk error of this machine (the `dir` store, or reading the body).
     #[error("{context}: {source}")]
     Local {

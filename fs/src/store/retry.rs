@@ -2,6 +2,7 @@
 //! bound on each try and on all of them, and a warning for each.
 
 use super::metrics;
+use crate::wait::{self, Patience};
 use rand::Rng;
 use std::time::{Duration, Instant};
 
@@ -37,9 +38,10 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    fn attempt_for(&self, bytes: u64) -> Duration {
+    /// How long one try may take when nothing may stand still for longer than `left`.
+    fn attempt_for(&self, bytes: u64, left: Duration) -> Duration {
         let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
-        self.attempt + PER_MIB.saturating_mul(mib)
+        self.attempt.min(left) + PER_MIB.saturating_mul(mib)
     }
 
     fn pause(&self, attempt: u32) -> Duration {
@@ -101,19 +103,28 @@ pub(super) enum GaveUp {
     },
     /// At once; never [`Failure::Transient`].
     AtOnce(Failure),
+    /// The process that waits for it is ending.
+    Interrupted,
 }
 
-/// Runs `attempt` until it succeeds, fails for good, or the policy is exhausted.
+/// Runs `attempt` until it succeeds, fails for good, or the policy or the patience
+/// of the wait that this thread is in is exhausted.
 pub(super) async fn retry<T, F: Future<Output = Result<T, Failure>>>(
     policy: &RetryPolicy,
     request: Request<'_>,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, GaveUp> {
     let begin = Instant::now();
-    let limit = policy.attempt_for(request.bytes);
+    let patience = wait::current();
+    let left = || patience.as_ref().map_or(Duration::MAX, |p| p.left());
     for attempts in 1.. {
-        let failure = match tokio::time::timeout(limit, attempt()).await {
-            Ok(Ok(value)) => return Ok(value),
+        let limit = policy.attempt_for(request.bytes, left());
+        let tried = tokio::time::timeout(limit, attempt());
+        let failure = match until_interrupted(tried, patience.as_deref()).await? {
+            Ok(Ok(value)) => {
+                patience.inspect(|patience| patience.progressed());
+                return Ok(value);
+            }
             Ok(Err(failure)) => failure,
             Err(_) => Failure::Transient {
                 reason: format!("no complete answer within {limit:?}"),
@@ -125,12 +136,15 @@ pub(super) async fn retry<T, F: Future<Output = Result<T, Failure>>>(
         };
         let pause = policy.pause(attempts);
         let elapsed = begin.elapsed();
-        if attempts > policy.retries || elapsed + pause > policy.cap {
+        if attempts > policy.retries || elapsed + pause > policy.cap || pause >= left() {
             return Err(GaveUp::Transient {
                 attempts,
                 elapsed,
                 reason,
             });
+        }
+        if let Some(patience) = &patience {
+            patience.because(reason.clone());
         }
         metrics::RETRIES.with_label_values(&[request.kind]).inc();
         let (kind, key) = (request.kind, request.key);
@@ -142,7 +156,22 @@ pub(super) async fn retry<T, F: Future<Output = Result<T, Failure>>>(
             attempts,
             "trying again in {pause:?}: {reason}"
         );
-        tokio::time::sleep(pause).await;
+        until_interrupted(tokio::time::sleep(pause), patience.as_deref()).await?;
     }
     unreachable!("the policy ends the loop")
+}
+
+async fn until_interrupted<T>(
+    work: impl Future<Output = T>,
+    patience: Option<&Patience>,
+) -> Result<T, GaveUp> {
+    let Some(patience) = patience else {
+        return Ok(work.await);
+    };
+    tokio::select! {
+        // An answer that has come counts.
+        biased;
+        done = work => Ok(done),
+        () = patience.interrupted() => Err(GaveUp::Interrupted),
+    }
 }

@@ -125,6 +125,10 @@ impl S3Store {
                     reason,
                 }
             }
+            GaveUp::Interrupted => StoreError::Interrupted {
+                store,
+                request: request_name,
+            },
             GaveUp::AtOnce(Failure::NotFound) => StoreError::NotFound {
                 store,
                 key: request.key.to_string(),

@@ -1,0 +1,95 @@
+//! Waiting: every wait has a bound and a name in `gitmoor status`, and ends when
+//! the process that it is for is told to end (invariant 8).
+//!
+//! Whoever waits for the store begins a [`Wait`], which lists it. The requests
+//! to the store are made in functions far below, so they find the [`Patience`] of
+//! the wait that their thread is in by [`current`] rather than by a parameter of
+//! everything between.
+
+mod caller;
+mod patience;
+
+pub(crate) use caller::on_behalf_of;
+pub(crate) use patience::{Over, POLL, Patience, current};
+
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Everybody who waits right now.
+#[derive(Clone, Default)]
+pub(crate) struct Waits(Arc<Mutex<Listed>>);
+
+#[derive(Default)]
+struct Listed {
+    /// Counts up, so that the list is in order of age.
+    next: u64,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+struct Waiting {
+    what: String,
+    since: Instant,
+    patience: Arc<Patience>,
+}
+
+/// One wait; over when dropped.
+pub(crate) struct Wait {
+    waits: Waits,
+    id: u64,
+    patience: Arc<Patience>,
+}
+
+impl Waits {
+    /// Somebody does `what` ("reading KEY"), for the process that this thread
+    /// works for, and gives up when nothing went forward for `limit`.
+    pub(crate) fn begin(&self, what: impl Into<String>, limit: Duration) -> Wait {
+        let patience = Arc::new(Patience::new(caller::current(), limit));
+        let waiting = Waiting {
+            what: what.into(),
+            since: Instant::now(),
+            patience: patience.clone(),
+        };
+        let mut listed = self.0.lock();
+        let id = listed.next;
+        listed.next += 1;
+        listed.waiting.insert(id, waiting);
+        Wait {
+            waits: self.clone(),
+            id,
+            patience,
+        }
+    }
+
+    /// One sentence for each, oldest first.
+    pub(crate) fn sentences(&self, whom: &str) -> Vec<String> {
+        let listed = self.0.lock();
+        let sentence = |w: &Waiting| {
+            let seconds = w.since.elapsed().as_secs();
+            let caller = w.patience.caller();
+            let who = caller.map_or(String::new(), |pid| format!(" (process {pid})"));
+            let reason = w.patience.reason();
+            format!(
+                "{}{who} waits for {whom} since {seconds} s: {reason}",
+                w.what
+            )
+        };
+        listed.waiting.values().map(sentence).collect()
+    }
+}
+
+impl Deref for Wait {
+    type Target = Arc<Patience>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.patience
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.waits.0.lock().waiting.remove(&self.id);
+    }
+}

@@ -1,0 +1,126 @@
+//! For whom and how long a wait goes on.
+
+use super::caller;
+use parking_lot::Mutex;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often a wait looks whether it is over.
+pub(crate) const POLL: Duration = Duration::from_millis(100);
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Patience>>> = const { RefCell::new(None) };
+}
+
+/// The patience of the wait that this thread is in.
+pub(crate) fn current() -> Option<Arc<Patience>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Why a wait is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Over {
+    /// The process it was for is ending.
+    Interrupted,
+    /// Nothing went forward for as long as is allowed.
+    TimedOut,
+}
+
+/// For whom and how long a wait goes on. The limit is on standing still: a large
+/// upload may take its time.
+pub(crate) struct Patience {
+    caller: Option<u32>,
+    limit: Duration,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    at: Instant,
+    reason: String,
+}
+
+impl Patience {
+    pub(super) fn new(caller: Option<u32>, limit: Duration) -> Self {
+        let progress = Progress {
+            at: Instant::now(),
+            reason: "the first answer".to_owned(),
+        };
+        Self {
+            caller,
+            limit,
+            progress: Mutex::new(progress),
+        }
+    }
+
+    pub(super) fn caller(&self) -> Option<u32> {
+        self.caller
+    }
+
+    pub(super) fn reason(&self) -> String {
+        self.progress.lock().reason.clone()
+    }
+
+    /// Something went forward: the limit counts from now.
+    pub(crate) fn progressed(&self) {
+        self.progress.lock().at = Instant::now();
+    }
+
+    /// Why it still waits, for `gitmoor status`.
+    pub(crate) fn because(&self, reason: String) {
+        self.progress.lock().reason = reason;
+    }
+
+    /// How long nothing may go forward from now on.
+    pub(crate) fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.progress.lock().at.elapsed())
+    }
+
+    /// Whether to go on waiting.
+    pub(crate) fn over(&self) -> Option<Over> {
+        if self.caller.is_some_and(caller::is_ending) {
+            return Some(Over::Interrupted);
+        }
+        self.left().is_zero().then_some(Over::TimedOut)
+    }
+
+    /// Waits without blocking the thread until the process is ending; for ever
+    /// when there is none.
+    pub(crate) async fn interrupted(&self) {
+        loop {
+            tokio::time::sleep(POLL).await;
+            if self.caller.is_some_and(caller::is_ending) {
+                return;
+            }
+        }
+    }
+
+    /// Sleeps, in short naps: ends early when the wait is over.
+    pub(crate) fn sleep(&self, time: Duration) -> Option<Over> {
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return self.over();
+            }
+            std::thread::sleep(left.min(POLL));
+            if let Some(over) = self.over() {
+                return Some(over);
+            }
+        }
+    }
+
+    /// Makes it this thread's until the answer is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Entered {
+        Entered(CURRENT.replace(Some(self.clone())))
+    }
+}
+
+/// See [`Patience::enter`]; holds the one before.
+pub(crate) struct Entered(Option<Arc<Patience>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
