@@ -8,7 +8,9 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging for the rest of the process, panics included.
 pub(crate) fn start(settings: &LogSettings) {
     let filter = EnvFilter::try_new(settings.filter.as_str())
-        .expect("a LogFilter is valid once constructed");
+        .expect("a LogFilter is valid once constructed")
+        // It warns that it cannot unmount what we have unmounted already.
+        .add_directive("fuser::mnt=error".parse().expect("a valid directive"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -5,6 +5,7 @@ mod idle;
 
 use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
+use crate::local::config;
 use crate::objects::Shared;
 use crate::store::ObjectStore;
 use crate::tree::Repositories;
@@ -121,15 +122,23 @@ impl std::fmt::Display for PathBufDisplay {
 
 /// Something changed without the kernel's doing.
 #[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) of: Changed,
+    /// Dropped when the kernel has been told, for those who wait for that.
+    pub(crate) told: Option<crossbeam_channel::Sender<()>>,
+}
+
+/// What changed.
+#[derive(Clone, Debug)]
 pub(crate) enum Changed {
     /// A name in a repository.
     InRepo(RepoId, RepoPath),
-    /// A name in the namespace; the sender is dropped when the kernel has been told.
-    Name(NamePath, crossbeam_channel::Sender<()>),
+    /// A name in the namespace.
+    Name(NamePath),
 }
 
 /// Those who pass changes on to a kernel.
-type Listeners = Arc<Mutex<Vec<crossbeam_channel::Sender<Changed>>>>;
+type Listeners = Arc<Mutex<Vec<crossbeam_channel::Sender<Change>>>>;
 
 /// How long an admin command waits for the kernel to drop a name.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
@@ -162,8 +171,10 @@ impl FileSystem {
         )?;
         let listeners = Listeners::default();
         let told = listeners.clone();
-        let changed =
-            move |repo, path: &RepoPath| tell(&told, &Changed::InRepo(repo, path.clone()));
+        let changed = move |repo, path: &RepoPath| {
+            let of = Changed::InRepo(repo, path.clone());
+            tell(&told, &Change { of, told: None });
+        };
         let shared = Arc::new(Shared {
             replica,
             store,
@@ -192,7 +203,7 @@ impl FileSystem {
     }
 
     /// Every change from now on.
-    pub(crate) fn changes(&self) -> crossbeam_channel::Receiver<Changed> {
+    pub(crate) fn changes(&self) -> crossbeam_channel::Receiver<Change> {
         let (sender, receiver) = crossbeam_channel::unbounded();
         self.listeners.lock().push(sender);
         receiver
@@ -312,14 +323,25 @@ impl FileSystem {
     /// command created, renamed or deleted it). The kernel knows when this
     /// returns; not for use within a FUSE request, which the kernel may make it wait for.
     pub fn name_changed(&self, path: &NamePath) {
+        self.tell_and_wait(Changed::Name(path.clone()));
+    }
+
+    /// The same for the replicated settings of a repository.
+    pub fn settings_changed(&self, repo: RepoId) {
+        let path = RepoPath::new(config::SETTINGS).expect("a valid path");
+        self.tell_and_wait(Changed::InRepo(repo, path));
+    }
+
+    fn tell_and_wait(&self, of: Changed) {
         let (told, all_told) = crossbeam_channel::bounded(0);
-        tell(&self.listeners, &Changed::Name(path.clone(), told));
+        let told = Some(told);
+        tell(&self.listeners, &Change { of, told });
         // Ends when the last copy of the sender is gone.
         let _ = all_told.recv_timeout(KERNEL_PATIENCE);
     }
 }
 
-fn tell(listeners: &Listeners, change: &Changed) {
+fn tell(listeners: &Listeners, change: &Change) {
     listeners
         .lock()
         .retain(|listener| listener.send(change.clone()).is_ok());

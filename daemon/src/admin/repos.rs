@@ -132,7 +132,7 @@ impl Repos<'_> {
             key: setting.key.to_owned(),
             value,
         })?;
-        self.fs.name_changed(&name.path());
+        self.fs.settings_changed(repo.id);
         Ok(self.existing(name)?.settings)
     }
 

@@ -7,7 +7,7 @@ use super::metrics;
 use super::open_files::{Handle, OpenFiles};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
-use crate::repository::{Body, Closing, NewAttributes, Opened, Type};
+use crate::repository::{Closing, NewAttributes, Type};
 use crate::tree::{Listed, Tree};
 use crate::wait::on_behalf_of;
 use bytes::Bytes;
@@ -114,9 +114,7 @@ fn empty(op: &'static str, result: FsResult<()>, reply: ReplyEmpty) {
 
 fn reply_entry(op: &'static str, result: FsResult<crate::tree::Entry>, reply: ReplyEntry) {
     match result {
-        Ok(found) => {
-            reply.entry_with_ttls(&found.stat.ttl(TTL), &TTL, &entry(&found), Generation(0))
-        }
+        Ok(found) => reply.entry_with_ttls(&TTL, &TTL, &entry(&found), Generation(0)),
         Err(error) => reply.error(failed(op, &error)),
     }
 }
@@ -150,11 +148,11 @@ impl Inner {
             Err(FsError::NotFound) => return reply.error(Errno::ESTALE),
             Err(error) => return reply.error(failed("open", &error)),
         };
-        let flags = cached_flags(&opened);
         let register = self.register(|file| reply.open_backing(file));
         let (fh, handle) = self.files.add(ino, opened, register);
+        let flags = open_flags(&handle, write);
         match handle.backing() {
-            Some(backing) => reply.opened_passthrough(FileHandle(fh), FopenFlags::empty(), backing),
+            Some(backing) => reply.opened_passthrough(FileHandle(fh), flags, backing),
             None => reply.opened(FileHandle(fh), flags),
         }
     }
@@ -188,12 +186,17 @@ impl Inner {
     }
 }
 
-/// Stored files never change, so their cached pages stay good.
-fn cached_flags(opened: &Opened) -> FopenFlags {
-    match &opened.body {
-        Body::Stored(..) => FopenFlags::FOPEN_KEEP_CACHE,
-        Body::Bytes(_) | Body::Real(_) => FopenFlags::empty(),
-    }
+/// What the kernel may keep after the last close. A close(2) that means nothing to us need not be told: git closes ten files in a short command.
+fn open_flags(handle: &Handle, write: bool) -> FopenFlags {
+    let passthrough = handle.backing().is_some();
+    let plain = matches!(handle.opened.closing, Closing::Plain);
+    let mut flags = FopenFlags::empty();
+    flags.set(
+        FopenFlags::FOPEN_KEEP_CACHE,
+        handle.opened.lasting && !passthrough,
+    );
+    flags.set(FopenFlags::FOPEN_NOFLUSH, plain && (passthrough || !write));
+    flags
 }
 
 fn reply_read(result: FsResult<Bytes>, reply: ReplyData) {
@@ -248,7 +251,7 @@ impl Filesystem for Handler {
             .tree
             .getattr(ino.0, handle.as_ref().map(|handle| &*handle.opened))
         {
-            Ok(stat) => reply.attr(&stat.ttl(TTL), &attr(ino.0, &stat)),
+            Ok(stat) => reply.attr(&TTL, &attr(ino.0, &stat)),
             Err(error) => reply.error(failed("getattr", &error)),
         }
     }
@@ -285,7 +288,7 @@ impl Filesystem for Handler {
             let handle = fh.and_then(|fh| inner.files.get(fh.0));
             let opened = handle.as_ref().map(|handle| &*handle.opened);
             match inner.tree.setattr(ino.0, &new, opened, caller) {
-                Ok(stat) => reply.attr(&stat.ttl(TTL), &attr(ino.0, &stat)),
+                Ok(stat) => reply.attr(&TTL, &attr(ino.0, &stat)),
                 Err(error) => reply.error(failed("setattr", &error)),
             }
         });
@@ -443,20 +446,13 @@ impl Filesystem for Handler {
                 Ok(created) => created,
                 Err(error) => return reply.error(failed("create", &error)),
             };
-        let flags = cached_flags(&opened);
         let register = inner.register(|file| reply.open_backing(file));
         let (fh, handle) = inner.files.add(made.ino, opened, register);
+        let flags = open_flags(&handle, true);
         let (fh, attr) = (FileHandle(fh), entry(&made));
         match handle.backing() {
             Some(backing) => {
-                reply.created_passthrough(
-                    &TTL,
-                    &attr,
-                    Generation(0),
-                    fh,
-                    FopenFlags::empty(),
-                    backing,
-                );
+                reply.created_passthrough(&TTL, &attr, Generation(0), fh, flags, backing);
             }
             None => reply.created(&TTL, &attr, Generation(0), fh, flags),
         }

@@ -1,7 +1,7 @@
 //! Names that change behind the kernel's back: told to it from a thread of its
 //! own, since a notification from within a request can deadlock.
 
-use crate::filesystem::{Changed, FileSystem};
+use crate::filesystem::{Change, Changed, FileSystem};
 use crate::tree::Tree;
 use fuser::{INodeNo, Notifier};
 use std::ffi::OsStr;
@@ -12,12 +12,10 @@ use std::sync::Arc;
 pub(super) fn start(fs: &FileSystem, tree: Arc<Tree>, notifier: Notifier) -> io::Result<()> {
     let changes = fs.changes();
     let run = move || {
-        for change in changes {
-            let mounted = tell(&tree, &notifier, &change);
-            if let Changed::Name(_, told) = change {
-                // Lets the admin command that waits for this go on.
-                drop(told);
-            }
+        for Change { of, told } in changes {
+            let mounted = tell(&tree, &notifier, &of);
+            // Lets the admin command that waits for this go on.
+            drop(told);
             if !mounted {
                 return;
             }
@@ -36,7 +34,7 @@ fn tell(tree: &Tree, notifier: &Notifier, change: &Changed) -> bool {
             tree.forget_name(*repo, path);
             tree.kernel_name(*repo, path)
         }
-        Changed::Name(path, _) => tree.kernel_name_of(path),
+        Changed::Name(path) => tree.kernel_name_of(path),
     };
     let Some((parent, name)) = name else {
         return true;

@@ -113,6 +113,8 @@ impl Mode {
         match (&opened.body, &opened.closing) {
             // Its closing asks whether it was written to, which passthrough hides.
             (_, Closing::CommitRef(_)) => None,
+            // Its pages are in the kernel's cache, where a backing would go past them.
+            (Body::Real(_), _) if opened.lasting => None,
             (Body::Real(file), Closing::Plain | Closing::Finish(_) | Closing::Config) => {
                 register(file)
             }

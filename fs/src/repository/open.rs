@@ -43,7 +43,7 @@ impl Repository {
             Found::Object(_) | Found::Settings(_) if write => Err(FsError::Immutable),
             Found::Ref(entry) => Ok(plain(Body::Bytes(entry.value.into()))),
             Found::Packed(rendered) => Ok(plain(Body::Real(rendered.open()?))),
-            Found::Settings(bytes) => Ok(plain(Body::Bytes(bytes.into()))),
+            Found::Settings(bytes) => Ok(plain(Body::Bytes(bytes.into())).lasting()),
             Found::Object(entry) => Ok(plain(match self.objects.content(path, &entry)? {
                 Content::Inline(bytes) => Body::Bytes(bytes),
                 Content::Stored(file, tables) => Body::Stored(file, tables),
@@ -68,7 +68,13 @@ impl Repository {
             Room::Local if write && path.as_bytes() == b"config" => Closing::Config,
             Room::Objects | Room::Refs | Room::Local => Closing::Plain,
         };
-        Ok(Opened::new(Body::Real(self.files.open(path)?), closing))
+        let opened = Opened::new(Body::Real(self.files.open(path)?), closing);
+        Ok(match path.as_bytes() {
+            // Every command reads it several times, and after each read that the
+            // kernel passes through it asks for the attributes anew.
+            b"config" => opened.lasting(),
+            _ => opened,
+        })
     }
 
     /// A name that may get other bytes (`info/alternates`, …) is written to in a

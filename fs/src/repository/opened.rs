@@ -16,6 +16,9 @@ pub struct Opened {
     pub body: Body,
     /// What its closing means.
     pub closing: Closing,
+    /// Whether pages that the kernel has cached of it stay good: it never changes, or
+    /// only through this kernel's page cache or under another inode number.
+    pub lasting: bool,
     written: AtomicBool,
 }
 
@@ -45,10 +48,20 @@ pub enum Closing {
 impl Opened {
     /// An open file.
     pub fn new(body: Body, closing: Closing) -> Self {
+        let lasting = matches!(body, Body::Stored(..));
         Self {
             body,
             closing,
+            lasting,
             written: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, [`lasting`](Self::lasting).
+    pub fn lasting(self) -> Self {
+        Self {
+            lasting: true,
+            ..self
         }
     }
 

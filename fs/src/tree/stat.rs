@@ -5,7 +5,7 @@ use crate::repository::{Body, Found, Opened, Repository, Type};
 use gitmoor_replicator::model::Timestamp;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 /// Attributes of a file.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,6 @@ pub struct Stat {
     pub mtime: Timestamp,
     /// Last change.
     pub ctime: Timestamp,
-    /// Whether it may change without the kernel's knowing.
-    pub volatile: bool,
 }
 
 impl Stat {
@@ -42,11 +40,6 @@ impl Stat {
             rustix::process::getgid().as_raw(),
         );
         Self::made(Type::Directory, 0o755, 0, UNIX_EPOCH.into(), (uid, gid))
-    }
-
-    /// How long the kernel may keep this.
-    pub fn ttl(&self, long: Duration) -> Duration {
-        if self.volatile { Duration::ZERO } else { long }
     }
 
     fn made(kind: Type, mode: u32, size: u64, time: Timestamp, (uid, gid): (u32, u32)) -> Self {
@@ -64,7 +57,6 @@ impl Stat {
             atime,
             mtime,
             ctime,
-            volatile: false,
         }
     }
 
@@ -84,7 +76,6 @@ impl Stat {
             atime: time(meta.atime(), meta.atime_nsec()),
             mtime: time(meta.mtime(), meta.mtime_nsec()),
             ctime: time(meta.ctime(), meta.ctime_nsec()),
-            volatile: false,
         }
     }
 }
@@ -98,13 +89,7 @@ pub fn of(found: &Found, repo: &Repository) -> FsResult<Stat> {
         Found::Ref(entry) => made(entry.mode, entry.value.len() as u64, entry.mtime),
         Found::Object(entry) => made(entry.mode, entry.size, entry.mtime),
         Found::Directory => made(0o755, 0, UNIX_EPOCH.into()),
-        Found::Settings(bytes) => {
-            let stat = made(0o444, bytes.len() as u64, UNIX_EPOCH.into())?;
-            Ok(Stat {
-                volatile: true,
-                ..stat
-            })
-        }
+        Found::Settings(bytes) => made(0o444, bytes.len() as u64, UNIX_EPOCH.into()),
         Found::Packed(rendered) => {
             let (uid, gid) = repo.owner()?;
             Ok(Stat {
