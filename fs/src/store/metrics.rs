@@ -4,7 +4,10 @@
 
 use super::{Body, ObjectStore, Put, StoreError};
 use bytes::Bytes;
-use prometheus::{HistogramVec, IntCounterVec, register_histogram_vec, register_int_counter_vec};
+use prometheus::{
+    HistogramVec, IntCounter, IntCounterVec, register_histogram_vec, register_int_counter,
+    register_int_counter_vec,
+};
 use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -50,6 +53,12 @@ static SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
         buckets
     )
     .expect("each name is registered once, here")
+});
+
+/// GETs that were asked a second time because the first took unusually long.
+pub(super) static HEDGES: LazyLock<IntCounter> = LazyLock::new(|| {
+    register_int_counter!("gitmoor_s3_hedges_total", "Slow GETs that were asked twice")
+        .expect("each name is registered once, here")
 });
 
 /// Tries that failed and were repeated, by kind of request.

@@ -9,6 +9,7 @@ mod key;
 mod marker;
 mod metrics;
 mod open;
+mod pace;
 mod retry;
 mod s3;
 mod url;

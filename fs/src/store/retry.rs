@@ -2,6 +2,7 @@
 //! bound on each try and on all of them, and a warning for each.
 
 use super::metrics;
+use super::pace::Pace;
 use crate::wait::{self, Patience};
 use rand::Rng;
 use std::time::{Duration, Instant};
@@ -74,6 +75,13 @@ pub(super) enum Failure {
         /// The store's name for the request, if it gave one.
         request_id: Option<String>,
     },
+    /// It goes better when less is asked; otherwise like [`Failure::Transient`].
+    SlowDown {
+        /// In the store's words.
+        reason: String,
+        /// The store's name for the request, if it gave one.
+        request_id: Option<String>,
+    },
     /// There is no such key.
     NotFound,
     /// The condition of a conditional write does not hold.
@@ -101,64 +109,103 @@ pub(super) enum GaveUp {
         /// The last reason.
         reason: String,
     },
-    /// At once; never [`Failure::Transient`].
+    /// At once; never [`Failure::Transient`] or [`Failure::SlowDown`].
     AtOnce(Failure),
     /// The process that waits for it is ending.
     Interrupted,
 }
 
-/// Runs `attempt` until it succeeds, fails for good, or the policy or the patience
-/// of the wait that this thread is in is exhausted.
-pub(super) async fn retry<T, F: Future<Output = Result<T, Failure>>>(
-    policy: &RetryPolicy,
-    request: Request<'_>,
-    mut attempt: impl FnMut() -> F,
-) -> Result<T, GaveUp> {
-    let begin = Instant::now();
-    let patience = wait::current();
-    let left = || patience.as_ref().map_or(Duration::MAX, |p| p.left());
-    for attempts in 1.. {
-        let limit = policy.attempt_for(request.bytes, left());
-        let tried = tokio::time::timeout(limit, attempt());
-        let failure = match until_interrupted(tried, patience.as_deref()).await? {
-            Ok(Ok(value)) => {
-                patience.inspect(|patience| patience.progressed());
-                return Ok(value);
+/// Tries requests to one store.
+pub(super) struct Tries {
+    /// For how long each.
+    pub(super) policy: RetryPolicy,
+    pace: Pace,
+}
+
+impl Tries {
+    pub(super) fn new(policy: RetryPolicy) -> Self {
+        let pace = Pace::default();
+        Self { policy, pace }
+    }
+
+    /// Runs `attempt` until it succeeds, fails for good, or the policy or the patience
+    /// of the wait that this thread is in is exhausted.
+    pub(super) async fn run<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        request: Request<'_>,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, GaveUp> {
+        let begin = Instant::now();
+        let patience = wait::current();
+        let left = || patience.as_ref().map_or(Duration::MAX, |p| p.left());
+        for attempts in 1.. {
+            let limit = self.policy.attempt_for(request.bytes, left());
+            let tried = self.once(limit, &mut attempt);
+            let failure = match until_interrupted(tried, patience.as_deref()).await? {
+                Ok(value) => {
+                    patience.inspect(|patience| patience.progressed());
+                    return Ok(value);
+                }
+                Err(failure) => failure,
+            };
+            let (reason, request_id) = match failure {
+                Failure::Transient { reason, request_id }
+                | Failure::SlowDown { reason, request_id } => (reason, request_id),
+                Failure::NotFound
+                | Failure::Exists
+                | Failure::NotImplemented
+                | Failure::Refused { .. }
+                | Failure::Local(_) => return Err(GaveUp::AtOnce(failure)),
+            };
+            let reason = match request_id {
+                Some(id) => format!("{reason} (request {id})"),
+                None => reason,
+            };
+            let pause = self.policy.pause(attempts);
+            let elapsed = begin.elapsed();
+            let late = elapsed + pause > self.policy.cap || pause >= left();
+            if attempts > self.policy.retries || late {
+                return Err(GaveUp::Transient {
+                    attempts,
+                    elapsed,
+                    reason,
+                });
             }
-            Ok(Err(failure)) => failure,
-            Err(_) => Failure::Transient {
+            metrics::RETRIES.with_label_values(&[request.kind]).inc();
+            let (kind, key) = (request.kind, request.key);
+            tracing::warn!(kind, key, attempts, "trying again in {pause:?}: {reason}");
+            if let Some(patience) = &patience {
+                patience.because(reason);
+            }
+            until_interrupted(tokio::time::sleep(pause), patience.as_deref()).await?;
+        }
+        unreachable!("the policy ends the loop")
+    }
+
+    /// One try at the store's pace, of at most `limit` once it has begun.
+    async fn once<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        limit: Duration,
+        attempt: &mut impl FnMut() -> F,
+    ) -> Result<T, Failure> {
+        let pause = self.pace.pause();
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        let result = match tokio::time::timeout(limit, attempt()).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::Transient {
                 reason: format!("no complete answer within {limit:?}"),
                 request_id: None,
-            },
+            }),
         };
-        let Failure::Transient { reason, request_id } = failure else {
-            return Err(GaveUp::AtOnce(failure));
-        };
-        let pause = policy.pause(attempts);
-        let elapsed = begin.elapsed();
-        if attempts > policy.retries || elapsed + pause > policy.cap || pause >= left() {
-            return Err(GaveUp::Transient {
-                attempts,
-                elapsed,
-                reason,
-            });
+        match &result {
+            Ok(_) => self.pace.faster(),
+            Err(Failure::SlowDown { .. }) => self.pace.slower(),
+            Err(_) => {}
         }
-        if let Some(patience) = &patience {
-            patience.because(reason.clone());
-        }
-        metrics::RETRIES.with_label_values(&[request.kind]).inc();
-        let (kind, key) = (request.kind, request.key);
-        let request_id = request_id.unwrap_or_default();
-        tracing::warn!(
-            kind,
-            key,
-            request_id,
-            attempts,
-            "trying again in {pause:?}: {reason}"
-        );
-        until_interrupted(tokio::time::sleep(pause), patience.as_deref()).await?;
+        result
     }
-    unreachable!("the policy ends the loop")
 }
 
 async fn until_interrupted<T>(

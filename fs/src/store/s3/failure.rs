@@ -4,15 +4,12 @@ use crate::store::retry::Failure;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 
-/// Service errors that pass, besides all of status 429 and 5xx. The 409s are AWS'
+/// Service errors that pass, besides all of status 5xx. The 409s are AWS'
 /// answer to conditional writes of one key at the same moment.
-const TRANSIENT: [&str; 8] = [
-    "SlowDown",
+const TRANSIENT: [&str; 5] = [
     "ServiceUnavailable",
     "InternalError",
     "RequestTimeout",
-    "Throttling",
-    "ThrottlingException",
     "ConditionalRequestConflict",
     "OperationAborted",
 ];
@@ -70,7 +67,13 @@ pub(super) fn of_service(
         // The caller checks what is there, as always after `Exists`.
         (_, "NoSuchUpload") => Failure::Exists,
         (501, _) | (_, "NotImplemented") => Failure::NotImplemented,
-        (429 | 500..=599 | 408, _) => Failure::Transient {
+        (429 | 503, _) | (_, "SlowDown" | "Throttling" | "ThrottlingException") => {
+            Failure::SlowDown {
+                reason: said,
+                request_id,
+            }
+        }
+        (500..=599 | 408, _) => Failure::Transient {
             reason: said,
             request_id,
         },

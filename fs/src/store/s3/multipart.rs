@@ -5,7 +5,7 @@ use super::body;
 use super::failure::classify;
 use super::store::{S3Store, exists_or};
 use crate::store::Put;
-use crate::store::retry::{Failure, GaveUp, Request, retry};
+use crate::store::retry::{Failure, GaveUp, Request};
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use futures::{StreamExt, TryStreamExt, stream};
 use std::fs::File;
@@ -41,7 +41,7 @@ impl S3Store {
             key,
             bytes: 0,
         };
-        let id = retry(&self.policy, request, || self.begin_upload(key)).await?;
+        let id = self.tries.run(request, || self.begin_upload(key)).await?;
         let upload = Upload { key, id: &id, file };
         let put = match self.send_parts(upload, len).await {
             Ok(parts) => self.complete(upload, parts).await,
@@ -98,7 +98,7 @@ impl S3Store {
                 .body(bytes.clone().into());
             part.send().await.map_err(classify)
         };
-        let answer = retry(&self.policy, request, attempt).await?;
+        let answer = self.tries.run(request, attempt).await?;
         Ok(CompletedPart::builder()
             .part_number(number)
             .set_e_tag(answer.e_tag)
@@ -127,7 +127,7 @@ impl S3Store {
                 .set_if_none_match(self.if_none_match());
             complete.send().await.map(drop).map_err(classify)
         };
-        exists_or(retry(&self.policy, request, attempt).await)
+        exists_or(self.tries.run(request, attempt).await)
     }
 
     /// Best effort: what is left behind costs money, but harms nobody.
@@ -143,7 +143,7 @@ impl S3Store {
             bytes: 0,
         };
         let attempt = || async { abort.clone().send().await.map(drop).map_err(classify) };
-        if let Err(e) = exists_or(retry(&self.policy, request, attempt).await) {
+        if let Err(e) = exists_or(self.tries.run(request, attempt).await) {
             let (key, id) = (upload.key, upload.id);
             tracing::warn!(
                 key,

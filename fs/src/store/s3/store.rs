@@ -2,8 +2,9 @@
 
 use super::config::S3Config;
 use super::failure::{classify, of_service};
+use super::hedge::Hedge;
 use super::{body, client};
-use crate::store::retry::{Failure, GaveUp, Request, retry};
+use crate::store::retry::{Failure, GaveUp, Request, Tries};
 use crate::store::{Body, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, key, marker};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::RequestId;
@@ -33,7 +34,8 @@ pub struct S3Store {
     pub(super) client: Client,
     pub(super) config: S3Config,
     runtime: Handle,
-    pub(super) policy: RetryPolicy,
+    pub(super) tries: Tries,
+    hedge: Hedge,
     /// Whether the server honours `If-None-Match: *`; until the probe we hope so.
     pub(super) conditional: bool,
 }
@@ -53,12 +55,13 @@ impl S3Store {
             client,
             config,
             runtime,
-            policy: CONNECTING,
+            tries: Tries::new(CONNECTING),
+            hedge: Hedge::default(),
             conditional: true,
         };
         let marker = marker::settle(&store)?;
         store.conditional = store.probe(marker)?;
-        store.policy = policy;
+        store.tries.policy = policy;
         Ok(store)
     }
 
@@ -137,9 +140,11 @@ impl S3Store {
                 context: format!("reading the body of {request_name}"),
                 source,
             },
-            GaveUp::AtOnce(Failure::Refused { reason } | Failure::Transient { reason, .. }) => {
-                refused(reason)
-            }
+            GaveUp::AtOnce(
+                Failure::Refused { reason }
+                | Failure::Transient { reason, .. }
+                | Failure::SlowDown { reason, .. },
+            ) => refused(reason),
             GaveUp::AtOnce(Failure::Exists) => refused("a condition failed".to_string()),
             GaveUp::AtOnce(Failure::NotImplemented) => refused("not implemented".to_string()),
         }
@@ -161,7 +166,7 @@ impl S3Store {
     async fn put_whole(&self, request: Request<'_>, body: &Body<'_>) -> Result<Put, GaveUp> {
         let bytes = body::load(body).map_err(GaveUp::AtOnce)?;
         let attempt = |conditional| {
-            retry(&self.policy, request, move || {
+            self.tries.run(request, move || {
                 let bytes = bytes.clone();
                 self.put_once(request.key, bytes, conditional)
             })
@@ -185,7 +190,9 @@ impl S3Store {
             .get_object()
             .bucket(&self.config.bucket)
             .key(self.full_key(key));
-        let answer = get.range(header).send().await.map_err(classify)?;
+        let get = get.range(header);
+        let ask = || get.clone().send();
+        let answer = self.hedge.run(ask).await.map_err(classify)?;
         let request_id = answer.request_id().map(str::to_string);
         let (stated, body) = (answer.content_length, answer.body);
         let bytes = body::receive(body, stated, request_id.clone()).await?;
@@ -298,7 +305,7 @@ impl ObjectStore for S3Store {
         };
         self.run(
             request,
-            retry(&self.policy, request, || self.get_exactly(key, &range)),
+            self.tries.run(request, || self.get_exactly(key, &range)),
         )
     }
 
@@ -309,7 +316,7 @@ impl ObjectStore for S3Store {
             bytes: limit,
         };
         let range = 0..limit;
-        let get = retry(&self.policy, request, || self.get_once(key, &range));
+        let get = self.tries.run(request, || self.get_once(key, &range));
         Ok(self.run(request, get)?.0)
     }
 
@@ -320,7 +327,7 @@ impl ObjectStore for S3Store {
                 key: &batch[0],
                 bytes: 0,
             };
-            let delete = retry(&self.policy, request, || self.delete_once(batch));
+            let delete = self.tries.run(request, || self.delete_once(batch));
             match self.run(request, delete) {
                 Ok(()) | Err(StoreError::NotFound { .. }) => {}
                 Err(e) => return Err(e),

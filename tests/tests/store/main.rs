@@ -6,12 +6,15 @@ use gitmoor_fs::store::{
     self, Body, ObjectStore, Put, RetryPolicy, S3Credentials, S3Settings, StoreError,
     StoreOpenError, StoreUrl,
 };
-use gitmoor_tests::s3::{Counts, FakeS3, Fault, Garage, Kind};
+use gitmoor_tests::s3::{Counts, FakeS3, Garage};
 use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
+
+mod connecting;
+mod failing;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime starts"));
 
@@ -187,13 +190,18 @@ fn a_fake_server_behaves() {
     assert!(server.objects().keys().all(|key| key.starts_with("a/b/")));
 }
 
-#[test]
-fn garage_behaves() {
+/// Where garage may run; `None`, said aloud, when it is not installed and need not be.
+fn dir_for_garage() -> Option<tempfile::TempDir> {
     if Garage::binary().is_none() && std::env::var_os("GITMOOR_TEST_REQUIRE_GARAGE").is_none() {
         eprintln!("skipped: there is no garage program");
-        return;
+        return None;
     }
-    let dir = tempfile::tempdir().expect("a temporary directory");
+    Some(tempfile::tempdir().expect("a temporary directory"))
+}
+
+#[test]
+fn garage_behaves() {
+    let Some(dir) = dir_for_garage() else { return };
     let garage = Garage::start(dir.path()).expect("garage starts");
     let open = || open_s3(&garage.env(), "a/b");
     behaves(&*open().expect("opens"));
@@ -263,226 +271,5 @@ fn every_call_is_one_request() {
     assert_eq!(
         (counts.part, counts.multipart, counts.requests()),
         (3, 2, 5)
-    );
-}
-
-#[test]
-fn transient_failures_are_retried() {
-    let (server, store) = fake();
-    store.put("k", bytes("12345")).expect("puts");
-    for fault in [
-        Fault::SlowDown,
-        Fault::InternalError,
-        Fault::Reset,
-        Fault::LostAnswer,
-        Fault::Truncate,
-    ] {
-        server.reset();
-        server.fail(Kind::Get, fault, 3);
-        assert_eq!(
-            store.get("k", 0..5).expect("the fourth try succeeds"),
-            "12345",
-            "{fault:?}"
-        );
-        assert_eq!(server.counts().get, 4, "{fault:?}");
-    }
-    for (n, fault) in [Fault::SlowDown, Fault::InternalError, Fault::Reset]
-        .into_iter()
-        .enumerate()
-    {
-        server.fail(Kind::Put, fault, 2);
-        assert_eq!(
-            store.put(&format!("new{n}"), bytes("x")).expect("puts"),
-            Put::Stored
-        );
-    }
-    server.fail(Kind::Delete, Fault::SlowDown, 1);
-    store
-        .delete(&["new0".into(), "new1".into()])
-        .expect("deletes");
-    assert_eq!(
-        server
-            .objects()
-            .keys()
-            .filter(|key| key.contains("new"))
-            .count(),
-        1
-    );
-}
-
-#[test]
-fn a_put_whose_answer_was_lost_finds_its_own_bytes() {
-    let (server, store) = fake();
-    server.fail(Kind::Put, Fault::LostAnswer, 1);
-    let put = store.put("k", bytes("12345")).expect("puts");
-    assert_eq!(put, Put::Exists, "the caller checks, and finds its bytes");
-    assert_eq!(store.get("k", 0..5).expect("reads"), "12345");
-}
-
-#[test]
-fn an_outage_is_unavailable_with_its_numbers() {
-    let (server, store) = fake();
-    server.set_down(true);
-    let failed = store.get("k", 0..5).expect_err("it is down");
-    let StoreError::Unavailable {
-        attempts,
-        request,
-        store: name,
-        ..
-    } = &failed
-    else {
-        panic!("{failed:?}");
-    };
-    assert_eq!((*attempts, request.as_str()), (4, "GET k"));
-    assert_eq!(*name, format!("s3://git/p at {}", server.endpoint()));
-    assert_eq!(server.counts().get, 4);
-    server.set_down(false);
-    assert!(matches!(
-        store.get("k", 0..5),
-        Err(StoreError::NotFound { .. })
-    ));
-}
-
-#[test]
-fn a_silent_server_is_given_up() {
-    let server = FakeS3::start();
-    drop(open_s3(&server.env(), "p").expect("connects"));
-    let mut settings = settings(&server.env());
-    settings.retry.attempt = Duration::from_millis(100);
-    settings.retry.retries = 1;
-    let store = store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime());
-    let store = store.expect("connects");
-    server.fail(Kind::Get, Fault::Delay(Duration::from_secs(3600)), 2);
-    let failed = store.get("k", 0..1).expect_err("nothing comes");
-    assert!(
-        matches!(failed, StoreError::Unavailable { attempts: 2, .. }),
-        "{failed:?}"
-    );
-}
-
-#[test]
-fn failed_uploads_in_parts_leave_nothing() {
-    let (server, store) = fake();
-    let content = noise(20 * MIB);
-    let file = file(&content);
-    let body = || Body::File {
-        file: &file,
-        len: 20 << 20,
-    };
-    server.fail(Kind::Part, Fault::SlowDown, 2);
-    assert_eq!(store.put("mended", body()).expect("puts"), Put::Stored);
-    assert_eq!(server.counts().part, 5);
-    assert!(server.objects()["p/mended"] == content);
-
-    server.fail(Kind::Part, Fault::InternalError, 100);
-    let failed = store
-        .put("failed", body())
-        .expect_err("no part gets through");
-    assert!(
-        matches!(failed, StoreError::Unavailable { .. }),
-        "{failed:?}"
-    );
-    assert!(!server.objects().contains_key("p/failed"));
-    assert_eq!(server.open_uploads(), 0);
-
-    server.heal();
-    let short = Body::File {
-        file: &file,
-        len: 30 << 20,
-    };
-    let failed = store.put("short", short).expect_err("the file ends early");
-    assert!(matches!(failed, StoreError::Local { .. }), "{failed:?}");
-    assert_eq!(server.open_uploads(), 0);
-}
-
-#[test]
-fn connecting_says_what_is_wrong() {
-    let server = FakeS3::start();
-    let good = settings(&server.env());
-    let wrong = |change: &dyn Fn(&mut S3Settings), url: &str| {
-        let mut settings = good.clone();
-        change(&mut settings);
-        let begin = Instant::now();
-        let failed = store::open(&url.parse().expect("a URL"), settings, runtime());
-        let message = failed.expect_err("it cannot work").to_string();
-        assert!(begin.elapsed() < Duration::from_secs(10), "{message}");
-        assert!(message.contains(url), "{message}");
-        assert!(!message.contains("fake/secret"), "{message}");
-        message
-    };
-    let keys = |settings: &mut S3Settings, id: &str, secret: &str| {
-        let (access_key_id, secret_access_key) = (id.to_string(), secret.to_string());
-        let session_token = None;
-        settings.credentials = Some(S3Credentials {
-            access_key_id,
-            secret_access_key,
-            session_token,
-        });
-    };
-    let message = wrong(&|_| {}, "s3://absent/p");
-    assert!(
-        message.contains("NoSuchBucket") && message.contains("create the bucket"),
-        "{message}"
-    );
-    let message = wrong(&|s| keys(s, "AKIDFAKE", "no"), "s3://git/p");
-    assert!(message.contains("check S3_SECRET_ACCESS_KEY"), "{message}");
-    let message = wrong(&|s| keys(s, "nobody", "no"), "s3://git/p");
-    assert!(message.contains("check S3_ACCESS_KEY_ID"), "{message}");
-    let nowhere = "http://127.0.0.1:1";
-    let message = wrong(&|s| s.endpoint = Some(nowhere.to_string()), "s3://git/p");
-    assert!(
-        message.contains(nowhere) && message.contains("did not answer"),
-        "{message}"
-    );
-    server.set_down(true);
-    let message = wrong(&|_| {}, "s3://git/p");
-    assert!(message.contains(&server.endpoint()), "{message}");
-}
-
-#[test]
-fn urls() {
-    let s3 = |bucket: &str, prefix: &str| StoreUrl::S3 {
-        bucket: bucket.into(),
-        prefix: prefix.into(),
-    };
-    for (url, parsed) in [
-        ("dir:/a/b", StoreUrl::Dir("/a/b".into())),
-        ("dir:relative", StoreUrl::Dir("relative".into())),
-        ("s3://bucket", s3("bucket", "")),
-        ("s3://bucket/a/b/", s3("bucket", "a/b")),
-    ] {
-        assert_eq!(url.parse::<StoreUrl>().expect(url), parsed);
-        assert_eq!(parsed.to_string().parse::<StoreUrl>().expect(url), parsed);
-    }
-    for url in [
-        "",
-        "/a",
-        "dir:",
-        "s3:bucket",
-        "s3://",
-        "s3://b",
-        "s3://b?d/x",
-        "s3://bucket/../x",
-        "https://x",
-    ] {
-        let refused = url.parse::<StoreUrl>().expect_err(url).to_string();
-        assert!(
-            refused.contains("expected dir:PATH or s3://bucket/prefix"),
-            "{refused}"
-        );
-    }
-}
-
-#[test]
-fn debug_shows_no_secret() {
-    let server = FakeS3::start();
-    let shown = format!(
-        "{:?} {:?}",
-        settings(&server.env()),
-        open_s3(&server.env(), "p")
-    );
-    assert!(
-        shown.contains("AKIDFAKE") && !shown.contains("fake/secret"),
-        "{shown}"
     );
 }
