@@ -6,11 +6,13 @@ mod faults;
 mod garage;
 mod memory;
 mod server;
+mod tls;
 
 pub use counts::{Counts, Kind};
 pub use faults::Fault;
 pub use garage::Garage;
 pub use server::FakeS3;
+pub use tls::Tls;
 
 /// The bucket of either server.
 pub const BUCKET: &str = "git";

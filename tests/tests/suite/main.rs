@@ -12,6 +12,7 @@ mod immutable;
 mod init;
 mod maintenance;
 mod namespace;
+mod reaching_s3;
 mod reference;
 mod refs;
 mod reftable;
