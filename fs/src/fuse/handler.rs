@@ -114,7 +114,9 @@ fn empty(op: &'static str, result: FsResult<()>, reply: ReplyEmpty) {
 
 fn reply_entry(op: &'static str, result: FsResult<crate::tree::Entry>, reply: ReplyEntry) {
     match result {
-        Ok(found) => reply.entry_with_ttls(&TTL, &TTL, &entry(&found), Generation(0)),
+        Ok(found) => {
+            reply.entry_with_ttls(&found.stat.ttl(TTL), &TTL, &entry(&found), Generation(0))
+        }
         Err(error) => reply.error(failed(op, &error)),
     }
 }
@@ -251,7 +253,7 @@ impl Filesystem for Handler {
             .tree
             .getattr(ino.0, handle.as_ref().map(|handle| &*handle.opened))
         {
-            Ok(stat) => reply.attr(&TTL, &attr(ino.0, &stat)),
+            Ok(stat) => reply.attr(&stat.ttl(TTL), &attr(ino.0, &stat)),
             Err(error) => reply.error(failed("getattr", &error)),
         }
     }
@@ -288,7 +290,7 @@ impl Filesystem for Handler {
             let handle = fh.and_then(|fh| inner.files.get(fh.0));
             let opened = handle.as_ref().map(|handle| &*handle.opened);
             match inner.tree.setattr(ino.0, &new, opened, caller) {
-                Ok(stat) => reply.attr(&TTL, &attr(ino.0, &stat)),
+                Ok(stat) => reply.attr(&stat.ttl(TTL), &attr(ino.0, &stat)),
                 Err(error) => reply.error(failed("setattr", &error)),
             }
         });
@@ -543,7 +545,10 @@ impl Filesystem for Handler {
         let Some(handle) = self.inner.files.remove(fh.0) else {
             return reply.ok();
         };
-        if matches!(handle.opened.closing, Closing::Plain | Closing::Config) {
+        if matches!(
+            handle.opened.closing,
+            Closing::Plain | Closing::Config | Closing::NewConfig
+        ) {
             return reply.ok();
         }
         let caller = process(request);

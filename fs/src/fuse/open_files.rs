@@ -115,9 +115,10 @@ impl Mode {
             (_, Closing::CommitRef(_)) => None,
             // Its pages are in the kernel's cache, where a backing would go past them.
             (Body::Real(_), _) if opened.lasting => None,
-            (Body::Real(file), Closing::Plain | Closing::Finish(_) | Closing::Config) => {
-                register(file)
-            }
+            (
+                Body::Real(file),
+                Closing::Plain | Closing::Finish(_) | Closing::Config | Closing::NewConfig,
+            ) => register(file),
             (Body::Stored(file, _), _) => register(&*file.complete()?),
             (Body::Bytes(_), _) => None,
         }

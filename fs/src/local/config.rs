@@ -11,6 +11,12 @@ pub const SETTINGS: &str = "gitmoor.config";
 /// What a new `config` begins with: first, so that local settings win.
 pub const INCLUDE: &str = "[include]\n\tpath = gitmoor.config\n";
 
+/// Whether a `config` names the replicated settings.
+pub fn has_include(text: &[u8]) -> bool {
+    text.windows(SETTINGS.len())
+        .any(|at| at == SETTINGS.as_bytes())
+}
+
 /// Maintenance is Gitmoor's; git's own would repack under the feet of others.
 const DEFAULTS: [(&str, &str); 3] = [
     ("gc.auto", "0"),

@@ -24,7 +24,8 @@ use gitmoor_replicator::model::{
 use gitmoor_replicator::{Child, Replica};
 use name::Kind;
 use parking_lot::Mutex;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,8 +61,8 @@ pub struct Objects {
 
 #[derive(Default)]
 struct State {
-    /// Finished files that are not catalogued yet.
-    pending: BTreeSet<RepoPath>,
+    /// Finished files that are not catalogued yet, as they were when they were checked.
+    pending: BTreeMap<RepoPath, Option<Stamp>>,
     /// Pending files that are stored already; only the commit is missing.
     stored: HashMap<RepoPath, FileAdd>,
     /// Catalogued files that git deleted.
@@ -72,6 +73,14 @@ struct State {
     touched: HashMap<RepoPath, FileEntry>,
     /// The last change of any of these.
     changed: Option<Instant>,
+}
+
+/// What changes when somebody writes to a file behind our back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    ino: u64,
+    size: u64,
+    mtime: (i64, i64),
 }
 
 /// A deletion, and who may have decided on it when.
@@ -180,16 +189,11 @@ impl Objects {
     }
 
     fn replay_file(&self, path: RepoPath) -> FsResult<()> {
-        if let Err(error) = self.check_all(&path) {
-            // Under its name it would keep git from writing the object again.
-            let aside = self.files.set_aside(&path)?;
-            tracing::warn!(repo = %self.repo, %path, %error, aside = %aside.display(), "damaged by the last stop before it was stored; moved aside");
-            return Ok(());
+        if let Err(error) = self.check(&path, &path) {
+            return self.set_aside(&path, &error);
         }
         tracing::info!(repo = %self.repo, %path, "finished before the last stop, still to be stored");
-        let mut state = self.state.lock();
-        state.pending.insert(path);
-        state.note();
+        self.finish(&path);
         Ok(())
     }
 
@@ -242,17 +246,40 @@ impl Objects {
 
     /// Whether a file may not be written to any more.
     pub fn is_finished(&self, path: &RepoPath) -> bool {
-        self.state.lock().pending.contains(path)
+        self.state.lock().pending.contains_key(path)
     }
 
-    /// git has given a file its final name.
+    /// git has given a file its final name, for which its bytes were checked.
     pub fn finish(&self, path: &RepoPath) {
+        let stamp = self.stamp(path);
         let mut state = self.state.lock();
         state.stored.remove(path);
         state.touched.remove(path);
         state.removed.remove(path);
-        state.pending.insert(path.clone());
+        state.pending.insert(path.clone(), stamp);
         state.note();
+    }
+
+    fn stamp(&self, path: &RepoPath) -> Option<Stamp> {
+        let meta = self.files.stat(path).ok()??;
+        Some(Stamp {
+            ino: meta.ino(),
+            size: meta.size(),
+            mtime: (meta.mtime(), meta.mtime_nsec()),
+        })
+    }
+
+    /// Checks a finished file again if it is not as it was when it was checked.
+    fn check_unchanged(&self, path: &RepoPath) -> FsResult<()> {
+        let checked = self.state.lock().pending.get(path).copied().flatten();
+        if checked.is_some() && checked == self.stamp(path) {
+            return Ok(());
+        }
+        self.check(path, path)
+            .inspect_err(|error| match self.set_aside(path, error) {
+                Ok(()) => {}
+                Err(e) => tracing::error!(repo = %self.repo, %path, "cannot be moved aside: {e}"),
+            })
     }
 
     /// git took a finished file's name away again.
@@ -262,35 +289,38 @@ impl Objects {
         state.stored.remove(path);
     }
 
-    /// Whether the bytes of a real file may stand under a final name. Packs are
-    /// checked when they are stored: that reads them anyway.
+    /// Whether the bytes of a real file may stand under a final name: a loose object
+    /// is proved by its oid, a pack or index by its trailer.
     pub fn check(&self, file: &RepoPath, name: &RepoPath) -> FsResult<()> {
-        let Some(oid) = name::loose_oid(name) else {
-            return Ok(());
+        let (file, format) = (self.files.at(file), self.format_of(name)?);
+        let checked = match (name::kind(name), name::loose_oid(name)) {
+            (Some(Kind::Loose), Some(oid)) => bundle::check_loose(&oid, &file, format),
+            (Some(Kind::Pack), _) => bundle::check_pack_trailer(&file, format),
+            (Some(Kind::Loose | Kind::Mutable | Kind::Keep) | None, _) => Ok(()),
         };
-        bundle::check_loose(&oid, &self.files.at(file), self.format()?).map_err(|e| {
-            FsError::WrongBytes {
-                path: name.to_string(),
-                reason: e.to_string(),
-            }
+        checked.map_err(|e| FsError::WrongBytes {
+            path: name.to_string(),
+            reason: e.to_string(),
         })
     }
 
-    /// The full check of a file under its final name: a pack or index is proved
-    /// by its trailer, a loose object by its oid.
-    pub fn check_all(&self, path: &RepoPath) -> FsResult<()> {
-        match name::kind(path) {
-            Some(Kind::Loose) => self.check(path, path),
-            Some(Kind::Pack) => bundle::check_pack_trailer(&self.files.at(path), self.format()?)
-                .map_err(|e| FsError::WrongBytes {
-                    path: path.to_string(),
-                    reason: e.to_string(),
-                }),
-            Some(Kind::Mutable | Kind::Keep) | None => Ok(()),
-        }
+    /// Under its name a damaged file would be taken for what the name says, and
+    /// keep git from writing that again.
+    pub fn set_aside(&self, path: &RepoPath, why: &FsError) -> FsResult<()> {
+        let aside = self.files.set_aside(path)?;
+        self.unfinish(path);
+        (self.shared.changed)(self.repo, path);
+        let aside = aside.display();
+        tracing::error!(repo = %self.repo, %path, %aside, "damaged, and moved aside: {why}");
+        Ok(())
     }
 
-    fn format(&self) -> FsResult<ObjectFormat> {
+    /// The object format of a file: its name's, since a repository that is being
+    /// copied may not have its `config` yet.
+    fn format_of(&self, path: &RepoPath) -> FsResult<ObjectFormat> {
+        if let Some(format) = name::object_format(path) {
+            return Ok(format);
+        }
         let repo = self.shared.replica.repo(self.repo)?;
         Ok(repo
             .and_then(|repo| repo.format)
@@ -350,7 +380,7 @@ impl Objects {
         if !path.as_bytes().ends_with(b".idx") {
             return Ok(None);
         }
-        let hash = match self.format()? {
+        let hash = match self.format_of(path)? {
             ObjectFormat::Sha1 => 20,
             ObjectFormat::Sha256 => 32,
         };
@@ -369,7 +399,7 @@ impl Objects {
         };
         (
             state.pending.len() as u64,
-            state.pending.iter().map(size).sum(),
+            state.pending.keys().map(size).sum(),
         )
     }
 

@@ -1,7 +1,7 @@
 //! What a path under `objects/` says about the file, by git's naming
 //! (gitrepository-layout(5), gitformat-pack(5)).
 
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_replicator::model::{ObjectFormat, RepoPath};
 
 /// The kinds of files in the objects room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,4 +80,21 @@ pub fn loose_oid(path: &RepoPath) -> Option<String> {
             .filter(|&&b| b != b'/');
         hex.map(|&b| char::from(b)).collect()
     })
+}
+
+/// The object format that a name tells by the length of its hash.
+pub fn object_format(path: &RepoPath) -> Option<ObjectFormat> {
+    let hash = match kind(path)? {
+        Kind::Loose => loose_oid(path)?.len(),
+        Kind::Pack => {
+            let name = path.file_name().strip_prefix(b"pack-")?;
+            name.iter().position(|&b| b == b'.')?
+        }
+        Kind::Mutable | Kind::Keep => return None,
+    };
+    match hash {
+        40 => Some(ObjectFormat::Sha1),
+        64 => Some(ObjectFormat::Sha256),
+        _ => None,
+    }
 }

@@ -212,7 +212,7 @@ impl Objects {
             let state = self.state.lock();
             let wanted =
                 |path: &&RepoPath| scope == Scope::All || name::kind(path) != Some(Kind::Keep);
-            let paths = state.pending.iter().filter(wanted).cloned();
+            let paths = state.pending.keys().filter(wanted).cloned();
             paths.partition(|path| name::kind(path) != Some(Kind::Loose))
         };
         let mut bundled = Vec::new();
@@ -241,7 +241,11 @@ impl Objects {
             .make_parents(&dir.join(b"pack").expect("a valid path"))?;
         let named = |path: &RepoPath| Some((name::loose_oid(path)?, self.files.at(path)));
         let objects: Vec<_> = loose.iter().filter_map(named).collect();
-        let made = match bundle::bundle_loose(&objects, self.format()?, &self.files.at(&dir)) {
+        let Some(first) = loose.first() else {
+            return Ok(None);
+        };
+        let format = self.format_of(first)?;
+        let made = match bundle::bundle_loose(&objects, format, &self.files.at(&dir)) {
             Ok(made) => made,
             Err(BundleError::NoPackType { .. }) => return Ok(None),
             Err(e) => {
@@ -313,7 +317,7 @@ impl Objects {
     }
 
     fn store_file(&self, path: &RepoPath, mut file: &File) -> FsResult<FileAdd> {
-        self.check_all(path)?;
+        self.check_unchanged(path)?;
         let meta = file.metadata()?;
         let (size, block_size) = (meta.len(), cache::block_size_for(meta.len()));
         let (digest, blocks) = cache::digest_file(file, size, block_size)?;

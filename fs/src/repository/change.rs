@@ -27,7 +27,6 @@ impl Repository {
         if top_level && path.file_name().len() > 4 && path.file_name().ends_with(b".git") {
             return Err(FsError::NotHere("a repository inside a repository"));
         }
-        self.furnish_new(path, caller)?;
         self.files.mkdir(path, mode, caller.owner())
     }
 
@@ -73,7 +72,6 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
-        self.furnish_new(path, caller)?;
         self.files.symlink(target, path, caller.owner())?;
         if room(path) == Room::Refs {
             if is_ref_scratch(path) {

@@ -7,7 +7,8 @@ use crate::error::{FsError, FsResult};
 use crate::local::config;
 use crate::objects::{Content, name};
 use gitmoor_replicator::model::{Command, Expect, FileEntry, Outcome, RepoPath};
-use std::os::unix::fs::MetadataExt;
+use std::fs::FileTimes;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 impl Repository {
     /// open(2) of an existing file; `write` when the flags allow writing.
@@ -118,7 +119,7 @@ impl Repository {
             }
             Room::Refs => Closing::CommitRef(path.clone()),
             Room::Objects if name::kind(path).is_some() => Closing::Finish(path.clone()),
-            Room::Local if path.as_bytes() == b"config" => Closing::Config,
+            Room::Local if path.as_bytes() == b"config" => Closing::NewConfig,
             Room::Objects | Room::Local => Closing::Plain,
         };
         let opened = Opened::new(Body::Real(file), closing);
@@ -126,15 +127,32 @@ impl Repository {
         Ok(opened)
     }
 
-    /// The first thing that is made in a new repository brings the `config` with
-    /// the include of the replicated settings with it: git then adds to that.
-    pub(super) fn furnish_new(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
+    /// When git begins to write the first `config` of a repository, one with the
+    /// include of the replicated settings appears: git adds to that.
+    fn furnish_new(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
         let config = RepoPath::new("config").expect("a valid path");
-        if *path == config || self.files.stat(&config)?.is_some() || !self.is_empty()? {
+        if path.as_bytes() != b"config.lock" || self.files.stat(&config)?.is_some() {
             return Ok(());
         }
         self.files.create(&config, 0o644, caller.owner())?;
         Ok(std::fs::write(self.files.at(&config), config::INCLUDE)?)
+    }
+
+    /// A `config` that came with a copy of a repository gets the include as well.
+    pub(super) fn furnish_copied(&self) -> FsResult<()> {
+        let path = RepoPath::new("config").expect("a valid path");
+        let Some(text) = self.files.read(&path)? else {
+            return Ok(());
+        };
+        if text.is_empty() || config::has_include(&text) {
+            return Ok(());
+        }
+        let file = self.files.open(&path)?;
+        let times = FileTimes::new().set_modified(file.metadata()?.modified()?);
+        file.write_all_at(&[config::INCLUDE.as_bytes(), &text].concat(), 0)?;
+        file.set_times(times)?;
+        (self.shared.changed)(self.id, &path);
+        Ok(())
     }
 
     /// close(2) of one descriptor: what a direct write means takes effect here, so that its
@@ -143,37 +161,44 @@ impl Repository {
         match &opened.closing {
             Closing::Plain => Ok(()),
             Closing::CommitRef(path) => self.commit_written(opened, path, caller),
-            Closing::Finish(path) => {
-                // A descriptor that was duplicated may be closed before the bytes
-                // are there: then a later close finishes.
-                self.finish_if_whole(path);
-                Ok(())
-            }
+            Closing::Finish(path) => self.finish_closed(path),
             Closing::Config => self.config_changed(),
+            Closing::NewConfig => {
+                self.furnish_copied()?;
+                self.config_changed()
+            }
         }
     }
 
     /// The last close.
     pub fn release(&self, opened: &Opened, caller: &Caller) -> FsResult<()> {
         match &opened.closing {
-            Closing::Plain | Closing::Config => Ok(()),
+            Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
             Closing::CommitRef(path) => self.commit_written(opened, path, caller),
             Closing::Finish(path) => {
                 if self.objects.is_finished(path) || self.files.stat(path)?.is_none() {
                     return Ok(());
                 }
-                self.objects.check_all(path)?;
-                self.objects.finish(path);
+                match self.objects.check(path, path) {
+                    Ok(()) => self.objects.finish(path),
+                    Err(error) => self.objects.set_aside(path, &error)?,
+                }
                 Ok(())
             }
         }
     }
 
-    fn finish_if_whole(&self, path: &RepoPath) {
+    /// A file that was written under its final name is finished when its bytes are
+    /// right. If not, whoever closes it is told; since the descriptor may be a
+    /// duplicate, closed before the bytes are there, a later close may finish it yet.
+    fn finish_closed(&self, path: &RepoPath) -> FsResult<()> {
         let by_content = matches!(name::kind(path), Some(name::Kind::Loose | name::Kind::Pack));
-        if by_content && !self.objects.is_finished(path) && self.objects.check_all(path).is_ok() {
-            self.objects.finish(path);
+        if !by_content || self.objects.is_finished(path) || self.files.stat(path)?.is_none() {
+            return Ok(());
         }
+        self.objects.check(path, path)?;
+        self.objects.finish(path);
+        Ok(())
     }
 
     fn commit_written(&self, opened: &Opened, path: &RepoPath, caller: &Caller) -> FsResult<()> {

@@ -43,6 +43,8 @@ pub enum Closing {
     Finish(RepoPath),
     /// `config` was open for writing: its format may have changed.
     Config,
+    /// The same of one that was created.
+    NewConfig,
 }
 
 impl Opened {

@@ -80,12 +80,15 @@ impl Repository {
     }
 
     fn rename_local(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
-        self.files.rename(from, to)?;
-        if to.as_bytes() == b"config" {
-            self.config_changed()
-        } else {
-            Ok(())
+        if to.as_bytes() != b"config" {
+            return self.files.rename(from, to);
         }
+        let new = self.files.stat(to)?.is_none();
+        self.files.rename(from, to)?;
+        if new {
+            self.furnish_copied()?;
+        }
+        self.config_changed()
     }
 
     fn rename_into_refs(

@@ -5,7 +5,7 @@ use crate::repository::{Body, Found, Opened, Repository, Type};
 use gitmoor_replicator::model::Timestamp;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Attributes of a file.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,13 @@ impl Stat {
             rustix::process::getgid().as_raw(),
         );
         Self::made(Type::Directory, 0o755, 0, UNIX_EPOCH.into(), (uid, gid))
+    }
+
+    /// How long the kernel may keep this, at most `long`. It does not know that two
+    /// names with inode numbers of their own are links to one file.
+    pub fn ttl(&self, long: Duration) -> Duration {
+        let linked = self.kind == Type::File && self.nlink > 1;
+        if linked { Duration::ZERO } else { long }
     }
 
     fn made(kind: Type, mode: u32, size: u64, time: Timestamp, (uid, gid): (u32, u32)) -> Self {

@@ -12,6 +12,7 @@ use gitmoor_tests::wait;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// Nobody wants to wait for the defaults of a minute and more.
@@ -310,6 +311,53 @@ fn cannot_be_named(bare: &Repo, bytes: &[u8], oid: &str) {
     fs::rename(&temporary, &name).expect_err("rename of wrong bytes");
     assert!(!name.exists());
     fs::remove_file(&temporary).expect("rm");
+}
+
+/// What cp(1) writes under a final name without a rename is checked when it is closed.
+#[test]
+fn what_is_copied_to_a_name_must_match_it() {
+    let place = place(Kind::Dir);
+    let bare = place.bare("app.git");
+    let other = place.work("other");
+    let right = other.feed("hash-object -w --stdin", "right\n");
+    let wrong = other.feed("hash-object -w --stdin", "wrong\n");
+    let path = |repo: &Path, oid: &str| repo.join("objects").join(&oid[..2]).join(&oid[2..]);
+    let from = |oid: &str| path(&other.dir.join(".git"), oid);
+    let to = path(&bare.dir, &right);
+    fs::create_dir_all(to.parent().expect("a directory")).expect("mkdir");
+    let copy = |oid: &str| Command::new("cp").arg(from(oid)).arg(&to).status();
+    assert!(!copy(&wrong).expect("cp").success(), "close(2) must say it");
+    wait::until("it is not there", Duration::from_secs(10), || {
+        !bare.is(format!("cat-file -e {right}"))
+    });
+    assert!(copy(&right).expect("cp").success());
+    assert_eq!(bare.ok(format!("cat-file -p {right}")), "right");
+    assert_eq!(place.daemon().settings().status()["pending"]["files"], 1);
+    place.crash();
+    assert_eq!(bare.ok(format!("cat-file -p {right}")), "right");
+}
+
+/// A damaged pack can neither be finished nor replace one that is.
+#[test]
+fn a_pack_must_match_its_trailer() {
+    let place = place(Kind::Dir);
+    let (bare, work) = place.pushed("app.git", 30);
+    let dir = bare.dir.join("objects/pack");
+    let good = files(&dir)
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|ext| ext == "pack"))
+        .expect("a pack");
+    let temporary = dir.join("tmp_pack_wrong");
+    fs::copy(&good, &temporary).expect("copy");
+    damage(&temporary);
+    fs::rename(&temporary, &good).expect_err("rename over a good one");
+    let new = dir.join(format!("pack-{}.pack", "1".repeat(40)));
+    fs::hard_link(&temporary, &new).expect_err("link to a new name");
+    fs::remove_file(&temporary).expect("rm");
+    bare.fsck();
+    let tip = work.commit("goes on");
+    work.ok("push --quiet origin main");
+    assert_eq!(bare.oid("main"), tip);
 }
 
 /// A power cut may leave a finished file short; it must not be taken for the object.
