@@ -8,6 +8,7 @@
 //! published like additions, a little later (see [`publish`]).
 
 pub mod idx;
+pub mod key;
 pub mod name;
 mod publish;
 
