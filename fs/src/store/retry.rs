@@ -42,12 +42,19 @@ impl RetryPolicy {
         self.attempt + PER_MIB.saturating_mul(mib)
     }
 
-    fn pause(&self, attempt: u32) -> Duration {
-        let most = self
-            .base
-            .saturating_mul(1 << (attempt - 1).min(16))
-            .min(MAX_PAUSE);
-        most.mul_f64(rand::rng().random_range(0.0..=1.0))
+    /// The longest pause after so many failed tries, at least one.
+    fn ceiling(&self, attempts: u32) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(16);
+        self.base.saturating_mul(1 << doublings).min(MAX_PAUSE)
+    }
+
+    /// How long to pause after so many failed tries in this time before the next one;
+    /// `None` when there is none. `luck`, evenly from 0 to 1, is the part of the
+    /// longest pause to take: mounts that failed together do not come back together.
+    pub fn pause(&self, attempts: u32, elapsed: Duration, luck: f64) -> Option<Duration> {
+        let pause = self.ceiling(attempts).mul_f64(luck);
+        let in_time = elapsed.saturating_add(pause) <= self.cap;
+        (attempts <= self.retries && in_time).then_some(pause)
     }
 }
 
@@ -123,15 +130,15 @@ pub(super) async fn retry<T, F: Future<Output = Result<T, Failure>>>(
         let Failure::Transient { reason, request_id } = failure else {
             return Err(GaveUp::AtOnce(failure));
         };
-        let pause = policy.pause(attempts);
         let elapsed = begin.elapsed();
-        if attempts > policy.retries || elapsed + pause > policy.cap {
+        let luck = rand::rng().random_range(0.0..=1.0);
+        let Some(pause) = policy.pause(attempts, elapsed, luck) else {
             return Err(GaveUp::Transient {
                 attempts,
                 elapsed,
                 reason,
             });
-        }
+        };
         metrics::RETRIES.with_label_values(&[request.kind]).inc();
         let (kind, key) = (request.kind, request.key);
         let request_id = request_id.unwrap_or_default();
