@@ -84,7 +84,9 @@ impl Stat {
             atime: time(meta.atime(), meta.atime_nsec()),
             mtime: time(meta.mtime(), meta.mtime_nsec()),
             ctime: time(meta.ctime(), meta.ctime_nsec()),
-            volatile: false,
+            // Each name has an inode of its own: what happens through one, the kernel
+            // does not know of the other.
+            volatile: kind == Type::File && meta.nlink() > 1,
         }
     }
 }
