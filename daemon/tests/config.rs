@@ -191,6 +191,7 @@ fn the_whole_file() {
         read-timeout = "1m"
         publish-timeout = "90s"
         idle-publish = "500ms"
+        slow-operation = "2s"
         allow-other = true
         [s3]
         endpoint = "http://127.0.0.1:3900"
@@ -209,6 +210,7 @@ fn the_whole_file() {
     assert_eq!(settings.bundle_over, 20);
     assert_eq!(settings.publish_timeout, Duration::from_secs(90));
     assert_eq!(settings.idle_publish, Duration::from_millis(500));
+    assert_eq!(settings.slow_operation, Duration::from_secs(2));
     assert_eq!(settings.log.format, LogFormat::Json);
     assert!(settings.mount.allow_other);
     assert_eq!(settings.metrics.unwrap().port(), 9464);

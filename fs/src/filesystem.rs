@@ -36,6 +36,8 @@ pub struct Config {
     pub publish_timeout: Duration,
     /// Pending objects are published after this long without a new one.
     pub idle_publish: Duration,
+    /// A FUSE operation that takes longer is logged.
+    pub slow_operation: Duration,
 }
 
 /// What `gitmoor status` prints of the file system.

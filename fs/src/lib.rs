@@ -17,6 +17,8 @@ mod filesystem;
 pub mod fuse;
 mod local;
 mod objects;
+#[doc(hidden)]
+pub mod parsers;
 mod refs;
 mod repository;
 pub mod store;

@@ -29,6 +29,8 @@ pub struct Layer {
     pub publish_timeout: Option<Seconds>,
     /// Pending objects are published after this long without a new one.
     pub idle_publish: Option<Seconds>,
+    /// A file operation that takes longer is logged.
+    pub slow_operation: Option<Seconds>,
     /// Let other users into the mount.
     pub allow_other: Option<bool>,
     /// `[s3]`
@@ -127,6 +129,7 @@ impl Layer {
             read_timeout: self.read_timeout.or(lower.read_timeout),
             publish_timeout: self.publish_timeout.or(lower.publish_timeout),
             idle_publish: self.idle_publish.or(lower.idle_publish),
+            slow_operation: self.slow_operation.or(lower.slow_operation),
             allow_other: self.allow_other.or(lower.allow_other),
             s3: self.s3.over(lower.s3),
             log: LogLayer {

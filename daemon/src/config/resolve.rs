@@ -30,6 +30,8 @@ pub struct Settings {
     pub publish_timeout: Duration,
     /// Pending objects are published after this long without a new one.
     pub idle_publish: Duration,
+    /// A file operation that takes longer is logged.
+    pub slow_operation: Duration,
     /// The log.
     pub log: LogSettings,
     /// Where to serve metrics.
@@ -74,6 +76,7 @@ pub struct MountSettings {
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_PUBLISH: Duration = Duration::from_secs(3);
+const SLOW_OPERATION: Duration = Duration::from_secs(1);
 const CACHE_BYTES: u64 = 10 << 30;
 /// Staging and the replicator's log share the disk with the cache, and stop when it is full.
 const CACHE_FREE_FLOOR: u64 = 1 << 30;
@@ -105,6 +108,7 @@ impl Settings {
             read_timeout: layer.read_timeout.map_or(READ_TIMEOUT, |time| time.0),
             publish_timeout: layer.publish_timeout.map_or(PUBLISH_TIMEOUT, |time| time.0),
             idle_publish: layer.idle_publish.map_or(IDLE_PUBLISH, |time| time.0),
+            slow_operation: layer.slow_operation.map_or(SLOW_OPERATION, |time| time.0),
             log: LogSettings {
                 format: layer.log.format.unwrap_or_default(),
                 filter: layer.log.level.unwrap_or_default(),

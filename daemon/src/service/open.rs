@@ -88,5 +88,6 @@ fn fs_config(settings: &Settings) -> Config {
         read_timeout: settings.read_timeout,
         publish_timeout: settings.publish_timeout,
         idle_publish: settings.idle_publish,
+        slow_operation: settings.slow_operation,
     }
 }

@@ -134,11 +134,11 @@ fn parse_header(header: &[u8]) -> Option<(Kind, u64)> {
     let text = header.strip_suffix(&[0])?;
     let space = text.iter().position(|b| *b == b' ')?;
     let digits = std::str::from_utf8(&text[space + 1..]).ok()?;
-    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty();
-    Some((
-        Kind::parse(&text[..space]),
-        plain.then(|| digits.parse().ok())??,
-    ))
+    let size: u64 = digits.parse().ok()?;
+    // In the one form that git reads, and that a pack gives back: `03` would be hashed
+    // into another name.
+    let canonical = size.to_string() == digits;
+    canonical.then(|| (Kind::parse(&text[..space]), size))
 }
 
 fn corrupt(oid: ObjectId, reason: impl ToString) -> BundleError {

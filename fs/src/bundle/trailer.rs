@@ -6,7 +6,7 @@ use super::hash_kind;
 use gitmoor_replicator::model::ObjectFormat;
 use gix_hash::ObjectId;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Checks that a file ends in the hash of all its bytes before.
@@ -26,13 +26,12 @@ pub fn check_pack_trailer(path: &Path, format: ObjectFormat) -> Result<(), Bundl
 
 /// The hash of the content, and the one at its end.
 fn hashes(path: &Path, kind: gix_hash::Kind) -> io::Result<(ObjectId, ObjectId)> {
-    let file = File::open(path)?;
+    let mut file = File::open(path)?;
     let trailer_len = kind.len_in_bytes() as u64;
     let content = file.metadata()?.len().checked_sub(trailer_len);
     let content = content.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let mut file = BufReader::with_capacity(1 << 20, file);
     let mut hasher = gix_hash::hasher(kind);
-    let mut buffer = vec![0; 1 << 20];
+    let mut buffer = vec![0; content.clamp(1, 1 << 20) as usize];
     let mut left = content;
     while left > 0 {
         let want = buffer

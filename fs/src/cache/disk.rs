@@ -41,8 +41,9 @@ impl FileName {
     }
 
     fn parse(hex: &str) -> Option<Self> {
-        let value = u128::from_str_radix(hex, 16).ok()?;
-        (hex.len() == 32).then(|| Self(value.to_be_bytes()))
+        let name = Self(u128::from_str_radix(hex, 16).ok()?.to_be_bytes());
+        // Capitals and signs are numbers too, but no names of ours.
+        (name.hex() == hex).then_some(name)
     }
 }
 
@@ -156,7 +157,9 @@ impl Disk {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    /// All objects, oldest first. Files that make no sense are removed.
+    /// All objects, oldest first. Files that make no sense are removed, those with
+    /// names that are not ours are left alone: nothing found here keeps a cache from
+    /// opening.
     pub(super) fn scan(&self) -> io::Result<Vec<Found>> {
         let mut found = Vec::new();
         for dir in fs::read_dir(&self.dir)? {
@@ -175,10 +178,17 @@ impl Disk {
             let Some(name) = path.file_stem().and_then(|s| FileName::parse(s.to_str()?)) else {
                 continue;
             };
+            if self.data_path(name).parent() != Some(dir) {
+                continue;
+            }
             if path.extension().is_some_and(|e| e == "data") {
-                match self.load(name)? {
-                    Some(one) => found.push(one),
-                    None => self.remove(name),
+                match self.load(name) {
+                    Ok(Some(one)) => found.push(one),
+                    Ok(None) => self.remove(name),
+                    Err(error) => {
+                        tracing::warn!("cannot read {} of the cache: {error}", path.display());
+                        self.remove(name);
+                    }
                 }
             } else if !self.data_path(name).exists() {
                 self.remove(name);

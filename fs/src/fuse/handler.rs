@@ -25,7 +25,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Everything that changes a name goes through this mount's kernel, which then
 /// knows; for the rest there are invalidations. Hence long.
@@ -41,6 +41,8 @@ struct Inner {
     listings: Mutex<HashMap<u64, Arc<Vec<Listed>>>>,
     last_listing: AtomicU64,
     passthrough: AtomicBool,
+    /// An operation that takes longer is logged.
+    slow: Duration,
 }
 
 pub(super) struct Handler {
@@ -60,6 +62,7 @@ impl Handler {
             .max_blocking_threads(WAITING)
             .thread_name("fuse-wait")
             .build()?;
+        let slow = fs.shared().config.slow_operation;
         let inner = Inner {
             fs,
             tree,
@@ -67,6 +70,7 @@ impl Handler {
             listings: Mutex::default(),
             last_listing: AtomicU64::new(0),
             passthrough: AtomicBool::new(false),
+            slow,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -81,13 +85,14 @@ impl Handler {
         &self,
         op: &'static str,
         request: &Request,
+        ino: INodeNo,
         work: impl FnOnce(&Inner) + Send + 'static,
     ) {
         let (inner, caller) = (self.inner.clone(), request.pid());
         let span = tracing::info_span!("fuse", op, request = request.unique().0, pid = caller);
         self.pool.spawn_blocking(move || {
             let _in_span = span.enter();
-            let _timer = metrics::time(op);
+            let _timer = inner.time(op, ino);
             on_behalf_of(caller, || work(&inner));
         });
     }
@@ -122,6 +127,16 @@ fn reply_entry(op: &'static str, result: FsResult<crate::tree::Entry>, reply: Re
 }
 
 impl Inner {
+    fn time(&self, op: &'static str, ino: INodeNo) -> metrics::Timer<'_> {
+        metrics::Timer {
+            op,
+            ino: ino.0,
+            tree: &self.tree,
+            slow: self.slow,
+            begin: Instant::now(),
+        }
+    }
+
     fn register<'a>(
         &'a self,
         reply: impl FnOnce(&std::fs::File) -> io::Result<fuser::BackingId> + 'a,
@@ -226,7 +241,7 @@ impl Filesystem for Handler {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let _timer = metrics::time("lookup");
+        let _timer = self.inner.time("lookup", parent);
         let (tree, name) = (&self.inner.tree, name.as_bytes());
         match tree.lookup(parent.0, name, process(request)) {
             Err(FsError::NotFound) if tree.may_cache_absence(parent.0, name) => {
@@ -246,7 +261,7 @@ impl Filesystem for Handler {
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
-        let _timer = metrics::time("getattr");
+        let _timer = self.inner.time("getattr", ino);
         let handle = fh.and_then(|fh| self.inner.files.get(fh.0));
         match self
             .inner
@@ -286,7 +301,7 @@ impl Filesystem for Handler {
             mtime,
         };
         let caller = process(request);
-        self.wait("setattr", request, move |inner| {
+        self.wait("setattr", request, ino, move |inner| {
             let handle = fh.and_then(|fh| inner.files.get(fh.0));
             let opened = handle.as_ref().map(|handle| &*handle.opened);
             match inner.tree.setattr(ino.0, &new, opened, caller) {
@@ -297,7 +312,7 @@ impl Filesystem for Handler {
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
-        let _timer = metrics::time("readlink");
+        let _timer = self.inner.time("readlink", ino);
         match self.inner.tree.readlink(ino.0) {
             Ok(target) => reply.data(&target),
             Err(error) => reply.error(failed("readlink", &error)),
@@ -315,7 +330,7 @@ impl Filesystem for Handler {
         reply: ReplyEntry,
     ) {
         let (name, caller) = (name.as_bytes().to_vec(), process(request));
-        self.wait("mknod", request, move |inner| {
+        self.wait("mknod", request, parent, move |inner| {
             reply_entry(
                 "mknod",
                 inner.tree.mknod(parent.0, &name, mode, caller),
@@ -334,7 +349,7 @@ impl Filesystem for Handler {
         reply: ReplyEntry,
     ) {
         let (name, caller) = (name.as_bytes().to_vec(), process(request));
-        self.wait("mkdir", request, move |inner| {
+        self.wait("mkdir", request, parent, move |inner| {
             reply_entry(
                 "mkdir",
                 inner.tree.mkdir(parent.0, &name, mode, caller),
@@ -345,14 +360,14 @@ impl Filesystem for Handler {
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (name, caller) = (name.as_bytes().to_vec(), process(request));
-        self.wait("unlink", request, move |inner| {
+        self.wait("unlink", request, parent, move |inner| {
             empty("unlink", inner.tree.unlink(parent.0, &name, caller), reply);
         });
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.as_bytes().to_vec();
-        self.wait("rmdir", request, move |inner| {
+        self.wait("rmdir", request, parent, move |inner| {
             empty("rmdir", inner.tree.rmdir(parent.0, &name), reply);
         });
     }
@@ -370,7 +385,7 @@ impl Filesystem for Handler {
             target.to_owned(),
             process(request),
         );
-        self.wait("symlink", request, move |inner| {
+        self.wait("symlink", request, parent, move |inner| {
             reply_entry(
                 "symlink",
                 inner.tree.symlink(parent.0, &name, &target, caller),
@@ -391,7 +406,7 @@ impl Filesystem for Handler {
     ) {
         let (name, new_name) = (name.as_bytes().to_vec(), new_name.as_bytes().to_vec());
         let caller = process(request);
-        self.wait("rename", request, move |inner| {
+        self.wait("rename", request, parent, move |inner| {
             let result = Inner::rename_flags(flags).and_then(|replace| {
                 inner.tree.rename(
                     (parent.0, &name),
@@ -413,7 +428,7 @@ impl Filesystem for Handler {
         reply: ReplyEntry,
     ) {
         let (name, caller) = (name.as_bytes().to_vec(), process(request));
-        self.wait("link", request, move |inner| {
+        self.wait("link", request, parent, move |inner| {
             reply_entry(
                 "link",
                 inner.tree.link(ino.0, parent.0, &name, caller),
@@ -423,7 +438,7 @@ impl Filesystem for Handler {
     }
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let _timer = metrics::time("open");
+        let _timer = self.inner.time("open", ino);
         let write = flags.acc_mode() != fuser::OpenAccMode::O_RDONLY;
         self.inner.open(ino.0, write, reply);
     }
@@ -438,7 +453,7 @@ impl Filesystem for Handler {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        let _timer = metrics::time("create");
+        let _timer = self.inner.time("create", parent);
         let inner = &self.inner;
         let (made, opened) =
             match inner
@@ -463,7 +478,7 @@ impl Filesystem for Handler {
     fn read(
         &self,
         request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -476,18 +491,18 @@ impl Filesystem for Handler {
             Err(error) => return reply.error(failed("read", &error)),
         };
         if handle.opened.needs_request(offset, size as usize) {
-            return self.wait("read", request, move |_| {
+            return self.wait("read", request, ino, move |_| {
                 reply_read(handle.opened.read(offset, size as usize), reply);
             });
         }
-        let _timer = metrics::time("read");
+        let _timer = self.inner.time("read", ino);
         reply_read(handle.opened.read(offset, size as usize), reply);
     }
 
     fn write(
         &self,
         _: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         data: &[u8],
@@ -496,7 +511,7 @@ impl Filesystem for Handler {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let _timer = metrics::time("write");
+        let _timer = self.inner.time("write", ino);
         match self
             .inner
             .handle(fh)
@@ -510,7 +525,7 @@ impl Filesystem for Handler {
     fn flush(
         &self,
         request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         _owner: LockOwner,
         reply: ReplyEmpty,
@@ -523,7 +538,7 @@ impl Filesystem for Handler {
             return reply.ok();
         }
         let caller = process(request);
-        self.wait("flush", request, move |inner| {
+        self.wait("flush", request, ino, move |inner| {
             empty(
                 "flush",
                 inner.tree.flush(handle.ino, &handle.opened, caller),
@@ -535,7 +550,7 @@ impl Filesystem for Handler {
     fn release(
         &self,
         request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
@@ -552,7 +567,7 @@ impl Filesystem for Handler {
             return reply.ok();
         }
         let caller = process(request);
-        self.wait("release", request, move |inner| {
+        self.wait("release", request, ino, move |inner| {
             empty(
                 "release",
                 inner.tree.release(handle.ino, &handle.opened, caller),
@@ -569,7 +584,7 @@ impl Filesystem for Handler {
         datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.wait("fsync", request, move |inner| {
+        self.wait("fsync", request, ino, move |inner| {
             let synced = inner
                 .handle(fh)
                 .and_then(|handle| inner.tree.fsync(ino.0, &handle.opened, datasync));
@@ -585,7 +600,7 @@ impl Filesystem for Handler {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.wait("fsyncdir", request, move |inner| {
+        self.wait("fsyncdir", request, ino, move |inner| {
             empty("fsyncdir", inner.tree.fsync_dir(ino.0), reply)
         });
     }
@@ -603,7 +618,7 @@ impl Filesystem for Handler {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let _timer = metrics::time("readdir");
+        let _timer = self.inner.time("readdir", ino);
         let names = match self.inner.listing(ino.0, fh.0, offset) {
             Ok(names) => names,
             Err(error) => return reply.error(failed("readdir", &error)),

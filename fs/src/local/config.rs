@@ -70,14 +70,29 @@ pub fn format_of(config: &[u8]) -> Option<Format> {
     })
 }
 
+/// Whether git reads a setting, rendered, as this setting and nothing else. The
+/// daemon lets no others in, but what another node sent may be anything.
+fn is_renderable(key: &str, value: &str) -> bool {
+    let Some((section, name)) = key.rsplit_once('.') else {
+        return false;
+    };
+    let is_word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphabetic())
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    let (section, sub) = section.split_once('.').unwrap_or((section, ""));
+    let is_text = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    is_word(section)
+        && is_word(name)
+        && !sub.contains(char::is_control)
+        && value.chars().all(is_text)
+}
+
 /// Renders the replicated settings, over the defaults.
 pub fn render_settings(settings: &BTreeMap<String, String>) -> Vec<u8> {
     let mut all: BTreeMap<&str, &str> = DEFAULTS.into_iter().collect();
-    all.extend(
-        settings
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str())),
-    );
+    let given = settings.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    all.extend(given.filter(|(key, value)| is_renderable(key, value)));
     let mut text = String::from("# Replicated settings: change them with `gitmoor repo config`.\n");
     for (key, value) in all {
         let Some((section, name)) = key.rsplit_once('.') else {

@@ -43,6 +43,6 @@ impl Tables {
         }
         let middle = wanted.start.midpoint(wanted.end);
         let start = middle.saturating_sub(AROUND).min(wanted.start);
-        start..(middle + AROUND).max(wanted.end).min(self.size)
+        start..middle.saturating_add(AROUND).max(wanted.end).min(self.size)
     }
 }

@@ -8,6 +8,7 @@
 //! published like additions, a little later (see [`publish`]).
 
 pub mod idx;
+pub mod key;
 pub mod name;
 mod publish;
 
@@ -275,6 +276,11 @@ impl Objects {
         if checked.is_some() && checked == self.stamp(path) {
             return Ok(());
         }
+        self.check_again(path)
+    }
+
+    /// Checks a finished file; a damaged one is moved aside.
+    fn check_again(&self, path: &RepoPath) -> FsResult<()> {
         self.check(path, path)
             .inspect_err(|error| match self.set_aside(path, error) {
                 Ok(()) => {}

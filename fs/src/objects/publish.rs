@@ -5,6 +5,7 @@
 //! with "these files exist" and "these refs moved". [`Objects::publish`] does the
 //! same without a ref change, for the idle publisher and for leaving.
 
+use super::key;
 use super::name::{self, Kind};
 use super::{Objects, cache_object};
 use crate::bundle::{self, BundleError};
@@ -13,7 +14,7 @@ use crate::error::{FsError, FsResult};
 use crate::store::{Body, Put};
 use crate::wait::{self, Wait};
 use gitmoor_replicator::model::{
-    Actor, BlockDigest, Command, Digest, FileAdd, FileEntry, FileRemoval, Outcome, Place, Refusal,
+    Actor, BlockDigest, Command, FileAdd, FileEntry, FileRemoval, Outcome, Place, Refusal,
     RepoChange, RepoPath, Timestamp, Version,
 };
 use parking_lot::MutexGuard;
@@ -219,6 +220,8 @@ impl Objects {
         if loose.len() > self.shared.config.bundle_over {
             match self.bundle(&loose)? {
                 Some(made) => {
+                    // One that a failed publication made is pending by itself.
+                    paths.retain(|path| !made.contains(path));
                     paths.extend(made);
                     bundled = loose;
                 }
@@ -249,15 +252,23 @@ impl Objects {
             Ok(made) => made,
             Err(BundleError::NoPackType { .. }) => return Ok(None),
             Err(e) => {
+                // A damaged one would hold up the rest for ever.
+                loose.iter().try_for_each(|path| self.check_again(path))?;
                 let (path, reason) = (dir.to_string(), e.to_string());
                 return Err(FsError::WrongBytes { path, reason });
             }
         };
         let file = |ext: &str| dir.join(format!("{}.{ext}", made.name).as_bytes());
         let paths = [file("pack"), file("idx")].map(|path| path.expect("a pack's name is valid"));
-        for path in &paths {
-            self.finish(path);
+        let stamped = paths.each_ref().map(|path| (path, self.stamp(path)));
+        let mut state = self.state.lock();
+        for (path, stamp) in stamped {
+            // Unlike `finish`: its name says that these are the bytes that may be stored
+            // already, by a publication that failed later.
+            state.removed.remove(path);
+            state.pending.insert(path.clone(), stamp);
         }
+        state.note();
         Ok(Some(paths))
     }
 
@@ -360,11 +371,10 @@ impl Objects {
         entry: &mut FileEntry,
         blocks: &[BlockDigest],
     ) -> FsResult<()> {
-        let plain = format!("{}/{path}", self.repo);
-        let with_digest = format!("{plain}.{}", hex16(&entry.digest));
+        let with_digest = key::by_content(self.repo, path, &entry.digest);
         let by_content = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
         let key = if by_content && self.shared.store.refuses_overwrite() {
-            plain
+            key::by_name(self.repo, path)
         } else {
             with_digest.clone()
         };
@@ -444,12 +454,4 @@ impl Batch {
     fn adds(&self) -> Vec<FileAdd> {
         self.files.clone()
     }
-}
-
-/// Half of the digest is plenty for a name.
-fn hex16(digest: &Digest) -> String {
-    digest.0[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

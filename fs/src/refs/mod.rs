@@ -9,7 +9,7 @@
 //! compare-and-swap on that version. Safety is the compare-and-swap, the lock
 //! only makes a conflict show where git handles it.
 
-mod packed;
+pub mod packed;
 mod rendered;
 
 pub use rendered::Rendered;

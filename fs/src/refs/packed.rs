@@ -91,14 +91,18 @@ pub fn write_line(out: &mut impl Write, name: &[u8], line: &PackedRef) -> io::Re
 
 fn write_hex(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 64];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[
-            DIGITS[usize::from(byte >> 4)],
-            DIGITS[usize::from(byte & 15)],
-        ]);
+    // An id in one write; longer ones no git writes, but another node may.
+    for id in bytes.chunks(32) {
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(id) {
+            pair.copy_from_slice(&[
+                DIGITS[usize::from(byte >> 4)],
+                DIGITS[usize::from(byte & 15)],
+            ]);
+        }
+        out.write_all(&text[..id.len() * 2])?;
     }
-    out.write_all(&text[..bytes.len() * 2])
+    Ok(())
 }
 
 /// Whether a file is one that a table can give back byte for byte.

@@ -6,6 +6,8 @@ use crate::error::{FsError, FsResult};
 use crate::local::Owner;
 use crate::objects::name;
 use gitmoor_replicator::model::{Expect, RepoPath};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 impl Caller {
@@ -92,6 +94,17 @@ impl Repository {
             ));
         }
         self.files.mknod(path, mode, caller.owner())
+    }
+
+    /// Whether two names are one real file, and the rules for both are the same: a
+    /// finished object keeps an inode of its own, through which nobody writes.
+    pub fn is_one_file(&self, a: &RepoPath, b: &RepoPath) -> FsResult<bool> {
+        if name::kind(b).is_some() {
+            return Ok(false);
+        }
+        let (a, b) = (self.files.stat(a)?, self.files.stat(b)?);
+        let id = |meta: Metadata| (meta.dev(), meta.ino());
+        Ok(a.map(id).is_some_and(|a| b.map(id) == Some(a)))
     }
 
     /// link(2).

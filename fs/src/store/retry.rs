@@ -45,12 +45,19 @@ impl RetryPolicy {
         self.attempt.min(left) + PER_MIB.saturating_mul(mib)
     }
 
-    fn pause(&self, attempt: u32) -> Duration {
-        let most = self
-            .base
-            .saturating_mul(1 << (attempt - 1).min(16))
-            .min(MAX_PAUSE);
-        most.mul_f64(rand::rng().random_range(0.0..=1.0))
+    /// The longest pause after so many failed tries, at least one.
+    fn ceiling(&self, attempts: u32) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(16);
+        self.base.saturating_mul(1 << doublings).min(MAX_PAUSE)
+    }
+
+    /// How long to pause after so many failed tries in this time before the next one;
+    /// `None` when there is none. `luck`, evenly from 0 to 1, is the part of the
+    /// longest pause to take: mounts that failed together do not come back together.
+    pub fn pause(&self, attempts: u32, elapsed: Duration, luck: f64) -> Option<Duration> {
+        let pause = self.ceiling(attempts).mul_f64(luck);
+        let in_time = elapsed.saturating_add(pause) <= self.cap;
+        (attempts <= self.retries && in_time).then_some(pause)
     }
 }
 
@@ -161,16 +168,16 @@ impl Tries {
                 Some(id) => format!("{reason} (request {id})"),
                 None => reason,
             };
-            let pause = self.policy.pause(attempts);
             let elapsed = begin.elapsed();
-            let late = elapsed + pause > self.policy.cap || pause >= left();
-            if attempts > self.policy.retries || late {
+            let luck = rand::rng().random_range(0.0..=1.0);
+            let pause = self.policy.pause(attempts, elapsed, luck);
+            let Some(pause) = pause.filter(|pause| *pause < left()) else {
                 return Err(GaveUp::Transient {
                     attempts,
                     elapsed,
                     reason,
                 });
-            }
+            };
             metrics::RETRIES.with_label_values(&[request.kind]).inc();
             let (kind, key) = (request.kind, request.key);
             tracing::warn!(kind, key, attempts, "trying again in {pause:?}: {reason}");

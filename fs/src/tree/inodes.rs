@@ -2,8 +2,9 @@
 //!
 //! An inode stands for one place in the tree while it has a name, and for the
 //! open files of that place afterwards. A rename moves the inode with the file;
-//! replacing a name orphans the inode that had it. Numbers are never reused in
-//! a mount's life.
+//! replacing a name orphans the inode that had it. link(2) gives the inode a second place;
+//! once forgotten, places are looked up as inodes of their own, since nothing here knows
+//! what a disk links. Numbers are never reused in a mount's life.
 
 use super::Place;
 use crate::repository::Opened;
@@ -31,8 +32,8 @@ impl Key {
 }
 
 struct Inode {
-    /// `None` once the name is gone.
-    place: Option<Place>,
+    /// Where it stands; nowhere once the last name is gone.
+    places: Vec<Place>,
     /// How many lookups the kernel has not forgotten.
     lookups: u64,
     /// For fstat(2) of a file without a name.
@@ -62,7 +63,7 @@ impl Inodes {
         table.inodes.insert(
             ROOT,
             Inode {
-                place: Some(root),
+                places: vec![root],
                 lookups: 1,
                 opened: Weak::new(),
             },
@@ -74,7 +75,7 @@ impl Inodes {
 
     /// The place of an inode; `None` when it has lost its name.
     pub fn place(&self, ino: u64) -> Option<Place> {
-        self.table.lock().inodes.get(&ino)?.place.clone()
+        self.table.lock().inodes.get(&ino)?.places.first().cloned()
     }
 
     /// The number of a place, and one more lookup of it to be forgotten.
@@ -85,6 +86,16 @@ impl Inodes {
             inode.lookups += 1;
         }
         ino
+    }
+
+    /// The file of an inode has got one more name.
+    pub fn link(&self, ino: u64, to: &Place) {
+        let mut table = self.table.lock();
+        table.orphan(&Key::of(to));
+        if let Some(inode) = table.inodes.get_mut(&ino) {
+            inode.places.push(to.clone());
+            table.numbers.insert(Key::of(to), ino);
+        }
     }
 
     /// The number of a place that the kernel knows; `None` when it does not.
@@ -102,7 +113,7 @@ impl Inodes {
         if inode.lookups > 0 || ino == ROOT {
             return;
         }
-        if let Some(place) = table.inodes.remove(&ino).and_then(|inode| inode.place) {
+        for place in table.inodes.remove(&ino).into_iter().flat_map(|i| i.places) {
             table.numbers.remove(&Key::of(&place));
         }
     }
@@ -136,17 +147,7 @@ impl Inodes {
             .map(|(k, n)| (k.clone(), *n))
             .collect();
         for (key, ino) in moved {
-            table.numbers.remove(&key);
-            let place = table
-                .inodes
-                .get(&ino)
-                .and_then(|inode| inode.place.as_ref()?.moved(from, to));
-            if let Some(place) = &place {
-                table.numbers.insert(Key::of(place), ino);
-            }
-            if let Some(inode) = table.inodes.get_mut(&ino) {
-                inode.place = place;
-            }
+            table.move_name(&key, ino, from, to);
         }
     }
 }
@@ -159,7 +160,7 @@ impl Table {
         }
         self.last += 1;
         let inode = Inode {
-            place: Some(place.clone()),
+            places: vec![place.clone()],
             lookups: 0,
             opened: Weak::new(),
         };
@@ -174,7 +175,25 @@ impl Table {
             .remove(key)
             .and_then(|ino| self.inodes.get_mut(&ino))
         {
-            inode.place = None;
+            inode.places.retain(|place| Key::of(place) != *key);
+        }
+    }
+
+    /// Moves one name of an inode along with the directory (or file) that moved.
+    fn move_name(&mut self, key: &Key, ino: u64, from: &Place, to: &Place) {
+        self.numbers.remove(key);
+        let Some(inode) = self.inodes.get_mut(&ino) else {
+            return;
+        };
+        let Some(at) = inode.places.iter().position(|p| Key::of(p) == *key) else {
+            return;
+        };
+        match inode.places[at].moved(from, to) {
+            Some(place) => {
+                self.numbers.insert(Key::of(&place), ino);
+                inode.places[at] = place;
+            }
+            None => drop(inode.places.remove(at)),
         }
     }
 }

@@ -139,6 +139,19 @@ impl Tree {
         }
     }
 
+    /// An inode's path below the mount point of the namespace, for messages.
+    pub fn describe(&self, ino: u64) -> String {
+        match self.inodes.place(ino) {
+            None => format!("inode {ino}"),
+            Some(Place::Name(path)) => path.to_string(),
+            Some(Place::Repo(repo, path)) => {
+                let known = self.shared.replica.repo(repo.id).ok().flatten();
+                let repo = known.map_or_else(|| repo.id.to_string(), |repo| repo.path.to_string());
+                format!("{repo}/{path}")
+            }
+        }
+    }
+
     fn place(&self, ino: u64) -> FsResult<Place> {
         self.inodes.place(ino).ok_or(FsError::NotFound)
     }
@@ -441,7 +454,11 @@ impl Tree {
             return Err(FsError::CrossRoom);
         }
         repo.link(&from, &to, &self.caller(&repo, process))?;
+        let one_file = repo.is_one_file(&from, &to)?;
         let place = Place::Repo(repo, to);
+        if one_file {
+            self.inodes.link(ino, &place);
+        }
         let stat = self.stat_place(&place)?;
         Ok(self.entry(&place, stat))
     }

@@ -34,7 +34,10 @@ impl From<SystemTime> for Timestamp {
 
 impl From<Timestamp> for SystemTime {
     fn from(time: Timestamp) -> Self {
-        UNIX_EPOCH + Duration::new(time.secs.max(0) as u64, time.nanos)
+        let since =
+            Duration::new(time.secs.max(0) as u64, 0) + Duration::from_nanos(time.nanos.into());
+        // What no clock says was not written by one.
+        UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
     }
 }
 

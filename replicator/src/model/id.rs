@@ -72,13 +72,16 @@ pub struct Version(pub u64);
 
 /// A path in the namespace of the mount: `team/app.git`, or empty for its root.
 /// No leading or trailing slash, no empty, `.` or `..` component, no NUL, and no
-/// component over 255 bytes. Bytes, not UTF-8.
+/// component over 255 bytes. Bytes, not UTF-8. Decoding keeps the rules too: what
+/// another node sends becomes a path of this machine's disk and store.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Vec<u8>")]
 pub struct NamePath(Vec<u8>);
 
 /// A path inside a repository: `refs/heads/main`, `objects/pack/pack-….idx`, or
 /// empty for its top. Same rules as [`NamePath`].
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Vec<u8>")]
 pub struct RepoPath(Vec<u8>);
 
 fn valid_path(path: &[u8]) -> bool {
@@ -145,6 +148,14 @@ macro_rules! path_type {
                 dir.is_root()
                     || self.0 == dir.0
                     || (self.0.starts_with(&dir.0) && self.0[dir.0.len()] == b'/')
+            }
+        }
+
+        impl TryFrom<Vec<u8>> for $name {
+            type Error = &'static str;
+
+            fn try_from(path: Vec<u8>) -> Result<Self, Self::Error> {
+                Self::new(path).ok_or("a path with an impossible component")
             }
         }
 

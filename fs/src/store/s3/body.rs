@@ -31,21 +31,27 @@ pub(super) fn crc32c(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(crc32c::crc32c(bytes).to_be_bytes())
 }
 
-/// Reads an answer to its end, and refuses it when it is not as long as it says.
+/// Reads an answer to its end, and refuses it when it is not as long as it says. One
+/// longer than `most` (of a server that does not know ranges) is not read to its end.
 pub(super) async fn receive(
-    body: ByteStream,
+    mut body: ByteStream,
     stated: Option<i64>,
+    most: u64,
     request_id: Option<String>,
 ) -> Result<Bytes, Failure> {
     let transient = |reason: String| Failure::Transient {
         reason,
         request_id: request_id.clone(),
     };
-    let bytes = body
-        .collect()
-        .await
-        .map_err(|e| transient(format!("the answer broke off: {e}")))?;
-    let bytes = bytes.into_bytes();
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|e| transient(format!("the answer broke off: {e}")))?;
+        bytes.extend_from_slice(&piece);
+        if bytes.len() as u64 > most {
+            return Ok(bytes.freeze());
+        }
+    }
+    let bytes = bytes.freeze();
     match stated {
         Some(stated) if stated != bytes.len() as i64 => Err(transient(format!(
             "{} bytes came instead of {stated}",

@@ -195,7 +195,8 @@ impl S3Store {
         let answer = self.hedge.run(ask).await.map_err(classify)?;
         let request_id = answer.request_id().map(str::to_string);
         let (stated, body) = (answer.content_length, answer.body);
-        let bytes = body::receive(body, stated, request_id.clone()).await?;
+        let bytes =
+            body::receive(body, stated, range.end - range.start, request_id.clone()).await?;
         Ok((bytes, request_id))
     }
 
@@ -317,7 +318,9 @@ impl ObjectStore for S3Store {
         };
         let range = 0..limit;
         let get = self.tries.run(request, || self.get_once(key, &range));
-        Ok(self.run(request, get)?.0)
+        let (mut bytes, _) = self.run(request, get)?;
+        bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(bytes)
     }
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {

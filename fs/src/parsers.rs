@@ -1,0 +1,6 @@
+//! The parsers of what comes from outside, for property tests and fuzzing. Not an
+//! interface: it changes with the rooms that these belong to.
+
+pub use crate::local::config;
+pub use crate::objects::{idx, key, name};
+pub use crate::refs::packed;
