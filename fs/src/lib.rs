@@ -13,6 +13,7 @@
 pub mod bundle;
 pub mod cache;
 mod error;
+pub mod failpoint;
 mod filesystem;
 pub mod fuse;
 mod local;

@@ -7,6 +7,7 @@ use super::disk::{Disk, FileName};
 use super::flights::Flights;
 use super::layout::Layout;
 use super::readahead::Readahead;
+use crate::failpoint;
 use parking_lot::{Mutex, RwLock};
 use std::fs::File;
 use std::ops::Range;
@@ -81,6 +82,7 @@ impl Entry {
         }
         let bytes = self.layout.bytes_of(blocks);
         let saved = disk.save(self.name, &self.layout, &self.present);
+        failpoint::CACHE_EVICTING.hit();
         let done = saved.and_then(|()| disk.discard(self.name, &self.layout, bytes));
         if let Err(e) = done {
             let path = disk.data_path(self.name);

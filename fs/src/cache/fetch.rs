@@ -6,6 +6,7 @@ use super::flights::Claim;
 use super::metrics;
 use super::readahead::MAX_FETCH;
 use super::waits::Wait;
+use crate::failpoint;
 use crate::store::StoreError;
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
@@ -202,6 +203,7 @@ impl CachedFile {
         let _gate = self.entry.gate.read();
         let offset = self.entry.layout.bytes_of(blocks.clone()).start;
         self.data.write_all_at(bytes, offset)?;
+        failpoint::CACHE_WRITTEN.hit();
         for block in blocks {
             self.entry.present.set(block);
             self.entry.verified.set(block);

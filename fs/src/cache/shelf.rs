@@ -7,6 +7,7 @@ use super::disk::{Disk, FileName};
 use super::entry::Entry;
 use super::index::SegmentKey;
 use super::layout::Layout;
+use crate::failpoint;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
@@ -141,6 +142,7 @@ impl Shelf {
         entries.remove(&name);
         self.disk.remove(name);
         self.take(path, &self.disk.data_path(name))?;
+        failpoint::CACHE_TAKEN.hit();
         let blocks = layout.blocks();
         let entry = Arc::new(Entry::new(
             name,

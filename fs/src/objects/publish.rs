@@ -10,6 +10,7 @@ use super::{Objects, cache_object};
 use crate::bundle::{self, BundleError};
 use crate::cache;
 use crate::error::{FsError, FsResult};
+use crate::failpoint;
 use crate::store::{Body, Put};
 use gitmoor_replicator::model::{
     Actor, BlockDigest, Command, Digest, FileAdd, FileEntry, FileRemoval, Outcome, Place, Refusal,
@@ -54,7 +55,9 @@ impl Objects {
         let mut batch = self.store_pending(Scope::Barrier)?;
         self.catalogue_ahead(&mut batch, actor)?;
         change.add = batch.adds();
+        failpoint::STORED.hit();
         let version = self.propose(change, actor)?;
+        failpoint::CATALOGUED.hit();
         self.note_move(version, actor)?;
         self.published(batch);
         Ok(version)
@@ -226,6 +229,7 @@ impl Objects {
         for path in &paths {
             self.finish(path);
         }
+        failpoint::BUNDLED.hit();
         Ok(Some(paths))
     }
 
@@ -277,7 +281,9 @@ impl Objects {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e.into()),
         };
+        failpoint::UNSENT.hit();
         let add = self.store_file(path, &file)?;
+        failpoint::SENT.hit();
         self.state.lock().stored.insert(path.clone(), add.clone());
         Ok(Some(add))
     }
@@ -371,6 +377,7 @@ impl Objects {
             if let Err(error) = adopted {
                 tracing::warn!(repo = %self.repo, path = %add.path, %error, "stored, but not kept in the cache");
             }
+            failpoint::ADOPTED.hit();
             let mut state = self.state.lock();
             state.pending.remove(&add.path);
             state.stored.remove(&add.path);
@@ -382,6 +389,7 @@ impl Objects {
             if let Err(error) = self.files.unlink_if_there(path) {
                 tracing::warn!(repo = %self.repo, %path, %error, "packed, but its loose file stays");
             }
+            failpoint::UNBUNDLED.hit();
             (self.shared.changed)(self.repo, path);
         }
     }

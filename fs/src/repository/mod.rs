@@ -16,6 +16,7 @@ pub use attributes::{NewAttributes, SetTime};
 pub use opened::{Body, Closing, Opened};
 
 use crate::error::FsResult;
+use crate::failpoint;
 use crate::local::{Files, config};
 use crate::objects::{self, Objects, Shared};
 use crate::refs::{self, Refs, Rendered};
@@ -173,6 +174,7 @@ impl Repository {
             self.files
                 .make_parents(&RepoPath::new(dir).expect("a valid path"))?;
         }
+        failpoint::REPO_UNFURNISHED.hit();
         let config = RepoPath::new("config").expect("a valid path");
         Ok(fs::write(self.files.at(&config), config::seed(&format))?)
     }

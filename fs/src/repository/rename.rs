@@ -3,6 +3,7 @@
 use super::room::{Room, is_ref_scratch, room};
 use super::{Caller, Found, Repository, Type};
 use crate::error::{FsError, FsResult};
+use crate::failpoint;
 use crate::objects::name;
 use gitmoor_replicator::model::{FileEntry, RepoPath};
 
@@ -82,6 +83,7 @@ impl Repository {
     fn rename_local(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         self.files.rename(from, to)?;
         if to.as_bytes() == b"config" {
+            failpoint::CONFIG_RENAMED.hit();
             self.config_changed()
         } else {
             Ok(())
@@ -162,10 +164,12 @@ impl Repository {
         }
         if name::kind(to).is_some() {
             self.objects.check(from, to)?;
+            failpoint::OBJECT_UNNAMED.hit();
         }
         self.files.rename(from, to)?;
         self.objects.unfinish(from);
         if name::kind(to).is_some() {
+            failpoint::OBJECT_NAMED.hit();
             self.objects.finish(to);
         }
         Ok(())
