@@ -33,8 +33,8 @@ gitmoor_replicator::failpoints! {
     PACKED_PIECE = "refs::packed-piece";
     /// `packed-refs` is committed; what git wrote is still there.
     PACKED_COMMITTED = "refs::packed-committed";
-    /// A reftable transaction is committed; its real tables are still there.
-    TABLES_COMMITTED = "refs::tables-committed";
+    /// A value is committed; what it was read from is still there.
+    REF_WRITTEN = "refs::written";
     /// A published file was moved into the cache; its map is not there.
     CACHE_TAKEN = "cache::taken";
     /// Fetched blocks are written; the map does not say so.

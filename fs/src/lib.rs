@@ -12,6 +12,7 @@
 
 pub mod bundle;
 pub mod cache;
+mod durable;
 mod error;
 pub mod failpoint;
 mod filesystem;

@@ -6,7 +6,7 @@
 //! same without a ref change, for the idle publisher and for leaving.
 
 use super::name::{self, Kind};
-use super::{Objects, cache_object};
+use super::{Objects, Removal, cache_object};
 use crate::bundle::{self, BundleError};
 use crate::cache;
 use crate::error::{FsError, FsResult};
@@ -51,7 +51,11 @@ impl Objects {
             return Ok(version);
         }
         let _turn = self.turn.lock();
-        self.publish_removals(actor)?;
+        let removed = self.state.lock().removed.clone();
+        if !removed.is_empty() {
+            self.catalogue(Scope::Barrier, &HashMap::new(), actor)?;
+            self.publish_removals(&removed, actor)?;
+        }
         let mut batch = self.store_pending(Scope::Barrier)?;
         self.catalogue_ahead(&mut batch, actor)?;
         change.add = batch.adds();
@@ -74,16 +78,38 @@ impl Objects {
     }
 
     /// Publishes what is finished, deleted or touched.
+    ///
+    /// Deletions last, and only those that were there at the beginning: git deletes
+    /// what it has made anew (a repack its old packs), so that whatever stands
+    /// for them is finished by then, and catalogued before they go.
     pub fn publish(&self) -> FsResult<()> {
         let actor = Actor::default();
         let _turn = self.turn.lock();
-        self.publish_removals(&actor)?;
-        let mut batch = self.store_pending(Scope::All)?;
-        self.catalogue_ahead(&mut batch, &actor)?;
+        let (removed, touched) = {
+            let state = self.state.lock();
+            (state.removed.clone(), state.touched.clone())
+        };
+        self.catalogue(Scope::All, &touched, &actor)?;
+        let mut state = self.state.lock();
+        state
+            .touched
+            .retain(|path, entry| touched.get(path) != Some(entry));
+        drop(state);
+        self.publish_removals(&removed, &actor)
+    }
+
+    /// Stores what is finished and enters it in the catalog, with what was touched.
+    fn catalogue(
+        &self,
+        scope: Scope,
+        touched: &HashMap<RepoPath, FileEntry>,
+        actor: &Actor,
+    ) -> FsResult<()> {
+        let mut batch = self.store_pending(scope)?;
+        self.catalogue_ahead(&mut batch, actor)?;
         let mut change = RepoChange::new(self.repo);
         change.add = batch.adds();
-        let touched = self.state.lock().touched.clone();
-        for (path, entry) in &touched {
+        for (path, entry) in touched {
             let blocks = self.shared.replica.blocks(self.repo, path)?;
             change.add.push(FileAdd {
                 path: path.clone(),
@@ -92,13 +118,9 @@ impl Objects {
             });
         }
         if !change.is_empty() {
-            self.propose(change, &actor)?;
+            self.propose(change, actor)?;
         }
         self.published(batch);
-        let mut state = self.state.lock();
-        state
-            .touched
-            .retain(|path, entry| touched.get(path) != Some(entry));
         Ok(())
     }
 
@@ -135,11 +157,17 @@ impl Objects {
 
     /// Deletions hold only while no ref moved since the deleting process first
     /// looked (invariant 6); those that came too late become visible again.
-    fn publish_removals(&self, actor: &Actor) -> FsResult<()> {
+    fn publish_removals(
+        &self,
+        removed: &HashMap<RepoPath, Removal>,
+        actor: &Actor,
+    ) -> FsResult<()> {
         let mut groups: HashMap<Option<Version>, Vec<RepoPath>> = HashMap::new();
         {
             let state = self.state.lock();
-            for (path, removal) in &state.removed {
+            // Some may be there anew.
+            let still = |(path, removal): &(_, _)| state.removed.get(*path) == Some(*removal);
+            for (path, removal) in removed.iter().filter(still) {
                 // What is not objects can be had again from them: nothing is lost.
                 let holds_objects = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
                 let base = holds_objects.then(|| state.base(*removal));

@@ -189,7 +189,7 @@ impl Refs {
         if let Some(noted) = self.locked.lock().get_mut(name) {
             *noted = Expect::Is(version);
         }
-        failpoint::TABLES_COMMITTED.hit();
+        failpoint::REF_WRITTEN.hit();
         for table in tables {
             self.files.unlink_if_there(&table)?;
         }
@@ -414,17 +414,10 @@ impl Refs {
         self.commit(change, actor).map(|_| ())
     }
 
-    /// Removes what a dead mount left in the making: its locks are nobody's.
+    /// Removes what a dead mount left in the making; its locks are gone already.
     pub fn clear_scratch(&self) -> FsResult<()> {
-        for top in [
-            "HEAD.lock",
-            "shallow.lock",
-            "packed-refs.lock",
-            "packed-refs.new",
-        ] {
-            self.files
-                .unlink_if_there(&RepoPath::new(top).expect("a valid path"))?;
-        }
+        let new = RepoPath::new("packed-refs.new").expect("a valid path");
+        self.files.unlink_if_there(&new)?;
         for dir in ["refs", "reftable"] {
             self.clear_scratch_in(&RepoPath::new(dir).expect("a valid path"))?;
         }

@@ -7,6 +7,7 @@
 
 mod attributes;
 mod change;
+mod leftovers;
 mod open;
 mod opened;
 mod rename;
@@ -15,6 +16,7 @@ pub mod room;
 pub use attributes::{NewAttributes, SetTime};
 pub use opened::{Body, Closing, Opened};
 
+use crate::durable;
 use crate::error::FsResult;
 use crate::failpoint;
 use crate::local::{Files, config};
@@ -129,8 +131,8 @@ impl Repository {
     pub fn open(id: RepoId, shared: Arc<Shared>) -> FsResult<Self> {
         let home = shared.config.data.join("repos").join(id.to_string());
         let files = Arc::new(Files::new(home.join("files")));
-        let fresh = files.stat(&RepoPath::root())?.is_none();
-        fs::create_dir_all(files.at(&RepoPath::root()))?;
+        durable::create_dir_all(&files.at(&RepoPath::root()))?;
+        leftovers::clear_locks(&files)?;
         let objects = Arc::new(Objects::open(id, shared.clone(), files.clone())?);
         let replica = shared.replica.clone();
         let refs = Refs::new(
@@ -148,15 +150,17 @@ impl Repository {
             objects,
             refs,
         };
-        if fresh {
-            repository.furnish()?;
-        }
+        repository.furnish()?;
         Ok(repository)
     }
 
-    /// Gives a repository that was made elsewhere the local things that git
-    /// expects of one.
+    /// Gives a repository that was made elsewhere, or whose furnishing a crash
+    /// interrupted, the local things that git expects of one.
     fn furnish(&self) -> FsResult<()> {
+        let config = RepoPath::new("config").expect("a valid path");
+        if self.files.stat(&config)?.is_some_and(|meta| meta.len() > 0) {
+            return Ok(());
+        }
         let Some(format) = self
             .shared
             .replica
@@ -175,8 +179,8 @@ impl Repository {
                 .make_parents(&RepoPath::new(dir).expect("a valid path"))?;
         }
         failpoint::REPO_UNFURNISHED.hit();
-        let config = RepoPath::new("config").expect("a valid path");
-        Ok(fs::write(self.files.at(&config), config::seed(&format))?)
+        let text = config::seed(&format);
+        Ok(durable::write(&self.files.at(&config), text.as_bytes())?)
     }
 
     /// What stands at a path.

@@ -2,6 +2,7 @@
 
 use super::room::{Room, is_ref_scratch, room};
 use super::{Caller, Found, Repository, Type};
+use crate::durable;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::objects::name;
@@ -81,13 +82,13 @@ impl Repository {
     }
 
     fn rename_local(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
-        self.files.rename(from, to)?;
-        if to.as_bytes() == b"config" {
-            failpoint::CONFIG_RENAMED.hit();
-            self.config_changed()
-        } else {
-            Ok(())
+        if to.as_bytes() != b"config" {
+            return self.files.rename(from, to);
         }
+        // Without it the repository is none, however safe its refs are.
+        durable::rename(&self.files.at(from), &self.files.at(to))?;
+        failpoint::CONFIG_RENAMED.hit();
+        self.config_changed()
     }
 
     fn rename_into_refs(

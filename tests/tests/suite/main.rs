@@ -6,6 +6,7 @@
 mod budgets;
 mod cli;
 mod concurrency;
+mod crash;
 mod extras;
 mod faults;
 mod immutable;
