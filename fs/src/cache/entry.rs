@@ -38,6 +38,9 @@ pub(super) struct Gate {
     pub(super) pinned: Weak<File>,
     /// To be removed when the last handle is dropped.
     pub(super) doomed: bool,
+    /// The file was a real one of this machine before it came here, and whoever had
+    /// it open then reads it still, perhaps through the kernel alone.
+    pub(super) adopted: bool,
 }
 
 impl Entry {
@@ -68,11 +71,11 @@ impl Entry {
         u64::from(self.present.count(self.layout.segment(segment))) * self.layout.block_size
     }
 
-    /// Takes a run of blocks away, unless the kernel reads the file by itself:
-    /// then the file is doomed. Answers whether it was possible.
+    /// Takes a run of blocks away, unless somebody may read the file without asking
+    /// us: then all of it is doomed. Answers whether it was possible.
     pub(super) fn discard(&self, disk: &Disk, blocks: Range<u32>) -> bool {
         let mut gate = self.gate.write();
-        if gate.pinned.strong_count() > 0 {
+        if gate.pinned.strong_count() > 0 || gate.adopted {
             gate.doomed = true;
             return false;
         }

@@ -103,8 +103,8 @@ impl Shelf {
             return;
         }
         let possible = entry.discard(&self.disk, entry.layout.segment(key.segment));
-        // A file that is pinned but not open has a holder of its descriptor
-        // only: its name can go, its bytes stay for that holder.
+        // A file that is pinned or adopted but not open has holders of its descriptor
+        // only: its name can go, its bytes stay for them.
         if !entry.is_live() && (!possible || entry.present.is_empty()) {
             entries.remove(&key.name);
             self.disk.remove(key.name);
@@ -150,6 +150,7 @@ impl Shelf {
             Bits::all(blocks),
             Bits::all(blocks),
         ));
+        entry.gate.write().adopted = true;
         self.disk.save(name, &layout, &entry.present)?;
         entries.insert(name, entry.clone());
         Ok(Some(entry))
