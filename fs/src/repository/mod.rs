@@ -22,7 +22,9 @@ use crate::failpoint;
 use crate::local::{Files, config};
 use crate::objects::{self, Objects, Shared};
 use crate::refs::{self, Refs, Rendered};
-use gitmoor_replicator::model::{Actor, FileEntry, RefEntry, RepoId, RepoPath, Version};
+use gitmoor_replicator::model::{
+    Actor, FileEntry, RefEntry, RefStorage, RepoId, RepoPath, Version,
+};
 use room::{Room, room};
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -157,10 +159,6 @@ impl Repository {
     /// Gives a repository that was made elsewhere, or whose furnishing a crash
     /// interrupted, the local things that git expects of one.
     fn furnish(&self) -> FsResult<()> {
-        let config = RepoPath::new("config").expect("a valid path");
-        if self.files.stat(&config)?.is_some_and(|meta| meta.len() > 0) {
-            return Ok(());
-        }
         let Some(format) = self
             .shared
             .replica
@@ -169,14 +167,19 @@ impl Repository {
         else {
             return Ok(());
         };
-        for dir in [
-            "objects/info/x",
-            "objects/pack/x",
-            "refs/heads/x",
-            "refs/tags/x",
-        ] {
+        // Where refs are tables, these two have their own meaning and are replicated.
+        let loose: &[&str] = match format.refs {
+            RefStorage::Files => &["refs/heads", "refs/tags"],
+            RefStorage::Reftable => &["refs"],
+        };
+        for dir in ["objects/info", "objects/pack"].iter().chain(loose) {
+            let inside = format!("{dir}/x");
             self.files
-                .make_parents(&RepoPath::new(dir).expect("a valid path"))?;
+                .make_parents(&RepoPath::new(inside).expect("a valid path"))?;
+        }
+        let config = RepoPath::new("config").expect("a valid path");
+        if self.files.stat(&config)?.is_some_and(|meta| meta.len() > 0) {
+            return Ok(());
         }
         failpoint::REPO_UNFURNISHED.hit();
         let text = config::seed(&format);
