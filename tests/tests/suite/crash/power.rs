@@ -157,12 +157,7 @@ impl Writer {
 
     /// Everything is rewritten and the old deleted: where a missing sync costs most.
     fn maintain(&mut self) -> bool {
-        let commands = [
-            "repack -a -d --quiet --write-bitmap-index",
-            "pack-refs --all",
-            "commit-graph write --reachable",
-            "prune-packed --quiet",
-        ];
+        let commands = ["gc --quiet", "commit-graph write --reachable"];
         let git_dir = self.bare.path();
         let may = |command: &&str| self.work.is(format!("--git-dir {git_dir} {command}"));
         commands.iter().all(may)

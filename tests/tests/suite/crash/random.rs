@@ -197,7 +197,7 @@ impl Target {
     fn maintain(&self, random: &mut StdRng) {
         let commands = [
             "gc --quiet",
-            "repack -a -d --quiet",
+            "repack -A -d --quiet",
             "pack-refs --all",
             "repack -d --quiet",
         ];
@@ -319,6 +319,6 @@ impl Drill {
         check_and_push(&self.place, &first.bare, &first.work, &mut first.ledger());
         // As somebody goes on after a crash: index and work tree may be behind or ahead.
         self.tree.ok("reset --quiet --hard");
-        assert_eq!(self.tree.ok("status --porcelain"), "");
+        assert_eq!(self.tree.ok("status --porcelain --untracked-files=no"), "");
     }
 }
