@@ -15,7 +15,7 @@ GARAGE_VERSION=2.5.0
 
 set_up() {
     need_rust
-    need_packages git curl procps "${BUILD_PACKAGES[@]}"
+    need_packages git curl procps e2fsprogs mount "${BUILD_PACKAGES[@]}"
     need_fuse
     if ! command -v garage >/dev/null && [ ! -x "${CARGO_HOME:-$HOME/.cargo}/bin/garage" ]; then
         say "installing garage $GARAGE_VERSION, the S3 server of the tests"

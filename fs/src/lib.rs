@@ -12,7 +12,9 @@
 
 pub mod bundle;
 pub mod cache;
+mod durable;
 mod error;
+pub mod failpoint;
 mod filesystem;
 pub mod fuse;
 mod local;

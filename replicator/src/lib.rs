@@ -10,6 +10,7 @@
 //! [`storage`] (RocksDB), [`engine`] (raft, sans-IO, and its `Ready` loop).
 
 pub mod engine;
+pub mod failpoint;
 mod metrics;
 pub mod model;
 mod node;

@@ -9,9 +9,11 @@
 //! process   child processes with a time limit        wait     conditions with a bound
 //! git       the installed gits, in a hermetic environment
 //! history   repositories of a wanted shape, as fast-import streams
+//! ledger    what git acknowledged, against what a crash left
 //! mount     one `gitmoor` daemon and its mount point
 //! backend   plain directory, or a mount over a directory, FakeS3 or Garage
 //! disk      a disk that is soon full
+//! power     a disk whose power can be cut
 //! s3        the two S3 servers
 //! place     a backend, a scratch directory and a git: what a scenario gets
 //! ```
@@ -20,8 +22,10 @@ pub mod backend;
 pub mod disk;
 pub mod git;
 pub mod history;
+pub mod ledger;
 pub mod mount;
 pub mod place;
+pub mod power;
 pub mod process;
 pub mod s3;
 pub mod wait;

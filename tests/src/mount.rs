@@ -157,6 +157,31 @@ impl Mounted {
         detach(&self.settings.at);
     }
 
+    /// Failpoints of the next [`Mounted::launch`]; none when empty.
+    pub fn arm(&mut self, failpoints: &str) {
+        let key = "GITMOOR_FAILPOINTS";
+        self.settings.env.retain(|(name, _)| name != key);
+        self.settings.env.push((key.into(), failpoints.into()));
+    }
+
+    /// Empties the mount point, in which commands that outlived a mount may have
+    /// gone on making directories. Only while nothing is mounted.
+    pub fn sweep(&self) {
+        assert!(!is_mount(&self.settings.at), "unmount first");
+        fs::remove_dir_all(&self.settings.at).expect("rm -r mount point");
+        fs::create_dir(&self.settings.at).expect("mount point");
+    }
+
+    /// Waits until the daemon has died by itself, and clears the dead mount point. `None` if it
+    /// still runs after that time.
+    pub fn death(&mut self, bound: Duration) -> Option<ExitStatus> {
+        let daemon = self.daemon.as_mut()?;
+        let status = wait::poll(bound, || daemon.try_wait().ok().flatten())?;
+        self.daemon = None;
+        detach(&self.settings.at);
+        Some(status)
+    }
+
     /// Unmounts as a user does; everything pending is published when this returns.
     #[track_caller]
     pub fn umount(&mut self) {

@@ -2,7 +2,7 @@
 
 use super::{environment, output};
 use crate::cli::{MountArgs, Place};
-use crate::config::Settings;
+use crate::config::{ConfigError, Settings};
 use crate::data_dir::DataDir;
 use crate::service::{self, Readiness};
 use crate::{Failure, logging, mount_point};
@@ -26,8 +26,19 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
+/// For drills only, see [`gitmoor_fs::failpoint`]. No setting: nobody should find it in a file.
+fn arm_failpoints() -> Result<(), ConfigError> {
+    let key = "GITMOOR_FAILPOINTS";
+    let text = environment(key).filter(|text| !text.is_empty());
+    let armed = text.map(|text| gitmoor_fs::failpoint::arm(&text.to_string_lossy()));
+    armed
+        .unwrap_or(Ok(()))
+        .map_err(|reason| ConfigError::Environment { key, reason })
+}
+
 fn become_daemon(settings: &Settings, readiness: &Readiness) -> Result<(), Failure> {
     logging::start(&settings.log);
+    arm_failpoints()?;
     // Whatever directory we were started in must stay free to be unmounted.
     std::env::set_current_dir("/")?;
     service::run(settings, readiness)

@@ -18,6 +18,7 @@ pub use error::BundleError;
 pub use loose::{check_loose, check_loose_bytes};
 pub use trailer::check_pack_trailer;
 
+use crate::failpoint;
 use error::local;
 use gitmoor_replicator::model::ObjectFormat;
 use gix_hash::ObjectId;
@@ -62,6 +63,7 @@ pub fn bundle_loose(
     let name = format!("pack-{trailer}");
     // The index last, as git does: a pack is visible once its index is.
     let pack = persist(pack_file, into.join(format!("{name}.pack")))?;
+    failpoint::BUNDLE_NAMELESS_IDX.hit();
     let idx = persist(idx_file, into.join(format!("{name}.idx")))?;
     Ok(Bundled { pack, idx, name })
 }

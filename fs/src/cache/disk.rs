@@ -11,6 +11,7 @@
 
 use super::bits::Bits;
 use super::layout::Layout;
+use crate::failpoint;
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -148,6 +149,7 @@ impl Disk {
                 }
                 _ => {}
             }
+            failpoint::CACHE_REMOVING.hit();
         }
     }
 

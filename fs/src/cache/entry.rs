@@ -7,6 +7,7 @@ use super::disk::{Disk, FileName};
 use super::flights::Flights;
 use super::layout::Layout;
 use super::readahead::Readahead;
+use crate::failpoint;
 use parking_lot::{Mutex, RwLock};
 use std::fs::File;
 use std::ops::Range;
@@ -37,6 +38,9 @@ pub(super) struct Gate {
     pub(super) pinned: Weak<File>,
     /// To be removed when the last handle is dropped.
     pub(super) doomed: bool,
+    /// The file was a real one of this machine before it came here, and whoever had
+    /// it open then reads it still, perhaps through the kernel alone.
+    pub(super) adopted: bool,
 }
 
 impl Entry {
@@ -67,11 +71,11 @@ impl Entry {
         u64::from(self.present.count(self.layout.segment(segment))) * self.layout.block_size
     }
 
-    /// Takes a run of blocks away, unless the kernel reads the file by itself:
-    /// then the file is doomed. Answers whether it was possible.
+    /// Takes a run of blocks away, unless somebody may read the file without asking
+    /// us: then all of it is doomed. Answers whether it was possible.
     pub(super) fn discard(&self, disk: &Disk, blocks: Range<u32>) -> bool {
         let mut gate = self.gate.write();
-        if gate.pinned.strong_count() > 0 {
+        if gate.pinned.strong_count() > 0 || gate.adopted {
             gate.doomed = true;
             return false;
         }
@@ -81,6 +85,7 @@ impl Entry {
         }
         let bytes = self.layout.bytes_of(blocks);
         let saved = disk.save(self.name, &self.layout, &self.present);
+        failpoint::CACHE_EVICTING.hit();
         let done = saved.and_then(|()| disk.discard(self.name, &self.layout, bytes));
         if let Err(e) = done {
             let path = disk.data_path(self.name);

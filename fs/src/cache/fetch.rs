@@ -5,6 +5,7 @@ use super::error::CacheReadError;
 use super::flights::Claim;
 use super::metrics;
 use super::readahead::MAX_FETCH;
+use crate::failpoint;
 use crate::store::StoreError;
 use crate::wait::{Over, Patience};
 use bytes::{Bytes, BytesMut};
@@ -195,6 +196,7 @@ impl CachedFile {
         let _gate = self.entry.gate.read();
         let offset = self.entry.layout.bytes_of(blocks.clone()).start;
         self.data.write_all_at(bytes, offset)?;
+        failpoint::CACHE_WRITTEN.hit();
         for block in blocks {
             self.entry.present.set(block);
             self.entry.verified.set(block);

@@ -7,6 +7,7 @@ use super::disk::{Disk, FileName};
 use super::entry::Entry;
 use super::index::SegmentKey;
 use super::layout::Layout;
+use crate::failpoint;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
@@ -102,8 +103,8 @@ impl Shelf {
             return;
         }
         let possible = entry.discard(&self.disk, entry.layout.segment(key.segment));
-        // A file that is pinned but not open has a holder of its descriptor
-        // only: its name can go, its bytes stay for that holder.
+        // A file that is pinned or adopted but not open has holders of its descriptor
+        // only: its name can go, its bytes stay for them.
         if !entry.is_live() && (!possible || entry.present.is_empty()) {
             entries.remove(&key.name);
             self.disk.remove(key.name);
@@ -141,6 +142,7 @@ impl Shelf {
         entries.remove(&name);
         self.disk.remove(name);
         self.take(path, &self.disk.data_path(name))?;
+        failpoint::CACHE_TAKEN.hit();
         let blocks = layout.blocks();
         let entry = Arc::new(Entry::new(
             name,
@@ -148,6 +150,7 @@ impl Shelf {
             Bits::all(blocks),
             Bits::all(blocks),
         ));
+        entry.gate.write().adopted = true;
         self.disk.save(name, &layout, &entry.present)?;
         entries.insert(name, entry.clone());
         Ok(Some(entry))

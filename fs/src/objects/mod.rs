@@ -190,6 +190,12 @@ impl Objects {
     }
 
     fn replay_file(&self, path: RepoPath) -> FsResult<()> {
+        let by_content = matches!(name::kind(&path), Some(Kind::Loose | Kind::Pack));
+        if by_content && self.shared.replica.file(self.repo, &path)?.is_some() {
+            // Stored before the last stop, which kept it from leaving; or which took
+            // its way into the cache back, and then its bytes may be gone as well.
+            return self.files.unlink_if_there(&path);
+        }
         if let Err(error) = self.check(&path, &path) {
             return self.set_aside(&path, &error);
         }

@@ -72,6 +72,13 @@ fn is_hex(text: &[u8], len: usize) -> bool {
     text.len() == len && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// Whether this is `objects/ab`, a directory of loose objects.
+pub fn is_fan_out(dir: &RepoPath) -> bool {
+    dir.as_bytes()
+        .strip_prefix(b"objects/")
+        .is_some_and(|fan| is_hex(fan, 2))
+}
+
 /// The object id that names a loose object's path, in hex.
 pub fn loose_oid(path: &RepoPath) -> Option<String> {
     (kind(path)? == Kind::Loose).then(|| {

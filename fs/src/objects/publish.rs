@@ -7,10 +7,11 @@
 
 use super::key;
 use super::name::{self, Kind};
-use super::{Objects, cache_object};
+use super::{Objects, Removal, cache_object};
 use crate::bundle::{self, BundleError};
 use crate::cache;
 use crate::error::{FsError, FsResult};
+use crate::failpoint;
 use crate::store::{Body, Put};
 use crate::wait::{self, Wait};
 use gitmoor_replicator::model::{
@@ -55,11 +56,17 @@ impl Objects {
         let wait = self.begin_wait("a ref change")?;
         let _turn = self.take_turn(&wait)?;
         let _waiting = wait.enter();
-        self.publish_removals(actor)?;
+        let removed = self.state.lock().removed.clone();
+        if !removed.is_empty() {
+            self.catalogue(Scope::Barrier, &HashMap::new(), actor)?;
+            self.publish_removals(&removed, actor)?;
+        }
         let mut batch = self.store_pending(Scope::Barrier)?;
         self.catalogue_ahead(&mut batch, actor)?;
         change.add = batch.adds();
+        failpoint::STORED.hit();
         let version = self.propose(change, actor)?;
+        failpoint::CATALOGUED.hit();
         self.note_move(version, actor)?;
         self.published(batch);
         Ok(version)
@@ -98,18 +105,40 @@ impl Objects {
     }
 
     /// Publishes what is finished, deleted or touched.
+    ///
+    /// Deletions last, and only those that were there at the beginning: git deletes
+    /// what it has made anew (a repack its old packs), so that whatever stands
+    /// for them is finished by then, and catalogued before they go.
     pub fn publish(&self) -> FsResult<()> {
         let actor = Actor::default();
         let wait = self.begin_wait("the publisher")?;
         let _turn = self.take_turn(&wait)?;
         let _waiting = wait.enter();
-        self.publish_removals(&actor)?;
-        let mut batch = self.store_pending(Scope::All)?;
-        self.catalogue_ahead(&mut batch, &actor)?;
+        let (removed, touched) = {
+            let state = self.state.lock();
+            (state.removed.clone(), state.touched.clone())
+        };
+        self.catalogue(Scope::All, &touched, &actor)?;
+        let mut state = self.state.lock();
+        state
+            .touched
+            .retain(|path, entry| touched.get(path) != Some(entry));
+        drop(state);
+        self.publish_removals(&removed, &actor)
+    }
+
+    /// Stores what is finished and enters it in the catalog, with what was touched.
+    fn catalogue(
+        &self,
+        scope: Scope,
+        touched: &HashMap<RepoPath, FileEntry>,
+        actor: &Actor,
+    ) -> FsResult<()> {
+        let mut batch = self.store_pending(scope)?;
+        self.catalogue_ahead(&mut batch, actor)?;
         let mut change = RepoChange::new(self.repo);
         change.add = batch.adds();
-        let touched = self.state.lock().touched.clone();
-        for (path, entry) in &touched {
+        for (path, entry) in touched {
             let blocks = self.shared.replica.blocks(self.repo, path)?;
             change.add.push(FileAdd {
                 path: path.clone(),
@@ -118,13 +147,9 @@ impl Objects {
             });
         }
         if !change.is_empty() {
-            self.propose(change, &actor)?;
+            self.propose(change, actor)?;
         }
         self.published(batch);
-        let mut state = self.state.lock();
-        state
-            .touched
-            .retain(|path, entry| touched.get(path) != Some(entry));
         Ok(())
     }
 
@@ -161,11 +186,17 @@ impl Objects {
 
     /// Deletions hold only while no ref moved since the deleting process first
     /// looked (invariant 6); those that came too late become visible again.
-    fn publish_removals(&self, actor: &Actor) -> FsResult<()> {
+    fn publish_removals(
+        &self,
+        removed: &HashMap<RepoPath, Removal>,
+        actor: &Actor,
+    ) -> FsResult<()> {
         let mut groups: HashMap<Option<Version>, Vec<RepoPath>> = HashMap::new();
         {
             let state = self.state.lock();
-            for (path, removal) in &state.removed {
+            // Some may be there anew.
+            let still = |(path, removal): &(_, _)| state.removed.get(*path) == Some(*removal);
+            for (path, removal) in removed.iter().filter(still) {
                 // What is not objects can be had again from them: nothing is lost.
                 let holds_objects = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
                 let base = holds_objects.then(|| state.base(*removal));
@@ -269,6 +300,8 @@ impl Objects {
             state.pending.insert(path.clone(), stamp);
         }
         state.note();
+        drop(state);
+        failpoint::BUNDLED.hit();
         Ok(Some(paths))
     }
 
@@ -322,7 +355,9 @@ impl Objects {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e.into()),
         };
+        failpoint::UNSENT.hit();
         let add = self.store_file(path, &file)?;
+        failpoint::SENT.hit();
         self.state.lock().stored.insert(path.clone(), add.clone());
         Ok(Some(add))
     }
@@ -415,6 +450,7 @@ impl Objects {
             if let Err(error) = adopted {
                 tracing::warn!(repo = %self.repo, path = %add.path, %error, "stored, but not kept in the cache");
             }
+            failpoint::ADOPTED.hit();
             let mut state = self.state.lock();
             state.pending.remove(&add.path);
             state.stored.remove(&add.path);
@@ -426,6 +462,7 @@ impl Objects {
             if let Err(error) = self.files.unlink_if_there(path) {
                 tracing::warn!(repo = %self.repo, %path, %error, "packed, but its loose file stays");
             }
+            failpoint::UNBUNDLED.hit();
             (self.shared.changed)(self.repo, path);
         }
     }

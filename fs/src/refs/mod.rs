@@ -15,6 +15,7 @@ mod rendered;
 pub use rendered::Rendered;
 
 use crate::error::FsResult;
+use crate::failpoint;
 use crate::local::Files;
 use crate::objects::Objects;
 use crate::repository::room::{is_ref_scratch, is_table};
@@ -148,6 +149,7 @@ impl Refs {
             return self.commit_packed(from, &value, actor);
         }
         self.write(to, meta.mode(), value, self.expected(to), actor)?;
+        failpoint::REF_COMMITTED.hit();
         self.files.unlink_if_there(from)?;
         self.removed(from);
         Ok(())
@@ -187,6 +189,7 @@ impl Refs {
         if let Some(noted) = self.locked.lock().get_mut(name) {
             *noted = Expect::Is(version);
         }
+        failpoint::REF_WRITTEN.hit();
         for table in tables {
             self.files.unlink_if_there(&table)?;
         }
@@ -272,6 +275,7 @@ impl Refs {
     fn commit_packed(&self, from: &RepoPath, file: &[u8], actor: &Actor) -> FsResult<()> {
         let mode = self.files.stat(from)?.map_or(0o100_644, |meta| meta.mode());
         let usual = self.replace_packed(file, mode, actor)?;
+        failpoint::PACKED_COMMITTED.hit();
         if usual {
             // The file that git wrote is the rendering of this version.
             self.rendered.adopt(&self.files.at(from))?;
@@ -334,6 +338,7 @@ impl Refs {
                 },
                 actor,
             )?;
+            failpoint::PACKED_PIECE.hit();
         }
         Ok(true)
     }
@@ -409,17 +414,10 @@ impl Refs {
         self.commit(change, actor).map(|_| ())
     }
 
-    /// Removes what a dead mount left in the making: its locks are nobody's.
+    /// Removes what a dead mount left in the making; its locks are gone already.
     pub fn clear_scratch(&self) -> FsResult<()> {
-        for top in [
-            "HEAD.lock",
-            "shallow.lock",
-            "packed-refs.lock",
-            "packed-refs.new",
-        ] {
-            self.files
-                .unlink_if_there(&RepoPath::new(top).expect("a valid path"))?;
-        }
+        let new = RepoPath::new("packed-refs.new").expect("a valid path");
+        self.files.unlink_if_there(&new)?;
         for dir in ["refs", "reftable"] {
             self.clear_scratch_in(&RepoPath::new(dir).expect("a valid path"))?;
         }

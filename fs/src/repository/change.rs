@@ -3,6 +3,7 @@
 use super::room::{Room, is_ref_scratch, room};
 use super::{Caller, Found, Repository};
 use crate::error::{FsError, FsResult};
+use crate::failpoint;
 use crate::local::Owner;
 use crate::objects::name;
 use gitmoor_replicator::model::{Expect, RepoPath};
@@ -122,7 +123,9 @@ impl Repository {
         match room(to) {
             Room::Objects if name::kind(to).is_some() => {
                 self.objects.check(from, to)?;
+                failpoint::OBJECT_UNNAMED.hit();
                 self.files.link(from, to)?;
+                failpoint::OBJECT_NAMED.hit();
                 self.objects.finish(to);
                 Ok(())
             }

@@ -7,6 +7,7 @@
 
 mod attributes;
 mod change;
+mod leftovers;
 mod open;
 mod opened;
 mod rename;
@@ -15,11 +16,15 @@ pub mod room;
 pub use attributes::{NewAttributes, SetTime};
 pub use opened::{Body, Closing, Opened};
 
+use crate::durable;
 use crate::error::FsResult;
+use crate::failpoint;
 use crate::local::{Files, config};
 use crate::objects::{self, Objects, Shared};
 use crate::refs::{self, Refs, Rendered};
-use gitmoor_replicator::model::{Actor, FileEntry, RefEntry, RepoId, RepoPath, Version};
+use gitmoor_replicator::model::{
+    Actor, FileEntry, RefEntry, RefStorage, RepoId, RepoPath, Version,
+};
 use room::{Room, room};
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -128,8 +133,8 @@ impl Repository {
     pub fn open(id: RepoId, shared: Arc<Shared>) -> FsResult<Self> {
         let home = shared.config.data.join("repos").join(id.to_string());
         let files = Arc::new(Files::new(home.join("files")));
-        let fresh = files.stat(&RepoPath::root())?.is_none();
-        fs::create_dir_all(files.at(&RepoPath::root()))?;
+        durable::create_dir_all(&files.at(&RepoPath::root()))?;
+        leftovers::clear_locks(&files)?;
         let objects = Arc::new(Objects::open(id, shared.clone(), files.clone())?);
         let replica = shared.replica.clone();
         let refs = Refs::new(
@@ -147,14 +152,12 @@ impl Repository {
             objects,
             refs,
         };
-        if fresh {
-            repository.furnish()?;
-        }
+        repository.furnish()?;
         Ok(repository)
     }
 
-    /// Gives a repository that was made elsewhere the local things that git
-    /// expects of one.
+    /// Gives a repository that was made elsewhere, or whose furnishing a crash
+    /// interrupted, the local things that git expects of one.
     fn furnish(&self) -> FsResult<()> {
         let Some(format) = self
             .shared
@@ -164,17 +167,23 @@ impl Repository {
         else {
             return Ok(());
         };
-        for dir in [
-            "objects/info/x",
-            "objects/pack/x",
-            "refs/heads/x",
-            "refs/tags/x",
-        ] {
+        // Where refs are tables, these two have their own meaning and are replicated.
+        let loose: &[&str] = match format.refs {
+            RefStorage::Files => &["refs/heads", "refs/tags"],
+            RefStorage::Reftable => &["refs"],
+        };
+        for dir in ["objects/info", "objects/pack"].iter().chain(loose) {
+            let inside = format!("{dir}/x");
             self.files
-                .make_parents(&RepoPath::new(dir).expect("a valid path"))?;
+                .make_parents(&RepoPath::new(inside).expect("a valid path"))?;
         }
         let config = RepoPath::new("config").expect("a valid path");
-        Ok(fs::write(self.files.at(&config), config::seed(&format))?)
+        if self.files.stat(&config)?.is_some_and(|meta| meta.len() > 0) {
+            return Ok(());
+        }
+        failpoint::REPO_UNFURNISHED.hit();
+        let text = config::seed(&format);
+        Ok(durable::write(&self.files.at(&config), text.as_bytes())?)
     }
 
     /// What stands at a path.

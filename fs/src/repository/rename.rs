@@ -2,7 +2,9 @@
 
 use super::room::{Room, is_ref_scratch, room};
 use super::{Caller, Found, Repository, Type};
+use crate::durable;
 use crate::error::{FsError, FsResult};
+use crate::failpoint;
 use crate::objects::name;
 use gitmoor_replicator::model::{FileEntry, RepoPath};
 
@@ -84,7 +86,9 @@ impl Repository {
             return self.files.rename(from, to);
         }
         let new = self.files.stat(to)?.is_none();
-        self.files.rename(from, to)?;
+        // Without it the repository is none, however safe its refs are.
+        durable::rename(&self.files.at(from), &self.files.at(to))?;
+        failpoint::CONFIG_RENAMED.hit();
         if new {
             self.furnish_copied()?;
         }
@@ -165,10 +169,12 @@ impl Repository {
         }
         if name::kind(to).is_some() {
             self.objects.check(from, to)?;
+            failpoint::OBJECT_UNNAMED.hit();
         }
         self.files.rename(from, to)?;
         self.objects.unfinish(from);
         if name::kind(to).is_some() {
+            failpoint::OBJECT_NAMED.hit();
             self.objects.finish(to);
         }
         Ok(())

@@ -8,6 +8,7 @@
 //! would survive one.
 
 use super::{Body, ObjectStore, Put, StoreError, key};
+use crate::failpoint;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -85,11 +86,13 @@ impl DirStore {
             .expect("a key has a parent: at least the root");
         fs::create_dir_all(dir).map_err(local("creating", dir))?;
         let temporary = self.temporary(body)?;
+        failpoint::STORE_UNNAMED.hit();
         let put = match temporary.persist_noclobber(path) {
             Ok(_) => Put::Stored,
             Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Put::Exists,
             Err(e) => return Err(local("naming", path)(e.error)),
         };
+        failpoint::STORE_NAMED.hit();
         // Also for `Exists`: whoever wrote it may not have come to its sync yet.
         self.sync_names(dir)?;
         Ok(put)

@@ -2,6 +2,7 @@
 
 use super::{Listed, Place, Process, Tree};
 use crate::error::{FsError, FsResult};
+use crate::failpoint;
 use crate::repository::{NewAttributes, Repository, Type};
 use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{Actor, Command, NamePath, Outcome, RepoId, RepoPath};
@@ -59,6 +60,7 @@ impl Tree {
             },
             Some(process),
         )?;
+        failpoint::REPO_CREATED.hit();
         let repo = self.repositories.get(id)?;
         let top = NewAttributes {
             mode: Some(mode),
@@ -81,6 +83,7 @@ impl Tree {
             return Err(FsError::NotEmpty);
         }
         self.propose(Command::DeleteRepo { id: repo.id }, None)?;
+        failpoint::REPO_DELETED.hit();
         self.repositories.close(repo.id);
         Ok(())
     }

@@ -62,6 +62,26 @@ fn recently_used_segments_stay() {
     assert_eq!(first, 1, "it was used all the time, so it was fetched once");
 }
 
+/// git may have mapped a pack before it was published, and goes on reading it.
+#[test]
+fn an_adopted_file_is_never_punched() {
+    for (size, limit) in [(BLOCK / 2, 4096), (5 * MIB, MIB)] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let bytes = noise(size as usize);
+        let (store, cache_dir) = (MemStore::new("k", &bytes), dir.path().join("cache"));
+        let cache = BlockCache::open(config(&cache_dir, limit), store).expect("opens");
+        let staged = dir.path().join("staged");
+        fs::write(&staged, &bytes).expect("writes");
+        let reader = fs::File::open(&staged).expect("opens");
+        let object = object("k", &bytes, BLOCK as u32);
+        cache.adopt(&object, &staged).expect("takes it");
+        assert!(cache.used_bytes() <= limit, "some of it was evicted");
+        let mut seen = vec![0; bytes.len()];
+        reader.read_exact_at(&mut seen, 0).expect("reads");
+        assert!(seen == bytes, "of {size} bytes");
+    }
+}
+
 #[test]
 fn a_passthrough_file_is_never_punched() {
     let dir = tempfile::tempdir().expect("a temporary directory");

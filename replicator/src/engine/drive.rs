@@ -11,7 +11,7 @@ use super::core::{Committed, Core, Effect, RaftLimits, Work};
 use crate::model::{Outcome, SessionId, Version};
 use crate::state::{Overlay, apply};
 use crate::storage::{Batch, Database, Log, OpenError, Position, snapshot};
-use crate::{ReadError, metrics};
+use crate::{ReadError, failpoint, metrics};
 use raft::eraftpb::{HardState, Message, Snapshot};
 use std::sync::Arc;
 
@@ -116,7 +116,12 @@ impl Engine {
         self.core.storage_mut().append(&mut batch, &work.entries);
         self.save_hard_state(&mut batch, work.hard_state.as_ref());
         let mut answers = self.apply(&mut batch, std::mem::take(&mut work.committed))?;
+        failpoint::RAFT_UNWRITTEN.hit();
         write(&database, batch, work.must_sync)?;
+        failpoint::RAFT_WRITTEN.hit();
+        if work.snapshot.is_some() {
+            failpoint::SNAPSHOT_WRITTEN.hit();
+        }
         work.persisted_messages.drain(..).for_each(&mut *send);
 
         let after = self.core.persisted(work);
@@ -124,6 +129,7 @@ impl Engine {
         self.save_hard_state(&mut batch, after.hard_state.as_ref());
         answers.extend(self.apply(&mut batch, after.committed)?);
         write(&database, batch, false)?;
+        failpoint::RAFT_APPLIED.hit();
         after.messages.into_iter().for_each(send);
         self.core.applied();
         Ok(answers)
@@ -144,6 +150,7 @@ impl Engine {
         );
         snapshot::replace(batch, &received.data)?;
         self.core.storage_mut().restart_after(batch, metadata);
+        failpoint::SNAPSHOT_STAGED.hit();
         Ok(())
     }
 
@@ -185,6 +192,7 @@ impl Engine {
                 Ok(None)
             }
             Effect::Command(envelope) => {
+                failpoint::APPLY.hit();
                 let outcome = apply(overlay, Version(index), &envelope)?;
                 let (session, sequence) = (envelope.session, envelope.sequence);
                 Ok(Some(Answer {
@@ -209,8 +217,11 @@ impl Engine {
         let mut batch = Batch::new(&database);
         log.compact(&mut batch);
         tracing::debug!(entries, "compacted the raft log");
+        failpoint::COMPACTION_STAGED.hit();
         // Without fsync: a compaction that is lost is made again.
-        write(&database, batch, false)
+        write(&database, batch, false)?;
+        failpoint::COMPACTION_WRITTEN.hit();
+        Ok(())
     }
 }
 

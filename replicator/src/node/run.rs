@@ -153,6 +153,8 @@ impl Loop {
         if self.engine.core().is_settled()
             && let Some(ready) = self.ready.take()
         {
+            // Whoever waits for this may look at the status next.
+            self.publish_status();
             // Nobody receives it if opening has timed out.
             let _ = ready.send(());
         }

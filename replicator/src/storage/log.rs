@@ -10,8 +10,8 @@ use super::entry::{
     encode_conf_state, encode_entry, encode_hard_state, encode_position,
 };
 use super::{Batch, Database, snapshot};
-use crate::ReadError;
 use crate::state::{KeyRange, Step, Table, View};
+use crate::{ReadError, failpoint};
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 use std::sync::Arc;
@@ -237,6 +237,7 @@ impl Storage for Log {
 
 /// A snapshot of the state at one moment, with its place in the log.
 fn take_snapshot(database: &Database) -> Result<Snapshot, ReadError> {
+    failpoint::SNAPSHOT_TAKING.hit();
     let view = database.snapshot();
     let applied = required(&view, APPLIED, decode_position)?;
     let members = required(&view, CONF_STATE, decode_conf_state)?;

@@ -10,16 +10,17 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 const VICTIM: &str = "GITMOOR_TEST_VICTIM";
 const THREADS: u64 = 4;
 const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
 
 /// The version and value of the last acknowledged write of each ref.
-type Acknowledged = BTreeMap<RepoPath, (u64, String)>;
+pub(crate) type Acknowledged = BTreeMap<RepoPath, (u64, String)>;
 
-fn open(dir: &Path) -> Node {
+pub(crate) fn open(dir: &Path) -> Node {
     // Few entries, so that crashes also fall into compactions.
     let config = NodeConfig {
         compact_entries: 20,
@@ -33,6 +34,7 @@ fn victim() {
     let Some(dir) = std::env::var_os(VICTIM) else {
         return;
     };
+    crate::failpoints::arm();
     let node = open(Path::new(&dir));
     let create = Change::CreateRepo {
         id: id(1),
@@ -93,6 +95,21 @@ fn run_and_kill(dir: &Path, count: usize, acknowledged: &mut Acknowledged) -> us
     seen
 }
 
+/// Lets the victim commit until it dies at a failpoint.
+pub(crate) fn run_to_death(dir: &Path, failpoint: &str, acknowledged: &mut Acknowledged) {
+    let mut command = Command::new(std::env::current_exe().expect("has a path"));
+    let mut victim = start(command.env(crate::failpoints::POINT, failpoint), dir);
+    let output = BufReader::new(victim.stdout.take().expect("is piped"));
+    for line in output.lines() {
+        note(&line.expect("is text"), acknowledged);
+    }
+    assert_killed(victim.wait().expect("ends"));
+}
+
+pub(crate) fn assert_killed(status: ExitStatus) {
+    assert_eq!(status.signal(), Some(SIGKILL), "{status}");
+}
+
 /// Starts the victim by a command that runs this binary.
 fn start(command: &mut Command, dir: &Path) -> Child {
     command
@@ -144,7 +161,7 @@ fn a_failed_write_ends_the_process_and_loses_nothing() {
     check(&open(dir.path()), &acknowledged);
 }
 
-fn check(node: &Node, acknowledged: &Acknowledged) {
+pub(crate) fn check(node: &Node, acknowledged: &Acknowledged) {
     for (name, (version, value)) in acknowledged {
         let entry = node
             .reference(id(1), name)

@@ -2,6 +2,7 @@
 
 mod crash;
 mod data_directory;
+mod failpoints;
 mod log;
 mod model;
 mod namespace;

@@ -194,6 +194,13 @@ impl Cluster {
     }
 }
 
+/// For a victim that dies on the way.
+pub(crate) fn join_by_snapshot() {
+    let mut cluster = Cluster::new(10);
+    cluster.join(2, ConfChangeType::AddLearnerNode);
+    cluster.tick(5);
+}
+
 #[test]
 fn a_joiner_gets_a_snapshot_and_then_the_log() {
     let mut cluster = Cluster::new(10);

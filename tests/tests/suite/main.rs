@@ -7,6 +7,7 @@ mod budgets;
 mod cli;
 mod concurrency;
 mod copying;
+mod crash;
 mod extras;
 mod faults;
 mod immutable;

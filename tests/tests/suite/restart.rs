@@ -11,7 +11,8 @@ everywhere!(acknowledged_pushes, unreferenced_objects, local_files);
 mounted!(
     kill_in_the_middle_of_pushes,
     stop_publishes_everything,
-    leftovers_of_a_dead_push
+    leftovers_of_a_dead_push,
+    locks_of_a_dead_mount
 );
 
 fn acknowledged_pushes(place: &Place) {
@@ -117,6 +118,37 @@ fn stop_publishes_everything(place: &Place) {
     let status = place.daemon().settings().status();
     assert_eq!(status["pending"]["files"], 0, "{status:#}");
     assert_eq!(bare.ok(format!("cat-file -p {blob}")), "pending");
+}
+
+/// Nobody can release them any more, in whatever room they are.
+fn locks_of_a_dead_mount(place: &Place) {
+    let (bare, work) = place.pushed("app.git", 2);
+    let locks = [
+        "config.lock",
+        "index.lock",
+        "worktrees/w/index.lock",
+        "HEAD.lock",
+        "refs/heads/main.lock",
+        "refs/bisect/bad.lock",
+        "logs/refs/heads/main.lock",
+        "objects/info/commit-graph.lock",
+        "packed-refs.lock",
+    ];
+    let mine = "hooks/mine.lock";
+    locks
+        .iter()
+        .chain([&mine])
+        .for_each(|lock| bare.write(lock, ""));
+    work.commit("locked-out");
+    work.fail("push origin main");
+    place.crash();
+    for lock in locks {
+        assert!(!bare.dir.join(lock).exists(), "{lock} is left");
+    }
+    assert!(bare.dir.join(mine).exists());
+    work.ok("push --quiet origin main");
+    bare.ok("pack-refs --all");
+    bare.ok("config core.abbrev 12");
 }
 
 /// A push that died in its quarantine leaves nothing that a later one stumbles over.

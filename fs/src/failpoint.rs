@@ -1,0 +1,61 @@
+//! The file system's failpoints; see [`gitmoor_replicator::failpoint`].
+
+use gitmoor_replicator::failpoint::{self, Failpoint};
+
+gitmoor_replicator::failpoints! {
+    /// An object file is checked and about to get its final name.
+    OBJECT_UNNAMED = "objects::unnamed";
+    /// It has the name; this process has not noted it.
+    OBJECT_NAMED = "objects::named";
+    /// Loose objects were made into a pack; nothing of it is stored.
+    BUNDLED = "publish::bundled";
+    /// A bundle's pack has its name, its index has not.
+    BUNDLE_NAMELESS_IDX = "publish::pack-without-idx";
+    /// A file is about to be stored.
+    UNSENT = "publish::unsent";
+    /// A file is stored, others perhaps not.
+    SENT = "publish::sent";
+    /// Every file is stored; the catalog does not know.
+    STORED = "publish::stored";
+    /// The catalog knows (and the ref moved); nobody has been told.
+    CATALOGUED = "publish::catalogued";
+    /// One of the catalogued files has left staging.
+    ADOPTED = "publish::adopted";
+    /// One of the loose files that are in a pack now is gone.
+    UNBUNDLED = "publish::unbundled";
+    /// An object of the directory store is synced under a temporary name.
+    STORE_UNNAMED = "store::unnamed";
+    /// It has its name; the directory is not synced.
+    STORE_NAMED = "store::named";
+    /// A ref moved; its lock file is still there.
+    REF_COMMITTED = "refs::committed";
+    /// A piece of a new `packed-refs` is committed.
+    PACKED_PIECE = "refs::packed-piece";
+    /// `packed-refs` is committed; what git wrote is still there.
+    PACKED_COMMITTED = "refs::packed-committed";
+    /// A value is committed; what it was read from is still there.
+    REF_WRITTEN = "refs::written";
+    /// A published file was moved into the cache; its map is not there.
+    CACHE_TAKEN = "cache::taken";
+    /// Fetched blocks are written; the map does not say so.
+    CACHE_WRITTEN = "cache::written";
+    /// The map lacks evicted blocks; their space is not given back.
+    CACHE_EVICTING = "cache::evicting";
+    /// An object's map is gone; its data is not.
+    CACHE_REMOVING = "cache::removing";
+    /// A repository exists; this machine has no directory for it.
+    REPO_CREATED = "repository::created";
+    /// A repository that was made elsewhere has its directory here, but no config.
+    REPO_UNFURNISHED = "repository::unfurnished";
+    /// A new config is in place; its format is not replicated.
+    CONFIG_RENAMED = "repository::config-renamed";
+    /// A repository is deleted; its directory is still there.
+    REPO_DELETED = "repository::deleted";
+}
+
+/// Gives points of the file system and the replicator their actions, see
+/// [`failpoint::arm`].
+pub fn arm(text: &str) -> Result<(), String> {
+    let known: Vec<Failpoint> = [ALL, failpoint::ALL].concat();
+    failpoint::arm(text, &known)
+}

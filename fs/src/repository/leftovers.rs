@@ -1,0 +1,34 @@
+//! Lock files of a dead mount. Who held one lost it with the mount (whatever it
+//! does next it does to another file system), so it is nobody's, and every
+//! command that needs it would fail for ever.
+
+use crate::error::FsResult;
+use crate::local::Files;
+use crate::objects::name;
+use gitmoor_replicator::model::RepoPath;
+
+/// Removes them, in all rooms. Only before anybody can use the repository.
+pub(super) fn clear_locks(files: &Files) -> FsResult<()> {
+    clear_locks_in(files, &RepoPath::root())
+}
+
+fn clear_locks_in(files: &Files, dir: &RepoPath) -> FsResult<()> {
+    for (name, kind) in files.list(dir)? {
+        let Some(path) = dir.join(&name) else {
+            continue;
+        };
+        if kind.is_dir() && holds_locks(&path) {
+            clear_locks_in(files, &path)?;
+        } else if kind.is_file() && name.ends_with(b".lock") {
+            tracing::info!(%path, "removing a lock of a dead mount");
+            files.unlink_if_there(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Hooks are their owner's, whatever they are called; and there may be very many
+/// staged objects.
+fn holds_locks(dir: &RepoPath) -> bool {
+    dir.as_bytes() != b"hooks" && !name::is_fan_out(dir)
+}

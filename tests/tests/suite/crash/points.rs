@@ -1,0 +1,416 @@
+//! Death at every named failpoint of the daemon.
+//!
+//! A [`Load`] is work that comes by some points. Each drill arms one point, works
+//! until the daemon is dead (if it does not die there, the drill fails), mounts
+//! again and looks. [`every_point_has_a_drill`] holds the loads against the lists
+//! in the code.
+
+use super::recovery::{EAGER, check_and_push};
+use gitmoor_fs::failpoint as fs_points;
+use gitmoor_replicator::failpoint as raft_points;
+use gitmoor_replicator::failpoint::Failpoint;
+use gitmoor_tests::backend::Kind;
+use gitmoor_tests::git::{Installed, Repo};
+use gitmoor_tests::history::{History, noise};
+use gitmoor_tests::ledger::Ledger;
+use gitmoor_tests::mount::Settings;
+use gitmoor_tests::place::Place;
+use nix::sys::signal::Signal;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+/// How often a load is repeated before a point counts as out of its way.
+const STEPS: usize = 40;
+/// From the end of a command to the daemon's death, if it is to die by it.
+const DYING: Duration = Duration::from_millis(100);
+/// The idle publisher has had its turn.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Work that comes by some points.
+struct Load {
+    /// What it is run with besides [`EAGER`].
+    toml: &'static str,
+    /// Options of `git init`.
+    init: &'static str,
+    /// Before the first drill.
+    begin: fn(&Stage),
+    /// While the daemon is away, before it comes back armed.
+    prepare: fn(&Stage),
+    /// The work, once. Its commands may fail at any time.
+    step: fn(&Stage),
+    /// What must work when the daemon is back.
+    after: fn(&Stage),
+    /// The points, and at which time each is deadly.
+    points: &'static [(Failpoint, &'static [u32])],
+}
+
+/// Where a load works.
+struct Stage {
+    place: Place,
+    bare: Repo,
+    work: Repo,
+    ledger: RefCell<Ledger>,
+    steps: Cell<usize>,
+}
+
+impl Load {
+    fn drill(&self) {
+        let stage = self.stage();
+        (self.begin)(&stage);
+        for (point, deaths) in self.points {
+            for death in *deaths {
+                println!("-- {} at the {death}. time", point.name());
+                self.die_at(&stage, *point, *death);
+                (self.after)(&stage);
+                let mut ledger = stage.ledger.borrow_mut();
+                check_and_push(&stage.place, &stage.bare, &stage.work, &mut ledger);
+            }
+        }
+        stage.place.cool();
+        stage.ledger.borrow_mut().check(&stage.bare);
+        stage.bare.fsck();
+    }
+
+    fn stage(&self) -> Stage {
+        let toml = format!("{EAGER}{}", self.toml);
+        let place = Place::with(Kind::Dir, &Installed::newest(), |settings| Settings {
+            toml,
+            ..settings
+        });
+        let bare = place.init("app.git", self.init);
+        let work = place.work("work");
+        work.import(&History::default().commits("main", 4).stream());
+        work.ok("reset --quiet --hard main");
+        work.ok(format!("remote add origin {}", bare.url()));
+        work.ok("push --quiet origin main");
+        Stage {
+            ledger: RefCell::new(Ledger::of(&bare)),
+            steps: Cell::new(0),
+            place,
+            bare,
+            work,
+        }
+    }
+
+    /// Works until the daemon dies at a point, and mounts again.
+    fn die_at(&self, stage: &Stage, point: Failpoint, death: u32) {
+        stage.place.daemon().umount();
+        (self.prepare)(stage);
+        stage
+            .place
+            .daemon()
+            .arm(&format!("{}=kill@{death}", point.name()));
+        stage.place.daemon().launch();
+        let step = |_| {
+            stage.steps.set(stage.steps.get() + 1);
+            (self.step)(stage);
+            stage.place.daemon().death(DYING)
+        };
+        let died = (0..STEPS).find_map(step);
+        let died = died.or_else(|| stage.place.daemon().death(IDLE));
+        let died = died.unwrap_or_else(|| panic!("{} was not reached", point.name()));
+        assert_eq!(died.signal(), Some(Signal::SIGKILL as i32), "{died}");
+        stage.place.daemon().arm("");
+        stage.place.daemon().launch();
+    }
+}
+
+impl Stage {
+    /// Pushes a commit to a branch of its own; the commit's files are up to the caller.
+    fn push(&self, options: &str, files: usize, size: usize) {
+        let step = self.steps.get();
+        let branch = format!("refs/heads/step/{step}");
+        let history = History::seeded(step as u64).files("next", files, size, 50);
+        self.work.import(&history.stream());
+        let tip = self.work.oid("next");
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.will_set(&branch, &tip);
+        if self
+            .work
+            .is(format!("{options} push --quiet origin next:{branch}"))
+        {
+            ledger.is_set(&branch, &tip);
+        }
+    }
+
+    /// A command in the repository that may fail; the daemon may be dead before git could enter it.
+    fn may(&self, command: &str) {
+        let at = self.place.git.at(&self.place.scratch);
+        at.is(format!("--git-dir {} {command}", self.bare.path()));
+    }
+}
+
+fn nothing(_: &Stage) {}
+
+/// Few objects: receive-pack unpacks them, each is stored by itself.
+const PUSH: Load = Load {
+    toml: "",
+    init: "",
+    begin: nothing,
+    prepare: nothing,
+    step: |stage| stage.push("", 1, 100),
+    after: nothing,
+    points: &[
+        (fs_points::OBJECT_UNNAMED, &[1, 3]),
+        (fs_points::OBJECT_NAMED, &[1, 3]),
+        (fs_points::UNSENT, &[1, 2]),
+        (fs_points::SENT, &[1, 2]),
+        (fs_points::STORED, &[1]),
+        (fs_points::CATALOGUED, &[1]),
+        (fs_points::ADOPTED, &[1, 3]),
+        (fs_points::STORE_UNNAMED, &[2]),
+        (fs_points::STORE_NAMED, &[2]),
+        (fs_points::CACHE_TAKEN, &[2]),
+        (fs_points::REF_COMMITTED, &[1]),
+        // The node's own beginning comes by a few times.
+        (raft_points::RAFT_UNWRITTEN, &[8]),
+        (raft_points::RAFT_WRITTEN, &[9]),
+        (raft_points::RAFT_APPLIED, &[8]),
+        (raft_points::APPLY, &[4]),
+    ],
+};
+
+/// More objects than are stored one by one.
+const BUNDLE: Load = Load {
+    toml: "",
+    init: "",
+    begin: nothing,
+    prepare: nothing,
+    step: |stage| stage.push("", 30, 100),
+    after: nothing,
+    points: &[
+        (fs_points::BUNDLED, &[1]),
+        (fs_points::BUNDLE_NAMELESS_IDX, &[1]),
+        (fs_points::SENT, &[1]),
+        (fs_points::CATALOGUED, &[1]),
+        (fs_points::ADOPTED, &[1]),
+        (fs_points::UNBUNDLED, &[1, 7]),
+    ],
+};
+
+/// Enough objects that receive-pack keeps the pack, of several blocks.
+const PACK: Load = Load {
+    toml: "",
+    init: "",
+    begin: nothing,
+    prepare: nothing,
+    step: |stage| stage.push("", 150, 20_000),
+    after: nothing,
+    points: &[
+        (fs_points::OBJECT_NAMED, &[1, 2]),
+        (fs_points::SENT, &[1, 2]),
+        (fs_points::CATALOGUED, &[1]),
+        (fs_points::ADOPTED, &[1, 2]),
+        (fs_points::CACHE_TAKEN, &[1]),
+        (fs_points::CACHE_REMOVING, &[1]),
+    ],
+};
+
+/// The packed layer of refs.
+const PACKED_REFS: Load = Load {
+    toml: "",
+    init: "",
+    begin: nothing,
+    prepare: nothing,
+    step: |stage| {
+        stage.push("", 1, 100);
+        stage.may("pack-refs --all");
+    },
+    after: nothing,
+    points: &[
+        (fs_points::PACKED_PIECE, &[1]),
+        (fs_points::PACKED_COMMITTED, &[1]),
+        (raft_points::RAFT_WRITTEN, &[13, 14, 15]),
+    ],
+};
+
+/// The other ref storage; it rewrites its tables as it goes.
+const REFTABLE: Load = Load {
+    toml: "",
+    init: "--ref-format=reftable",
+    begin: nothing,
+    prepare: nothing,
+    step: |stage| stage.push("", 1, 100),
+    after: nothing,
+    points: &[
+        (fs_points::STORED, &[1]),
+        (fs_points::REF_WRITTEN, &[1, 2, 7]),
+        (raft_points::RAFT_WRITTEN, &[8]),
+    ],
+};
+
+/// Reads that find nothing in the cache.
+const COLD: Load = Load {
+    toml: "",
+    init: "",
+    begin: |stage| stage.push("", 150, 20_000),
+    prepare: |stage| {
+        fs::remove_dir_all(stage.place.daemon().settings().data.join("cache")).expect("rm cache");
+    },
+    step: |stage| stage.may("fsck --full"),
+    after: nothing,
+    points: &[(fs_points::CACHE_WRITTEN, &[1, 4])],
+};
+
+/// Reads of more than the cache holds.
+const EVICTION: Load = Load {
+    toml: "cache-size = \"3MiB\"\n",
+    init: "",
+    begin: nothing,
+    prepare: nothing,
+    step: |stage| {
+        let step = stage.steps.get();
+        stage.work.write("noise", noise(6 << 20, step as u64));
+        stage.work.ok("add noise");
+        stage.work.ok(["commit", "--quiet", "-m", "noise"]);
+        stage.push("-c core.bigFileThreshold=1m", 120, 20_000);
+        stage.may("fsck --full");
+    },
+    after: nothing,
+    points: &[
+        (fs_points::CACHE_EVICTING, &[1, 3]),
+        (fs_points::CACHE_REMOVING, &[2]),
+        (fs_points::CACHE_WRITTEN, &[9]),
+    ],
+};
+
+/// Repositories that come and go beside the one that is watched.
+const REPOSITORIES: Load = Load {
+    toml: "",
+    init: "",
+    begin: nothing,
+    prepare: nothing,
+    step: |stage| {
+        let path = stage.place.root.join("other.git");
+        let at = stage.place.git.at(&stage.place.scratch);
+        at.is(format!("init --quiet --bare {}", path.display()));
+        let _ = fs::remove_dir_all(&path);
+    },
+    after: |stage| {
+        let other = stage.place.init("other.git", "");
+        other.ok("config core.bare true");
+        fs::remove_dir_all(&other.dir).expect("rm -rf");
+    },
+    points: &[
+        (fs_points::REPO_CREATED, &[1]),
+        (fs_points::CONFIG_RENAMED, &[1, 2, 5]),
+        (fs_points::REPO_DELETED, &[1, 2]),
+        (raft_points::RAFT_WRITTEN, &[6, 7, 8]),
+    ],
+};
+
+/// A repository that another machine made, so that this one has nothing of it yet.
+const ELSEWHERE: Load = Load {
+    toml: "",
+    init: "",
+    begin: nothing,
+    prepare: |stage| {
+        fs::remove_dir_all(stage.place.daemon().settings().data.join("repos")).expect("rm repos");
+    },
+    step: |stage| {
+        stage.may("rev-parse --is-bare-repository");
+    },
+    after: |stage| assert_eq!(stage.bare.ok("config --local core.bare"), "true"),
+    points: &[(fs_points::REPO_UNFURNISHED, &[1])],
+};
+
+const LOADS: &[&Load] = &[
+    &PUSH,
+    &BUNDLE,
+    &PACK,
+    &PACKED_REFS,
+    &REFTABLE,
+    &COLD,
+    &EVICTION,
+    &REPOSITORIES,
+    &ELSEWHERE,
+];
+
+/// Points of the replicator that need another node, or a long log; all of its points are drilled
+/// beside it, in `replicator/tests/it/failpoints.rs`.
+const NOT_ON_A_MOUNT: &[Failpoint] = &[
+    raft_points::COMPACTION_STAGED,
+    raft_points::COMPACTION_WRITTEN,
+    raft_points::SNAPSHOT_TAKING,
+    raft_points::SNAPSHOT_STAGED,
+    raft_points::SNAPSHOT_WRITTEN,
+];
+
+#[test]
+fn every_point_has_a_drill() {
+    let drilled = LOADS.iter().flat_map(|load| load.points);
+    let drilled = drilled.map(|(point, _)| point).chain(NOT_ON_A_MOUNT);
+    let drilled: BTreeSet<_> = drilled.map(|point| point.name()).collect();
+    let listed = fs_points::ALL.iter().chain(raft_points::ALL);
+    let listed: BTreeSet<_> = listed.map(|point| point.name()).collect();
+    assert_eq!(drilled, listed);
+}
+
+#[test]
+fn push() {
+    PUSH.drill();
+}
+
+#[test]
+fn bundle() {
+    BUNDLE.drill();
+}
+
+#[test]
+fn pack() {
+    PACK.drill();
+}
+
+#[test]
+fn packed_refs() {
+    PACKED_REFS.drill();
+}
+
+#[test]
+fn reftable() {
+    if Installed::newest().version >= (2, 45) {
+        REFTABLE.drill();
+    } else {
+        println!("skipped: reftable needs git 2.45");
+    }
+}
+
+#[test]
+fn cold_reads() {
+    COLD.drill();
+}
+
+#[test]
+fn eviction() {
+    EVICTION.drill();
+}
+
+#[test]
+fn repositories() {
+    REPOSITORIES.drill();
+}
+
+#[test]
+fn made_elsewhere() {
+    ELSEWHERE.drill();
+}
+
+/// A misspelt point must not pass for a drill that was survived.
+#[test]
+fn an_unknown_point_is_refused() {
+    let place = Place::new(Kind::Dir, &Installed::newest());
+    place.daemon().umount();
+    let mut settings = place.daemon().settings().clone();
+    for text in ["no::such=kill@1", "raft::applied", "raft::applied=kill@0"] {
+        settings.env = vec![("GITMOOR_FAILPOINTS".into(), text.into())];
+        let at = settings.at.display().to_string();
+        let output = settings.gitmoor(&["mount", "--foreground", "--store", &settings.store, &at]);
+        assert_eq!(output.status.code(), Some(2), "{text}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("GITMOOR_FAILPOINTS"), "{said}");
+    }
+    place.daemon().launch();
+}

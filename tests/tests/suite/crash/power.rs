@@ -1,0 +1,251 @@
+//! Power loss: what nobody synced is gone, on every disk at once.
+//!
+//! Everything acknowledged is there afterwards. With a file system for each kind
+//! of data, so that nobody's fsync saves what another forgot: one journal commit makes
+//! all earlier names of its file system durable, whoever made them.
+
+use super::recovery::{EAGER, check_and_push};
+use gitmoor_tests::backend::Kind;
+use gitmoor_tests::git::{Installed, Repo};
+use gitmoor_tests::history::History;
+use gitmoor_tests::ledger::Ledger;
+use gitmoor_tests::mount::Settings;
+use gitmoor_tests::place::Place;
+use gitmoor_tests::power::Disk;
+use gitmoor_tests::{process, wait};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tempfile::TempDir;
+
+const MEBIBYTES: u64 = 192;
+/// Acknowledged changes before each cut.
+const CUTS: [usize; 5] = [1, 2, 5, 9, 14];
+
+/// Everything that Gitmoor has on this machine.
+struct Machine {
+    place: Place,
+    /// In the order in which their power is cut: what is promised of a later one
+    /// (a commit) rests on the earlier ones (its objects).
+    disks: Vec<Disk>,
+    // Last, so that nothing is mounted in it when it is removed.
+    _dir: TempDir,
+}
+
+impl Machine {
+    /// One disk for everything.
+    fn of_one_disk(kind: Kind) -> Option<Machine> {
+        let dir = tempfile::Builder::new().prefix("gitmoor-power-").tempdir();
+        let dir = dir.expect("temporary directory");
+        let disk = Disk::new(&dir.path().join("disk"), MEBIBYTES)?;
+        let place = Place::with(kind, &Installed::newest(), |settings| Settings {
+            data: disk.path().join("data"),
+            store: match kind {
+                Kind::Dir => format!("dir:{}", disk.path().join("store").display()),
+                _ => settings.store,
+            },
+            toml: EAGER.to_owned(),
+            ..settings
+        });
+        let disks = vec![disk];
+        Some(Machine {
+            place,
+            disks,
+            _dir: dir,
+        })
+    }
+
+    /// Store, staging and replicator each on their own.
+    fn of_three_disks() -> Option<Machine> {
+        let dir = tempfile::Builder::new().prefix("gitmoor-power-").tempdir();
+        let dir = dir.expect("temporary directory");
+        let store = Disk::new(&dir.path().join("store"), MEBIBYTES)?;
+        let data = Disk::new(&dir.path().join("disk"), MEBIBYTES)?;
+        let place = Place::with(Kind::Dir, &Installed::newest(), |settings| Settings {
+            data: data.path().join("data"),
+            store: format!("dir:{}", store.path().join("store").display()),
+            toml: EAGER.to_owned(),
+            ..settings
+        });
+        place.daemon().umount();
+        let replica = data.path().join("data/replica");
+        let replica = Disk::over(&replica, &dir.path().join("replica"), MEBIBYTES)?;
+        place.daemon().launch();
+        let disks = vec![store, data, replica];
+        Some(Machine {
+            place,
+            disks,
+            _dir: dir,
+        })
+    }
+
+    fn cut(&self) {
+        self.disks.iter().for_each(Disk::write_control);
+        self.disks.iter().for_each(Disk::cut);
+        self.place.daemon().kill9();
+    }
+
+    fn restore(&self) {
+        // One may be mounted on one before it.
+        self.disks.iter().rev().for_each(Disk::unmount);
+        self.disks.iter().for_each(Disk::restore);
+        self.place.daemon().sweep();
+        self.place.daemon().launch();
+    }
+}
+
+/// A repository with its only writer.
+struct Writer {
+    bare: Repo,
+    work: Repo,
+    ledger: Ledger,
+    step: u64,
+}
+
+impl Writer {
+    fn new(place: &Place, name: &str, options: &str) -> Writer {
+        let work = place.work(&format!("{name}-work"));
+        work.import(&History::default().commits("main", 3).stream());
+        work.ok("reset --quiet --hard main");
+        let bare = place.init(&format!("{name}.git"), options);
+        work.ok(format!("remote add origin {}", bare.url()));
+        let ledger = Ledger::default();
+        Writer {
+            bare,
+            work,
+            ledger,
+            step: 0,
+        }
+    }
+
+    /// One change; whether git acknowledged it.
+    fn step(&mut self) -> bool {
+        self.step += 1;
+        match self.step % 8 {
+            4 => self.maintain(),
+            7 => self.delete(),
+            _ => self.push(),
+        }
+    }
+
+    fn push(&mut self) -> bool {
+        let files = [1, 20, 120][self.step as usize % 3];
+        let history = History::seeded(self.step).files("next", files, 3000, 50);
+        self.work.import(&history.stream());
+        let oid = self.work.oid("next");
+        let name = format!("refs/heads/b{}", self.step % 10);
+        self.ledger.will_set(&name, &oid);
+        let done = self
+            .work
+            .is(format!("push --quiet --force origin {oid}:{name}"));
+        if done {
+            self.ledger.is_set(&name, &oid);
+        }
+        done
+    }
+
+    fn delete(&mut self) -> bool {
+        let certain = self.ledger.certain();
+        let Some(name) = certain.first().map(|(name, _)| (*name).to_owned()) else {
+            return false;
+        };
+        self.ledger.will_delete(&name);
+        let done = self.work.is(format!("push --quiet origin :{name}"));
+        if done {
+            self.ledger.is_deleted(&name);
+        }
+        done
+    }
+
+    /// Everything is rewritten and the old deleted: where a missing sync costs most.
+    fn maintain(&mut self) -> bool {
+        let commands = ["gc --quiet", "commit-graph write --reachable"];
+        let git_dir = self.bare.path();
+        let may = |command: &&str| self.work.is(format!("--git-dir {git_dir} {command}"));
+        commands.iter().all(may)
+    }
+}
+
+/// Work until so many changes are acknowledged; the power fails in the midst of the next.
+fn work_until(machine: &Machine, writers: &mut [Writer], goal: usize) {
+    let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for writer in writers {
+            scope.spawn(|| {
+                let writer = writer;
+                while !stop.load(Ordering::SeqCst) {
+                    done.fetch_add(writer.step().into(), Ordering::SeqCst);
+                }
+            });
+        }
+        wait::until("changes are acknowledged", process::LIMIT, || {
+            done.load(Ordering::SeqCst) >= goal
+        });
+        stop.store(true, Ordering::SeqCst);
+        machine.cut();
+    });
+}
+
+fn power_cuts(machine: Option<Machine>) {
+    let Some(machine) = machine else { return };
+    let mut writers = vec![Writer::new(&machine.place, "files", "")];
+    if machine.place.git.has((2, 45), "reftable") {
+        writers.push(Writer::new(
+            &machine.place,
+            "tables",
+            "--ref-format=reftable",
+        ));
+    }
+    for goal in CUTS {
+        work_until(&machine, &mut writers, goal);
+        machine.restore();
+        for writer in &mut writers {
+            let Writer {
+                bare, work, ledger, ..
+            } = writer;
+            check_and_push(&machine.place, bare, work, ledger);
+        }
+    }
+    machine.place.cool();
+    for writer in &mut writers {
+        writer.ledger.check(&writer.bare);
+        writer.bare.fsck();
+    }
+}
+
+#[test]
+fn one_disk() {
+    power_cuts(Machine::of_one_disk(Kind::Dir));
+}
+
+#[test]
+fn a_disk_for_each_kind_of_data() {
+    power_cuts(Machine::of_three_disks());
+}
+
+#[test]
+fn objects_in_s3() {
+    power_cuts(Machine::of_one_disk(Kind::S3s));
+}
+
+/// The new pack of a repack is stored before the old ones leave the catalog.
+#[test]
+fn repack_in_the_idle_publishers_hands() {
+    let Some(machine) = Machine::of_three_disks() else {
+        return;
+    };
+    let mut writer = Writer::new(&machine.place, "files", "");
+    (0..3).for_each(|_| assert!(writer.step()));
+    machine.place.daemon().umount();
+    machine.place.daemon().arm("publish::unsent=kill@1");
+    machine.place.daemon().launch();
+    writer.bare.ok("repack -a -d --quiet");
+    wait::until("the publisher dies", process::LIMIT, || {
+        !machine.place.daemon().is_alive()
+    });
+    machine.cut();
+    machine.place.daemon().arm("");
+    machine.restore();
+    let Writer {
+        bare, work, ledger, ..
+    } = &mut writer;
+    check_and_push(&machine.place, bare, work, ledger);
+}
