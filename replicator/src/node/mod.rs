@@ -19,9 +19,9 @@ use crate::model::{
     Actor, BlockDigest, Command, Envelope, FileEntry, NamePath, Outcome, RefEntry, Repo, RepoId,
     RepoPath, SessionId, Timestamp, Version,
 };
-use crate::state::{AuditRecord, TrashedFile, TrashedRepo, read};
+use crate::state::{AuditRecord, CondemnedKey, TrashedFile, TrashedRepo, read};
 use crate::storage::{Beginning, Database, OpenError};
-use crate::{Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+use crate::{Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
 use inbox::{Input, Proposal};
 use parking_lot::RwLock;
@@ -105,16 +105,6 @@ impl Node {
         read::audit(&*self.database, repo, since, sink)
     }
 
-    /// The repositories in the trash.
-    pub fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
-        read::trashed_repos(&*self.database)
-    }
-
-    /// The object files of a repository in the trash, oldest removal first.
-    pub fn trashed_files(&self, repo: RepoId) -> Result<Vec<TrashedFile>, ReadError> {
-        read::trashed_files(&*self.database, repo)
-    }
-
     /// Hands a command to the loop and waits for its outcome.
     fn commit(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
         let timeout = self.config.propose_timeout;
@@ -181,6 +171,32 @@ impl Drop for Node {
             // A panic of the loop ends the process by itself.
             let _ = thread.join();
         }
+    }
+}
+
+impl Custody for Node {
+    fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
+        read::trashed_repos(&*self.database)
+    }
+
+    fn trashed_files(&self, repo: RepoId) -> Result<Vec<TrashedFile>, ReadError> {
+        read::trashed_files(&*self.database, repo)
+    }
+
+    fn condemned_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
+        read::condemned_repos(&*self.database)
+    }
+
+    fn condemned(&self, repo: RepoId) -> Result<Vec<CondemnedKey>, ReadError> {
+        read::condemned(&*self.database, repo)
+    }
+
+    fn is_condemned(&self, repo: RepoId, key: &str) -> Result<bool, ReadError> {
+        read::is_condemned(&*self.database, repo, key)
+    }
+
+    fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError> {
+        read::forgotten(&*self.database, repo)
     }
 }
 

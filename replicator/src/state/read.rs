@@ -1,5 +1,6 @@
 //! The questions of [`crate::Replica`], answered from any view.
 
+use super::condemned::CondemnedKey;
 use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, load};
 use super::{AuditRecord, Table, keys};
@@ -145,6 +146,27 @@ pub fn trashed_repos(view: &dyn View) -> Result<Vec<TrashedRepo>, ReadError> {
 /// The object files of a repository in the trash, oldest removal first.
 pub fn trashed_files(view: &dyn View, repo: RepoId) -> Result<Vec<TrashedFile>, ReadError> {
     all(view, Table::Trash, &keys::trashed_files(repo))
+}
+
+/// The repositories whose trash time is over and whose rows are still there.
+pub fn condemned_repos(view: &dyn View) -> Result<Vec<TrashedRepo>, ReadError> {
+    all(view, Table::Trash, &[keys::CONDEMNED_REPO])
+}
+
+/// The condemned keys of a repository.
+pub fn condemned(view: &dyn View, repo: RepoId) -> Result<Vec<CondemnedKey>, ReadError> {
+    all(view, Table::Trash, &keys::all_condemned(repo))
+}
+
+/// Whether a key of the store is condemned.
+pub fn is_condemned(view: &dyn View, repo: RepoId, key: &str) -> Result<bool, ReadError> {
+    let row = view.get(Table::Trash, &keys::condemned(repo, key))?;
+    Ok(row.is_some())
+}
+
+/// The commit that last forgot condemned keys of a repository; version 0 before the first.
+pub fn forgotten(view: &dyn View, repo: RepoId) -> Result<Version, ReadError> {
+    Ok(load(view, Table::Trash, &keys::forgotten(repo))?.unwrap_or_default())
 }
 
 fn all<T: DeserializeOwned>(
