@@ -7,11 +7,12 @@
 //! repository  one real directory, overlaid by its rooms
 //! objects     catalog, staging, publisher    refs  compare-and-swap    local  plain files
 //! bundle      loose objects ↔ packs          cache blocks of stored objects, proved by digests
-//! store       S3 or a directory
+//! store       S3 or a directory    custody  the trash: restored, or removed for good
 //! ```
 
 pub mod bundle;
 pub mod cache;
+mod custody;
 mod error;
 mod filesystem;
 pub mod fuse;
@@ -22,5 +23,6 @@ mod repository;
 pub mod store;
 mod tree;
 
+pub use custody::{Collected, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
 pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status};

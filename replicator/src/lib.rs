@@ -19,6 +19,6 @@ pub mod storage;
 
 pub use node::{Node, NodeConfig, Role, Status};
 pub use replica::{
-    Child, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica,
+    AuditSink, Child, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica,
 };
 pub use storage::OpenError;

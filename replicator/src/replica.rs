@@ -5,7 +5,7 @@ use crate::model::{
     Actor, BlockDigest, Command, FileEntry, NamePath, Outcome, PackedRef, RefEntry, Repo, RepoId,
     RepoPath, Version,
 };
-use crate::state::{CondemnedKey, TrashedFile, TrashedRepo};
+use crate::state::{AuditRecord, CondemnedKey, TrashedFile, TrashedRepo};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -60,6 +60,9 @@ pub enum ProposeError {
     },
 }
 
+/// Receives audit records in the order of their versions; returns whether to go on.
+pub type AuditSink<'a> = dyn FnMut(Version, AuditRecord) -> bool + 'a;
+
 /// Receives the packed table in ascending byte order of names; returns whether
 /// to go on.
 pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
@@ -69,8 +72,9 @@ pub trait Custody: Send + Sync {
     /// The repositories in the trash.
     fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError>;
 
-    /// The object files of a repository in the trash, oldest removal first.
-    fn trashed_files(&self, repo: RepoId) -> Result<Vec<TrashedFile>, ReadError>;
+    /// The object files of a repository that went to the trash after a version,
+    /// oldest removal first.
+    fn trashed_files(&self, repo: RepoId, after: Version) -> Result<Vec<TrashedFile>, ReadError>;
 
     /// The repositories that are past the trash and not purged yet.
     fn condemned_repos(&self) -> Result<Vec<TrashedRepo>, ReadError>;
@@ -83,6 +87,14 @@ pub trait Custody: Send + Sync {
 
     /// The commit that last forgot condemned keys of a repository.
     fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError>;
+
+    /// Who moved which ref of a repository, oldest first, from a version on.
+    fn audit(
+        &self,
+        repo: RepoId,
+        since: Version,
+        sink: &mut AuditSink<'_>,
+    ) -> Result<(), ReadError>;
 }
 
 /// The truth, as the file system sees it. Reads reflect every commit that was

@@ -92,6 +92,16 @@ impl Daemon {
                 .map(Reply::Created),
             Request::RepoRename { from, to } => repos.rename(&from, &to).map(|()| Reply::Done),
             Request::RepoDelete { name } => repos.delete(&name).map(|()| Reply::Done),
+            Request::RepoTrash => repos.trash().map(Reply::Trash),
+            Request::RepoRestore { repo, to } => {
+                repos.restore(&repo, to.as_ref()).map(Reply::Restored)
+            }
+            Request::RepoRestoreObjects { name } => {
+                repos.restore_objects(&name).map(Reply::Restored)
+            }
+            Request::Gc { name, dry_run } => {
+                repos.collect(name.as_ref(), dry_run).map(Reply::Collected)
+            }
             Request::RepoConfig { name, change } => {
                 repos.configure(&name, change).map(Reply::Settings)
             }

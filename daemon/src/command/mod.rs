@@ -4,6 +4,7 @@ mod mount;
 mod output;
 mod repo;
 mod status;
+mod trash;
 mod umount;
 
 use crate::Failure;
@@ -19,6 +20,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Umount(args) => umount::run(&cli.place, &args),
         Command::Status(args) => status::run(&cli.place, &args),
         Command::Repo { command } => repo::run(&cli.place, command),
+        Command::Gc(args) => trash::collect(&cli.place, args),
     }
 }
 

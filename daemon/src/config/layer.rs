@@ -29,6 +29,12 @@ pub struct Layer {
     pub publish_timeout: Option<Seconds>,
     /// Pending objects are published after this long without a new one.
     pub idle_publish: Option<Seconds>,
+    /// How long deleted things can be restored.
+    pub trash_keep: Option<Seconds>,
+    /// How long unowned objects of the store are left alone.
+    pub gc_grace: Option<Seconds>,
+    /// How often gc runs by itself.
+    pub gc_period: Option<Seconds>,
     /// Let other users into the mount.
     pub allow_other: Option<bool>,
     /// `[s3]`
@@ -127,6 +133,9 @@ impl Layer {
             read_timeout: self.read_timeout.or(lower.read_timeout),
             publish_timeout: self.publish_timeout.or(lower.publish_timeout),
             idle_publish: self.idle_publish.or(lower.idle_publish),
+            trash_keep: self.trash_keep.or(lower.trash_keep),
+            gc_grace: self.gc_grace.or(lower.gc_grace),
+            gc_period: self.gc_period.or(lower.gc_period),
             allow_other: self.allow_other.or(lower.allow_other),
             s3: self.s3.over(lower.s3),
             log: LogLayer {

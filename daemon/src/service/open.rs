@@ -88,5 +88,8 @@ fn fs_config(settings: &Settings) -> Config {
         read_timeout: settings.read_timeout,
         publish_timeout: settings.publish_timeout,
         idle_publish: settings.idle_publish,
+        trash_keep: settings.trash_keep,
+        gc_grace: settings.gc_grace,
+        gc_period: settings.gc_period,
     }
 }

@@ -8,6 +8,7 @@
 //! published like additions, a little later (see [`publish`]).
 
 pub mod idx;
+pub mod key;
 pub mod name;
 mod publish;
 
@@ -61,6 +62,8 @@ struct State {
     pending: BTreeSet<RepoPath>,
     /// Pending files that are stored already; only the commit is missing.
     stored: HashMap<RepoPath, FileAdd>,
+    /// [`gitmoor_replicator::Custody::forgotten`] before the first of them was stored.
+    looked: Version,
     /// Catalogued files that git deleted.
     removed: HashMap<RepoPath, Removal>,
     /// The last ref changes that went through here, oldest first.
@@ -368,6 +371,11 @@ impl Objects {
             state.pending.len() as u64,
             state.pending.iter().map(size).sum(),
         )
+    }
+
+    /// Finished files that are not catalogued yet.
+    pub fn pending_paths(&self) -> Vec<RepoPath> {
+        self.state.lock().pending.iter().cloned().collect()
     }
 
     /// Whether something waits to be published for at least this long.

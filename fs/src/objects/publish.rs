@@ -6,13 +6,13 @@
 //! same without a ref change, for the idle publisher and for leaving.
 
 use super::name::{self, Kind};
-use super::{Objects, cache_object};
+use super::{Objects, cache_object, key};
 use crate::bundle::{self, BundleError};
 use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::store::{Body, Put};
 use gitmoor_replicator::model::{
-    Actor, BlockDigest, Command, Digest, FileAdd, FileEntry, FileRemoval, Outcome, Place, Refusal,
+    Actor, BlockDigest, Command, FileAdd, FileEntry, FileRemoval, Outcome, Place, Refusal,
     RepoChange, RepoPath, Timestamp, Version,
 };
 use std::collections::HashMap;
@@ -30,6 +30,10 @@ const UPLOADS: usize = 8;
 
 /// Files whose addition or removal one raft entry carries at most.
 const FILES_PER_COMMIT: usize = 5_000;
+
+/// How often a publication stores again because gc came in between, which is rare
+/// even once.
+const STORINGS: usize = 5;
 
 /// What to leave out of a publication.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,13 +55,48 @@ impl Objects {
         }
         let _turn = self.turn.lock();
         self.publish_removals(actor)?;
-        let mut batch = self.store_pending(Scope::Barrier)?;
-        self.catalogue_ahead(&mut batch, actor)?;
-        change.add = batch.adds();
-        let version = self.propose(change, actor)?;
+        let (version, batch) = self.until_settled(|| {
+            let mut batch = self.store_pending(Scope::Barrier)?;
+            self.catalogue_ahead(&mut batch, actor)?;
+            change.add = batch.adds();
+            let version = self.propose_stored(change.clone(), &batch, actor)?;
+            Ok((version, batch))
+        })?;
         self.note_move(version, actor)?;
         self.published(batch);
         Ok(version)
+    }
+
+    /// Stores again when gc has condemned, between storing and cataloguing, what
+    /// was found in the store (see the replicator's `state/condemned.rs`).
+    fn until_settled<T>(&self, mut attempt: impl FnMut() -> FsResult<T>) -> FsResult<T> {
+        for _ in 0..STORINGS {
+            match attempt() {
+                Err(FsError::Refused(Refusal::Condemned { key })) => self.forget_stored(&key),
+                Err(FsError::Refused(Refusal::Forgotten)) => {}
+                other => return other,
+            }
+        }
+        attempt()
+    }
+
+    fn forget_stored(&self, condemned: &str) {
+        let usable = |place: &Place| !matches!(place, Place::Stored { key } if key == condemned);
+        let mut state = self.state.lock();
+        state.stored.retain(|_, add| usable(&add.entry.place));
+        state.touched.retain(|_, entry| usable(&entry.place));
+    }
+
+    /// What was stored is good for as long as no condemned key was forgotten
+    /// since. To be called before anything is put.
+    fn look(&self) -> FsResult<Version> {
+        let forgotten = self.shared.replica.forgotten(self.repo)?;
+        let mut state = self.state.lock();
+        if state.looked != forgotten {
+            state.looked = forgotten;
+            state.stored.clear();
+        }
+        Ok(forgotten)
     }
 
     /// Remembers who moved refs; moving them between the loose and the packed
@@ -75,8 +114,12 @@ impl Objects {
         let actor = Actor::default();
         let _turn = self.turn.lock();
         self.publish_removals(&actor)?;
+        self.until_settled(|| self.publish_files(&actor))
+    }
+
+    fn publish_files(&self, actor: &Actor) -> FsResult<()> {
         let mut batch = self.store_pending(Scope::All)?;
-        self.catalogue_ahead(&mut batch, &actor)?;
+        self.catalogue_ahead(&mut batch, actor)?;
         let mut change = RepoChange::new(self.repo);
         change.add = batch.adds();
         let touched = self.state.lock().touched.clone();
@@ -89,7 +132,7 @@ impl Objects {
             });
         }
         if !change.is_empty() {
-            self.propose(change, &actor)?;
+            self.propose_stored(change, &batch, actor)?;
         }
         self.published(batch);
         let mut state = self.state.lock();
@@ -100,11 +143,22 @@ impl Objects {
     }
 
     fn propose(&self, change: RepoChange, actor: &Actor) -> FsResult<Version> {
-        match self
-            .shared
-            .replica
-            .propose(actor.clone(), Command::Commit(change))?
-        {
+        self.propose_command(Command::Commit(change), actor)
+    }
+
+    /// A change that adds what a batch stored.
+    fn propose_stored(
+        &self,
+        change: RepoChange,
+        batch: &Batch,
+        actor: &Actor,
+    ) -> FsResult<Version> {
+        let looked = batch.looked;
+        self.propose_command(Command::Publish { change, looked }, actor)
+    }
+
+    pub(super) fn propose_command(&self, command: Command, actor: &Actor) -> FsResult<Version> {
+        match self.shared.replica.propose(actor.clone(), command)? {
             Outcome::Done(version) => Ok(version),
             Outcome::Refused(refusal) => Err(refusal.into()),
         }
@@ -117,14 +171,13 @@ impl Objects {
             let ahead = Batch {
                 files,
                 bundled: Vec::new(),
+                looked: batch.looked,
             };
-            self.propose(
-                RepoChange {
-                    add: ahead.adds(),
-                    ..RepoChange::new(self.repo)
-                },
-                actor,
-            )?;
+            let change = RepoChange {
+                add: ahead.adds(),
+                ..RepoChange::new(self.repo)
+            };
+            self.propose_stored(change, &ahead, actor)?;
             self.published(ahead);
         }
         Ok(())
@@ -180,6 +233,7 @@ impl Objects {
     }
 
     fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
+        let looked = self.look()?;
         let (mut paths, loose): (Vec<_>, Vec<_>) = {
             let state = self.state.lock();
             let wanted =
@@ -202,6 +256,7 @@ impl Objects {
         Ok(Batch {
             files: self.store_all(&paths)?,
             bundled,
+            looked,
         })
     }
 
@@ -326,29 +381,25 @@ impl Objects {
         entry: &mut FileEntry,
         blocks: &[BlockDigest],
     ) -> FsResult<()> {
-        let plain = format!("{}/{path}", self.repo);
-        let with_digest = format!("{plain}.{}", hex16(&entry.digest));
         let by_content = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
-        let key = if by_content && self.shared.store.refuses_overwrite() {
-            plain
-        } else {
-            with_digest.clone()
-        };
-        entry.place = Place::Stored { key: key.clone() };
-        let body = || Body::File {
-            file,
-            len: entry.size,
-        };
-        if self.shared.store.put(&key, body())? == Put::Exists
-            && key != with_digest
-            && !self.holds_same(&key, entry, blocks)
-        {
-            // Another mount's zlib wrote the same object as other bytes, or an
-            // index of another version is there: ours goes beside it.
-            self.shared.store.put(&with_digest, body())?;
-            entry.place = Place::Stored { key: with_digest };
+        let may_be_plain = by_content && self.shared.store.refuses_overwrite();
+        for key in key::candidates(self.repo, path, &entry.digest, may_be_plain) {
+            if self.shared.replica.is_condemned(self.repo, &key)? {
+                continue;
+            }
+            let body = Body::File {
+                file,
+                len: entry.size,
+            };
+            // Other bytes may be there: another mount's zlib wrote the same object
+            // so, or the index is of another version. Then ours goes beside it.
+            let stored = self.shared.store.put(&key, body)? == Put::Stored;
+            if stored || self.holds_same(&key, entry, blocks) {
+                entry.place = Place::Stored { key };
+                return Ok(());
+            }
         }
-        Ok(())
+        unreachable!("there is no end of keys")
     }
 
     fn holds_same(&self, key: &str, entry: &FileEntry, blocks: &[BlockDigest]) -> bool {
@@ -404,18 +455,12 @@ struct Batch {
     files: Vec<FileAdd>,
     /// Loose objects that are in one of its packs.
     bundled: Vec<RepoPath>,
+    /// [`gitmoor_replicator::Custody::forgotten`] before any of it was stored.
+    looked: Version,
 }
 
 impl Batch {
     fn adds(&self) -> Vec<FileAdd> {
         self.files.clone()
     }
-}
-
-/// Half of the digest is plenty for a name.
-fn hex16(digest: &Digest) -> String {
-    digest.0[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

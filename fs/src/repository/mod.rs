@@ -128,7 +128,9 @@ impl Repository {
     pub fn open(id: RepoId, shared: Arc<Shared>) -> FsResult<Self> {
         let home = shared.config.data.join("repos").join(id.to_string());
         let files = Arc::new(Files::new(home.join("files")));
-        let fresh = files.stat(&RepoPath::root())?.is_none();
+        // One that rm -rf emptied and that was restored since has only its top.
+        let config = RepoPath::new("config").expect("a valid path");
+        let fresh = files.stat(&config)?.is_none();
         fs::create_dir_all(files.at(&RepoPath::root()))?;
         let objects = Arc::new(Objects::open(id, shared.clone(), files.clone())?);
         let replica = shared.replica.clone();

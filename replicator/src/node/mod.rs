@@ -19,9 +19,9 @@ use crate::model::{
     Actor, BlockDigest, Command, Envelope, FileEntry, NamePath, Outcome, RefEntry, Repo, RepoId,
     RepoPath, SessionId, Timestamp, Version,
 };
-use crate::state::{AuditRecord, CondemnedKey, TrashedFile, TrashedRepo, read};
+use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, read};
 use crate::storage::{Beginning, Database, OpenError};
-use crate::{Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
 use inbox::{Input, Proposal};
 use parking_lot::RwLock;
@@ -92,17 +92,6 @@ impl Node {
     /// Stops the loop; proposals under way end with [`ProposeError::Stopped`].
     pub fn shutdown(self) {
         drop(self);
-    }
-
-    /// Who moved which ref of a repository, oldest first, from a version on.
-    /// The sink returns whether to go on.
-    pub fn audit(
-        &self,
-        repo: RepoId,
-        since: Version,
-        sink: &mut dyn FnMut(Version, AuditRecord) -> bool,
-    ) -> Result<(), ReadError> {
-        read::audit(&*self.database, repo, since, sink)
     }
 
     /// Hands a command to the loop and waits for its outcome.
@@ -179,8 +168,8 @@ impl Custody for Node {
         read::trashed_repos(&*self.database)
     }
 
-    fn trashed_files(&self, repo: RepoId) -> Result<Vec<TrashedFile>, ReadError> {
-        read::trashed_files(&*self.database, repo)
+    fn trashed_files(&self, repo: RepoId, after: Version) -> Result<Vec<TrashedFile>, ReadError> {
+        read::trashed_files(&*self.database, repo, after)
     }
 
     fn condemned_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
@@ -197,6 +186,15 @@ impl Custody for Node {
 
     fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError> {
         read::forgotten(&*self.database, repo)
+    }
+
+    fn audit(
+        &self,
+        repo: RepoId,
+        since: Version,
+        sink: &mut AuditSink<'_>,
+    ) -> Result<(), ReadError> {
+        read::audit(&*self.database, repo, since, sink)
     }
 }
 

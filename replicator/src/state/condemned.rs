@@ -85,7 +85,7 @@ pub(super) fn take(
 }
 
 fn trashed_keys(view: &dyn View, repo: RepoId) -> Result<BTreeSet<String>, ReadError> {
-    let files = read::trashed_files(view, repo)?.into_iter();
+    let files = read::trashed_files(view, repo, Version::default())?.into_iter();
     Ok(files.filter_map(|file| stored_key(file.entry)).collect())
 }
 

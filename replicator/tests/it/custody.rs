@@ -59,7 +59,7 @@ fn condemned(world: &World) -> Vec<CondemnedKey> {
 }
 
 fn in_trash(world: &World) -> Vec<TrashId> {
-    let files = read::trashed_files(&world.database, id(1)).expect("reads");
+    let files = read::trashed_files(&world.database, id(1), Version(0)).expect("reads");
     let trash_id = |file: gitmoor_replicator::state::TrashedFile| TrashId {
         version: file.version,
         path: file.path,

@@ -386,7 +386,9 @@ fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
 
 fn check_custody(world: &World, model: &Model, repo: RepoId) -> Result<(), TestCaseError> {
     let view = &world.database;
-    let trashed = read::trashed_files(view, repo).expect("reads").into_iter();
+    let trashed = read::trashed_files(view, repo, Version(0))
+        .expect("reads")
+        .into_iter();
     let trashed: Vec<_> = trashed
         .map(|file| ((repo, file.version, file.path), (file.entry, file.blocks)))
         .collect();

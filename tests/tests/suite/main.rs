@@ -18,6 +18,7 @@ mod reftable;
 mod restart;
 mod serving;
 mod transfer;
+mod trash;
 mod worktrees;
 
 /// A scenario becomes a test per backend: the plain directory, which proves the scenario

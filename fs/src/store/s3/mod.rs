@@ -11,6 +11,7 @@ mod body;
 mod client;
 mod config;
 mod failure;
+mod list;
 mod multipart;
 mod store;
 
