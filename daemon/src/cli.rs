@@ -48,6 +48,8 @@ pub enum Command {
     },
     /// Remove what was in the trash for long enough, and what nobody owns, from the store
     Gc(GcArgs),
+    /// Check a repository: its catalog against the store, and every byte against its digest
+    Fsck(FsckArgs),
 }
 
 /// `gitmoor mount`.
@@ -103,6 +105,23 @@ pub struct UmountArgs {
 /// `gitmoor status`.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor fsck`.
+#[derive(Args, Debug)]
+#[command(after_help = "Exit codes: 0 sound, or repaired; 1 damage is left; 2 wrong usage.")]
+pub struct FsckArgs {
+    /// Such as team/app.git
+    pub name: RepoName,
+    /// Repair what can be, from copies on this machine and from packs
+    #[arg(long)]
+    pub repair: bool,
+    /// Also check the copies in this machine's cache, and loose objects against their names
+    #[arg(long)]
+    pub deep: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

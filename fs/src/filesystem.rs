@@ -145,6 +145,8 @@ pub struct FileSystem {
     pub(crate) repositories: Arc<Repositories>,
     /// Held by gc: one at a time.
     pub(crate) collecting: Mutex<()>,
+    /// How far fsck has come, as a sentence.
+    pub(crate) checking: Mutex<Option<String>>,
     listeners: Listeners,
     publish_failure: Mutex<Option<String>>,
 }
@@ -183,6 +185,7 @@ impl FileSystem {
             shared,
             repositories,
             collecting: Mutex::default(),
+            checking: Mutex::default(),
             listeners,
             publish_failure: Mutex::default(),
         });
@@ -237,12 +240,14 @@ impl FileSystem {
     /// For `gitmoor status`.
     pub fn status(&self) -> Status {
         let (pending_files, pending_bytes) = self.pending();
+        let mut waits = self.shared.cache.waits();
+        waits.extend(self.checking.lock().clone());
         Status {
             pending_files,
             pending_bytes,
             cache_bytes: self.shared.cache.used_bytes(),
             cache_limit: self.shared.config.cache_bytes,
-            waits: self.shared.cache.waits(),
+            waits,
             publish_failure: self.publish_failure.lock().clone(),
         }
     }

@@ -136,6 +136,6 @@ fn patience(request: &Request) -> Duration {
         | Request::RepoRestore { .. }
         | Request::RepoRestoreObjects { .. }
         | Request::RepoConfig { .. } => SLOW,
-        Request::Gc { .. } => LONG,
+        Request::Gc { .. } | Request::Fsck { .. } => LONG,
     }
 }

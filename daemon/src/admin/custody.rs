@@ -1,9 +1,9 @@
-//! The trash, inside the daemon: looked into, restored from, emptied.
+//! The trash, inside the daemon: looked into, restored from, emptied; and fsck.
 
 use super::protocol::{Rejection, Restored};
 use super::repos::Repos;
 use crate::config::RepoName;
-use gitmoor_fs::{Collected, Sweep, TrashedRepo};
+use gitmoor_fs::{Checked, Collected, FsckOptions, Sweep, TrashedRepo};
 use gitmoor_replicator::model::{Command, RepoId};
 
 impl Repos<'_> {
@@ -61,6 +61,15 @@ impl Repos<'_> {
                 ..gitmoor_fs::Restored::default()
             },
         })
+    }
+
+    /// Catalog against store against digests.
+    pub(super) fn fsck(&self, name: &RepoName, options: FsckOptions) -> Result<Checked, Rejection> {
+        let repo = self.existing(name)?;
+        let checked = self.fs.fsck(repo.id, options).map_err(|error| {
+            Rejection::failed(format!("the check did not come to its end: {error}"))
+        })?;
+        checked.ok_or_else(|| Rejection::failed(format!("{name} was deleted meanwhile")))
     }
 
     /// Removes for good what was deleted long enough ago, and what nobody owns.

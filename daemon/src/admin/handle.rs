@@ -7,7 +7,7 @@ use super::protocol::{
 };
 use super::repos::Repos;
 use crate::service::git::Umask;
-use gitmoor_fs::FileSystem;
+use gitmoor_fs::{FileSystem, FsckOptions};
 use gitmoor_replicator::Node;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,6 +99,10 @@ impl Daemon {
             Request::RepoRestoreObjects { name } => {
                 repos.restore_objects(&name).map(Reply::Restored)
             }
+            Request::Fsck { name, repair, deep } => repos
+                .fsck(&name, FsckOptions { repair, deep })
+                .map(Box::new)
+                .map(Reply::Checked),
             Request::Gc { name, dry_run } => {
                 repos.collect(name.as_ref(), dry_run).map(Reply::Collected)
             }

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::config::RepoName;
-use gitmoor_fs::{Collected, TrashedRepo};
+use gitmoor_fs::{Checked, Collected, TrashedRepo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -76,6 +76,15 @@ pub enum Request {
         /// Of which repository.
         name: RepoName,
     },
+    /// Answered with [`Reply::Checked`].
+    Fsck {
+        /// Which repository.
+        name: RepoName,
+        /// Repair what can be.
+        repair: bool,
+        /// Also the cache, and loose objects against their names.
+        deep: bool,
+    },
     /// Answered with [`Reply::Collected`].
     Gc {
         /// In this repository alone.
@@ -132,6 +141,8 @@ pub enum Reply {
     Trash(Vec<TrashedRepo>),
     /// What came back.
     Restored(Restored),
+    /// What fsck found.
+    Checked(Box<Checked>),
     /// What gc removed.
     Collected(Collected),
     /// The replicated settings of a repository, after the change.

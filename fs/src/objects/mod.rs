@@ -11,6 +11,8 @@ pub mod idx;
 pub mod key;
 pub mod name;
 mod publish;
+mod repair;
+mod revive;
 
 use crate::bundle;
 use crate::cache::{BlockCache, CacheObject, CachedFile};
@@ -23,7 +25,7 @@ use gitmoor_replicator::model::{
 };
 use gitmoor_replicator::{Child, Replica};
 use name::Kind;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +56,10 @@ pub struct Objects {
     /// Held while something is stored and catalogued: one publication at a time,
     /// those that waited find their files published.
     turn: Mutex<()>,
+    /// Held shared while a ref change is committed, exclusively while deletions are:
+    /// see [`revive`]. After `turn`.
+    removing: RwLock<()>,
+    first_looks: revive::FirstLooks,
 }
 
 #[derive(Default)]
@@ -157,6 +163,8 @@ impl Objects {
             files,
             state: Mutex::default(),
             turn: Mutex::default(),
+            removing: RwLock::default(),
+            first_looks: revive::first_looks(),
         };
         let top = RepoPath::new("objects").expect("a valid path");
         room.replay(&top)?;
@@ -300,6 +308,9 @@ impl Objects {
     /// unlink(2), by a process that has seen the refs at this version.
     pub fn unlink(&self, path: &RepoPath, seen: Version, pid: u32) -> FsResult<()> {
         let real = self.files.stat(path)?.is_some();
+        if real && revive::holds_objects(path) && self.is_finished(path) {
+            return self.unlink_finished(path, seen, pid);
+        }
         let catalogued = matches!(self.find(path)?, Some(Found::Entry(_)));
         if !real && !catalogued {
             return Err(FsError::NotFound);
@@ -318,6 +329,26 @@ impl Objects {
         } else {
             Ok(())
         }
+    }
+
+    /// Objects go to the trash like all others, also those that are not stored yet.
+    fn unlink_finished(&self, path: &RepoPath, seen: Version, pid: u32) -> FsResult<()> {
+        match self.publish() {
+            // Damaged: there is nothing to keep.
+            Err(FsError::WrongBytes { .. }) => {
+                self.unfinish(path);
+                return self.files.unlink_if_there(path);
+            }
+            published => published?,
+        }
+        let mut state = self.state.lock();
+        state.removed.insert(path.clone(), Removal { seen, pid });
+        state.touched.remove(path);
+        state.note();
+        drop(state);
+        // One that was packed on the way has no file any more, and no entry: then
+        // publishing the removal does nothing.
+        self.files.unlink_if_there(path)
     }
 
     /// New times or permission bits of a catalogued file: git refreshes the

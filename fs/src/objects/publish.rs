@@ -49,27 +49,44 @@ impl Objects {
     /// their addition to the catalog in the same raft entry.
     pub fn commit(&self, mut change: RepoChange, actor: &Actor) -> FsResult<Version> {
         if self.state.lock().is_quiet() {
-            let version = self.propose(change, actor)?;
-            self.note_move(version, actor)?;
-            return Ok(version);
+            return self.move_refs(change, None, actor);
         }
         let _turn = self.turn.lock();
-        self.publish_removals(actor)?;
         let (version, batch) = self.until_settled(|| {
             let mut batch = self.store_pending(Scope::Barrier)?;
             self.catalogue_ahead(&mut batch, actor)?;
             change.add = batch.adds();
-            let version = self.propose_stored(change.clone(), &batch, actor)?;
+            let version = self.move_refs(change.clone(), Some(&batch), actor)?;
             Ok((version, batch))
         })?;
-        self.note_move(version, actor)?;
         self.published(batch);
+        // After the refs, so that these count among what moved under the deletions.
+        if let Err(error) = self.publish_removals(actor) {
+            tracing::warn!(repo = %self.repo, %error, "deletions are not published yet; trying again later");
+        }
+        Ok(version)
+    }
+
+    /// Proposes a change of refs, with what a batch stored for it.
+    fn move_refs(
+        &self,
+        change: RepoChange,
+        batch: Option<&Batch>,
+        actor: &Actor,
+    ) -> FsResult<Version> {
+        let _no_removal = self.removing.read();
+        self.revive(&change, actor)?;
+        let version = match batch {
+            Some(batch) => self.propose_stored(change, batch, actor)?,
+            None => self.propose(change, actor)?,
+        };
+        self.note_move(version, actor)?;
         Ok(version)
     }
 
     /// Stores again when gc has condemned, between storing and cataloguing, what
     /// was found in the store (see the replicator's `state/condemned.rs`).
-    fn until_settled<T>(&self, mut attempt: impl FnMut() -> FsResult<T>) -> FsResult<T> {
+    pub(super) fn until_settled<T>(&self, mut attempt: impl FnMut() -> FsResult<T>) -> FsResult<T> {
         for _ in 0..STORINGS {
             match attempt() {
                 Err(FsError::Refused(Refusal::Condemned { key })) => self.forget_stored(&key),
@@ -89,7 +106,7 @@ impl Objects {
 
     /// What was stored is good for as long as no condemned key was forgotten
     /// since. To be called before anything is put.
-    fn look(&self) -> FsResult<Version> {
+    pub(super) fn look(&self) -> FsResult<Version> {
         let forgotten = self.shared.replica.forgotten(self.repo)?;
         let mut state = self.state.lock();
         if state.looked != forgotten {
@@ -186,6 +203,7 @@ impl Objects {
     /// Deletions hold only while no ref moved since the deleting process first
     /// looked (invariant 6); those that came too late become visible again.
     fn publish_removals(&self, actor: &Actor) -> FsResult<()> {
+        let _no_ref_moves = self.removing.write();
         let mut groups: HashMap<Option<Version>, Vec<RepoPath>> = HashMap::new();
         {
             let state = self.state.lock();
