@@ -333,7 +333,7 @@ impl Objects {
 
     /// Objects go to the trash like all others, also those that are not stored yet.
     fn unlink_finished(&self, path: &RepoPath, seen: Version, pid: u32) -> FsResult<()> {
-        match self.publish() {
+        match self.publish_one(path) {
             // Damaged: there is nothing to keep.
             Err(FsError::WrongBytes { .. }) => {
                 self.unfinish(path);

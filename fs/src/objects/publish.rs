@@ -134,6 +134,29 @@ impl Objects {
         self.until_settled(|| self.publish_files(&actor))
     }
 
+    /// Stores and catalogues one finished file as it is, without packing it up
+    /// with others: its name must stay.
+    pub(super) fn publish_one(&self, path: &RepoPath) -> FsResult<()> {
+        let _turn = self.turn.lock();
+        self.until_settled(|| {
+            let looked = self.look()?;
+            let batch = Batch {
+                files: self.store(path)?.into_iter().collect(),
+                bundled: Vec::new(),
+                looked,
+            };
+            let change = RepoChange {
+                add: batch.adds(),
+                ..RepoChange::new(self.repo)
+            };
+            if !change.is_empty() {
+                self.propose_stored(change, &batch, &Actor::default())?;
+            }
+            self.published(batch);
+            Ok(())
+        })
+    }
+
     fn publish_files(&self, actor: &Actor) -> FsResult<()> {
         let mut batch = self.store_pending(Scope::All)?;
         self.catalogue_ahead(&mut batch, actor)?;
