@@ -21,7 +21,7 @@ use crate::filesystem::Config;
 use crate::local::Files;
 use crate::store::ObjectStore;
 use gitmoor_replicator::model::{
-    FileAdd, FileEntry, ObjectFormat, Place, RepoId, RepoPath, Version,
+    FileAdd, FileEntry, ObjectFormat, Place, Refusal, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::{Child, Replica};
 use name::Kind;
@@ -315,7 +315,11 @@ impl Objects {
         if !real && !catalogued {
             return Err(FsError::NotFound);
         }
+        let _no_ref_moves = self.removing.write();
         let mut state = self.state.lock();
+        if revive::holds_objects(path) {
+            self.check_unmoved(&state, Removal { seen, pid })?;
+        }
         // A publication under way may be about to catalogue it.
         if catalogued || self.turn.is_locked() {
             state.removed.insert(path.clone(), Removal { seen, pid });
@@ -331,6 +335,18 @@ impl Objects {
         }
     }
 
+    /// A deletion that comes too late already must not even hide the object until it is
+    /// published and undone.
+    fn check_unmoved(&self, state: &State, removal: Removal) -> FsResult<()> {
+        let repo = self.shared.replica.repo(self.repo)?;
+        match repo.map(|repo| repo.refs_version) {
+            Some(actual) if actual > state.base(removal) => {
+                Err(Refusal::RefsMoved { actual }.into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Objects go to the trash like all others, also those that are not stored yet.
     fn unlink_finished(&self, path: &RepoPath, seen: Version, pid: u32) -> FsResult<()> {
         match self.publish_one(path) {
@@ -341,7 +357,9 @@ impl Objects {
             }
             published => published?,
         }
+        let _no_ref_moves = self.removing.write();
         let mut state = self.state.lock();
+        self.check_unmoved(&state, Removal { seen, pid })?;
         state.removed.insert(path.clone(), Removal { seen, pid });
         state.touched.remove(path);
         state.note();

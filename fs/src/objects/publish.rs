@@ -48,14 +48,17 @@ impl Objects {
     /// Proposes a change of refs after every finished file is stored, and with
     /// their addition to the catalog in the same raft entry.
     pub fn commit(&self, mut change: RepoChange, actor: &Actor) -> FsResult<Version> {
+        let no_removal = self.removing.read();
         if self.state.lock().is_quiet() {
             return self.move_refs(change, None, actor);
         }
+        drop(no_removal);
         let _turn = self.turn.lock();
         let (version, batch) = self.until_settled(|| {
             let mut batch = self.store_pending(Scope::Barrier)?;
             self.catalogue_ahead(&mut batch, actor)?;
             change.add = batch.adds();
+            let _no_removal = self.removing.read();
             let version = self.move_refs(change.clone(), Some(&batch), actor)?;
             Ok((version, batch))
         })?;
@@ -67,14 +70,13 @@ impl Objects {
         Ok(version)
     }
 
-    /// Proposes a change of refs, with what a batch stored for it.
+    /// Proposes a change of refs, with what a batch stored for it. `removing` is held.
     fn move_refs(
         &self,
         change: RepoChange,
         batch: Option<&Batch>,
         actor: &Actor,
     ) -> FsResult<Version> {
-        let _no_removal = self.removing.read();
         self.revive(&change, actor)?;
         let version = match batch {
             Some(batch) => self.propose_stored(change, batch, actor)?,

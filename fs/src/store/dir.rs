@@ -197,7 +197,7 @@ impl ObjectStore for DirStore {
         list(&path, prefix, sink).map_err(local("listing", &path))
     }
 
-    /// An interrupted put is cleared when the store is opened, see [`TMP`].
+    /// An interrupted put is cleared when the store is opened, see `TMP`.
     fn abort(&self, _: &Upload) -> Result<(), StoreError> {
         Ok(())
     }
