@@ -4,8 +4,9 @@
 //! it finds unreachable. If both look before either acts, the ref of the push names a
 //! deleted object. Two rules keep that from happening, whoever comes first:
 //!
-//! - A deletion of objects is undone when a ref moved since the deleting process
-//!   first looked at the repository (the replicator's `catalog::check_removal`).
+//! - A deletion of objects is refused when a ref moved since the deleting process
+//!   first looked at the repository: at once (`Objects::check_unmoved`), and again when it
+//!   is published (the replicator's `catalog::check_removal`), which undoes it.
 //! - A ref change brings back what was deleted since the process that makes it
 //!   first looked ([`Objects::revive`]): the bytes are in the trash.
 //!
