@@ -1,7 +1,7 @@
 //! What can be typed. Parsing only: nothing here reads the environment, a file
 //! or a clock, so that precedence is decided in one place ([`crate::config`]).
 
-use crate::config::{ByteSize, LogFilter, LogFormat, RepoName, StoreUrl};
+use crate::config::{ByteSize, LogFilter, LogFormat, RepoName, Seconds, StoreUrl};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,6 +46,10 @@ pub enum Command {
         #[command(subcommand)]
         command: RepoCommand,
     },
+    /// Remove what was in the trash for long enough, and what nobody owns, from the store
+    Gc(GcArgs),
+    /// Check a repository: its catalog against the store, and every byte against its digest
+    Fsck(FsckArgs),
 }
 
 /// `gitmoor mount`.
@@ -67,6 +71,10 @@ pub struct MountArgs {
     /// Limit of the block cache, such as 500MB or 10GiB [default 10GiB]
     #[arg(long, value_name = "BYTES")]
     pub cache_size: Option<ByteSize>,
+    /// How long deleted repositories and objects can be restored, such as 12h or 30d
+    /// [env GITMOOR_TRASH_KEEP; default 7d]
+    #[arg(long, value_name = "TIME")]
+    pub trash_keep: Option<Seconds>,
     /// Form of the log lines [default text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -97,6 +105,36 @@ pub struct UmountArgs {
 /// `gitmoor status`.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor fsck`.
+#[derive(Args, Debug)]
+#[command(after_help = "Exit codes: 0 sound, or repaired; 1 damage is left; 2 wrong usage.")]
+pub struct FsckArgs {
+    /// Such as team/app.git
+    pub name: RepoName,
+    /// Repair what can be, from copies on this machine and from packs
+    #[arg(long)]
+    pub repair: bool,
+    /// Also check the copies in this machine's cache, and loose objects against their names
+    #[arg(long)]
+    pub deep: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor gc`.
+#[derive(Args, Debug)]
+pub struct GcArgs {
+    /// Only in this repository; without it in all, and deleted repositories too
+    pub name: Option<RepoName>,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -136,6 +174,14 @@ pub enum RepoCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// List deleted repositories, and those that have deleted objects
+    Trash {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a repository, or the deleted objects of one, out of the trash
+    Restore(RestoreArgs),
     /// Show or change the settings that every machine applies to a repository
     Config(ConfigArgs),
 }
@@ -154,6 +200,23 @@ pub struct CreateArgs {
     /// What HEAD points at
     #[arg(long, value_name = "BRANCH", default_value = "main")]
     pub default_branch: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor repo restore`.
+#[derive(Args, Debug)]
+pub struct RestoreArgs {
+    /// The name it had, or its id (gitmoor repo trash shows both); of several
+    /// that had the name, the one deleted last
+    pub repo: String,
+    /// Give it this name
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "objects")]
+    pub to: Option<RepoName>,
+    /// Give the deleted objects of a repository back that is there
+    #[arg(long)]
+    pub objects: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

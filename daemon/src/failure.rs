@@ -33,6 +33,17 @@ pub enum Failure {
         /// The setting.
         key: &'static str,
     },
+    /// fsck found damage, which it has printed.
+    #[error(
+        "{name} is damaged; {}", if *.repair { "what is left could not be repaired: restore it from \
+         a clone or a backup" } else { "gitmoor fsck --repair repairs what can be" }
+    )]
+    Damaged {
+        /// The repository.
+        name: RepoName,
+        /// Whether a repair was tried.
+        repair: bool,
+    },
     /// A confirmation was not given.
     #[error("nothing was deleted")]
     Declined,
@@ -81,6 +92,7 @@ impl Failure {
             | Self::Service(_)
             | Self::Admin(_)
             | Self::NotSet { .. }
+            | Self::Damaged { .. }
             | Self::Declined
             | Self::Output(_) => FAILED,
         }

@@ -136,7 +136,7 @@ impl FsError {
 fn refusal_errno(refusal: &Refusal) -> i32 {
     match refusal {
         Refusal::Exists(_) => libc::EEXIST,
-        Refusal::NotFound(_) | Refusal::NoRepo(_) => libc::ENOENT,
+        Refusal::NotFound(_) | Refusal::NoRepo(_) | Refusal::NotInTrash(_) => libc::ENOENT,
         Refusal::NotEmpty(_) => libc::ENOTEMPTY,
         Refusal::BadPath(_) => libc::EPERM,
         // As a disk does: a file where a directory is needed, or the reverse.
@@ -148,5 +148,7 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
             }
         }
         Refusal::RefMoved { .. } | Refusal::RefsMoved { .. } => libc::ESTALE,
+        // The publisher stores again when it meets these.
+        Refusal::Condemned { .. } | Refusal::Forgotten => libc::EAGAIN,
     }
 }

@@ -10,8 +10,8 @@ use crate::objects::Shared;
 use crate::store::ObjectStore;
 use crate::tree::Repositories;
 use crate::wait::Waits;
-use gitmoor_replicator::model::{FileEntry, NamePath, RepoId, RepoPath};
-use gitmoor_replicator::{Child, Replica};
+use gitmoor_replicator::model::{FileEntry, NamePath, Repo, RepoId, RepoPath};
+use gitmoor_replicator::{Child, NameEntry, Replica};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,12 @@ pub struct Config {
     pub idle_publish: Duration,
     /// A FUSE operation that takes longer is logged.
     pub slow_operation: Duration,
+    /// Deleted repositories and object files can be restored for this long.
+    pub trash_keep: Duration,
+    /// What the store holds without an owner is left alone for this long.
+    pub gc_grace: Duration,
+    /// How often gc runs by itself.
+    pub gc_period: Duration,
 }
 
 /// What `gitmoor status` prints of the file system.
@@ -147,8 +153,12 @@ const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The file system.
 pub struct FileSystem {
-    shared: Arc<Shared>,
-    repositories: Arc<Repositories>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) repositories: Arc<Repositories>,
+    /// Held by gc: one at a time.
+    pub(crate) collecting: Mutex<()>,
+    /// How far fsck has come, as a sentence.
+    pub(crate) checking: Mutex<Option<String>>,
     listeners: Listeners,
     publish_failure: Mutex<Option<String>>,
 }
@@ -189,10 +199,13 @@ impl FileSystem {
         let fs = Arc::new(Self {
             shared,
             repositories,
+            collecting: Mutex::default(),
+            checking: Mutex::default(),
             listeners,
             publish_failure: Mutex::default(),
         });
         idle::start(&fs)?;
+        crate::custody::start(&fs)?;
         Ok(fs)
     }
 
@@ -242,12 +255,14 @@ impl FileSystem {
     /// For `gitmoor status`.
     pub fn status(&self) -> Status {
         let (pending_files, pending_bytes) = self.pending();
+        let mut waits = self.waits();
+        waits.extend(self.checking.lock().clone());
         Status {
             pending_files,
             pending_bytes,
             cache_bytes: self.shared.cache.used_bytes(),
             cache_limit: self.shared.config.cache_bytes,
-            waits: self.waits(),
+            waits,
             publish_failure: self.publish_failure.lock().clone(),
         }
     }
@@ -284,7 +299,23 @@ impl FileSystem {
         }))
     }
 
-    fn files_below(
+    /// Every repository of the namespace.
+    pub(crate) fn live_repos(&self) -> Result<Vec<Repo>, FsError> {
+        let mut found = Vec::new();
+        let mut directories = vec![NamePath::root()];
+        while let Some(dir) = directories.pop() {
+            for (name, entry) in self.shared.replica.names_in(&dir)? {
+                match entry {
+                    NameEntry::Directory => directories.extend(dir.join(&name)),
+                    NameEntry::Repo(id) => found.extend(self.shared.replica.repo(id)?),
+                }
+            }
+        }
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    pub(crate) fn files_below(
         &self,
         id: RepoId,
         dir: &RepoPath,

@@ -8,14 +8,17 @@
 //! objects     catalog, staging, publisher    refs  compare-and-swap    local  plain files
 //! bundle      loose objects ↔ packs          cache blocks of stored objects, proved by digests
 //! store       S3 or a directory                    wait  for whom and how long
+//! custody     the trash: restored, or removed for good   fsck  the catalog against the store
 //! ```
 
 pub mod bundle;
 pub mod cache;
+mod custody;
 mod durable;
 mod error;
 pub mod failpoint;
 mod filesystem;
+mod fsck;
 pub mod fuse;
 mod local;
 mod objects;
@@ -27,5 +30,7 @@ pub mod store;
 mod tree;
 mod wait;
 
+pub use custody::{Collected, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
 pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status};
+pub use fsck::{Checked, Damage, Fault, FsckOptions};

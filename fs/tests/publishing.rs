@@ -5,7 +5,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use gitmoor_fs::bundle::bundle_loose;
-use gitmoor_fs::store::{Body, DirStore, ObjectStore, Put, StoreError};
+use gitmoor_fs::store::{Body, DirStore, Listed, ObjectStore, Put, StoreError, Upload};
 use gitmoor_fs::{Config, FileSystem};
 use gitmoor_replicator::model::{
     Actor, Command, Format, NamePath, ObjectFormat, Outcome, Place, RefStorage, RepoId, RepoPath,
@@ -59,6 +59,14 @@ impl ObjectStore for Flaky {
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
         self.inner.delete(keys)
+    }
+
+    fn list(&self, prefix: &str, visit: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
+        self.inner.list(prefix, visit)
+    }
+
+    fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.inner.abort(upload)
     }
 
     fn refuses_overwrite(&self) -> bool {
@@ -155,6 +163,9 @@ impl Machine<'_> {
             publish_timeout: hour,
             idle_publish: hour,
             slow_operation: hour,
+            trash_keep: hour,
+            gc_grace: hour,
+            gc_period: hour,
         };
         let fs = FileSystem::open(config, self.world.node.clone(), self.store.clone());
         let fs = fs.expect("opens, whatever was left");

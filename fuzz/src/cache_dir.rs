@@ -4,7 +4,7 @@
 use crate::fields;
 use bytes::Bytes;
 use gitmoor_fs::cache::{BlockCache, CacheConfig, CacheObject, digest_file};
-use gitmoor_fs::store::{Body, ObjectStore, Put, StoreError};
+use gitmoor_fs::store::{Body, Listed, ObjectStore, Put, StoreError, Upload};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
@@ -110,6 +110,14 @@ impl ObjectStore for Source {
     }
 
     fn delete(&self, _: &[String]) -> Result<(), StoreError> {
+        unimplemented!("the cache only reads")
+    }
+
+    fn list(&self, _: &str, _: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
+        unimplemented!("the cache only reads")
+    }
+
+    fn abort(&self, _: &Upload) -> Result<(), StoreError> {
         unimplemented!("the cache only reads")
     }
 

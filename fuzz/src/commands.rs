@@ -3,7 +3,7 @@
 
 use crate::rows::{assert_valid, decode};
 use gitmoor_replicator::ReadError;
-use gitmoor_replicator::model::{Command, Envelope, PackedEdit, RepoChange, Version};
+use gitmoor_replicator::model::{Command, Envelope, PackedEdit, RepoChange, TrashId, Version};
 use gitmoor_replicator::state::{Changes, KeyRange, Overlay, Step, Table, View, Visit, apply};
 use std::collections::BTreeMap;
 
@@ -29,14 +29,26 @@ fn check_paths(command: &Command) {
     match command {
         Command::CreateDirectory { path }
         | Command::RemoveDirectory { path }
-        | Command::CreateRepo { path, .. } => assert_valid(path.as_bytes()),
+        | Command::CreateRepo { path, .. }
+        | Command::RestoreRepo { path, .. } => assert_valid(path.as_bytes()),
         Command::Rename { from, to } => {
             assert_valid(from.as_bytes());
             assert_valid(to.as_bytes());
         }
-        Command::DeleteRepo { .. } | Command::SetFormat { .. } | Command::SetSetting { .. } => {}
-        Command::Commit(change) => check_change(change),
+        Command::DeleteRepo { .. }
+        | Command::SetFormat { .. }
+        | Command::SetSetting { .. }
+        | Command::Bury { .. }
+        | Command::CondemnRepo { .. }
+        | Command::PurgeRepo { .. } => {}
+        Command::Commit(change) | Command::Publish { change, .. } => check_change(change),
+        Command::RestoreFiles { files, .. } => check_trashed(files),
+        Command::Condemn(condemnation) => check_trashed(&condemnation.expired),
     }
+}
+
+fn check_trashed(files: &[TrashId]) {
+    files.iter().for_each(|id| assert_valid(id.path.as_bytes()));
 }
 
 fn check_change(change: &RepoChange) {

@@ -19,5 +19,7 @@ pub mod state;
 pub mod storage;
 
 pub use node::{Node, NodeConfig, Role, Status};
-pub use replica::{Child, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+pub use replica::{
+    AuditSink, Child, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica,
+};
 pub use storage::OpenError;

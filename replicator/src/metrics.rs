@@ -83,12 +83,16 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
     match result {
         Ok(Outcome::Done(_)) => "done",
         Ok(Outcome::Refused(refusal)) => match refusal {
-            Refusal::RefMoved { .. } | Refusal::RefsMoved { .. } => "conflict",
+            Refusal::RefMoved { .. }
+            | Refusal::RefsMoved { .. }
+            | Refusal::Condemned { .. }
+            | Refusal::Forgotten => "conflict",
             Refusal::Exists(_)
             | Refusal::NotFound(_)
             | Refusal::NotEmpty(_)
             | Refusal::BadPath(_)
             | Refusal::NoRepo(_)
+            | Refusal::NotInTrash(_)
             | Refusal::DirectoryConflict { .. } => "refused",
         },
         Err(ProposeError::Stopped) => "stopped",

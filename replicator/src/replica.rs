@@ -3,8 +3,9 @@
 
 use crate::model::{
     Actor, BlockDigest, Command, FileEntry, NamePath, Outcome, PackedRef, RefEntry, Repo, RepoId,
-    RepoPath,
+    RepoPath, Version,
 };
+use crate::state::{AuditRecord, CondemnedKey, TrashedFile, TrashedRepo};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -59,13 +60,46 @@ pub enum ProposeError {
     },
 }
 
+/// Receives audit records in the order of their versions; returns whether to go on.
+pub type AuditSink<'a> = dyn FnMut(Version, AuditRecord) -> bool + 'a;
+
 /// Receives the packed table in ascending byte order of names; returns whether
 /// to go on.
 pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
 
+/// What is on its way out: the trash, and what is condemned after it.
+pub trait Custody: Send + Sync {
+    /// The repositories in the trash.
+    fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError>;
+
+    /// The object files of a repository that went to the trash after a version,
+    /// oldest removal first.
+    fn trashed_files(&self, repo: RepoId, after: Version) -> Result<Vec<TrashedFile>, ReadError>;
+
+    /// The repositories that are past the trash and not purged yet.
+    fn condemned_repos(&self) -> Result<Vec<TrashedRepo>, ReadError>;
+
+    /// The condemned keys of a repository.
+    fn condemned(&self, repo: RepoId) -> Result<Vec<CondemnedKey>, ReadError>;
+
+    /// Whether a key of the store is condemned: then nobody may name it.
+    fn is_condemned(&self, repo: RepoId, key: &str) -> Result<bool, ReadError>;
+
+    /// The commit that last forgot condemned keys of a repository.
+    fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError>;
+
+    /// Who moved which ref of a repository, oldest first, from a version on.
+    fn audit(
+        &self,
+        repo: RepoId,
+        since: Version,
+        sink: &mut AuditSink<'_>,
+    ) -> Result<(), ReadError>;
+}
+
 /// The truth, as the file system sees it. Reads reflect every commit that was
 /// acknowledged before they began.
-pub trait Replica: Send + Sync {
+pub trait Replica: Custody {
     /// Commits a command: durable on a quorum and applied here when this
     /// returns `Ok`. Retries within the allowed time keep their sequence number.
     fn propose(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError>;

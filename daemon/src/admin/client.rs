@@ -56,6 +56,9 @@ const QUICK: Duration = Duration::from_secs(10);
 /// longest wait is the publish timeout; this only ends a wait for a stuck daemon.
 const SLOW: Duration = Duration::from_secs(30 * 60);
 
+/// These read, delete or list whole repositories in the store.
+const LONG: Duration = Duration::from_secs(24 * 3600);
+
 /// A connection to the daemon.
 pub struct Client {
     data: PathBuf,
@@ -129,6 +132,10 @@ fn patience(request: &Request) -> Duration {
         | Request::RepoInfo { .. }
         | Request::RepoRename { .. }
         | Request::RepoDelete { .. }
+        | Request::RepoTrash
+        | Request::RepoRestore { .. }
+        | Request::RepoRestoreObjects { .. }
         | Request::RepoConfig { .. } => SLOW,
+        Request::Gc { .. } | Request::Fsck { .. } => LONG,
     }
 }

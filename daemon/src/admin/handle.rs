@@ -7,7 +7,7 @@ use super::protocol::{
 };
 use super::repos::Repos;
 use crate::service::git::Umask;
-use gitmoor_fs::FileSystem;
+use gitmoor_fs::{FileSystem, FsckOptions};
 use gitmoor_replicator::Node;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -92,6 +92,20 @@ impl Daemon {
                 .map(Reply::Created),
             Request::RepoRename { from, to } => repos.rename(&from, &to).map(|()| Reply::Done),
             Request::RepoDelete { name } => repos.delete(&name).map(|()| Reply::Done),
+            Request::RepoTrash => repos.trash().map(Reply::Trash),
+            Request::RepoRestore { repo, to } => {
+                repos.restore(&repo, to.as_ref()).map(Reply::Restored)
+            }
+            Request::RepoRestoreObjects { name } => {
+                repos.restore_objects(&name).map(Reply::Restored)
+            }
+            Request::Fsck { name, repair, deep } => repos
+                .fsck(&name, FsckOptions { repair, deep })
+                .map(Box::new)
+                .map(Reply::Checked),
+            Request::Gc { name, dry_run } => {
+                repos.collect(name.as_ref(), dry_run).map(Reply::Collected)
+            }
             Request::RepoConfig { name, change } => {
                 repos.configure(&name, change).map(Reply::Settings)
             }

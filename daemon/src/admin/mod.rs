@@ -3,6 +3,7 @@
 
 mod answering;
 mod client;
+mod custody;
 mod handle;
 pub mod protocol;
 mod repos;

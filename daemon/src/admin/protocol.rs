@@ -8,6 +8,7 @@
 //! ```
 
 use crate::config::RepoName;
+use gitmoor_fs::{Checked, Collected, TrashedRepo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,6 +62,36 @@ pub enum Request {
         /// Which.
         name: RepoName,
     },
+    /// Answered with [`Reply::Trash`].
+    RepoTrash,
+    /// Answered with [`Reply::Restored`].
+    RepoRestore {
+        /// The id of a repository, or a name that it had.
+        repo: String,
+        /// Its new name; without it the one it had.
+        to: Option<RepoName>,
+    },
+    /// Gives deleted objects back; answered with [`Reply::Restored`].
+    RepoRestoreObjects {
+        /// Of which repository.
+        name: RepoName,
+    },
+    /// Answered with [`Reply::Checked`].
+    Fsck {
+        /// Which repository.
+        name: RepoName,
+        /// Repair what can be.
+        repair: bool,
+        /// Also the cache, and loose objects against their names.
+        deep: bool,
+    },
+    /// Answered with [`Reply::Collected`].
+    Gc {
+        /// In this repository alone.
+        name: Option<RepoName>,
+        /// Change nothing.
+        dry_run: bool,
+    },
     /// Changes the settings, if asked to, and answers [`Reply::Settings`].
     RepoConfig {
         /// Of which repository.
@@ -106,6 +137,14 @@ pub enum Reply {
     Created(Created),
     /// One repository.
     Repo(Box<RepoInfo>),
+    /// What has something in the trash.
+    Trash(Vec<TrashedRepo>),
+    /// What came back.
+    Restored(Restored),
+    /// What fsck found.
+    Checked(Box<Checked>),
+    /// What gc removed.
+    Collected(Collected),
     /// The replicated settings of a repository, after the change.
     Settings(BTreeMap<String, String>),
 }
@@ -243,6 +282,18 @@ pub struct Created {
     pub id: String,
     /// Where git finds it on this machine.
     pub path: PathBuf,
+}
+
+/// What `gitmoor repo restore` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// Its path in the namespace.
+    pub name: String,
+    /// Its permanent name.
+    pub id: String,
+    /// What was given back one by one.
+    #[serde(flatten)]
+    pub pieces: gitmoor_fs::Restored,
 }
 
 /// What `gitmoor repo info` prints.

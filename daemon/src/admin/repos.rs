@@ -108,7 +108,9 @@ impl Repos<'_> {
     /// Moves it to the trash.
     pub(super) fn delete(&self, name: &RepoName) -> Result<(), Rejection> {
         let repo = self.existing(name)?;
+        self.fs.repo_deletes(repo.id);
         self.change(Command::DeleteRepo { id: repo.id })?;
+        self.fs.repo_deleted(repo.id);
         self.fs.name_changed(&name.path());
         Ok(())
     }
@@ -136,7 +138,7 @@ impl Repos<'_> {
         Ok(self.existing(name)?.settings)
     }
 
-    fn create_parents(&self, path: &NamePath) -> Result<(), Rejection> {
+    pub(super) fn create_parents(&self, path: &NamePath) -> Result<(), Rejection> {
         let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else {
             return Ok(());
         };
@@ -156,18 +158,18 @@ impl Repos<'_> {
         Ok(())
     }
 
-    fn find(&self, name: &RepoName) -> Result<Option<Repo>, Rejection> {
+    pub(super) fn find(&self, name: &RepoName) -> Result<Option<Repo>, Rejection> {
         match self.replica.name(&name.path()).map_err(Rejection::failed)? {
             Some(NameEntry::Repo(id)) => self.replica.repo(id).map_err(Rejection::failed),
             Some(NameEntry::Directory) | None => Ok(None),
         }
     }
 
-    fn existing(&self, name: &RepoName) -> Result<Repo, Rejection> {
+    pub(super) fn existing(&self, name: &RepoName) -> Result<Repo, Rejection> {
         self.find(name)?.ok_or_else(|| absent(name))
     }
 
-    fn change(&self, command: Command) -> Result<(), Rejection> {
+    pub(super) fn change(&self, command: Command) -> Result<(), Rejection> {
         match self
             .replica
             .propose(Actor::default(), command)

@@ -1,9 +1,11 @@
 //! One file per command. `mount` becomes a daemon; the others ask one.
 
+mod fsck;
 mod mount;
 mod output;
 mod repo;
 mod status;
+mod trash;
 mod umount;
 
 use crate::Failure;
@@ -19,6 +21,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Umount(args) => umount::run(&cli.place, &args),
         Command::Status(args) => status::run(&cli.place, &args),
         Command::Repo { command } => repo::run(&cli.place, command),
+        Command::Fsck(args) => fsck::run(&cli.place, &args),
+        Command::Gc(args) => trash::collect(&cli.place, args),
     }
 }
 

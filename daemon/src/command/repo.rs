@@ -1,6 +1,6 @@
 //! `gitmoor repo …`.
 
-use super::{ask, output, unexpected};
+use super::{ask, output, trash, unexpected};
 use crate::Failure;
 use crate::admin::protocol::{Created, RepoInfo, RepoSummary, SettingChange};
 use crate::admin::{Reply, Request};
@@ -18,6 +18,8 @@ pub(super) fn run(place: &Place, command: RepoCommand) -> Result<(), Failure> {
         RepoCommand::Info { name, json } => info(place, name, json),
         RepoCommand::Rename { from, to } => done(place, &Request::RepoRename { from, to }),
         RepoCommand::Delete { name, yes } => delete(place, name, yes),
+        RepoCommand::Trash { json } => trash::list(place, json),
+        RepoCommand::Restore(args) => trash::restore(place, args),
         RepoCommand::Config(args) => config(place, &args),
     }
 }

@@ -14,6 +14,7 @@ pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 pub fn from_environment(env: &Environment<'_>) -> Result<Layer, ConfigError> {
     Ok(Layer {
         data: present(env, "GITMOOR_DATA").map(Into::into),
+        trash_keep: parsed(env, "GITMOOR_TRASH_KEEP")?,
         store: store(env)?,
         s3: S3Layer {
             endpoint: first_text(env, &ENDPOINT)?,

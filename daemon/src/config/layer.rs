@@ -31,6 +31,12 @@ pub struct Layer {
     pub idle_publish: Option<Seconds>,
     /// A file operation that takes longer is logged.
     pub slow_operation: Option<Seconds>,
+    /// How long deleted things can be restored.
+    pub trash_keep: Option<Seconds>,
+    /// How long unowned objects of the store are left alone.
+    pub gc_grace: Option<Seconds>,
+    /// How often gc runs by itself.
+    pub gc_period: Option<Seconds>,
     /// Let other users into the mount.
     pub allow_other: Option<bool>,
     /// `[s3]`
@@ -130,6 +136,9 @@ impl Layer {
             publish_timeout: self.publish_timeout.or(lower.publish_timeout),
             idle_publish: self.idle_publish.or(lower.idle_publish),
             slow_operation: self.slow_operation.or(lower.slow_operation),
+            trash_keep: self.trash_keep.or(lower.trash_keep),
+            gc_grace: self.gc_grace.or(lower.gc_grace),
+            gc_period: self.gc_period.or(lower.gc_period),
             allow_other: self.allow_other.or(lower.allow_other),
             s3: self.s3.over(lower.s3),
             log: LogLayer {

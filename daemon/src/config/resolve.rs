@@ -32,6 +32,12 @@ pub struct Settings {
     pub idle_publish: Duration,
     /// A file operation that takes longer is logged.
     pub slow_operation: Duration,
+    /// Deleted repositories and object files can be restored for this long.
+    pub trash_keep: Duration,
+    /// What the store holds without an owner is left alone for this long.
+    pub gc_grace: Duration,
+    /// How often gc runs by itself.
+    pub gc_period: Duration,
     /// The log.
     pub log: LogSettings,
     /// Where to serve metrics.
@@ -77,6 +83,11 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_PUBLISH: Duration = Duration::from_secs(3);
 const SLOW_OPERATION: Duration = Duration::from_secs(1);
+/// Long enough to come back from a holiday week to a mistake.
+const TRASH_KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Longer than any publication takes between storing a file and cataloguing it.
+const GC_GRACE: Duration = Duration::from_secs(24 * 3600);
+const GC_PERIOD: Duration = Duration::from_secs(3600);
 const CACHE_BYTES: u64 = 10 << 30;
 /// Staging and the replicator's log share the disk with the cache, and stop when it is full.
 const CACHE_FREE_FLOOR: u64 = 1 << 30;
@@ -109,6 +120,9 @@ impl Settings {
             publish_timeout: layer.publish_timeout.map_or(PUBLISH_TIMEOUT, |time| time.0),
             idle_publish: layer.idle_publish.map_or(IDLE_PUBLISH, |time| time.0),
             slow_operation: layer.slow_operation.map_or(SLOW_OPERATION, |time| time.0),
+            trash_keep: layer.trash_keep.map_or(TRASH_KEEP, |time| time.0),
+            gc_grace: layer.gc_grace.map_or(GC_GRACE, |time| time.0),
+            gc_period: layer.gc_period.map_or(GC_PERIOD, |time| time.0),
             log: LogSettings {
                 format: layer.log.format.unwrap_or_default(),
                 filter: layer.log.level.unwrap_or_default(),
@@ -128,6 +142,7 @@ fn flags(args: &MountArgs) -> Layer {
     let mut layer = Layer {
         store: args.store.clone(),
         cache_size: args.cache_size,
+        trash_keep: args.trash_keep,
         allow_other: args.allow_other.then_some(true),
         ..Layer::default()
     };

@@ -89,5 +89,8 @@ fn fs_config(settings: &Settings) -> Config {
         publish_timeout: settings.publish_timeout,
         idle_publish: settings.idle_publish,
         slow_operation: settings.slow_operation,
+        trash_keep: settings.trash_keep,
+        gc_grace: settings.gc_grace,
+        gc_period: settings.gc_period,
     }
 }

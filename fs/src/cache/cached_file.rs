@@ -111,6 +111,38 @@ impl CachedFile {
         (0..blocks).filter(prove).count() == blocks as usize
     }
 
+    /// Whether these are the bytes of a block.
+    pub fn is_block(&self, block: u32, bytes: &[u8]) -> bool {
+        self.proves(block, bytes)
+    }
+
+    /// The bytes of a block as the disk has them now, proved now; never fetched.
+    pub fn cached_block(&self, block: u32) -> Option<Bytes> {
+        let _gate = self.entry.gate.read();
+        if !self.entry.present.has(block) {
+            return None;
+        }
+        let range = self.entry.layout.bytes_of(block..block + 1);
+        let mut bytes = BytesMut::zeroed((range.end - range.start) as usize);
+        self.data.read_exact_at(&mut bytes, range.start).ok()?;
+        self.proves(block, &bytes).then(|| bytes.freeze())
+    }
+
+    /// Proves every block that is present anew and drops those that are damaged;
+    /// whether none was.
+    pub fn drop_damaged(&self) -> bool {
+        let sound = |block: &u32| {
+            let present = self.entry.present.has(*block);
+            if !present || self.cached_block(*block).is_some() {
+                return true;
+            }
+            self.lose(*block..*block + 1, "its digest is wrong");
+            false
+        };
+        let blocks = 0..self.entry.layout.blocks();
+        blocks.filter(|block| !sound(block)).count() == 0
+    }
+
     /// Copies what the run of present blocks at the start of `blocks` has of
     /// `wanted` into `out`, which stands for `wanted`. Answers how many blocks that were.
     fn copy_present(&self, blocks: Range<u32>, wanted: &Range<u64>, out: &mut [u8]) -> u32 {

@@ -437,8 +437,9 @@ impl Filesystem for Handler {
         });
     }
 
-    fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let _timer = self.inner.time("open", ino);
+        self.inner.tree.looked(ino.0, process(request));
         let write = flags.acc_mode() != fuser::OpenAccMode::O_RDONLY;
         self.inner.open(ino.0, write, reply);
     }
@@ -605,7 +606,8 @@ impl Filesystem for Handler {
         });
     }
 
-    fn opendir(&self, _: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.inner.tree.looked(ino.0, process(request));
         let fh = self.inner.last_listing.fetch_add(1, Ordering::Relaxed);
         reply.opened(FileHandle(fh), FopenFlags::empty());
     }

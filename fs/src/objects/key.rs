@@ -5,12 +5,28 @@
 //! the bytes are. git's own names stand as they are. In others a byte that is not
 //! printable ASCII stands as `%XX`, and so does `%`, for a key is text to the store; a
 //! file name too long for that is `%%` and its BLAKE3. So no two files with different
-//! bytes ever share a key.
+//! bytes ever share a key. One that cannot be used (condemned by gc, or taken by other
+//! bytes) is passed over for the next. The state machine finds the path of a key by
+//! taking suffixes off (`state/condemned.rs`), so they begin with dots.
 
 use gitmoor_replicator::model::{Digest, RepoId, RepoPath};
 
-/// Longest file name in a key: with a digest behind it, 255 bytes.
-const MOST: usize = 222;
+/// Longest file name in a key: with a digest and a number behind it, 255 bytes.
+const MOST: usize = 218;
+
+/// The keys that a file may have, the best first; without end.
+pub fn candidates(
+    repo: RepoId,
+    path: &RepoPath,
+    digest: &Digest,
+    may_be_plain: bool,
+) -> impl Iterator<Item = String> {
+    let plain = may_be_plain.then(|| by_name(repo, path));
+    let with_digest = by_content(repo, path, digest);
+    let again = with_digest.clone();
+    let first = plain.into_iter().chain([with_digest]);
+    first.chain((1u32..).map(move |n| format!("{again}.{n}")))
+}
 
 /// For a file whose path says what its bytes are.
 pub fn by_name(repo: RepoId, path: &RepoPath) -> String {

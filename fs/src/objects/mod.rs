@@ -11,6 +11,8 @@ pub mod idx;
 pub mod key;
 pub mod name;
 mod publish;
+mod repair;
+mod revive;
 
 use crate::bundle;
 use crate::cache::{BlockCache, CacheObject, CachedFile};
@@ -20,11 +22,11 @@ use crate::local::Files;
 use crate::store::ObjectStore;
 use crate::wait::Waits;
 use gitmoor_replicator::model::{
-    FileAdd, FileEntry, ObjectFormat, Place, RepoId, RepoPath, Version,
+    FileAdd, FileEntry, ObjectFormat, Place, Refusal, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::{Child, Replica};
 use name::Kind;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -58,6 +60,10 @@ pub struct Objects {
     /// Held while something is stored and catalogued: one publication at a time,
     /// those that waited find their files published.
     turn: Mutex<()>,
+    /// Held shared while a ref change is committed, exclusively while deletions are:
+    /// see [`revive`]. After `turn`.
+    removing: RwLock<()>,
+    first_looks: revive::FirstLooks,
 }
 
 #[derive(Default)]
@@ -66,6 +72,8 @@ struct State {
     pending: BTreeMap<RepoPath, Option<Stamp>>,
     /// Pending files that are stored already; only the commit is missing.
     stored: HashMap<RepoPath, FileAdd>,
+    /// [`gitmoor_replicator::Custody::forgotten`] before the first of them was stored.
+    looked: Version,
     /// Catalogued files that git deleted.
     removed: HashMap<RepoPath, Removal>,
     /// The last ref changes that went through here, oldest first.
@@ -167,6 +175,8 @@ impl Objects {
             files,
             state: Mutex::default(),
             turn: Mutex::default(),
+            removing: RwLock::default(),
+            first_looks: revive::first_looks(),
         };
         let top = RepoPath::new("objects").expect("a valid path");
         room.replay(&top)?;
@@ -342,11 +352,18 @@ impl Objects {
     /// unlink(2), by a process that has seen the refs at this version.
     pub fn unlink(&self, path: &RepoPath, seen: Version, pid: u32) -> FsResult<()> {
         let real = self.files.stat(path)?.is_some();
+        if real && revive::holds_objects(path) && self.is_finished(path) {
+            return self.unlink_finished(path, seen, pid);
+        }
         let catalogued = matches!(self.find(path)?, Some(Found::Entry(_)));
         if !real && !catalogued {
             return Err(FsError::NotFound);
         }
+        let _no_ref_moves = self.removing.write();
         let mut state = self.state.lock();
+        if revive::holds_objects(path) {
+            self.check_unmoved(&state, Removal { seen, pid })?;
+        }
         // A publication under way may be about to catalogue it.
         if catalogued || self.turn.is_locked() {
             state.removed.insert(path.clone(), Removal { seen, pid });
@@ -360,6 +377,40 @@ impl Objects {
         } else {
             Ok(())
         }
+    }
+
+    /// A deletion that comes too late already must not even hide the object until it is
+    /// published and undone.
+    fn check_unmoved(&self, state: &State, removal: Removal) -> FsResult<()> {
+        let repo = self.shared.replica.repo(self.repo)?;
+        match repo.map(|repo| repo.refs_version) {
+            Some(actual) if actual > state.base(removal) => {
+                Err(Refusal::RefsMoved { actual }.into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Objects go to the trash like all others, also those that are not stored yet.
+    fn unlink_finished(&self, path: &RepoPath, seen: Version, pid: u32) -> FsResult<()> {
+        match self.publish_one(path) {
+            // Damaged: there is nothing to keep.
+            Err(FsError::WrongBytes { .. }) => {
+                self.unfinish(path);
+                return self.files.unlink_if_there(path);
+            }
+            published => published?,
+        }
+        let _no_ref_moves = self.removing.write();
+        let mut state = self.state.lock();
+        self.check_unmoved(&state, Removal { seen, pid })?;
+        state.removed.insert(path.clone(), Removal { seen, pid });
+        state.touched.remove(path);
+        state.note();
+        drop(state);
+        // One that was packed on the way has no file any more, and no entry: then
+        // publishing the removal does nothing.
+        self.files.unlink_if_there(path)
     }
 
     /// New times or permission bits of a catalogued file: git refreshes the
@@ -413,6 +464,11 @@ impl Objects {
             state.pending.len() as u64,
             state.pending.keys().map(size).sum(),
         )
+    }
+
+    /// Finished files that are not catalogued yet.
+    pub fn pending_paths(&self) -> Vec<RepoPath> {
+        self.state.lock().pending.keys().cloned().collect()
     }
 
     /// Whether something waits to be published for at least this long.

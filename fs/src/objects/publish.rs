@@ -5,9 +5,8 @@
 //! with "these files exist" and "these refs moved". [`Objects::publish`] does the
 //! same without a ref change, for the idle publisher and for leaving.
 
-use super::key;
 use super::name::{self, Kind};
-use super::{Objects, Removal, cache_object};
+use super::{Objects, Removal, cache_object, key};
 use crate::bundle::{self, BundleError};
 use crate::cache;
 use crate::error::{FsError, FsResult};
@@ -35,6 +34,10 @@ const UPLOADS: usize = 8;
 /// Files whose addition or removal one raft entry carries at most.
 const FILES_PER_COMMIT: usize = 5_000;
 
+/// How often a publication stores again because gc came in between, which is rare
+/// even once.
+const STORINGS: usize = 5;
+
 /// What to leave out of a publication.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
@@ -48,27 +51,30 @@ impl Objects {
     /// Proposes a change of refs after every finished file is stored, and with
     /// their addition to the catalog in the same raft entry.
     pub fn commit(&self, mut change: RepoChange, actor: &Actor) -> FsResult<Version> {
+        let no_removal = self.removing.read();
         if self.state.lock().is_quiet() {
-            let version = self.propose(change, actor)?;
-            self.note_move(version, actor)?;
-            return Ok(version);
+            return self.move_refs(change, None, actor);
         }
+        drop(no_removal);
         let wait = self.begin_wait("a ref change")?;
         let _turn = self.take_turn(&wait)?;
         let _waiting = wait.enter();
         let removed = self.state.lock().removed.clone();
-        if !removed.is_empty() {
-            self.catalogue(Scope::Barrier, &HashMap::new(), actor)?;
-            self.publish_removals(&removed, actor)?;
-        }
-        let mut batch = self.store_pending(Scope::Barrier)?;
-        self.catalogue_ahead(&mut batch, actor)?;
-        change.add = batch.adds();
-        failpoint::STORED.hit();
-        let version = self.propose(change, actor)?;
-        failpoint::CATALOGUED.hit();
-        self.note_move(version, actor)?;
+        let (version, batch) = self.until_settled(|| {
+            let mut batch = self.store_pending(Scope::Barrier)?;
+            self.catalogue_ahead(&mut batch, actor)?;
+            change.add = batch.adds();
+            failpoint::STORED.hit();
+            let _no_removal = self.removing.read();
+            let version = self.move_refs(change.clone(), Some(&batch), actor)?;
+            failpoint::CATALOGUED.hit();
+            Ok((version, batch))
+        })?;
         self.published(batch);
+        // After the refs, so that these count among what moved under the deletions.
+        if let Err(error) = self.publish_removals(&removed, actor) {
+            tracing::warn!(repo = %self.repo, %error, "deletions are not published yet; trying again later");
+        }
         Ok(version)
     }
 
@@ -94,6 +100,54 @@ impl Objects {
         }
     }
 
+    /// Proposes a change of refs, with what a batch stored for it. `removing` is held.
+    fn move_refs(
+        &self,
+        change: RepoChange,
+        batch: Option<&Batch>,
+        actor: &Actor,
+    ) -> FsResult<Version> {
+        self.revive(&change, actor)?;
+        let version = match batch {
+            Some(batch) => self.propose_stored(change, batch, actor)?,
+            None => self.propose(change, actor)?,
+        };
+        self.note_move(version, actor)?;
+        Ok(version)
+    }
+
+    /// Stores again when gc has condemned, between storing and cataloguing, what
+    /// was found in the store (see the replicator's `state/condemned.rs`).
+    pub(super) fn until_settled<T>(&self, mut attempt: impl FnMut() -> FsResult<T>) -> FsResult<T> {
+        for _ in 0..STORINGS {
+            match attempt() {
+                Err(FsError::Refused(Refusal::Condemned { key })) => self.forget_stored(&key),
+                Err(FsError::Refused(Refusal::Forgotten)) => {}
+                other => return other,
+            }
+        }
+        attempt()
+    }
+
+    fn forget_stored(&self, condemned: &str) {
+        let usable = |place: &Place| !matches!(place, Place::Stored { key } if key == condemned);
+        let mut state = self.state.lock();
+        state.stored.retain(|_, add| usable(&add.entry.place));
+        state.touched.retain(|_, entry| usable(&entry.place));
+    }
+
+    /// What was stored is good for as long as no condemned key was forgotten
+    /// since. To be called before anything is put.
+    pub(super) fn look(&self) -> FsResult<Version> {
+        let forgotten = self.shared.replica.forgotten(self.repo)?;
+        let mut state = self.state.lock();
+        if state.looked != forgotten {
+            state.looked = forgotten;
+            state.stored.clear();
+        }
+        Ok(forgotten)
+    }
+
     /// Remembers who moved refs; moving them between the loose and the packed
     /// layer is no such move.
     fn note_move(&self, version: Version, actor: &Actor) -> FsResult<()> {
@@ -114,31 +168,43 @@ impl Objects {
         let wait = self.begin_wait("the publisher")?;
         let _turn = self.take_turn(&wait)?;
         let _waiting = wait.enter();
-        let (removed, touched) = {
-            let state = self.state.lock();
-            (state.removed.clone(), state.touched.clone())
-        };
-        self.catalogue(Scope::All, &touched, &actor)?;
-        let mut state = self.state.lock();
-        state
-            .touched
-            .retain(|path, entry| touched.get(path) != Some(entry));
-        drop(state);
+        let removed = self.state.lock().removed.clone();
+        self.until_settled(|| self.publish_files(&actor))?;
         self.publish_removals(&removed, &actor)
     }
 
-    /// Stores what is finished and enters it in the catalog, with what was touched.
-    fn catalogue(
-        &self,
-        scope: Scope,
-        touched: &HashMap<RepoPath, FileEntry>,
-        actor: &Actor,
-    ) -> FsResult<()> {
-        let mut batch = self.store_pending(scope)?;
+    /// Stores and catalogues one finished file as it is, without packing it up
+    /// with others: its name must stay.
+    pub(super) fn publish_one(&self, path: &RepoPath) -> FsResult<()> {
+        let wait = self.begin_wait("a deletion")?;
+        let _turn = self.take_turn(&wait)?;
+        let _waiting = wait.enter();
+        self.until_settled(|| {
+            let looked = self.look()?;
+            let batch = Batch {
+                files: self.store(path)?.into_iter().collect(),
+                bundled: Vec::new(),
+                looked,
+            };
+            let change = RepoChange {
+                add: batch.adds(),
+                ..RepoChange::new(self.repo)
+            };
+            if !change.is_empty() {
+                self.propose_stored(change, &batch, &Actor::default())?;
+            }
+            self.published(batch);
+            Ok(())
+        })
+    }
+
+    fn publish_files(&self, actor: &Actor) -> FsResult<()> {
+        let mut batch = self.store_pending(Scope::All)?;
         self.catalogue_ahead(&mut batch, actor)?;
         let mut change = RepoChange::new(self.repo);
         change.add = batch.adds();
-        for (path, entry) in touched {
+        let touched = self.state.lock().touched.clone();
+        for (path, entry) in &touched {
             let blocks = self.shared.replica.blocks(self.repo, path)?;
             change.add.push(FileAdd {
                 path: path.clone(),
@@ -147,18 +213,33 @@ impl Objects {
             });
         }
         if !change.is_empty() {
-            self.propose(change, actor)?;
+            self.propose_stored(change, &batch, actor)?;
         }
         self.published(batch);
+        let mut state = self.state.lock();
+        state
+            .touched
+            .retain(|path, entry| touched.get(path) != Some(entry));
         Ok(())
     }
 
     fn propose(&self, change: RepoChange, actor: &Actor) -> FsResult<Version> {
-        match self
-            .shared
-            .replica
-            .propose(actor.clone(), Command::Commit(change))?
-        {
+        self.propose_command(Command::Commit(change), actor)
+    }
+
+    /// A change that adds what a batch stored.
+    fn propose_stored(
+        &self,
+        change: RepoChange,
+        batch: &Batch,
+        actor: &Actor,
+    ) -> FsResult<Version> {
+        let looked = batch.looked;
+        self.propose_command(Command::Publish { change, looked }, actor)
+    }
+
+    pub(super) fn propose_command(&self, command: Command, actor: &Actor) -> FsResult<Version> {
+        match self.shared.replica.propose(actor.clone(), command)? {
             Outcome::Done(version) => Ok(version),
             Outcome::Refused(refusal) => Err(refusal.into()),
         }
@@ -171,14 +252,13 @@ impl Objects {
             let ahead = Batch {
                 files,
                 bundled: Vec::new(),
+                looked: batch.looked,
             };
-            self.propose(
-                RepoChange {
-                    add: ahead.adds(),
-                    ..RepoChange::new(self.repo)
-                },
-                actor,
-            )?;
+            let change = RepoChange {
+                add: ahead.adds(),
+                ..RepoChange::new(self.repo)
+            };
+            self.propose_stored(change, &ahead, actor)?;
             self.published(ahead);
         }
         Ok(())
@@ -191,6 +271,7 @@ impl Objects {
         removed: &HashMap<RepoPath, Removal>,
         actor: &Actor,
     ) -> FsResult<()> {
+        let _no_ref_moves = self.removing.write();
         let mut groups: HashMap<Option<Version>, Vec<RepoPath>> = HashMap::new();
         {
             let state = self.state.lock();
@@ -240,6 +321,7 @@ impl Objects {
     }
 
     fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
+        let looked = self.look()?;
         let (mut paths, loose): (Vec<_>, Vec<_>) = {
             let state = self.state.lock();
             let wanted =
@@ -264,6 +346,7 @@ impl Objects {
         Ok(Batch {
             files: self.store_all(&paths)?,
             bundled,
+            looked,
         })
     }
 
@@ -406,28 +489,25 @@ impl Objects {
         entry: &mut FileEntry,
         blocks: &[BlockDigest],
     ) -> FsResult<()> {
-        let with_digest = key::by_content(self.repo, path, &entry.digest);
         let by_content = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
-        let key = if by_content && self.shared.store.refuses_overwrite() {
-            key::by_name(self.repo, path)
-        } else {
-            with_digest.clone()
-        };
-        entry.place = Place::Stored { key: key.clone() };
-        let body = || Body::File {
-            file,
-            len: entry.size,
-        };
-        if self.shared.store.put(&key, body())? == Put::Exists
-            && key != with_digest
-            && !self.holds_same(&key, entry, blocks)
-        {
-            // Another mount's zlib wrote the same object as other bytes, or an
-            // index of another version is there: ours goes beside it.
-            self.shared.store.put(&with_digest, body())?;
-            entry.place = Place::Stored { key: with_digest };
+        let may_be_plain = by_content && self.shared.store.refuses_overwrite();
+        for key in key::candidates(self.repo, path, &entry.digest, may_be_plain) {
+            if self.shared.replica.is_condemned(self.repo, &key)? {
+                continue;
+            }
+            let body = Body::File {
+                file,
+                len: entry.size,
+            };
+            // Other bytes may be there: another mount's zlib wrote the same object
+            // so, or the index is of another version. Then ours goes beside it.
+            let stored = self.shared.store.put(&key, body)? == Put::Stored;
+            if stored || self.holds_same(&key, entry, blocks) {
+                entry.place = Place::Stored { key };
+                return Ok(());
+            }
         }
-        Ok(())
+        unreachable!("there is no end of keys")
     }
 
     fn holds_same(&self, key: &str, entry: &FileEntry, blocks: &[BlockDigest]) -> bool {
@@ -485,6 +565,8 @@ struct Batch {
     files: Vec<FileAdd>,
     /// Loose objects that are in one of its packs.
     bundled: Vec<RepoPath>,
+    /// [`gitmoor_replicator::Custody::forgotten`] before any of it was stored.
+    looked: Version,
 }
 
 impl Batch {

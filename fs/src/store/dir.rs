@@ -7,7 +7,7 @@
 //! does not exist, also after power loss, and `Exists` is answered only for what
 //! would survive one.
 
-use super::{Body, ObjectStore, Put, StoreError, key};
+use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, key};
 use crate::failpoint;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -194,6 +194,17 @@ impl ObjectStore for DirStore {
         Ok(())
     }
 
+    fn list(&self, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
+        let prefix = prefix.trim_end_matches('/');
+        let path = self.path("LIST", prefix)?;
+        list(&path, prefix, sink).map_err(local("listing", &path))
+    }
+
+    /// An interrupted put is cleared when the store is opened, see `TMP`.
+    fn abort(&self, _: &Upload) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn refuses_overwrite(&self) -> bool {
         true
     }
@@ -201,6 +212,34 @@ impl ObjectStore for DirStore {
     fn describe(&self) -> String {
         format!("dir:{}", self.root.display())
     }
+}
+
+/// Names that are not UTF-8 are none of our keys.
+fn list(dir: &Path, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> io::Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Some(key) = entry.file_name().to_str().map(|n| format!("{prefix}/{n}")) else {
+            continue;
+        };
+        let metadata = match entry.metadata() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue, // deleted meanwhile
+            metadata => metadata?,
+        };
+        if metadata.is_dir() {
+            list(&entry.path(), &key, sink)?;
+            continue;
+        }
+        sink(Listed::Object {
+            key,
+            size: metadata.len(),
+            modified: metadata.modified()?,
+        });
+    }
+    Ok(())
 }
 
 fn write_body(to: &mut impl Write, body: &Body<'_>) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 //! for every store, told apart by the label `store` (`s3` or `dir`). A multipart upload
 //! counts as one put here; single tries are in `gitmoor_s3_retries_total`.
 
-use super::{Body, ObjectStore, Put, StoreError};
+use super::{Body, Listed, ObjectStore, Put, StoreError, Upload};
 use bytes::Bytes;
 use prometheus::{
     HistogramVec, IntCounter, IntCounterVec, register_histogram_vec, register_int_counter,
@@ -144,6 +144,14 @@ impl<S: ObjectStore> ObjectStore for Metered<S> {
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
         self.count("delete", |()| "ok", |store| store.delete(keys))
+    }
+
+    fn list(&self, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
+        self.count("list", |()| "ok", |store| store.list(prefix, sink))
+    }
+
+    fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.count("abort", |()| "ok", |store| store.abort(upload))
     }
 
     fn refuses_overwrite(&self) -> bool {

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Bytes to store.
 pub enum Body<'a> {
@@ -50,6 +50,33 @@ pub enum Put {
     Exists,
 }
 
+/// What [`ObjectStore::list`] finds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Listed {
+    /// An object.
+    Object {
+        /// Its key.
+        key: String,
+        /// Bytes.
+        size: u64,
+        /// When it was stored, by the store's clock.
+        modified: SystemTime,
+    },
+    /// An upload that was neither completed nor aborted; its key shows nothing of it.
+    Upload(Upload),
+}
+
+/// An unfinished upload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Upload {
+    /// What it was to become.
+    pub key: String,
+    /// The store's name for it.
+    pub id: String,
+    /// When it began, by the store's clock.
+    pub begun: SystemTime,
+}
+
 /// A store of immutable objects. Keys are relative to the store's prefix, with `/` between
 /// components, no leading slash.
 pub trait ObjectStore: Send + Sync + fmt::Debug {
@@ -66,6 +93,13 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
 
     /// Removes keys; absent ones are no error.
     fn delete(&self, keys: &[String]) -> Result<(), StoreError>;
+
+    /// Gives everything whose key begins with `prefix` (a directory, with its slash)
+    /// to the sink, in no particular order. For gc and fsck: git needs no listing.
+    fn list(&self, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError>;
+
+    /// Removes the parts of an upload that was listed; one that is gone is no error.
+    fn abort(&self, upload: &Upload) -> Result<(), StoreError>;
 
     /// Whether `put` really leaves an existing key alone. A store without
     /// conditional writes gets a digest in every key instead.

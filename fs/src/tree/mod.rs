@@ -17,10 +17,6 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// A process whose first touch of a repository is older than this since its last one is seen as new.
-const PROCESS_IDLE: Duration = Duration::from_secs(6 * 3600);
 
 /// A place in the tree.
 #[derive(Clone)]
@@ -83,8 +79,6 @@ pub struct Tree {
     shared: Arc<Shared>,
     inodes: Inodes,
     repositories: Arc<Repositories>,
-    /// The refs version when a process first touched a repository.
-    seen: moka::sync::Cache<(RepoId, u32), Version>,
 }
 
 /// The repositories that are open, one object each, for every mount and the publisher.
@@ -127,15 +121,10 @@ impl Repositories {
 impl Tree {
     /// The tree of a mount whose root is this place.
     pub fn new(shared: Arc<Shared>, repositories: Arc<Repositories>, root: Place) -> Self {
-        let seen = moka::sync::Cache::builder()
-            .max_capacity(100_000)
-            .time_to_idle(PROCESS_IDLE)
-            .build();
         Self {
             shared,
             inodes: Inodes::new(root),
             repositories,
-            seen,
         }
     }
 
@@ -173,15 +162,17 @@ impl Tree {
         }
     }
 
-    /// The refs version that a process may have seen: that of its first touch.
+    /// What a process may have seen: the version of its first touch.
     fn seen_by(&self, repo: &Repository, pid: u32) -> Version {
-        self.seen.get_with((repo.id, pid), || {
-            let known = self.shared.replica.repo(repo.id);
-            known
-                .ok()
-                .flatten()
-                .map_or(Version::default(), |repo| repo.refs_version)
-        })
+        repo.objects().seen_by(pid)
+    }
+
+    /// A process is about to be shown something. The kernel answers lookups of names
+    /// it knows by itself, but it always asks to open.
+    pub fn looked(&self, ino: u64, process: Process) {
+        if let Some(Place::Repo(repo, _)) = self.inodes.place(ino) {
+            self.seen_by(&repo, process.pid);
+        }
     }
 
     fn entry(&self, place: &Place, stat: Stat) -> Entry {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use gitmoor_fs::cache::{BlockCache, CacheConfig, CacheObject, digest_file};
-use gitmoor_fs::store::{Body, ObjectStore, Put, StoreError};
+use gitmoor_fs::store::{Body, Listed, ObjectStore, Put, StoreError, Upload};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
 use std::fs;
@@ -105,6 +105,14 @@ impl ObjectStore for MemStore {
     }
 
     fn delete(&self, _: &[String]) -> Result<(), StoreError> {
+        unimplemented!("the cache only reads")
+    }
+
+    fn list(&self, _: &str, _: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
+        unimplemented!("the cache only reads")
+    }
+
+    fn abort(&self, _: &Upload) -> Result<(), StoreError> {
         unimplemented!("the cache only reads")
     }
 

@@ -5,6 +5,7 @@ use super::{
     Version,
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Who asked: for the audit trail.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -83,6 +84,79 @@ pub enum Command {
     },
     /// Object files and refs of one repository, all or nothing.
     Commit(RepoChange),
+    /// A [`Command::Commit`] that adds files whose keys were put into the store,
+    /// or found there, before it. Refused when one of them may have been
+    /// deleted since.
+    Publish {
+        /// What to commit.
+        change: RepoChange,
+        /// [`crate::Custody::forgotten`], read before the first of the keys was put.
+        looked: Version,
+    },
+    /// Takes a repository out of the trash.
+    RestoreRepo {
+        /// Which.
+        id: RepoId,
+        /// Where it shall stand. Must name a repository.
+        path: NamePath,
+    },
+    /// Takes object files out of the trash. One that is not there, or whose path
+    /// is catalogued again, is skipped.
+    RestoreFiles {
+        /// Of which repository.
+        repo: RepoId,
+        /// Which.
+        files: Vec<TrashId>,
+    },
+    /// Forgets files of the trash, and condemns those keys that then nobody names.
+    Condemn(Condemnation),
+    /// What became of condemned keys.
+    Bury {
+        /// Of which repository.
+        repo: RepoId,
+        /// Their bytes are deleted; the keys stay condemned.
+        deleted: Vec<String>,
+        /// They may be used again. One that was not deleted long enough before
+        /// ([`QUARANTINE`]) is skipped.
+        forget: Vec<String>,
+    },
+    /// From here on a repository in the trash cannot be restored.
+    CondemnRepo {
+        /// Which.
+        id: RepoId,
+        /// By which commit it was deleted.
+        version: Version,
+    },
+    /// Forgets all of a condemned repository. Nothing of it is in the store any more.
+    PurgeRepo {
+        /// Which.
+        id: RepoId,
+    },
+}
+
+/// How long a key stays condemned after its bytes were deleted, by the clocks of
+/// those who propose. A request to the store that its sender has given up may
+/// still be carried out; S3 refuses one that was signed more than 15 minutes ago.
+pub const QUARANTINE: Duration = Duration::from_secs(3600);
+
+/// An object file in the trash.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct TrashId {
+    /// The commit that removed it.
+    pub version: Version,
+    /// Its path.
+    pub path: RepoPath,
+}
+
+/// Keys of the store that are to be deleted, unless somebody names them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Condemnation {
+    /// Of which repository.
+    pub repo: RepoId,
+    /// Files to take out of the trash for good; their keys are condemned.
+    pub expired: Vec<TrashId>,
+    /// Keys that were found in the store without an owner.
+    pub leftovers: Vec<String>,
 }
 
 /// "These object files exist, and these refs moved": a push is one of these.
@@ -113,6 +187,13 @@ impl Command {
             Self::SetFormat { .. } => "set_format",
             Self::SetSetting { .. } => "set_setting",
             Self::Commit(_) => "commit",
+            Self::Publish { .. } => "publish",
+            Self::RestoreRepo { .. } => "restore_repo",
+            Self::RestoreFiles { .. } => "restore_files",
+            Self::Condemn(_) => "condemn",
+            Self::Bury { .. } => "bury",
+            Self::CondemnRepo { .. } => "condemn_repo",
+            Self::PurgeRepo { .. } => "purge_repo",
         }
     }
 }
@@ -278,4 +359,17 @@ pub enum Refusal {
         /// The repository's refs version now.
         actual: Version,
     },
+    /// The repository is not in the trash, or not any more.
+    #[error("repository {0} is not in the trash")]
+    NotInTrash(RepoId),
+    /// A key was condemned: its bytes are gone, or soon will be.
+    #[error("{key} was condemned by gc meanwhile")]
+    Condemned {
+        /// The key.
+        key: String,
+    },
+    /// Condemned keys were forgotten since the proposer looked; whether its own
+    /// were among them nobody knows any more.
+    #[error("gc deleted objects since these were stored")]
+    Forgotten,
 }

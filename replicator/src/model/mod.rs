@@ -7,8 +7,8 @@ mod entry;
 mod id;
 
 pub use command::{
-    Actor, Change, Command, Envelope, Expect, FileAdd, FileRemoval, Outcome, PackedEdit, RefEdit,
-    Refusal, RepoChange,
+    Actor, Change, Command, Condemnation, Envelope, Expect, FileAdd, FileRemoval, Outcome,
+    PackedEdit, QUARANTINE, RefEdit, Refusal, RepoChange, TrashId,
 };
 pub use entry::{
     BlockDigest, Digest, FileEntry, Format, ObjectFormat, PACKED_REFS, PackedRef, Place, RefEntry,

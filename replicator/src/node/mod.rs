@@ -19,9 +19,9 @@ use crate::model::{
     Actor, BlockDigest, Command, Envelope, FileEntry, NamePath, Outcome, RefEntry, Repo, RepoId,
     RepoPath, SessionId, Timestamp, Version,
 };
-use crate::state::{AuditRecord, TrashedFile, TrashedRepo, read};
+use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, read};
 use crate::storage::{Beginning, Database, OpenError};
-use crate::{Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
 use inbox::{Input, Proposal};
 use parking_lot::RwLock;
@@ -94,27 +94,6 @@ impl Node {
         drop(self);
     }
 
-    /// Who moved which ref of a repository, oldest first, from a version on.
-    /// The sink returns whether to go on.
-    pub fn audit(
-        &self,
-        repo: RepoId,
-        since: Version,
-        sink: &mut dyn FnMut(Version, AuditRecord) -> bool,
-    ) -> Result<(), ReadError> {
-        read::audit(&*self.database, repo, since, sink)
-    }
-
-    /// The repositories in the trash.
-    pub fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
-        read::trashed_repos(&*self.database)
-    }
-
-    /// The object files of a repository in the trash, oldest removal first.
-    pub fn trashed_files(&self, repo: RepoId) -> Result<Vec<TrashedFile>, ReadError> {
-        read::trashed_files(&*self.database, repo)
-    }
-
     /// Hands a command to the loop and waits for its outcome.
     fn commit(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
         let timeout = self.config.propose_timeout;
@@ -181,6 +160,41 @@ impl Drop for Node {
             // A panic of the loop ends the process by itself.
             let _ = thread.join();
         }
+    }
+}
+
+impl Custody for Node {
+    fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
+        read::trashed_repos(&*self.database)
+    }
+
+    fn trashed_files(&self, repo: RepoId, after: Version) -> Result<Vec<TrashedFile>, ReadError> {
+        read::trashed_files(&*self.database, repo, after)
+    }
+
+    fn condemned_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
+        read::condemned_repos(&*self.database)
+    }
+
+    fn condemned(&self, repo: RepoId) -> Result<Vec<CondemnedKey>, ReadError> {
+        read::condemned(&*self.database, repo)
+    }
+
+    fn is_condemned(&self, repo: RepoId, key: &str) -> Result<bool, ReadError> {
+        read::is_condemned(&*self.database, repo, key)
+    }
+
+    fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError> {
+        read::forgotten(&*self.database, repo)
+    }
+
+    fn audit(
+        &self,
+        repo: RepoId,
+        since: Version,
+        sink: &mut AuditSink<'_>,
+    ) -> Result<(), ReadError> {
+        read::audit(&*self.database, repo, since, sink)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Applying one command: exactly once, wholly or not at all.
 
 use super::sessions::{self, Seen};
-use super::{Overlay, commit, namespace};
+use super::{Overlay, commit, condemned, namespace, trash};
 use crate::ReadError;
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
 
@@ -106,5 +106,21 @@ fn dispatch(
             })
         }
         Command::Commit(change) => commit::commit(overlay, context, change),
+        Command::Publish { change, looked } => {
+            condemned::check_looked(overlay, change.repo, *looked)?;
+            commit::commit(overlay, context, change)
+        }
+        Command::RestoreRepo { id, path } => trash::restore_repo(overlay, *id, path),
+        Command::RestoreFiles { repo, files } => {
+            trash::restore_files(overlay, context, *repo, files)
+        }
+        Command::Condemn(condemnation) => condemned::condemn(overlay, context, condemnation),
+        Command::Bury {
+            repo,
+            deleted,
+            forget,
+        } => condemned::bury(overlay, context, *repo, deleted, forget),
+        Command::CondemnRepo { id, version } => condemned::condemn_repo(overlay, *id, *version),
+        Command::PurgeRepo { id } => condemned::purge_repo(overlay, *id),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::apply::{Context, Halt};
 use super::refs::Before;
-use super::{Overlay, Table, audit, catalog, keys, namespace, refs};
+use super::{Overlay, Table, audit, catalog, condemned, keys, namespace, refs};
 use crate::model::RepoChange;
 
 pub(super) fn commit(
@@ -17,6 +17,7 @@ pub(super) fn commit(
     refs::edit_loose(overlay, context, repo.id, &change.refs)?;
     refs::check_directories(overlay, repo.id, &change.refs)?;
     catalog::check_removal(&repo, change.remove.as_ref())?;
+    condemned::check_adds(overlay, repo.id, &change.add)?;
 
     refs::edit_packed(overlay, repo.id, &change.packed)?;
     if !change.packed.is_empty() {

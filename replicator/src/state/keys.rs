@@ -81,6 +81,35 @@ pub(super) fn trashed_files(id: RepoId) -> Vec<u8> {
     [&[TRASHED_FILE], id.as_bytes().as_slice()].concat()
 }
 
+/// First byte of the keys of condemned store keys.
+pub(super) const CONDEMNED: u8 = b'C';
+/// First byte of the keys of condemned repositories.
+pub(super) const CONDEMNED_REPO: u8 = b'X';
+/// First byte of the keys that say when condemned keys were last forgotten.
+const FORGOTTEN: u8 = b'G';
+
+/// Of a condemned key of the store.
+pub(super) fn condemned(id: RepoId, key: &str) -> Vec<u8> {
+    let mut row = all_condemned(id);
+    row.extend_from_slice(key.as_bytes());
+    row
+}
+
+/// The prefix of a repository's condemned keys.
+pub(super) fn all_condemned(id: RepoId) -> Vec<u8> {
+    [&[CONDEMNED], id.as_bytes().as_slice()].concat()
+}
+
+/// Of a condemned repository.
+pub(super) fn condemned_repo(id: RepoId) -> Vec<u8> {
+    [&[CONDEMNED_REPO], id.as_bytes().as_slice()].concat()
+}
+
+/// Of the commit that last forgot condemned keys of a repository.
+pub(super) fn forgotten(id: RepoId) -> Vec<u8> {
+    [&[FORGOTTEN], id.as_bytes().as_slice()].concat()
+}
+
 /// The number of sessions remembered.
 pub(super) const SESSION_COUNT: &[u8] = b"n";
 /// First byte of the keys of sessions.

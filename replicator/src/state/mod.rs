@@ -10,6 +10,7 @@ mod apply;
 mod audit;
 mod catalog;
 mod commit;
+mod condemned;
 mod keys;
 mod namespace;
 mod overlay;
@@ -22,6 +23,7 @@ mod view;
 
 pub use apply::{Context, apply};
 pub use audit::{AuditRecord, RefValue};
+pub use condemned::CondemnedKey;
 pub use overlay::{Changes, Overlay, TableChanges};
 pub use table::Table;
 pub use trash::{TrashedFile, TrashedRepo};

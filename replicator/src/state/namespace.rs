@@ -67,8 +67,12 @@ fn holder_of(view: &dyn View, id: RepoId) -> Result<Option<NamePath>, ReadError>
     if let Some(repo) = read::repo(view, id)? {
         return Ok(Some(repo.path));
     }
-    let trashed: Option<TrashedRepo> = load(view, Table::Trash, &keys::trashed_repo(id))?;
-    Ok(trashed.map(|trashed| trashed.repo.path))
+    for row in [keys::trashed_repo(id), keys::condemned_repo(id)] {
+        if let Some(trashed) = load::<TrashedRepo>(view, Table::Trash, &row)? {
+            return Ok(Some(trashed.repo.path));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn rename(
@@ -162,7 +166,7 @@ fn existing(view: &dyn View, path: &NamePath) -> Result<NameEntry, Halt> {
 
 /// Whether something may be created at `path`: its parent is a directory and
 /// nothing stands there.
-fn check_free(view: &dyn View, path: &NamePath) -> Result<(), Halt> {
+pub(super) fn check_free(view: &dyn View, path: &NamePath) -> Result<(), Halt> {
     let Some(parent) = path.parent() else {
         return Err(Refusal::Exists(path.clone()).into());
     };

@@ -1,5 +1,6 @@
 //! The questions of [`crate::Replica`], answered from any view.
 
+use super::condemned::CondemnedKey;
 use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, load};
 use super::{AuditRecord, Table, keys};
@@ -142,9 +143,40 @@ pub fn trashed_repos(view: &dyn View) -> Result<Vec<TrashedRepo>, ReadError> {
     all(view, Table::Trash, &[keys::TRASHED_REPO])
 }
 
-/// The object files of a repository in the trash, oldest removal first.
-pub fn trashed_files(view: &dyn View, repo: RepoId) -> Result<Vec<TrashedFile>, ReadError> {
-    all(view, Table::Trash, &keys::trashed_files(repo))
+/// The object files of a repository in the trash that were removed after a
+/// version, oldest removal first.
+pub fn trashed_files(
+    view: &dyn View,
+    repo: RepoId,
+    after: Version,
+) -> Result<Vec<TrashedFile>, ReadError> {
+    let first = Version(after.0.saturating_add(1));
+    let range = KeyRange {
+        from: keys::trashed_file(repo, first, &RepoPath::root()),
+        ..KeyRange::prefix(&keys::trashed_files(repo))
+    };
+    all_in(view, Table::Trash, &range)
+}
+
+/// The repositories whose trash time is over and whose rows are still there.
+pub fn condemned_repos(view: &dyn View) -> Result<Vec<TrashedRepo>, ReadError> {
+    all(view, Table::Trash, &[keys::CONDEMNED_REPO])
+}
+
+/// The condemned keys of a repository.
+pub fn condemned(view: &dyn View, repo: RepoId) -> Result<Vec<CondemnedKey>, ReadError> {
+    all(view, Table::Trash, &keys::all_condemned(repo))
+}
+
+/// Whether a key of the store is condemned.
+pub fn is_condemned(view: &dyn View, repo: RepoId, key: &str) -> Result<bool, ReadError> {
+    let row = view.get(Table::Trash, &keys::condemned(repo, key))?;
+    Ok(row.is_some())
+}
+
+/// The commit that last forgot condemned keys of a repository; version 0 before the first.
+pub fn forgotten(view: &dyn View, repo: RepoId) -> Result<Version, ReadError> {
+    Ok(load(view, Table::Trash, &keys::forgotten(repo))?.unwrap_or_default())
 }
 
 fn all<T: DeserializeOwned>(
@@ -152,8 +184,16 @@ fn all<T: DeserializeOwned>(
     table: Table,
     prefix: &[u8],
 ) -> Result<Vec<T>, ReadError> {
+    all_in(view, table, &KeyRange::prefix(prefix))
+}
+
+fn all_in<T: DeserializeOwned>(
+    view: &dyn View,
+    table: Table,
+    range: &KeyRange,
+) -> Result<Vec<T>, ReadError> {
     let mut found = Vec::new();
-    view.scan(table, &KeyRange::prefix(prefix), &mut |key, value| {
+    view.scan(table, range, &mut |key, value| {
         found.push(decode(table, key, value)?);
         Ok(Step::Next)
     })?;

@@ -4,12 +4,17 @@
 //! name and its row among the repositories go, and the row comes here. A
 //! removed object file takes what is needed to put it back along. The trash
 //! row of a file does not own its key in the object store: a file of the same
-//! key may have come back since, so whoever removes the bytes for good must
-//! first look for the key in the catalog.
+//! key may have come back since. How bytes are removed for good is the matter of
+//! [`super::condemned`].
 
-use super::apply::Context;
-use super::{Overlay, Table, keys};
-use crate::model::{BlockDigest, FileEntry, Repo, RepoId, RepoPath, Timestamp, Version};
+use super::apply::{Context, Halt};
+use super::view::load;
+use super::{Overlay, Table, catalog, condemned, keys, namespace, read};
+use crate::NameEntry;
+use crate::model::{
+    BlockDigest, FileAdd, FileEntry, NamePath, Refusal, Repo, RepoId, RepoPath, Timestamp, TrashId,
+    Version,
+};
 use serde::{Deserialize, Serialize};
 
 /// A repository in the trash.
@@ -70,4 +75,56 @@ pub(super) fn keep_file(
         keys::trashed_file(repo, context.version, path),
         &trashed,
     );
+}
+
+/// Gives a repository in the trash a name again.
+pub(super) fn restore_repo(
+    overlay: &mut Overlay<'_>,
+    id: RepoId,
+    path: &NamePath,
+) -> Result<(), Halt> {
+    namespace::check_free(overlay, path)?;
+    if !path.names_repository() {
+        return Err(Refusal::BadPath(path.clone()).into());
+    }
+    let row = keys::trashed_repo(id);
+    let trashed: Option<TrashedRepo> = load(overlay, Table::Trash, &row)?;
+    let mut repo = trashed.ok_or(Refusal::NotInTrash(id))?.repo;
+    repo.path = path.clone();
+    overlay.delete(Table::Trash, row);
+    overlay.put(Table::Names, keys::name(path), &NameEntry::Repo(id));
+    overlay.put(Table::Repositories, keys::repo(id), &repo);
+    Ok(())
+}
+
+/// Puts object files back where they were, unless something stands there.
+pub(super) fn restore_files(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    repo: RepoId,
+    files: &[TrashId],
+) -> Result<(), Halt> {
+    namespace::existing_repo(overlay, repo)?;
+    let mut restored = false;
+    for id in files {
+        if read::file(overlay, repo, &id.path)?.is_some() {
+            continue;
+        }
+        let Some(file) = condemned::take(overlay, repo, id)? else {
+            continue;
+        };
+        let (path, entry, blocks) = (file.path, file.entry, file.blocks);
+        let add = FileAdd {
+            path,
+            entry,
+            blocks,
+        };
+        // One by one: the same path may have been removed more than once.
+        catalog::add(overlay, context, repo, std::slice::from_ref(&add))?;
+        restored = true;
+    }
+    if !restored {
+        return Ok(());
+    }
+    namespace::change_repo(overlay, repo, |repo| repo.catalog_version = context.version)
 }

@@ -5,7 +5,8 @@ use crate::ReadError;
 use crate::state::{KeyRange, Step, Table, View, Visit};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBAccess,
-    DBCompressionType, DBRawIteratorWithThreadMode, Options, ReadOptions, WriteOptions,
+    DBCompressionType, DBRawIteratorWithThreadMode, DBRecoveryMode, Options, ReadOptions,
+    WriteOptions,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,12 @@ impl Database {
                 dir: dir.to_owned(),
             }),
             Err(error) if is_locked(&error) => Err(OpenError::InUse(dir.to_owned())),
+            Err(error) if error.kind() == rocksdb::ErrorKind::Corruption => {
+                Err(OpenError::Damaged {
+                    dir: dir.to_owned(),
+                    what: format!("{error}; {ADVICE}"),
+                })
+            }
             Err(source) => Err(OpenError::Database {
                 dir: dir.to_owned(),
                 source,
@@ -138,7 +145,17 @@ fn bounds(range: &KeyRange) -> ReadOptions {
     options
 }
 
+/// What to do about damage, after RocksDB's words, which name the file.
+const ADVICE: &str = "the disk has changed what was written: check it, then put the directory \
+                      back from a backup; what stands in the object store is not touched";
+
+/// Damage ends the process, as a failed write does: what cannot be read may be a ref
+/// or its absence, and a mount that answers the one and not the other is no truth.
 fn unreadable(error: rocksdb::Error) -> ReadError {
+    if error.kind() == rocksdb::ErrorKind::Corruption {
+        tracing::error!(%error, "the replicator's database is damaged, ending the process: {ADVICE}");
+        std::process::abort();
+    }
     ReadError::Database(error.into_string())
 }
 
@@ -163,6 +180,10 @@ fn database_options() -> Options {
     options.set_db_write_buffer_size(WRITE_BUFFERS);
     options.set_max_total_wal_size(WAL_LIMIT);
     options.set_keep_log_file_num(4);
+    // RocksDB's default takes the write-ahead log up to the first damaged record for
+    // the whole of it, which would quietly take back what was acknowledged after
+    // that. A last record that a crash cut short is still no damage.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options
 }
 

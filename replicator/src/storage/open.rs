@@ -9,7 +9,12 @@ use std::time::Duration;
 
 /// The version of the layout of the data directory: tables, keys, and the
 /// postcard shape of every value.
-pub(super) const FORMAT: u32 = 1;
+///
+/// 2 added commands and rows for emptying the trash. Everything of 1 reads the same, so
+/// a directory of 1 becomes one of 2 when it is opened.
+pub(super) const FORMAT: u32 = 2;
+
+const BEFORE_CONDEMNED_KEYS: u32 = 1;
 
 const FORMAT_KEY: &[u8] = b"format";
 
@@ -90,12 +95,28 @@ impl Database {
             .map_err(|_| self.damaged("its format marker is not four bytes".into()))?;
         match u32::from_be_bytes(version) {
             FORMAT => Ok(()),
+            BEFORE_CONDEMNED_KEYS => self.mark(),
             found => Err(OpenError::UnknownFormat {
                 dir: self.dir().to_owned(),
                 found,
                 known: FORMAT,
             }),
         }
+    }
+
+    /// Writes the format marker alone.
+    fn mark(&self) -> Result<(), OpenError> {
+        let mut batch = Batch::new(self);
+        batch.put(Table::RaftState, FORMAT_KEY, &FORMAT.to_be_bytes());
+        self.write_durably(batch)
+    }
+
+    fn write_durably(&self, batch: Batch<'_>) -> Result<(), OpenError> {
+        self.write(batch, true)
+            .map_err(|source| OpenError::Database {
+                dir: self.dir().to_owned(),
+                source,
+            })
     }
 
     fn begin(&self, beginning: Beginning) -> Result<(), OpenError> {
@@ -111,11 +132,7 @@ impl Database {
         let mut batch = Batch::new(self);
         batch.put(Table::RaftState, FORMAT_KEY, &FORMAT.to_be_bytes());
         Log::stage_beginning(&mut batch, position, &members);
-        self.write(batch, true)
-            .map_err(|source| OpenError::Database {
-                dir: self.dir().to_owned(),
-                source,
-            })
+        self.write_durably(batch)
     }
 
     /// A directory without a format marker must be new. One that has rows lost

@@ -1,6 +1,7 @@
 //! Tests of the replicator, from the state machine up to a killed process.
 
 mod crash;
+mod custody;
 mod data_directory;
 mod failpoints;
 mod log;

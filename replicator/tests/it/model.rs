@@ -4,8 +4,9 @@
 
 use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{
-    BlockDigest, Change, Command, Expect, FileEntry, NamePath, Outcome, PackedEdit, PackedRef,
-    RefEdit, RefEntry, Refusal, Repo, RepoChange, RepoId, RepoPath, Timestamp, Version,
+    BlockDigest, Change, Command, Condemnation, Expect, FileEntry, NamePath, Outcome, PackedEdit,
+    PackedRef, Place, RefEdit, RefEntry, Refusal, Repo, RepoChange, RepoId, RepoPath, Timestamp,
+    TrashId, Version,
 };
 use std::collections::BTreeMap;
 
@@ -13,10 +14,15 @@ use std::collections::BTreeMap;
 pub(crate) struct Model {
     pub(crate) names: BTreeMap<NamePath, NameEntry>,
     pub(crate) repos: BTreeMap<RepoId, Repo>,
-    pub(crate) trashed: BTreeMap<RepoId, NamePath>,
+    pub(crate) trashed: BTreeMap<RepoId, (Version, Repo)>,
+    pub(crate) condemned_repos: BTreeMap<RepoId, (Version, Repo)>,
     pub(crate) refs: BTreeMap<(RepoId, RepoPath), RefEntry>,
     pub(crate) packed: BTreeMap<(RepoId, RepoPath), PackedRef>,
     pub(crate) files: BTreeMap<(RepoId, RepoPath), (FileEntry, Vec<BlockDigest>)>,
+    pub(crate) trashed_files: BTreeMap<(RepoId, TrashId), (FileEntry, Vec<BlockDigest>)>,
+    /// Condemned keys, and when they were deleted.
+    pub(crate) condemned: BTreeMap<(RepoId, String), Option<Timestamp>>,
+    pub(crate) forgotten: BTreeMap<RepoId, Version>,
 }
 
 impl Model {
@@ -67,8 +73,9 @@ impl Model {
                 if let Some(repo) = self.repos.get(&id) {
                     return Err(Refusal::Exists(repo.path.clone()));
                 }
-                if let Some(old) = self.trashed.get(&id) {
-                    return Err(Refusal::Exists(old.clone()));
+                let old = self.trashed.get(&id).or(self.condemned_repos.get(&id));
+                if let Some((_, old)) = old {
+                    return Err(Refusal::Exists(old.path.clone()));
                 }
                 self.names.insert(path.clone(), NameEntry::Repo(id));
                 let repo = Repo {
@@ -87,7 +94,7 @@ impl Model {
             Command::DeleteRepo { id } => {
                 let repo = self.repos.remove(&id).ok_or(Refusal::NoRepo(id))?;
                 self.names.remove(&repo.path);
-                self.trashed.insert(id, repo.path);
+                self.trashed.insert(id, (version, repo));
             }
             Command::SetFormat { id, format } => self.repo(id)?.format = Some(format),
             Command::SetSetting {
@@ -105,12 +112,100 @@ impl Model {
                 self.repo(id)?.settings.remove(&key);
             }
             Command::Commit(change) => self.commit(version, time, &change)?,
+            Command::Publish { change, looked } => {
+                if self.forgotten(change.repo) != looked {
+                    return Err(Refusal::Forgotten);
+                }
+                self.commit(version, time, &change)?;
+            }
+            Command::RestoreRepo { id, path } => {
+                self.check_free(&path)?;
+                if !is_repo_name(&path) {
+                    return Err(Refusal::BadPath(path));
+                }
+                let trashed = self.trashed.remove(&id);
+                let (_, repo) = trashed.ok_or(Refusal::NotInTrash(id))?;
+                self.names.insert(path.clone(), NameEntry::Repo(id));
+                self.repos.insert(id, Repo { path, ..repo });
+            }
+            Command::RestoreFiles { repo, files } => {
+                self.repo(repo)?;
+                for file in files {
+                    let name = (repo, file.path.clone());
+                    if self.files.contains_key(&name) {
+                        continue;
+                    }
+                    if let Some(old) = self.trashed_files.remove(&(repo, file)) {
+                        self.files.insert(name, old);
+                        self.repo(repo)?.catalog_version = version;
+                    }
+                }
+            }
+            Command::Condemn(condemnation) => self.condemn(condemnation),
+            Command::Bury {
+                repo,
+                deleted,
+                forget,
+            } => {
+                for key in deleted {
+                    if let Some(when) = self.condemned.get_mut(&(repo, key)) {
+                        *when = Some(time);
+                    }
+                }
+                for key in forget {
+                    let name = (repo, key);
+                    let when = self.condemned.get(&name).copied().flatten();
+                    if when.is_some_and(|when| when.secs + 3600 <= time.secs) {
+                        self.condemned.remove(&name);
+                        self.forgotten.insert(repo, version);
+                    }
+                }
+            }
+            Command::CondemnRepo { id, version } => {
+                let found = self.trashed.get(&id).filter(|found| found.0 == version);
+                let found = found.cloned().ok_or(Refusal::NotInTrash(id))?;
+                self.trashed.remove(&id);
+                self.condemned_repos.insert(id, found);
+            }
+            Command::PurgeRepo { id } => {
+                let found = self.condemned_repos.remove(&id);
+                found.ok_or(Refusal::NotInTrash(id))?;
+                self.refs.retain(|(repo, _), _| *repo != id);
+                self.packed.retain(|(repo, _), _| *repo != id);
+                self.files.retain(|(repo, _), _| *repo != id);
+                self.trashed_files.retain(|(repo, _), _| *repo != id);
+                self.condemned.retain(|(repo, _), _| *repo != id);
+                self.forgotten.remove(&id);
+            }
         }
         Ok(())
     }
 
     fn repo(&mut self, id: RepoId) -> Result<&mut Repo, Refusal> {
         self.repos.get_mut(&id).ok_or(Refusal::NoRepo(id))
+    }
+
+    pub(crate) fn forgotten(&self, id: RepoId) -> Version {
+        self.forgotten.get(&id).copied().unwrap_or_default()
+    }
+
+    fn condemn(&mut self, condemnation: Condemnation) {
+        let repo = condemnation.repo;
+        let mut doomed = condemnation.leftovers;
+        for id in condemnation.expired {
+            if let Some((entry, _)) = self.trashed_files.remove(&(repo, id)) {
+                doomed.extend(stored_key(&entry));
+            }
+        }
+        let ours = format!("{repo}/");
+        for key in doomed {
+            let files = self.files.values();
+            let trashed = self.trashed_files.values();
+            let mut named = files.chain(trashed).filter_map(|file| stored_key(&file.0));
+            if key.starts_with(&ours) && !named.any(|name| name == key) {
+                self.condemned.entry((repo, key)).or_default();
+            }
+        }
     }
 
     fn stands(&self, path: &NamePath) -> Option<NameEntry> {
@@ -204,6 +299,11 @@ impl Model {
                 actual: refs_version,
             });
         }
+        for key in change.add.iter().filter_map(|add| stored_key(&add.entry)) {
+            if self.condemned.contains_key(&(id, key.clone())) {
+                return Err(Refusal::Condemned { key });
+            }
+        }
         for edit in &change.packed {
             match edit.clone() {
                 PackedEdit::Clear => self.packed.retain(|(repo, _), _| *repo != id),
@@ -213,14 +313,21 @@ impl Model {
         }
         let files = self.files.clone();
         for path in change.remove.iter().flat_map(|removal| &removal.paths) {
-            self.files.remove(&(id, path.clone()));
+            if let Some(old) = self.files.remove(&(id, path.clone())) {
+                let path = path.clone();
+                self.trashed_files
+                    .insert((id, TrashId { version, path }), old);
+            }
         }
         let removed = self.files != files;
         for file in &change.add {
-            self.files.insert(
-                (id, file.path.clone()),
-                (file.entry.clone(), file.blocks.clone()),
-            );
+            let path = file.path.clone();
+            let new = (file.entry.clone(), file.blocks.clone());
+            let old = self.files.insert((id, path.clone()), new);
+            if let Some(old) = old.filter(|old| old.0.place != file.entry.place) {
+                self.trashed_files
+                    .insert((id, TrashId { version, path }), old);
+            }
         }
         let moved = reftable || self.resolved(id) != before;
         let repo = self.repo(id)?;
@@ -334,6 +441,13 @@ impl Model {
             resolved.insert(name.clone(), format!("{link}{text}"));
         }
         resolved
+    }
+}
+
+fn stored_key(entry: &FileEntry) -> Option<String> {
+    match &entry.place {
+        Place::Stored { key } => Some(key.clone()),
+        Place::Inline(_) => None,
     }
 }
 

@@ -133,7 +133,7 @@ fn removed_and_replaced_object_files_go_to_the_trash() {
     );
     let info = read::file(view, id(1), &path("objects/info/packs")).expect("reads");
     assert_eq!(info.as_ref(), Some(&new[0].entry));
-    let trashed = read::trashed_files(view, id(1)).expect("reads");
+    let trashed = read::trashed_files(view, id(1), Version(0)).expect("reads");
     let trashed: Vec<_> = trashed
         .into_iter()
         .map(|file| (file.path, file.entry, file.blocks, file.version, file.time))
@@ -170,7 +170,7 @@ fn removed_and_replaced_object_files_go_to_the_trash() {
         ..RepoChange::new(id(1))
     }));
     assert_eq!(
-        read::trashed_files(&world.database, id(1))
+        read::trashed_files(&world.database, id(1), Version(0))
             .expect("reads")
             .len(),
         2

@@ -3,7 +3,7 @@
 use crate::support::{actor, id, name, oid, path, refs, set, set_if};
 use gitmoor_replicator::model::{Change, Command, Expect, Outcome, RefEdit, RefEntry, Version};
 use gitmoor_replicator::state::RefValue;
-use gitmoor_replicator::{NameEntry, Node, NodeConfig, ProposeError, Replica, Role};
+use gitmoor_replicator::{Custody, NameEntry, Node, NodeConfig, ProposeError, Replica, Role};
 use std::time::Duration;
 
 fn open(dir: &std::path::Path) -> Node {

@@ -4,8 +4,8 @@
 use crate::model::{Model, children};
 use crate::support::{World, file, id, line, name, oid, path, time};
 use gitmoor_replicator::model::{
-    Change, Command, Expect, FileRemoval, Format, NamePath, PackedEdit, RefEdit, RepoChange,
-    RepoId, RepoPath, Version,
+    Change, Command, Condemnation, Expect, FileRemoval, Format, NamePath, PackedEdit, RefEdit,
+    RepoChange, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::state::read;
 use gitmoor_replicator::{Child, Listing};
@@ -71,6 +71,9 @@ struct Push {
 enum Step {
     Plain(Command),
     Push(Push),
+    Custody((Custody, RepoId, usize)),
+    /// The clock goes on by more than the quarantine of deleted keys.
+    Wait,
     /// Everything so far is written; what follows is the next batch.
     Write,
 }
@@ -129,10 +132,7 @@ fn a_packed_edit() -> impl Strategy<Value = PackedEdit> {
 
 fn a_push() -> impl Strategy<Value = Push> {
     let edits = vec((a_path(&REFS), a_condition(), a_change()), 0..4);
-    let adds = vec(
-        (select(&FILES[..]), 0..3_u8, select(vec!["k1", "k2"])),
-        0..3,
-    );
+    let adds = vec((select(&FILES[..]), 0..3_u8, select(vec!["", ".k2"])), 0..3);
     let removal = proptest::option::of((vec(a_path(&FILES), 0..3), a_condition()));
     (an_id(), edits, vec(a_packed_edit(), 0..4), adds, removal).prop_map(
         |(repo, edits, packed, adds, removal)| {
@@ -149,7 +149,7 @@ fn a_push() -> impl Strategy<Value = Push> {
                     repo,
                     add: adds
                         .into_iter()
-                        .map(|(name, blocks, key)| file(name, key, blocks))
+                        .map(|(name, blocks, suffix)| file(name, &key(repo, name, suffix), blocks))
                         .collect(),
                     remove: removal.map(|_| FileRemoval {
                         paths,
@@ -161,6 +161,68 @@ fn a_push() -> impl Strategy<Value = Push> {
             }
         },
     )
+}
+
+fn key(repo: RepoId, name: &str, suffix: &str) -> String {
+    format!("{repo}/{name}{suffix}")
+}
+
+/// What happens to the trash, to be filled in when its turn comes.
+#[derive(Clone, Copy, Debug)]
+enum Custody {
+    RestoreFiles,
+    Condemn,
+    CondemnRepo,
+    Delete,
+    Forget,
+}
+
+fn a_custody() -> impl Strategy<Value = (Custody, RepoId, usize)> {
+    let kinds = vec![
+        Custody::RestoreFiles,
+        Custody::Condemn,
+        Custody::Condemn,
+        Custody::CondemnRepo,
+        Custody::Delete,
+        Custody::Forget,
+    ];
+    (select(kinds), an_id(), 0..4_usize)
+}
+
+/// Some of what the model has in its trash, and some keys that it may name.
+fn custody(model: &Model, (kind, repo, n): (Custody, RepoId, usize)) -> Command {
+    let trashed = model
+        .trashed_files
+        .keys()
+        .filter(|(of, _)| *of == repo)
+        .skip(n % 2);
+    let files: Vec<_> = trashed.map(|(_, id)| id.clone()).take(n).collect();
+    let named = FILES.iter().skip(n);
+    let leftovers = named.map(|name| key(repo, name, if n % 2 == 0 { "" } else { ".k2" }));
+    let condemned = model.condemned.keys().filter(|(of, _)| *of == repo);
+    let keys: Vec<_> = condemned.map(|(_, key)| key.clone()).collect();
+    match kind {
+        Custody::RestoreFiles => Command::RestoreFiles { repo, files },
+        Custody::Condemn => Command::Condemn(Condemnation {
+            repo,
+            expired: files,
+            leftovers: leftovers.take(n).collect(),
+        }),
+        Custody::CondemnRepo => {
+            let version = model.trashed.get(&repo).map_or(Version(1), |found| found.0);
+            Command::CondemnRepo { id: repo, version }
+        }
+        Custody::Delete => Command::Bury {
+            repo,
+            deleted: keys,
+            forget: vec![],
+        },
+        Custody::Forget => Command::Bury {
+            repo,
+            deleted: vec![],
+            forget: keys,
+        },
+    }
 }
 
 fn a_plain_command() -> impl Strategy<Value = Command> {
@@ -176,6 +238,8 @@ fn a_plain_command() -> impl Strategy<Value = Command> {
         4 => (an_id(), a_name()).prop_map(|(id, path)| Command::CreateRepo { id, path }),
         2 => (a_name(), a_name()).prop_map(|(from, to)| Command::Rename { from, to }),
         1 => an_id().prop_map(|id| Command::DeleteRepo { id }),
+        1 => (an_id(), a_name()).prop_map(|(id, path)| Command::RestoreRepo { id, path }),
+        1 => an_id().prop_map(|id| Command::PurgeRepo { id }),
         1 => an_id().prop_map(move |id| Command::SetFormat { id, format }),
         1 => (an_id(), setting).prop_map(|(id, value)| {
             Command::SetSetting { id, key: "gc.auto".into(), value }
@@ -187,6 +251,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => a_plain_command().prop_map(Step::Plain),
         6 => a_push().prop_map(Step::Push),
+        3 => a_custody().prop_map(Step::Custody),
+        1 => Just(Step::Wait),
         2 => Just(Step::Write),
     ];
     // Most runs have a repository from the start, or little would happen.
@@ -229,6 +295,21 @@ fn resolve(model: &Model, push: &Push) -> RepoChange {
     change
 }
 
+/// Every other push says when it looked: now, or before keys were forgotten.
+fn published(model: &Model, change: RepoChange) -> Command {
+    match change.packed.len() % 3 {
+        0 => Command::Commit(change),
+        1 => Command::Publish {
+            looked: model.forgotten(change.repo),
+            change,
+        },
+        _ => Command::Publish {
+            looked: Version(0),
+            change,
+        },
+    }
+}
+
 proptest! {
     #[test]
     fn behaves_like_the_model(steps in steps()) {
@@ -239,7 +320,13 @@ proptest! {
         for step in steps.into_iter().chain([Step::Write]) {
             let command = match step {
                 Step::Plain(command) => command,
-                Step::Push(push) => Command::Commit(resolve(&model, &push)),
+                Step::Push(push) => published(&model, resolve(&model, &push)),
+                Step::Custody(what) => custody(&model, what),
+                Step::Wait if batch.is_empty() => {
+                    world.index += 4000;
+                    continue;
+                }
+                Step::Wait => continue,
                 Step::Write => {
                     let outcomes = world.run_batch(std::mem::take(&mut batch));
                     prop_assert_eq!(outcomes, std::mem::take(&mut expected));
@@ -280,15 +367,48 @@ fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
             model.repos.get(&repo).cloned()
         );
         check_repo(world, model, repo)?;
+        check_custody(world, model, repo)?;
     }
     let trashed = read::trashed_repos(view).expect("reads").into_iter();
     let trashed: Vec<_> = trashed
-        .map(|trashed| (trashed.repo.id, trashed.repo.path))
+        .map(|trashed| (trashed.repo.id, (trashed.version, trashed.repo)))
         .collect();
     prop_assert_eq!(
         trashed,
         model.trashed.clone().into_iter().collect::<Vec<_>>()
     );
+    let condemned = read::condemned_repos(view).expect("reads").into_iter();
+    let condemned: Vec<_> = condemned.map(|trashed| trashed.repo.id).collect();
+    let expected: Vec<_> = model.condemned_repos.keys().copied().collect();
+    prop_assert_eq!(condemned, expected);
+    Ok(())
+}
+
+fn check_custody(world: &World, model: &Model, repo: RepoId) -> Result<(), TestCaseError> {
+    let view = &world.database;
+    let trashed = read::trashed_files(view, repo, Version(0))
+        .expect("reads")
+        .into_iter();
+    let trashed: Vec<_> = trashed
+        .map(|file| ((repo, file.version, file.path), (file.entry, file.blocks)))
+        .collect();
+    let expected = model
+        .trashed_files
+        .iter()
+        .filter(|((id, _), _)| *id == repo);
+    let expected: Vec<_> = expected
+        .map(|((_, id), file)| ((repo, id.version, id.path.clone()), file.clone()))
+        .collect();
+    prop_assert_eq!(trashed, expected);
+    let condemned = read::condemned(view, repo).expect("reads").into_iter();
+    let condemned: Vec<_> = condemned.map(|key| (key.key, key.deleted)).collect();
+    let expected = model.condemned.iter().filter(|((id, _), _)| *id == repo);
+    let expected: Vec<_> = expected
+        .map(|((_, key), deleted)| (key.clone(), *deleted))
+        .collect();
+    prop_assert_eq!(condemned, expected);
+    let forgotten = read::forgotten(view, repo).expect("reads");
+    prop_assert_eq!(forgotten, model.forgotten(repo));
     Ok(())
 }
 

@@ -9,11 +9,17 @@ use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Keys per answer to a listing: few, so that every test sees several pages.
+const PAGE: usize = 3;
 
 /// One bucket.
 #[derive(Default)]
 pub(super) struct Bucket {
     pub(super) objects: BTreeMap<String, Bytes>,
+    /// When each was stored, if not just now.
+    pub(super) aged: HashMap<String, SystemTime>,
     uploads: HashMap<String, Upload>,
     next_upload: u64,
     /// Do not honour `If-None-Match`, as some servers do.
@@ -30,6 +36,7 @@ impl Bucket {
         if only_new && !self.ignore_conditions && self.objects.contains_key(&key) {
             return Err(s3_error!(PreconditionFailed));
         }
+        self.aged.remove(&key);
         self.objects.insert(key, bytes);
         Ok(())
     }
@@ -192,17 +199,50 @@ impl S3 for MemoryS3 {
                 .objects
                 .iter()
                 .filter(|(key, _)| key.starts_with(&prefix));
+            let now = SystemTime::now();
             let object = |(key, bytes): (&String, &Bytes)| Object {
                 key: Some(key.clone()),
                 size: Some(bytes.len() as i64),
+                last_modified: Some(bucket.aged.get(key).copied().unwrap_or(now).into()),
                 ..Default::default()
             };
-            Ok(all.map(object).collect())
+            let after = input.continuation_token.unwrap_or_default();
+            let all = all.filter(|(key, _)| **key > after);
+            Ok(all.take(PAGE + 1).map(object).collect())
         })?;
+        let more = contents.len() > PAGE;
+        let contents: Vec<_> = contents.into_iter().take(PAGE).collect();
+        let last = contents.last().and_then(|object| object.key.clone());
         ok(ListObjectsV2Output {
             name: Some(input.bucket),
             key_count: Some(contents.len() as i32),
             contents: Some(contents),
+            is_truncated: Some(more),
+            next_continuation_token: last.filter(|_| more),
+            ..Default::default()
+        })
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> Answer<ListMultipartUploadsOutput> {
+        let input = req.input;
+        let prefix = input.prefix.unwrap_or_default();
+        let uploads = self.with(&input.bucket, |bucket| {
+            let all = bucket.uploads.iter();
+            let upload = |(id, upload): (&String, &Upload)| MultipartUpload {
+                key: Some(upload.key.clone()),
+                upload_id: Some(id.clone()),
+                initiated: Some(SystemTime::now().into()),
+                ..Default::default()
+            };
+            let ours = all.filter(|(_, upload)| upload.key.starts_with(&prefix));
+            Ok(ours.map(upload).collect())
+        })?;
+        ok(ListMultipartUploadsOutput {
+            bucket: Some(input.bucket),
+            uploads: Some(uploads),
             is_truncated: Some(false),
             ..Default::default()
         })

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
@@ -124,6 +125,20 @@ impl FakeS3 {
     /// Puts an object behind everybody's back, replacing what is there.
     pub fn plant(&self, key: &str, bytes: impl Into<Bytes>) {
         self.bucket(|bucket| bucket.objects.insert(key.to_string(), bytes.into()));
+    }
+
+    /// Takes an object away behind everybody's back.
+    pub fn lose(&self, key: &str) {
+        self.bucket(|bucket| bucket.objects.remove(key));
+    }
+
+    /// Lets every object of now look as if it was stored that long ago.
+    pub fn age(&self, by: Duration) {
+        self.bucket(|bucket| {
+            let then = SystemTime::now() - by;
+            let keys = bucket.objects.keys().cloned();
+            bucket.aged = keys.map(|key| (key, then)).collect();
+        });
     }
 
     /// Multipart uploads that were begun and neither completed nor aborted.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use gitmoor_fs::store::{
-    self, Body, ObjectStore, Put, RetryPolicy, S3Credentials, S3Settings, StoreError,
+    self, Body, Listed, ObjectStore, Put, RetryPolicy, S3Credentials, S3Settings, StoreError,
     StoreOpenError, StoreUrl,
 };
 use gitmoor_tests::s3::{Counts, FakeS3, Garage};
@@ -114,6 +114,25 @@ fn behaves(store: &dyn ObjectStore) {
         let end = store.get(&key, len as u64 - 10..len as u64).expect("reads");
         assert_eq!(end, content[len - 10..]);
     }
+
+    let mut listed = Vec::new();
+    let mut note = |found| match found {
+        Listed::Object { key, size, .. } => listed.push((key, size)),
+        Listed::Upload(upload) => panic!("{upload:?} is left over"),
+    };
+    store.list("r/", &mut note).expect("lists");
+    store.list("nothing/", &mut note).expect("lists nothing");
+    store
+        .list("r/objects/pac/", &mut note)
+        .expect("no prefix of names");
+    listed.sort();
+    let mut expected = vec![("r/empty".to_owned(), 0), ("r/objects/ab/cd".to_owned(), 5)];
+    for len in [16 * MIB, MIB + 1, 21 * MIB + 17] {
+        let key = format!("r/objects/pack/of {len} bytes+ü.pack");
+        expected.push((key, len as u64));
+    }
+    expected.sort();
+    assert_eq!(listed, expected);
 
     let absent = |key: &str| matches!(store.get(key, 0..1), Err(StoreError::NotFound { .. }));
     assert!(absent("r/nothing"));

@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod failure;
 mod hedge;
+mod list;
 mod multipart;
 mod store;
 

@@ -132,18 +132,7 @@ impl S3Store {
 
     /// Best effort: what is left behind costs money, but harms nobody.
     async fn abort(&self, upload: Upload<'_>) {
-        let abort = self
-            .client
-            .abort_multipart_upload()
-            .bucket(&self.config.bucket);
-        let abort = abort.key(self.full_key(upload.key)).upload_id(upload.id);
-        let request = Request {
-            kind: "ABORT",
-            key: upload.key,
-            bytes: 0,
-        };
-        let attempt = || async { abort.clone().send().await.map(drop).map_err(classify) };
-        if let Err(e) = exists_or(self.tries.run(request, attempt).await) {
+        if let Err(e) = self.abort_upload(upload.key, upload.id).await {
             let (key, id) = (upload.key, upload.id);
             tracing::warn!(
                 key,

@@ -5,7 +5,9 @@ use super::failure::{classify, of_service};
 use super::hedge::Hedge;
 use super::{body, client};
 use crate::store::retry::{Failure, GaveUp, Request, Tries};
-use crate::store::{Body, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, key, marker};
+use crate::store::{
+    Body, Listed, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, Upload, key, marker,
+};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
@@ -337,6 +339,24 @@ impl ObjectStore for S3Store {
             }
         }
         Ok(())
+    }
+
+    fn list(&self, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
+        let request = Request {
+            kind: "LIST",
+            key: prefix.trim_end_matches('/'),
+            bytes: 0,
+        };
+        self.run(request, self.list_all(prefix, sink))
+    }
+
+    fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
+        let request = Request {
+            kind: "ABORT",
+            key: &upload.key,
+            bytes: 0,
+        };
+        self.run(request, self.abort_upload(&upload.key, &upload.id))
     }
 
     fn refuses_overwrite(&self) -> bool {

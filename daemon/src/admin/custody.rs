@@ -1,0 +1,93 @@
+//! The trash, inside the daemon: looked into, restored from, emptied; and fsck.
+
+use super::protocol::{Rejection, Restored};
+use super::repos::Repos;
+use crate::config::RepoName;
+use gitmoor_fs::{Checked, Collected, FsckOptions, Sweep, TrashedRepo};
+use gitmoor_replicator::model::{Command, RepoId};
+
+impl Repos<'_> {
+    /// What has something in the trash.
+    pub(super) fn trash(&self) -> Result<Vec<TrashedRepo>, Rejection> {
+        self.fs.trash().map_err(Rejection::failed)
+    }
+
+    /// Takes a deleted repository, by id or former name, out of the trash.
+    pub(super) fn restore(&self, repo: &str, to: Option<&RepoName>) -> Result<Restored, Rejection> {
+        let trashed = self.deleted(repo)?;
+        let name = match to {
+            Some(name) => name.clone(),
+            None => trashed.name.parse().map_err(|error: String| {
+                Rejection::usage(format!("{error}; give it another name with --as"))
+            })?,
+        };
+        if self.find(&name)?.is_some() {
+            return Err(Rejection::failed(format!(
+                "{name} exists already; restore the deleted one beside it with --as NAME"
+            )));
+        }
+        let id: RepoId = trashed.id.parse().map_err(|_| not_in_trash(repo))?;
+        self.create_parents(&name.path())?;
+        self.change(Command::RestoreRepo {
+            id,
+            path: name.path(),
+        })?;
+        self.fs.name_changed(&name.path());
+        Ok(Restored {
+            name: name.to_string(),
+            id: trashed.id,
+            pieces: self.fs.repo_restored(id).map_err(Rejection::failed)?,
+        })
+    }
+
+    /// The repository deleted last of those that are meant.
+    fn deleted(&self, repo: &str) -> Result<TrashedRepo, Rejection> {
+        let meant = |trashed: &TrashedRepo| {
+            trashed.deleted.is_some() && (trashed.id == repo || trashed.name == repo)
+        };
+        let found = self.trash()?.into_iter().find(meant);
+        found.ok_or_else(|| not_in_trash(repo))
+    }
+
+    /// Gives the deleted objects of a repository back that is there.
+    pub(super) fn restore_objects(&self, name: &RepoName) -> Result<Restored, Rejection> {
+        let repo = self.existing(name)?;
+        let files = self.fs.restore_objects(repo.id);
+        Ok(Restored {
+            name: name.to_string(),
+            id: repo.id.to_string(),
+            pieces: gitmoor_fs::Restored {
+                files: files.map_err(Rejection::failed)?,
+                ..gitmoor_fs::Restored::default()
+            },
+        })
+    }
+
+    /// Catalog against store against digests.
+    pub(super) fn fsck(&self, name: &RepoName, options: FsckOptions) -> Result<Checked, Rejection> {
+        let repo = self.existing(name)?;
+        let checked = self.fs.fsck(repo.id, options).map_err(|error| {
+            Rejection::failed(format!("the check did not come to its end: {error}"))
+        })?;
+        checked.ok_or_else(|| Rejection::failed(format!("{name} was deleted meanwhile")))
+    }
+
+    /// Removes for good what was deleted long enough ago, and what nobody owns.
+    pub(super) fn collect(
+        &self,
+        name: Option<&RepoName>,
+        dry_run: bool,
+    ) -> Result<Collected, Rejection> {
+        let only = name.map(|name| self.existing(name)).transpose()?;
+        self.fs
+            .collect(only.map(|repo| repo.id), Sweep::Store, dry_run)
+            .map_err(Rejection::failed)
+    }
+}
+
+fn not_in_trash(repo: &str) -> Rejection {
+    Rejection::failed(format!(
+        "no repository {repo} is in the trash (gitmoor repo trash shows what is; for deleted \
+         objects of one that is there: gitmoor repo restore NAME --objects)"
+    ))
+}

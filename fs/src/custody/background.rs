@@ -1,0 +1,54 @@
+//! gc by itself: the trash every period, leftovers once per grace period, since
+//! younger ones are left alone and a listing of a large store is not for free.
+
+use super::collect::Sweep;
+use crate::filesystem::OpenError;
+use crate::{FileSystem, FsError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How soon the thread notices that the file system is gone.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Starts the thread; it ends when the file system is dropped.
+pub(crate) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
+    let (period, grace) = (fs.shared.config.gc_period, fs.shared.config.gc_grace);
+    let fs = Arc::downgrade(fs);
+    let run = move || {
+        let mut last = Instant::now();
+        let mut last_swept: Option<Instant> = None;
+        while let Some(fs) = fs.upgrade() {
+            if last.elapsed() >= period {
+                let due = last_swept.is_none_or(|swept| swept.elapsed() >= grace);
+                let sweep = if due { Sweep::Store } else { Sweep::Trash };
+                if fs.collect_quietly(sweep) && due {
+                    last_swept = Some(Instant::now());
+                }
+                last = Instant::now();
+            }
+            drop(fs);
+            std::thread::sleep(TICK.min(period));
+        }
+    };
+    let spawned = std::thread::Builder::new().name("gc".into()).spawn(run);
+    let context = "starting gc".to_owned();
+    spawned
+        .map(drop)
+        .map_err(|source| OpenError::Io { context, source })
+}
+
+impl FileSystem {
+    fn collect_quietly(&self, sweep: Sweep) -> bool {
+        match self.collect(None, sweep, false) {
+            Ok(done) if done.is_nothing() => {}
+            Ok(done) => tracing::info!(?done, "gc"),
+            Err(error) => return failed(&error),
+        }
+        true
+    }
+}
+
+fn failed(error: &FsError) -> bool {
+    tracing::warn!(%error, "gc did not come to its end; it goes on at the next period");
+    false
+}

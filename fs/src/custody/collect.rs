@@ -1,0 +1,287 @@
+//! gc: what was in the trash for long enough leaves the store. See the module.
+
+use super::trash::stored_key;
+use super::{PER_ENTRY, is_older};
+use crate::store::Listed;
+use crate::{FileSystem, FsError};
+use gitmoor_replicator::model::{
+    Command, Condemnation, QUARANTINE, Repo, RepoId, TrashId, Version,
+};
+use gitmoor_replicator::state::{TrashedFile, TrashedRepo};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// What a collection removed, or with `dry_run` what it would have.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Collected {
+    /// Nothing was changed.
+    pub dry_run: bool,
+    /// Deleted repositories that are gone for good now, by their last names.
+    pub repositories: Vec<String>,
+    /// Deleted object files that cannot be restored any more.
+    pub expired_files: u64,
+    /// Objects of the store that nobody owned.
+    pub leftovers: u64,
+    /// Uploads that were never ended.
+    pub uploads: u64,
+    /// Objects deleted from the store.
+    pub objects: u64,
+    /// Their bytes, as far as they are known.
+    pub bytes: u64,
+}
+
+impl Collected {
+    /// Whether there was nothing to do.
+    pub fn is_nothing(&self) -> bool {
+        let nothing = Self {
+            dry_run: self.dry_run,
+            ..Self::default()
+        };
+        *self == nothing
+    }
+}
+
+/// How thoroughly to look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sweep {
+    /// Only at what the replicator knows: no request unless there is something to delete.
+    Trash,
+    /// Also for leftovers, which takes a listing of each repository.
+    Store,
+}
+
+impl FileSystem {
+    /// Collects one repository, or all and the deleted ones.
+    pub fn collect(
+        &self,
+        only: Option<RepoId>,
+        sweep: Sweep,
+        dry_run: bool,
+    ) -> Result<Collected, FsError> {
+        let _one_at_a_time = self.collecting.lock();
+        let mut collector = Collector {
+            fs: self,
+            sweep,
+            sizes: HashMap::new(),
+            done: Collected {
+                dry_run,
+                ..Collected::default()
+            },
+        };
+        if only.is_none() {
+            collector.repositories()?;
+        }
+        for repo in self.live_repos()? {
+            if only.is_none_or(|only| only == repo.id) {
+                collector.repository(&repo)?;
+            }
+        }
+        Ok(collector.done)
+    }
+}
+
+struct Collector<'a> {
+    fs: &'a FileSystem,
+    sweep: Sweep,
+    /// Bytes of keys that are about to be deleted.
+    sizes: HashMap<String, u64>,
+    done: Collected,
+}
+
+impl Collector<'_> {
+    /// Deleted repositories whose time is over.
+    fn repositories(&mut self) -> Result<(), FsError> {
+        let keep = self.fs.shared.config.trash_keep;
+        for trashed in self.fs.shared.replica.trashed_repos()? {
+            if !is_older(trashed.time, keep) {
+                continue;
+            }
+            if self.done.dry_run {
+                self.count_stored(&trashed)?;
+                continue;
+            }
+            self.fs.propose(Command::CondemnRepo {
+                id: trashed.repo.id,
+                version: trashed.version,
+            })?;
+        }
+        if self.done.dry_run {
+            return Ok(());
+        }
+        for condemned in self.fs.shared.replica.condemned_repos()? {
+            self.purge(&condemned)?;
+        }
+        Ok(())
+    }
+
+    fn count_stored(&mut self, trashed: &TrashedRepo) -> Result<(), FsError> {
+        let done = &mut self.done;
+        let prefix = format!("{}/", trashed.repo.id);
+        self.fs.shared.store.list(&prefix, &mut |listed| {
+            if let Listed::Object { size, .. } = listed {
+                done.objects += 1;
+                done.bytes += size;
+            }
+        })?;
+        done.repositories.push(trashed.repo.path.to_string());
+        Ok(())
+    }
+
+    /// Nobody can name anything of it any more, and its id never comes again.
+    fn purge(&mut self, condemned: &TrashedRepo) -> Result<(), FsError> {
+        let id = condemned.repo.id;
+        let store = &self.fs.shared.store;
+        let (mut keys, mut uploads) = (Vec::new(), Vec::new());
+        store.list(&format!("{id}/"), &mut |listed| match listed {
+            Listed::Object { key, size, .. } => keys.push((key, size)),
+            Listed::Upload(upload) => uploads.push(upload),
+        })?;
+        for keys in keys.chunks(PER_ENTRY) {
+            let names: Vec<_> = keys.iter().map(|(key, _)| key.clone()).collect();
+            store.delete(&names)?;
+            names
+                .iter()
+                .for_each(|key| self.fs.shared.cache.forget(key));
+            self.done.objects += keys.len() as u64;
+            self.done.bytes += keys.iter().map(|(_, size)| size).sum::<u64>();
+        }
+        for upload in &uploads {
+            store.abort(upload)?;
+            self.done.uploads += 1;
+        }
+        self.fs.remove_local(id);
+        self.fs.propose(Command::PurgeRepo { id })?;
+        self.done.repositories.push(condemned.repo.path.to_string());
+        Ok(())
+    }
+
+    /// Expired files and leftovers of a repository that is there.
+    fn repository(&mut self, repo: &Repo) -> Result<(), FsError> {
+        let keep = self.fs.shared.config.trash_keep;
+        let trashed = self
+            .fs
+            .shared
+            .replica
+            .trashed_files(repo.id, Version::default())?;
+        let (expired, kept): (Vec<_>, Vec<_>) = trashed
+            .into_iter()
+            .partition(|file| is_older(file.time, keep));
+        let leftovers = match self.sweep {
+            Sweep::Trash => super::leftovers::Leftovers::default(),
+            Sweep::Store => self.fs.leftovers(repo.id)?,
+        };
+        self.done.expired_files += expired.len() as u64;
+        self.done.leftovers += leftovers.objects.len() as u64;
+        self.done.uploads += leftovers.uploads.len() as u64;
+        self.note_sizes(&expired);
+        self.sizes.extend(leftovers.objects.clone());
+        if self.done.dry_run {
+            return self.count_unnamed(repo.id, &kept);
+        }
+        self.condemn(repo.id, &expired, leftovers.objects.into_keys().collect())?;
+        self.delete(repo.id)?;
+        self.forget(repo.id)?;
+        for upload in &leftovers.uploads {
+            self.fs.shared.store.abort(upload)?;
+        }
+        Ok(())
+    }
+
+    fn note_sizes(&mut self, files: &[TrashedFile]) {
+        let stored = |file: &TrashedFile| {
+            let key = stored_key(&file.entry)?.to_owned();
+            Some((key, file.entry.size))
+        };
+        self.sizes.extend(files.iter().filter_map(stored));
+    }
+
+    /// What would be deleted: what then nobody names.
+    fn count_unnamed(&mut self, repo: RepoId, kept: &[TrashedFile]) -> Result<(), FsError> {
+        let mut sizes = std::mem::take(&mut self.sizes);
+        if !sizes.is_empty() {
+            for key in self.fs.catalogued_keys(repo)? {
+                sizes.remove(&key);
+            }
+        }
+        for key in kept.iter().filter_map(|file| stored_key(&file.entry)) {
+            sizes.remove(key);
+        }
+        self.done.objects += sizes.len() as u64;
+        self.done.bytes += sizes.values().sum::<u64>();
+        Ok(())
+    }
+
+    fn condemn(
+        &self,
+        repo: RepoId,
+        expired: &[TrashedFile],
+        leftovers: Vec<String>,
+    ) -> Result<(), FsError> {
+        let mut expired = expired.chunks(PER_ENTRY);
+        let mut leftovers = leftovers.chunks(PER_ENTRY);
+        loop {
+            let (files, keys) = (expired.next(), leftovers.next());
+            if files.is_none() && keys.is_none() {
+                return Ok(());
+            }
+            let trash_id = |file: &TrashedFile| TrashId {
+                version: file.version,
+                path: file.path.clone(),
+            };
+            let files = files.unwrap_or_default().iter().map(trash_id);
+            self.fs.propose(Command::Condemn(Condemnation {
+                repo,
+                expired: files.collect(),
+                leftovers: keys.unwrap_or_default().to_vec(),
+            }))?;
+        }
+    }
+
+    /// Deletes what is condemned, also by a collection that was interrupted.
+    fn delete(&mut self, repo: RepoId) -> Result<(), FsError> {
+        let condemned = self.fs.shared.replica.condemned(repo)?.into_iter();
+        let keys = condemned.filter(|condemned| condemned.deleted.is_none());
+        let keys: Vec<_> = keys.map(|condemned| condemned.key).collect();
+        for keys in keys.chunks(PER_ENTRY) {
+            self.fs.shared.store.delete(keys)?;
+            keys.iter().for_each(|key| self.fs.shared.cache.forget(key));
+            self.fs.propose(Command::Bury {
+                repo,
+                deleted: keys.to_vec(),
+                forget: Vec::new(),
+            })?;
+            self.done.objects += keys.len() as u64;
+            let bytes = keys.iter().filter_map(|key| self.sizes.remove(key));
+            self.done.bytes += bytes.sum::<u64>();
+        }
+        Ok(())
+    }
+
+    fn forget(&self, repo: RepoId) -> Result<(), FsError> {
+        let condemned = self.fs.shared.replica.condemned(repo)?.into_iter();
+        let cold = condemned.filter(|key| key.deleted.is_some_and(|at| is_older(at, QUARANTINE)));
+        let keys: Vec<_> = cold.map(|condemned| condemned.key).collect();
+        for keys in keys.chunks(PER_ENTRY) {
+            self.fs.propose(Command::Bury {
+                repo,
+                deleted: Vec::new(),
+                forget: keys.to_vec(),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl FileSystem {
+    /// The part of a purged repository that is on this machine.
+    fn remove_local(&self, id: RepoId) {
+        self.repositories.close(id);
+        let home = self.shared.config.data.join("repos").join(id.to_string());
+        match std::fs::remove_dir_all(&home) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(dir = %home.display(), %error, "of a purged repository, cannot be removed");
+            }
+            _ => {}
+        }
+    }
+}

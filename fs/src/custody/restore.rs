@@ -1,0 +1,170 @@
+//! Back from the trash: the object files of a repository, and what `rm -rf`
+//! removed of one piece by piece.
+
+use super::PER_ENTRY;
+use crate::objects::name::{self, Kind};
+use crate::{FileSystem, FsError};
+use gitmoor_replicator::model::{
+    Actor, Change, Command, Expect, Outcome, RefEdit, RepoChange, RepoId, RepoPath, TrashId,
+    Version,
+};
+use gitmoor_replicator::state::{AuditRecord, RefValue};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+
+/// What a restoration gave back.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Restored {
+    /// Object files.
+    pub files: u64,
+    /// Refs, and `HEAD`.
+    pub refs: Vec<String>,
+    /// What was deleted with them and cannot be given back, with the reason.
+    pub lost: Vec<String>,
+}
+
+impl FileSystem {
+    /// A repository is deleted: what is finished in it is published first, so that
+    /// the trash has it.
+    pub fn repo_deletes(&self, id: RepoId) {
+        let published = self
+            .repositories
+            .get(id)
+            .and_then(|repo| repo.objects().publish());
+        if let Err(error) = published {
+            tracing::warn!(repo = %id, %error, "deleted with files that are not stored; they stay on this machine until it is purged");
+        }
+    }
+
+    /// It is deleted.
+    pub fn repo_deleted(&self, id: RepoId) {
+        self.repositories.close(id);
+    }
+
+    /// A repository came back from the trash. If it was emptied before it was deleted,
+    /// as `rm -rf` does, its object files and refs are given back too.
+    pub fn repo_restored(&self, id: RepoId) -> Result<Restored, FsError> {
+        self.repositories.close(id);
+        self.repositories.get(id)?;
+        let head = RepoPath::new("HEAD").expect("a valid path");
+        let top = RepoPath::root();
+        let emptied = self.shared.replica.reference(id, &head)?.is_none()
+            && self.shared.replica.files_in(id, &top)?.is_empty();
+        if !emptied {
+            return Ok(Restored::default());
+        }
+        let files = self.restore_objects(id)?;
+        let restored = self.restore_refs(id)?;
+        Ok(Restored { files, ..restored })
+    }
+
+    /// Gives the deleted objects of a repository back: loose objects, packs and
+    /// their indexes. Everything else can be made again from these. Answers how many files.
+    pub fn restore_objects(&self, id: RepoId) -> Result<u64, FsError> {
+        // A deletion that is not published yet is not in the trash yet.
+        self.repositories.get(id)?.objects().publish()?;
+        let mut seen = HashSet::new();
+        let trashed = self.shared.replica.trashed_files(id, Version::default())?;
+        let wanted = trashed.into_iter().rev().filter(|file| {
+            let holds_objects = matches!(name::kind(&file.path), Some(Kind::Loose | Kind::Pack));
+            holds_objects && seen.insert(file.path.clone())
+        });
+        let files: Vec<_> = wanted
+            .map(|file| TrashId {
+                version: file.version,
+                path: file.path,
+            })
+            .collect();
+        self.restore_files(id, &files)
+    }
+
+    fn restore_files(&self, repo: RepoId, files: &[TrashId]) -> Result<u64, FsError> {
+        let mut restored = 0;
+        for files in files.chunks(PER_ENTRY) {
+            let before = self.in_trash(repo)?;
+            let files = files.to_vec();
+            self.propose(Command::RestoreFiles {
+                repo,
+                files: files.clone(),
+            })?;
+            restored += before - self.in_trash(repo)?;
+            for file in &files {
+                (self.shared.changed)(repo, &file.path);
+            }
+        }
+        // The kernel is told in order: once it knows this, it knows those.
+        if let Some(repo) = self.shared.replica.repo(repo)? {
+            self.name_changed(&repo.path);
+        }
+        Ok(restored)
+    }
+
+    fn in_trash(&self, repo: RepoId) -> Result<u64, FsError> {
+        let files = self
+            .shared
+            .replica
+            .trashed_files(repo, Version::default())?;
+        Ok(files.len() as u64)
+    }
+
+    /// Sets the refs again that were deleted after the last change that was no deletion.
+    fn restore_refs(&self, repo: RepoId) -> Result<Restored, FsError> {
+        let mut deletions = Vec::new();
+        self.shared
+            .replica
+            .audit(repo, Version::default(), &mut |_, record| {
+                if record.new != RefValue::Absent {
+                    deletions.clear();
+                } else {
+                    deletions.push(record);
+                }
+                true
+            })?;
+        let mut restored = Restored::default();
+        let mut change = RepoChange::new(repo);
+        for AuditRecord { name, old, .. } in deletions {
+            match edit(&name, old) {
+                Ok(Some(edit)) => {
+                    restored.refs.push(name.to_string());
+                    change.refs.push(edit);
+                }
+                Ok(None) => {}
+                Err(reason) => restored.lost.push(format!("{name}: {reason}")),
+            }
+        }
+        if !change.is_empty() {
+            self.propose(Command::Commit(change))?;
+        }
+        Ok(restored)
+    }
+
+    pub(super) fn propose(&self, command: Command) -> Result<Version, FsError> {
+        match self.shared.replica.propose(Actor::default(), command)? {
+            Outcome::Done(version) => Ok(version),
+            Outcome::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+/// What makes a name point where it did; `None` for nowhere.
+fn edit(name: &RepoPath, value: RefValue) -> Result<Option<RefEdit>, &'static str> {
+    let (mode, value) = match value {
+        RefValue::Absent => return Ok(None),
+        RefValue::Object(oid) => (0o100_644, hex_line(&oid)),
+        RefValue::Text(text) => (0o100_644, text),
+        RefValue::Link(target) => (0o120_777, target),
+        RefValue::Long { .. } => return Err("only its digest is on record"),
+    };
+    let change = Change::Set { mode, value };
+    Ok(Some(RefEdit {
+        name: name.clone(),
+        expect: Expect::Absent,
+        change,
+    }))
+}
+
+fn hex_line(oid: &[u8]) -> Vec<u8> {
+    let mut line: String = oid.iter().map(|byte| format!("{byte:02x}")).collect();
+    line.push('\n');
+    line.into_bytes()
+}

@@ -1,0 +1,84 @@
+//! What is in the trash.
+
+use super::seconds;
+use crate::{FileSystem, FsError};
+use gitmoor_replicator::model::{FileEntry, Place, RepoId, Version};
+use gitmoor_replicator::state;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A repository that has something in the trash: itself, or object files.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TrashedRepo {
+    /// Its permanent name.
+    pub id: String,
+    /// Its path in the namespace; its last one, if it was deleted.
+    pub name: String,
+    /// When it was deleted, in seconds since 1970; `None` when it was not, and
+    /// only object files of it were.
+    pub deleted: Option<i64>,
+    /// When gc may remove it: seconds since 1970.
+    pub kept_until: Option<i64>,
+    /// Deleted object files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl FileSystem {
+    /// For `gitmoor repo trash`: deleted repositories, latest first, then those
+    /// that have deleted object files, by name.
+    pub fn trash(&self) -> Result<Vec<TrashedRepo>, FsError> {
+        let mut deleted = self.shared.replica.trashed_repos()?;
+        deleted.sort_by_key(|trashed| std::cmp::Reverse(trashed.version));
+        let deleted = deleted.iter().map(|trashed| self.deleted_repo(trashed));
+        let mut found = deleted.collect::<Result<Vec<_>, _>>()?;
+        for repo in self.live_repos()? {
+            let (files, bytes) = self.deleted_files(repo.id)?;
+            if files > 0 {
+                found.push(TrashedRepo {
+                    id: repo.id.to_string(),
+                    name: repo.path.to_string(),
+                    deleted: None,
+                    kept_until: None,
+                    files,
+                    bytes,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    fn deleted_repo(&self, trashed: &state::TrashedRepo) -> Result<TrashedRepo, FsError> {
+        let (files, bytes) = self.deleted_files(trashed.repo.id)?;
+        let deleted = seconds(trashed.time);
+        let keep = self.shared.config.trash_keep.as_secs();
+        Ok(TrashedRepo {
+            id: trashed.repo.id.to_string(),
+            name: trashed.repo.path.to_string(),
+            deleted: Some(deleted),
+            kept_until: Some(deleted.saturating_add_unsigned(keep)),
+            files,
+            bytes,
+        })
+    }
+
+    fn deleted_files(&self, id: RepoId) -> Result<(u64, u64), FsError> {
+        let files = self.shared.replica.trashed_files(id, Version::default())?;
+        let bytes = files.iter().map(|file| file.entry.size).sum();
+        Ok((files.len() as u64, bytes))
+    }
+
+    /// How long deleted things are kept.
+    pub fn trash_keep(&self) -> Duration {
+        self.shared.config.trash_keep
+    }
+}
+
+/// The key of a file that is in the store.
+pub(super) fn stored_key(entry: &FileEntry) -> Option<&str> {
+    match &entry.place {
+        Place::Stored { key } => Some(key),
+        Place::Inline(_) => None,
+    }
+}

@@ -1,0 +1,227 @@
+//! The catalog against the store, and the store against the digests.
+//!
+//! Every catalogued file is read from the store past the cache, block by block, so that
+//! memory stays bounded, and every block is named that does not match its digest. A
+//! repair never touches the damaged object: a key is never overwritten with other bytes
+//! (invariant 11), and a reader may be in the middle of it. The right bytes get a key of
+//! their own, and one commit lets the catalog name it; the damaged object goes to
+//! the trash, where gc finds it. The right bytes are, in this order: good blocks of the
+//! store together with copies in the cache of this machine; the copy in staging; for
+//! an index or a reverse index the pack it belongs to. A damaged loose object
+//! whose object is in a sound pack too is simply removed from the catalog.
+
+mod check;
+mod lost;
+mod rescue;
+
+use crate::objects::name;
+use crate::repository::Repository;
+use crate::{FileSystem, FsError};
+use gitmoor_replicator::Child;
+use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath};
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// What `gitmoor fsck` found.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Checked {
+    /// The repository's path in the namespace.
+    pub repository: String,
+    /// Catalogued files that were read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that are not as the catalog says.
+    pub damaged: Vec<Damage>,
+    /// Finished files that are not stored yet and are damaged: path and reason.
+    pub damaged_staging: Vec<String>,
+    /// Damaged copies in the cache of this machine, which were dropped (`--deep`).
+    pub dropped_copies: Vec<String>,
+}
+
+impl Checked {
+    /// Whether nothing is damaged any more.
+    pub fn is_sound(&self) -> bool {
+        self.damaged_staging.is_empty() && self.damaged.iter().all(|d| d.repaired.is_some())
+    }
+}
+
+/// One damaged file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Damage {
+    /// Its path in the repository.
+    pub path: String,
+    /// Its key in the store; `None` for one in the catalog itself.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub faults: Vec<Fault>,
+    /// How it was repaired, if it was.
+    pub repaired: Option<String>,
+    /// Objects that are in the damaged parts and nowhere else in the repository, and
+    /// with them what is stored as a difference from one of them.
+    pub lost_objects: Vec<String>,
+}
+
+/// What is wrong with a file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "kebab-case")]
+pub enum Fault {
+    /// The store has no such object.
+    Missing,
+    /// It has another size.
+    Size {
+        /// By the catalog.
+        expected: u64,
+        /// By the store.
+        actual: u64,
+    },
+    /// A block does not match its digest.
+    Block {
+        /// From 0.
+        block: u64,
+        /// Its first byte …
+        start: u64,
+        /// … and the one after its last.
+        end: u64,
+    },
+    /// The blocks are right and the whole is not, or the object is not the one of its name.
+    Content {
+        /// In words.
+        reason: String,
+    },
+}
+
+/// What to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FsckOptions {
+    /// Repair what can be.
+    pub repair: bool,
+    /// Also the copies in the cache, and loose objects against their names.
+    pub deep: bool,
+}
+
+impl FileSystem {
+    /// Checks a repository; `None` when there is no such repository. An error is one
+    /// of the check, such as a store that does not answer.
+    pub fn fsck(&self, id: RepoId, options: FsckOptions) -> Result<Option<Checked>, FsError> {
+        let Some(repo) = self.shared.replica.repo(id)? else {
+            return Ok(None);
+        };
+        let repository = self.repositories.get(id)?;
+        let mut fsck = Fsck {
+            fs: self,
+            id,
+            repository,
+            options,
+            sizes: self.sizes(id)?,
+            damaged: HashSet::new(),
+            done: Checked {
+                repository: repo.path.to_string(),
+                ..Checked::default()
+            },
+        };
+        let checked = fsck.run();
+        *self.checking.lock() = None;
+        checked.map(|()| Some(fsck.done))
+    }
+}
+
+struct Fsck<'a> {
+    fs: &'a FileSystem,
+    id: RepoId,
+    repository: Arc<Repository>,
+    options: FsckOptions,
+    /// What the store has.
+    sizes: HashMap<String, u64>,
+    /// Paths that are not what they should be.
+    damaged: HashSet<RepoPath>,
+    done: Checked,
+}
+
+impl Fsck<'_> {
+    fn run(&mut self) -> Result<(), FsError> {
+        self.check_staging();
+        let files = self.catalogued(&RepoPath::root())?;
+        let mut found = Vec::new();
+        for (n, (path, entry)) in files.iter().enumerate() {
+            self.report_progress(n, files.len());
+            let faults = self.check(path, entry)?;
+            self.done.files += 1;
+            self.done.bytes += entry.size;
+            if !faults.is_empty() {
+                self.damaged.insert(path.clone());
+                found.push((path, entry, faults));
+            }
+        }
+        // Packs before their indexes, which may have to be made from them.
+        found.sort_by_key(|(path, ..)| !path.as_bytes().ends_with(b".pack"));
+        for (path, entry, faults) in found {
+            let damage = self.treat(path, entry, faults)?;
+            self.done.damaged.push(damage);
+        }
+        Ok(())
+    }
+
+    fn report_progress(&self, done: usize, of: usize) {
+        let name = &self.done.repository;
+        *self.fs.checking.lock() = Some(format!("fsck of {name}: {done} of {of} files checked"));
+    }
+
+    fn check_staging(&mut self) {
+        for path in self.repository.objects().pending_paths() {
+            if let Err(error) = self.repository.objects().check(&path, &path) {
+                self.done.damaged_staging.push(error.to_string());
+            }
+        }
+    }
+
+    /// Every file of the catalog with its path.
+    fn catalogued(&self, dir: &RepoPath) -> Result<Vec<(RepoPath, FileEntry)>, FsError> {
+        let mut files = Vec::new();
+        for (name, child) in self.fs.shared.replica.files_in(self.id, dir)? {
+            let Some(path) = dir.join(&name) else {
+                continue;
+            };
+            match child {
+                Child::File(entry) => files.push((path, entry)),
+                Child::Directory => files.extend(self.catalogued(&path)?),
+            }
+        }
+        Ok(files)
+    }
+
+    fn treat(
+        &mut self,
+        path: &RepoPath,
+        entry: &FileEntry,
+        faults: Vec<Fault>,
+    ) -> Result<Damage, FsError> {
+        let repaired = match self.options.repair {
+            true => self.rescue(path, entry)?,
+            false => None,
+        };
+        let mut damage = Damage {
+            path: path.to_string(),
+            key: check::key(entry).map(str::to_owned),
+            faults,
+            repaired: repaired.map(str::to_owned),
+            lost_objects: Vec::new(),
+        };
+        if damage.repaired.is_none() {
+            damage.lost_objects = self.lost(path, entry, &damage.faults)?;
+            if self.options.repair
+                && damage.lost_objects.is_empty()
+                && name::loose_oid(path).is_some()
+            {
+                self.repository.objects().remove_damaged(path)?;
+                let how = "removed: the object is in a sound pack too";
+                damage.repaired = Some(how.to_owned());
+            }
+        }
+        if damage.repaired.is_some() {
+            self.damaged.remove(path);
+        }
+        Ok(damage)
+    }
+}

@@ -1,0 +1,151 @@
+//! The right bytes of a damaged file, from wherever they can be had.
+
+use super::{Fsck, check};
+use crate::FsError;
+use crate::cache::CachedFile;
+use crate::objects::Content;
+use crate::store::StoreError;
+use bytes::Bytes;
+use gitmoor_replicator::model::{FileEntry, ObjectFormat, RepoPath};
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+impl Fsck<'_> {
+    /// Finds the bytes, stores them under a new key and lets the catalog name it.
+    /// Answers where they came from.
+    pub(super) fn rescue(
+        &self,
+        path: &RepoPath,
+        entry: &FileEntry,
+    ) -> Result<Option<&'static str>, FsError> {
+        let dir = tempfile::Builder::new().prefix("fsck-").tempdir_in(
+            self.fs
+                .shared
+                .config
+                .data
+                .join("repos")
+                .join(self.id.to_string()),
+        )?;
+        let copy = dir.path().join("copy");
+        let found = if self.assemble(path, entry, &copy)? {
+            Some("from the copy in this machine's cache")
+        } else if self.is_staged(path, entry) {
+            std::fs::copy(self.repository.objects().staged_file(path), &copy)?;
+            Some("from the copy in staging")
+        } else if let Some(made) = self.regenerate(path, &dir)? {
+            std::fs::rename(made, &copy)?;
+            Some("made again from its pack")
+        } else {
+            None
+        };
+        if found.is_some() {
+            self.repository.objects().replace(path, entry, &copy)?;
+        }
+        Ok(found)
+    }
+
+    /// Whether staging holds the very bytes.
+    fn is_staged(&self, path: &RepoPath, entry: &FileEntry) -> bool {
+        let digest = |file: File| {
+            let size = file.metadata()?.len();
+            crate::cache::digest_file(&file, size, entry.block_size)
+        };
+        File::open(self.repository.objects().staged_file(path))
+            .and_then(digest)
+            .is_ok_and(|(digest, _)| digest == entry.digest)
+    }
+
+    /// Puts the file together from good blocks of the store and of the cache.
+    fn assemble(&self, path: &RepoPath, entry: &FileEntry, to: &Path) -> Result<bool, FsError> {
+        let Content::Stored(file, _) = self.repository.objects().content(path, entry)? else {
+            return Ok(false);
+        };
+        let mut out = File::create(to)?;
+        let mut whole = blake3::Hasher::new();
+        let block_size = u64::from(entry.block_size);
+        for block in 0..entry.size.div_ceil(block_size) {
+            let range = block * block_size..((block + 1) * block_size).min(entry.size);
+            let Some(bytes) = self.good_block(&file, block as u32, range)? else {
+                return Ok(false);
+            };
+            whole.update(&bytes);
+            out.write_all(&bytes)?;
+        }
+        Ok(*whole.finalize().as_bytes() == entry.digest.0)
+    }
+
+    fn good_block(
+        &self,
+        file: &CachedFile,
+        block: u32,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, FsError> {
+        if let Some(bytes) = file.cached_block(block) {
+            return Ok(Some(bytes));
+        }
+        let key = &file.object().key;
+        if self.sizes.get(key).is_none_or(|size| *size < range.end) {
+            return Ok(None);
+        }
+        match self.fs.shared.store.get(key, range) {
+            Ok(bytes) => Ok(file.is_block(block, &bytes).then_some(bytes)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// An index or a reverse index, made from its pack if that is sound.
+    fn regenerate(&self, path: &RepoPath, dir: &TempDir) -> Result<Option<PathBuf>, FsError> {
+        let text = path.to_string();
+        let extension = [".idx", ".rev"].into_iter().find(|ext| text.ends_with(ext));
+        let Some(extension) = extension else {
+            return Ok(None);
+        };
+        let pack = text.trim_end_matches(extension).to_owned() + ".pack";
+        let Some(pack) = RepoPath::new(pack) else {
+            return Ok(None);
+        };
+        let Some(entry) = self.fs.shared.replica.file(self.id, &pack)? else {
+            return Ok(None);
+        };
+        let copy = dir.path().join("again.pack");
+        if check::key(&entry).is_none() || !self.assemble(&pack, &entry, &copy)? {
+            return Ok(None);
+        }
+        index_pack(&copy, self.format()?)?;
+        Ok(Some(copy.with_extension(&extension[1..])))
+    }
+}
+
+/// `git index-pack`, which writes `again.idx` and `again.rev` beside the pack.
+fn index_pack(pack: &Path, format: ObjectFormat) -> io::Result<()> {
+    let format = match format {
+        ObjectFormat::Sha1 => "sha1",
+        ObjectFormat::Sha256 => "sha256",
+    };
+    let mut git = Command::new("git");
+    for (key, _) in std::env::vars_os() {
+        // GIT_DIR and its kin would redirect it.
+        if key.as_encoded_bytes().starts_with(b"GIT_") {
+            git.env_remove(key);
+        }
+    }
+    let output = git
+        .args(["index-pack", "--rev-index"])
+        .arg(format!("--object-format={format}"))
+        .arg("-o")
+        .arg(pack.with_extension("idx"))
+        .arg(pack)
+        .current_dir(pack.parent().unwrap_or(Path::new("/")))
+        .stdin(Stdio::null())
+        .output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(io::Error::other(format!("git index-pack: {said}")))
+}

@@ -1,0 +1,95 @@
+//! What fsck changes: the right bytes under a key of their own, or a damaged file
+//! out of the catalog. See [`crate::fsck`].
+
+use super::{Objects, key};
+use crate::cache;
+use crate::error::FsResult;
+use crate::store::{Body, Put};
+use gitmoor_replicator::model::{
+    Actor, Command, FileAdd, FileEntry, FileRemoval, Place, RepoChange, RepoPath,
+};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+impl Objects {
+    /// Where a finished file is before it is stored.
+    pub fn staged_file(&self, path: &RepoPath) -> PathBuf {
+        self.files.at(path)
+    }
+
+    /// Lets the catalog name these bytes instead, in a new object of the store.
+    pub fn replace(&self, path: &RepoPath, old: &FileEntry, copy: &Path) -> FsResult<()> {
+        let _turn = self.turn.lock();
+        let file = File::open(copy)?;
+        let size = file.metadata()?.len();
+        let block_size = cache::block_size_for(size);
+        let (digest, blocks) = cache::digest_file(&file, size, block_size)?;
+        self.until_settled(|| {
+            let looked = self.look()?;
+            let entry = FileEntry {
+                size,
+                digest,
+                block_size,
+                place: Place::Stored {
+                    key: self.put_fresh(path, &file, size, &digest)?,
+                },
+                ..old.clone()
+            };
+            let add = FileAdd {
+                path: path.clone(),
+                entry,
+                blocks: blocks.clone(),
+            };
+            let change = RepoChange {
+                add: vec![add],
+                ..RepoChange::new(self.repo)
+            };
+            self.propose_command(Command::Publish { change, looked }, &Actor::default())
+        })?;
+        (self.shared.changed)(self.repo, path);
+        Ok(())
+    }
+
+    /// Stores under a key that held nothing: what an existing one holds is what is
+    /// in doubt, and a copy in the cache would vouch for it.
+    fn put_fresh(
+        &self,
+        path: &RepoPath,
+        file: &File,
+        len: u64,
+        digest: &gitmoor_replicator::model::Digest,
+    ) -> FsResult<String> {
+        for key in key::candidates(self.repo, path, digest, false) {
+            let free = !self.shared.replica.is_condemned(self.repo, &key)? && !self.exists(&key)?;
+            if free && self.shared.store.put(&key, Body::File { file, len })? == Put::Stored {
+                return Ok(key);
+            }
+        }
+        unreachable!("there is no end of keys")
+    }
+
+    /// Asked before as well, for stores that do not refuse to overwrite.
+    fn exists(&self, key: &str) -> FsResult<bool> {
+        match self.shared.store.get_small(key, 1) {
+            Ok(_) => Ok(true),
+            Err(crate::store::StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes a damaged file out of the catalog, into the trash.
+    pub fn remove_damaged(&self, path: &RepoPath) -> FsResult<()> {
+        let _turn = self.turn.lock();
+        let removal = FileRemoval {
+            paths: vec![path.clone()],
+            unless_refs_moved_since: None,
+        };
+        let change = RepoChange {
+            remove: Some(removal),
+            ..RepoChange::new(self.repo)
+        };
+        self.propose_command(Command::Commit(change), &Actor::default())?;
+        (self.shared.changed)(self.repo, path);
+        Ok(())
+    }
+}

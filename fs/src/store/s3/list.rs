@@ -1,0 +1,124 @@
+//! What lies under a prefix: objects, and uploads that were begun and neither
+//! completed nor aborted. For gc and fsck; git itself never needs a listing.
+
+use super::failure::classify;
+use super::store::{S3Store, exists_or};
+use crate::store::retry::{Failure, GaveUp, Request};
+use crate::store::{Listed, Upload};
+use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::primitives::DateTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where a page of uploads begins: a key and an upload id.
+type UploadMarker = (Option<String>, Option<String>);
+
+impl S3Store {
+    /// Gives every object and then every upload under a prefix to the sink.
+    pub(super) async fn list_all(
+        &self,
+        prefix: &str,
+        sink: &mut (dyn FnMut(Listed) + Send),
+    ) -> Result<(), GaveUp> {
+        let request = Request {
+            kind: "LIST",
+            key: prefix,
+            bytes: 0,
+        };
+        let mut next = None;
+        loop {
+            let page = self
+                .tries
+                .run(request, || self.objects(prefix, next.clone()))
+                .await?;
+            let objects = page.contents().iter();
+            objects
+                .filter_map(|object| {
+                    Some(Listed::Object {
+                        key: self.own_key(object.key()?)?,
+                        size: object.size().unwrap_or(0).try_into().unwrap_or(0),
+                        modified: time(object.last_modified()),
+                    })
+                })
+                .for_each(&mut *sink);
+            next = page.next_continuation_token;
+            if next.is_none() {
+                break;
+            }
+        }
+        let mut next = UploadMarker::default();
+        loop {
+            let page = self
+                .tries
+                .run(request, || self.uploads(prefix, next.clone()))
+                .await?;
+            let uploads = page.uploads().iter();
+            uploads
+                .filter_map(|upload| {
+                    Some(Listed::Upload(Upload {
+                        key: self.own_key(upload.key()?)?,
+                        id: upload.upload_id()?.to_owned(),
+                        begun: time(upload.initiated()),
+                    }))
+                })
+                .for_each(&mut *sink);
+            if page.is_truncated() != Some(true) {
+                return Ok(());
+            }
+            next = (page.next_key_marker, page.next_upload_id_marker);
+        }
+    }
+
+    async fn objects(
+        &self,
+        prefix: &str,
+        next: Option<String>,
+    ) -> Result<ListObjectsV2Output, Failure> {
+        let list = self.client.list_objects_v2().bucket(&self.config.bucket);
+        let list = list.prefix(self.full_key(prefix));
+        let list = list.set_continuation_token(next);
+        list.send().await.map_err(classify)
+    }
+
+    async fn uploads(
+        &self,
+        prefix: &str,
+        (key, id): UploadMarker,
+    ) -> Result<ListMultipartUploadsOutput, Failure> {
+        let list = self.client.list_multipart_uploads();
+        let list = list.bucket(&self.config.bucket);
+        let list = list.prefix(self.full_key(prefix));
+        let list = list.set_key_marker(key).set_upload_id_marker(id);
+        list.send().await.map_err(classify)
+    }
+
+    /// Aborts an upload; one that is gone already is no error.
+    pub(super) async fn abort_upload(&self, key: &str, id: &str) -> Result<(), GaveUp> {
+        let abort = self.client.abort_multipart_upload();
+        let abort = abort.bucket(&self.config.bucket);
+        let abort = abort.key(self.full_key(key)).upload_id(id);
+        let request = Request {
+            kind: "ABORT",
+            key,
+            bytes: 0,
+        };
+        let attempt = || async { abort.clone().send().await.map(drop).map_err(classify) };
+        exists_or(self.tries.run(request, attempt).await).map(drop)
+    }
+
+    /// The key without the store's prefix.
+    fn own_key(&self, full: &str) -> Option<String> {
+        match self.config.prefix.as_str() {
+            "" => Some(full.to_owned()),
+            prefix => Some(full.strip_prefix(prefix)?.strip_prefix('/')?.to_owned()),
+        }
+    }
+}
+
+/// A server that does not say when counts as one that says now: nothing is
+/// then too old to be kept.
+fn time(stated: Option<&DateTime>) -> SystemTime {
+    stated.map_or_else(SystemTime::now, |time| {
+        UNIX_EPOCH + Duration::from_secs(time.secs().max(0) as u64)
+    })
+}
