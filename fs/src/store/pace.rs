@@ -5,34 +5,38 @@ use parking_lot::Mutex;
 use rand::Rng;
 use std::time::Duration;
 
-/// The pause after the first `SlowDown`.
-const FIRST: Duration = Duration::from_millis(20);
-
-/// The longest pause: a store that still refuses fails requests by its answers.
-const LONGEST: Duration = Duration::from_secs(2);
-
-/// Below this there is none.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// The longest pause is the first one doubled so often: a store that still refuses
+/// fails requests by its answers.
+const DOUBLINGS: u32 = 7;
 
 /// What a success leaves of the pause.
 const AFTER_SUCCESS: f64 = 0.9;
 
 /// The pause before each request to one store.
-#[derive(Default)]
-pub(super) struct Pace(Mutex<Duration>);
+pub(super) struct Pace {
+    first: Duration,
+    pause: Mutex<Duration>,
+}
 
 impl Pace {
+    /// No pause; `first` comes after the first `SlowDown`.
+    pub(super) fn new(first: Duration) -> Self {
+        let pause = Mutex::default();
+        Self { first, pause }
+    }
+
     /// The store answered `SlowDown`.
     pub(super) fn slower(&self) {
-        let mut pause = self.0.lock();
-        *pause = (*pause * 2).clamp(FIRST, LONGEST);
+        let mut pause = self.pause.lock();
+        let longest = self.first.saturating_mul(1 << DOUBLINGS);
+        *pause = (*pause * 2).clamp(self.first, longest);
     }
 
     /// The store did what it was asked for.
     pub(super) fn faster(&self) {
-        let mut pause = self.0.lock();
+        let mut pause = self.pause.lock();
         *pause = pause.mul_f64(AFTER_SUCCESS);
-        if *pause < SHORTEST {
+        if *pause < self.first / 16 {
             *pause = Duration::ZERO;
         }
     }
@@ -40,7 +44,7 @@ impl Pace {
     /// How long a request waits before it is sent: at random, so that those who
     /// wait do not all come at once; about [`Pace`] on average.
     pub(super) fn pause(&self) -> Duration {
-        let pause = *self.0.lock();
+        let pause = *self.pause.lock();
         if pause.is_zero() {
             return pause;
         }

@@ -125,13 +125,13 @@ pub(super) enum GaveUp {
 /// Tries requests to one store.
 pub(super) struct Tries {
     /// For how long each.
-    pub(super) policy: RetryPolicy,
+    policy: RetryPolicy,
     pace: Pace,
 }
 
 impl Tries {
     pub(super) fn new(policy: RetryPolicy) -> Self {
-        let pace = Pace::default();
+        let pace = Pace::new(policy.base / 5);
         Self { policy, pace }
     }
 

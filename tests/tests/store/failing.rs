@@ -155,7 +155,11 @@ fn an_unusually_slow_get_is_asked_twice() {
 /// `SlowDown` makes the requests after it wait too, and successes end that.
 #[test]
 fn the_store_sets_the_pace() {
-    let (server, store) = fake();
+    let server = FakeS3::start();
+    let mut settings = settings(&server.env());
+    settings.retry.base = Duration::from_millis(100);
+    let store = store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime());
+    let store = store.expect("connects");
     store.put("k", bytes("12345")).expect("puts");
     let timed = || {
         let begin = Instant::now();

@@ -63,7 +63,7 @@ impl S3Store {
         };
         let marker = marker::settle(&store)?;
         store.conditional = store.probe(marker)?;
-        store.tries.policy = policy;
+        store.tries = Tries::new(policy);
         Ok(store)
     }
 
