@@ -5,6 +5,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
-cargo build --release -p gitmoor -p gitmoor-tests --bin gitmoor --bin bench
+# The whole workspace, as everywhere: a part of it would resolve other features of the
+# dependencies and build them again.
+cargo build --locked --release --workspace
 case " $* " in *" --json "*) ;; *) set -- "$@" --json "$target/bench.json" ;; esac
 exec "$target/release/bench" "$@"

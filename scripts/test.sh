@@ -10,19 +10,24 @@ cd "$root"
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
-# The object server of the integration tests.
-GARAGE_VERSION=2.5.0
-
 set_up() {
     need_rust
-    need_packages git curl procps e2fsprogs mount "${BUILD_PACKAGES[@]}"
+    need_packages git curl procps e2fsprogs mount shellcheck "${BUILD_PACKAGES[@]}"
     need_fuse
-    if ! command -v garage >/dev/null && [ ! -x "${CARGO_HOME:-$HOME/.cargo}/bin/garage" ]; then
-        say "installing garage $GARAGE_VERSION, the S3 server of the tests"
-        cargo install --locked --version "$GARAGE_VERSION" \
-            --no-default-features --features bundled-libs,sqlite garage
-    fi
     PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+    # The S3 server of the integration tests.
+    need_crate garage 2.5.0 --no-default-features --features bundled-libs,sqlite
+    need_crate cargo-nextest 0.9.143
+    need_crate cargo-deny 0.20.2
+}
+
+# need_crate NAME VERSION [ARGUMENT OF cargo install…]: a program of that name is there.
+need_crate() {
+    local name=$1 version=$2
+    shift 2
+    command -v "$name" >/dev/null && return
+    say "installing $name $version"
+    cargo install --locked --version "$version" "$@" "$name"
 }
 
 # Everything below this directory belongs to this run, so that it can be found and
@@ -52,32 +57,28 @@ check_style() {
     cargo clippy --locked --release --workspace --all-targets -- -D warnings
     say "documentation"
     RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --workspace --no-deps --quiet
-    if command -v shellcheck >/dev/null; then
-        say "shell scripts"
-        shellcheck -x scripts/*.sh .ci/run
-    else
-        say "skipping the shell scripts: shellcheck is not installed"
-    fi
+    say "shell scripts"
+    shellcheck -x scripts/*.sh .ci/run
 }
 
+# The list of known vulnerabilities is fetched anew each time. Where it cannot be reached
+# a change is still judged by everything else.
 check_dependencies() {
-    if cargo deny --version >/dev/null 2>&1; then
-        say "licences and advisories of dependencies"
+    local database=https://github.com/RustSec/advisory-db
+    if GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote --exit-code "$database" HEAD >/dev/null 2>&1; then
+        say "licences, sources and advisories of dependencies"
         cargo deny --workspace check
     else
-        say "skipping licences and advisories: cargo-deny is not installed"
+        say "licences and sources of dependencies; NOT their advisories: $database cannot be reached"
+        cargo deny --workspace check licenses bans sources
     fi
 }
 
 run_tests() {
     say "tests"
-    if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --locked --release --workspace --no-fail-fast "$@"
-        # nextest does not run them.
-        cargo test --locked --release --workspace --doc --quiet
-    else
-        cargo test --locked --release --workspace --no-fail-fast "$@"
-    fi
+    cargo nextest run --locked --release --workspace --no-fail-fast "$@"
+    # nextest does not run them.
+    cargo test --locked --release --workspace --doc --quiet
 }
 
 set_up
