@@ -13,6 +13,7 @@ local!(
     copied_with_cp,
     copied_with_tar,
     moved_from_another_file_system,
+    cloned_by_path,
     hard_links_are_one_file,
 );
 
@@ -86,6 +87,24 @@ fn moved_from_another_file_system(place: &Place) {
     shell(format!("mv {} {}", original.path(), moved.path()));
     assert!(!original.dir.exists());
     is_copy(place, &moved, &refs);
+}
+
+/// git links the objects of a repository that it clones by its path, and copies them where
+/// links are refused, unless links were asked for.
+fn cloned_by_path(place: &Place) {
+    let (bare, _) = place.pushed("app.git", 3);
+    let copy = place.repo("copy.git");
+    let at = place.git.at(&place.scratch);
+    if place.mount().is_some() {
+        at.fail(format!(
+            "clone --quiet --bare --local {} {}",
+            bare.path(),
+            copy.path()
+        ));
+    }
+    at.ok(format!("clone --quiet --bare {} {}", bare.path(), copy.path()));
+    assert_eq!(copy.ok("for-each-ref"), bare.ok("for-each-ref"));
+    copy.fsck();
 }
 
 fn hard_links_are_one_file(place: &Place) {
