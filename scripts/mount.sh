@@ -38,7 +38,7 @@ set_up() {
 
 build() {
     say "building (the first time takes a while: RocksDB is compiled from source)"
-    (cd "$root" && cargo build --locked --release -p gitmoor)
+    (cd "$root" && cargo build --locked --release --workspace --bin gitmoor)
     gitmoor=$(cd "$root" && target_dir)/release/gitmoor
 }
 

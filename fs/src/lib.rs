@@ -24,6 +24,7 @@ mod local;
 mod objects;
 #[doc(hidden)]
 pub mod parsers;
+mod process;
 mod refs;
 mod repository;
 pub mod store;

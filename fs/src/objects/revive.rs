@@ -21,7 +21,10 @@
 use super::Objects;
 use super::name::{self, Kind};
 use crate::error::FsResult;
+use crate::process;
 use gitmoor_replicator::model::{Actor, Change, Command, RepoChange, RepoPath, TrashId, Version};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A process that did nothing here for so long is seen as new.
@@ -30,8 +33,45 @@ const PROCESS_IDLE: Duration = Duration::from_secs(6 * 3600);
 /// Revivals that one raft entry carries at most.
 const PER_ENTRY: usize = 1000;
 
+/// How long a process number is taken for the same process without asking. To come around in
+/// this time the machine would have to start all of its numbers.
+const ASKED: Duration = Duration::from_secs(1);
+
 /// When each process first looked.
-pub(super) type FirstLooks = moka::sync::Cache<u32, Version>;
+pub(super) type FirstLooks = moka::sync::Cache<u32, Arc<FirstLook>>;
+
+pub(super) struct FirstLook {
+    version: Version,
+    at: Duration,
+    /// When it was last seen to be that process, milliseconds since the machine started.
+    known: AtomicU64,
+}
+
+impl FirstLook {
+    fn new(version: Version) -> Arc<Self> {
+        let at = process::now();
+        let known = AtomicU64::new(millis(at));
+        Arc::new(Self { version, at, known })
+    }
+
+    /// Whether it is the look of the process that has this number now. In doubt it is: who
+    /// looked earlier is only refused more.
+    fn is_of(&self, pid: u32) -> bool {
+        let now = millis(process::now());
+        if now.saturating_sub(self.known.load(Ordering::Relaxed)) < millis(ASKED) {
+            return true;
+        }
+        let same = process::started(pid).is_none_or(|started| started <= self.at);
+        if same {
+            self.known.store(now, Ordering::Relaxed);
+        }
+        same
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).expect("less than millions of years")
+}
 
 pub(super) fn first_looks() -> FirstLooks {
     moka::sync::Cache::builder()
@@ -49,11 +89,21 @@ impl Objects {
     /// A version that is not later than anything that a process has seen of refs
     /// and objects here. To be called before it is shown anything.
     pub fn seen_by(&self, pid: u32) -> Version {
-        self.first_looks.get_with(pid, || {
-            let known = self.shared.replica.repo(self.repo);
-            known.ok().flatten().map_or(Version::default(), |repo| {
-                repo.refs_version.max(repo.catalog_version)
-            })
+        let look = self
+            .first_looks
+            .get_with(pid, || FirstLook::new(self.now()));
+        if look.is_of(pid) {
+            return look.version;
+        }
+        let version = self.now();
+        self.first_looks.insert(pid, FirstLook::new(version));
+        version
+    }
+
+    fn now(&self) -> Version {
+        let known = self.shared.replica.repo(self.repo);
+        known.ok().flatten().map_or(Version::default(), |repo| {
+            repo.refs_version.max(repo.catalog_version)
         })
     }
 

@@ -30,6 +30,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A repository as this mount sees it.
 pub struct Repository {
@@ -39,6 +40,9 @@ pub struct Repository {
     files: Arc<Files>,
     objects: Arc<Objects>,
     refs: Refs,
+    /// Whether `config` has had its include. Whoever then writes another one, without it,
+    /// means that.
+    furnished: AtomicBool,
 }
 
 /// Who does something, and what it may have seen before.
@@ -92,6 +96,10 @@ pub enum Type {
     Fifo,
     /// Socket.
     Socket,
+}
+
+fn config_path() -> RepoPath {
+    RepoPath::new("config").expect("a valid path")
 }
 
 impl Type {
@@ -151,8 +159,11 @@ impl Repository {
             files,
             objects,
             refs,
+            furnished: AtomicBool::new(false),
         };
         repository.furnish()?;
+        let has_config = repository.files.stat(&config_path())?.is_some();
+        repository.furnished.store(has_config, Ordering::Relaxed);
         Ok(repository)
     }
 
@@ -177,7 +188,7 @@ impl Repository {
             self.files
                 .make_parents(&RepoPath::new(inside).expect("a valid path"))?;
         }
-        let config = RepoPath::new("config").expect("a valid path");
+        let config = config_path();
         if self.files.stat(&config)?.is_some_and(|meta| meta.len() > 0) {
             return Ok(());
         }

@@ -2,13 +2,14 @@
 //! closing means.
 
 use super::room::{Room, is_ref_scratch, room};
-use super::{Body, Caller, Closing, Found, Opened, Repository};
+use super::{Body, Caller, Closing, Found, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult};
 use crate::local::config;
 use crate::objects::{Content, name};
 use gitmoor_replicator::model::{Command, Expect, FileEntry, Outcome, RepoPath};
 use std::fs::FileTimes;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::atomic::Ordering;
 
 impl Repository {
     /// open(2) of an existing file; `write` when the flags allow writing.
@@ -130,21 +131,28 @@ impl Repository {
     /// When git begins to write the first `config` of a repository, one with the
     /// include of the replicated settings appears: git adds to that.
     fn furnish_new(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
-        let config = RepoPath::new("config").expect("a valid path");
+        let config = config_path();
         if path.as_bytes() != b"config.lock" || self.files.stat(&config)?.is_some() {
+            return Ok(());
+        }
+        if self.furnished.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         self.files.create(&config, 0o644, caller.owner())?;
         Ok(std::fs::write(self.files.at(&config), config::INCLUDE)?)
     }
 
-    /// A `config` that came with a copy of a repository gets the include as well.
+    /// A `config` that came with a copy of a repository gets the include as well. One
+    /// that somebody writes in place of another stays as it is.
     pub(super) fn furnish_copied(&self) -> FsResult<()> {
-        let path = RepoPath::new("config").expect("a valid path");
+        let path = config_path();
         let Some(text) = self.files.read(&path)? else {
             return Ok(());
         };
-        if text.is_empty() || config::has_include(&text) {
+        if text.is_empty() || self.furnished.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        if config::has_include(&text) {
             return Ok(());
         }
         let file = self.files.open(&path)?;
@@ -218,7 +226,7 @@ impl Repository {
 
     /// When git has written other format keys, every machine must know.
     pub(super) fn config_changed(&self) -> FsResult<()> {
-        let config = RepoPath::new("config").expect("a valid path");
+        let config = config_path();
         let Some(format) = self
             .files
             .read(&config)?

@@ -14,6 +14,7 @@ local!(
     copied_with_tar,
     moved_from_another_file_system,
     cloned_by_path,
+    config_written_anew,
     hard_links_are_one_file,
 );
 
@@ -102,9 +103,30 @@ fn cloned_by_path(place: &Place) {
             copy.path()
         ));
     }
-    at.ok(format!("clone --quiet --bare {} {}", bare.path(), copy.path()));
+    at.ok(format!(
+        "clone --quiet --bare {} {}",
+        bare.path(),
+        copy.path()
+    ));
     assert_eq!(copy.ok("for-each-ref"), bare.ok("for-each-ref"));
     copy.fsck();
+}
+
+/// Only the first `config` of a repository gets the include of the replicated settings: who
+/// writes another one gets what was written.
+fn config_written_anew(place: &Place) {
+    let bare = place.bare("app.git");
+    let config = bare.dir.join("config");
+    let text = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n";
+    fs::remove_file(&config).expect("rm");
+    fs::write(&config, text).expect("write");
+    assert_eq!(fs::read_to_string(&config).expect("read"), text);
+    fs::remove_file(&config).expect("rm");
+    bare.ok("config --file config one.two three");
+    assert_eq!(
+        fs::read_to_string(&config).expect("read"),
+        "[one]\n\ttwo = three\n"
+    );
 }
 
 fn hard_links_are_one_file(place: &Place) {

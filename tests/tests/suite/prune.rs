@@ -24,6 +24,7 @@ mounted!(
     pruned_after_the_ref_moved,
     pruned_before_it_was_stored,
     gc_while_pushes_reuse_the_pruned,
+    a_process_number_used_again,
 );
 
 /// Stops a push in its `pre-receive` hook, when git has taken its objects in and found that
@@ -222,4 +223,44 @@ fn gc_while_pushes_reuse_the_pruned(place: &Place) {
         }
     });
     whole(place, &bare);
+}
+
+/// Numbers of processes come around, soon on a busy machine. Who has one now has not seen
+/// what the one before has.
+fn a_process_number_used_again(place: &Place) {
+    let (bare, work) = place.pushed("app.git", 1);
+    let oid = bare.feed("hash-object -w --stdin", "unreachable");
+    published(place, &bare);
+    let look = format!("read line < {}/HEAD", bare.path());
+    let mut first = Command::new("sh").args(["-ec", &look]).spawn().expect("sh");
+    assert!(first.wait().expect("it ends").success());
+    work.commit("the refs move");
+    work.ok("push --quiet origin main");
+    // For one second a number is taken for the same process without asking.
+    std::thread::sleep(Duration::from_millis(1100));
+    let mut second = with_number(first.id(), || {
+        let mut command = Command::new("sh");
+        let path = object(&bare, oid.trim());
+        command.args(["-ec", "read go && exec rm \"$0\""]).arg(path);
+        command
+    });
+    let mut go = second.stdin.take().expect("a pipe");
+    go.write_all(b"go\n").expect("it reads");
+    assert!(second.wait().expect("it ends").success(), "removed");
+    assert!(!object(&bare, oid.trim()).exists());
+}
+
+/// Starts a process with this number, before others take it.
+fn with_number(number: u32, command: impl Fn() -> Command) -> std::process::Child {
+    for _ in 0..1000 {
+        let before = (number - 1).to_string();
+        fs::write("/proc/sys/kernel/ns_last_pid", before).expect("root may choose numbers");
+        let mut child = command().stdin(Stdio::piped()).spawn().expect("sh");
+        if child.id() == number {
+            return child;
+        }
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
+    }
+    panic!("no process got the number {number}");
 }
