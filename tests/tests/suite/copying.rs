@@ -102,7 +102,11 @@ fn cloned_by_path(place: &Place) {
             copy.path()
         ));
     }
-    at.ok(format!("clone --quiet --bare {} {}", bare.path(), copy.path()));
+    at.ok(format!(
+        "clone --quiet --bare {} {}",
+        bare.path(),
+        copy.path()
+    ));
     assert_eq!(copy.ok("for-each-ref"), bare.ok("for-each-ref"));
     copy.fsck();
 }
