@@ -1,6 +1,6 @@
 //! One error for everything the tree does; errno is chosen in one place.
 
-use crate::cache::CacheReadError;
+use crate::cache::{CacheError, CacheReadError};
 use crate::store::StoreError;
 use gitmoor_replicator::model::Refusal;
 use gitmoor_replicator::{ProposeError, ReadError};
@@ -47,6 +47,15 @@ pub enum FsError {
         /// What does not match.
         reason: String,
     },
+    /// The daemon's limit of open files is near.
+    #[error(
+        "{open} files are open on the mount, as many as the daemon's own limit of open files \
+         allows: raise that (ulimit -Hn, LimitNOFILE=)"
+    )]
+    TooManyOpen {
+        /// How many.
+        open: usize,
+    },
     /// The process that waited for it is ending.
     #[error("interrupted")]
     Interrupted,
@@ -61,7 +70,7 @@ pub enum FsError {
     Cache(#[from] CacheReadError),
     /// The cache's own files fail.
     #[error("{0}")]
-    CacheDisk(#[from] crate::cache::CacheError),
+    CacheDisk(#[from] CacheError),
     /// The replicator could not be read.
     #[error("{0}")]
     Read(#[from] ReadError),
@@ -92,11 +101,16 @@ impl FsError {
             FsError::Interrupted
             | FsError::Store(StoreError::Interrupted { .. })
             | FsError::Cache(CacheReadError::Interrupted { .. }) => libc::EINTR,
+            FsError::TooManyOpen { .. } => libc::ENFILE,
             FsError::WrongBytes { .. } | FsError::Store(_) => libc::EIO,
+            FsError::CacheDisk(CacheError::Local { source, .. }) if is_out_of_files(source) => {
+                libc::ENFILE
+            }
             FsError::Cache(_) | FsError::CacheDisk(_) | FsError::Read(_) | FsError::Propose(_) => {
                 libc::EIO
             }
             FsError::Refused(refusal) => refusal_errno(refusal),
+            FsError::Io(error) if is_out_of_files(error) => libc::ENFILE,
             FsError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
         }
     }
@@ -109,14 +123,16 @@ impl FsError {
             | FsError::Store(StoreError::Interrupted { .. })
             | FsError::Cache(CacheReadError::Interrupted { .. }) => false,
             FsError::WrongBytes { .. }
+            | FsError::TooManyOpen { .. }
             | FsError::Store(_)
             | FsError::Cache(_)
             | FsError::CacheDisk(_)
             | FsError::Read(_)
             | FsError::Propose(_) => true,
+            FsError::Io(error) if is_out_of_files(error) => true,
             FsError::Io(error) => matches!(
                 error.raw_os_error(),
-                Some(libc::EIO | libc::ENOSPC | libc::EDQUOT | libc::EROFS | libc::EMFILE) | None
+                Some(libc::EIO | libc::ENOSPC | libc::EDQUOT | libc::EROFS) | None
             ),
             FsError::NotFound
             | FsError::Exists
@@ -131,6 +147,12 @@ impl FsError {
             | FsError::Refused(_) => false,
         }
     }
+}
+
+/// The daemon has no descriptor left. To git EMFILE would mean that git itself has too
+/// many open files, so it is told ENFILE: the system has.
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 fn refusal_errno(refusal: &Refusal) -> i32 {

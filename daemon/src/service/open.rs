@@ -1,7 +1,7 @@
 //! Opens the parts of a daemon, each before the one that needs it.
 
 use super::io_runtime::IoRuntime;
-use super::{ServiceError, preflight, starting};
+use super::{ServiceError, open_files, preflight, starting};
 use crate::Failure;
 use crate::config::Settings;
 use crate::data_dir::{DataDir, Lock};
@@ -28,6 +28,7 @@ pub(super) struct Parts {
 /// Checks and opens, cheap and likely mistakes first.
 pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     preflight::check(&settings.mount)?;
+    open_files::raise_limit();
     let mountpoint = mount_point::check(&settings.mount.mountpoint, &settings.data)?;
     let dir = DataDir::new(settings.data.clone());
     let lock = dir.own(&mountpoint)?;

@@ -66,7 +66,7 @@ impl Handler {
         let inner = Inner {
             fs,
             tree,
-            files: OpenFiles::default(),
+            files: OpenFiles::new(),
             listings: Mutex::default(),
             last_listing: AtomicU64::new(0),
             passthrough: AtomicBool::new(false),
@@ -159,7 +159,8 @@ impl Inner {
     }
 
     fn open(&self, ino: u64, write: bool, reply: ReplyOpen) {
-        let opened = match self.tree.open(ino, write) {
+        let opened = self.files.check_room();
+        let opened = match opened.and_then(|()| self.tree.open(ino, write)) {
             Ok(opened) => opened,
             // The name is another file's by now: the kernel looks again.
             Err(FsError::NotFound) => return reply.error(Errno::ESTALE),
@@ -456,14 +457,12 @@ impl Filesystem for Handler {
     ) {
         let _timer = self.inner.time("create", parent);
         let inner = &self.inner;
-        let (made, opened) =
-            match inner
-                .tree
-                .create(parent.0, name.as_bytes(), mode, process(request))
-            {
-                Ok(created) => created,
-                Err(error) => return reply.error(failed("create", &error)),
-            };
+        let caller = process(request);
+        let create = || inner.tree.create(parent.0, name.as_bytes(), mode, caller);
+        let (made, opened) = match inner.files.check_room().and_then(|()| create()) {
+            Ok(created) => created,
+            Err(error) => return reply.error(failed("create", &error)),
+        };
         let register = inner.register(|file| reply.open_backing(file));
         let (fh, handle) = inner.files.add(made.ino, opened, register);
         let flags = open_flags(&handle, true);
