@@ -47,6 +47,19 @@ pub enum FsError {
         /// What does not match.
         reason: String,
     },
+    /// Too much is staged, and it does not get less.
+    #[error(
+        "{staged} bytes are staged, more than staging-size ({limit}), and none goes up: {reason}; \
+         see gitmoor status, bring the store back or raise staging-size"
+    )]
+    StagingFull {
+        /// Bytes, of finished files and of those in the making.
+        staged: u64,
+        /// The limit.
+        limit: u64,
+        /// Why none goes up.
+        reason: String,
+    },
     /// The daemon's limit of open files is near.
     #[error(
         "{open} files are open on the mount, as many as the daemon's own limit of open files \
@@ -87,6 +100,10 @@ pub type FsResult<T> = Result<T, FsError>;
 
 impl FsError {
     /// The errno that git sees.
+    ///
+    /// What an offline mount lacks is EIO, as a block is that a disk cannot give: programs take that for "it
+    /// exists and cannot be had", where ENOENT would be "there is no such object" and one of the network's
+    /// errors something to try again at once. The words are in the log and in `gitmoor status`.
     pub fn errno(&self) -> i32 {
         match self {
             FsError::NotFound => libc::ENOENT,
@@ -101,6 +118,7 @@ impl FsError {
             FsError::Interrupted
             | FsError::Store(StoreError::Interrupted { .. })
             | FsError::Cache(CacheReadError::Interrupted { .. }) => libc::EINTR,
+            FsError::StagingFull { .. } => libc::ENOSPC,
             FsError::TooManyOpen { .. } => libc::ENFILE,
             FsError::WrongBytes { .. } | FsError::Store(_) => libc::EIO,
             FsError::CacheDisk(CacheError::Local { source, .. }) if is_out_of_files(source) => {
@@ -123,6 +141,7 @@ impl FsError {
             | FsError::Store(StoreError::Interrupted { .. })
             | FsError::Cache(CacheReadError::Interrupted { .. }) => false,
             FsError::WrongBytes { .. }
+            | FsError::StagingFull { .. }
             | FsError::TooManyOpen { .. }
             | FsError::Store(_)
             | FsError::Cache(_)

@@ -8,7 +8,7 @@ use super::open_files::{Handle, OpenFiles};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::repository::{Closing, NewAttributes, Type};
-use crate::tree::{Listed, Tree};
+use crate::tree::{Listed, Process, Tree};
 use crate::wait::on_behalf_of;
 use bytes::Bytes;
 use fuser::{
@@ -172,6 +172,24 @@ impl Inner {
         match handle.backing() {
             Some(backing) => reply.opened_passthrough(FileHandle(fh), flags, backing),
             None => reply.opened(FileHandle(fh), flags),
+        }
+    }
+
+    fn create(&self, parent: u64, name: &OsStr, mode: u32, caller: Process, reply: ReplyCreate) {
+        let create = || self.tree.create(parent, name.as_bytes(), mode, caller);
+        let (made, opened) = match self.files.check_room().and_then(|()| create()) {
+            Ok(created) => created,
+            Err(error) => return reply.error(failed("create", &error)),
+        };
+        let register = self.register(|file| reply.open_backing(file));
+        let (fh, handle) = self.files.add(made.ino, opened, register);
+        let flags = open_flags(&handle, true);
+        let (fh, attr) = (FileHandle(fh), entry(&made));
+        match handle.backing() {
+            Some(backing) => {
+                reply.created_passthrough(&TTL, &attr, Generation(0), fh, flags, backing);
+            }
+            None => reply.created(&TTL, &attr, Generation(0), fh, flags),
         }
     }
 
@@ -455,24 +473,19 @@ impl Filesystem for Handler {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        let _timer = self.inner.time("create", parent);
-        let inner = &self.inner;
-        let caller = process(request);
-        let create = || inner.tree.create(parent.0, name.as_bytes(), mode, caller);
-        let (made, opened) = match inner.files.check_room().and_then(|()| create()) {
-            Ok(created) => created,
-            Err(error) => return reply.error(failed("create", &error)),
-        };
-        let register = inner.register(|file| reply.open_backing(file));
-        let (fh, handle) = inner.files.add(made.ino, opened, register);
-        let flags = open_flags(&handle, true);
-        let (fh, attr) = (FileHandle(fh), entry(&made));
-        match handle.backing() {
-            Some(backing) => {
-                reply.created_passthrough(&TTL, &attr, Generation(0), fh, flags, backing);
-            }
-            None => reply.created(&TTL, &attr, Generation(0), fh, flags),
+        if self.inner.tree.has_room(parent.0) {
+            let _timer = self.inner.time("create", parent);
+            return self
+                .inner
+                .create(parent.0, name, mode, process(request), reply);
         }
+        let (name, caller) = (name.to_owned(), process(request));
+        self.wait("create", request, parent, move |inner| {
+            match inner.tree.wait_for_room(parent.0) {
+                Ok(()) => inner.create(parent.0, &name, mode, caller, reply),
+                Err(error) => reply.error(failed("create", &error)),
+            }
+        });
     }
 
     fn read(
@@ -646,6 +659,8 @@ impl Filesystem for Handler {
         reply.ok();
     }
 
+    /// The disk under the data directory: what is written here needs its space first. The limit of
+    /// staging is none of the mount's size, since what is over it goes up and makes room.
     fn statfs(&self, _: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         match rustix::fs::statvfs(&self.inner.fs.shared().config.data) {
             Ok(s) => reply.statfs(
