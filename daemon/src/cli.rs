@@ -1,7 +1,7 @@
 //! What can be typed. Parsing only: nothing here reads the environment, a file
 //! or a clock, so that precedence is decided in one place ([`crate::config`]).
 
-use crate::config::{ByteSize, LogFilter, LogFormat, RepoName, Seconds, StoreUrl};
+use crate::config::{ByteSize, LogFilter, LogFormat, RepoName, Seconds, SizeLimit, StoreUrl};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -71,6 +71,14 @@ pub struct MountArgs {
     /// Limit of the block cache, such as 500MB or 10GiB [default 10GiB]
     #[arg(long, value_name = "BYTES")]
     pub cache_size: Option<ByteSize>,
+    /// Limit of object files that are not in the store yet, such as 10GiB or unlimited; new ones
+    /// wait beyond it [env GITMOOR_STAGING_SIZE; default 10GiB]
+    #[arg(long, value_name = "BYTES")]
+    pub staging_size: Option<SizeLimit>,
+    /// Do not ask the object store: serve what this machine has, refuse the rest at once
+    /// [env GITMOOR_OFFLINE]
+    #[arg(long)]
+    pub offline: bool,
     /// How long deleted repositories and objects can be restored, such as 12h or 30d
     /// [env GITMOOR_TRASH_KEEP; default 7d]
     #[arg(long, value_name = "TIME")]

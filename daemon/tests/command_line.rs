@@ -56,6 +56,22 @@ fn wrong_values_say_what_is_expected() {
 }
 
 #[test]
+fn offline_needs_a_data_directory_that_was_mounted() {
+    let place = Place::new();
+    expect(
+        &place.mount(&["--offline"]),
+        2,
+        &["--offline", "never mounted"],
+    );
+    assert!(!place.data().exists(), "a mistake begins no data directory");
+    expect(&place.mount(&[]), 0, &[]);
+    expect(&place.umount(&[]), 0, &[]);
+    expect(&place.mount(&["--offline"]), 0, &[]);
+    assert_eq!(place.status()["offline"], true);
+    expect(&place.umount(&[]), 0, &[]);
+}
+
+#[test]
 fn an_unknown_key_in_the_file_is_2_with_key_and_file() {
     let place = Place::new();
     std::fs::create_dir(place.data()).unwrap();

@@ -52,6 +52,8 @@ fn defaults() {
     assert_eq!(settings.data, dir.path());
     assert!(settings.store.url.is_none());
     assert_eq!(settings.cache_bytes, 10 << 30);
+    assert_eq!(settings.staging_bytes, Some(10 << 30));
+    assert!(!settings.store.offline);
     assert_eq!(settings.publish_timeout, Duration::from_secs(60));
     assert_eq!(settings.log.format, LogFormat::Text);
     assert!(settings.metrics.is_none());
@@ -77,6 +79,20 @@ fn flags_beat_environment_beats_file() {
     let both: Variables<'_> = &[("RUST_LOG", "debug"), ("GITMOOR_LOG", "trace")];
     assert_eq!(level(&[], both).as_str(), "trace");
     assert_eq!(level(&["--log-level", "error"], both).as_str(), "error");
+}
+
+#[test]
+fn staging_size_and_offline_from_every_source() {
+    let dir = data_dir_with("staging-size = \"1GiB\"\noffline = true\n");
+    let both = |args: &[&str], env: Variables<'_>| {
+        let settings = in_data_dir(dir.path(), args, env).unwrap();
+        (settings.staging_bytes, settings.store.offline)
+    };
+    assert_eq!(both(&[], &[]), (Some(1 << 30), true));
+    let env: Variables<'_> = &[("GITMOOR_STAGING_SIZE", "5MB"), ("GITMOOR_OFFLINE", "0")];
+    assert_eq!(both(&[], env), (Some(5_000_000), false));
+    let flags = ["--staging-size", "unlimited", "--offline"];
+    assert_eq!(both(&flags, env), (None, true));
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn line() -> impl Strategy<Value = Line> {
     prop_oneof![
         sizes().prop_map(make("cache-size", "10GiB")),
         sizes().prop_map(make("cache-free-floor", "10GiB")),
+        sizes().prop_map(make("staging-size", "unlimited")),
         times().prop_map(make("read-timeout", "30s")),
         times().prop_map(make("publish-timeout", "30s")),
         times().prop_map(make("idle-publish", "30s")),
@@ -131,6 +132,11 @@ fn line() -> impl Strategy<Value = Line> {
                 ("true", false)
             ],
             "usize"
+        ),
+        raw(
+            "offline",
+            vec![("true", true), ("\"true\"", false)],
+            "boolean"
         ),
         raw(
             "allow-other",

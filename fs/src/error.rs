@@ -1,6 +1,6 @@
 //! One error for everything the tree does; errno is chosen in one place.
 
-use crate::cache::CacheReadError;
+use crate::cache::{CacheError, CacheReadError};
 use crate::store::StoreError;
 use gitmoor_replicator::model::Refusal;
 use gitmoor_replicator::{ProposeError, ReadError};
@@ -47,6 +47,28 @@ pub enum FsError {
         /// What does not match.
         reason: String,
     },
+    /// Too much is staged, and it does not get less.
+    #[error(
+        "{staged} bytes are staged, more than staging-size ({limit}), and none goes up: {reason}; \
+         see gitmoor status, bring the store back or raise staging-size"
+    )]
+    StagingFull {
+        /// Bytes, of finished files and of those in the making.
+        staged: u64,
+        /// The limit.
+        limit: u64,
+        /// Why none goes up.
+        reason: String,
+    },
+    /// The daemon's limit of open files is near.
+    #[error(
+        "{open} files are open on the mount, as many as the daemon's own limit of open files \
+         allows: raise that (ulimit -Hn, LimitNOFILE=)"
+    )]
+    TooManyOpen {
+        /// How many.
+        open: usize,
+    },
     /// The process that waited for it is ending.
     #[error("interrupted")]
     Interrupted,
@@ -61,7 +83,7 @@ pub enum FsError {
     Cache(#[from] CacheReadError),
     /// The cache's own files fail.
     #[error("{0}")]
-    CacheDisk(#[from] crate::cache::CacheError),
+    CacheDisk(#[from] CacheError),
     /// The replicator could not be read.
     #[error("{0}")]
     Read(#[from] ReadError),
@@ -78,6 +100,10 @@ pub type FsResult<T> = Result<T, FsError>;
 
 impl FsError {
     /// The errno that git sees.
+    ///
+    /// What an offline mount lacks is EIO, as a block is that a disk cannot give: programs take that for "it
+    /// exists and cannot be had", where ENOENT would be "there is no such object" and one of the network's
+    /// errors something to try again at once. The words are in the log and in `gitmoor status`.
     pub fn errno(&self) -> i32 {
         match self {
             FsError::NotFound => libc::ENOENT,
@@ -92,11 +118,17 @@ impl FsError {
             FsError::Interrupted
             | FsError::Store(StoreError::Interrupted { .. })
             | FsError::Cache(CacheReadError::Interrupted { .. }) => libc::EINTR,
+            FsError::StagingFull { .. } => libc::ENOSPC,
+            FsError::TooManyOpen { .. } => libc::ENFILE,
             FsError::WrongBytes { .. } | FsError::Store(_) => libc::EIO,
+            FsError::CacheDisk(CacheError::Local { source, .. }) if is_out_of_files(source) => {
+                libc::ENFILE
+            }
             FsError::Cache(_) | FsError::CacheDisk(_) | FsError::Read(_) | FsError::Propose(_) => {
                 libc::EIO
             }
             FsError::Refused(refusal) => refusal_errno(refusal),
+            FsError::Io(error) if is_out_of_files(error) => libc::ENFILE,
             FsError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
         }
     }
@@ -109,14 +141,17 @@ impl FsError {
             | FsError::Store(StoreError::Interrupted { .. })
             | FsError::Cache(CacheReadError::Interrupted { .. }) => false,
             FsError::WrongBytes { .. }
+            | FsError::StagingFull { .. }
+            | FsError::TooManyOpen { .. }
             | FsError::Store(_)
             | FsError::Cache(_)
             | FsError::CacheDisk(_)
             | FsError::Read(_)
             | FsError::Propose(_) => true,
+            FsError::Io(error) if is_out_of_files(error) => true,
             FsError::Io(error) => matches!(
                 error.raw_os_error(),
-                Some(libc::EIO | libc::ENOSPC | libc::EDQUOT | libc::EROFS | libc::EMFILE) | None
+                Some(libc::EIO | libc::ENOSPC | libc::EDQUOT | libc::EROFS) | None
             ),
             FsError::NotFound
             | FsError::Exists
@@ -131,6 +166,12 @@ impl FsError {
             | FsError::Refused(_) => false,
         }
     }
+}
+
+/// The daemon has no descriptor left. To git EMFILE would mean that git itself has too
+/// many open files, so it is told ENFILE: the system has.
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 fn refusal_errno(refusal: &Refusal) -> i32 {

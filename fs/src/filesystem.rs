@@ -6,8 +6,8 @@ mod idle;
 use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
-use crate::objects::Shared;
-use crate::store::ObjectStore;
+use crate::objects::{Shared, Staged, Staging};
+use crate::store::{ObjectStore, StoreError};
 use crate::tree::Repositories;
 use crate::wait::Waits;
 use gitmoor_replicator::model::{FileEntry, NamePath, Repo, RepoId, RepoPath};
@@ -30,6 +30,8 @@ pub struct Config {
     pub cache_free_floor: u64,
     /// More pending loose objects than this become one pack.
     pub bundle_over: usize,
+    /// Limit of what is staged, bytes; `None` is no limit.
+    pub staging_bytes: Option<u64>,
     /// How long a read of uncached data waits for the store.
     pub read_timeout: Duration,
     /// How long a ref change waits for its objects to be stored.
@@ -53,6 +55,10 @@ pub struct Status {
     pub pending_files: u64,
     /// Their bytes.
     pub pending_bytes: u64,
+    /// What is staged: that, and files in the making.
+    pub staged: Staged,
+    /// Its limit.
+    pub staging_limit: Option<u64>,
     /// Bytes in the block cache.
     pub cache_bytes: u64,
     /// Its limit.
@@ -61,6 +67,10 @@ pub struct Status {
     pub waits: Vec<String>,
     /// The last failure of the background publisher, if it has not succeeded since.
     pub publish_failure: Option<String>,
+    /// The store is not asked.
+    pub offline: bool,
+    /// The last requests that were therefore refused.
+    pub refused: Vec<String>,
 }
 
 /// What `gitmoor repo info` prints.
@@ -187,11 +197,13 @@ impl FileSystem {
             let of = Changed::InRepo(repo, path.clone());
             tell(&told, &Change { of, told: None });
         };
+        let staging = Arc::new(Staging::new(config.staging_bytes));
         let shared = Arc::new(Shared {
             replica,
             store,
             cache,
             config,
+            staging,
             waits: Waits::default(),
             changed: Box::new(changed),
         });
@@ -205,7 +217,9 @@ impl FileSystem {
             publish_failure: Mutex::default(),
         });
         idle::start(&fs)?;
-        crate::custody::start(&fs)?;
+        if !fs.is_offline() {
+            crate::custody::start(&fs)?;
+        }
         Ok(fs)
     }
 
@@ -224,17 +238,24 @@ impl FileSystem {
         receiver
     }
 
-    /// Publishes everything that is finished.
-    pub fn publish_all(&self) -> Result<(), PublishError> {
+    /// Whether the store is not asked.
+    pub fn is_offline(&self) -> bool {
+        self.shared.store.offline().is_some()
+    }
+
+    /// Publishes everything that is finished. Answers how many files stay behind: none, unless
+    /// the mount is offline, where that is as it should be.
+    pub fn publish_all(&self) -> Result<u64, PublishError> {
         let mut reason = None;
         for repository in self.repositories.all() {
-            if let Err(error) = repository.objects().publish() {
-                reason.get_or_insert(error.to_string());
+            match repository.objects().publish() {
+                Ok(()) | Err(FsError::Store(StoreError::Offline { .. })) => {}
+                Err(error) => drop(reason.get_or_insert(error.to_string())),
             }
         }
         let kept = PathBufDisplay(self.shared.config.data.join("repos"));
         match reason {
-            None => Ok(()),
+            None => Ok(self.pending().0),
             Some(reason) => Err(PublishError {
                 files: self.pending().0,
                 reason,
@@ -255,15 +276,20 @@ impl FileSystem {
     /// For `gitmoor status`.
     pub fn status(&self) -> Status {
         let (pending_files, pending_bytes) = self.pending();
+        let offline = self.shared.store.offline();
         let mut waits = self.waits();
         waits.extend(self.checking.lock().clone());
         Status {
             pending_files,
             pending_bytes,
+            staged: self.shared.staging.staged(),
+            staging_limit: self.shared.config.staging_bytes,
             cache_bytes: self.shared.cache.used_bytes(),
             cache_limit: self.shared.config.cache_bytes,
             waits,
             publish_failure: self.publish_failure.lock().clone(),
+            offline: offline.is_some(),
+            refused: offline.map(|offline| offline.refused()).unwrap_or_default(),
         }
     }
 

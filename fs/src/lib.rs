@@ -35,3 +35,4 @@ pub use custody::{Collected, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
 pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status};
 pub use fsck::{Checked, Damage, Fault, FsckOptions};
+pub use objects::Staged;

@@ -159,6 +159,7 @@ impl Machine<'_> {
             cache_bytes: 64 << 20,
             cache_free_floor: 0,
             bundle_over,
+            staging_bytes: None,
             read_timeout: hour,
             publish_timeout: hour,
             idle_publish: hour,

@@ -4,10 +4,12 @@
 use crate::process;
 use crate::wait;
 use nix::mount::{MntFlags, umount2};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -36,6 +38,8 @@ pub struct Settings {
     pub log: PathBuf,
     /// Environment of the daemon and of its commands: the store's credentials.
     pub env: Vec<(String, String)>,
+    /// The daemon's hard limit of open files, if it is not that of the test; the soft one is a quarter.
+    pub open_files: Option<u64>,
 }
 
 impl Settings {
@@ -77,9 +81,18 @@ impl Settings {
         command.arg("--data").arg(&self.data);
         command.args(self.repo.iter().flat_map(|name| ["--repo", name]));
         command.arg(&self.at);
+        if let Some(limit) = self.open_files {
+            limit_open_files(&mut command, limit);
+        }
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command
     }
+}
+
+fn limit_open_files(command: &mut Command, limit: u64) {
+    let set = move || Ok(setrlimit(Resource::RLIMIT_NOFILE, limit / 4, limit)?);
+    // SAFETY: setrlimit(2) is async-signal-safe and touches nothing of the parent.
+    unsafe { command.pre_exec(set) };
 }
 
 /// The binary under test in a clean environment: `GITMOOR_BIN`, or the one that stands beside the test's directory.
@@ -159,9 +172,13 @@ impl Mounted {
 
     /// Failpoints of the next [`Mounted::launch`]; none when empty.
     pub fn arm(&mut self, failpoints: &str) {
-        let key = "GITMOOR_FAILPOINTS";
+        self.set("GITMOOR_FAILPOINTS", failpoints);
+    }
+
+    /// A setting of the next [`Mounted::launch`], from the environment; none when empty.
+    pub fn set(&mut self, key: &str, value: &str) {
         self.settings.env.retain(|(name, _)| name != key);
-        self.settings.env.push((key.into(), failpoints.into()));
+        self.settings.env.push((key.into(), value.into()));
     }
 
     /// Empties the mount point, in which commands that outlived a mount may have
@@ -182,14 +199,16 @@ impl Mounted {
         Some(status)
     }
 
-    /// Unmounts as a user does; everything pending is published when this returns.
+    /// Unmounts as a user does; everything pending is published when this returns. Answers
+    /// what the user was told.
     #[track_caller]
-    pub fn umount(&mut self) {
+    pub fn umount(&mut self) -> String {
         let at = self.settings.at.clone();
         let at = at.to_str().expect("the tests' own paths are UTF-8");
-        self.settings.gitmoor_ok(&["umount", at]);
+        let told = self.settings.gitmoor_ok(&["umount", at]);
         let status = self.wait_for_exit();
         assert!(status.success(), "the daemon left with {status}");
+        told
     }
 
     /// Mounts again after [`Mounted::kill9`] or [`Mounted::umount`].

@@ -63,8 +63,19 @@ impl Repos<'_> {
         })
     }
 
+    fn check_online(&self, what: &str) -> Result<(), Rejection> {
+        match self.fs.is_offline() {
+            false => Ok(()),
+            true => Err(Rejection::failed(format!(
+                "this mount is offline, and {what} works on the object store: unmount, and mount \
+                 without --offline"
+            ))),
+        }
+    }
+
     /// Catalog against store against digests.
     pub(super) fn fsck(&self, name: &RepoName, options: FsckOptions) -> Result<Checked, Rejection> {
+        self.check_online("fsck")?;
         let repo = self.existing(name)?;
         let checked = self.fs.fsck(repo.id, options).map_err(|error| {
             Rejection::failed(format!("the check did not come to its end: {error}"))
@@ -78,6 +89,7 @@ impl Repos<'_> {
         name: Option<&RepoName>,
         dry_run: bool,
     ) -> Result<Collected, Rejection> {
+        self.check_online("gc")?;
         let only = name.map(|name| self.existing(name)).transpose()?;
         self.fs
             .collect(only.map(|repo| repo.id), Sweep::Store, dry_run)

@@ -3,7 +3,7 @@
 
 use super::answering::Answering;
 use super::protocol::{
-    Answer, Cache, MountStatus, Pending, Rejection, Reply, Request, State, Status,
+    Answer, Cache, MountStatus, Pending, Rejection, Reply, Request, Staging, State, Status,
 };
 use super::repos::Repos;
 use crate::service::git::Umask;
@@ -121,12 +121,18 @@ impl Daemon {
             uptime_seconds: self.since.elapsed().as_secs(),
             data: self.data.clone(),
             store: self.store.clone(),
+            offline: files.offline,
+            refused: files.refused,
             mounts: vec![self.mount.clone()],
             replicator: self.node.status(),
             pending: Pending {
                 files: files.pending_files,
                 bytes: files.pending_bytes,
                 failure: files.publish_failure,
+            },
+            staging: Staging {
+                staged: files.staged,
+                limit: files.staging_limit,
             },
             cache: Cache {
                 bytes: files.cache_bytes,

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::config::RepoName;
-use gitmoor_fs::{Checked, Collected, TrashedRepo};
+use gitmoor_fs::{Checked, Collected, Staged, TrashedRepo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +24,7 @@ pub const LINE_LIMIT: u64 = 64 << 20;
 pub enum Request {
     /// Answered with [`Reply::Status`].
     Status,
-    /// Publish, unmount and end. Answered with [`Reply::Done`] when it is unmounted,
+    /// Publish, unmount and end. Answered with [`Reply::Done`] or [`Reply::Kept`] when it is unmounted,
     /// or [`Reply::Detached`] when files are still open in a lazily unmounted one.
     Umount {
         /// As the kernel names it.
@@ -127,6 +127,11 @@ pub enum Answer {
 pub enum Reply {
     /// Nothing more to say.
     Done,
+    /// Unmounted, offline: finished files stay on this machine until the next online mount.
+    Kept {
+        /// How many.
+        files: u64,
+    },
     /// Out of the tree; the daemon ends when the last file is closed.
     Detached,
     /// Of the daemon.
@@ -209,12 +214,18 @@ pub struct Status {
     pub data: PathBuf,
     /// The object store, without secrets.
     pub store: String,
+    /// The store is not asked.
+    pub offline: bool,
+    /// The last requests that were therefore refused.
+    pub refused: Vec<String>,
     /// What is mounted where.
     pub mounts: Vec<MountStatus>,
     /// The replicator: role, term, index, ….
     pub replicator: gitmoor_replicator::Status,
     /// What is not in the store yet.
     pub pending: Pending,
+    /// That, and files in the making.
+    pub staging: Staging,
     /// The block cache.
     pub cache: Cache,
     /// Operations that wait right now: who waits for what since when.
@@ -249,6 +260,16 @@ pub struct Pending {
     pub bytes: u64,
     /// The last failure to publish, if it has not succeeded since.
     pub failure: Option<String>,
+}
+
+/// Object files that only this machine has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staging {
+    /// How many and how large.
+    #[serde(flatten)]
+    pub staged: Staged,
+    /// Bytes beyond which new files wait; `None` is no limit.
+    pub limit: Option<u64>,
 }
 
 /// The block cache.

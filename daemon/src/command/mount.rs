@@ -10,6 +10,9 @@ use crate::{Failure, logging, mount_point};
 /// Resolves the settings and becomes, or starts, the daemon.
 pub(super) fn run(place: &Place, args: &MountArgs) -> Result<(), Failure> {
     let settings = Settings::resolve(place, args, &environment)?;
+    if settings.store.offline {
+        DataDir::new(settings.data.clone()).check_mounted_before()?;
+    }
     let readiness = Readiness::of_this_process()?;
     match readiness {
         Readiness::Foreground if !args.foreground => start(&settings),

@@ -2,7 +2,7 @@
 
 use super::{ask, output, unexpected};
 use crate::Failure;
-use crate::admin::protocol::{MountStatus, Pending, State, Status};
+use crate::admin::protocol::{MountStatus, Pending, Staging, State, Status};
 use crate::admin::{Reply, Request};
 use crate::cli::{Place, StatusArgs};
 use crate::config::ByteSize;
@@ -27,9 +27,11 @@ fn fields(status: &Status) -> Vec<(&'static str, String)> {
             .map(|mount| ("mounted", mounted(mount))),
     );
     fields.push(("data", status.data.display().to_string()));
-    fields.push(("store", status.store.clone()));
+    fields.push(("store", store(status)));
+    fields.extend(status.refused.iter().map(|what| ("refused", what.clone())));
     fields.push(("replicator", replicator(&status.replicator)));
     fields.push(("pending", pending(&status.pending)));
+    fields.push(("staging", staging(&status.staging)));
     fields.push(("cache", cache(status)));
     fields.extend(status.waits.iter().map(|wait| ("waiting", wait.clone())));
     fields
@@ -82,6 +84,23 @@ fn pending(pending: &Pending) -> String {
         text.push_str(failure);
     }
     text
+}
+
+fn store(status: &Status) -> String {
+    let note = if status.offline {
+        ", offline: it is not asked, and what this machine lacks is refused"
+    } else {
+        ""
+    };
+    format!("{}{note}", status.store)
+}
+
+fn staging(staging: &Staging) -> String {
+    let limit = match staging.limit {
+        Some(limit) => ByteSize(limit).to_string(),
+        None => "unlimited".to_owned(),
+    };
+    format!("{} of {limit}", ByteSize(staging.staged.bytes))
 }
 
 fn cache(status: &Status) -> String {

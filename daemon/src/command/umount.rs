@@ -35,6 +35,14 @@ fn ask_to_leave(
     };
     match client.ask(&request)?? {
         Reply::Done => wait_until_gone(dir),
+        Reply::Kept { files } => {
+            output::line(format_args!(
+                "{files} finished files are not stored, since the mount was offline; they are kept in \
+                 {} and go up at the next mount without --offline",
+                dir.path().join("repos").display()
+            ))?;
+            wait_until_gone(dir)
+        }
         Reply::Detached => Ok(output::line(
             "detached; files are still open there, and the daemon ends when the last is closed",
         )?),

@@ -14,6 +14,8 @@ pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 pub fn from_environment(env: &Environment<'_>) -> Result<Layer, ConfigError> {
     Ok(Layer {
         data: present(env, "GITMOOR_DATA").map(Into::into),
+        staging_size: parsed(env, "GITMOOR_STAGING_SIZE")?,
+        offline: parsed::<Flag>(env, "GITMOOR_OFFLINE")?.map(|flag| flag.0),
         trash_keep: parsed(env, "GITMOOR_TRASH_KEEP")?,
         store: store(env)?,
         s3: S3Layer {

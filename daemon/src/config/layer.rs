@@ -2,7 +2,7 @@
 //! into it; flags and environment fill the same fields.
 
 use super::StoreUrl;
-use super::value::{ByteSize, LogFilter, LogFormat, Seconds, Secret};
+use super::value::{ByteSize, LogFilter, LogFormat, Seconds, Secret, SizeLimit};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use std::net::SocketAddr;
@@ -21,6 +21,10 @@ pub struct Layer {
     pub cache_size: Option<ByteSize>,
     /// Bytes of the disk that the block cache leaves free.
     pub cache_free_floor: Option<ByteSize>,
+    /// Limit of what is staged.
+    pub staging_size: Option<SizeLimit>,
+    /// Do not ask the store.
+    pub offline: Option<bool>,
     /// More pending loose objects than this become one pack.
     pub bundle_over: Option<usize>,
     /// How long a read of uncached data waits for the store.
@@ -131,6 +135,8 @@ impl Layer {
             store: self.store.or(lower.store),
             cache_size: self.cache_size.or(lower.cache_size),
             cache_free_floor: self.cache_free_floor.or(lower.cache_free_floor),
+            staging_size: self.staging_size.or(lower.staging_size),
+            offline: self.offline.or(lower.offline),
             bundle_over: self.bundle_over.or(lower.bundle_over),
             read_timeout: self.read_timeout.or(lower.read_timeout),
             publish_timeout: self.publish_timeout.or(lower.publish_timeout),

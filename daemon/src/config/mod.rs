@@ -18,7 +18,7 @@ pub use layer::{Credentials, Layer, LogLayer, MetricsLayer, S3Layer};
 pub use place::{Located, locate};
 pub use repo_name::RepoName;
 pub use resolve::{LogSettings, MountSettings, Settings, StoreSettings};
-pub use value::{ByteSize, LogFilter, LogFormat, Seconds, Secret};
+pub use value::{ByteSize, LogFilter, LogFormat, Seconds, Secret, SizeLimit};
 
 use std::path::PathBuf;
 

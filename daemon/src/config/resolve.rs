@@ -2,7 +2,7 @@
 
 use super::layer::{Credentials, Layer, S3Layer};
 use super::place::{Located, absolute};
-use super::value::{LogFilter, LogFormat};
+use super::value::{LogFilter, LogFormat, SizeLimit};
 use super::{ConfigError, Environment, StoreUrl, locate};
 use crate::cli::{MountArgs, Place};
 use gitmoor_fs::store::{S3Credentials, S3Settings};
@@ -22,6 +22,8 @@ pub struct Settings {
     pub cache_bytes: u64,
     /// Bytes of the disk that the block cache leaves free.
     pub cache_free_floor: u64,
+    /// Limit of what is staged, bytes; `None` is no limit.
+    pub staging_bytes: Option<u64>,
     /// More pending loose objects than this become one pack.
     pub bundle_over: usize,
     /// How long a read of uncached data waits for the store.
@@ -52,6 +54,8 @@ pub struct StoreSettings {
     /// `None`: the store this data directory was first mounted with, or for a new
     /// one the directory `store/` in it.
     pub url: Option<StoreUrl>,
+    /// It is not asked.
+    pub offline: bool,
     /// For an `s3://` store.
     pub s3: S3Settings,
 }
@@ -91,6 +95,9 @@ const GC_PERIOD: Duration = Duration::from_secs(3600);
 const CACHE_BYTES: u64 = 10 << 30;
 /// Staging and the replicator's log share the disk with the cache, and stop when it is full.
 const CACHE_FREE_FLOOR: u64 = 1 << 30;
+/// As much as the cache: what a link of 100 Mbit/s sends in a quarter of an hour, and more than all but the
+/// largest pushes, yet no surprise on the disk of a workstation.
+const STAGING_BYTES: u64 = 10 << 30;
 /// Ten loose objects go up as they are: a small commit costs no pack.
 const BUNDLE_OVER: usize = 10;
 
@@ -109,12 +116,16 @@ impl Settings {
             data,
             store: StoreSettings {
                 url: store,
+                offline: layer.offline.unwrap_or(false),
                 s3: s3_settings(layer.s3),
             },
             cache_bytes: layer.cache_size.map_or(CACHE_BYTES, |size| size.0),
             cache_free_floor: layer
                 .cache_free_floor
                 .map_or(CACHE_FREE_FLOOR, |size| size.0),
+            staging_bytes: layer
+                .staging_size
+                .map_or(Some(STAGING_BYTES), SizeLimit::bytes),
             bundle_over: layer.bundle_over.unwrap_or(BUNDLE_OVER),
             read_timeout: layer.read_timeout.map_or(READ_TIMEOUT, |time| time.0),
             publish_timeout: layer.publish_timeout.map_or(PUBLISH_TIMEOUT, |time| time.0),
@@ -142,6 +153,8 @@ fn flags(args: &MountArgs) -> Layer {
     let mut layer = Layer {
         store: args.store.clone(),
         cache_size: args.cache_size,
+        staging_size: args.staging_size,
+        offline: args.offline.then_some(true),
         trash_keep: args.trash_keep,
         allow_other: args.allow_other.then_some(true),
         ..Layer::default()

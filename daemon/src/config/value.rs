@@ -104,6 +104,63 @@ impl Visitor<'_> for ByteSizeVisitor {
     }
 }
 
+/// At most so many bytes: a size as [`ByteSize`] has it, or `unlimited`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizeLimit {
+    /// So many.
+    AtMost(ByteSize),
+    /// Whatever the disk holds.
+    Unlimited,
+}
+
+impl SizeLimit {
+    /// Bytes; `None` is no limit.
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Self::AtMost(size) => Some(size.0),
+            Self::Unlimited => None,
+        }
+    }
+}
+
+impl FromStr for SizeLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "unlimited" => Ok(Self::Unlimited),
+            _ => text
+                .parse()
+                .map(Self::AtMost)
+                .map_err(|error: String| format!("{error}, or \"unlimited\"")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SizeLimit {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(SizeLimitVisitor)
+    }
+}
+
+struct SizeLimitVisitor;
+
+impl Visitor<'_> for SizeLimitVisitor {
+    type Value = SizeLimit;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of bytes, a string such as \"10GiB\", or \"unlimited\"")
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<SizeLimit, E> {
+        ByteSizeVisitor.visit_i64(value).map(SizeLimit::AtMost)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<SizeLimit, E> {
+        value.parse().map_err(E::custom)
+    }
+}
+
 /// A duration with its unit: `30s`, `5m`, `500ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seconds(pub Duration);

@@ -71,6 +71,12 @@ pub enum DataDirError {
         /// The first entry that is not ours.
         stranger: String,
     },
+    /// It has nothing to serve offline.
+    #[error(
+        "--offline: data directory {} was never mounted: mount it once without --offline, or name \
+         another with --data", .0.display()
+    )]
+    NeverMounted(PathBuf),
     /// Its repositories have their objects elsewhere.
     #[error(
         "--store {given}: the repositories in {} have their objects in {recorded}; mount with that \
@@ -90,7 +96,10 @@ impl DataDirError {
     /// Whether another argument would help, rather than another state of the machine.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::NotDirectory(_) | Self::Foreign { .. } | Self::OtherStore { .. } => true,
+            Self::NotDirectory(_)
+            | Self::Foreign { .. }
+            | Self::NeverMounted(_)
+            | Self::OtherStore { .. } => true,
             Self::Io { .. } | Self::InUse { .. } | Self::Version { .. } => false,
         }
     }

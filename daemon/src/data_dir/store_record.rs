@@ -41,6 +41,14 @@ impl DataDir {
         write_durably(&self.path().join("store.url"), &format!("{url}\n"))
     }
 
+    /// Without a store there is nothing to begin a data directory with.
+    pub fn check_mounted_before(&self) -> Result<(), DataDirError> {
+        match self.recorded_store()? {
+            Some(_) => Ok(()),
+            None => Err(DataDirError::NeverMounted(self.path().into())),
+        }
+    }
+
     fn recorded_store(&self) -> Result<Option<String>, DataDirError> {
         let path = self.path().join("store.url");
         match std::fs::read_to_string(&path) {

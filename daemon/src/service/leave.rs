@@ -55,7 +55,7 @@ impl Leaving {
                 }
                 Event::Unmounted => {
                     tracing::info!("unmounted; leaving");
-                    return self.finish(self.begin());
+                    return self.finish(self.begin()).map(drop);
                 }
                 Event::Umount { lazy, asker } => {
                     if let Some(left) = self.on_request(lazy, &asker) {
@@ -71,7 +71,7 @@ impl Leaving {
     pub(super) fn now(&self) -> Result<(), ServiceError> {
         let begun = self.begin();
         if self.detached.get() {
-            return self.finish(begun);
+            return self.finish(begun).map(drop);
         }
         let deadline = Instant::now() + BUSY_PATIENCE;
         while let Err(error) = self.mount.unmount(false) {
@@ -82,7 +82,7 @@ impl Leaving {
             }
             std::thread::sleep(BUSY_POLL);
         }
-        self.finish(begun)
+        self.finish(begun).map(drop)
     }
 
     /// Answers the asker; `None` means that the daemon stays.
@@ -96,13 +96,14 @@ impl Leaving {
         match self.unmount(lazy) {
             Unmounted::Fully => {
                 let left = self.finish(begun);
-                let told = left
-                    .as_ref()
-                    .map(|()| Reply::Done)
-                    .map_err(Rejection::failed);
+                let told = match &left {
+                    Ok(0) => Ok(Reply::Done),
+                    Ok(files) => Ok(Reply::Kept { files: *files }),
+                    Err(error) => Err(Rejection::failed(error)),
+                };
                 answer(asker, told);
                 self.daemon.answering.wait_until_none(ANSWER_PATIENCE);
-                Some(left)
+                Some(left.map(drop))
             }
             Unmounted::Detached => {
                 self.detached.set(true);
@@ -131,7 +132,7 @@ impl Leaving {
     }
 
     /// Says so in `status`, and publishes the bulk while the mount still answers.
-    fn begin(&self) -> Result<(), PublishError> {
+    fn begin(&self) -> Result<u64, PublishError> {
         self.daemon.leaving.store(true, Ordering::Relaxed);
         self.daemon.fs.publish_all()
     }
@@ -144,8 +145,16 @@ impl Leaving {
 
     /// Publishes what was written between the first time and the unmount. A store that
     /// just failed for as long as publishing may take is not waited for once more.
-    fn finish(&self, begun: Result<(), PublishError>) -> Result<(), ServiceError> {
-        Ok(begun.and_then(|()| self.daemon.fs.publish_all())?)
+    /// Answers how many files stay behind because the mount is offline.
+    fn finish(&self, begun: Result<u64, PublishError>) -> Result<u64, ServiceError> {
+        let kept = begun.and_then(|_| self.daemon.fs.publish_all())?;
+        if kept > 0 {
+            tracing::info!(
+                files = kept,
+                "finished and not stored, kept: they go up at the next online mount"
+            );
+        }
+        Ok(kept)
     }
 }
 

@@ -7,6 +7,7 @@ mod io_runtime;
 mod leave;
 mod notify;
 mod open;
+mod open_files;
 mod preflight;
 mod run;
 mod signals;

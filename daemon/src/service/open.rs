@@ -1,12 +1,12 @@
 //! Opens the parts of a daemon, each before the one that needs it.
 
 use super::io_runtime::IoRuntime;
-use super::{ServiceError, preflight, starting};
+use super::{ServiceError, open_files, preflight, starting};
 use crate::Failure;
 use crate::config::Settings;
 use crate::data_dir::{DataDir, Lock};
 use crate::{metrics, mount_point};
-use gitmoor_fs::store::{self, ObjectStore, StoreUrl};
+use gitmoor_fs::store::{self, ObjectStore, Offline, StoreUrl};
 use gitmoor_fs::{Config, FileSystem};
 use gitmoor_replicator::{Node, NodeConfig};
 use std::path::PathBuf;
@@ -28,6 +28,7 @@ pub(super) struct Parts {
 /// Checks and opens, cheap and likely mistakes first.
 pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     preflight::check(&settings.mount)?;
+    open_files::raise_limit();
     let mountpoint = mount_point::check(&settings.mount.mountpoint, &settings.data)?;
     let dir = DataDir::new(settings.data.clone());
     let lock = dir.own(&mountpoint)?;
@@ -73,6 +74,9 @@ fn open_store(
     let damaged =
         |error: <StoreUrl as FromStr>::Err| ServiceError::RecordedStore(error.to_string());
     let url = StoreUrl::from_str(&text).map_err(damaged)?;
+    if settings.store.offline {
+        return Ok(Arc::new(Offline::new(&url)));
+    }
     let (s3, runtime) = (settings.store.s3.clone(), runtime.handle().clone());
     let store = store::open(&url, s3, runtime).map_err(ServiceError::from)?;
     dir.record_store(&text)?;
@@ -84,6 +88,7 @@ fn fs_config(settings: &Settings) -> Config {
         data: settings.data.clone(),
         cache_bytes: settings.cache_bytes,
         cache_free_floor: settings.cache_free_floor,
+        staging_bytes: settings.staging_bytes,
         bundle_over: settings.bundle_over,
         read_timeout: settings.read_timeout,
         publish_timeout: settings.publish_timeout,

@@ -130,6 +130,11 @@ impl BlockCache {
         self.waits.sentences(&self.store.describe())
     }
 
+    /// Gives way to others who write to the disk: shrinks until the floor is free again.
+    pub fn keep_floor(&self) {
+        self.has_room(0);
+    }
+
     /// Whether `bytes` more may be written to the disk, after making room.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         let needed = self.config.free_floor_bytes.saturating_add(bytes);

@@ -83,6 +83,11 @@ impl CachedFile {
             .has_all(self.entry.layout.blocks_of(start..end))
     }
 
+    /// Whether no block of it is cached.
+    pub fn is_absent(&self) -> bool {
+        self.entry.present.is_empty()
+    }
+
     /// The backing file, for reading, when every block is present and proved;
     /// for FUSE passthrough. It stays whole for as long as anyone holds it.
     pub fn complete(&self) -> Option<Arc<File>> {

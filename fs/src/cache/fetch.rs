@@ -80,7 +80,10 @@ impl CachedFile {
         if self.entry.present.has(run.start) {
             return Ok(None);
         }
-        let (blocks, bytes) = self.get_proved(flight.blocks.clone(), &wait)?;
+        // So may have what follows it.
+        let claimed = flight.blocks.clone();
+        let run = self.missing_run(claimed.start, claimed.end - claimed.start);
+        let (blocks, bytes) = self.get_proved(run, &wait)?;
         metrics::FETCHED.inc_by(bytes.len() as u64);
         self.keep(blocks.clone(), &bytes);
         Ok(Some((blocks, bytes)))

@@ -4,7 +4,7 @@
 use super::{FileSystem, OpenError};
 use gitmoor_replicator::model::RepoId;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(250);
@@ -12,19 +12,22 @@ const TICK: Duration = Duration::from_millis(250);
 /// The longest pause after failures: the store may be back any time.
 const PAUSE: Duration = Duration::from_secs(30);
 
+/// The same while writers wait for room, or soon will.
+const SHORT_PAUSE: Duration = Duration::from_secs(1);
+
 pub(super) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
     let fs = Arc::downgrade(fs);
     let run = move || {
         replay(&fs);
         let mut pause = TICK;
-        while let Some(fs) = fs.upgrade() {
-            pause = if fs.publish_due() {
+        while let Some(there) = fs.upgrade() {
+            pause = if there.publish_due() {
                 TICK
             } else {
                 (pause * 2).min(PAUSE)
             };
-            drop(fs);
-            std::thread::sleep(pause);
+            drop(there);
+            rest(&fs, pause);
         }
     };
     let spawned = std::thread::Builder::new()
@@ -34,6 +37,24 @@ pub(super) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
     spawned
         .map(drop)
         .map_err(|source| OpenError::Io { context, source })
+}
+
+/// Sleeps, and looks meanwhile how much is staged: then the cache gives way, and a
+/// pause after failures ends early.
+fn rest(fs: &Weak<FileSystem>, pause: Duration) {
+    let begin = Instant::now();
+    loop {
+        std::thread::sleep(TICK);
+        let Some(fs) = fs.upgrade() else { return };
+        let staging = &fs.shared.staging;
+        if staging.staged().bytes > 0 {
+            fs.shared.cache.keep_floor();
+        }
+        let rested = begin.elapsed();
+        if rested >= pause || rested >= SHORT_PAUSE && staging.is_filling() {
+            return;
+        }
+    }
 }
 
 /// Opening a repository makes what an earlier life left finished pending again.
@@ -54,11 +75,16 @@ fn replay(fs: &Weak<FileSystem>) {
 }
 
 impl FileSystem {
-    /// Publishes what has been quiet for a while; whether that went well.
+    /// Publishes what has been quiet for a while, or all when much is staged; whether that
+    /// went well.
     fn publish_due(&self) -> bool {
+        let quiet = match self.shared.staging.is_filling() {
+            true => Duration::ZERO,
+            false => self.shared.config.idle_publish,
+        };
         let mut failure = None;
         for repository in self.repositories.all() {
-            if !repository.objects().is_due(self.shared.config.idle_publish) {
+            if !repository.objects().is_due(quiet) {
                 continue;
             }
             if let Err(error) = repository.objects().publish() {

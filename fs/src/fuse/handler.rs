@@ -8,7 +8,7 @@ use super::open_files::{Handle, OpenFiles};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::repository::{Closing, NewAttributes, Type};
-use crate::tree::{Listed, Tree};
+use crate::tree::{Listed, Process, Tree};
 use crate::wait::on_behalf_of;
 use bytes::Bytes;
 use fuser::{
@@ -66,7 +66,7 @@ impl Handler {
         let inner = Inner {
             fs,
             tree,
-            files: OpenFiles::default(),
+            files: OpenFiles::new(),
             listings: Mutex::default(),
             last_listing: AtomicU64::new(0),
             passthrough: AtomicBool::new(false),
@@ -159,7 +159,8 @@ impl Inner {
     }
 
     fn open(&self, ino: u64, write: bool, reply: ReplyOpen) {
-        let opened = match self.tree.open(ino, write) {
+        let opened = self.files.check_room();
+        let opened = match opened.and_then(|()| self.tree.open(ino, write)) {
             Ok(opened) => opened,
             // The name is another file's by now: the kernel looks again.
             Err(FsError::NotFound) => return reply.error(Errno::ESTALE),
@@ -171,6 +172,24 @@ impl Inner {
         match handle.backing() {
             Some(backing) => reply.opened_passthrough(FileHandle(fh), flags, backing),
             None => reply.opened(FileHandle(fh), flags),
+        }
+    }
+
+    fn create(&self, parent: u64, name: &OsStr, mode: u32, caller: Process, reply: ReplyCreate) {
+        let create = || self.tree.create(parent, name.as_bytes(), mode, caller);
+        let (made, opened) = match self.files.check_room().and_then(|()| create()) {
+            Ok(created) => created,
+            Err(error) => return reply.error(failed("create", &error)),
+        };
+        let register = self.register(|file| reply.open_backing(file));
+        let (fh, handle) = self.files.add(made.ino, opened, register);
+        let flags = open_flags(&handle, true);
+        let (fh, attr) = (FileHandle(fh), entry(&made));
+        match handle.backing() {
+            Some(backing) => {
+                reply.created_passthrough(&TTL, &attr, Generation(0), fh, flags, backing);
+            }
+            None => reply.created(&TTL, &attr, Generation(0), fh, flags),
         }
     }
 
@@ -454,26 +473,19 @@ impl Filesystem for Handler {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        let _timer = self.inner.time("create", parent);
-        let inner = &self.inner;
-        let (made, opened) =
-            match inner
-                .tree
-                .create(parent.0, name.as_bytes(), mode, process(request))
-            {
-                Ok(created) => created,
-                Err(error) => return reply.error(failed("create", &error)),
-            };
-        let register = inner.register(|file| reply.open_backing(file));
-        let (fh, handle) = inner.files.add(made.ino, opened, register);
-        let flags = open_flags(&handle, true);
-        let (fh, attr) = (FileHandle(fh), entry(&made));
-        match handle.backing() {
-            Some(backing) => {
-                reply.created_passthrough(&TTL, &attr, Generation(0), fh, flags, backing);
-            }
-            None => reply.created(&TTL, &attr, Generation(0), fh, flags),
+        if self.inner.tree.has_room(parent.0) {
+            let _timer = self.inner.time("create", parent);
+            return self
+                .inner
+                .create(parent.0, name, mode, process(request), reply);
         }
+        let (name, caller) = (name.to_owned(), process(request));
+        self.wait("create", request, parent, move |inner| {
+            match inner.tree.wait_for_room(parent.0) {
+                Ok(()) => inner.create(parent.0, &name, mode, caller, reply),
+                Err(error) => reply.error(failed("create", &error)),
+            }
+        });
     }
 
     fn read(
@@ -647,6 +659,8 @@ impl Filesystem for Handler {
         reply.ok();
     }
 
+    /// The disk under the data directory: what is written here needs its space first. The limit of
+    /// staging is none of the mount's size, since what is over it goes up and makes room.
     fn statfs(&self, _: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         match rustix::fs::statvfs(&self.inner.fs.shared().config.data) {
             Ok(s) => reply.statfs(

@@ -5,9 +5,11 @@
 //! cache, filled by the daemon); the kernel refuses to mix them, and wants one
 //! backing file per inode.
 
+use crate::error::{FsError, FsResult};
 use crate::repository::{Body, Closing, Opened};
 use fuser::BackingId;
 use parking_lot::Mutex;
+use rustix::process::{Resource, getrlimit};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -40,12 +42,38 @@ struct Table {
     last: u64,
 }
 
-#[derive(Default)]
+/// Descriptors that open files leave to the replicator's database, which must never lack one, to the store and
+/// to everything else.
+const RESERVED: u64 = 256;
+
+/// Descriptors of one open file: a cached one has one for the daemon, one for passthrough.
+const EACH: u64 = 2;
+
 pub(super) struct OpenFiles {
     table: Mutex<Table>,
+    /// How many may be open at a time.
+    most: usize,
 }
 
 impl OpenFiles {
+    /// As many as this process's limit of descriptors allows.
+    pub(super) fn new() -> Self {
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let most = (limit - RESERVED.min(limit / 2)) / EACH;
+        Self {
+            table: Mutex::default(),
+            most: usize::try_from(most).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Whether one more may be opened.
+    pub(super) fn check_room(&self) -> FsResult<()> {
+        match self.table.lock().handles.len() {
+            open if open < self.most => Ok(()),
+            open => Err(FsError::TooManyOpen { open }),
+        }
+    }
+
     /// Registers an open file, in the mode that its inode is open in already or
     /// else in passthrough where the body allows; `register` makes a backing.
     pub(super) fn add(

@@ -10,9 +10,11 @@
 pub mod idx;
 pub mod key;
 pub mod name;
+mod pending;
 mod publish;
 mod repair;
 mod revive;
+mod staging;
 
 use crate::bundle;
 use crate::cache::{BlockCache, CacheObject, CachedFile};
@@ -27,10 +29,13 @@ use gitmoor_replicator::model::{
 use gitmoor_replicator::{Child, Replica};
 use name::Kind;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use pending::Pending;
+use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use staging::{Staged, Staging};
 
 /// Takes a name of a repository that changed without the kernel's doing.
 pub type Changed = dyn Fn(RepoId, &RepoPath) + Send + Sync;
@@ -45,8 +50,10 @@ pub struct Shared {
     pub cache: Arc<BlockCache>,
     /// Settings.
     pub config: Config,
-    /// Publications that wait for the store.
+    /// Publications that wait for the store, and writers that wait for these.
     pub waits: Waits,
+    /// How much is not there yet.
+    pub staging: Arc<Staging>,
     /// Called with names that changed behind the kernel's back.
     pub changed: Box<Changed>,
 }
@@ -66,10 +73,9 @@ pub struct Objects {
     first_looks: revive::FirstLooks,
 }
 
-#[derive(Default)]
 struct State {
     /// Finished files that are not catalogued yet, as they were when they were checked.
-    pending: BTreeMap<RepoPath, Option<Stamp>>,
+    pending: Pending,
     /// Pending files that are stored already; only the commit is missing.
     stored: HashMap<RepoPath, FileAdd>,
     /// [`gitmoor_replicator::Custody::forgotten`] before the first of them was stored.
@@ -113,6 +119,18 @@ struct Move {
 const MOVES: usize = 4096;
 
 impl State {
+    fn new(staging: Arc<Staging>) -> Self {
+        Self {
+            pending: Pending::new(staging),
+            stored: HashMap::new(),
+            looked: Version::default(),
+            removed: HashMap::new(),
+            moves: VecDeque::new(),
+            touched: HashMap::new(),
+            changed: None,
+        }
+    }
+
     /// The refs version against which a deletion is judged: a process's own ref
     /// changes (rm -rf of a repository makes many) do not invalidate its walk.
     fn base(&self, removal: Removal) -> Version {
@@ -169,11 +187,12 @@ pub enum Content {
 impl Objects {
     /// The room, with what an earlier life left pending.
     pub fn open(repo: RepoId, shared: Arc<Shared>, files: Arc<Files>) -> FsResult<Self> {
+        let state = State::new(shared.staging.clone());
         let room = Self {
             repo,
             shared,
             files,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             turn: Mutex::default(),
             removing: RwLock::default(),
             first_looks: revive::first_looks(),
@@ -194,6 +213,8 @@ impl Objects {
                 self.replay(&path)?;
             } else if name::kind(&path).is_some() {
                 self.replay_file(path)?;
+            } else if kind.is_file() {
+                self.began(&path);
             }
         }
         Ok(())
@@ -269,6 +290,7 @@ impl Objects {
     /// git has given a file its final name, for which its bytes were checked.
     pub fn finish(&self, path: &RepoPath) {
         let stamp = self.stamp(path);
+        self.shared.staging.ended(&self.files.at(path));
         let mut state = self.state.lock();
         state.stored.remove(path);
         state.touched.remove(path);
@@ -434,8 +456,20 @@ impl Objects {
                 let blocks = self.shared.replica.blocks(self.repo, path)?;
                 let object = cache_object(key, entry, blocks.into());
                 let file = self.shared.cache.file(object)?;
+                self.refuse_absent(&file)?;
                 Ok(Content::Stored(file, self.tables(path, entry)?))
             }
+        }
+    }
+
+    /// Offline, a file of which nothing is cached is refused when it is opened: git has words
+    /// for that, whereas most of its reads are through mmap, where the kernel has but SIGBUS.
+    fn refuse_absent(&self, file: &CachedFile) -> FsResult<()> {
+        match self.shared.store.offline() {
+            Some(offline) if file.is_absent() => {
+                Err(offline.refuse("GET", &file.object().key).into())
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -453,17 +487,7 @@ impl Objects {
     /// Finished files that are not catalogued yet, and their bytes.
     pub fn pending(&self) -> (u64, u64) {
         let state = self.state.lock();
-        let size = |path| {
-            self.files
-                .stat(path)
-                .ok()
-                .flatten()
-                .map_or(0, |meta| meta.len())
-        };
-        (
-            state.pending.len() as u64,
-            state.pending.keys().map(size).sum(),
-        )
+        (state.pending.len() as u64, state.pending.bytes())
     }
 
     /// Finished files that are not catalogued yet.

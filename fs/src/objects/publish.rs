@@ -78,7 +78,7 @@ impl Objects {
         Ok(version)
     }
 
-    fn begin_wait(&self, who: &str) -> FsResult<Wait> {
+    pub(super) fn begin_wait(&self, who: &str) -> FsResult<Wait> {
         let path = self.shared.replica.repo(self.repo)?.map(|repo| repo.path);
         let path = path.map_or(String::new(), |path| path.to_string());
         let limit = self.shared.config.publish_timeout;
@@ -90,7 +90,7 @@ impl Objects {
     fn take_turn(&self, wait: &Wait) -> FsResult<MutexGuard<'_, ()>> {
         loop {
             if let Some(turn) = self.turn.try_lock_for(wait::POLL) {
-                wait.progressed();
+                wait.restart();
                 return Ok(turn);
             }
             if wait.over() == Some(wait::Over::Interrupted) {
@@ -329,6 +329,7 @@ impl Objects {
             let paths = state.pending.keys().filter(wanted).cloned();
             paths.partition(|path| name::kind(path) != Some(Kind::Loose))
         };
+        self.refuse_offline(paths.iter().chain(&loose))?;
         let mut bundled = Vec::new();
         if loose.len() > self.shared.config.bundle_over {
             match self.bundle(&loose)? {
@@ -348,6 +349,20 @@ impl Objects {
             bundled,
             looked,
         })
+    }
+
+    /// What cannot be sent need be neither bundled nor digested.
+    fn refuse_offline<'a>(&self, mut paths: impl Iterator<Item = &'a RepoPath>) -> FsResult<()> {
+        let Some(offline) = self.shared.store.offline() else {
+            return Ok(());
+        };
+        let size = |path| self.files.stat(path).ok().flatten().map(|meta| meta.len());
+        match paths.find(|path| size(path).is_some_and(|size| !is_inline(path, size))) {
+            Some(path) => Err(offline
+                .refuse("PUT", &format!("{}/{path}", self.repo))
+                .into()),
+            None => Ok(()),
+        }
     }
 
     /// Turns loose objects into one pack, beside which they stay until it is
@@ -461,8 +476,7 @@ impl Objects {
             block_size,
             place: Place::Inline(Vec::new()),
         };
-        let kind = name::kind(path);
-        if matches!(kind, Some(Kind::Mutable | Kind::Keep)) && size <= INLINE || size == 0 {
+        if is_inline(path, size) {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
             entry.place = Place::Inline(bytes);
@@ -558,6 +572,11 @@ impl Objects {
             }
         }
     }
+}
+
+/// Whether a file of this size lives in the catalog itself.
+fn is_inline(path: &RepoPath, size: u64) -> bool {
+    name::is_rewritable(path) && size <= INLINE || size == 0
 }
 
 /// What one publication stored.

@@ -136,7 +136,11 @@ impl Repository {
                     .write(to, 0o100_644, value, Expect::Absent, &actor)
                     .map(|_| ())
             }
-            Room::Objects | Room::Local => self.files.link(from, to),
+            Room::Objects | Room::Local => {
+                self.files.link(from, to)?;
+                self.objects.began(to);
+                Ok(())
+            }
             Room::Refs => {
                 self.files.link(from, to)?;
                 self.refs.created(to)

@@ -113,6 +113,7 @@ impl Repository {
         }
         self.furnish_new(path, caller)?;
         let file = self.files.create(path, mode, caller.owner())?;
+        self.objects.began(path);
         let closing = match room(path) {
             Room::Refs if is_ref_scratch(path) => {
                 self.refs.created(path)?;

@@ -176,6 +176,8 @@ impl Repository {
         if name::kind(to).is_some() {
             failpoint::OBJECT_NAMED.hit();
             self.objects.finish(to);
+        } else {
+            self.objects.began(to);
         }
         Ok(())
     }

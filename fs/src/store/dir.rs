@@ -9,6 +9,7 @@
 
 use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, key};
 use crate::failpoint;
+use crate::wait;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -263,6 +264,9 @@ fn copy(from: &File, len: u64, to: &mut impl Write) -> io::Result<()> {
         from.read_exact_at(&mut buffer[..n], at)?;
         to.write_all(&buffer[..n])?;
         at += n as u64;
+        if let Some(patience) = wait::current() {
+            patience.progressed();
+        }
     }
     Ok(())
 }

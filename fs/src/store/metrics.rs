@@ -95,6 +95,7 @@ impl<S: ObjectStore> Metered<S> {
             Err(StoreError::NotFound { .. }) => "not_found",
             Err(StoreError::Refused { .. }) => "refused",
             Err(StoreError::Unavailable { .. }) => "unavailable",
+            Err(StoreError::Offline { .. }) => "offline",
             Err(StoreError::Interrupted { .. }) => "interrupted",
             Err(StoreError::Local { .. }) => "local_error",
         };

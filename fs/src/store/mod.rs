@@ -8,6 +8,7 @@ mod dir;
 mod key;
 mod marker;
 mod metrics;
+mod offline;
 mod open;
 mod pace;
 mod retry;
@@ -15,6 +16,7 @@ mod s3;
 mod url;
 
 pub use dir::DirStore;
+pub use offline::Offline;
 pub use open::{StoreOpenError, open};
 pub use retry::RetryPolicy;
 pub use s3::{S3Config, S3Credentials, S3Settings, S3Store};
@@ -107,6 +109,11 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
 
     /// For messages and status: `dir:/path` or `s3://bucket/prefix at endpoint`, without secrets.
     fn describe(&self) -> String;
+
+    /// The store itself, if it is one that refuses everything: then nothing need be prepared or tried.
+    fn offline(&self) -> Option<&Offline> {
+        None
+    }
 }
 
 /// Why the store did not do it.
@@ -143,6 +150,14 @@ pub enum StoreError {
         elapsed: Duration,
         /// The last error.
         reason: String,
+    },
+    /// The mount is offline: nothing was asked.
+    #[error("{request} is refused: this mount is offline, {store} is not asked")]
+    Offline {
+        /// [`ObjectStore::describe`].
+        store: String,
+        /// Such as `GET objects/…`.
+        request: String,
     },
     /// The process that waited for it is ending.
     #[error("{request} to {store} was interrupted")]

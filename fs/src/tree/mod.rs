@@ -272,7 +272,26 @@ impl Tree {
         Ok(opened)
     }
 
-    /// create.
+    /// Whether a new file in a directory need not wait for room in staging.
+    pub fn has_room(&self, parent: u64) -> bool {
+        !self.is_in_objects(parent) || self.shared.staging.has_room()
+    }
+
+    /// Waits until it need not.
+    pub fn wait_for_room(&self, parent: u64) -> FsResult<()> {
+        match self.inodes.place(parent) {
+            Some(Place::Repo(repo, dir)) if room(&dir) == Room::Objects => {
+                repo.objects().wait_for_room()
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn is_in_objects(&self, dir: u64) -> bool {
+        matches!(self.inodes.place(dir), Some(Place::Repo(_, dir)) if room(&dir) == Room::Objects)
+    }
+
+    /// create; see [`Tree::has_room`].
     pub fn create(
         &self,
         parent: u64,
@@ -369,6 +388,7 @@ impl Tree {
     /// mknod: a regular file is an empty one, created.
     pub fn mknod(&self, parent: u64, name: &[u8], mode: u32, process: Process) -> FsResult<Entry> {
         if matches!(mode & libc::S_IFMT, 0 | libc::S_IFREG) {
+            self.wait_for_room(parent)?;
             let (entry, opened) = self.create(parent, name, mode & 0o7777, process)?;
             self.flush(entry.ino, &opened, process)?;
             self.release(entry.ino, &opened, process)?;

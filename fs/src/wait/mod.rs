@@ -16,11 +16,16 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Everybody who waits right now.
 #[derive(Clone, Default)]
-pub(crate) struct Waits(Arc<Mutex<Listed>>);
+pub(crate) struct Waits {
+    listed: Arc<Mutex<Listed>>,
+    /// How often one of the waits went forward.
+    steps: Arc<AtomicU64>,
+}
 
 #[derive(Default)]
 struct Listed {
@@ -46,13 +51,14 @@ impl Waits {
     /// Somebody does `what` ("reading KEY"), for the process that this thread
     /// works for, and gives up when nothing went forward for `limit`.
     pub(crate) fn begin(&self, what: impl Into<String>, limit: Duration) -> Wait {
-        let patience = Arc::new(Patience::new(caller::current(), limit));
+        let patience = Patience::new(caller::current(), limit, self.steps.clone());
+        let patience = Arc::new(patience);
         let waiting = Waiting {
             what: what.into(),
             since: Instant::now(),
             patience: patience.clone(),
         };
-        let mut listed = self.0.lock();
+        let mut listed = self.listed.lock();
         let id = listed.next;
         listed.next += 1;
         listed.waiting.insert(id, waiting);
@@ -63,9 +69,14 @@ impl Waits {
         }
     }
 
+    /// Grows whenever something went forward for one of those who wait.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
     /// One sentence for each, oldest first.
     pub(crate) fn sentences(&self, whom: &str) -> Vec<String> {
-        let listed = self.0.lock();
+        let listed = self.listed.lock();
         let sentence = |w: &Waiting| {
             let seconds = w.since.elapsed().as_secs();
             let caller = w.patience.caller();
@@ -90,6 +101,6 @@ impl Deref for Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        self.waits.0.lock().waiting.remove(&self.id);
+        self.waits.listed.lock().waiting.remove(&self.id);
     }
 }

@@ -4,6 +4,7 @@ use super::caller;
 use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often a wait looks whether it is over.
@@ -33,6 +34,8 @@ pub(crate) struct Patience {
     caller: Option<u32>,
     limit: Duration,
     progress: Mutex<Progress>,
+    /// Of all waits of the same list.
+    steps: Arc<AtomicU64>,
 }
 
 struct Progress {
@@ -41,7 +44,7 @@ struct Progress {
 }
 
 impl Patience {
-    pub(super) fn new(caller: Option<u32>, limit: Duration) -> Self {
+    pub(super) fn new(caller: Option<u32>, limit: Duration, steps: Arc<AtomicU64>) -> Self {
         let progress = Progress {
             at: Instant::now(),
             reason: "the first answer".to_owned(),
@@ -50,6 +53,7 @@ impl Patience {
             caller,
             limit,
             progress: Mutex::new(progress),
+            steps,
         }
     }
 
@@ -63,6 +67,12 @@ impl Patience {
 
     /// Something went forward: the limit counts from now.
     pub(crate) fn progressed(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        self.restart();
+    }
+
+    /// The limit counts from now, although nothing went forward here.
+    pub(crate) fn restart(&self) {
         self.progress.lock().at = Instant::now();
     }
 

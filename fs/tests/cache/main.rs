@@ -109,6 +109,34 @@ fn concurrent_readers_share_one_fetch() {
     assert!(cache.waits().is_empty());
 }
 
+/// Runs of readahead meet each other and blocks that have just come. Each round is another
+/// interleaving; in none may a block come twice.
+#[test]
+fn readers_everywhere_fetch_each_block_once() {
+    let bytes = noise(4 * MIB as usize);
+    let object = object("k", &bytes, BLOCK as u32);
+    for round in 0..100 {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = MemStore::new("k", &bytes);
+        let file = open(dir.path(), &store).file(object.clone());
+        let file = file.expect("opens");
+        thread::scope(|scope| {
+            for reader in 0..8 {
+                let file = &file;
+                scope.spawn(move || {
+                    for n in 0..64 {
+                        let block = (n + reader * 5 + round) % 64;
+                        file.read(block * BLOCK, BLOCK as usize).expect("reads");
+                    }
+                });
+            }
+        });
+        let gets = store.take_gets();
+        let fetched: u64 = gets.iter().map(|(start, end)| end - start).sum();
+        assert_eq!(fetched, 4 * MIB, "round {round}: {gets:?}");
+    }
+}
+
 #[test]
 fn the_next_life_finds_the_blocks_and_proves_them() {
     let dir = tempfile::tempdir().expect("a temporary directory");

@@ -13,6 +13,7 @@ mod faults;
 mod fsck;
 mod immutable;
 mod init;
+mod limits;
 mod maintenance;
 mod namespace;
 mod prune;

@@ -1,0 +1,221 @@
+//! How much is staged: object files in the making, and finished ones that are not stored
+//! yet. Writers wait here when that is too much, so that a store slower than they are does not cost the disk.
+//!
+//! Finished files are counted as they come and go ([`super::pending`]). Those in the making are written through
+//! FUSE passthrough, past this daemon, so they are looked at on the disk, at most every
+//! [`SAMPLE`]; git has few at a time. Files that are gone by then are dropped.
+//!
+//! A writer waits when it creates a file while too much is staged *and* some of it is
+//! finished. The publisher stores that without anybody's help: it creates nothing through the mount and
+//! holds nothing that a waiting writer holds, so waiting cannot go in a circle. Files in the making
+//! hold up nobody, since only those who write them can end them, and may need further files for that
+//! (a pack its index). So one pack larger than the limit goes through: refusing it would refuse
+//! that push for ever, each time after all of its bytes have come. The limit bounds what piles up for
+//! want of uploading; what is being written is bounded by the disk (ENOSPC).
+
+use super::Objects;
+use crate::error::{FsError, FsResult};
+use crate::repository::room::{Room, room};
+use crate::wait;
+use gitmoor_replicator::model::RepoPath;
+use parking_lot::Mutex;
+use prometheus::{IntGauge, register_int_gauge};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+/// What files in the making hold is known this exactly …
+const SAMPLE: Duration = Duration::from_millis(200);
+
+/// … unless looking takes long (leftovers of killed commands): it takes at most one part in so many of the time.
+const RARELY: u32 = 50;
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    register_int_gauge!(name, help).expect("each name is registered once, here")
+}
+
+static BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
+    let help = "Bytes of object files in the making and of finished ones not stored yet";
+    gauge("gitmoor_staged_bytes", help)
+});
+
+static FILES: LazyLock<IntGauge> = LazyLock::new(|| {
+    let help = "Object files in the making and finished ones not stored yet";
+    gauge("gitmoor_staged_files", help)
+});
+
+/// What is staged, in all repositories.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Staged {
+    /// Finished files.
+    pub finished: u64,
+    /// Files in the making.
+    pub making: u64,
+    /// Bytes of both.
+    pub bytes: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Staging {
+    /// Bytes; `None` is no limit.
+    limit: Option<u64>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    finished: u64,
+    finished_bytes: u64,
+    /// Finished files that went; grows.
+    left: u64,
+    /// Where files in the making are, or were.
+    making: HashSet<PathBuf>,
+    /// How many there were at the last look, and their bytes.
+    seen: u64,
+    seen_bytes: u64,
+    next_look: Instant,
+}
+
+impl State {
+    fn look(&mut self) {
+        let begin = Instant::now();
+        let nothing = self.making.is_empty() && self.seen == 0;
+        if nothing || begin < self.next_look {
+            return;
+        }
+        let mut bytes = 0;
+        self.making.retain(|path| match fs::symlink_metadata(path) {
+            // A file of several names is counted once, shared among them.
+            Ok(meta) => {
+                bytes += meta.len() / meta.nlink().max(1);
+                true
+            }
+            Err(_) => false,
+        });
+        (self.seen, self.seen_bytes) = (self.making.len() as u64, bytes);
+        self.next_look = Instant::now() + SAMPLE.max(begin.elapsed() * RARELY);
+    }
+}
+
+impl Staging {
+    /// Nothing is staged yet.
+    pub fn new(limit: Option<u64>) -> Self {
+        let state = State {
+            finished: 0,
+            finished_bytes: 0,
+            left: 0,
+            making: HashSet::new(),
+            seen: 0,
+            seen_bytes: 0,
+            next_look: Instant::now(),
+        };
+        Self {
+            limit,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// A file is in the making.
+    pub(super) fn began(&self, path: PathBuf) {
+        self.state.lock().making.insert(path);
+    }
+
+    /// It is not any more, although it is still there.
+    pub(super) fn ended(&self, path: &Path) {
+        self.state.lock().making.remove(path);
+    }
+
+    /// A file is finished and waits to be stored.
+    pub(super) fn came(&self, bytes: u64) {
+        let mut state = self.state.lock();
+        state.finished += 1;
+        state.finished_bytes += bytes;
+    }
+
+    /// One does not any more.
+    pub(super) fn went(&self, bytes: u64) {
+        let mut state = self.state.lock();
+        state.finished -= 1;
+        state.finished_bytes -= bytes;
+        state.left += 1;
+    }
+
+    /// What is staged now.
+    pub fn staged(&self) -> Staged {
+        let mut state = self.state.lock();
+        state.look();
+        let staged = Staged {
+            finished: state.finished,
+            making: state.seen,
+            bytes: state.finished_bytes + state.seen_bytes,
+        };
+        BYTES.set(staged.bytes as i64);
+        FILES.set((staged.finished + staged.making) as i64);
+        staged
+    }
+
+    /// Whether a new file need not wait.
+    pub fn has_room(&self) -> bool {
+        let staged = self.staged();
+        staged.finished == 0 || self.limit.is_none_or(|limit| staged.bytes < limit)
+    }
+
+    /// Whether to store at once what is finished: early enough that few writers ever wait.
+    pub fn is_filling(&self) -> bool {
+        let staged = self.staged();
+        staged.finished > 0 && self.limit.is_some_and(|limit| staged.bytes >= limit / 2)
+    }
+}
+
+impl Objects {
+    /// A file is in the making here, if it is none of a final name that is checked later.
+    pub fn began(&self, path: &RepoPath) {
+        if room(path) == Room::Objects {
+            self.shared.staging.began(self.files.at(path));
+        }
+    }
+
+    /// Waits until there is room for a new file.
+    pub fn wait_for_room(&self) -> FsResult<()> {
+        let (staging, waits) = (&self.shared.staging, &self.shared.waits);
+        if staging.has_room() {
+            return Ok(());
+        }
+        if self.shared.store.offline().is_some() {
+            return Err(self.full("this mount is offline, they go up when it is mounted online"));
+        }
+        let wait = self.begin_wait("a new object file")?;
+        let mut seen = (0, 0);
+        loop {
+            // What anybody stores brings the room nearer.
+            let now = (waits.steps(), staging.state.lock().left);
+            if now != seen {
+                wait.restart();
+                seen = now;
+            }
+            let (bytes, limit) = (staging.staged().bytes, staging.limit.unwrap_or(u64::MAX));
+            wait.because(format!("{bytes} bytes are staged, staging-size is {limit}"));
+            match wait.sleep(wait::POLL) {
+                _ if staging.has_room() => return Ok(()),
+                None => {}
+                Some(wait::Over::Interrupted) => return Err(FsError::Interrupted),
+                Some(wait::Over::TimedOut) => {
+                    return Err(self.full("the store took nothing for publish-timeout"));
+                }
+            }
+        }
+    }
+
+    fn full(&self, reason: &str) -> FsError {
+        FsError::StagingFull {
+            staged: self.shared.staging.staged().bytes,
+            limit: self.shared.staging.limit.unwrap_or(u64::MAX),
+            reason: reason.to_owned(),
+        }
+    }
+}
