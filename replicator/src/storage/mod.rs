@@ -14,6 +14,7 @@ mod entry;
 mod log;
 mod open;
 pub mod snapshot;
+mod tail;
 
 pub use batch::Batch;
 pub use database::Database;

@@ -8,6 +8,7 @@ mod cli;
 mod concurrency;
 mod copying;
 mod crash;
+mod damaged_replica;
 mod extras;
 mod faults;
 mod fsck;
