@@ -15,20 +15,22 @@ mod repair;
 mod revive;
 
 use crate::bundle;
-use crate::cache::{BlockCache, CacheObject, CachedFile};
+use crate::cache::{self, BlockCache, CacheObject, CachedFile};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::Config;
 use crate::local::Files;
 use crate::store::ObjectStore;
 use crate::wait::Waits;
 use gitmoor_replicator::model::{
-    FileAdd, FileEntry, ObjectFormat, Place, Refusal, RepoId, RepoPath, Version,
+    Digest, FileAdd, FileEntry, ObjectFormat, Place, Refusal, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::{Child, Replica};
 use name::Kind;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,8 +70,8 @@ pub struct Objects {
 
 #[derive(Default)]
 struct State {
-    /// Finished files that are not catalogued yet, as they were when they were checked.
-    pending: BTreeMap<RepoPath, Option<Stamp>>,
+    /// Finished files that are not catalogued yet.
+    pending: BTreeMap<RepoPath, Finished>,
     /// Pending files that are stored already; only the commit is missing.
     stored: HashMap<RepoPath, FileAdd>,
     /// [`gitmoor_replicator::Custody::forgotten`] before the first of them was stored.
@@ -84,12 +86,13 @@ struct State {
     changed: Option<Instant>,
 }
 
-/// What changes when somebody writes to a file behind our back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    ino: u64,
-    size: u64,
-    mtime: (i64, i64),
+/// What is remembered of a finished file.
+#[derive(Clone, Copy)]
+struct Finished {
+    /// Of the bytes that were checked; `None` where no check could tell whether they are
+    /// right.
+    digest: Option<Digest>,
+    since: Instant,
 }
 
 /// A deletion, and who may have decided on it when.
@@ -268,31 +271,38 @@ impl Objects {
 
     /// git has given a file its final name, for which its bytes were checked.
     pub fn finish(&self, path: &RepoPath) {
-        let stamp = self.stamp(path);
+        let finished = self.finished(path);
         let mut state = self.state.lock();
         state.stored.remove(path);
         state.touched.remove(path);
         state.removed.remove(path);
-        state.pending.insert(path.clone(), stamp);
+        state.pending.insert(path.clone(), finished);
         state.note();
     }
 
-    fn stamp(&self, path: &RepoPath) -> Option<Stamp> {
-        let meta = self.files.stat(path).ok()??;
-        Some(Stamp {
-            ino: meta.ino(),
-            size: meta.size(),
-            mtime: (meta.mtime(), meta.mtime_nsec()),
-        })
+    fn finished(&self, path: &RepoPath) -> Finished {
+        let digest = revive::holds_objects(path).then(|| self.digest(path));
+        Finished {
+            digest: digest.and_then(Result::ok),
+            since: Instant::now(),
+        }
     }
 
-    /// Checks a finished file again if it is not as it was when it was checked.
-    fn check_unchanged(&self, path: &RepoPath) -> FsResult<()> {
-        let checked = self.state.lock().pending.get(path).copied().flatten();
-        if checked.is_some() && checked == self.stamp(path) {
-            return Ok(());
+    fn digest(&self, path: &RepoPath) -> io::Result<Digest> {
+        let file = File::open(self.files.at(path))?;
+        let size = file.metadata()?.len();
+        let (digest, _) = cache::digest_file(&file, size, cache::block_size_for(size))?;
+        Ok(digest)
+    }
+
+    /// Checks a finished file again if its bytes are not those that were checked: a
+    /// write behind our back, or a disk that forgets. A digest costs a fraction of a check.
+    fn check_unchanged(&self, path: &RepoPath, digest: &Digest) -> FsResult<()> {
+        let finished = self.state.lock().pending.get(path).copied();
+        match finished.and_then(|finished| finished.digest) {
+            Some(checked) if checked == *digest => Ok(()),
+            Some(_) | None => self.check_again(path),
         }
-        self.check_again(path)
     }
 
     /// Checks a finished file; a damaged one is moved aside.
@@ -469,6 +479,18 @@ impl Objects {
     /// Finished files that are not catalogued yet.
     pub fn pending_paths(&self) -> Vec<RepoPath> {
         self.state.lock().pending.keys().cloned().collect()
+    }
+
+    /// How long the oldest of them has been finished.
+    pub fn oldest_pending(&self) -> Option<Duration> {
+        let state = self.state.lock();
+        let since = state.pending.values().map(|finished| finished.since);
+        since.min().map(|since| since.elapsed())
+    }
+
+    /// What was damaged before it could be stored and was therefore moved aside.
+    pub fn aside(&self) -> FsResult<Vec<PathBuf>> {
+        self.files.aside()
     }
 
     /// Whether something waits to be published for at least this long.

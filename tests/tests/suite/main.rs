@@ -23,6 +23,7 @@ mod refs;
 mod reftable;
 mod restart;
 mod serving;
+mod staged;
 mod transfer;
 mod trash;
 mod waiting;
