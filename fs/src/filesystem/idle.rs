@@ -1,7 +1,7 @@
 //! The idle publisher: what is finished and not stored by a ref change soon is
 //! stored anyway.
 
-use super::{FileSystem, OpenError};
+use super::{FileSystem, OpenError, metrics};
 use gitmoor_replicator::model::RepoId;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -23,6 +23,7 @@ pub(super) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
             } else {
                 (pause * 2).min(PAUSE)
             };
+            fs.measure_pending();
             drop(fs);
             std::thread::sleep(pause);
         }
@@ -54,6 +55,15 @@ fn replay(fs: &Weak<FileSystem>) {
 }
 
 impl FileSystem {
+    fn measure_pending(&self) {
+        let (mut files, mut oldest) = (0, None);
+        for repository in self.repositories.all() {
+            files += repository.objects().pending_paths().len();
+            oldest = oldest.max(repository.objects().oldest_pending());
+        }
+        metrics::pending(files, oldest);
+    }
+
     /// Publishes what has been quiet for a while; whether that went well.
     fn publish_due(&self) -> bool {
         let mut failure = None;

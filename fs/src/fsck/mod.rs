@@ -12,6 +12,7 @@
 
 mod check;
 mod lost;
+mod metrics;
 mod rescue;
 
 use crate::objects::name;
@@ -127,6 +128,7 @@ impl FileSystem {
         };
         let checked = fsck.run();
         *self.checking.lock() = None;
+        metrics::found(&fsck.done);
         checked.map(|()| Some(fsck.done))
     }
 }

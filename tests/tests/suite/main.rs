@@ -15,6 +15,7 @@ mod fsck;
 mod immutable;
 mod init;
 mod maintenance;
+mod metrics;
 mod namespace;
 mod prune;
 mod reaching_s3;
