@@ -139,12 +139,12 @@ fn git(dir: &Path, key: &str, value: &str, line: &str) -> Output {
     } else {
         ""
     };
-    std::fs::write(&input, text).unwrap();
-    git.stdin(std::fs::File::open(input).unwrap());
+    std::fs::write(&input, text).expect("writes");
+    git.stdin(std::fs::File::open(input).expect("opens"));
     git.arg("-c")
         .arg(format!("{key}={value}"))
         .args(line.split(' '));
-    git.output().unwrap()
+    git.output().expect("git starts")
 }
 
 /// git is the oracle: what it dies of is refused, what it takes is accepted.
