@@ -11,7 +11,7 @@
 //! whose object is in a sound pack too is simply removed from the catalog.
 
 mod check;
-mod lost;
+pub(crate) mod lost;
 mod metrics;
 mod rescue;
 

@@ -10,7 +10,7 @@
 
 mod batch;
 mod database;
-mod entry;
+pub(crate) mod entry;
 mod log;
 mod open;
 pub mod snapshot;
