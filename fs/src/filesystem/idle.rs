@@ -58,8 +58,9 @@ impl FileSystem {
     fn measure_pending(&self) {
         let (mut files, mut oldest) = (0, None);
         for repository in self.repositories.all() {
-            files += repository.objects().pending_paths().len();
-            oldest = oldest.max(repository.objects().oldest_pending());
+            let backlog = repository.objects().backlog();
+            files += backlog.0;
+            oldest = oldest.max(backlog.1);
         }
         metrics::pending(files, oldest);
     }

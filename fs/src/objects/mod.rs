@@ -481,11 +481,12 @@ impl Objects {
         self.state.lock().pending.keys().cloned().collect()
     }
 
-    /// How long the oldest of them has been finished.
-    pub fn oldest_pending(&self) -> Option<Duration> {
+    /// How many they are, and how long the oldest has been finished.
+    pub fn backlog(&self) -> (usize, Option<Duration>) {
         let state = self.state.lock();
         let since = state.pending.values().map(|finished| finished.since);
-        since.min().map(|since| since.elapsed())
+        let oldest = since.min().map(|since| since.elapsed());
+        (state.pending.len(), oldest)
     }
 
     /// What was damaged before it could be stored and was therefore moved aside.
