@@ -1,6 +1,7 @@
 #!/bin/bash
-# usage: scripts/bench.sh [REPOSITORY] [--rounds N] [--json FILE]
-# Compares git on a mount with git on the disk below it: a table, and JSON
+# usage: scripts/bench.sh [REPOSITORY] [--rounds N] [--json FILE] [--only NAME]...
+# Compares git on a mount with git on the disk below it, and what durability and a
+# crash cost: a table, and JSON
 # (target/bench.json unless --json says otherwise).
 set -eu
 cd "$(dirname "$0")/.."

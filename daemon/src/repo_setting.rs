@@ -13,8 +13,14 @@
 pub enum Kind {
     /// `true` or `false`.
     Switch,
-    /// A decimal number, which may be negative, with an optional k, m or g.
-    Number,
+    /// A decimal number between these two (git takes the repository for broken when it
+    /// meets another), with an optional k, m or g.
+    Number {
+        /// The least.
+        least: i64,
+        /// The greatest.
+        most: i64,
+    },
     /// A switch, or one of these words.
     SwitchOr(&'static [&'static str]),
     /// A ref name prefix, such as `refs/internal`, with `!` and `^` in front as
@@ -38,11 +44,24 @@ const fn switch(key: &'static str) -> Setting {
     }
 }
 
-const fn number(key: &'static str) -> Setting {
-    Setting {
-        key,
-        kind: Kind::Number,
-    }
+const fn number(key: &'static str, least: i64, most: i64) -> Setting {
+    let kind = Kind::Number { least, most };
+    Setting { key, kind }
+}
+
+/// What git keeps in an `int`: it takes the least of them for out of range.
+const fn int(key: &'static str) -> Setting {
+    number(key, -(i32::MAX as i64), i32::MAX as i64)
+}
+
+/// What git keeps in an `unsigned long`; the upper half of it is of no use.
+const fn size(key: &'static str) -> Setting {
+    number(key, 0, i64::MAX)
+}
+
+/// A level of zlib.
+const fn level(key: &'static str) -> Setting {
+    number(key, -1, 9)
 }
 
 const fn prefix(key: &'static str) -> Setting {
@@ -54,31 +73,31 @@ const fn prefix(key: &'static str) -> Setting {
 
 /// All of them, by name.
 pub const SETTINGS: [Setting; 45] = [
-    number("core.bigFileThreshold"),
-    number("core.compression"),
+    size("core.bigFileThreshold"),
+    level("core.compression"),
     Setting {
         key: "core.logAllRefUpdates",
         kind: Kind::SwitchOr(&["always"]),
     },
-    number("core.looseCompression"),
+    level("core.looseCompression"),
     switch("fetch.fsckObjects"),
-    number("fetch.unpackLimit"),
-    number("gc.auto"),
-    number("gc.autoPackLimit"),
+    int("fetch.unpackLimit"),
+    int("gc.auto"),
+    int("gc.autoPackLimit"),
     switch("http.getanyfile"),
     switch("http.receivepack"),
     switch("http.uploadpack"),
     switch("maintenance.auto"),
     switch("pack.allowPackReuse"),
-    number("pack.compression"),
-    number("pack.deltaCacheLimit"),
-    number("pack.deltaCacheSize"),
-    number("pack.depth"),
-    number("pack.packSizeLimit"),
-    number("pack.threads"),
+    level("pack.compression"),
+    int("pack.deltaCacheLimit"),
+    int("pack.deltaCacheSize"),
+    int("pack.depth"),
+    size("pack.packSizeLimit"),
+    number("pack.threads", 0, i32::MAX as i64),
     switch("pack.useBitmaps"),
-    number("pack.window"),
-    number("pack.windowMemory"),
+    int("pack.window"),
+    size("pack.windowMemory"),
     switch("pack.writeBitmapHashCache"),
     switch("receive.advertiseAtomic"),
     switch("receive.advertisePushOptions"),
@@ -91,9 +110,9 @@ pub const SETTINGS: [Setting; 45] = [
     switch("receive.denyNonFastForwards"),
     switch("receive.fsckObjects"),
     prefix("receive.hideRefs"),
-    number("receive.maxInputSize"),
+    number("receive.maxInputSize", -i64::MAX, i64::MAX),
     switch("receive.shallowUpdate"),
-    number("receive.unpackLimit"),
+    int("receive.unpackLimit"),
     switch("repack.packKeptObjects"),
     switch("repack.useDeltaBaseOffset"),
     switch("repack.useDeltaIslands"),
@@ -159,7 +178,9 @@ impl Kind {
     fn accepts(self, value: &str) -> bool {
         match self {
             Self::Switch => is_switch(value),
-            Self::Number => is_number(value),
+            Self::Number { least, most } => {
+                number_of(value).is_some_and(|number| (least..=most).contains(&number))
+            }
             Self::SwitchOr(words) => is_switch(value) || words.contains(&value),
             Self::RefPrefix => is_ref_prefix(value),
         }
@@ -168,7 +189,9 @@ impl Kind {
     fn expected(self) -> String {
         match self {
             Self::Switch => "true or false".to_owned(),
-            Self::Number => "a number such as 10 or 512m".to_owned(),
+            Self::Number { least, most } => {
+                format!("a number from {least} to {most}, such as 5 or 2k")
+            }
             Self::SwitchOr(words) => format!("true, false, {}", words.join(", ")),
             Self::RefPrefix => "a ref prefix such as refs/internal".to_owned(),
         }
@@ -182,11 +205,19 @@ fn is_switch(value: &str) -> bool {
     )
 }
 
-fn is_number(value: &str) -> bool {
-    let digits = value
-        .strip_suffix(['k', 'm', 'g', 'K', 'M', 'G'])
-        .unwrap_or(value);
-    digits.parse::<i64>().is_ok()
+/// git takes 010 for eight and 0x10 for sixteen; whoever writes that here means
+/// something else.
+fn number_of(value: &str) -> Option<i64> {
+    let (digits, unit) = match value.as_bytes().last()?.to_ascii_lowercase() {
+        b'k' => (&value[..value.len() - 1], 1 << 10),
+        b'm' => (&value[..value.len() - 1], 1 << 20),
+        b'g' => (&value[..value.len() - 1], 1 << 30),
+        _ => (value, 1),
+    };
+    let plain = digits.strip_prefix('-').unwrap_or(digits);
+    let is_decimal = plain == "0" || plain.starts_with(|c| ('1'..='9').contains(&c));
+    let number = digits.parse::<i64>().ok().filter(|_| is_decimal);
+    number?.checked_mul(unit)
 }
 
 /// No quotes, backslashes, control characters or comment signs: the value is

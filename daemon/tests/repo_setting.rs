@@ -1,6 +1,8 @@
 //! The allowlist of replicated settings.
 
-use gitmoor::repo_setting::{SETTINGS, find};
+use gitmoor::repo_setting::{Kind, SETTINGS, find};
+use std::path::Path;
+use std::process::{Command, Output};
 
 #[test]
 fn finds_keys_in_any_case_and_gives_gits_spelling() {
@@ -55,4 +57,138 @@ fn checks_values() {
 fn the_table_is_sorted_and_without_repetition() {
     let keys = SETTINGS.map(|setting| setting.key.to_ascii_lowercase());
     assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+}
+
+/// What people type, and the bounds of whatever git keeps numbers in.
+const NUMBERS: [&str; 32] = [
+    "0",
+    "1",
+    "5",
+    "-1",
+    "-2",
+    "9",
+    "10",
+    "42",
+    "-5",
+    "1k",
+    "2K",
+    "-1k",
+    "3m",
+    "1g",
+    "2g",
+    "-2g",
+    "-3g",
+    "2147483647",
+    "2147483648",
+    "-2147483648",
+    "-2147483649",
+    "99999999999",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "18446744073709551616",
+    "",
+    "k",
+    "-",
+    "1kk",
+    "1 k",
+    "x",
+    "5x",
+];
+
+/// Numbers that git understands and that are refused all the same: written in a way that
+/// is mistaken for another number, or beyond any use.
+const REFUSED_ALL_THE_SAME: [&str; 6] = [
+    "010",
+    "0x10",
+    "+5",
+    " 5",
+    "9223372036854775808",
+    "8589934592g",
+];
+
+/// The settings that are numbers, each with a command that reads it.
+fn numbers() -> Vec<(&'static str, &'static str)> {
+    let is_number = |kind| matches!(kind, Kind::Number { .. });
+    let keys = SETTINGS
+        .into_iter()
+        .filter(|setting| is_number(setting.kind));
+    let keys = keys.map(|setting| (setting.key, reader(setting.key)));
+    keys.collect()
+}
+
+fn reader(key: &str) -> &'static str {
+    match key.split('.').next() {
+        Some("core") => "hash-object -w --stdin",
+        Some("fetch") => "fetch-pack --quiet --all .",
+        Some("gc") => "gc --auto --quiet",
+        Some("pack") => "pack-objects --quiet --stdout",
+        Some("receive") => "receive-pack .",
+        _ => panic!("{key}: say which command reads it"),
+    }
+}
+
+fn git(dir: &Path, key: &str, value: &str, line: &str) -> Output {
+    let mut git = Command::new("git");
+    git.current_dir(dir)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("HOME", dir);
+    // An end of input that each of the commands understands.
+    let input = dir.join("input");
+    let text = if line.starts_with("receive-pack") {
+        "0000"
+    } else {
+        ""
+    };
+    std::fs::write(&input, text).expect("writes");
+    git.stdin(std::fs::File::open(input).expect("opens"));
+    git.arg("-c")
+        .arg(format!("{key}={value}"))
+        .args(line.split(' '));
+    git.output().expect("git starts")
+}
+
+/// git is the oracle: what it dies of is refused, what it takes is accepted.
+#[test]
+fn numbers_are_those_that_git_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let init = git(dir.path(), "x.y", "z", "init --quiet --bare .");
+    assert!(init.status.success(), "{init:?}");
+    let tree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+    git(dir.path(), "x.y", "z", "hash-object -w -t tree --stdin");
+    let identity = [
+        "user.name=a",
+        "-c",
+        "user.email=a@b",
+        "commit-tree",
+        "-m",
+        "m",
+        tree,
+    ];
+    let commit = Command::new("git")
+        .current_dir(&dir)
+        .arg("-c")
+        .args(identity)
+        .output()
+        .unwrap();
+    let commit = String::from_utf8(commit.stdout).unwrap();
+    git(
+        dir.path(),
+        "x.y",
+        "z",
+        &format!("update-ref refs/heads/main {}", commit.trim()),
+    );
+    for (key, line) in numbers() {
+        for value in NUMBERS {
+            let output = git(dir.path(), key, value, line);
+            let accepted = find(key).unwrap().check(value).is_ok();
+            assert_eq!(
+                accepted,
+                output.status.success(),
+                "{key}={value}: {output:?}"
+            );
+        }
+        for value in REFUSED_ALL_THE_SAME {
+            find(key).unwrap().check(value).unwrap_err();
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! status, published before it leaves.
 
 mod idle;
+mod metrics;
 
 use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;

@@ -66,9 +66,13 @@ fn check_change(change: &RepoChange) {
 
 /// The state in memory.
 #[derive(Default)]
-struct Rows(BTreeMap<(Table, Vec<u8>), Vec<u8>>);
+pub(crate) struct Rows(BTreeMap<(Table, Vec<u8>), Vec<u8>>);
 
 impl Rows {
+    pub(crate) fn insert(&mut self, table: Table, key: &[u8], value: &[u8]) {
+        self.0.insert((table, key.to_vec()), value.to_vec());
+    }
+
     /// Twice from the same state: another node comes to the same rows.
     fn apply(&mut self, index: u64, envelope: &Envelope) {
         let Some((outcome, changes)) = self.applied(index, envelope) else {

@@ -16,16 +16,19 @@ pub mod admin;
 pub mod cache_dir;
 pub mod commands;
 pub mod config;
+pub mod entries;
 pub mod idx;
 pub mod loose;
 pub mod marker;
 pub mod mutate;
 pub mod names;
+pub mod pack_index;
 pub mod packed_refs;
 pub mod rows;
 pub mod s3_answer;
 pub mod settings;
 pub mod snapshot;
+pub mod tables;
 pub mod trailer;
 
 /// The input cut at each byte 0xff, which no text and no name in tests needs.

@@ -14,6 +14,7 @@ pub mod failpoint;
 mod metrics;
 pub mod model;
 mod node;
+pub mod parsers;
 mod replica;
 pub mod state;
 pub mod storage;

@@ -214,6 +214,13 @@ impl Mounted {
     /// Mounts again after [`Mounted::kill9`] or [`Mounted::umount`].
     #[track_caller]
     pub fn launch(&mut self) {
+        let mounted = self.try_launch();
+        assert!(mounted, "the daemon ended before its mount answered");
+    }
+
+    /// The same; whether the mount answers. If not, the daemon has ended.
+    #[track_caller]
+    pub fn try_launch(&mut self) -> bool {
         assert!(self.daemon.is_none(), "already running");
         let log = open_log(&self.settings.log);
         let errors = log.try_clone().expect("log");
@@ -223,7 +230,7 @@ impl Mounted {
         self.daemon = Some(child.unwrap_or_else(|error| {
             panic!("cannot start {}: {error}", process::describe(&command))
         }));
-        self.wait_until_mounted();
+        self.is_mounted_soon()
     }
 
     /// Removes cached blocks, so that the next read is cold. Only while not mounted.
@@ -236,18 +243,18 @@ impl Mounted {
     }
 
     #[track_caller]
-    fn wait_until_mounted(&mut self) {
+    fn is_mounted_soon(&mut self) -> bool {
         let mounted = wait::poll(START_LIMIT, || {
             if !self.is_alive() {
                 return Some(false);
             }
             is_mount(&self.settings.at).then_some(true)
         });
-        match mounted {
-            Some(true) => {}
-            Some(false) => panic!("the daemon ended before its mount answered"),
-            None => panic!("no mount within {START_LIMIT:?}"),
+        let mounted = mounted.unwrap_or_else(|| panic!("no mount within {START_LIMIT:?}"));
+        if !mounted {
+            self.kill9();
         }
+        mounted
     }
 
     #[track_caller]

@@ -35,7 +35,20 @@ impl Place {
     /// The same with other settings of the mount.
     #[track_caller]
     pub fn with(kind: Kind, git: &Installed, change: impl FnOnce(Settings) -> Settings) -> Place {
-        let dir = tempfile::Builder::new().prefix("gitmoor-test-").tempdir();
+        Self::within(&std::env::temp_dir(), kind, git, change)
+    }
+
+    /// The same with all of its files below a directory.
+    #[track_caller]
+    pub fn within(
+        above: &Path,
+        kind: Kind,
+        git: &Installed,
+        change: impl FnOnce(Settings) -> Settings,
+    ) -> Place {
+        let dir = tempfile::Builder::new()
+            .prefix("gitmoor-test-")
+            .tempdir_in(above);
         let dir = dir.expect("temporary directory");
         let store = Store::start(kind);
         let settings = store

@@ -72,6 +72,12 @@ fn print(checked: &Checked) -> io::Result<()> {
     for staged in &checked.damaged_staging {
         output::line(format_args!("finished here and not stored: {staged}"))?;
     }
+    for path in &checked.moved_aside {
+        output::line(format_args!(
+            "{}: damaged before it was stored, and moved there; remove it when you have looked",
+            path.display()
+        ))?;
+    }
     for path in &checked.dropped_copies {
         output::line(format_args!(
             "{path}: damaged in the cache of this machine; dropped, it will be fetched again"

@@ -3,6 +3,10 @@
 use super::{ConfigError, Layer};
 use std::path::Path;
 
+/// The parser goes into each brace, however many there are, until the stack is
+/// at its end. The settings need one pair.
+const MOST_BRACES: usize = 100;
+
 /// Reads and parses a TOML file. Unknown keys are errors: a misspelt setting must
 /// not be silently without effect.
 pub fn read_file(file: &Path) -> Result<Layer, ConfigError> {
@@ -10,10 +14,14 @@ pub fn read_file(file: &Path) -> Result<Layer, ConfigError> {
         file: file.to_owned(),
         source,
     })?;
-    toml::from_str(&text).map_err(|error| ConfigError::File {
+    let wrong = |reason| ConfigError::File {
         file: file.to_owned(),
-        reason: describe(&text, error),
-    })
+        reason,
+    };
+    if text.matches('{').count() > MOST_BRACES {
+        return Err(wrong(format!("it has more than {MOST_BRACES} braces")));
+    }
+    toml::from_str(&text).map_err(|error| wrong(describe(&text, error)))
 }
 
 /// What is wrong, where. TOML's own message quotes the line, which would print a

@@ -1,7 +1,7 @@
 //! gc: what was in the trash for long enough leaves the store. See the module.
 
 use super::trash::stored_key;
-use super::{PER_ENTRY, is_older};
+use super::{PER_ENTRY, is_older, metrics};
 use crate::store::Listed;
 use crate::{FileSystem, FsError};
 use gitmoor_replicator::model::{
@@ -68,15 +68,11 @@ impl FileSystem {
                 ..Collected::default()
             },
         };
-        if only.is_none() {
-            collector.repositories()?;
+        let ended = collector.run(only);
+        if !dry_run {
+            metrics::ran(ended.is_ok());
         }
-        for repo in self.live_repos()? {
-            if only.is_none_or(|only| only == repo.id) {
-                collector.repository(&repo)?;
-            }
-        }
-        Ok(collector.done)
+        ended.map(|()| collector.done)
     }
 }
 
@@ -89,6 +85,24 @@ struct Collector<'a> {
 }
 
 impl Collector<'_> {
+    fn run(&mut self, only: Option<RepoId>) -> Result<(), FsError> {
+        if only.is_none() {
+            self.repositories()?;
+        }
+        for repo in self.fs.live_repos()? {
+            if only.is_none_or(|only| only == repo.id) {
+                self.repository(&repo)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn removed(&mut self, objects: usize, bytes: u64) {
+        self.done.objects += objects as u64;
+        self.done.bytes += bytes;
+        metrics::removed(objects as u64, bytes);
+    }
+
     /// Deleted repositories whose time is over.
     fn repositories(&mut self) -> Result<(), FsError> {
         let keep = self.fs.shared.config.trash_keep;
@@ -142,8 +156,7 @@ impl Collector<'_> {
             names
                 .iter()
                 .for_each(|key| self.fs.shared.cache.forget(key));
-            self.done.objects += keys.len() as u64;
-            self.done.bytes += keys.iter().map(|(_, size)| size).sum::<u64>();
+            self.removed(keys.len(), keys.iter().map(|(_, size)| size).sum());
         }
         for upload in &uploads {
             store.abort(upload)?;
@@ -250,9 +263,8 @@ impl Collector<'_> {
                 deleted: keys.to_vec(),
                 forget: Vec::new(),
             })?;
-            self.done.objects += keys.len() as u64;
-            let bytes = keys.iter().filter_map(|key| self.sizes.remove(key));
-            self.done.bytes += bytes.sum::<u64>();
+            let bytes = keys.iter().filter_map(|key| self.sizes.remove(key)).sum();
+            self.removed(keys.len(), bytes);
         }
         Ok(())
     }

@@ -19,6 +19,7 @@
 mod background;
 mod collect;
 mod leftovers;
+mod metrics;
 mod restore;
 mod trash;
 

@@ -4,7 +4,7 @@ use super::{Fault, Fsck};
 use crate::FsError;
 use crate::objects::{Content, name};
 use gitmoor_replicator::model::{FileEntry, ObjectFormat, RepoPath};
-use gix_pack::index;
+use gix_pack::{FileData, index};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -45,26 +45,12 @@ impl Fsck<'_> {
         let Some(index) = self.index_of(pack)? else {
             return Ok(BTreeSet::new());
         };
-        let mut entries: Vec<_> = index.iter().map(|e| (e.pack_offset, e.oid)).collect();
-        entries.sort_unstable();
-        let ends = entries.iter().skip(1).map(|(offset, _)| *offset);
-        let ends: Vec<_> = ends.chain([u64::MAX]).collect();
-        let overlaps = |start: u64, end: u64| {
-            let mut parts = parts.iter();
-            parts.any(|part| start < part.end && part.start < end)
-        };
-        let touched = entries.iter().zip(ends);
-        let touched = touched.filter(|((start, _), end)| overlaps(*start, *end));
-        Ok(touched.map(|((_, oid), _)| oid.to_string()).collect())
+        Ok(objects_in(&index, parts))
     }
 
     fn forget_packed(&self, pack: &RepoPath, lost: &mut BTreeSet<String>) -> Result<(), FsError> {
         if let Some(index) = self.index_of(pack)? {
-            let holds = |oid: &String| {
-                gix_hash::ObjectId::from_hex(oid.as_bytes())
-                    .is_ok_and(|oid| index.lookup(oid).is_some())
-            };
-            lost.retain(|oid| !holds(oid));
+            without_packed(&index, lost);
         }
         Ok(())
     }
@@ -90,6 +76,29 @@ impl Fsck<'_> {
         // It is mapped: the name may go.
         Ok(index::File::at(copy.path(), hash).ok())
     }
+}
+
+/// The objects whose entries in a pack overlap any of these bytes, by its index.
+pub fn objects_in<T: FileData>(index: &index::File<T>, parts: &[Range<u64>]) -> BTreeSet<String> {
+    let mut entries: Vec<_> = index.iter().map(|e| (e.pack_offset, e.oid)).collect();
+    entries.sort_unstable();
+    let ends = entries.iter().skip(1).map(|(offset, _)| *offset);
+    let ends: Vec<_> = ends.chain([u64::MAX]).collect();
+    let overlaps = |start: u64, end: u64| {
+        let mut parts = parts.iter();
+        parts.any(|part| start < part.end && part.start < end)
+    };
+    let touched = entries.iter().zip(ends);
+    let touched = touched.filter(|((start, _), end)| overlaps(*start, *end));
+    touched.map(|((_, oid), _)| oid.to_string()).collect()
+}
+
+/// Takes those away that an index names.
+pub fn without_packed<T: FileData>(index: &index::File<T>, lost: &mut BTreeSet<String>) {
+    let holds = |oid: &String| {
+        gix_hash::ObjectId::from_hex(oid.as_bytes()).is_ok_and(|oid| index.lookup(oid).is_some())
+    };
+    lost.retain(|oid| !holds(oid));
 }
 
 fn parts(faults: &[Fault], size: u64) -> Vec<Range<u64>> {

@@ -11,7 +11,8 @@
 //! whose object is in a sound pack too is simply removed from the catalog.
 
 mod check;
-mod lost;
+pub(crate) mod lost;
+mod metrics;
 mod rescue;
 
 use crate::objects::name;
@@ -21,6 +22,7 @@ use gitmoor_replicator::Child;
 use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What `gitmoor fsck` found.
@@ -36,6 +38,9 @@ pub struct Checked {
     pub damaged: Vec<Damage>,
     /// Finished files that are not stored yet and are damaged: path and reason.
     pub damaged_staging: Vec<String>,
+    /// Files that were damaged before they could be stored, where they were moved aside: for a
+    /// person to look at and remove. Their names in the repository are free again.
+    pub moved_aside: Vec<PathBuf>,
     /// Damaged copies in the cache of this machine, which were dropped (`--deep`).
     pub dropped_copies: Vec<String>,
 }
@@ -123,6 +128,7 @@ impl FileSystem {
         };
         let checked = fsck.run();
         *self.checking.lock() = None;
+        metrics::found(&fsck.done);
         checked.map(|()| Some(fsck.done))
     }
 }
@@ -141,7 +147,7 @@ struct Fsck<'a> {
 
 impl Fsck<'_> {
     fn run(&mut self) -> Result<(), FsError> {
-        self.check_staging();
+        self.check_staging()?;
         let files = self.catalogued(&RepoPath::root())?;
         let mut found = Vec::new();
         for (n, (path, entry)) in files.iter().enumerate() {
@@ -168,12 +174,15 @@ impl Fsck<'_> {
         *self.fs.checking.lock() = Some(format!("fsck of {name}: {done} of {of} files checked"));
     }
 
-    fn check_staging(&mut self) {
-        for path in self.repository.objects().pending_paths() {
-            if let Err(error) = self.repository.objects().check(&path, &path) {
+    fn check_staging(&mut self) -> Result<(), FsError> {
+        let objects = self.repository.objects();
+        for path in objects.pending_paths() {
+            if let Err(error) = objects.check(&path, &path) {
                 self.done.damaged_staging.push(error.to_string());
             }
         }
+        self.done.moved_aside = objects.aside()?;
+        Ok(())
     }
 
     /// Every file of the catalog with its path.

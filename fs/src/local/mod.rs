@@ -213,6 +213,17 @@ impl Files {
         Ok(aside)
     }
 
+    /// What was moved there.
+    pub fn aside(&self) -> FsResult<Vec<PathBuf>> {
+        match fs::read_dir(self.root.with_file_name("damaged")) {
+            Ok(entries) => Ok(entries
+                .map(|entry| Ok(entry?.path()))
+                .collect::<io::Result<_>>()?),
+            Err(e) if is_absent(&e) => Ok(Vec::new()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     /// fsync(2) of a directory, if it is there.
     pub fn fsync_dir(&self, path: &RepoPath) -> FsResult<()> {
         match File::open(self.at(path)) {

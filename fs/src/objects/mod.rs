@@ -17,21 +17,23 @@ mod revive;
 mod staging;
 
 use crate::bundle;
-use crate::cache::{BlockCache, CacheObject, CachedFile};
+use crate::cache::{self, BlockCache, CacheObject, CachedFile};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::Config;
 use crate::local::Files;
 use crate::store::ObjectStore;
 use crate::wait::Waits;
 use gitmoor_replicator::model::{
-    FileAdd, FileEntry, ObjectFormat, Place, Refusal, RepoId, RepoPath, Version,
+    Digest, FileAdd, FileEntry, ObjectFormat, Place, Refusal, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::{Child, Replica};
 use name::Kind;
 use parking_lot::{Mutex, RwLock};
-use pending::Pending;
+use pending::{Finished, Pending};
 use std::collections::{HashMap, VecDeque};
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,7 +76,7 @@ pub struct Objects {
 }
 
 struct State {
-    /// Finished files that are not catalogued yet, as they were when they were checked.
+    /// Finished files that are not catalogued yet.
     pending: Pending,
     /// Pending files that are stored already; only the commit is missing.
     stored: HashMap<RepoPath, FileAdd>,
@@ -88,14 +90,6 @@ struct State {
     touched: HashMap<RepoPath, FileEntry>,
     /// The last change of any of these.
     changed: Option<Instant>,
-}
-
-/// What changes when somebody writes to a file behind our back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    ino: u64,
-    size: u64,
-    mtime: (i64, i64),
 }
 
 /// A deletion, and who may have decided on it when.
@@ -289,32 +283,41 @@ impl Objects {
 
     /// git has given a file its final name, for which its bytes were checked.
     pub fn finish(&self, path: &RepoPath) {
-        let stamp = self.stamp(path);
         self.shared.staging.ended(&self.files.at(path));
+        let finished = self.finished(path);
         let mut state = self.state.lock();
         state.stored.remove(path);
         state.touched.remove(path);
         state.removed.remove(path);
-        state.pending.insert(path.clone(), stamp);
+        state.pending.insert(path.clone(), finished);
         state.note();
     }
 
-    fn stamp(&self, path: &RepoPath) -> Option<Stamp> {
-        let meta = self.files.stat(path).ok()??;
-        Some(Stamp {
-            ino: meta.ino(),
-            size: meta.size(),
-            mtime: (meta.mtime(), meta.mtime_nsec()),
-        })
+    fn finished(&self, path: &RepoPath) -> Finished {
+        let digest = revive::holds_objects(path).then(|| self.digest(path));
+        let meta = self.files.stat(path).ok().flatten();
+        Finished {
+            digest: digest.and_then(Result::ok),
+            size: meta.map_or(0, |meta| meta.len()),
+            since: Instant::now(),
+        }
     }
 
-    /// Checks a finished file again if it is not as it was when it was checked.
-    fn check_unchanged(&self, path: &RepoPath) -> FsResult<()> {
-        let checked = self.state.lock().pending.get(path).copied().flatten();
-        if checked.is_some() && checked == self.stamp(path) {
-            return Ok(());
+    fn digest(&self, path: &RepoPath) -> io::Result<Digest> {
+        let file = File::open(self.files.at(path))?;
+        let size = file.metadata()?.len();
+        let (digest, _) = cache::digest_file(&file, size, cache::block_size_for(size))?;
+        Ok(digest)
+    }
+
+    /// Checks a finished file again if its bytes are not those that were checked: a
+    /// write behind our back, or a disk that forgets. A digest costs a fraction of a check.
+    fn check_unchanged(&self, path: &RepoPath, digest: &Digest) -> FsResult<()> {
+        let finished = self.state.lock().pending.get(path).copied();
+        match finished.and_then(|finished| finished.digest) {
+            Some(checked) if checked == *digest => Ok(()),
+            Some(_) | None => self.check_again(path),
         }
-        self.check_again(path)
     }
 
     /// Checks a finished file; a damaged one is moved aside.
@@ -493,6 +496,19 @@ impl Objects {
     /// Finished files that are not catalogued yet.
     pub fn pending_paths(&self) -> Vec<RepoPath> {
         self.state.lock().pending.keys().cloned().collect()
+    }
+
+    /// How many they are, and how long the oldest has been finished.
+    pub fn backlog(&self) -> (usize, Option<Duration>) {
+        let state = self.state.lock();
+        let since = state.pending.values().map(|finished| finished.since);
+        let oldest = since.min().map(|since| since.elapsed());
+        (state.pending.len(), oldest)
+    }
+
+    /// What was damaged before it could be stored and was therefore moved aside.
+    pub fn aside(&self) -> FsResult<Vec<PathBuf>> {
+        self.files.aside()
     }
 
     /// Whether something waits to be published for at least this long.

@@ -1,15 +1,26 @@
-//! Finished files of one repository that are not catalogued yet, as they were when they were
-//! checked. What comes and goes here is counted in [`Staging`].
+//! Finished files of one repository that are not catalogued yet. What comes and goes here
+//! is counted in [`Staging`].
 
-use super::Stamp;
 use super::staging::Staging;
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_replicator::model::{Digest, RepoPath};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// What is remembered of a finished file.
+#[derive(Clone, Copy)]
+pub(super) struct Finished {
+    /// Of the bytes that were checked; `None` where no check could tell whether they are
+    /// right.
+    pub(super) digest: Option<Digest>,
+    /// How many these were.
+    pub(super) size: u64,
+    pub(super) since: Instant,
+}
 
 pub(super) struct Pending {
-    files: BTreeMap<RepoPath, Option<Stamp>>,
+    files: BTreeMap<RepoPath, Finished>,
     staging: Arc<Staging>,
 }
 
@@ -19,30 +30,26 @@ impl Pending {
         Self { files, staging }
     }
 
-    pub(super) fn insert(&mut self, path: RepoPath, stamp: Option<Stamp>) {
-        self.staging.came(size(&stamp));
-        if let Some(old) = self.files.insert(path, stamp) {
-            self.staging.went(size(&old));
+    pub(super) fn insert(&mut self, path: RepoPath, file: Finished) {
+        self.staging.came(file.size);
+        if let Some(old) = self.files.insert(path, file) {
+            self.staging.went(old.size);
         }
     }
 
     pub(super) fn remove(&mut self, path: &RepoPath) {
         if let Some(old) = self.files.remove(path) {
-            self.staging.went(size(&old));
+            self.staging.went(old.size);
         }
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.files.values().map(size).sum()
+        self.files.values().map(|file| file.size).sum()
     }
 }
 
-fn size(stamp: &Option<Stamp>) -> u64 {
-    stamp.map_or(0, |stamp| stamp.size)
-}
-
 impl Deref for Pending {
-    type Target = BTreeMap<RepoPath, Option<Stamp>>;
+    type Target = BTreeMap<RepoPath, Finished>;
 
     fn deref(&self) -> &Self::Target {
         &self.files
@@ -54,6 +61,6 @@ impl Drop for Pending {
     fn drop(&mut self) {
         self.files
             .values()
-            .for_each(|old| self.staging.went(size(old)));
+            .for_each(|old| self.staging.went(old.size));
     }
 }

@@ -389,13 +389,13 @@ impl Objects {
         };
         let file = |ext: &str| dir.join(format!("{}.{ext}", made.name).as_bytes());
         let paths = [file("pack"), file("idx")].map(|path| path.expect("a pack's name is valid"));
-        let stamped = paths.each_ref().map(|path| (path, self.stamp(path)));
+        let finished = paths.each_ref().map(|path| (path, self.finished(path)));
         let mut state = self.state.lock();
-        for (path, stamp) in stamped {
+        for (path, finished) in finished {
             // Unlike `finish`: its name says that these are the bytes that may be stored
             // already, by a publication that failed later.
             state.removed.remove(path);
-            state.pending.insert(path.clone(), stamp);
+            state.pending.insert(path.clone(), finished);
         }
         state.note();
         drop(state);
@@ -461,10 +461,10 @@ impl Objects {
     }
 
     fn store_file(&self, path: &RepoPath, mut file: &File) -> FsResult<FileAdd> {
-        self.check_unchanged(path)?;
         let meta = file.metadata()?;
         let (size, block_size) = (meta.len(), cache::block_size_for(meta.len()));
         let (digest, blocks) = cache::digest_file(file, size, block_size)?;
+        self.check_unchanged(path, &digest)?;
         let mut entry = FileEntry {
             size,
             mtime: Timestamp {

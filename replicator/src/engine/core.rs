@@ -7,7 +7,8 @@ use super::logger;
 use crate::model::Envelope;
 use prost_for_raft::Message as _;
 use raft::eraftpb::{
-    ConfChange, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, Snapshot,
+    ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState,
+    Entry, EntryType, HardState, Message, Snapshot,
 };
 use raft::{RawNode, Ready, StateRole, Storage};
 
@@ -242,12 +243,10 @@ impl<S: Storage> Core<S> {
         // The type comes before the emptiness: the entry with which raft leaves
         // a joint membership is an empty membership change.
         let effect = match entry.get_entry_type() {
-            EntryType::EntryConfChange => ConfChange::decode(entry.data.as_slice())
-                .map(|change| members(self.raw.apply_conf_change(&change)))
-                .map_err(|error| error.to_string()),
-            EntryType::EntryConfChangeV2 => ConfChangeV2::decode(entry.data.as_slice())
-                .map(|change| members(self.raw.apply_conf_change(&change)))
-                .map_err(|error| error.to_string()),
+            kind @ (EntryType::EntryConfChange | EntryType::EntryConfChangeV2) => {
+                decode_change(kind, &entry.data)
+                    .map(|change| members(self.raw.apply_conf_change(&change)))
+            }
             EntryType::EntryNormal if entry.data.is_empty() => Ok(Effect::Nothing),
             EntryType::EntryNormal => postcard::from_bytes(&entry.data)
                 .map(|envelope| Effect::Command(Box::new(envelope)))
@@ -259,6 +258,40 @@ impl<S: Storage> Core<S> {
             term: entry.term,
             effect,
         }
+    }
+}
+
+/// A change of the membership in its general form. raft panics where a number in it names
+/// nothing.
+fn decode_change(kind: EntryType, data: &[u8]) -> Result<ConfChangeV2, String> {
+    let text = |error: prost_for_raft::DecodeError| error.to_string();
+    let known = |change: i32| match ConfChangeType::is_valid(change) {
+        true => Ok(()),
+        false => Err(format!("{change} is no change of the membership")),
+    };
+    let change = match kind {
+        EntryType::EntryConfChange => in_general(ConfChange::decode(data).map_err(text)?),
+        EntryType::EntryConfChangeV2 | EntryType::EntryNormal => {
+            ConfChangeV2::decode(data).map_err(text)?
+        }
+    };
+    let mut changes = change.changes.iter();
+    changes.try_for_each(|change| known(change.change_type))?;
+    match ConfChangeTransition::is_valid(change.transition) {
+        true => Ok(change),
+        false => Err(format!("{} is no transition", change.transition)),
+    }
+}
+
+fn in_general(change: ConfChange) -> ConfChangeV2 {
+    let single = ConfChangeSingle {
+        change_type: change.change_type,
+        node_id: change.node_id,
+    };
+    ConfChangeV2 {
+        changes: vec![single],
+        context: change.context,
+        ..ConfChangeV2::default()
     }
 }
 

@@ -68,7 +68,13 @@ pub fn packed_ref(
 pub fn packed(view: &dyn View, repo: RepoId, sink: &mut PackedSink<'_>) -> Result<(), ReadError> {
     view.scan(Table::Packed, &keys::whole_repo(repo), &mut |key, value| {
         let line = decode(Table::Packed, key, value)?;
-        Ok(if sink(&key[keys::ID..], line) {
+        let name = &key[keys::ID..];
+        if RepoPath::new(name).is_none() {
+            return Err(ReadError::Damaged(format!(
+                "a name in the packed refs of {repo}"
+            )));
+        }
+        Ok(if sink(name, line) {
             Step::Next
         } else {
             Step::Stop

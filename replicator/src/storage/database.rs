@@ -1,6 +1,6 @@
 //! The RocksDB of a data directory.
 
-use super::{Batch, OpenError};
+use super::{Batch, OpenError, tail};
 use crate::ReadError;
 use crate::state::{KeyRange, Step, Table, View, Visit};
 use rocksdb::{
@@ -9,6 +9,7 @@ use rocksdb::{
     WriteOptions,
 };
 use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// Uncompressed blocks kept in memory, for all tables together.
@@ -24,13 +25,17 @@ const WAL_LIMIT: u64 = 256 << 20;
 pub struct Database {
     db: DB,
     dir: PathBuf,
+    // Last, so that the database is closed before another can be opened.
+    _lock: File,
 }
 
 impl Database {
-    /// Opens the database in `dir`, creating both if need be. The lock that
-    /// RocksDB takes on the directory is held until this is dropped.
+    /// Opens the database in `dir`, creating both if need be. The directory is
+    /// locked until this is dropped.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         create_durably(dir)?;
+        let lock = lock(dir)?;
+        tail::settle(dir)?;
         let cache = Cache::new_lru_cache(BLOCK_CACHE);
         let families = family_names(dir).into_iter();
         let families =
@@ -39,8 +44,8 @@ impl Database {
             Ok(db) => Ok(Self {
                 db,
                 dir: dir.to_owned(),
+                _lock: lock,
             }),
-            Err(error) if is_locked(&error) => Err(OpenError::InUse(dir.to_owned())),
             Err(error) if error.kind() == rocksdb::ErrorKind::Corruption => {
                 Err(OpenError::Damaged {
                     dir: dir.to_owned(),
@@ -146,7 +151,7 @@ fn bounds(range: &KeyRange) -> ReadOptions {
 }
 
 /// What to do about damage, after RocksDB's words, which name the file.
-const ADVICE: &str = "the disk has changed what was written: check it, then put the directory \
+pub(super) const ADVICE: &str = "the disk has changed what was written: check it, then put the directory \
                       back from a backup; what stands in the object store is not touched";
 
 /// Damage ends the process, as a failed write does: what cannot be read may be a ref
@@ -180,9 +185,11 @@ fn database_options() -> Options {
     options.set_db_write_buffer_size(WRITE_BUFFERS);
     options.set_max_total_wal_size(WAL_LIMIT);
     options.set_keep_log_file_num(4);
-    // RocksDB's default takes the write-ahead log up to the first damaged record for
-    // the whole of it, which would quietly take back what was acknowledged after
-    // that. A last record that a crash cut short is still no damage.
+    // RocksDB's default, point in time, takes the write-ahead log up to the first damaged
+    // record for the whole of it, which would quietly take back what was acknowledged
+    // after that; absolute consistency refuses what every power failure may leave.
+    // Torn writes are cut off already (`tail`), so that little is left to tolerate: a
+    // write in several records of which the last are missing.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options
 }
@@ -212,8 +219,12 @@ fn create_durably(dir: &Path) -> std::io::Result<()> {
     std::fs::File::open(parent)?.sync_all()
 }
 
-/// RocksDB has no error code of its own for this.
-fn is_locked(error: &rocksdb::Error) -> bool {
-    let text = error.to_string();
-    error.kind() == rocksdb::ErrorKind::IOError && text.contains("lock") && text.contains("LOCK")
+/// RocksDB's own lock comes too late: its logs are looked at before.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let file = File::open(dir)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
 }

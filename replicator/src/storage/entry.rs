@@ -10,7 +10,8 @@ use raft::eraftpb::{ConfState, Entry, EntryType, HardState};
 
 const HEAD: usize = 13;
 
-pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
+/// The row of an entry.
+pub fn encode_entry(entry: &Entry) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD + entry.context.len() + entry.data.len());
     bytes.extend_from_slice(&entry.term.to_be_bytes());
     bytes.push(match entry.get_entry_type() {
@@ -26,7 +27,7 @@ pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
 }
 
 /// `None` for bytes that [`encode_entry`] did not write.
-pub(super) fn decode_entry(index: u64, bytes: &[u8]) -> Option<Entry> {
+pub fn decode_entry(index: u64, bytes: &[u8]) -> Option<Entry> {
     let term = decode_term(bytes)?;
     let kind = match bytes.get(8)? {
         0 => EntryType::EntryNormal,
@@ -47,20 +48,24 @@ pub(super) fn decode_entry(index: u64, bytes: &[u8]) -> Option<Entry> {
     Some(entry)
 }
 
-pub(super) fn decode_term(bytes: &[u8]) -> Option<u64> {
+/// The term of an entry.
+pub fn decode_term(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk().copied().map(u64::from_be_bytes)
 }
 
-pub(super) fn encode_hard_state(state: &HardState) -> Vec<u8> {
+/// The row of term, vote and commit index.
+pub fn encode_hard_state(state: &HardState) -> Vec<u8> {
     plain(&(state.term, state.vote, state.commit))
 }
 
-pub(super) fn decode_hard_state(bytes: &[u8]) -> Option<HardState> {
+/// `None` for bytes that [`encode_hard_state`] did not write.
+pub fn decode_hard_state(bytes: &[u8]) -> Option<HardState> {
     let (term, vote, commit) = postcard::from_bytes(bytes).ok()?;
     Some(HardState { term, vote, commit })
 }
 
-pub(super) fn encode_conf_state(state: &ConfState) -> Vec<u8> {
+/// The row of the membership.
+pub fn encode_conf_state(state: &ConfState) -> Vec<u8> {
     plain(&(
         &state.voters,
         &state.learners,
@@ -70,7 +75,8 @@ pub(super) fn encode_conf_state(state: &ConfState) -> Vec<u8> {
     ))
 }
 
-pub(super) fn decode_conf_state(bytes: &[u8]) -> Option<ConfState> {
+/// `None` for bytes that [`encode_conf_state`] did not write.
+pub fn decode_conf_state(bytes: &[u8]) -> Option<ConfState> {
     let (voters, learners, voters_outgoing, learners_next, auto_leave) =
         postcard::from_bytes(bytes).ok()?;
     Some(ConfState {
@@ -82,11 +88,13 @@ pub(super) fn decode_conf_state(bytes: &[u8]) -> Option<ConfState> {
     })
 }
 
-pub(super) fn encode_position(position: Position) -> Vec<u8> {
+/// The row of a place in the log.
+pub fn encode_position(position: Position) -> Vec<u8> {
     plain(&(position.index, position.term))
 }
 
-pub(super) fn decode_position(bytes: &[u8]) -> Option<Position> {
+/// `None` for bytes that [`encode_position`] did not write.
+pub fn decode_position(bytes: &[u8]) -> Option<Position> {
     let (index, term) = postcard::from_bytes(bytes).ok()?;
     Some(Position { index, term })
 }

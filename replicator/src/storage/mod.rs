@@ -10,10 +10,11 @@
 
 mod batch;
 mod database;
-mod entry;
+pub(crate) mod entry;
 mod log;
 mod open;
 pub mod snapshot;
+mod tail;
 
 pub use batch::Batch;
 pub use database::Database;

@@ -2,6 +2,7 @@
 
 mod crash;
 mod custody;
+mod damage;
 mod data_directory;
 mod failpoints;
 mod log;

@@ -20,6 +20,8 @@ pub enum Fault {
     InternalError,
     /// It is carried out after this time.
     Delay(Duration),
+    /// It is carried out once [`super::FakeS3::release`] says so.
+    Hold,
     /// The connection is closed without an answer and it is not carried out.
     Reset,
     /// It is carried out, then the connection is closed without an answer.

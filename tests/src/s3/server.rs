@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 const KEY: &str = "AKIDFAKE";
 const SECRET: &str = "fake/secret";
@@ -37,6 +38,8 @@ struct State {
     service: S3Service,
     counts: Mutex<Counts>,
     faults: Mutex<Faults>,
+    /// Moves when held requests may go on.
+    released: watch::Sender<()>,
 }
 
 impl FakeS3 {
@@ -58,6 +61,7 @@ impl FakeS3 {
             service: builder.build(),
             counts: Mutex::default(),
             faults: Mutex::default(),
+            released: watch::Sender::default(),
         });
         let listener = runtime
             .block_on(TcpListener::bind("127.0.0.1:0"))
@@ -100,6 +104,11 @@ impl FakeS3 {
     /// The next so many requests of a kind fail so.
     pub fn fail(&self, kind: Kind, fault: Fault, times: usize) {
         self.state.faults.lock().queue(kind, fault, times);
+    }
+
+    /// Lets the requests go on that are held.
+    pub fn release(&self) {
+        self.state.released.send_replace(());
     }
 
     /// Forgets the failures that are still to come.
@@ -177,6 +186,13 @@ async fn serve(socket: TcpStream, state: Arc<State>) {
     let _ = server.serve_connection(TokioIo::new(socket), service).await;
 }
 
+impl State {
+    async fn until_released(&self) {
+        let changed = self.released.subscribe().changed().await.is_ok();
+        debug_assert!(changed, "the sender lives as long as this");
+    }
+}
+
 /// An error closes the connection.
 async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Response<s3s::Body>> {
     let kind = Kind::of(request.method(), request.uri());
@@ -194,6 +210,7 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
             return Ok(error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"));
         }
         Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
+        Some(Fault::Hold) => state.until_released().await,
         _ => {}
     }
     let (parts, body) = carry_out(request, &state).await?.into_parts();

@@ -282,36 +282,3 @@ fn damaged_copies_in_the_cache_are_dropped() {
     );
     bare.fsck();
 }
-
-/// The write-ahead log and the tables of the replicator: a daemon that cannot trust
-/// them does not serve.
-#[test]
-fn a_damaged_write_ahead_log_is_refused() {
-    let place = Place::new(Kind::Dir, &Installed::newest());
-    let (_, work) = place.pushed("app.git", 5);
-    for round in 0..5 {
-        work.commit(&format!("round-{round}"));
-        work.ok("push --quiet origin main");
-    }
-    place.daemon().kill9();
-    let settings = place.daemon().settings().clone();
-    let replica = settings.data.join("replica");
-    let logs = files(&replica).into_iter();
-    let log = logs
-        .filter(|path| path.extension().is_some_and(|e| e == "log"))
-        .max_by_key(|path| fs::metadata(path).expect("stat").len());
-    let log = log.expect("a write-ahead log");
-    let size = fs::metadata(&log).expect("stat").len();
-    flip(&log, size / 2);
-    let at = settings.at.to_str().expect("UTF-8");
-    let output = settings.gitmoor(&["mount", "--store", &settings.store, at]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{}", report(&output));
-    assert!(
-        said.contains("damaged") && said.contains("replica"),
-        "{said}"
-    );
-    flip(&log, size / 2);
-    place.daemon().launch();
-    assert_eq!(place.repo("app.git").oid("main"), work.oid("main"));
-}

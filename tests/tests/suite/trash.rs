@@ -260,9 +260,8 @@ fn an_object_pushed_again_while_gc_deletes_it() {
     let blob = pruned(&place, &bare, "a race\n");
     let stored = keys_of(&place, &blob);
     // The deletion is under way for as long as the publication takes.
-    let slow = Fault::Delay(Duration::from_secs(8));
     place.server().reset();
-    place.server().fail(S3::Delete, slow, 1);
+    place.server().fail(S3::Delete, Fault::Hold, 1);
     std::thread::scope(|scope| {
         let collected = scope.spawn(|| gc(&place));
         wait::until("gc deletes", Duration::from_secs(30), || {
@@ -273,6 +272,7 @@ fn an_object_pushed_again_while_gc_deletes_it() {
         settled(&place);
         let now = keys_of(&place, &blob);
         assert!(now.len() == 2, "beside the condemned one: {now:?}");
+        place.server().release();
         assert_eq!(collected.join().expect("gc")["objects"], 1);
     });
     let left = keys_of(&place, &blob);
@@ -300,12 +300,7 @@ fn gc_between_finding_an_object_and_naming_it() {
     work.ok("commit --quiet -m raced");
     place.cool();
     place.server().reset();
-    place
-        .server()
-        .fail(S3::Put, Fault::Delay(Duration::from_secs(8)), 1);
-    place
-        .server()
-        .fail(S3::Put, Fault::Delay(Duration::ZERO), 1);
+    place.server().fail(S3::Put, Fault::Hold, 1);
     std::thread::scope(|scope| {
         let pushed = scope.spawn(|| work.ok("push --quiet origin main"));
         wait::until("the push stores", Duration::from_secs(30), || {
@@ -314,6 +309,7 @@ fn gc_between_finding_an_object_and_naming_it() {
         let done: Value =
             serde_json::from_str(&settings.gitmoor_ok(&["gc", "--json"])).expect("JSON");
         assert_eq!(done["expired_files"], 1, "{done:#}");
+        place.server().release();
         pushed.join().expect("the push");
     });
     assert_ne!(
@@ -372,9 +368,7 @@ fn abandoned_uploads_are_removed() {
     let (bare, work) = place.pushed("app.git", 1);
     work.write("noise.bin", noise(20 << 20, 3));
     work.commit("noise");
-    place
-        .server()
-        .fail(S3::Part, Fault::Delay(Duration::from_secs(60)), 10);
+    place.server().fail(S3::Part, Fault::Hold, 10);
     std::thread::scope(|scope| {
         let push = scope.spawn(|| work.run("push --quiet origin main", b""));
         wait::until("an upload begins", Duration::from_secs(30), || {

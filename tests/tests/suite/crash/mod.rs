@@ -3,6 +3,7 @@
 //! nothing is half done.
 
 mod atomic;
+mod pieces;
 mod points;
 mod power;
 mod random;

@@ -16,9 +16,10 @@ pub(super) const EAGER: &str = "idle-publish = \"100ms\"\n";
 pub(super) fn check(place: &Place, bare: &Repo, ledger: &mut Ledger) {
     ledger.check(bare);
     bare.ok("rev-list --objects --all --quiet");
-    bare.fsck();
     no_lock_is_left(bare);
+    // Before fsck: that reads each loose object that it has listed, while they become a pack.
     staging_is_published(place);
+    bare.fsck();
 }
 
 /// Also the next push works, and git finds nothing wrong with it.

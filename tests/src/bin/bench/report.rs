@@ -1,0 +1,127 @@
+//! What was measured, as a table and as JSON.
+
+use serde::Serialize;
+use std::time::Duration;
+
+/// Resident memory of the daemon.
+const MEMORY_TARGET: u64 = 250 << 20;
+
+/// One line of the table.
+#[derive(Serialize)]
+pub(crate) struct Measured {
+    pub(crate) name: String,
+    /// Medians, seconds.
+    pub(crate) disk: f64,
+    pub(crate) mount: f64,
+    pub(crate) ratio: f64,
+    /// Absent where the project has set none.
+    pub(crate) target: Option<f64>,
+}
+
+/// The same on two mounts.
+#[derive(Serialize)]
+pub(crate) struct Pair {
+    pub(crate) name: String,
+    /// Medians, seconds: with what is asked about …
+    pub(crate) with: f64,
+    /// … and without it.
+    pub(crate) without: f64,
+    pub(crate) ratio: f64,
+}
+
+impl Pair {
+    pub(crate) fn new(name: &str, with: Duration, without: Duration) -> Pair {
+        Pair {
+            name: name.to_owned(),
+            with: with.as_secs_f64(),
+            without: without.as_secs_f64(),
+            ratio: with.as_secs_f64() / without.as_secs_f64(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Report {
+    pub(crate) git: String,
+    pub(crate) repository: String,
+    pub(crate) objects: usize,
+    pub(crate) rounds: usize,
+    pub(crate) results: Vec<Measured>,
+    pub(crate) safety: Vec<Pair>,
+    pub(crate) recovery: Vec<Pair>,
+    pub(crate) daemon_rss_bytes: u64,
+    pub(crate) daemon_peak_rss_bytes: u64,
+}
+
+/// The one in the middle.
+pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// A line of /proc/PID/status, bytes.
+pub(crate) fn memory(pid: u32, key: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("/proc");
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let kibibytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kibibytes.expect("kibibytes") << 10
+}
+
+/// For people.
+pub(crate) fn print_table(report: &Report) {
+    println!(
+        "{}; {} objects ({})",
+        report.git, report.objects, report.repository
+    );
+    println!(
+        "{:32} {:>10} {:>10} {:>7} {:>7}",
+        "", "disk ms", "mount ms", "ratio", "target"
+    );
+    for line in &report.results {
+        let target = line
+            .target
+            .map_or(String::new(), |target| format!("{target:.2}"));
+        let mark = if line.target.is_some_and(|target| line.ratio > target) {
+            " over"
+        } else {
+            ""
+        };
+        println!(
+            "{:32} {:>10.1} {:>10.1} {:>7.2} {target:>7}{mark}",
+            line.name,
+            line.disk * 1e3,
+            line.mount * 1e3,
+            line.ratio
+        );
+    }
+    print_pairs(
+        "price of durability",
+        ["disk ms", "memory ms"],
+        &report.safety,
+    );
+    print_pairs(
+        "start after kill -9",
+        ["10000 staged", "none"],
+        &report.recovery,
+    );
+    let (now, peak) = (report.daemon_rss_bytes, report.daemon_peak_rss_bytes);
+    let mark = if peak > MEMORY_TARGET { " over" } else { "" };
+    println!(
+        "daemon memory: {} MiB, at most {} MiB, target {} MiB{mark}",
+        now >> 20,
+        peak >> 20,
+        MEMORY_TARGET >> 20
+    );
+}
+
+fn print_pairs(title: &str, [with, without]: [&str; 2], pairs: &[Pair]) {
+    if pairs.is_empty() {
+        return;
+    }
+    println!("{title:32} {with:>12} {without:>10} {:>7}", "ratio");
+    for pair in pairs {
+        let (with, without) = (pair.with * 1e3, pair.without * 1e3);
+        let (name, ratio) = (&pair.name, pair.ratio);
+        println!("{name:32} {with:>12.1} {without:>10.1} {ratio:>7.2}");
+    }
+}

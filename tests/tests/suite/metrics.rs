@@ -1,0 +1,128 @@
+//! What the daemon counts is what happened.
+
+use gitmoor_tests::backend::Kind;
+use gitmoor_tests::git::Installed;
+use gitmoor_tests::mount::Settings;
+use gitmoor_tests::place::Place;
+use gitmoor_tests::wait;
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+const BOUND: Duration = Duration::from_secs(60);
+
+/// Where the daemon serves its metrics.
+struct Metrics {
+    address: String,
+}
+
+impl Metrics {
+    /// One value, by name and labels; 0 before it was first touched.
+    fn value(&self, name: &str) -> f64 {
+        let text = self.get();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    fn get(&self) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("the daemon listens");
+        stream
+            .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
+            .expect("asks");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answers");
+        text
+    }
+}
+
+fn place() -> (Place, Metrics) {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("is bound").to_string();
+    drop(free);
+    let toml = format!(
+        "trash-keep = \"0s\"\ngc-period = \"1h\"\nidle-publish = \"50ms\"\n\
+         publish-timeout = \"1s\"\n[metrics]\nlisten = \"{address}\"\n"
+    );
+    let place = Place::with(Kind::S3s, &Installed::newest(), |settings| Settings {
+        toml,
+        ..settings
+    });
+    (place, Metrics { address })
+}
+
+fn json(place: &Place, args: &[&str]) -> Value {
+    let settings = place.daemon().settings().clone();
+    let output = settings.gitmoor(&[args, &["--json"]].concat());
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn what_waits_to_be_published() {
+    let (place, metrics) = place();
+    let (bare, _) = place.pushed("app.git", 2);
+    let (files, oldest) = (
+        "gitmoor_publisher_pending_files",
+        "gitmoor_publisher_oldest_pending_seconds",
+    );
+    place.server().set_down(true);
+    bare.feed("hash-object -w --stdin", "one\n");
+    bare.feed("hash-object -w --stdin", "two\n");
+    wait::until("both are counted, and age", BOUND, || {
+        metrics.value(files) == 2.0 && metrics.value(oldest) > 0.0
+    });
+    place.server().set_down(false);
+    wait::until("nothing waits any more", BOUND, || {
+        metrics.value(files) == 0.0 && metrics.value(oldest) == 0.0
+    });
+}
+
+#[test]
+fn what_gc_removes() {
+    let (place, metrics) = place();
+    let (bare, _) = place.pushed("app.git", 2);
+    bare.feed("hash-object -w --stdin", "not for long\n");
+    wait::until("it is published", BOUND, || {
+        json(&place, &["status"])["pending"]["files"] == 0
+    });
+    bare.ok("prune --expire=now");
+    wait::until("the trash has it", BOUND, || {
+        let trash = json(&place, &["repo", "trash"]);
+        trash.as_array().is_some_and(|trash| !trash.is_empty())
+    });
+    json(&place, &["gc", "--dry-run"]);
+    assert_eq!(metrics.value("gitmoor_gc_runs_total{outcome=\"ok\"}"), 0.0);
+    let done = json(&place, &["gc"]);
+    assert_eq!(done["objects"], 1, "{done:#}");
+    assert_eq!(metrics.value("gitmoor_gc_runs_total{outcome=\"ok\"}"), 1.0);
+    assert_eq!(metrics.value("gitmoor_gc_removed_objects_total"), 1.0);
+    let bytes = metrics.value("gitmoor_gc_removed_bytes_total");
+    assert_eq!(Some(bytes), done["bytes"].as_f64());
+    assert!(bytes > 0.0);
+}
+
+#[test]
+fn what_fsck_finds() {
+    let (place, metrics) = place();
+    let (bare, _) = place.pushed("app.git", 2);
+    let blob = bare.feed("hash-object -w --stdin", "to be damaged\n");
+    wait::until("it is published", BOUND, || {
+        json(&place, &["status"])["pending"]["files"] == 0
+    });
+    let objects = place.server().objects();
+    let name = format!("{}/{}", &blob[..2], &blob[2..]);
+    let key = objects.keys().find(|key| key.contains(&name));
+    let key = key.expect("stored");
+    let mut bytes = objects[key].to_vec();
+    bytes[3] ^= 1;
+    place.server().plant(key, bytes);
+    json(&place, &["fsck", "app.git"]);
+    place.server().lose(key);
+    json(&place, &["fsck", "app.git"]);
+    let found = |kind| metrics.value(&format!("gitmoor_fsck_damaged_total{{kind=\"{kind}\"}}"));
+    assert_eq!(found("block"), 1.0);
+    assert_eq!(found("missing"), 1.0);
+    assert_eq!(found("staged"), 0.0);
+}
