@@ -7,32 +7,34 @@
 //! again. Deletions and new times of catalogued files are remembered and
 //! published like additions, a little later (see [`publish`]).
 
+mod deletion;
+mod finish;
 pub mod idx;
 pub mod key;
 pub mod name;
 mod pending;
+mod proposals;
 mod publish;
 mod repair;
 mod revive;
 mod staging;
+mod upload;
 
-use crate::bundle;
-use crate::cache::{self, BlockCache, CacheObject, CachedFile};
+use crate::cache::{BlockCache, CacheObject, CachedFile};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::Config;
 use crate::local::Files;
 use crate::store::ObjectStore;
 use crate::wait::Waits;
+use deletion::{Move, Removal};
 use gitmoor_replicator::model::{
-    Digest, FileAdd, FileEntry, ObjectFormat, Place, Refusal, RepoId, RepoPath, Version,
+    FileAdd, FileEntry, ObjectFormat, Place, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::{Child, Replica};
 use name::Kind;
 use parking_lot::{Mutex, RwLock};
-use pending::{Finished, Pending};
+use pending::Pending;
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,26 +94,6 @@ struct State {
     changed: Option<Instant>,
 }
 
-/// A deletion, and who may have decided on it when.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Removal {
-    /// The repository's refs version when the deleting process first touched it.
-    seen: Version,
-    /// That process.
-    pid: u32,
-}
-
-/// A ref change, and whose.
-#[derive(Clone, Copy)]
-struct Move {
-    version: Version,
-    pid: Option<u32>,
-}
-
-/// Ref changes that are remembered. A deletion that began before the oldest of
-/// them is judged by the version it has seen alone.
-const MOVES: usize = 4096;
-
 impl State {
     fn new(staging: Arc<Staging>) -> Self {
         Self {
@@ -123,34 +105,6 @@ impl State {
             touched: HashMap::new(),
             changed: None,
         }
-    }
-
-    /// The refs version against which a deletion is judged: a process's own ref
-    /// changes (rm -rf of a repository makes many) do not invalidate its walk.
-    fn base(&self, removal: Removal) -> Version {
-        let remembered = self
-            .moves
-            .front()
-            .is_none_or(|first| first.version <= removal.seen);
-        let mut later = self
-            .moves
-            .iter()
-            .filter(|moved| moved.version > removal.seen);
-        let own = later.all(|moved| moved.pid == Some(removal.pid));
-        match self.moves.back() {
-            Some(last) if own && (remembered || self.moves.len() < MOVES) => {
-                last.version.max(removal.seen)
-            }
-            Some(_) | None => removal.seen,
-        }
-    }
-
-    fn moved(&mut self, version: Version, pid: Option<u32>) {
-        if self.moves.len() == MOVES {
-            self.moves.pop_front();
-        }
-        let at = self.moves.partition_point(|known| known.version < version);
-        self.moves.insert(at, Move { version, pid });
     }
 
     fn note(&mut self) {
@@ -274,168 +228,6 @@ impl Objects {
     /// Whether anything catalogued lies in a directory.
     pub fn has_children(&self, dir: &RepoPath) -> FsResult<bool> {
         Ok(!self.children(dir)?.is_empty())
-    }
-
-    /// Whether a file may not be written to any more.
-    pub fn is_finished(&self, path: &RepoPath) -> bool {
-        self.state.lock().pending.contains_key(path)
-    }
-
-    /// git has given a file its final name, for which its bytes were checked.
-    pub fn finish(&self, path: &RepoPath) {
-        self.shared.staging.ended(&self.files.at(path));
-        let finished = self.finished(path);
-        let mut state = self.state.lock();
-        state.stored.remove(path);
-        state.touched.remove(path);
-        state.removed.remove(path);
-        state.pending.insert(path.clone(), finished);
-        state.note();
-    }
-
-    fn finished(&self, path: &RepoPath) -> Finished {
-        let digest = revive::holds_objects(path).then(|| self.digest(path));
-        let meta = self.files.stat(path).ok().flatten();
-        Finished {
-            digest: digest.and_then(Result::ok),
-            size: meta.map_or(0, |meta| meta.len()),
-            since: Instant::now(),
-        }
-    }
-
-    fn digest(&self, path: &RepoPath) -> io::Result<Digest> {
-        let file = File::open(self.files.at(path))?;
-        let size = file.metadata()?.len();
-        let (digest, _) = cache::digest_file(&file, size, cache::block_size_for(size))?;
-        Ok(digest)
-    }
-
-    /// Checks a finished file again if its bytes are not those that were checked: a
-    /// write behind our back, or a disk that forgets. A digest costs a fraction of a check.
-    fn check_unchanged(&self, path: &RepoPath, digest: &Digest) -> FsResult<()> {
-        let finished = self.state.lock().pending.get(path).copied();
-        match finished.and_then(|finished| finished.digest) {
-            Some(checked) if checked == *digest => Ok(()),
-            Some(_) | None => self.check_again(path),
-        }
-    }
-
-    /// Checks a finished file; a damaged one is moved aside.
-    fn check_again(&self, path: &RepoPath) -> FsResult<()> {
-        self.check(path, path)
-            .inspect_err(|error| match self.set_aside(path, error) {
-                Ok(()) => {}
-                Err(e) => tracing::error!(repo = %self.repo, %path, "cannot be moved aside: {e}"),
-            })
-    }
-
-    /// git took a finished file's name away again.
-    pub fn unfinish(&self, path: &RepoPath) {
-        let mut state = self.state.lock();
-        state.pending.remove(path);
-        state.stored.remove(path);
-    }
-
-    /// Whether the bytes of a real file may stand under a final name: a loose object
-    /// is proved by its oid, a pack or index by its trailer.
-    pub fn check(&self, file: &RepoPath, name: &RepoPath) -> FsResult<()> {
-        let (file, format) = (self.files.at(file), self.format_of(name)?);
-        let checked = match (name::kind(name), name::loose_oid(name)) {
-            (Some(Kind::Loose), Some(oid)) => bundle::check_loose(&oid, &file, format),
-            (Some(Kind::Pack), _) => bundle::check_pack_trailer(&file, format),
-            (Some(Kind::Loose | Kind::Mutable | Kind::Keep) | None, _) => Ok(()),
-        };
-        checked.map_err(|e| FsError::WrongBytes {
-            path: name.to_string(),
-            reason: e.to_string(),
-        })
-    }
-
-    /// Under its name a damaged file would be taken for what the name says, and
-    /// keep git from writing that again.
-    pub fn set_aside(&self, path: &RepoPath, why: &FsError) -> FsResult<()> {
-        let aside = self.files.set_aside(path)?;
-        self.unfinish(path);
-        (self.shared.changed)(self.repo, path);
-        let aside = aside.display();
-        tracing::error!(repo = %self.repo, %path, %aside, "damaged, and moved aside: {why}");
-        Ok(())
-    }
-
-    /// The object format of a file: its name's, since a repository that is being
-    /// copied may not have its `config` yet.
-    fn format_of(&self, path: &RepoPath) -> FsResult<ObjectFormat> {
-        if let Some(format) = name::object_format(path) {
-            return Ok(format);
-        }
-        let repo = self.shared.replica.repo(self.repo)?;
-        Ok(repo
-            .and_then(|repo| repo.format)
-            .map_or(ObjectFormat::Sha1, |format| format.objects))
-    }
-
-    /// unlink(2), by a process that has seen the refs at this version.
-    pub fn unlink(&self, path: &RepoPath, seen: Version, pid: u32) -> FsResult<()> {
-        let real = self.files.stat(path)?.is_some();
-        if real && revive::holds_objects(path) && self.is_finished(path) {
-            return self.unlink_finished(path, seen, pid);
-        }
-        let catalogued = matches!(self.find(path)?, Some(Found::Entry(_)));
-        if !real && !catalogued {
-            return Err(FsError::NotFound);
-        }
-        let _no_ref_moves = self.removing.write();
-        let mut state = self.state.lock();
-        if revive::holds_objects(path) {
-            self.check_unmoved(&state, Removal { seen, pid })?;
-        }
-        // A publication under way may be about to catalogue it.
-        if catalogued || self.turn.is_locked() {
-            state.removed.insert(path.clone(), Removal { seen, pid });
-            state.touched.remove(path);
-        }
-        state.pending.remove(path);
-        state.stored.remove(path);
-        state.note();
-        if real {
-            self.files.unlink(path)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// A deletion that comes too late already must not even hide the object until it is
-    /// published and undone.
-    fn check_unmoved(&self, state: &State, removal: Removal) -> FsResult<()> {
-        let repo = self.shared.replica.repo(self.repo)?;
-        match repo.map(|repo| repo.refs_version) {
-            Some(actual) if actual > state.base(removal) => {
-                Err(Refusal::RefsMoved { actual }.into())
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// Objects go to the trash like all others, also those that are not stored yet.
-    fn unlink_finished(&self, path: &RepoPath, seen: Version, pid: u32) -> FsResult<()> {
-        match self.publish_one(path) {
-            // Damaged: there is nothing to keep.
-            Err(FsError::WrongBytes { .. }) => {
-                self.unfinish(path);
-                return self.files.unlink_if_there(path);
-            }
-            published => published?,
-        }
-        let _no_ref_moves = self.removing.write();
-        let mut state = self.state.lock();
-        self.check_unmoved(&state, Removal { seen, pid })?;
-        state.removed.insert(path.clone(), Removal { seen, pid });
-        state.touched.remove(path);
-        state.note();
-        drop(state);
-        // One that was packed on the way has no file any more, and no entry: then
-        // publishing the removal does nothing.
-        self.files.unlink_if_there(path)
     }
 
     /// New times or permission bits of a catalogued file: git refreshes the

@@ -1,0 +1,175 @@
+//! What the publisher proposes to the replicator, and what it does when that is refused.
+
+use super::Objects;
+use super::deletion::Removal;
+use super::name::{self, Kind};
+use super::publish::Batch;
+use crate::error::{FsError, FsResult};
+use gitmoor_replicator::model::{
+    Actor, Command, FileRemoval, Outcome, Place, Refusal, RepoChange, RepoPath, Version,
+};
+use std::collections::HashMap;
+
+/// Files whose addition or removal one raft entry carries at most.
+const FILES_PER_COMMIT: usize = 5_000;
+
+/// How often a publication stores again because gc came in between, which is rare
+/// even once.
+const STORINGS: usize = 5;
+
+impl Objects {
+    /// Proposes a change of refs, with what a batch stored for it. `removing` is held.
+    pub(super) fn move_refs(
+        &self,
+        change: RepoChange,
+        batch: Option<&Batch>,
+        actor: &Actor,
+    ) -> FsResult<Version> {
+        self.revive(&change, actor)?;
+        let version = match batch {
+            Some(batch) => self.propose_stored(change, batch, actor)?,
+            None => self.propose(change, actor)?,
+        };
+        self.note_move(version, actor)?;
+        Ok(version)
+    }
+
+    /// Stores again when gc has condemned, between storing and cataloguing, what
+    /// was found in the store (see the replicator's `state/condemned.rs`).
+    pub(super) fn until_settled<T>(&self, mut attempt: impl FnMut() -> FsResult<T>) -> FsResult<T> {
+        for _ in 0..STORINGS {
+            match attempt() {
+                Err(FsError::Refused(Refusal::Condemned { key })) => self.forget_stored(&key),
+                Err(FsError::Refused(Refusal::Forgotten)) => {}
+                other => return other,
+            }
+        }
+        attempt()
+    }
+
+    fn forget_stored(&self, condemned: &str) {
+        let usable = |place: &Place| !matches!(place, Place::Stored { key } if key == condemned);
+        let mut state = self.state.lock();
+        state.stored.retain(|_, add| usable(&add.entry.place));
+        state.touched.retain(|_, entry| usable(&entry.place));
+    }
+
+    /// What was stored is good for as long as no condemned key was forgotten
+    /// since. To be called before anything is put.
+    pub(super) fn look(&self) -> FsResult<Version> {
+        let forgotten = self.shared.replica.forgotten(self.repo)?;
+        let mut state = self.state.lock();
+        if state.looked != forgotten {
+            state.looked = forgotten;
+            state.stored.clear();
+        }
+        Ok(forgotten)
+    }
+
+    /// Remembers who moved refs; moving them between the loose and the packed
+    /// layer is no such move.
+    fn note_move(&self, version: Version, actor: &Actor) -> FsResult<()> {
+        let repo = self.shared.replica.repo(self.repo)?;
+        if repo.is_some_and(|repo| repo.refs_version >= version) {
+            self.state.lock().moved(version, actor.pid);
+        }
+        Ok(())
+    }
+
+    fn propose(&self, change: RepoChange, actor: &Actor) -> FsResult<Version> {
+        self.propose_command(Command::Commit(change), actor)
+    }
+
+    /// A change that adds what a batch stored.
+    pub(super) fn propose_stored(
+        &self,
+        change: RepoChange,
+        batch: &Batch,
+        actor: &Actor,
+    ) -> FsResult<Version> {
+        let looked = batch.looked;
+        self.propose_command(Command::Publish { change, looked }, actor)
+    }
+
+    pub(super) fn propose_command(&self, command: Command, actor: &Actor) -> FsResult<Version> {
+        match self.shared.replica.propose(actor.clone(), command)? {
+            Outcome::Done(version) => Ok(version),
+            Outcome::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Very many files go in several entries; the last goes with the refs.
+    pub(super) fn catalogue_ahead(&self, batch: &mut Batch, actor: &Actor) -> FsResult<()> {
+        while batch.files.len() > FILES_PER_COMMIT {
+            let files = batch.files.drain(..FILES_PER_COMMIT).collect();
+            let ahead = Batch {
+                files,
+                bundled: Vec::new(),
+                looked: batch.looked,
+            };
+            let change = RepoChange {
+                add: ahead.adds(),
+                ..RepoChange::new(self.repo)
+            };
+            self.propose_stored(change, &ahead, actor)?;
+            self.published(ahead);
+        }
+        Ok(())
+    }
+
+    /// Deletions hold only while no ref moved since the deleting process first
+    /// looked (invariant 6); those that came too late become visible again.
+    pub(super) fn publish_removals(
+        &self,
+        removed: &HashMap<RepoPath, Removal>,
+        actor: &Actor,
+    ) -> FsResult<()> {
+        let _no_ref_moves = self.removing.write();
+        let mut groups: HashMap<Option<Version>, Vec<RepoPath>> = HashMap::new();
+        {
+            let state = self.state.lock();
+            // Some may be there anew.
+            let still = |(path, removal): &(_, _)| state.removed.get(*path) == Some(*removal);
+            for (path, removal) in removed.iter().filter(still) {
+                // What is not objects can be had again from them: nothing is lost.
+                let holds_objects = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
+                let base = holds_objects.then(|| state.base(*removal));
+                groups.entry(base).or_default().push(path.clone());
+            }
+        }
+        for (unless_refs_moved_since, paths) in groups {
+            for paths in paths.chunks(FILES_PER_COMMIT) {
+                let paths = paths.to_vec();
+                let removal = FileRemoval {
+                    paths: paths.clone(),
+                    unless_refs_moved_since,
+                };
+                let remove = Some(removal);
+                match self.propose(
+                    RepoChange {
+                        remove,
+                        ..RepoChange::new(self.repo)
+                    },
+                    actor,
+                ) {
+                    Ok(_) => self.forget_removed(&paths, false),
+                    Err(FsError::Refused(Refusal::RefsMoved { .. })) => {
+                        tracing::warn!(repo = %self.repo, files = paths.len(), "refs moved while a pruning repack ran: its deletions are undone, run it again");
+                        self.forget_removed(&paths, true);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_removed(&self, paths: &[RepoPath], reappear: bool) {
+        for path in paths {
+            self.state.lock().removed.remove(path);
+            if reappear {
+                (self.shared.changed)(self.repo, path);
+            }
+        }
+    }
+}

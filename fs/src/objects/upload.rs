@@ -1,0 +1,248 @@
+//! Storing finished files: loose ones as they are or bundled into a pack, several at a
+//! time, under keys that never had other bytes.
+
+use super::name::{self, Kind};
+use super::publish::{Batch, Scope};
+use super::{Objects, cache_object, key};
+use crate::bundle::{self, BundleError};
+use crate::cache;
+use crate::error::{FsError, FsResult};
+use crate::failpoint;
+use crate::store::{Body, Put};
+use crate::wait;
+use gitmoor_replicator::model::{BlockDigest, FileAdd, FileEntry, Place, RepoPath, Timestamp};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Mutex as StdMutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Mutable files up to this size live in the catalog itself.
+const INLINE: u64 = 4096;
+
+/// Files stored at the same time, per publication.
+const UPLOADS: usize = 8;
+
+impl Objects {
+    pub(super) fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
+        let looked = self.look()?;
+        let (mut paths, loose): (Vec<_>, Vec<_>) = {
+            let state = self.state.lock();
+            let wanted =
+                |path: &&RepoPath| scope == Scope::All || name::kind(path) != Some(Kind::Keep);
+            let paths = state.pending.keys().filter(wanted).cloned();
+            paths.partition(|path| name::kind(path) != Some(Kind::Loose))
+        };
+        self.refuse_offline(paths.iter().chain(&loose))?;
+        let mut bundled = Vec::new();
+        if loose.len() > self.shared.config.bundle_over {
+            match self.bundle(&loose)? {
+                Some(made) => {
+                    // One that a failed publication made is pending by itself.
+                    paths.retain(|path| !made.contains(path));
+                    paths.extend(made);
+                    bundled = loose;
+                }
+                None => paths.extend(loose),
+            }
+        } else {
+            paths.extend(loose);
+        }
+        Ok(Batch {
+            files: self.store_all(&paths)?,
+            bundled,
+            looked,
+        })
+    }
+
+    /// What cannot be sent need be neither bundled nor digested.
+    fn refuse_offline<'a>(&self, mut paths: impl Iterator<Item = &'a RepoPath>) -> FsResult<()> {
+        let Some(offline) = self.shared.store.offline() else {
+            return Ok(());
+        };
+        let size = |path| self.files.stat(path).ok().flatten().map(|meta| meta.len());
+        match paths.find(|path| size(path).is_some_and(|size| !is_inline(path, size))) {
+            Some(path) => Err(offline
+                .refuse("PUT", &format!("{}/{path}", self.repo))
+                .into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Turns loose objects into one pack, beside which they stay until it is
+    /// catalogued. `None` when one of them has a type that packs lack.
+    fn bundle(&self, loose: &[RepoPath]) -> FsResult<Option<[RepoPath; 2]>> {
+        let dir = RepoPath::new("objects/pack").expect("a valid path");
+        self.files
+            .make_parents(&dir.join(b"pack").expect("a valid path"))?;
+        let named = |path: &RepoPath| Some((name::loose_oid(path)?, self.files.at(path)));
+        let objects: Vec<_> = loose.iter().filter_map(named).collect();
+        let Some(first) = loose.first() else {
+            return Ok(None);
+        };
+        let format = self.format_of(first)?;
+        let made = match bundle::bundle_loose(&objects, format, &self.files.at(&dir)) {
+            Ok(made) => made,
+            Err(BundleError::NoPackType { .. }) => return Ok(None),
+            Err(e) => {
+                // A damaged one would hold up the rest for ever.
+                loose.iter().try_for_each(|path| self.check_again(path))?;
+                let (path, reason) = (dir.to_string(), e.to_string());
+                return Err(FsError::WrongBytes { path, reason });
+            }
+        };
+        let file = |ext: &str| dir.join(format!("{}.{ext}", made.name).as_bytes());
+        let paths = [file("pack"), file("idx")].map(|path| path.expect("a pack's name is valid"));
+        let finished = paths.each_ref().map(|path| (path, self.finished(path)));
+        let mut state = self.state.lock();
+        for (path, finished) in finished {
+            // Unlike `finish`: its name says that these are the bytes that may be stored
+            // already, by a publication that failed later.
+            state.removed.remove(path);
+            state.pending.insert(path.clone(), finished);
+        }
+        state.note();
+        drop(state);
+        failpoint::BUNDLED.hit();
+        Ok(Some(paths))
+    }
+
+    /// Stores files in parallel; the first error stops the rest. What was stored
+    /// is remembered and not stored again.
+    fn store_all(&self, paths: &[RepoPath]) -> FsResult<Vec<FileAdd>> {
+        let next = AtomicUsize::new(0);
+        let results = StdMutex::new((Vec::new(), None));
+        let span = tracing::Span::current();
+        let patience = wait::current();
+        let worker = || {
+            let _in_span = span.enter();
+            let _waiting = patience.as_ref().map(|patience| patience.enter());
+            while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let stored = self.store(path);
+                let mut results = results
+                    .lock()
+                    .expect("no worker panics while it holds this");
+                match stored {
+                    Ok(Some(add)) => results.0.push(add),
+                    Ok(None) => {}
+                    Err(error) => {
+                        results.1.get_or_insert(error);
+                        next.store(paths.len(), Ordering::Relaxed);
+                    }
+                }
+            }
+        };
+        match paths.len() {
+            0 => {}
+            1 => worker(),
+            n => std::thread::scope(|scope| {
+                for _ in 0..n.min(UPLOADS) {
+                    scope.spawn(worker);
+                }
+            }),
+        }
+        let (added, error) = results
+            .into_inner()
+            .expect("no worker panics while it holds this");
+        error.map_or(Ok(added), Err)
+    }
+
+    /// Stores one finished file. `None` when git deleted it meanwhile.
+    pub(super) fn store(&self, path: &RepoPath) -> FsResult<Option<FileAdd>> {
+        if let Some(add) = self.state.lock().stored.get(path) {
+            return Ok(Some(add.clone()));
+        }
+        let file = match File::open(self.files.at(path)) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        failpoint::UNSENT.hit();
+        let add = self.store_file(path, &file)?;
+        failpoint::SENT.hit();
+        self.state.lock().stored.insert(path.clone(), add.clone());
+        Ok(Some(add))
+    }
+
+    fn store_file(&self, path: &RepoPath, mut file: &File) -> FsResult<FileAdd> {
+        let meta = file.metadata()?;
+        let (size, block_size) = (meta.len(), cache::block_size_for(meta.len()));
+        let (digest, blocks) = cache::digest_file(file, size, block_size)?;
+        self.check_unchanged(path, &digest)?;
+        let mut entry = FileEntry {
+            size,
+            mtime: Timestamp {
+                secs: meta.mtime(),
+                nanos: meta.mtime_nsec() as u32,
+            },
+            mode: meta.mode(),
+            digest,
+            block_size,
+            place: Place::Inline(Vec::new()),
+        };
+        if is_inline(path, size) {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            entry.place = Place::Inline(bytes);
+        } else {
+            self.put(path, file, &mut entry, &blocks)?;
+        }
+        let blocks = if size <= u64::from(block_size) {
+            Vec::new()
+        } else {
+            blocks
+        };
+        Ok(FileAdd {
+            path: path.clone(),
+            entry,
+            blocks,
+        })
+    }
+
+    /// Puts a file under a key that never had other bytes (invariant 11).
+    fn put(
+        &self,
+        path: &RepoPath,
+        file: &File,
+        entry: &mut FileEntry,
+        blocks: &[BlockDigest],
+    ) -> FsResult<()> {
+        let by_content = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
+        let may_be_plain = by_content && self.shared.store.refuses_overwrite();
+        for key in key::candidates(self.repo, path, &entry.digest, may_be_plain) {
+            if self.shared.replica.is_condemned(self.repo, &key)? {
+                continue;
+            }
+            let body = Body::File {
+                file,
+                len: entry.size,
+            };
+            // Other bytes may be there: another mount's zlib wrote the same object
+            // so, or the index is of another version. Then ours goes beside it.
+            let stored = self.shared.store.put(&key, body)? == Put::Stored;
+            if stored || self.holds_same(&key, entry, blocks) {
+                entry.place = Place::Stored { key };
+                return Ok(());
+            }
+        }
+        unreachable!("there is no end of keys")
+    }
+
+    fn holds_same(&self, key: &str, entry: &FileEntry, blocks: &[BlockDigest]) -> bool {
+        let blocks = if entry.size <= u64::from(entry.block_size) {
+            &[]
+        } else {
+            blocks
+        };
+        let object = cache_object(key, entry, blocks.into());
+        self.shared
+            .cache
+            .file(object)
+            .is_ok_and(|file| file.fetch_all().is_ok())
+    }
+}
+
+/// Whether a file of this size lives in the catalog itself.
+fn is_inline(path: &RepoPath, size: u64) -> bool {
+    name::is_rewritable(path) && size <= INLINE || size == 0
+}
