@@ -65,7 +65,8 @@ impl Settings {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in status: {text}"))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// The same, not started yet.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = gitmoor();
         command.args(args).env("GITMOOR_DATA", &self.data);
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
@@ -165,9 +166,18 @@ impl Mounted {
     pub fn kill9(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
             let _ = daemon.kill();
+            // A client may hold a thread of it in the kernel, see `restart::killed_and_held`.
+            let _ = umount2(&self.settings.at, MntFlags::MNT_FORCE);
             let _ = daemon.wait();
         }
         detach(&self.settings.at);
+    }
+
+    /// SIGKILL, and nothing else: neither process nor mount is gone when this returns.
+    pub fn kill9_only(&mut self) -> Child {
+        let mut daemon = self.daemon.take().expect("running");
+        daemon.kill().expect("SIGKILL");
+        daemon
     }
 
     /// Failpoints of the next [`Mounted::launch`]; none when empty.

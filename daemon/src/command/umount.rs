@@ -4,7 +4,7 @@ use super::{data_dir, output, unexpected};
 use crate::Failure;
 use crate::admin::{AdminError, Client, Reply, Request};
 use crate::cli::{Place, UmountArgs};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Owner};
 use crate::mount_point::{self, Cleared, MountPointError};
 use std::path::Path;
 use std::time::Duration;
@@ -15,11 +15,34 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
 /// Asks the daemon to leave; without a daemon, clears what it left.
 pub(super) fn run(place: &Place, args: &UmountArgs) -> Result<(), Failure> {
     let dir = data_dir(place)?;
+    let freed = free(&dir)?;
     match Client::connect(&dir) {
         Ok(client) => ask_to_leave(place, &dir, client, args),
-        Err(AdminError::NotRunning { .. }) => clear(&dir, &args.mountpoint),
+        Err(AdminError::NotRunning { .. }) => match clear(&dir, &args.mountpoint) {
+            Err(Failure::MountPoint(MountPointError::NotMounted(_))) if freed => Ok(()),
+            cleared => cleared,
+        },
         Err(error) => Err(error.into()),
     }
+}
+
+/// Frees the directory from a daemon that was killed and is not gone, see [`mount_point::abort`]:
+/// its lock and its socket are still there. Answers whether there was one.
+fn free(dir: &DataDir) -> Result<bool, Failure> {
+    let Some(owner) = dir.last_owner().filter(Owner::is_killed) else {
+        return Ok(false);
+    };
+    if dir.wait_until_free(Duration::ZERO)? {
+        return Ok(false);
+    }
+    mount_point::abort(&owner.mountpoint)?;
+    dir.wait_until_free(LEAVE_PATIENCE)?;
+    output::line(format_args!(
+        "ended the mount at {}: its daemon (pid {}) was killed while a client held it",
+        owner.mountpoint.display(),
+        owner.pid
+    ))?;
+    Ok(true)
 }
 
 fn ask_to_leave(

@@ -17,6 +17,17 @@ pub struct Owner {
     pub mountpoint: PathBuf,
 }
 
+impl Owner {
+    /// Whether it was killed. A thread of it may be in the kernel still, and with it
+    /// everything that it had.
+    pub fn is_killed(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
+        // Field 3 of proc_pid_stat(5), behind the name, which may hold anything.
+        let state = stat.as_deref().ok().and_then(|stat| stat.rsplit_once(") "));
+        state.is_some_and(|(_, state)| state.starts_with('Z'))
+    }
+}
+
 /// Ownership of a data directory until it is dropped, or the process ends.
 #[derive(Debug)]
 pub struct Lock {

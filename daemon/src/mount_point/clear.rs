@@ -1,6 +1,7 @@
 //! Removing a mount whose daemon is gone.
 
 use super::{MountPointError, is_dead, mounts_at, name_in_mount_table, show};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use std::path::Path;
 use std::process::Command;
@@ -28,6 +29,33 @@ pub fn clear(path: &Path) -> Result<Cleared, MountPointError> {
         Err(error) if is_dead(&error) => detach(&at).map(|()| Cleared::DeadMount),
         _ => Ok(Cleared::Alive),
     }
+}
+
+/// Ends the connection of a mount whose daemon was killed while a thread of it waited in the
+/// kernel for a lock of a client, which waits for the daemon's answer: nothing else ends
+/// either of them. Clients get ENOTCONN; the mount is gone after this.
+pub fn abort(at: &Path) -> Result<(), MountPointError> {
+    let refused = |reason: String| MountPointError::Refused {
+        path: show(at),
+        reason,
+    };
+    if nix::unistd::geteuid().is_root() {
+        return match umount2(at, MntFlags::MNT_FORCE) {
+            Ok(()) => Ok(()),
+            // In use: its connection has ended, but it is still there.
+            Err(Errno::EBUSY) => detach(at),
+            Err(errno) => Err(refused(errno.to_string())),
+        };
+    }
+    let mounts = mounts_at(at).map_err(|error| refused(error.to_string()))?;
+    let Some((_, minor)) = mounts.last().and_then(|top| top.device.split_once(':')) else {
+        return Ok(());
+    };
+    let switch = format!("/sys/fs/fuse/connections/{minor}/abort");
+    let by_root = format!("as root, run: umount -f {}", show(at));
+    std::fs::write(&switch, "1")
+        .map_err(|error| refused(format!("{switch}: {error}; {by_root}")))?;
+    detach(at)
 }
 
 /// Takes the mount out of the tree at once; open files go on.

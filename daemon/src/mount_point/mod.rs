@@ -5,7 +5,7 @@ mod clear;
 mod mount_info;
 
 pub(crate) use clear::detach;
-pub use clear::{Cleared, clear};
+pub use clear::{Cleared, abort, clear};
 pub use mount_info::{MountInfo, mounts_at, parse_mount_info};
 
 use std::io;

@@ -12,6 +12,8 @@ pub struct MountInfo {
     pub at: PathBuf,
     /// Type of the file system, such as `ext4` or `fuse.gitmoor`.
     pub kind: String,
+    /// Its device, `major:minor`.
+    pub device: String,
 }
 
 /// The mounts at exactly this path, the visible one last.
@@ -29,11 +31,13 @@ pub fn parse_mount_info(table: &[u8]) -> impl Iterator<Item = MountInfo> + '_ {
 
 fn parse_line(line: &[u8]) -> Option<MountInfo> {
     let mut fields = line.split(|&byte| byte == b' ');
-    let at = unescape(fields.nth(4)?);
+    let device = String::from_utf8_lossy(fields.nth(2)?).into_owned();
+    let at = unescape(fields.nth(1)?);
     let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
     Some(MountInfo {
         at: OsString::from_vec(at).into(),
         kind: String::from_utf8_lossy(kind).into_owned(),
+        device,
     })
 }
 

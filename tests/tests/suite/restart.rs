@@ -1,18 +1,24 @@
 //! What survives a kill -9: everything acknowledged, and nothing half done.
 
 use crate::{everywhere, mounted};
-use gitmoor_tests::git::Repo;
+use gitmoor_tests::git::{Args, Repo};
 use gitmoor_tests::place::Place;
 use gitmoor_tests::{process, wait};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What is to happen by itself has happened by then.
+const BOUND: Duration = Duration::from_secs(30);
 
 everywhere!(acknowledged_pushes, unreferenced_objects, local_files);
 mounted!(
     kill_in_the_middle_of_pushes,
     stop_publishes_everything,
     leftovers_of_a_dead_push,
-    locks_of_a_dead_mount
+    locks_of_a_dead_mount,
+    killed_and_held,
 );
 
 fn acknowledged_pushes(place: &Place) {
@@ -162,4 +168,56 @@ fn leftovers_of_a_dead_push(place: &Place) {
     bare.ok("prune --expire=now");
     assert!(!bare.dir.join("objects/pack/tmp_pack_dead").exists());
     bare.fsck();
+}
+
+/// A daemon that is killed while it tells the kernel of a change in a directory, and a client
+/// waits for an answer about the same directory: the kernel waits for the client's lock, the client
+/// for the daemon. `gitmoor umount` ends both.
+fn killed_and_held(place: &Place) {
+    let (bare, _) = place.pushed("app.git", 1);
+    let mut mount = place.daemon();
+    mount.umount();
+    mount.arm("repository::config-renamed=sleep(600000)");
+    mount.launch();
+    let settings = mount.settings().clone();
+    let mut client = bare.git.command(&bare.dir, &"config a.b c".words());
+    let mut client = client.stderr(Stdio::null()).spawn().expect("git");
+    // Not through the mount: whoever looks there is held as well.
+    wait::until("git waits for its rename", BOUND, || {
+        let configs = std::fs::read_dir(settings.data.join("repos")).expect("one repository");
+        let mut texts = configs
+            .flatten()
+            .map(|repo| repo.path().join("files/config"));
+        texts.any(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("b = c")))
+    });
+    let mut changing = settings.command(&["repo", "config", "app.git", "gc.auto", "7"]);
+    let mut changing = changing.stderr(Stdio::null()).spawn().expect("gitmoor");
+    let pid = mount.pid().expect("it runs");
+    wait::until("the kernel is told", BOUND, || waits_in_the_kernel(pid));
+    let mut daemon = mount.kill9_only();
+    wait::until("it is killed", BOUND, || state(pid) == Some('Z'));
+    assert!(client.try_wait().expect("git").is_none(), "held");
+    let at = settings.at.to_str().expect("UTF-8").to_owned();
+    settings.gitmoor_ok(&["umount", &at]);
+    daemon.wait().expect("gone");
+    client.wait().expect("git has ended");
+    changing.wait().expect("the command has ended");
+    mount.arm("");
+    mount.launch();
+    drop(mount);
+    bare.fsck();
+}
+
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Whether the thread that tells the kernel of changes waits there for a lock.
+fn waits_in_the_kernel(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    tasks.flatten().any(|task| {
+        let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        read("comm").trim() == "invalidate" && read("stat").contains(") D ")
+    })
 }
