@@ -5,6 +5,7 @@ mod custody;
 mod data_directory;
 mod failpoints;
 mod log;
+mod messages;
 mod model;
 mod namespace;
 mod node;
