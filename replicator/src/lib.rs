@@ -7,7 +7,8 @@
 //!
 //! Inside, from the bottom up, and public so that tests can drive each layer
 //! without the ones above: [`state`] (the deterministic state machine),
-//! [`storage`] (RocksDB), [`engine`] (raft, sans-IO, and its `Ready` loop).
+//! [`storage`] (RocksDB), [`engine`] (raft, sans-IO, and its `Ready` loop), [`peer`]
+//! (a member of the cluster, sans-IO: the engine and everyone who waits for it).
 
 pub mod engine;
 pub mod failpoint;
@@ -15,6 +16,7 @@ mod metrics;
 pub mod model;
 mod node;
 pub mod parsers;
+pub mod peer;
 mod replica;
 pub mod state;
 pub mod storage;

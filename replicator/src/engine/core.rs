@@ -10,7 +10,9 @@ use raft::eraftpb::{
     ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState,
     Entry, EntryType, HardState, Message, Snapshot,
 };
-use raft::{RawNode, Ready, StateRole, Storage};
+use raft::{RawNode, ReadOnlyOption, ReadState, Ready, StateRole, Storage};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 /// Ticks without a leader until a node stands for election. At 50 ms each this
 /// is 2 to 4 seconds: the synchronous loop delays ticks by its slowest fsync,
@@ -20,6 +22,16 @@ const HEARTBEAT_TICKS: usize = 4;
 /// Bytes of entries per append message to a follower.
 const MESSAGE_BYTES: u64 = 1 << 20;
 const MESSAGES_IN_FLIGHT: usize = 256;
+
+/// One life of a node, from its start to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Life {
+    /// The node's id. It stays with its data, and is never given to another.
+    pub node: u64,
+    /// A random number, so that no other life has the same: answers to questions of
+    /// an earlier one must not be taken for answers to this one's.
+    pub nonce: u64,
+}
 
 /// What bounds the memory that raft takes.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +85,8 @@ pub struct Work {
     pub must_sync: bool,
     /// To send only after the write: votes and acknowledgements.
     pub persisted_messages: Vec<Message>,
+    /// Questions that are answered: readable at these indexes.
+    pub reads: Vec<ReadState>,
 }
 
 /// What becomes possible by having done the [`Work`].
@@ -102,17 +116,31 @@ pub enum NotNow {
 /// Raft without I/O.
 pub struct Core<S: Storage> {
     raw: RawNode<S>,
+    /// Draws election timeouts.
+    chance: StdRng,
+    /// Term and vote that are on the disk.
+    promised: (u64, u64),
+}
+
+/// Whom a node takes for the leader, and in which term.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Leadership {
+    /// The term.
+    pub term: u64,
+    /// The leader; 0 when none is known.
+    pub leader: u64,
 }
 
 impl<S: Storage> Core<S> {
     /// Raft over what `storage` has, of which `applied` is applied.
-    pub fn new(id: u64, storage: S, applied: u64, limits: RaftLimits) -> raft::Result<Self> {
+    pub fn new(life: Life, storage: S, applied: u64, limits: RaftLimits) -> raft::Result<Self> {
         let config = raft::Config {
-            id,
+            id: life.node,
             applied,
             election_tick: ELECTION_TICKS,
             heartbeat_tick: HEARTBEAT_TICKS,
             check_quorum: true,
+            read_only_option: ReadOnlyOption::Safe,
             pre_vote: true,
             max_size_per_msg: MESSAGE_BYTES,
             max_inflight_msgs: MESSAGES_IN_FLIGHT,
@@ -120,8 +148,12 @@ impl<S: Storage> Core<S> {
             max_committed_size_per_ready: limits.batch_bytes,
             ..raft::Config::default()
         };
+        let raw = RawNode::new(&config, storage, &logger::to_tracing())?;
+        let promised = (raw.raft.term, raw.raft.vote);
         Ok(Self {
-            raw: RawNode::new(&config, storage, &logger::to_tracing())?,
+            raw,
+            chance: StdRng::seed_from_u64(life.nonce),
+            promised,
         })
     }
 
@@ -146,9 +178,27 @@ impl<S: Storage> Core<S> {
         self.leads() && self.raw.raft.apply_to_current_term()
     }
 
+    /// Whom this node takes for the leader.
+    pub fn leadership(&self) -> Leadership {
+        Leadership {
+            term: self.raw.raft.term,
+            leader: self.raw.raft.leader_id,
+        }
+    }
+
     /// Lets time pass.
     pub fn tick(&mut self) {
+        self.draw_election_timeout();
         self.raw.tick();
+    }
+
+    /// Raft draws an election timeout from the thread's generator whenever it begins to
+    /// wait. Drawing it again from our own, before it counts, makes a life repeatable.
+    fn draw_election_timeout(&mut self) {
+        if self.raw.raft.election_elapsed == 0 {
+            let ticks = self.chance.random_range(ELECTION_TICKS..2 * ELECTION_TICKS);
+            self.raw.raft.set_randomized_election_timeout(ticks);
+        }
     }
 
     /// A message from another node.
@@ -183,6 +233,18 @@ impl<S: Storage> Core<S> {
         self.raw.propose_conf_change(Vec::new(), change)
     }
 
+    /// Hands leadership over to a voter, as soon as that has the whole log. Raft gives
+    /// up after an election timeout; until then it takes no proposals.
+    pub fn transfer_leadership(&mut self, voter: u64) {
+        self.raw.transfer_leader(voter);
+    }
+
+    /// Asks from which index on a read sees all that was acknowledged before. The
+    /// answer comes with a [`Work`], or never: whoever asks must ask again.
+    pub fn read_index(&mut self, context: Vec<u8>) {
+        self.raw.read_index(context);
+    }
+
     /// Tells raft how sending a snapshot to a peer went.
     pub fn report_snapshot(&mut self, peer: u64, status: raft::SnapshotStatus) {
         self.raw.report_snapshot(peer, status);
@@ -203,20 +265,30 @@ impl<S: Storage> Core<S> {
             .filter(|snapshot| !snapshot.is_empty())
             .cloned();
         let committed = ready.take_committed_entries();
+        let mut messages = ready.take_messages();
+        let mut persisted_messages = ready.take_persisted_messages();
+        // A leader need not wait for its disk, because its term is there since it asked
+        // for votes. A lone voter asks nobody: were its term lost in a crash, it would
+        // lead in it again, and tell its learners something else.
+        if self.promised != (self.raw.raft.term, self.raw.raft.vote) {
+            persisted_messages.splice(0..0, messages.drain(..));
+        }
         Some(Work {
-            messages: ready.take_messages(),
+            messages,
             snapshot,
             entries: ready.take_entries(),
             hard_state: ready.hs().cloned(),
             committed: self.committed(committed),
             must_sync: ready.must_sync(),
-            persisted_messages: ready.take_persisted_messages(),
+            persisted_messages,
+            reads: ready.take_read_states(),
             ready,
         })
     }
 
     /// The work is done and durable.
     pub fn persisted(&mut self, work: Work) -> Aftermath {
+        self.promised = (self.raw.raft.term, self.raw.raft.vote);
         let mut light = self.raw.advance_append(work.ready);
         let hard_state = light.commit_index().map(|_| self.raw.raft.hard_state());
         let committed = light.take_committed_entries();
@@ -244,8 +316,10 @@ impl<S: Storage> Core<S> {
         // a joint membership is an empty membership change.
         let effect = match entry.get_entry_type() {
             kind @ (EntryType::EntryConfChange | EntryType::EntryConfChangeV2) => {
-                decode_change(kind, &entry.data)
-                    .map(|change| members(self.raw.apply_conf_change(&change)))
+                decode_change(kind, &entry.data).map(|change| {
+                    let changed = self.raw.apply_conf_change(&change);
+                    self.members(changed)
+                })
             }
             EntryType::EntryNormal if entry.data.is_empty() => Ok(Effect::Nothing),
             EntryType::EntryNormal => postcard::from_bytes(&entry.data)
@@ -257,6 +331,34 @@ impl<S: Storage> Core<S> {
             index: entry.index,
             term: entry.term,
             effect,
+        }
+    }
+
+    /// A change that raft refuses (such as one that would leave no voter) is refused
+    /// by every node alike, and must not end them all.
+    fn members(&mut self, changed: raft::Result<ConfState>) -> Effect {
+        match changed {
+            Ok(members) => {
+                self.step_down_if_removed();
+                Effect::Members(members)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a change of the membership is refused");
+                Effect::Nothing
+            }
+        }
+    }
+
+    /// A leader that applies its own removal does not step down by itself in raft 0.7,
+    /// and panics at the next entry it persists. The others elect one, who commits
+    /// what this one has not told them, so its messages can be lost; raft does not
+    /// allow a follower to have them.
+    fn step_down_if_removed(&mut self) {
+        let raft = &mut self.raw.raft;
+        if raft.state == StateRole::Leader && !raft.promotable() {
+            let term = raft.term;
+            raft.become_follower(term, raft::INVALID_ID);
+            raft.msgs.clear();
         }
     }
 }
@@ -293,13 +395,4 @@ fn in_general(change: ConfChange) -> ConfChangeV2 {
         context: change.context,
         ..ConfChangeV2::default()
     }
-}
-
-/// A change that raft refuses (such as one that would leave no voter) is refused
-/// by every node alike, and must not end them all.
-fn members(applied: raft::Result<ConfState>) -> Effect {
-    applied.map(Effect::Members).unwrap_or_else(|error| {
-        tracing::warn!(%error, "a change of the membership is refused");
-        Effect::Nothing
-    })
 }

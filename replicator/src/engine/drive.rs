@@ -7,11 +7,12 @@
 //! durable and is applied again. With a single voter this makes one fsync per
 //! group of proposals.
 
-use super::core::{Committed, Core, Effect, RaftLimits, Work};
+use super::core::{Committed, Core, Effect, Life, RaftLimits, Work};
 use crate::model::{Outcome, SessionId, Version};
 use crate::state::{Overlay, apply};
-use crate::storage::{Batch, Database, Log, OpenError, Position, snapshot};
+use crate::storage::{Disk, Log, OpenError, Position, Stage, WriteError, snapshot};
 use crate::{ReadError, failpoint, metrics};
+use raft::Raft;
 use raft::eraftpb::{HardState, Message, Snapshot};
 use std::sync::Arc;
 
@@ -29,8 +30,8 @@ pub struct Compaction {
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// A batch was not written.
-    #[error("writing to the replicator's database: {0}")]
-    Write(#[from] rocksdb::Error),
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// Apply could not read, which other nodes may have.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -46,7 +47,7 @@ pub enum Fatal {
 
 /// A command was applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
+pub struct Applied {
     /// The proposer's session …
     pub session: SessionId,
     /// … and its number for the command.
@@ -57,30 +58,51 @@ pub struct Answer {
     pub index: u64,
 }
 
-/// Raft over a database.
+/// What comes out of a run, in this order.
+#[derive(Debug)]
+pub enum Event {
+    /// To send to another node.
+    Send(Box<Message>),
+    /// A command was applied; its effects can be read.
+    Applied(Applied),
+    /// A question of [`Core::read_index`] is answered.
+    Readable {
+        /// Which.
+        context: Vec<u8>,
+        /// Reads see enough when this entry is applied.
+        index: u64,
+    },
+}
+
+/// Raft over a disk.
 pub struct Engine {
     core: Core<Log>,
-    database: Arc<Database>,
+    disk: Arc<dyn Disk>,
     compaction: Compaction,
 }
 
 impl Engine {
-    /// Raft over a prepared database, with everything known to be committed
+    /// Raft over a prepared disk, with everything known to be committed
     /// not yet applied: the first [`Engine::run`] does that.
     pub fn open(
-        id: u64,
-        database: Arc<Database>,
+        life: Life,
+        disk: Arc<impl Disk + 'static>,
         limits: RaftLimits,
         compaction: Compaction,
     ) -> Result<Self, OpenError> {
-        let log = Log::open(Arc::clone(&database))?;
+        let log = Log::open(Arc::clone(&disk))?;
         let applied = log.applied().index;
-        let core = Core::new(id, log, applied, limits)?;
+        let core = Core::new(life, log, applied, limits)?;
         Ok(Self {
             core,
-            database,
+            disk,
             compaction,
         })
+    }
+
+    /// Raft, to look at.
+    pub fn raft(&self) -> &Raft<Log> {
+        self.core.raft()
     }
 
     /// Raft, to put things in.
@@ -88,60 +110,56 @@ impl Engine {
         &mut self.core
     }
 
-    /// Does everything there is to do. Answers are given once their effects
-    /// can be read.
-    pub fn run(
-        &mut self,
-        send: &mut dyn FnMut(Message),
-        answer: &mut dyn FnMut(Answer),
-    ) -> Result<(), Fatal> {
+    /// Does everything there is to do.
+    pub fn run(&mut self, out: &mut dyn FnMut(Event)) -> Result<(), Fatal> {
         while let Some(work) = self.core.work() {
-            let answers = self.run_one(work, send)?;
-            answers.into_iter().for_each(&mut *answer);
+            self.run_one(work, out)?;
         }
         self.compact_if_due()
     }
 
-    fn run_one(
-        &mut self,
-        mut work: Work,
-        send: &mut dyn FnMut(Message),
-    ) -> Result<Vec<Answer>, Fatal> {
-        work.messages.drain(..).for_each(&mut *send);
-        let database = Arc::clone(&self.database);
-        let mut batch = Batch::new(&database);
+    fn run_one(&mut self, mut work: Work, out: &mut dyn FnMut(Event)) -> Result<(), Fatal> {
+        send(work.messages.drain(..), out);
+        let disk = Arc::clone(&self.disk);
+        let mut batch = disk.stage();
         if let Some(snapshot) = &work.snapshot {
-            self.install(&mut batch, snapshot)?;
+            self.install(&mut *batch, snapshot)?;
         }
-        self.core.storage_mut().append(&mut batch, &work.entries);
-        self.save_hard_state(&mut batch, work.hard_state.as_ref());
-        let mut answers = self.apply(&mut batch, std::mem::take(&mut work.committed))?;
+        self.core.storage_mut().append(&mut *batch, &work.entries);
+        self.save_hard_state(&mut *batch, work.hard_state.as_ref());
+        let mut applied = self.apply(&mut *batch, std::mem::take(&mut work.committed))?;
         failpoint::RAFT_UNWRITTEN.hit();
-        write(&database, batch, work.must_sync)?;
+        write(batch, work.must_sync)?;
         failpoint::RAFT_WRITTEN.hit();
         if work.snapshot.is_some() {
             failpoint::SNAPSHOT_WRITTEN.hit();
         }
-        work.persisted_messages.drain(..).for_each(&mut *send);
+        send(work.persisted_messages.drain(..), out);
+        let reads = std::mem::take(&mut work.reads);
 
         let after = self.core.persisted(work);
-        let mut batch = Batch::new(&database);
-        self.save_hard_state(&mut batch, after.hard_state.as_ref());
-        answers.extend(self.apply(&mut batch, after.committed)?);
-        write(&database, batch, false)?;
+        let mut batch = disk.stage();
+        self.save_hard_state(&mut *batch, after.hard_state.as_ref());
+        applied.extend(self.apply(&mut *batch, after.committed)?);
+        write(batch, false)?;
         failpoint::RAFT_APPLIED.hit();
-        after.messages.into_iter().for_each(send);
+        send(after.messages, out);
         self.core.applied();
-        Ok(answers)
+        applied.into_iter().map(Event::Applied).for_each(&mut *out);
+        for read in reads {
+            let (context, index) = (read.request_ctx, read.index);
+            out(Event::Readable { context, index });
+        }
+        Ok(())
     }
 
-    fn save_hard_state(&mut self, batch: &mut Batch<'_>, state: Option<&HardState>) {
+    fn save_hard_state(&mut self, batch: &mut dyn Stage, state: Option<&HardState>) {
         if let Some(state) = state {
             self.core.storage_mut().save_hard_state(batch, state);
         }
     }
 
-    fn install(&mut self, batch: &mut Batch<'_>, received: &Snapshot) -> Result<(), Fatal> {
+    fn install(&mut self, batch: &mut dyn Stage, received: &Snapshot) -> Result<(), Fatal> {
         let metadata = received.get_metadata();
         tracing::info!(
             index = metadata.index,
@@ -157,9 +175,9 @@ impl Engine {
     /// Applies committed entries into a batch.
     fn apply(
         &mut self,
-        batch: &mut Batch<'_>,
+        batch: &mut dyn Stage,
         committed: Vec<Committed>,
-    ) -> Result<Vec<Answer>, Fatal> {
+    ) -> Result<Vec<Applied>, Fatal> {
         let Some(last) = committed.last() else {
             return Ok(Vec::new());
         };
@@ -168,23 +186,23 @@ impl Engine {
             index: last.index,
             term: last.term,
         };
-        let database = Arc::clone(&self.database);
-        let mut overlay = Overlay::new(&*database);
-        let mut answers = Vec::with_capacity(committed.len());
+        let disk = Arc::clone(&self.disk);
+        let mut overlay = Overlay::new(&*disk);
+        let mut commands = Vec::with_capacity(committed.len());
         for entry in committed {
-            answers.extend(self.apply_one(batch, &mut overlay, entry)?);
+            commands.extend(self.apply_one(batch, &mut overlay, entry)?);
         }
         batch.change(&overlay.into_changes());
         self.core.storage_mut().save_applied(batch, applied);
-        Ok(answers)
+        Ok(commands)
     }
 
     fn apply_one(
         &mut self,
-        batch: &mut Batch<'_>,
+        batch: &mut dyn Stage,
         overlay: &mut Overlay<'_>,
         Committed { index, effect, .. }: Committed,
-    ) -> Result<Option<Answer>, Fatal> {
+    ) -> Result<Option<Applied>, Fatal> {
         match effect {
             Effect::Nothing => Ok(None),
             Effect::Members(members) => {
@@ -195,7 +213,7 @@ impl Engine {
                 failpoint::APPLY.hit();
                 let outcome = apply(overlay, Version(index), &envelope)?;
                 let (session, sequence) = (envelope.session, envelope.sequence);
-                Ok(Some(Answer {
+                Ok(Some(Applied {
                     session,
                     sequence,
                     outcome,
@@ -207,27 +225,41 @@ impl Engine {
     }
 
     fn compact_if_due(&mut self) -> Result<(), Fatal> {
+        let keep = self.keep();
         let log = self.core.storage_mut();
         let entries = log.applied_entries();
         let due = entries >= self.compaction.entries || log.grown() >= self.compaction.bytes;
         if !due || entries == 0 {
             return Ok(());
         }
-        let database = Arc::clone(&self.database);
-        let mut batch = Batch::new(&database);
-        log.compact(&mut batch);
+        let disk = Arc::clone(&self.disk);
+        let mut batch = disk.stage();
+        log.compact(&mut *batch, keep)?;
         tracing::debug!(entries, "compacted the raft log");
         failpoint::COMPACTION_STAGED.hit();
         // Without fsync: a compaction that is lost is made again.
-        write(&database, batch, false)?;
+        write(batch, false)?;
         failpoint::COMPACTION_WRITTEN.hit();
         Ok(())
     }
+
+    /// How many applied entries a compaction keeps: half of them, for others who lag
+    /// a little and would need a snapshot of everything instead.
+    fn keep(&mut self) -> u64 {
+        let alone = self.core.raft().prs().iter().len() <= 1;
+        let entries = self.core.storage_mut().applied_entries();
+        if alone { 0 } else { entries / 2 }
+    }
 }
 
-fn write(database: &Database, batch: Batch<'_>, sync: bool) -> Result<(), Fatal> {
+fn send(messages: impl IntoIterator<Item = Message>, out: &mut dyn FnMut(Event)) {
+    let sent = messages.into_iter().map(Box::new);
+    sent.map(Event::Send).for_each(out);
+}
+
+fn write(batch: Box<dyn Stage + '_>, sync: bool) -> Result<(), Fatal> {
     if batch.is_empty() {
         return Ok(());
     }
-    Ok(database.write(batch, sync)?)
+    Ok(batch.write(sync)?)
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Core`] is sans-IO: messages, ticks and proposals go in; work comes out
 //! (what to persist, what to send, which commands are committed). [`Engine`]
-//! does that work against the database, one `Ready` at a time, in the one
+//! does that work against a disk, one `Ready` at a time, in the one
 //! order that is safe. Neither has threads, clocks or sockets; those live in
 //! the node's loop.
 
@@ -10,5 +10,7 @@ mod core;
 mod drive;
 mod logger;
 
-pub use self::core::{Aftermath, Committed, Core, Effect, NotNow, RaftLimits, Work};
-pub use drive::{Answer, Compaction, Engine, Fatal};
+pub use self::core::{
+    Aftermath, Committed, Core, Effect, Leadership, Life, NotNow, RaftLimits, Work,
+};
+pub use drive::{Applied, Compaction, Engine, Event, Fatal};

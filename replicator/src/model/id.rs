@@ -57,6 +57,11 @@ impl SessionId {
         Self(Uuid::new_v4())
     }
 
+    /// The session whose big-endian bytes these are.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
     /// Big-endian bytes, as used in RocksDB keys.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

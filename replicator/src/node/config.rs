@@ -1,6 +1,7 @@
 //! The settings of a node.
 
 use crate::engine::{Compaction, RaftLimits};
+use crate::peer::GROUP_BYTES;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,10 +21,6 @@ pub struct NodeConfig {
     /// … or this many bytes of them, whichever comes first.
     pub compact_bytes: u64,
 }
-
-/// Bytes of proposals that go into one write. More would not make the fsync
-/// cheaper, but later.
-pub(super) const GROUP_BYTES: usize = 32 << 20;
 
 impl NodeConfig {
     /// The defaults, for a data directory.

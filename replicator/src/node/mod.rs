@@ -2,8 +2,8 @@
 //!
 //! Reads go to RocksDB from the caller's thread. Proposals go through a bounded
 //! channel to the loop, which takes all that wait there into one raft `Ready`
-//! (group commit) and answers each when its effects can be read. Today there is
-//! one voter and no port.
+//! (group commit) and answers each when its effects can be read. What happens to them
+//! is [`crate::peer`]'s matter. Today there is one voter and no port.
 
 mod config;
 mod inbox;
@@ -13,17 +13,18 @@ mod status;
 pub use config::NodeConfig;
 pub use status::{Role, Status};
 
-use crate::engine::Engine;
+use crate::engine::Life;
 use crate::metrics;
 use crate::model::{
     Actor, BlockDigest, Command, Envelope, FileEntry, NamePath, Outcome, RefEntry, Repo, RepoId,
     RepoPath, SessionId, Timestamp, Version,
 };
+use crate::peer::{Answer, Ask, Peer, Request};
 use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, read};
 use crate::storage::{Beginning, Database, OpenError};
 use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
-use inbox::{Input, Proposal};
+use inbox::{Caller, Input};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,8 +57,12 @@ impl Node {
     pub fn open(config: NodeConfig) -> Result<Self, OpenError> {
         let database = Arc::new(Database::open(&config.dir)?);
         database.prepare(Beginning::Found(NODE_ID))?;
-        let engine = Engine::open(
-            NODE_ID,
+        let life = Life {
+            node: NODE_ID,
+            nonce: rand::random(),
+        };
+        let peer = Peer::open(
+            life,
             Arc::clone(&database),
             config.limits(),
             config.compaction(),
@@ -65,7 +70,7 @@ impl Node {
         let status = Arc::new(RwLock::new(Status::default()));
         let (inbox, received) = crossbeam_channel::bounded(inbox::CAPACITY);
         let (ready, is_ready) = crossbeam_channel::bounded(1);
-        let looped = run::Loop::new(engine, received, Arc::clone(&status), &config, ready);
+        let looped = run::Loop::new(peer, received, Arc::clone(&status), &config, ready);
         let thread = std::thread::Builder::new()
             .name("replicator".into())
             .spawn(|| looped.run())?;
@@ -94,26 +99,43 @@ impl Node {
         drop(self);
     }
 
-    /// Hands a command to the loop and waits for its outcome.
+    /// Returns when reads from now on see everything that was acknowledged anywhere
+    /// before. With a single voter they always do.
+    pub fn catch_up(&self) -> Result<(), ProposeError> {
+        self.ask(Ask::Read).map(drop)
+    }
+
+    /// Commits a command and waits for its outcome.
     fn commit(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
-        let timeout = self.config.propose_timeout;
-        let deadline = Instant::now() + timeout;
-        let (answer, outcome) = crossbeam_channel::bounded(1);
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        let proposal = Proposal {
+        let ask = Ask::Propose {
             session: self.session,
             sequence,
             data: self.encode(actor, sequence, command)?,
-            deadline,
-            span: tracing::Span::current(),
-            answer,
         };
-        match self.inbox.send_deadline(Input::Propose(proposal), deadline) {
+        match self.ask(ask)? {
+            Answer::Outcome { outcome, .. } => Ok(outcome),
+            other => unreachable!("a command has an outcome, not {other:?}"),
+        }
+    }
+
+    /// Hands a request to the loop and waits for its answer.
+    fn ask(&self, ask: Ask) -> Result<Answer, ProposeError> {
+        let timeout = self.config.propose_timeout;
+        let deadline = Instant::now() + timeout;
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let span = tracing::Span::current();
+        let request = Request {
+            ask,
+            deadline,
+            caller: Caller { answer, span },
+        };
+        match self.inbox.send_deadline(Input::Ask(request), deadline) {
             Ok(()) => {}
             Err(SendTimeoutError::Timeout(_)) => return Err(ProposeError::Timeout(timeout)),
             Err(SendTimeoutError::Disconnected(_)) => return Err(ProposeError::Stopped),
         }
-        outcome
+        answered
             .recv_deadline(deadline)
             .map_err(|error| match error {
                 // The loop lets go of what has expired, perhaps before we wake up.

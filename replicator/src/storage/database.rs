@@ -1,6 +1,6 @@
 //! The RocksDB of a data directory.
 
-use super::{Batch, OpenError, tail};
+use super::{Batch, Disk, OpenError, Stage, tail};
 use crate::ReadError;
 use crate::state::{KeyRange, Step, Table, View, Visit};
 use rocksdb::{
@@ -100,6 +100,16 @@ impl View for Database {
             range,
             visit,
         )
+    }
+}
+
+impl Disk for Database {
+    fn stage(&self) -> Box<dyn Stage + '_> {
+        Box::new(Batch::new(self))
+    }
+
+    fn frozen(&self) -> Box<dyn View + '_> {
+        Box::new(self.snapshot())
     }
 }
 

@@ -1,6 +1,6 @@
-//! Raft's storage: its log, hard state and membership in RocksDB.
+//! Raft's storage: its log, hard state and membership on a [`Disk`].
 //!
-//! Writing goes in two steps: a method stages rows into a [`Batch`], and the
+//! Writing goes in two steps: a method stages rows into a [`Stage`], and the
 //! engine writes the batch. The bounds of the log that are kept in memory move
 //! when rows are staged; they cannot come to differ from the disk, because a
 //! batch that cannot be written ends the process.
@@ -9,7 +9,7 @@ use super::entry::{
     decode_conf_state, decode_entry, decode_hard_state, decode_position, decode_term,
     encode_conf_state, encode_entry, encode_hard_state, encode_position,
 };
-use super::{Batch, Database, snapshot};
+use super::{Disk, Stage, snapshot};
 use crate::state::{KeyRange, Step, Table, View};
 use crate::{ReadError, failpoint};
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
@@ -34,7 +34,7 @@ pub struct Position {
 
 /// The log of one node.
 pub struct Log {
-    database: Arc<Database>,
+    disk: Arc<dyn Disk>,
     /// The entry before the first one.
     truncated: Position,
     last: u64,
@@ -44,13 +44,13 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log in a database that is prepared.
-    pub fn open(database: Arc<Database>) -> Result<Self, ReadError> {
-        let truncated = required(&*database, TRUNCATED, decode_position)?;
-        let applied = required(&*database, APPLIED, decode_position)?;
-        let (last, grown) = extent(&*database, truncated.index)?;
+    /// The log on a disk that is prepared.
+    pub fn open(disk: Arc<impl Disk + 'static>) -> Result<Self, ReadError> {
+        let truncated = required(&*disk, TRUNCATED, decode_position)?;
+        let applied = required(&*disk, APPLIED, decode_position)?;
+        let (last, grown) = extent(&*disk, truncated.index)?;
         Ok(Self {
-            database,
+            disk,
             truncated,
             last,
             applied,
@@ -74,7 +74,7 @@ impl Log {
     }
 
     /// The first rows of a new node, whose log begins after `beginning`.
-    pub(super) fn stage_beginning(batch: &mut Batch<'_>, beginning: Position, members: &ConfState) {
+    pub(super) fn stage_beginning(batch: &mut dyn Stage, beginning: Position, members: &ConfState) {
         let hard_state = HardState {
             term: beginning.term,
             commit: beginning.index,
@@ -91,7 +91,7 @@ impl Log {
     }
 
     /// Appends entries in place of whatever the log has from the first of them.
-    pub fn append(&mut self, batch: &mut Batch<'_>, entries: &[Entry]) {
+    pub fn append(&mut self, batch: &mut dyn Stage, entries: &[Entry]) {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return;
         };
@@ -108,24 +108,24 @@ impl Log {
     }
 
     /// Records term, vote and commit index.
-    pub fn save_hard_state(&self, batch: &mut Batch<'_>, state: &HardState) {
+    pub fn save_hard_state(&self, batch: &mut dyn Stage, state: &HardState) {
         batch.put(Table::RaftState, HARD_STATE, &encode_hard_state(state));
     }
 
     /// Records the membership.
-    pub fn save_members(&self, batch: &mut Batch<'_>, members: &ConfState) {
+    pub fn save_members(&self, batch: &mut dyn Stage, members: &ConfState) {
         batch.put(Table::RaftState, CONF_STATE, &encode_conf_state(members));
     }
 
     /// Records how far the state tables have come. Must be in the batch of the
     /// effects themselves, and that batch must also hold the commit index.
-    pub fn save_applied(&mut self, batch: &mut Batch<'_>, applied: Position) {
+    pub fn save_applied(&mut self, batch: &mut dyn Stage, applied: Position) {
         self.applied = applied;
         batch.put(Table::RaftState, APPLIED, &encode_position(applied));
     }
 
     /// Begins the log anew after the entry that a snapshot ends with.
-    pub fn restart_after(&mut self, batch: &mut Batch<'_>, metadata: &SnapshotMetadata) {
+    pub fn restart_after(&mut self, batch: &mut dyn Stage, metadata: &SnapshotMetadata) {
         let position = Position {
             index: metadata.index,
             term: metadata.term,
@@ -139,21 +139,27 @@ impl Log {
         self.grown = 0;
     }
 
-    /// Forgets every entry whose effects are in the state tables. Keeps none
-    /// for followers that lag: there are none yet, and they would get a
-    /// snapshot.
-    pub fn compact(&mut self, batch: &mut Batch<'_>) {
-        let to = self.applied;
+    /// Forgets entries whose effects are in the state tables, except for the last
+    /// `keep` of them.
+    pub fn compact(&mut self, batch: &mut dyn Stage, keep: u64) -> Result<(), ReadError> {
+        let entries = self.applied_entries().max(1);
+        let to = self.applied.index - keep.min(self.applied_entries());
+        let to = Position {
+            index: to,
+            term: self.term(to).map_err(|_| damaged(to))?,
+        };
         let gone = indexes(self.truncated.index + 1, to.index + 1);
         batch.clear(Table::RaftLog, &gone);
         batch.put(Table::RaftState, TRUNCATED, &encode_position(to));
         self.truncated = to;
-        self.grown = 0;
+        // As if all were of one size; the next start counts them.
+        self.grown = self.grown / entries * self.applied_entries();
+        Ok(())
     }
 
     fn term_of(&self, index: u64) -> raft::Result<u64> {
         let value = self
-            .database
+            .disk
             .get(Table::RaftLog, &index.to_be_bytes())
             .map_err(to_raft)?;
         let value = value.ok_or(StorageError::Unavailable)?;
@@ -164,25 +170,23 @@ impl Log {
     fn read(&self, range: &KeyRange, max: u64) -> Result<Vec<Entry>, ReadError> {
         let mut entries = Vec::new();
         let mut size = 0;
-        self.database
-            .scan(Table::RaftLog, range, &mut |key, value| {
-                size += value.len() as u64;
-                if size > max && !entries.is_empty() {
-                    return Ok(Step::Stop);
-                }
-                let index = key.first_chunk().copied().map_or(0, u64::from_be_bytes);
-                entries.push(decode_entry(index, value).ok_or_else(|| damaged(index))?);
-                Ok(Step::Next)
-            })?;
+        self.disk.scan(Table::RaftLog, range, &mut |key, value| {
+            size += value.len() as u64;
+            if size > max && !entries.is_empty() {
+                return Ok(Step::Stop);
+            }
+            let index = key.first_chunk().copied().map_or(0, u64::from_be_bytes);
+            entries.push(decode_entry(index, value).ok_or_else(|| damaged(index))?);
+            Ok(Step::Next)
+        })?;
         Ok(entries)
     }
 }
 
 impl Storage for Log {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        let hard_state =
-            required(&*self.database, HARD_STATE, decode_hard_state).map_err(to_raft)?;
-        let members = required(&*self.database, CONF_STATE, decode_conf_state).map_err(to_raft)?;
+        let hard_state = required(&*self.disk, HARD_STATE, decode_hard_state).map_err(to_raft)?;
+        let members = required(&*self.disk, CONF_STATE, decode_conf_state).map_err(to_raft)?;
         Ok(RaftState::new(hard_state, members))
     }
 
@@ -228,7 +232,7 @@ impl Storage for Log {
         if self.applied.index < request_index {
             return Err(unavailable.into());
         }
-        take_snapshot(&self.database).map_err(|error| {
+        take_snapshot(&*self.disk).map_err(|error| {
             tracing::error!(%error, "cannot take a snapshot of the state");
             unavailable.into()
         })
@@ -236,13 +240,13 @@ impl Storage for Log {
 }
 
 /// A snapshot of the state at one moment, with its place in the log.
-fn take_snapshot(database: &Database) -> Result<Snapshot, ReadError> {
+fn take_snapshot(disk: &dyn Disk) -> Result<Snapshot, ReadError> {
     failpoint::SNAPSHOT_TAKING.hit();
-    let view = database.snapshot();
-    let applied = required(&view, APPLIED, decode_position)?;
-    let members = required(&view, CONF_STATE, decode_conf_state)?;
+    let view = disk.frozen();
+    let applied = required(&*view, APPLIED, decode_position)?;
+    let members = required(&*view, CONF_STATE, decode_conf_state)?;
     let mut taken = Snapshot {
-        data: snapshot::encode(&view)?,
+        data: snapshot::encode(&*view)?,
         ..Snapshot::default()
     };
     let metadata = taken.mut_metadata();

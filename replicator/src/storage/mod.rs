@@ -2,6 +2,7 @@
 //!
 //! - [`Database`] opens and checks the directory, and is the [`View`] of the
 //!   written state that readers and apply use.
+//! - [`Disk`] is what the log and the engine need of it; a simulated one will do.
 //! - [`Batch`] collects what must become durable together.
 //! - [`Log`] is raft's side: entries, hard state, membership, compaction.
 //! - [`snapshot`] turns the replicated state into bytes and back.
@@ -10,6 +11,7 @@
 
 mod batch;
 mod database;
+mod disk;
 pub(crate) mod entry;
 mod log;
 mod open;
@@ -18,5 +20,6 @@ mod tail;
 
 pub use batch::Batch;
 pub use database::Database;
+pub use disk::{Disk, Stage, WriteError};
 pub use log::{Log, Position};
 pub use open::{Beginning, OpenError};

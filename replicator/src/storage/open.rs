@@ -1,6 +1,6 @@
 //! Opening a data directory: only ours, only a version we know, only once.
 
-use super::{Batch, Database, Log, Position};
+use super::{Batch, Database, Log, Position, Stage};
 use crate::ReadError;
 use crate::state::{KeyRange, Step, Table, View};
 use raft::eraftpb::ConfState;
@@ -33,6 +33,21 @@ pub enum Beginning {
 const FOUNDED: Position = Position { index: 1, term: 1 };
 /// Where the log of a node begins that has not joined yet.
 const EMPTY: Position = Position { index: 0, term: 0 };
+
+impl Beginning {
+    /// The first rows of raft.
+    pub fn stage(self, batch: &mut dyn Stage) {
+        let (position, voters) = match self {
+            Self::Found(id) => (FOUNDED, vec![id]),
+            Self::Join => (EMPTY, Vec::new()),
+        };
+        let members = ConfState {
+            voters,
+            ..ConfState::default()
+        };
+        Log::stage_beginning(batch, position, &members);
+    }
+}
 
 /// A data directory could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -121,17 +136,9 @@ impl Database {
 
     fn begin(&self, beginning: Beginning) -> Result<(), OpenError> {
         self.check_empty()?;
-        let (position, voters) = match beginning {
-            Beginning::Found(id) => (FOUNDED, vec![id]),
-            Beginning::Join => (EMPTY, Vec::new()),
-        };
-        let members = ConfState {
-            voters,
-            ..ConfState::default()
-        };
         let mut batch = Batch::new(self);
         batch.put(Table::RaftState, FORMAT_KEY, &FORMAT.to_be_bytes());
-        Log::stage_beginning(&mut batch, position, &members);
+        beginning.stage(&mut batch);
         self.write_durably(batch)
     }
 

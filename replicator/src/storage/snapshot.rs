@@ -6,7 +6,7 @@
 //! value`, in order of tables and keys, then the byte 0xff and the number of
 //! rows (8), so that a cut snapshot is known for one.
 
-use super::{Batch, open::FORMAT};
+use super::{Stage, open::FORMAT};
 use crate::ReadError;
 use crate::state::{KeyRange, Step, Table, View};
 
@@ -37,7 +37,7 @@ fn push(bytes: &mut Vec<u8>, part: &[u8]) {
 }
 
 /// Replaces the state tables by those of a snapshot.
-pub fn replace(batch: &mut Batch<'_>, bytes: &[u8]) -> Result<(), ReadError> {
+pub fn replace(batch: &mut dyn Stage, bytes: &[u8]) -> Result<(), ReadError> {
     let mut rest = Reader { bytes };
     let version = rest.number()?;
     if version != FORMAT {

@@ -2,7 +2,7 @@
 
 use gitmoor_replicator::OpenError;
 use gitmoor_replicator::state::{Table, View};
-use gitmoor_replicator::storage::{Batch, Beginning, Database};
+use gitmoor_replicator::storage::{Batch, Beginning, Database, Stage};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use crate::support::{World, database, id, oid, packed, refs, set};
 use gitmoor_replicator::state::{KeyRange, Step, Table, View};
-use gitmoor_replicator::storage::{Batch, Database, snapshot};
+use gitmoor_replicator::storage::{Batch, Database, Stage, snapshot};
 use gitmoor_replicator::{Node, NodeConfig, OpenError, Replica};
 
 fn edit(dir: &std::path::Path, edit: impl FnOnce(&mut Batch<'_>)) {

@@ -75,6 +75,16 @@ fn an_acknowledged_commit_can_be_read_at_once() {
 }
 
 #[test]
+fn a_lone_node_is_always_caught_up() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open(dir.path());
+    for _ in 0..20 {
+        node.catch_up().expect("is answered");
+    }
+    node.shutdown();
+}
+
+#[test]
 fn racing_proposers_make_one_chain() {
     const THREADS: usize = 8;
     const EACH: usize = 200;

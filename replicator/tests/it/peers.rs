@@ -2,9 +2,10 @@
 //! following by log, and what a lost message or a restart does.
 
 use crate::support::{envelope, id, name, refs, set};
-use gitmoor_replicator::engine::{Answer, Compaction, Engine, RaftLimits};
+use gitmoor_replicator::engine::{Applied, Compaction, Core, Engine, Event, Life, RaftLimits};
 use gitmoor_replicator::model::{Command, Outcome, SessionId};
-use gitmoor_replicator::storage::{Beginning, Database, snapshot};
+use gitmoor_replicator::storage::{Beginning, Database, Log, snapshot};
+use raft::Storage;
 use raft::eraftpb::{ConfChange, ConfChangeType, Message, MessageType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +33,11 @@ fn engine(
         entries,
         bytes: u64::MAX,
     };
-    let engine = Engine::open(id, Arc::clone(&database), LIMITS, compaction).expect("starts");
+    let life = Life {
+        node: id,
+        nonce: id,
+    };
+    let engine = Engine::open(life, Arc::clone(&database), LIMITS, compaction).expect("starts");
     (engine, database)
 }
 
@@ -60,7 +65,7 @@ struct Cluster {
     peers: BTreeMap<u64, Peer>,
     session: SessionId,
     sequence: u64,
-    answers: Vec<Answer>,
+    answers: Vec<Applied>,
     snapshots: usize,
 }
 
@@ -87,9 +92,7 @@ impl Cluster {
         cluster
     }
 
-    fn leader(
-        &mut self,
-    ) -> &mut gitmoor_replicator::engine::Core<gitmoor_replicator::storage::Log> {
+    fn leader(&mut self) -> &mut Core<Log> {
         self.peers.get_mut(&1).expect("is there").engine.core()
     }
 
@@ -138,8 +141,10 @@ impl Cluster {
         for peer in self.peers.values_mut() {
             let answers = &mut self.answers;
             peer.engine
-                .run(&mut |message| sent.push(message), &mut |answer| {
-                    answers.push(answer)
+                .run(&mut |event| match event {
+                    Event::Send(message) => sent.push(*message),
+                    Event::Applied(applied) => answers.push(applied),
+                    Event::Readable { .. } => unreachable!("nobody asked"),
                 })
                 .expect("works");
         }
@@ -224,6 +229,27 @@ fn even_an_uncompacted_founder_sends_a_snapshot_first() {
 }
 
 #[test]
+fn who_lags_a_little_gets_the_log_and_no_snapshot() {
+    let mut cluster = Cluster::new(10);
+    cluster.join(2, ConfChangeType::AddLearnerNode);
+    cluster.tick(5);
+    for n in 0..30 {
+        // Node 2 misses two, and the log is compacted now and then.
+        for m in 0..2 {
+            cluster.sequence += 1;
+            let command = refs(id(1), vec![set(&format!("refs/{n}/{m}"), "x")]);
+            let sent = envelope(cluster.session, cluster.sequence, 1, command);
+            let data = postcard::to_stdvec(&sent).expect("encodes");
+            cluster.leader().propose(data).expect("leads");
+            while !cluster.round(&mut |message| message.to != 2).is_empty() {}
+        }
+        cluster.tick(12);
+        cluster.assert_equal();
+    }
+    assert_eq!(cluster.snapshots, 1, "the first one");
+}
+
+#[test]
 fn a_commit_needs_the_quorum() {
     let mut cluster = Cluster::new(10);
     cluster.join(2, ConfChangeType::AddNode);
@@ -292,6 +318,33 @@ fn a_node_that_joined_by_snapshot_restarts_from_its_disk() {
     cluster.propose(refs(id(1), vec![set("refs/heads/back", "x")]));
     cluster.tick(5);
     cluster.assert_equal();
+}
+
+#[test]
+fn a_lone_voter_tells_its_learners_of_no_term_that_it_could_forget() {
+    let mut cluster = Cluster::new(10);
+    cluster.join(2, ConfChangeType::AddLearnerNode);
+    cluster.tick(5);
+    let Peer {
+        engine: old,
+        database,
+        dir,
+    } = cluster.peers.remove(&1).expect("is there");
+    drop((old, database));
+    let (mut engine, database) = engine(1, dir.path(), Beginning::Found(1), u64::MAX);
+    engine.core().campaign_if_alone().expect("stands");
+    engine.core().propose(Vec::new()).expect("leads");
+    let mut told = 0;
+    let mut hear = |event| {
+        if let Event::Send(message) = event {
+            let log = Log::open(Arc::clone(&database)).expect("opens");
+            let durable = log.initial_state().expect("reads").hard_state;
+            assert_eq!(message.term, durable.term);
+            told += 1;
+        }
+    };
+    engine.run(&mut hear).expect("works");
+    assert!(told > 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use gitmoor_replicator::model::{
     Timestamp, Version,
 };
 use gitmoor_replicator::state::{Overlay, apply, read};
-use gitmoor_replicator::storage::{Batch, Beginning, Database};
+use gitmoor_replicator::storage::{Batch, Beginning, Database, Stage};
 
 pub(crate) fn name(text: &str) -> NamePath {
     NamePath::new(text).expect("a valid path")

@@ -68,7 +68,7 @@ fn most_while(measure: impl Fn() -> u64 + Sync, work: impl FnOnce()) -> u64 {
 #[test]
 fn a_pack_larger_than_the_cache() {
     let place = place("cache-size = \"64MiB\"\n");
-    let (bare, pack) = packed(&place, 128);
+    let (bare, pack) = packed(&place, 500);
     let size = fs::metadata(&pack).expect("stat").len();
     place.cool();
     let cache = place.daemon().settings().data.join("cache");

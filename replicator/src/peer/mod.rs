@@ -1,0 +1,260 @@
+//! One member of the cluster, sans-IO: what the node's thread runs, and what the
+//! simulation runs.
+//!
+//! Put in: requests of local callers, messages of other members, ticks. Then
+//! [`Peer::run`] does everything there is to do on the disk and hands out messages
+//! and answers. It has no threads, sockets, clocks or generators of its own: two
+//! peers that are given the same are the same.
+//!
+//! A request waits here, through as many leaders as it takes, until it is answered
+//! or its deadline is over; its caller is then let go of without an answer. A command
+//! goes to whoever leads, as often as needed: its session applies it once. Its
+//! outcome is never sent back, for every member applies every command and so comes
+//! to know it, and then the caller can also read what it wrote here.
+
+mod change;
+mod message;
+mod propose;
+mod read;
+mod retry;
+
+pub use change::{Change, ChangeError};
+pub use message::{Body, Message, Unintelligible, VERSION};
+
+pub(crate) use propose::GROUP_BYTES;
+
+use crate::engine::{Compaction, Engine, Event, Fatal, Leadership, Life, RaftLimits};
+use crate::model::{Outcome, SessionId};
+use crate::storage::{Disk, Log, OpenError};
+use change::Changes;
+use propose::Proposals;
+use raft::Raft;
+use read::Reads;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What somebody on this machine wants.
+#[derive(Debug)]
+pub enum Ask {
+    /// To commit a command. Answered by its [`Answer::Outcome`].
+    Propose {
+        /// The proposer's session …
+        session: SessionId,
+        /// … and its number for the command.
+        sequence: u64,
+        /// The serialised [`crate::model::Envelope`].
+        data: Vec<u8>,
+    },
+    /// To read what was acknowledged anywhere before. Answered by
+    /// [`Answer::Readable`].
+    Read,
+    /// To change the membership. Only the leader does. Answered by
+    /// [`Answer::Changed`] or [`Answer::NotChanged`].
+    Change(Change),
+}
+
+/// Something asked for, by somebody.
+#[derive(Debug)]
+pub struct Request<C> {
+    /// What.
+    pub ask: Ask,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+    /// Who.
+    pub caller: C,
+}
+
+/// An answer to a [`Request`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The command is committed, durable on a quorum, and applied here.
+    Outcome {
+        /// What came out.
+        outcome: Outcome,
+        /// At which raft index it was applied here, for the first or another time.
+        index: u64,
+    },
+    /// A read from now on sees all that was acknowledged before it was asked for.
+    Readable,
+    /// The membership is as it was asked for.
+    Changed,
+    /// It is not, or not for sure.
+    NotChanged(ChangeError),
+}
+
+/// What comes out of a peer.
+#[derive(Debug)]
+pub enum Output<C> {
+    /// To send to another member.
+    Send(Message),
+    /// To hand to a caller.
+    Answer(C, Answer),
+}
+
+/// A member.
+pub struct Peer<C> {
+    engine: Engine,
+    /// Ticks so far.
+    ticks: u64,
+    /// Whom the requests that wait were last sent to.
+    leadership: Leadership,
+    proposals: Proposals<C>,
+    reads: Reads<C>,
+    changes: Changes<C>,
+}
+
+impl<C> Peer<C> {
+    /// A member over a prepared disk. [`Peer::start`] comes next.
+    pub fn open(
+        life: Life,
+        disk: Arc<impl Disk + 'static>,
+        limits: RaftLimits,
+        compaction: Compaction,
+    ) -> Result<Self, OpenError> {
+        Ok(Self {
+            engine: Engine::open(life, disk, limits, compaction)?,
+            ticks: 0,
+            leadership: Leadership::default(),
+            proposals: Proposals::default(),
+            reads: Reads::new(life),
+            changes: Changes::default(),
+        })
+    }
+
+    /// Applies what is known to be committed, then leads if nobody else can: raft
+    /// refuses to stand with membership changes unapplied.
+    pub fn start(&mut self, out: &mut dyn FnMut(Output<C>)) -> Result<(), Fatal> {
+        self.run(out)?;
+        if let Err(error) = self.engine.core().campaign_if_alone() {
+            tracing::warn!(%error, "could not stand for election at once");
+        }
+        self.run(out)?;
+        Ok(())
+    }
+
+    /// Raft, to look at.
+    pub fn raft(&self) -> &Raft<Log> {
+        self.engine.raft()
+    }
+
+    /// Whether this member leads and has applied all that was committed before.
+    pub fn is_settled(&mut self) -> bool {
+        self.engine.core().is_settled()
+    }
+
+    /// Requests that are not answered yet.
+    pub fn pending(&self) -> usize {
+        self.proposals.len() + self.reads.len() + self.changes.len()
+    }
+
+    /// Commands that wait to be proposed.
+    pub fn queued(&self) -> usize {
+        self.proposals.queued()
+    }
+
+    /// Whether there is more to propose than one group, so that the next
+    /// [`Peer::run`] should not wait.
+    pub fn left_over(&self) -> bool {
+        self.proposals.left_over()
+    }
+
+    /// Takes a request.
+    pub fn ask(&mut self, request: Request<C>) {
+        let Request {
+            ask,
+            deadline,
+            caller,
+        } = request;
+        match ask {
+            Ask::Propose {
+                session,
+                sequence,
+                data,
+            } => self
+                .proposals
+                .add((session, sequence), data, deadline, caller),
+            Ask::Read => self.reads.add(deadline, caller),
+            Ask::Change(change) => self.changes.add(change, deadline, caller),
+        }
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, now: Instant) {
+        self.ticks += 1;
+        self.engine.core().tick();
+        self.proposals.pass(self.ticks, now);
+        self.reads.pass(now);
+        self.changes.pass(now);
+    }
+
+    /// Takes a message of another member.
+    pub fn receive(&mut self, message: Message) {
+        let Message { from, to, body } = message;
+        if to != self.engine.raft().id {
+            tracing::warn!(from, to, "a message for another node");
+            return;
+        }
+        match body {
+            Body::Raft(bytes) | Body::Snapshot(bytes) => self.step(from, &bytes),
+            Body::Propose(data) => propose::for_another(self.engine.core(), from, data),
+        }
+    }
+
+    fn step(&mut self, from: u64, bytes: &[u8]) {
+        let stepped = message::raft_message(from, bytes).map(|message| {
+            // An error is no harm: a message from a stranger, or one that comes too late.
+            self.engine.core().step(message)
+        });
+        match stepped {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(from, %error, "raft does not take a message"),
+            Err(error) => tracing::warn!(from, %error, "not a raft message"),
+        }
+    }
+
+    /// A [`Body::Snapshot`] arrived whole, or will not. Must be told of each, or raft
+    /// never sends that member anything again.
+    pub fn snapshot_sent(&mut self, to: u64, arrived: bool) {
+        let status = if arrived {
+            raft::SnapshotStatus::Finish
+        } else {
+            raft::SnapshotStatus::Failure
+        };
+        self.engine.core().report_snapshot(to, status);
+    }
+
+    /// A message did not reach a member.
+    pub fn unreachable(&mut self, member: u64) {
+        self.engine.core().report_unreachable(member);
+    }
+
+    /// Does everything there is to do; returns how many commands were proposed.
+    pub fn run(&mut self, out: &mut dyn FnMut(Output<C>)) -> Result<usize, Fatal> {
+        self.follow_leader();
+        let core = self.engine.core();
+        let proposed = self.proposals.propose(core, self.ticks, out);
+        self.reads.ask(core, self.ticks);
+        self.changes.begin(core, out);
+        let id = self.engine.raft().id;
+        let (proposals, reads) = (&mut self.proposals, &mut self.reads);
+        self.engine.run(&mut |event| match event {
+            Event::Send(message) => out(Output::Send(message::carrying(id, &message))),
+            Event::Applied(applied) => proposals.applied(applied, out),
+            Event::Readable { context, index } => reads.found(&context, index),
+        })?;
+        self.reads.answer(self.engine.raft(), out);
+        self.changes.answer(self.engine.core(), out);
+        Ok(proposed)
+    }
+
+    /// What waits goes to a new leader at once, and again to one that was elected
+    /// again: it may have lost what it was sent.
+    fn follow_leader(&mut self) {
+        let leadership = self.engine.core().leadership();
+        if leadership != self.leadership {
+            self.leadership = leadership;
+            self.proposals.ask_again();
+            self.reads.ask_again();
+        }
+    }
+}

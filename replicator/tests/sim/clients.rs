@@ -1,0 +1,185 @@
+//! Clients: each does one thing after the other, at any node, and writes down what
+//! it saw. Half of them ask again at another node, under the same number, when they
+//! had no answer.
+
+use crate::bug::Bug;
+use crate::history::{Action, Token, Value};
+use gitmoor_replicator::model::{
+    Actor, Change, Command, Envelope, Expect, NamePath, RefEdit, RefEntry, RepoChange, RepoId,
+    RepoPath, SessionId, Timestamp, Version,
+};
+use gitmoor_replicator::peer::Ask;
+use rand::Rng;
+use rand::rngs::StdRng;
+use std::collections::BTreeMap;
+
+/// Times a stubborn client asks.
+const TRIES: u32 = 4;
+
+pub(crate) struct Client {
+    session: SessionId,
+    sequence: u64,
+    is_stubborn: bool,
+    /// What it last read of each ref: the version and the last token.
+    known: BTreeMap<usize, (u64, Token)>,
+    pub(crate) under_way: Option<UnderWay>,
+}
+
+/// What a client waits for.
+pub(crate) struct UnderWay {
+    pub(crate) operation: usize,
+    pub(crate) reference: usize,
+    pub(crate) attempt: u32,
+    /// For a write, its command.
+    command: Option<Command>,
+}
+
+impl Client {
+    pub(crate) fn new(chance: &mut StdRng) -> Self {
+        Self {
+            session: SessionId::from_bytes(chance.random()),
+            sequence: 0,
+            is_stubborn: chance.random(),
+            known: BTreeMap::new(),
+            under_way: None,
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn choose(&self, reference: usize, token: Token, chance: &mut StdRng) -> Action {
+        match chance.random_range(0..10) {
+            0..4 => Action::Read,
+            4 => Action::Set(token),
+            5..8 => {
+                let known = self.known.get(&reference).map(|(_, token)| *token);
+                Action::Swap(known, token)
+            }
+            _ => Action::Append(token),
+        }
+    }
+
+    pub(crate) fn begin(&mut self, operation: usize, reference: usize, action: Action) {
+        let expect = match self.known.get(&reference) {
+            Some((version, _)) => Expect::Is(Version(*version)),
+            None => Expect::Absent,
+        };
+        self.sequence += 1;
+        self.under_way = Some(UnderWay {
+            operation,
+            reference,
+            attempt: 0,
+            command: command(reference, action, expect),
+        });
+    }
+
+    /// What to ask a node for.
+    pub(crate) fn ask(&mut self, bug: Bug, chance: &mut StdRng) -> Ask {
+        let under_way = self.under_way.as_ref().expect("something is");
+        if bug == Bug::RetriesAsAnother && under_way.attempt > 0 {
+            self.sequence += 1;
+        }
+        match &under_way.command {
+            None => Ask::Read,
+            Some(command) => propose(self.session, self.sequence, command.clone(), chance),
+        }
+    }
+
+    /// Whether it asks again, having had no answer.
+    pub(crate) fn try_again(&mut self) -> bool {
+        let Some(under_way) = &mut self.under_way else {
+            return false;
+        };
+        under_way.attempt += 1;
+        self.is_stubborn && under_way.attempt < TRIES
+    }
+
+    pub(crate) fn learn(&mut self, reference: usize, version: u64, token: Option<Token>) {
+        match token {
+            Some(token) => self.known.insert(reference, (version, token)),
+            None => self.known.remove(&reference),
+        };
+    }
+}
+
+pub(crate) fn propose(
+    session: SessionId,
+    sequence: u64,
+    command: Command,
+    chance: &mut StdRng,
+) -> Ask {
+    let envelope = Envelope {
+        session,
+        sequence,
+        // Clocks of machines are what they are.
+        time: Timestamp {
+            secs: chance.random_range(0..4_000_000_000),
+            nanos: 0,
+        },
+        actor: Actor::default(),
+        command,
+    };
+    Ask::Propose {
+        session,
+        sequence,
+        data: postcard::to_stdvec(&envelope).expect("encodes"),
+    }
+}
+
+pub(crate) fn repository() -> RepoId {
+    RepoId::from_bytes([1; 16])
+}
+
+pub(crate) fn create_repository() -> Command {
+    Command::CreateRepo {
+        id: repository(),
+        path: NamePath::new("app.git").expect("a valid path"),
+    }
+}
+
+pub(crate) fn path(reference: usize) -> RepoPath {
+    RepoPath::new(format!("refs/heads/{reference}")).expect("a valid path")
+}
+
+fn command(reference: usize, action: Action, expect: Expect) -> Option<Command> {
+    let (expect, change) = match action {
+        Action::Read => return None,
+        Action::Set(token) => (Expect::Anything, set(token)),
+        Action::Swap(_, token) => (expect, set(token)),
+        Action::Append(token) => (Expect::Anything, Change::Append { value: text(token) }),
+    };
+    let edit = RefEdit {
+        name: path(reference),
+        expect,
+        change,
+    };
+    Some(Command::Commit(RepoChange {
+        refs: vec![edit],
+        ..RepoChange::new(repository())
+    }))
+}
+
+fn set(token: Token) -> Change {
+    Change::Set {
+        mode: 0o100_644,
+        value: text(token),
+    }
+}
+
+fn text(token: Token) -> Vec<u8> {
+    format!("{token} ").into_bytes()
+}
+
+/// The tokens of a value.
+pub(crate) fn value_of(bytes: &[u8]) -> Value {
+    let text = std::str::from_utf8(bytes).expect("only clients write");
+    text.split_whitespace()
+        .map(|token| token.parse().expect("only tokens are written"))
+        .collect()
+}
+
+/// Version and value of what a read found.
+pub(crate) fn found(entry: Option<RefEntry>) -> (u64, Value) {
+    entry.map_or((0, Value::new()), |entry| {
+        (entry.version.0, value_of(&entry.value))
+    })
+}

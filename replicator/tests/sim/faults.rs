@@ -1,0 +1,105 @@
+//! What goes wrong with nodes and network.
+
+use crate::plan::{MILLISECOND, SECOND, around, pick};
+use crate::world::{Event, World};
+use rand::Rng;
+
+impl World {
+    pub(crate) fn fault(&mut self) {
+        if !self.chaos {
+            return;
+        }
+        let next = around(&mut self.chance, self.plan.fault_every);
+        self.at(next, Event::Fault);
+        let alive = self.alive();
+        if alive.is_empty() {
+            return;
+        }
+        let node = pick(&mut self.chance, &alive);
+        match self.chance.random_range(0..12) {
+            0..3 => self.part(),
+            3..5 => self.die(node),
+            5..8 => self.fail_in_a_write(node),
+            8 => self.pause(node),
+            9 => self.slow_down(node),
+            10 => self.jump(node),
+            _ => self.black_out(),
+        }
+    }
+
+    fn part(&mut self) {
+        let nodes: Vec<_> = self.nodes.keys().copied().collect();
+        self.network.part(&nodes, &mut self.chance);
+        self.tally.partitions += 1;
+        self.tell(|_| "the network is parted".into());
+        let after = around(&mut self.chance, 3 * SECOND);
+        self.at(after, Event::Heal);
+    }
+
+    /// A node crashes, and comes back later.
+    pub(crate) fn die(&mut self, node: u64) {
+        self.crash(node);
+        let after = around(&mut self.chance, SECOND);
+        self.at(after, Event::Restart(node));
+    }
+
+    fn fail_in_a_write(&mut self, node: u64) {
+        let writes = self.chance.random_range(0..6);
+        self.node(node).disk.fail_after(writes);
+        self.tally.torn_writes += 1;
+    }
+
+    /// The power of all machines fails.
+    fn black_out(&mut self) {
+        self.alive().into_iter().for_each(|node| self.die(node));
+    }
+
+    /// A process does not run for a while, and then goes on as if nothing was.
+    fn pause(&mut self, node: u64) {
+        let pause = around(&mut self.chance, 4 * SECOND);
+        let now = self.now;
+        let paused = self.node(node);
+        paused.busy_until = paused.busy_until.max(now) + pause;
+        self.tally.pauses += 1;
+        self.tell(|_| format!("{node} pauses for {} ms", pause / MILLISECOND));
+    }
+
+    fn slow_down(&mut self, node: u64) {
+        let sync_time = pick(&mut self.chance, &[50, 300, 1_500]) * MILLISECOND;
+        self.node(node).disk.set_sync_time(sync_time);
+        self.tally.slow_disks += 1;
+        let after = around(&mut self.chance, 3 * SECOND);
+        self.at(after, Event::Calm(node));
+    }
+
+    pub(crate) fn calm(&mut self, node: u64) {
+        let sync_time = self.plan.sync_time;
+        self.node(node).disk.set_sync_time(sync_time);
+    }
+
+    /// A clock jumps ahead: deadlines are over before their time.
+    fn jump(&mut self, node: u64) {
+        let jump = around(&mut self.chance, 10 * SECOND);
+        self.node(node).ahead += jump;
+        self.tally.clock_jumps += 1;
+    }
+
+    /// From now on nothing goes wrong, and everybody is there.
+    pub(crate) fn heal(&mut self) {
+        self.tell(|_| "all is well from now on".into());
+        self.chaos = false;
+        self.plan.heal();
+        self.network.heal();
+        let now = self.now;
+        let nodes: Vec<_> = self.nodes.keys().copied().collect();
+        for id in nodes {
+            let node = self.node(id);
+            node.busy_until = node.busy_until.min(now);
+            node.woken = false;
+            node.disk.fail_after(u32::MAX);
+            self.calm(id);
+            self.restart(id);
+            self.wake(id);
+        }
+    }
+}
