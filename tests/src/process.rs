@@ -3,8 +3,11 @@
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use std::ffi::OsString;
+use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -34,10 +37,47 @@ pub fn run(command: &mut Command, input: &[u8], limit: Duration) -> Output {
     match ended.recv_timeout(limit) {
         Ok(output) => output.unwrap_or_else(|error| panic!("{line}: {error}")),
         Err(_) => {
+            let waiting = waiting(group);
             let _ = killpg(group, Signal::SIGKILL);
-            panic!("did not end within {limit:?}: {line}");
+            panic!("did not end within {limit:?}: {line}\n{waiting}");
         }
     }
+}
+
+/// Where the threads of a process group, and of every daemon, wait in the kernel: why a command hangs.
+fn waiting(group: Pid) -> String {
+    let mut report = String::new();
+    for process in numbers(Path::new("/proc")) {
+        let read = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
+        let stat = read("stat");
+        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        // proc_pid_stat(5), from the third field on: state, parent, group.
+        let in_group = fields.split(' ').nth(2) == Some(&group.to_string());
+        if !in_group && read("comm") != "gitmoor\n" {
+            continue;
+        }
+        let line = read("cmdline").replace('\0', " ");
+        report += &format!("{} {line}\n", process.display());
+        for thread in numbers(&process.join("task")) {
+            let read = |name: &str| fs::read_to_string(thread.join(name)).unwrap_or_default();
+            let (name, stack) = (read("comm"), read("stack"));
+            let calls = stack.lines().filter_map(|line| line.split(' ').nth(1));
+            let calls: Vec<_> = calls.take(6).collect();
+            report += &format!("    {}: {}\n", name.trim(), calls.join(" < "));
+        }
+    }
+    report
+}
+
+/// The entries of a directory that are numbers.
+fn numbers(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let number = |name: OsString| {
+        name.to_str()
+            .is_some_and(|name| name.parse::<u32>().is_ok())
+    };
+    let numbers = entries.filter(|entry| number(entry.file_name()));
+    numbers.map(|entry| entry.path()).collect()
 }
 
 /// The command's line and directory, for messages.
@@ -62,4 +102,16 @@ pub fn report(output: &Output) -> String {
 
 fn ending(status: ExitStatus) -> String {
     format!("ended with {status}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "sleep: ")]
+    fn a_command_that_hangs_says_where() {
+        let mut command = Command::new("sleep");
+        run(command.arg("1000"), b"", Duration::from_millis(200));
+    }
 }

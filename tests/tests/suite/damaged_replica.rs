@@ -3,10 +3,10 @@
 //! restored everything is there. Every bit of the logs: `replicator/tests/it/damage.rs`.
 
 use gitmoor_tests::backend::Kind;
+use gitmoor_tests::bits::flip;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::place::Place;
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,15 +42,6 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 
 fn size(path: &Path) -> u64 {
     fs::metadata(path).expect("stat").len()
-}
-
-fn flip(path: &Path, at: u64) {
-    let file = OpenOptions::new().read(true).write(true).open(path);
-    let file = file.expect("open");
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).expect("read");
-    byte[0] ^= 0x10;
-    file.write_all_at(&byte, at).expect("write");
 }
 
 /// What the daemon has said so far.

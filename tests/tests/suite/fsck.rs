@@ -2,6 +2,7 @@
 //! and repaired where another copy exists.
 
 use gitmoor_tests::backend::Kind;
+use gitmoor_tests::bits::flip;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::history::noise;
 use gitmoor_tests::mount::Settings;
@@ -9,8 +10,7 @@ use gitmoor_tests::place::Place;
 use gitmoor_tests::process::report;
 use gitmoor_tests::wait;
 use serde_json::Value;
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -241,18 +241,6 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         false => vec![path],
     };
     paths.flat_map(below).collect()
-}
-
-fn flip(path: &Path, at: u64) {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .expect("open");
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).expect("read");
-    byte[0] ^= 0x10;
-    file.write_all_at(&byte, at).expect("write");
 }
 
 #[test]

@@ -3,14 +3,14 @@
 //! same object written again takes its place.
 
 use gitmoor_tests::backend::Kind;
+use gitmoor_tests::bits::flip_middle;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::history::noise;
 use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::process::report;
 use serde_json::Value;
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A loose object, and a pack with its two indexes.
@@ -128,16 +128,6 @@ fn below(dir: &Path) -> Vec<PathBuf> {
         false => vec![path],
     };
     paths.flat_map(files).collect()
-}
-
-fn flip_middle(path: &Path) {
-    let mut bytes = fs::read(path).expect("read");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x10;
-    // git leaves them read-only, which root does not mind.
-    let file = OpenOptions::new().write(true).open(path).expect("open");
-    file.write_all_at(&bytes[middle..=middle], middle as u64)
-        .expect("write");
 }
 
 #[test]

@@ -1,0 +1,21 @@
+//! Damage: single bits turned over, as a disk does it.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Turns a bit of the byte at an offset over. git leaves its files read-only, which root does not mind.
+pub fn flip(path: &Path, at: u64) {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    let file = file.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).expect("read");
+    byte[0] ^= 0x10;
+    file.write_all_at(&byte, at).expect("write");
+}
+
+/// The same in the middle of the file.
+pub fn flip_middle(path: &Path) {
+    let size = std::fs::metadata(path).expect("stat").len();
+    flip(path, size / 2);
+}
