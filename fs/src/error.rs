@@ -2,7 +2,7 @@
 
 use crate::cache::{CacheError, CacheReadError};
 use crate::store::StoreError;
-use gitmoor_replicator::model::Refusal;
+use gitmoor_replicator::model::{Outcome, Refusal, Version};
 use gitmoor_replicator::{ProposeError, ReadError};
 use std::io;
 
@@ -39,6 +39,14 @@ pub enum FsError {
     /// The name or argument cannot be.
     #[error("invalid argument")]
     Invalid,
+    /// Whose it is needs it.
+    #[error("{path} is in use by process {push}, a push: only that may delete it")]
+    Quarantined {
+        /// Path in the repository.
+        path: String,
+        /// Process number.
+        push: u32,
+    },
     /// The bytes of an object file are not those its name promises.
     #[error("{path}: {reason}")]
     WrongBytes {
@@ -98,6 +106,14 @@ pub enum FsError {
 /// What the tree's operations return.
 pub type FsResult<T> = Result<T, FsError>;
 
+/// The commit of a command that was not refused.
+pub fn done(outcome: Outcome) -> FsResult<Version> {
+    match outcome {
+        Outcome::Done(version) => Ok(version),
+        Outcome::Refused(refusal) => Err(refusal.into()),
+    }
+}
+
 impl FsError {
     /// The errno that git sees.
     ///
@@ -115,6 +131,7 @@ impl FsError {
             FsError::Immutable | FsError::NotHere(_) => libc::EPERM,
             FsError::Unsupported(_) => libc::EOPNOTSUPP,
             FsError::Invalid => libc::EINVAL,
+            FsError::Quarantined { .. } => libc::EBUSY,
             FsError::Interrupted
             | FsError::Store(StoreError::Interrupted { .. })
             | FsError::Cache(CacheReadError::Interrupted { .. }) => libc::EINTR,
@@ -163,6 +180,7 @@ impl FsError {
             | FsError::NotHere(_)
             | FsError::Unsupported(_)
             | FsError::Invalid
+            | FsError::Quarantined { .. }
             | FsError::Refused(_) => false,
         }
     }

@@ -319,7 +319,7 @@ impl FileSystem {
             object_bytes: files.iter().map(|(_, entry)| entry.size).sum(),
             packs: files
                 .iter()
-                .filter(|(name, _)| name.ends_with(b".pack"))
+                .filter(|(path, _)| path.as_bytes().ends_with(b".pack"))
                 .count() as u64,
             pending_files: self.repositories.get(id)?.objects().pending().0,
             settings: repo.settings,
@@ -342,17 +342,20 @@ impl FileSystem {
         Ok(found)
     }
 
+    /// Every catalogued file below a directory, with its path.
     pub(crate) fn files_below(
         &self,
         id: RepoId,
         dir: &RepoPath,
-    ) -> Result<Vec<(Vec<u8>, FileEntry)>, FsError> {
+    ) -> Result<Vec<(RepoPath, FileEntry)>, FsError> {
         let mut files = Vec::new();
         for (name, child) in self.shared.replica.files_in(id, dir)? {
-            match (child, dir.join(&name)) {
-                (Child::File(entry), _) => files.push((name, entry)),
-                (Child::Directory, Some(dir)) => files.extend(self.files_below(id, &dir)?),
-                (Child::Directory, None) => {}
+            let Some(path) = dir.join(&name) else {
+                continue;
+            };
+            match child {
+                Child::File(entry) => files.push((path, entry)),
+                Child::Directory => files.extend(self.files_below(id, &path)?),
             }
         }
         Ok(files)
@@ -399,6 +402,19 @@ impl FileSystem {
         // Ends when the last copy of the sender is gone.
         let _ = all_told.recv_timeout(KERNEL_PATIENCE);
     }
+}
+
+/// Starts a thread that works beside those of FUSE; `context` is for the error.
+pub(crate) fn start_thread(
+    name: &str,
+    context: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(), OpenError> {
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
+    spawned.map(drop).map_err(|source| OpenError::Io {
+        context: context.to_owned(),
+        source,
+    })
 }
 
 fn tell(listeners: &Listeners, change: &Change) {

@@ -3,6 +3,7 @@
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -80,26 +81,38 @@ impl fmt::Display for ByteSize {
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(ByteSizeVisitor)
+        let expecting = "a number of bytes, or a string such as \"10GiB\"";
+        from.deserialize_any(SizeVisitor::new(expecting))
     }
 }
 
-struct ByteSizeVisitor;
+/// For what is a plain number of bytes in TOML, or a text.
+struct SizeVisitor<T> {
+    expecting: &'static str,
+    of: PhantomData<T>,
+}
 
-impl Visitor<'_> for ByteSizeVisitor {
-    type Value = ByteSize;
+impl<T> SizeVisitor<T> {
+    fn new(expecting: &'static str) -> Self {
+        let of = PhantomData;
+        Self { expecting, of }
+    }
+}
+
+impl<T: From<ByteSize> + FromStr<Err = String>> Visitor<'_> for SizeVisitor<T> {
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of bytes, or a string such as \"10GiB\"")
+        f.write_str(self.expecting)
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<ByteSize, E> {
+    fn visit_i64<E: Error>(self, value: i64) -> Result<T, E> {
         let bytes =
             u64::try_from(value).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))?;
-        Ok(ByteSize(bytes))
+        Ok(ByteSize(bytes).into())
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<ByteSize, E> {
+    fn visit_str<E: Error>(self, value: &str) -> Result<T, E> {
         value.parse().map_err(E::custom)
     }
 }
@@ -137,27 +150,16 @@ impl FromStr for SizeLimit {
     }
 }
 
-impl<'de> Deserialize<'de> for SizeLimit {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(SizeLimitVisitor)
+impl From<ByteSize> for SizeLimit {
+    fn from(size: ByteSize) -> Self {
+        Self::AtMost(size)
     }
 }
 
-struct SizeLimitVisitor;
-
-impl Visitor<'_> for SizeLimitVisitor {
-    type Value = SizeLimit;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of bytes, a string such as \"10GiB\", or \"unlimited\"")
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<SizeLimit, E> {
-        ByteSizeVisitor.visit_i64(value).map(SizeLimit::AtMost)
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<SizeLimit, E> {
-        value.parse().map_err(E::custom)
+impl<'de> Deserialize<'de> for SizeLimit {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let expecting = "a number of bytes, a string such as \"10GiB\", or \"unlimited\"";
+        from.deserialize_any(SizeVisitor::new(expecting))
     }
 }
 

@@ -2,7 +2,7 @@
 //! younger ones are left alone and a listing of a large store is not for free.
 
 use super::collect::Sweep;
-use crate::filesystem::OpenError;
+use crate::filesystem::{OpenError, start_thread};
 use crate::{FileSystem, FsError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,11 +30,7 @@ pub(crate) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
             std::thread::sleep(TICK.min(period));
         }
     };
-    let spawned = std::thread::Builder::new().name("gc".into()).spawn(run);
-    let context = "starting gc".to_owned();
-    spawned
-        .map(drop)
-        .map_err(|source| OpenError::Io { context, source })
+    start_thread("gc", "starting gc", run)
 }
 
 impl FileSystem {

@@ -1,6 +1,5 @@
 //! gc: what was in the trash for long enough leaves the store. See the module.
 
-use super::trash::stored_key;
 use super::{PER_ENTRY, is_older, metrics};
 use crate::store::Listed;
 use crate::{FileSystem, FsError};
@@ -202,7 +201,7 @@ impl Collector<'_> {
 
     fn note_sizes(&mut self, files: &[TrashedFile]) {
         let stored = |file: &TrashedFile| {
-            let key = stored_key(&file.entry)?.to_owned();
+            let key = file.entry.key()?.to_owned();
             Some((key, file.entry.size))
         };
         self.sizes.extend(files.iter().filter_map(stored));
@@ -216,7 +215,7 @@ impl Collector<'_> {
                 sizes.remove(&key);
             }
         }
-        for key in kept.iter().filter_map(|file| stored_key(&file.entry)) {
+        for key in kept.iter().filter_map(|file| file.entry.key()) {
             sizes.remove(key);
         }
         self.done.objects += sizes.len() as u64;

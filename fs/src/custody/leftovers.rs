@@ -2,7 +2,6 @@
 //! PUT and its commit, or an upload in parts was never ended.
 
 use super::is_older;
-use super::trash::stored_key;
 use crate::store::{Listed, Upload};
 use crate::{FileSystem, FsError};
 use gitmoor_replicator::model::{RepoId, RepoPath, Version};
@@ -54,7 +53,7 @@ impl FileSystem {
         named.extend(
             trashed
                 .iter()
-                .filter_map(|file| stored_key(&file.entry))
+                .filter_map(|file| file.entry.key())
                 .map(str::to_owned),
         );
         let condemned = self.shared.replica.condemned(repo)?.into_iter();
@@ -64,7 +63,7 @@ impl FileSystem {
 
     pub(super) fn catalogued_keys(&self, repo: RepoId) -> Result<HashSet<String>, FsError> {
         let files = self.files_below(repo, &RepoPath::root())?;
-        let keys = files.iter().filter_map(|(_, entry)| stored_key(entry));
+        let keys = files.iter().filter_map(|(_, entry)| entry.key());
         Ok(keys.map(str::to_owned).collect())
     }
 

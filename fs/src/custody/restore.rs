@@ -2,11 +2,11 @@
 //! removed of one piece by piece.
 
 use super::PER_ENTRY;
-use crate::objects::name::{self, Kind};
+use crate::error::done;
+use crate::objects::name;
 use crate::{FileSystem, FsError};
 use gitmoor_replicator::model::{
-    Actor, Change, Command, Expect, Outcome, RefEdit, RepoChange, RepoId, RepoPath, TrashId,
-    Version,
+    Actor, Change, Command, Expect, RefEdit, RepoChange, RepoId, RepoPath, TrashId, Version,
 };
 use gitmoor_replicator::state::{AuditRecord, RefValue};
 use serde::{Deserialize, Serialize};
@@ -65,10 +65,10 @@ impl FileSystem {
         self.repositories.get(id)?.objects().publish()?;
         let mut seen = HashSet::new();
         let trashed = self.shared.replica.trashed_files(id, Version::default())?;
-        let wanted = trashed.into_iter().rev().filter(|file| {
-            let holds_objects = matches!(name::kind(&file.path), Some(Kind::Loose | Kind::Pack));
-            holds_objects && seen.insert(file.path.clone())
-        });
+        let wanted = trashed
+            .into_iter()
+            .rev()
+            .filter(|file| name::holds_objects(&file.path) && seen.insert(file.path.clone()));
         let files: Vec<_> = wanted
             .map(|file| TrashId {
                 version: file.version,
@@ -79,19 +79,18 @@ impl FileSystem {
     }
 
     fn restore_files(&self, repo: RepoId, files: &[TrashId]) -> Result<u64, FsError> {
-        let mut restored = 0;
+        let before = self.in_trash(repo)?;
         for files in files.chunks(PER_ENTRY) {
-            let before = self.in_trash(repo)?;
             let files = files.to_vec();
             self.propose(Command::RestoreFiles {
                 repo,
                 files: files.clone(),
             })?;
-            restored += before - self.in_trash(repo)?;
             for file in &files {
                 (self.shared.changed)(repo, &file.path);
             }
         }
+        let restored = before.saturating_sub(self.in_trash(repo)?);
         // The kernel is told in order: once it knows this, it knows those.
         if let Some(repo) = self.shared.replica.repo(repo)? {
             self.name_changed(&repo.path);
@@ -139,10 +138,7 @@ impl FileSystem {
     }
 
     pub(super) fn propose(&self, command: Command) -> Result<Version, FsError> {
-        match self.shared.replica.propose(Actor::default(), command)? {
-            Outcome::Done(version) => Ok(version),
-            Outcome::Refused(refusal) => Err(refusal.into()),
-        }
+        done(self.shared.replica.propose(Actor::default(), command)?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::seconds;
 use crate::{FileSystem, FsError};
-use gitmoor_replicator::model::{FileEntry, Place, RepoId, Version};
+use gitmoor_replicator::model::{RepoId, Version};
 use gitmoor_replicator::state;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -72,13 +72,5 @@ impl FileSystem {
     /// How long deleted things are kept.
     pub fn trash_keep(&self) -> Duration {
         self.shared.config.trash_keep
-    }
-}
-
-/// The key of a file that is in the store.
-pub(super) fn stored_key(entry: &FileEntry) -> Option<&str> {
-    match &entry.place {
-        Place::Stored { key } => Some(key),
-        Place::Inline(_) => None,
     }
 }

@@ -1,7 +1,7 @@
 //! The idle publisher: what is finished and not stored by a ref change soon is
 //! stored anyway.
 
-use super::{FileSystem, OpenError, metrics};
+use super::{FileSystem, OpenError, metrics, start_thread};
 use gitmoor_replicator::model::RepoId;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -31,13 +31,7 @@ pub(super) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
             rest(&fs, pause);
         }
     };
-    let spawned = std::thread::Builder::new()
-        .name("publisher".into())
-        .spawn(run);
-    let context = "starting the publisher".to_owned();
-    spawned
-        .map(drop)
-        .map_err(|source| OpenError::Io { context, source })
+    start_thread("publisher", "starting the publisher", run)
 }
 
 /// Sleeps, and looks meanwhile how much is staged: then the cache gives way, and a

@@ -7,7 +7,7 @@ use crate::objects::{Content, name};
 use crate::store::{Listed, StoreError};
 use crate::{FileSystem, FsError};
 use bytes::Bytes;
-use gitmoor_replicator::model::{FileEntry, ObjectFormat, Place, RepoId, RepoPath};
+use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath};
 use std::collections::HashMap;
 
 /// Bytes of one request, at least one block.
@@ -26,14 +26,6 @@ impl FileSystem {
             }
         })?;
         Ok(sizes)
-    }
-}
-
-/// Where a file is in the store.
-pub(super) fn key(entry: &FileEntry) -> Option<&str> {
-    match &entry.place {
-        Place::Stored { key } => Some(key),
-        Place::Inline(_) => None,
     }
 }
 
@@ -139,14 +131,8 @@ impl Fsck<'_> {
             return Ok(None);
         };
         let bytes = self.fs.shared.store.get(&file.object().key, 0..size)?;
-        let checked = bundle::check_loose_bytes(&oid, &bytes, self.format()?);
+        let checked = bundle::check_loose_bytes(&oid, &bytes, self.repository.objects().format()?);
         let reason = checked.err().map(|error| error.to_string());
         Ok(reason.map(|reason| Fault::Content { reason }))
-    }
-
-    pub(super) fn format(&self) -> Result<ObjectFormat, FsError> {
-        let repo = self.fs.shared.replica.repo(self.id)?;
-        let format = repo.and_then(|repo| repo.format);
-        Ok(format.map_or(ObjectFormat::Sha1, |format| format.objects))
     }
 }

@@ -27,7 +27,7 @@ impl Fsck<'_> {
         if lost.is_empty() {
             return Ok(Vec::new());
         }
-        for (other, _) in self.catalogued(&RepoPath::root())? {
+        for (other, _) in self.fs.files_below(self.id, &RepoPath::root())? {
             if other == *path || self.damaged.contains(&other) {
                 continue;
             }
@@ -69,7 +69,7 @@ impl Fsck<'_> {
         };
         let copy = tempfile::NamedTempFile::new_in(&self.fs.shared.config.data)?;
         std::fs::write(copy.path(), file.read(0, entry.size as usize)?)?;
-        let hash = match self.format()? {
+        let hash = match self.repository.objects().format()? {
             ObjectFormat::Sha1 => gix_hash::Kind::Sha1,
             ObjectFormat::Sha256 => gix_hash::Kind::Sha256,
         };

@@ -18,7 +18,6 @@ mod rescue;
 use crate::objects::name;
 use crate::repository::Repository;
 use crate::{FileSystem, FsError};
-use gitmoor_replicator::Child;
 use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -148,7 +147,7 @@ struct Fsck<'a> {
 impl Fsck<'_> {
     fn run(&mut self) -> Result<(), FsError> {
         self.check_staging()?;
-        let files = self.catalogued(&RepoPath::root())?;
+        let files = self.fs.files_below(self.id, &RepoPath::root())?;
         let mut found = Vec::new();
         for (n, (path, entry)) in files.iter().enumerate() {
             self.report_progress(n, files.len());
@@ -185,21 +184,6 @@ impl Fsck<'_> {
         Ok(())
     }
 
-    /// Every file of the catalog with its path.
-    fn catalogued(&self, dir: &RepoPath) -> Result<Vec<(RepoPath, FileEntry)>, FsError> {
-        let mut files = Vec::new();
-        for (name, child) in self.fs.shared.replica.files_in(self.id, dir)? {
-            let Some(path) = dir.join(&name) else {
-                continue;
-            };
-            match child {
-                Child::File(entry) => files.push((path, entry)),
-                Child::Directory => files.extend(self.catalogued(&path)?),
-            }
-        }
-        Ok(files)
-    }
-
     fn treat(
         &mut self,
         path: &RepoPath,
@@ -212,7 +196,7 @@ impl Fsck<'_> {
         };
         let mut damage = Damage {
             path: path.to_string(),
-            key: check::key(entry).map(str::to_owned),
+            key: entry.key().map(str::to_owned),
             faults,
             repaired: repaired.map(str::to_owned),
             lost_objects: Vec::new(),

@@ -1,6 +1,6 @@
 //! The right bytes of a damaged file, from wherever they can be had.
 
-use super::{Fsck, check};
+use super::Fsck;
 use crate::FsError;
 use crate::cache::CachedFile;
 use crate::objects::Content;
@@ -113,10 +113,10 @@ impl Fsck<'_> {
             return Ok(None);
         };
         let copy = dir.path().join("again.pack");
-        if check::key(&entry).is_none() || !self.assemble(&pack, &entry, &copy)? {
+        if entry.key().is_none() || !self.assemble(&pack, &entry, &copy)? {
             return Ok(None);
         }
-        index_pack(&copy, self.format()?)?;
+        index_pack(&copy, self.repository.objects().format()?)?;
         Ok(Some(copy.with_extension(&extension[1..])))
     }
 }

@@ -385,9 +385,9 @@ impl Filesystem for Handler {
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let name = name.as_bytes().to_vec();
+        let (name, caller) = (name.as_bytes().to_vec(), process(request));
         self.wait("rmdir", request, parent, move |inner| {
-            empty("rmdir", inner.tree.rmdir(parent.0, &name), reply);
+            empty("rmdir", inner.tree.rmdir(parent.0, &name, caller), reply);
         });
     }
 

@@ -6,13 +6,13 @@ mod invalidate;
 mod metrics;
 mod open_files;
 
-use crate::error::FsResult;
+use crate::error::{FsResult, done};
 use crate::filesystem::FileSystem;
 use crate::repository::Repository;
 use crate::tree::{Place, Tree};
 use fuser::{BackgroundSession, MountOption, SessionACL};
 use gitmoor_replicator::NameEntry;
-use gitmoor_replicator::model::{Command, NamePath, Outcome, RepoId, RepoPath};
+use gitmoor_replicator::model::{Command, NamePath, RepoId, RepoPath};
 use handler::Handler;
 use parking_lot::Mutex;
 use std::io;
@@ -157,13 +157,6 @@ fn repository(fs: &FileSystem, path: &NamePath) -> FsResult<Arc<Repository>> {
         },
     )?)?;
     fs.repositories().get(id)
-}
-
-fn done(outcome: Outcome) -> FsResult<()> {
-    match outcome {
-        Outcome::Done(_) => Ok(()),
-        Outcome::Refused(refusal) => Err(refusal.into()),
-    }
 }
 
 /// The directories above a path, outermost first, without the root.

@@ -1,33 +1,58 @@
 //! Deletions of object files: who may decide on one, and against which refs. They are
 //! published a little later, and only while they still hold (see [`super::revive`]).
+//!
+//! A deletion holds while no ref moved since the deleting process first looked. Two kinds of
+//! moves do not count, because they cannot rely on the file:
+//!
+//! - the deleting process's own (rm -rf of a repository makes many);
+//! - those of a process that first looked when the deleting one had ended: to it the file was
+//!   gone already, published or not, as everything else was that the deleting process took.
+//!   `git repack -a -d; git commit` is of this kind.
+//!
+//! A process that looked while the deleting one still ran may have found an object whose
+//! neighbours were gone already, so its moves count.
 
-use super::{Found, Objects, State, revive};
+use super::looks::Look;
+use super::{Found, Objects, State, name};
 use crate::error::{FsError, FsResult};
+use crate::process;
 use gitmoor_replicator::model::{Refusal, RepoPath, Version};
+use std::time::Duration;
 
 /// A deletion, and who may have decided on it when.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Removal {
     /// The repository's refs version when the deleting process first touched it.
-    pub(super) seen: Version,
+    seen: Version,
     /// That process.
-    pub(super) pid: u32,
+    pid: u32,
+    /// Its place among all deletions of this mount's life, from 1.
+    order: u64,
 }
 
 /// A ref change, and whose.
 #[derive(Clone, Copy)]
 pub(super) struct Move {
-    pub(super) version: Version,
-    pub(super) pid: Option<u32>,
+    version: Version,
+    /// `None` when it was not a process of this mount's.
+    by: Option<Look>,
 }
 
-/// Ref changes that are remembered. A deletion that began before the oldest of
-/// them is judged by the version it has seen alone.
-const MOVES: usize = 4096;
+/// A process with deletions that are not published.
+pub(super) struct Deleter {
+    /// The [`Removal::order`] of the first of them.
+    first: u64,
+    /// When it was last there, in time since the machine started.
+    last: Duration,
+}
+
+/// Ref changes, and publications of deletions, that are remembered. A deletion that began
+/// before the oldest ref change is judged by the version it has seen alone; a deletion
+/// published before the oldest publication counts as not settled.
+const REMEMBERED: usize = 4096;
 
 impl State {
-    /// The refs version against which a deletion is judged: a process's own ref
-    /// changes (rm -rf of a repository makes many) do not invalidate its walk.
+    /// The refs version against which a deletion is judged.
     pub(super) fn base(&self, removal: Removal) -> Version {
         let remembered = self
             .moves
@@ -37,30 +62,95 @@ impl State {
             .moves
             .iter()
             .filter(|moved| moved.version > removal.seen);
-        let own = later.all(|moved| moved.pid == Some(removal.pid));
+        let holds = !later.any(|moved| removal.may_be_missed_by(moved.by));
         match self.moves.back() {
-            Some(last) if own && (remembered || self.moves.len() < MOVES) => {
+            Some(last) if holds && (remembered || self.moves.len() < REMEMBERED) => {
                 last.version.max(removal.seen)
             }
             Some(_) | None => removal.seen,
         }
     }
 
-    pub(super) fn moved(&mut self, version: Version, pid: Option<u32>) {
-        if self.moves.len() == MOVES {
+    pub(super) fn moved(&mut self, version: Version, by: Option<Look>) {
+        if self.moves.len() == REMEMBERED {
             self.moves.pop_front();
         }
         let at = self.moves.partition_point(|known| known.version < version);
-        self.moves.insert(at, Move { version, pid });
+        self.moves.insert(at, Move { version, by });
+    }
+
+    /// The deletion that a process would make now.
+    fn next_removal(&self, look: Look) -> Removal {
+        let Look { pid, seen, .. } = look;
+        let order = self.removals + 1;
+        Removal { seen, pid, order }
+    }
+
+    fn remove(&mut self, path: &RepoPath, removal: Removal) {
+        self.removals = removal.order;
+        let last = process::now();
+        let deleter = self.deleters.entry(removal.pid).or_insert(Deleter {
+            first: removal.order,
+            last,
+        });
+        deleter.last = last;
+        self.removed.insert(path.clone(), removal);
+        self.touched.remove(path);
+    }
+
+    /// A ref is about to be moved: takes back which deletions that forbids.
+    pub(super) fn undo_removals(&mut self, by: Option<Look>) -> Vec<RepoPath> {
+        let undone = self
+            .removed
+            .extract_if(|path, removal| name::holds_objects(path) && removal.may_be_missed_by(by));
+        undone.map(|(path, _)| path).collect()
+    }
+
+    /// Deletions up to this one were done by processes that have ended.
+    pub(super) fn settled(&mut self) -> u64 {
+        if self.removed.is_empty() {
+            self.deleters.clear();
+        }
+        self.deleters
+            .retain(|pid, deleter| !process::has_ended(*pid, deleter.last));
+        let running = self.deleters.values().map(|deleter| deleter.first).min();
+        running.map_or(self.removals, |first| first - 1)
+    }
+
+    /// These deletions are in the catalog.
+    pub(super) fn published_removals(&mut self, version: Version, order: u64) {
+        if self.published.len() == REMEMBERED {
+            self.published.pop_front();
+        }
+        self.published.push_back((version, order));
+    }
+
+    /// Whether a deletion that was published as this version was settled when a process looked.
+    pub(super) fn was_settled(&self, version: Version, look: Look) -> bool {
+        let at = self
+            .published
+            .binary_search_by_key(&version, |known| known.0);
+        at.is_ok_and(|at| self.published[at].1 <= look.settled)
+    }
+}
+
+impl Removal {
+    pub(super) fn order(&self) -> u64 {
+        self.order
+    }
+
+    /// Whether a process may rely on the file when it moves a ref.
+    fn may_be_missed_by(self, look: Option<Look>) -> bool {
+        look.is_none_or(|look| look.pid != self.pid && look.settled < self.order)
     }
 }
 
 impl Objects {
-    /// unlink(2), by a process that has seen the refs at this version.
-    pub fn unlink(&self, path: &RepoPath, seen: Version, pid: u32) -> FsResult<()> {
+    /// unlink(2), by a process that looked.
+    pub fn unlink(&self, path: &RepoPath, look: Look) -> FsResult<()> {
         let real = self.files.stat(path)?.is_some();
-        if real && revive::holds_objects(path) && self.is_finished(path) {
-            return self.unlink_finished(path, seen, pid);
+        if real && name::holds_objects(path) && self.is_finished(path) {
+            return self.unlink_finished(path, look);
         }
         let catalogued = matches!(self.find(path)?, Some(Found::Entry(_)));
         if !real && !catalogued {
@@ -68,13 +158,13 @@ impl Objects {
         }
         let _no_ref_moves = self.removing.write();
         let mut state = self.state.lock();
-        if revive::holds_objects(path) {
-            self.check_unmoved(&state, Removal { seen, pid })?;
+        let removal = state.next_removal(look);
+        if name::holds_objects(path) {
+            self.check_unmoved(&state, removal)?;
         }
         // A publication under way may be about to catalogue it.
         if catalogued || self.turn.is_locked() {
-            state.removed.insert(path.clone(), Removal { seen, pid });
-            state.touched.remove(path);
+            state.remove(path, removal);
         }
         state.pending.remove(path);
         state.stored.remove(path);
@@ -99,7 +189,7 @@ impl Objects {
     }
 
     /// Objects go to the trash like all others, also those that are not stored yet.
-    fn unlink_finished(&self, path: &RepoPath, seen: Version, pid: u32) -> FsResult<()> {
+    fn unlink_finished(&self, path: &RepoPath, look: Look) -> FsResult<()> {
         match self.publish_one(path) {
             // Damaged: there is nothing to keep.
             Err(FsError::WrongBytes { .. }) => {
@@ -110,9 +200,9 @@ impl Objects {
         }
         let _no_ref_moves = self.removing.write();
         let mut state = self.state.lock();
-        self.check_unmoved(&state, Removal { seen, pid })?;
-        state.removed.insert(path.clone(), Removal { seen, pid });
-        state.touched.remove(path);
+        let removal = state.next_removal(look);
+        self.check_unmoved(&state, removal)?;
+        state.remove(path, removal);
         state.note();
         drop(state);
         // One that was packed on the way has no file any more, and no entry: then

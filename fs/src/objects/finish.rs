@@ -1,9 +1,9 @@
 //! Finishing: git gives a file its final name, if its bytes may stand there, and takes it
 //! away again. The digest of what was checked is remembered until it is stored.
 
+use super::Objects;
 use super::name::{self, Kind};
 use super::pending::Finished;
-use super::{Objects, revive};
 use crate::error::{FsError, FsResult};
 use crate::{bundle, cache};
 use gitmoor_replicator::model::{Digest, ObjectFormat, RepoPath};
@@ -30,7 +30,7 @@ impl Objects {
     }
 
     pub(super) fn finished(&self, path: &RepoPath) -> Finished {
-        let digest = revive::holds_objects(path).then(|| self.digest(path));
+        let digest = name::holds_objects(path).then(|| self.digest(path));
         let meta = self.files.stat(path).ok().flatten();
         Finished {
             digest: digest.and_then(Result::ok),
@@ -104,6 +104,11 @@ impl Objects {
         if let Some(format) = name::object_format(path) {
             return Ok(format);
         }
+        self.format()
+    }
+
+    /// The repository's object format.
+    pub fn format(&self) -> FsResult<ObjectFormat> {
         let repo = self.shared.replica.repo(self.repo)?;
         Ok(repo
             .and_then(|repo| repo.format)

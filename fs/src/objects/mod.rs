@@ -11,6 +11,7 @@ mod deletion;
 mod finish;
 pub mod idx;
 pub mod key;
+mod looks;
 pub mod name;
 mod pending;
 mod proposals;
@@ -26,12 +27,11 @@ use crate::filesystem::Config;
 use crate::local::Files;
 use crate::store::ObjectStore;
 use crate::wait::Waits;
-use deletion::{Move, Removal};
+use deletion::{Deleter, Move, Removal};
 use gitmoor_replicator::model::{
     FileAdd, FileEntry, ObjectFormat, Place, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::{Child, Replica};
-use name::Kind;
 use parking_lot::{Mutex, RwLock};
 use pending::Pending;
 use std::collections::{HashMap, VecDeque};
@@ -39,6 +39,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use looks::Look;
 pub use staging::{Staged, Staging};
 
 /// Takes a name of a repository that changed without the kernel's doing.
@@ -74,7 +75,7 @@ pub struct Objects {
     /// Held shared while a ref change is committed, exclusively while deletions are:
     /// see [`revive`]. After `turn`.
     removing: RwLock<()>,
-    first_looks: revive::FirstLooks,
+    first_looks: looks::FirstLooks,
 }
 
 struct State {
@@ -86,6 +87,12 @@ struct State {
     looked: Version,
     /// Catalogued files that git deleted.
     removed: HashMap<RepoPath, Removal>,
+    /// How many there ever were.
+    removals: u64,
+    /// Whose they are; others may still be here until somebody looks.
+    deleters: HashMap<u32, Deleter>,
+    /// The last publications of deletions, oldest first, with the last deletion of each.
+    published: VecDeque<(Version, u64)>,
     /// The last ref changes that went through here, oldest first.
     moves: VecDeque<Move>,
     /// Catalogued files whose times or permission bits git changed.
@@ -101,6 +108,9 @@ impl State {
             stored: HashMap::new(),
             looked: Version::default(),
             removed: HashMap::new(),
+            removals: 0,
+            deleters: HashMap::new(),
+            published: VecDeque::new(),
             moves: VecDeque::new(),
             touched: HashMap::new(),
             changed: None,
@@ -143,7 +153,7 @@ impl Objects {
             state: Mutex::new(state),
             turn: Mutex::default(),
             removing: RwLock::default(),
-            first_looks: revive::first_looks(),
+            first_looks: looks::FirstLooks::new(),
         };
         let top = RepoPath::new("objects").expect("a valid path");
         room.replay(&top)?;
@@ -169,8 +179,7 @@ impl Objects {
     }
 
     fn replay_file(&self, path: RepoPath) -> FsResult<()> {
-        let by_content = matches!(name::kind(&path), Some(Kind::Loose | Kind::Pack));
-        if by_content && self.shared.replica.file(self.repo, &path)?.is_some() {
+        if name::holds_objects(&path) && self.shared.replica.file(self.repo, &path)?.is_some() {
             // Stored before the last stop, which kept it from leaving; or which took
             // its way into the cache back, and then its bytes may be gone as well.
             return self.files.unlink_if_there(&path);

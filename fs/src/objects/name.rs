@@ -38,6 +38,12 @@ pub fn kind(path: &RepoPath) -> Option<Kind> {
     }
 }
 
+/// Whether a path holds objects, rather than what can be made again from them. Its
+/// name follows from its bytes.
+pub fn holds_objects(path: &RepoPath) -> bool {
+    matches!(kind(path), Some(Kind::Loose | Kind::Pack))
+}
+
 /// Whether a name may get other bytes. The rest is finished for ever.
 pub fn is_rewritable(path: &RepoPath) -> bool {
     matches!(kind(path), Some(Kind::Mutable | Kind::Keep))

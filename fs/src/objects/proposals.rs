@@ -2,11 +2,11 @@
 
 use super::Objects;
 use super::deletion::Removal;
-use super::name::{self, Kind};
+use super::name;
 use super::publish::Batch;
-use crate::error::{FsError, FsResult};
+use crate::error::{FsError, FsResult, done};
 use gitmoor_replicator::model::{
-    Actor, Command, FileRemoval, Outcome, Place, Refusal, RepoChange, RepoPath, Version,
+    Actor, Command, FileRemoval, Place, Refusal, RepoChange, RepoPath, Version,
 };
 use std::collections::HashMap;
 
@@ -71,7 +71,8 @@ impl Objects {
     fn note_move(&self, version: Version, actor: &Actor) -> FsResult<()> {
         let repo = self.shared.replica.repo(self.repo)?;
         if repo.is_some_and(|repo| repo.refs_version >= version) {
-            self.state.lock().moved(version, actor.pid);
+            let by = actor.pid.map(|pid| self.look_of(pid));
+            self.state.lock().moved(version, by);
         }
         Ok(())
     }
@@ -92,10 +93,7 @@ impl Objects {
     }
 
     pub(super) fn propose_command(&self, command: Command, actor: &Actor) -> FsResult<Version> {
-        match self.shared.replica.propose(actor.clone(), command)? {
-            Outcome::Done(version) => Ok(version),
-            Outcome::Refused(refusal) => Err(refusal.into()),
-        }
+        done(self.shared.replica.propose(actor.clone(), command)?)
     }
 
     /// Very many files go in several entries; the last goes with the refs.
@@ -125,21 +123,22 @@ impl Objects {
         actor: &Actor,
     ) -> FsResult<()> {
         let _no_ref_moves = self.removing.write();
-        let mut groups: HashMap<Option<Version>, Vec<RepoPath>> = HashMap::new();
+        let mut groups: HashMap<Option<Version>, Vec<(RepoPath, u64)>> = HashMap::new();
         {
             let state = self.state.lock();
             // Some may be there anew.
             let still = |(path, removal): &(_, _)| state.removed.get(*path) == Some(*removal);
             for (path, removal) in removed.iter().filter(still) {
                 // What is not objects can be had again from them: nothing is lost.
-                let holds_objects = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
-                let base = holds_objects.then(|| state.base(*removal));
-                groups.entry(base).or_default().push(path.clone());
+                let base = name::holds_objects(path).then(|| state.base(*removal));
+                let removal = (path.clone(), removal.order());
+                groups.entry(base).or_default().push(removal);
             }
         }
-        for (unless_refs_moved_since, paths) in groups {
-            for paths in paths.chunks(FILES_PER_COMMIT) {
-                let paths = paths.to_vec();
+        for (unless_refs_moved_since, removals) in groups {
+            for removals in removals.chunks(FILES_PER_COMMIT) {
+                let paths: Vec<_> = removals.iter().map(|(path, _)| path.clone()).collect();
+                let last = removals.iter().map(|(_, order)| *order).max();
                 let removal = FileRemoval {
                     paths: paths.clone(),
                     unless_refs_moved_since,
@@ -152,7 +151,11 @@ impl Objects {
                     },
                     actor,
                 ) {
-                    Ok(_) => self.forget_removed(&paths, false),
+                    Ok(version) => {
+                        let last = last.expect("chunks are not empty");
+                        self.state.lock().published_removals(version, last);
+                        self.forget_removed(&paths, false);
+                    }
                     Err(FsError::Refused(Refusal::RefsMoved { .. })) => {
                         tracing::warn!(repo = %self.repo, files = paths.len(), "refs moved while a pruning repack ran: its deletions are undone, run it again");
                         self.forget_removed(&paths, true);

@@ -10,6 +10,9 @@
 //! - A ref change brings back what was deleted since the process that makes it
 //!   first looked ([`Objects::revive`]): the bytes are in the trash.
 //!
+//! Neither is for a ref change of a process to which all that the other deleted was gone
+//! from the beginning ([`super::deletion`] has the argument).
+//!
 //! "First looked" is before anything that the process can have read through the
 //! mount: its first lookup, open or listing in the repository. Between a revival
 //! and the commit of its ref no deletion is published ([`Objects::removing`]). Both know
@@ -19,113 +22,30 @@
 //! git could tell. The next one removes the old packs again.
 
 use super::Objects;
-use super::name::{self, Kind};
+use super::looks::Look;
+use super::name;
 use crate::error::FsResult;
-use crate::process;
-use gitmoor_replicator::model::{Actor, Change, Command, RepoChange, RepoPath, TrashId, Version};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-/// A process that did nothing here for so long is seen as new.
-const PROCESS_IDLE: Duration = Duration::from_secs(6 * 3600);
+use gitmoor_replicator::model::{Actor, Change, Command, RepoChange, TrashId};
 
 /// Revivals that one raft entry carries at most.
 const PER_ENTRY: usize = 1000;
 
-/// How long a process number is taken for the same process without asking. To come around in
-/// this time the machine would have to start all of its numbers.
-const ASKED: Duration = Duration::from_secs(1);
-
-/// When each process first looked.
-pub(super) type FirstLooks = moka::sync::Cache<u32, Arc<FirstLook>>;
-
-pub(super) struct FirstLook {
-    version: Version,
-    at: Duration,
-    /// When it was last seen to be that process, milliseconds since the machine started.
-    known: AtomicU64,
-}
-
-impl FirstLook {
-    fn new(version: Version) -> Arc<Self> {
-        let at = process::now();
-        let known = AtomicU64::new(millis(at));
-        Arc::new(Self { version, at, known })
-    }
-
-    /// Whether it is the look of the process that has this number now. In doubt it is: who
-    /// looked earlier is only refused more.
-    fn is_of(&self, pid: u32) -> bool {
-        let now = millis(process::now());
-        if now.saturating_sub(self.known.load(Ordering::Relaxed)) < millis(ASKED) {
-            return true;
-        }
-        let same = process::started(pid).is_none_or(|started| started <= self.at);
-        if same {
-            self.known.store(now, Ordering::Relaxed);
-        }
-        same
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).expect("less than millions of years")
-}
-
-pub(super) fn first_looks() -> FirstLooks {
-    moka::sync::Cache::builder()
-        .max_capacity(100_000)
-        .time_to_idle(PROCESS_IDLE)
-        .build()
-}
-
-/// Whether a path holds objects, rather than what can be made again from them.
-pub(super) fn holds_objects(path: &RepoPath) -> bool {
-    matches!(name::kind(path), Some(Kind::Loose | Kind::Pack))
-}
-
 impl Objects {
-    /// A version that is not later than anything that a process has seen of refs
-    /// and objects here. To be called before it is shown anything.
-    pub fn seen_by(&self, pid: u32) -> Version {
-        let look = self
-            .first_looks
-            .get_with(pid, || FirstLook::new(self.now()));
-        if look.is_of(pid) {
-            return look.version;
-        }
-        let version = self.now();
-        self.first_looks.insert(pid, FirstLook::new(version));
-        version
-    }
-
-    fn now(&self) -> Version {
-        let known = self.shared.replica.repo(self.repo);
-        known.ok().flatten().map_or(Version::default(), |repo| {
-            repo.refs_version.max(repo.catalog_version)
-        })
-    }
-
     /// Brings back what was deleted since the process of a ref change first
-    /// looked. [`Objects::removing`] is held.
+    /// looked, before anybody sees the ref. [`Objects::removing`] is held.
     pub(super) fn revive(&self, change: &RepoChange, actor: &Actor) -> FsResult<()> {
-        let relies = change.refs.iter().any(|edit| edit.change != Change::Delete);
-        let Some(pid) = actor.pid.filter(|_| relies) else {
+        if change.refs.iter().all(|edit| edit.change == Change::Delete) {
+            return Ok(());
+        }
+        self.undo_removals(actor);
+        let Some(pid) = actor.pid else {
             return Ok(());
         };
-        let (seen, repo) = (self.seen_by(pid), self.shared.replica.repo(self.repo)?);
-        if repo.is_none_or(|repo| repo.catalog_version <= seen) {
+        let (look, repo) = (self.look_of(pid), self.shared.replica.repo(self.repo)?);
+        if repo.is_none_or(|repo| repo.catalog_version <= look.seen) {
             return Ok(());
         }
-        let deleted = self.shared.replica.trashed_files(self.repo, seen)?;
-        let deleted = deleted.into_iter().filter(|file| holds_objects(&file.path));
-        let deleted: Vec<_> = deleted
-            .map(|file| TrashId {
-                version: file.version,
-                path: file.path,
-            })
-            .collect();
+        let deleted = self.deleted_under(look)?;
         if !deleted.is_empty() {
             tracing::warn!(repo = %self.repo, pid, files = deleted.len(), "deleted while a ref change that may need them was under way: they are back, run the pruning repack again");
         }
@@ -138,5 +58,32 @@ impl Objects {
             }
         }
         Ok(())
+    }
+
+    /// Deletions that are not published yet.
+    fn undo_removals(&self, actor: &Actor) {
+        let look = actor.pid.map(|pid| self.look_of(pid));
+        let undone = self.state.lock().undo_removals(look);
+        if undone.is_empty() {
+            return;
+        }
+        tracing::warn!(repo = %self.repo, files = undone.len(), "deleted while a ref change that may need them was under way: the deletions are undone, run the pruning repack again");
+        for path in &undone {
+            (self.shared.changed)(self.repo, path);
+        }
+    }
+
+    /// What was deleted since a process first looked, and was still there for it then.
+    fn deleted_under(&self, look: Look) -> FsResult<Vec<TrashId>> {
+        let mut files = self.shared.replica.trashed_files(self.repo, look.seen)?;
+        let state = self.state.lock();
+        files.retain(|file| {
+            name::holds_objects(&file.path) && !state.was_settled(file.version, look)
+        });
+        let ids = files.into_iter().map(|file| TrashId {
+            version: file.version,
+            path: file.path,
+        });
+        Ok(ids.collect())
     }
 }

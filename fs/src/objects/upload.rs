@@ -207,8 +207,7 @@ impl Objects {
         entry: &mut FileEntry,
         blocks: &[BlockDigest],
     ) -> FsResult<()> {
-        let by_content = matches!(name::kind(path), Some(Kind::Loose | Kind::Pack));
-        let may_be_plain = by_content && self.shared.store.refuses_overwrite();
+        let may_be_plain = name::holds_objects(path) && self.shared.store.refuses_overwrite();
         for key in key::candidates(self.repo, path, &entry.digest, may_be_plain) {
             if self.shared.replica.is_condemned(self.repo, &key)? {
                 continue;

@@ -30,12 +30,15 @@ impl Repository {
         if top_level && path.file_name().len() > 4 && path.file_name().ends_with(b".git") {
             return Err(FsError::NotHere("a repository inside a repository"));
         }
-        self.files.mkdir(path, mode, caller.owner())
+        self.files.mkdir(path, mode, caller.owner())?;
+        self.quarantines.made(path, caller.look.pid);
+        Ok(())
     }
 
     /// rmdir(2).
-    pub fn rmdir(&self, path: &RepoPath) -> FsResult<()> {
+    pub fn rmdir(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
+        self.quarantines.check(path, caller.look.pid)?;
         if !found.is_dir() {
             return Err(FsError::NotDirectory);
         }
@@ -48,11 +51,12 @@ impl Repository {
     /// unlink(2).
     pub fn unlink(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
+        self.quarantines.check(path, caller.look.pid)?;
         match (room(path), &found) {
             (_, Found::Directory) => Err(FsError::IsDirectory),
             (_, Found::Settings(_)) => Err(FsError::Immutable),
             (Room::Objects, _) if name::kind(path).is_some() => {
-                self.objects.unlink(path, caller.seen, caller.pid)
+                self.objects.unlink(path, caller.look)
             }
             (Room::Refs, _) if !is_ref_scratch(path) => {
                 self.files.unlink_if_there(path)?;

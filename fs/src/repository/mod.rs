@@ -10,6 +10,7 @@ mod change;
 mod leftovers;
 mod open;
 mod opened;
+mod quarantine;
 mod rename;
 pub mod room;
 
@@ -20,11 +21,10 @@ use crate::durable;
 use crate::error::FsResult;
 use crate::failpoint;
 use crate::local::{Files, config};
-use crate::objects::{self, Objects, Shared};
+use crate::objects::{self, Look, Objects, Shared};
 use crate::refs::{self, Refs, Rendered};
-use gitmoor_replicator::model::{
-    Actor, FileEntry, RefEntry, RefStorage, RepoId, RepoPath, Version,
-};
+use gitmoor_replicator::model::{Actor, FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
+use quarantine::Quarantines;
 use room::{Room, room};
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -43,6 +43,7 @@ pub struct Repository {
     /// Whether `config` has had its include. Whoever then writes another one, without it,
     /// means that.
     furnished: AtomicBool,
+    quarantines: Quarantines,
 }
 
 /// Who does something, and what it may have seen before.
@@ -52,17 +53,15 @@ pub struct Caller {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Thread id, as FUSE reports it.
-    pub pid: u32,
-    /// The repository's refs version when the process first touched it.
-    pub seen: Version,
+    /// The process, and what it has seen.
+    pub look: Look,
 }
 
 impl Caller {
     fn actor(&self) -> Actor {
         Actor {
             uid: Some(self.uid),
-            pid: Some(self.pid),
+            pid: Some(self.look.pid),
         }
     }
 }
@@ -160,6 +159,7 @@ impl Repository {
             objects,
             refs,
             furnished: AtomicBool::new(false),
+            quarantines: Quarantines::default(),
         };
         repository.furnish()?;
         let has_config = repository.files.stat(&config_path())?.is_some();

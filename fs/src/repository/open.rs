@@ -3,10 +3,10 @@
 
 use super::room::{Room, is_ref_scratch, room};
 use super::{Body, Caller, Closing, Found, Opened, Repository, config_path};
-use crate::error::{FsError, FsResult};
+use crate::error::{FsError, FsResult, done};
 use crate::local::config;
 use crate::objects::{Content, name};
-use gitmoor_replicator::model::{Command, Expect, FileEntry, Outcome, RepoPath};
+use gitmoor_replicator::model::{Command, Expect, FileEntry, RepoPath};
 use std::fs::FileTimes;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::Ordering;
@@ -201,8 +201,10 @@ impl Repository {
     /// right. If not, whoever closes it is told; since the descriptor may be a
     /// duplicate, closed before the bytes are there, a later close may finish it yet.
     fn finish_closed(&self, path: &RepoPath) -> FsResult<()> {
-        let by_content = matches!(name::kind(path), Some(name::Kind::Loose | name::Kind::Pack));
-        if !by_content || self.objects.is_finished(path) || self.files.stat(path)?.is_none() {
+        if !name::holds_objects(path)
+            || self.objects.is_finished(path)
+            || self.files.stat(path)?.is_none()
+        {
             return Ok(());
         }
         self.objects.check(path, path)?;
@@ -247,10 +249,7 @@ impl Repository {
             id: self.id,
             format,
         };
-        match self.shared.replica.propose(Default::default(), command)? {
-            Outcome::Done(_) => Ok(()),
-            Outcome::Refused(refusal) => Err(refusal.into()),
-        }
+        done(self.shared.replica.propose(Default::default(), command)?).map(drop)
     }
 }
 

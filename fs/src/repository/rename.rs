@@ -7,6 +7,7 @@ use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::objects::name;
 use gitmoor_replicator::model::{FileEntry, RepoPath};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Repository {
     /// rename(2). What no room can do as one step is refused as if it crossed file
@@ -52,8 +53,10 @@ impl Repository {
         let movable = matches!(other.find(from)?, Some(Found::Real(meta)) if meta.is_file())
             && room(from) == Room::Objects
             && name::kind(from).is_none();
-        let scratch =
-            RepoPath::new(format!("objects/tmp_moved_{}", caller.pid)).expect("a valid path");
+        static MOVED: AtomicU64 = AtomicU64::new(0);
+        let (pid, moved) = (caller.look.pid, MOVED.fetch_add(1, Ordering::Relaxed));
+        let scratch = RepoPath::new(format!("objects/tmp_moved_{pid}_{moved}"));
+        let scratch = scratch.expect("a valid path");
         if !movable || room(to) != Room::Objects || self.files.stat(&scratch)?.is_some() {
             return Err(FsError::CrossRoom);
         }
@@ -192,7 +195,7 @@ impl Repository {
         caller: &Caller,
     ) -> FsResult<()> {
         self.copy_catalogued(from, to, entry)?;
-        self.objects.unlink(from, caller.seen, caller.pid)
+        self.objects.unlink(from, caller.look)
     }
 
     pub(super) fn copy_catalogued(

@@ -72,6 +72,12 @@ pub(super) struct Request<'a> {
     pub(super) bytes: u64,
 }
 
+impl<'a> Request<'a> {
+    pub(super) fn new(kind: &'static str, key: &'a str, bytes: u64) -> Self {
+        Self { kind, key, bytes }
+    }
+}
+
 /// Why a try failed.
 #[derive(Debug)]
 pub(super) enum Failure {

@@ -9,9 +9,10 @@ pub use stat::Stat;
 
 use crate::error::{FsError, FsResult};
 use crate::objects::Shared;
+use crate::objects::name::{holds_objects, is_fan_out};
 use crate::repository::room::{Room, is_ref_scratch, room};
 use crate::repository::{Caller, NewAttributes, Opened, Repository, Type};
-use gitmoor_replicator::model::{NamePath, RepoId, RepoPath, Version};
+use gitmoor_replicator::model::{NamePath, RepoId, RepoPath};
 use inodes::Inodes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -157,21 +158,15 @@ impl Tree {
         Caller {
             uid,
             gid,
-            pid,
-            seen: self.seen_by(repo, pid),
+            look: repo.objects().look_of(pid),
         }
-    }
-
-    /// What a process may have seen: the version of its first touch.
-    fn seen_by(&self, repo: &Repository, pid: u32) -> Version {
-        repo.objects().seen_by(pid)
     }
 
     /// A process is about to be shown something. The kernel answers lookups of names
     /// it knows by itself, but it always asks to open.
     pub fn looked(&self, ino: u64, process: Process) {
         if let Some(Place::Repo(repo, _)) = self.inodes.place(ino) {
-            self.seen_by(&repo, process.pid);
+            repo.objects().look_of(process.pid);
         }
     }
 
@@ -196,19 +191,24 @@ impl Tree {
     pub fn lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Entry> {
         let place = self.child(parent, name)?;
         if let Place::Repo(repo, _) = &place {
-            self.seen_by(repo, process.pid);
+            repo.objects().look_of(process.pid);
         }
         let stat = self.stat_place(&place)?;
         Ok(self.entry(&place, stat))
     }
 
     /// Whether "there is no such name" may be remembered by the kernel: all but
-    /// what this file system itself brings into being.
+    /// what this file system itself brings into being, which are also objects (in a pack
+    /// that bundles loose ones, or back because a ref needs them). The kernel learns of
+    /// those a moment later, when a ref may name them already.
     pub fn may_cache_absence(&self, parent: u64, name: &[u8]) -> bool {
-        match self.inodes.place(parent) {
-            Some(Place::Repo(_, dir)) => !(dir.is_root() && name == b"config"),
-            Some(Place::Name(_)) | None => false,
-        }
+        let Some(Place::Repo(_, dir)) = self.inodes.place(parent) else {
+            return false;
+        };
+        dir.join(name).is_some_and(|path| {
+            let ours = path.as_bytes() == b"config" || holds_objects(&path) || is_fan_out(&path);
+            !ours
+        })
     }
 
     /// forget.
@@ -413,10 +413,12 @@ impl Tree {
     }
 
     /// rmdir.
-    pub fn rmdir(&self, parent: u64, name: &[u8]) -> FsResult<()> {
+    pub fn rmdir(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
         let place = self.child(parent, name)?;
         match (&place, self.place(parent)?) {
-            (Place::Repo(repo, path), Place::Repo(..)) => repo.rmdir(path)?,
+            (Place::Repo(repo, path), Place::Repo(..)) => {
+                repo.rmdir(path, &self.caller(repo, process))?;
+            }
             (Place::Repo(repo, _), Place::Name(_)) => self.delete_emptied(repo)?,
             (Place::Name(path), _) => self.remove_name(path)?,
         }

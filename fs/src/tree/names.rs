@@ -1,11 +1,11 @@
 //! The namespace: directories of repositories.
 
 use super::{Listed, Place, Process, Tree};
-use crate::error::{FsError, FsResult};
+use crate::error::{FsError, FsResult, done};
 use crate::failpoint;
 use crate::repository::{NewAttributes, Repository, Type};
 use gitmoor_replicator::NameEntry;
-use gitmoor_replicator::model::{Actor, Command, NamePath, Outcome, RepoId, RepoPath};
+use gitmoor_replicator::model::{Actor, Command, NamePath, RepoId, RepoPath};
 
 impl Tree {
     /// What stands at a path of the namespace.
@@ -32,10 +32,7 @@ impl Tree {
             uid: Some(p.uid),
             pid: Some(p.pid),
         });
-        match self.shared.replica.propose(actor, command)? {
-            Outcome::Done(_) => Ok(()),
-            Outcome::Refused(refusal) => Err(refusal.into()),
-        }
+        done(self.shared.replica.propose(actor, command)?).map(drop)
     }
 
     /// mkdir: a repository if the name ends in `.git`.

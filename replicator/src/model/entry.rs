@@ -160,3 +160,13 @@ pub struct FileEntry {
     /// Where the bytes are.
     pub place: Place,
 }
+
+impl FileEntry {
+    /// Its key in the object store; `None` for a file in the catalog itself.
+    pub fn key(&self) -> Option<&str> {
+        match &self.place {
+            Place::Stored { key } => Some(key),
+            Place::Inline(_) => None,
+        }
+    }
+}

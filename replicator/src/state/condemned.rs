@@ -51,7 +51,7 @@ pub(super) fn condemn(
     let mut doomed: BTreeSet<_> = condemnation.leftovers.iter().cloned().collect();
     for id in &condemnation.expired {
         let file = take(overlay, repo, id)?;
-        doomed.extend(file.and_then(|file| stored_key(file.entry)));
+        doomed.extend(file.and_then(stored_key));
     }
     let in_trash = trashed_keys(overlay, repo)?;
     for key in doomed {
@@ -86,14 +86,11 @@ pub(super) fn take(
 
 fn trashed_keys(view: &dyn View, repo: RepoId) -> Result<BTreeSet<String>, ReadError> {
     let files = read::trashed_files(view, repo, Version::default())?.into_iter();
-    Ok(files.filter_map(|file| stored_key(file.entry)).collect())
+    Ok(files.filter_map(stored_key).collect())
 }
 
-fn stored_key(entry: FileEntry) -> Option<String> {
-    match entry.place {
-        Place::Stored { key } => Some(key),
-        Place::Inline(_) => None,
-    }
+fn stored_key(file: TrashedFile) -> Option<String> {
+    file.entry.key().map(str::to_owned)
 }
 
 /// Whether the catalog names a key. A key is the repository's id and the path of
@@ -110,7 +107,7 @@ fn is_catalogued(view: &dyn View, repo: RepoId, key: &str) -> Result<bool, ReadE
     }
     for path in stems(path).filter_map(RepoPath::new) {
         let entry = read::file(view, repo, &path)?;
-        if entry.and_then(stored_key).as_deref() == Some(key) {
+        if entry.as_ref().and_then(FileEntry::key) == Some(key) {
             return Ok(true);
         }
     }

@@ -20,11 +20,7 @@ impl S3Store {
         prefix: &str,
         sink: &mut (dyn FnMut(Listed) + Send),
     ) -> Result<(), GaveUp> {
-        let request = Request {
-            kind: "LIST",
-            key: prefix,
-            bytes: 0,
-        };
+        let request = Request::new("LIST", prefix, 0);
         let mut next = None;
         loop {
             let page = self
@@ -97,11 +93,7 @@ impl S3Store {
         let abort = self.client.abort_multipart_upload();
         let abort = abort.bucket(&self.config.bucket);
         let abort = abort.key(self.full_key(key)).upload_id(id);
-        let request = Request {
-            kind: "ABORT",
-            key,
-            bytes: 0,
-        };
+        let request = Request::new("ABORT", key, 0);
         let attempt = || async { abort.clone().send().await.map(drop).map_err(classify) };
         exists_or(self.tries.run(request, attempt).await).map(drop)
     }

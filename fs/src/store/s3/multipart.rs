@@ -36,11 +36,7 @@ impl S3Store {
         file: &File,
         len: u64,
     ) -> Result<Put, GaveUp> {
-        let request = Request {
-            kind: "BEGIN",
-            key,
-            bytes: 0,
-        };
+        let request = Request::new("BEGIN", key, 0);
         let id = self.tries.run(request, || self.begin_upload(key)).await?;
         let upload = Upload { key, id: &id, file };
         let put = match self.send_parts(upload, len).await {
@@ -81,11 +77,7 @@ impl S3Store {
         number: i32,
         range: Range<u64>,
     ) -> Result<CompletedPart, GaveUp> {
-        let request = Request {
-            kind: "PART",
-            key: upload.key,
-            bytes: range.end - range.start,
-        };
+        let request = Request::new("PART", upload.key, range.end - range.start);
         let bytes = body::load_part(upload.file, range).map_err(GaveUp::AtOnce)?;
         let crc = body::crc32c(&bytes);
         let attempt = || async {
@@ -110,11 +102,7 @@ impl S3Store {
         let parts = CompletedMultipartUpload::builder()
             .set_parts(Some(parts))
             .build();
-        let request = Request {
-            kind: "COMPLETE",
-            key: upload.key,
-            bytes: 0,
-        };
+        let request = Request::new("COMPLETE", upload.key, 0);
         let attempt = || async {
             let complete = self
                 .client

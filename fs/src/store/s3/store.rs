@@ -274,38 +274,22 @@ impl ObjectStore for S3Store {
     fn put(&self, key: &str, body: Body<'_>) -> Result<Put, StoreError> {
         match body {
             Body::File { file, len } if len >= MULTIPART => {
-                let request = Request {
-                    kind: "PUT",
-                    key,
-                    bytes: len,
-                };
+                let request = Request::new("PUT", key, len);
                 self.run(request, self.put_in_parts(key, file, len))
             }
             Body::File { len, .. } => {
-                let request = Request {
-                    kind: "PUT",
-                    key,
-                    bytes: len,
-                };
+                let request = Request::new("PUT", key, len);
                 self.run(request, self.put_whole(request, &body))
             }
             Body::Bytes(ref bytes) => {
-                let request = Request {
-                    kind: "PUT",
-                    key,
-                    bytes: bytes.len() as u64,
-                };
+                let request = Request::new("PUT", key, bytes.len() as u64);
                 self.run(request, self.put_whole(request, &body))
             }
         }
     }
 
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let request = Request {
-            kind: "GET",
-            key,
-            bytes: range.end - range.start,
-        };
+        let request = Request::new("GET", key, range.end - range.start);
         self.run(
             request,
             self.tries.run(request, || self.get_exactly(key, &range)),
@@ -313,11 +297,7 @@ impl ObjectStore for S3Store {
     }
 
     fn get_small(&self, key: &str, limit: u64) -> Result<Bytes, StoreError> {
-        let request = Request {
-            kind: "GET",
-            key,
-            bytes: limit,
-        };
+        let request = Request::new("GET", key, limit);
         let range = 0..limit;
         let get = self.tries.run(request, || self.get_once(key, &range));
         let (mut bytes, _) = self.run(request, get)?;
@@ -327,11 +307,7 @@ impl ObjectStore for S3Store {
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
         for batch in keys.chunks(DELETE_BATCH) {
-            let request = Request {
-                kind: "DELETE",
-                key: &batch[0],
-                bytes: 0,
-            };
+            let request = Request::new("DELETE", &batch[0], 0);
             let delete = self.tries.run(request, || self.delete_once(batch));
             match self.run(request, delete) {
                 Ok(()) | Err(StoreError::NotFound { .. }) => {}
@@ -342,20 +318,12 @@ impl ObjectStore for S3Store {
     }
 
     fn list(&self, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
-        let request = Request {
-            kind: "LIST",
-            key: prefix.trim_end_matches('/'),
-            bytes: 0,
-        };
+        let request = Request::new("LIST", prefix.trim_end_matches('/'), 0);
         self.run(request, self.list_all(prefix, sink))
     }
 
     fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
-        let request = Request {
-            kind: "ABORT",
-            key: &upload.key,
-            bytes: 0,
-        };
+        let request = Request::new("ABORT", &upload.key, 0);
         self.run(request, self.abort_upload(&upload.key, &upload.id))
     }
 

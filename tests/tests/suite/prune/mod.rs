@@ -5,6 +5,8 @@
 //! before it moves the ref, after git has looked which objects are there;
 //! a prune by hand, as git does it: look at the refs, then unlink.
 
+mod after;
+
 use crate::mounted;
 use gitmoor_tests::git::Repo;
 use gitmoor_tests::history::History;
@@ -25,17 +27,18 @@ mounted!(
     pruned_before_it_was_stored,
     gc_while_pushes_reuse_the_pruned,
     a_process_number_used_again,
+    pruned_in_quarantine,
 );
 
-/// Stops a push in its `pre-receive` hook, when git has taken its objects in and found that
-/// all of them are there; goes on when `go` appears.
+/// Stops a push in a hook, when git has taken its objects in and found that all of them are
+/// there; goes on when `go` appears. Before `update` it has moved them to their names.
 struct Gate {
     reached: PathBuf,
     go: PathBuf,
 }
 
 impl Gate {
-    fn in_hook(place: &Place, bare: &Repo) -> Gate {
+    fn in_hook(place: &Place, bare: &Repo, hook: &str) -> Gate {
         let gate = Gate {
             reached: place.scratch("reached"),
             go: place.scratch("go"),
@@ -45,8 +48,9 @@ impl Gate {
             gate.reached.display(),
             gate.go.display()
         );
-        bare.write("hooks/update", script);
-        let hook = bare.dir.join("hooks/update");
+        let hook = format!("hooks/{hook}");
+        bare.write(&hook, script);
+        let hook = bare.dir.join(hook);
         fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).expect("chmod");
         gate
     }
@@ -68,6 +72,13 @@ impl Gate {
 /// A commit whose tree and blob lie unreachable in the repository, and a work tree that
 /// is about to push it.
 fn about_to_reuse(place: &Place) -> (Repo, Repo, Vec<String>) {
+    let all = unreachable(place);
+    published(place, &all.0);
+    all
+}
+
+/// The same, without the idle publisher's doing.
+fn unreachable(place: &Place) -> (Repo, Repo, Vec<String>) {
     let (bare, work) = place.pushed("app.git", 3);
     work.ok("checkout --quiet -b reuse");
     work.commit("reused");
@@ -75,7 +86,6 @@ fn about_to_reuse(place: &Place) -> (Repo, Repo, Vec<String>) {
     bare.ok("update-ref -d refs/heads/reuse");
     let objects = work.ok("rev-list --objects reuse ^main");
     let oids = objects.lines().map(|line| line[..40].to_owned()).collect();
-    published(place, &bare);
     (bare, work, oids)
 }
 
@@ -117,7 +127,7 @@ fn whole(place: &Place, bare: &Repo) {
 /// The deletion is not published when the ref moves.
 fn pruned_before_the_ref_moves(place: &Place) {
     let (bare, work, oids) = about_to_reuse(place);
-    let moved = Gate::in_hook(place, &bare).hold(&work, || {
+    let moved = Gate::in_hook(place, &bare, "update").hold(&work, || {
         prune(&bare, oids.last().expect("a blob"));
     });
     assert!(moved);
@@ -128,7 +138,7 @@ fn pruned_before_the_ref_moves(place: &Place) {
 /// The deletion is published, and only then the ref moves.
 fn pruned_and_published_before_the_ref_moves(place: &Place) {
     let (bare, work, oids) = about_to_reuse(place);
-    let moved = Gate::in_hook(place, &bare).hold(&work, || {
+    let moved = Gate::in_hook(place, &bare, "update").hold(&work, || {
         prune(&bare, oids.last().expect("a blob"));
         let settings = place.daemon().settings().clone();
         wait::until("the trash has it", Duration::from_secs(30), || {
@@ -178,7 +188,7 @@ fn pruned_before_it_was_stored(place: &Place) {
     work.ok("checkout --quiet -b reuse");
     work.commit("reused");
     let blob = work.oid("reuse:reused.txt");
-    let gate = Gate::in_hook(place, &bare);
+    let gate = Gate::in_hook(place, &bare, "update");
     assert_eq!(bare.feed("hash-object -w --stdin", "reused\n"), blob);
     let moved = gate.hold(&work, || {
         if object(&bare, &blob).exists() {
@@ -187,6 +197,34 @@ fn pruned_before_it_was_stored(place: &Place) {
     });
     assert!(moved);
     whole(place, &bare);
+}
+
+/// What a push sent lies in a directory that git prune takes for a leftover: without it a push
+/// may still move its ref.
+fn pruned_in_quarantine(place: &Place) {
+    let (bare, work) = place.pushed("app.git", 3);
+    work.ok("checkout --quiet -b reuse");
+    let tip = work.commit("sent");
+    let moved = Gate::in_hook(place, &bare, "pre-receive").hold(&work, || {
+        bare.ok("prune --expire=now");
+        let names = bare.names("objects");
+        let quarantine = names.iter().find(|name| name.contains("incoming-"));
+        let quarantine = bare
+            .dir
+            .join("objects")
+            .join(quarantine.expect("a quarantine"));
+        let removed = Command::new("rm").arg("-rf").arg(&quarantine).output();
+        let told = String::from_utf8_lossy(&removed.expect("rm").stderr).into_owned();
+        assert!(told.contains("Device or resource busy"), "{told}");
+    });
+    assert!(moved);
+    assert_eq!(bare.oid("reuse"), tip);
+    whole(place, &bare);
+    let left = bare.names("objects");
+    assert!(
+        !left.iter().any(|name| name.contains("incoming-")),
+        "{left:?}"
+    );
 }
 
 /// Also when an assertion fails: or the scope would wait for ever.
