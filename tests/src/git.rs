@@ -226,6 +226,13 @@ impl Repo {
         process::run(&mut command, input, limit)
     }
 
+    /// Runs a command for as long as it is needed; `None` when it had to be killed after that.
+    #[track_caller]
+    pub fn run_while(&self, args: impl Args, needed: impl Fn() -> bool) -> Option<Output> {
+        let mut command = self.git.command(&self.dir, &args.words());
+        process::run_while(&mut command, b"", process::LIMIT, needed)
+    }
+
     /// A command that must succeed; its standard output without the last newline.
     #[track_caller]
     pub fn ok(&self, args: impl Args) -> String {

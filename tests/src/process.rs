@@ -9,15 +9,29 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 /// More than any single command of the suite needs on two busy cores.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
+/// How long a command may go on when nobody needs it any more.
+const LINGER: Duration = Duration::from_secs(10);
+
 /// Runs a command to its end with `input` on its standard input.
 #[track_caller]
 pub fn run(command: &mut Command, input: &[u8], limit: Duration) -> Output {
+    run_while(command, input, limit, || true).expect("needed to the end")
+}
+
+/// The same for as long as it is needed, and a little longer: then it is killed.
+#[track_caller]
+pub fn run_while(
+    command: &mut Command,
+    input: &[u8],
+    limit: Duration,
+    needed: impl Fn() -> bool,
+) -> Option<Output> {
     let line = describe(command);
     let mut child = command
         .stdin(Stdio::piped())
@@ -34,9 +48,19 @@ pub fn run(command: &mut Command, input: &[u8], limit: Duration) -> Output {
     std::thread::spawn(move || stdin.map(|mut pipe| pipe.write_all(&input)));
     let (done, ended) = mpsc::channel();
     std::thread::spawn(move || done.send(child.wait_with_output()));
-    match ended.recv_timeout(limit) {
-        Ok(output) => output.unwrap_or_else(|error| panic!("{line}: {error}")),
-        Err(_) => {
+    let (began, mut last_needed) = (Instant::now(), Instant::now());
+    loop {
+        match ended.recv_timeout(Duration::from_millis(100)) {
+            Ok(output) => return Some(output.unwrap_or_else(|error| panic!("{line}: {error}"))),
+            Err(RecvTimeoutError::Disconnected) => unreachable!("it sends before it ends"),
+            Err(RecvTimeoutError::Timeout) if needed() => last_needed = Instant::now(),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if last_needed.elapsed() > LINGER {
+            let _ = killpg(group, Signal::SIGKILL);
+            return None;
+        }
+        if began.elapsed() > limit {
             let waiting = waiting(group);
             let _ = killpg(group, Signal::SIGKILL);
             panic!("did not end within {limit:?}: {line}\n{waiting}");

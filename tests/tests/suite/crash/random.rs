@@ -120,10 +120,13 @@ impl Target {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A command in the repository, which may be gone before git could enter it.
-    fn may(&self, command: &str) -> bool {
-        let git_dir = self.bare.path();
-        self.work.is(format!("--git-dir {git_dir} {command}"))
+    /// A command in the repository, which may be gone before git could enter it. git may not
+    /// notice: it reads a directory whose mount is gone again and again, for ever, when it
+    /// looks for reflogs ("warning: error reading directory", its dir-iterator.c).
+    fn may(&self, place: &Place, command: &str) -> bool {
+        let command = format!("--git-dir {} {command}", self.bare.path());
+        let ended = self.work.run_while(command, || place.daemon().is_alive());
+        ended.is_some_and(|output| output.status.success())
     }
 
     fn push(&self, random: &mut StdRng) -> bool {
@@ -194,21 +197,21 @@ impl Target {
         self.work.oid("next")
     }
 
-    fn maintain(&self, random: &mut StdRng) {
+    fn maintain(&self, place: &Place, random: &mut StdRng) {
         let commands = [
             "gc --quiet",
             "repack -A -d --quiet",
             "pack-refs --all",
             "repack -d --quiet",
         ];
-        self.may(commands[random.random_range(0..commands.len())]);
+        self.may(place, commands[random.random_range(0..commands.len())]);
     }
 
-    fn read(&self, random: &mut StdRng) {
+    fn read(&self, place: &Place, random: &mut StdRng) {
         match random.random_range(0..3) {
-            0 => self.may("rev-list --objects --all --quiet"),
+            0 => self.may(place, "rev-list --objects --all --quiet"),
             1 => self.mirror.is("fetch --quiet --prune origin"),
-            _ => self.may("for-each-ref"),
+            _ => self.may(place, "for-each-ref"),
         };
     }
 }
@@ -276,8 +279,8 @@ impl Drill {
         for target in &self.targets {
             all.push(Box::new(|random| target.push(random)));
             all.push(Box::new(|random| {
-                target.maintain(random);
-                target.read(random);
+                target.maintain(&self.place, random);
+                target.read(&self.place, random);
                 false
             }));
         }
