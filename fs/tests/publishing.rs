@@ -234,6 +234,26 @@ fn ending<'a>(files: &'a BTreeMap<String, Place>, end: &str) -> Vec<&'a String> 
     files.keys().filter(|path| path.ends_with(end)).collect()
 }
 
+/// As git's own temporary files in `objects/info`, which look final: unlink(2) may overtake
+/// the close that finishes them.
+#[test]
+fn what_is_gone_is_not_pending_for_ever() {
+    let world = World::new();
+    let machine = world.machine(ObjectFormat::Sha1);
+    machine.leave("objects/info/packs_1a2b3c", b"P pack-1.pack\n");
+    let (_, gone) = machine.leave_loose(1);
+    machine.leave_loose(2);
+    let fs = machine.start(0);
+    assert_eq!(machine.pending(&fs), 3);
+    fs::remove_file(gone).expect("removes");
+    let packs = machine.files().join("objects/info/packs_1a2b3c");
+    fs::remove_file(packs).expect("removes");
+    assert_eq!(fs.publish_all().expect("publishes"), 0);
+    let catalogue = machine.catalogue();
+    assert_eq!(ending(&catalogue, ".pack").len(), 1, "{catalogue:?}");
+    assert_eq!(catalogue.len(), 2);
+}
+
 /// At the threshold loose objects go up as they are; one more and they are one pack,
 /// with its index and nothing else.
 #[test]

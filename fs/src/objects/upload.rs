@@ -26,6 +26,7 @@ const UPLOADS: usize = 8;
 impl Objects {
     pub(super) fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
         let looked = self.look()?;
+        self.forget_gone()?;
         let (mut paths, loose): (Vec<_>, Vec<_>) = {
             let state = self.state.lock();
             let wanted =
@@ -162,6 +163,22 @@ impl Objects {
         failpoint::SENT.hit();
         self.state.lock().stored.insert(path.clone(), add.clone());
         Ok(Some(add))
+    }
+
+    /// A file that was deleted while it was being finished (git's own temporary names in
+    /// `objects/info` look final) would be pending for ever.
+    fn forget_gone(&self) -> FsResult<()> {
+        for path in self.pending_paths() {
+            if self.files.stat(&path)?.is_some() {
+                continue;
+            }
+            // Once more: who finishes it anew does so when it is there.
+            let mut state = self.state.lock();
+            if self.files.stat(&path)?.is_none() {
+                state.pending.remove(&path);
+            }
+        }
+        Ok(())
     }
 
     fn store_file(&self, path: &RepoPath, mut file: &File) -> FsResult<FileAdd> {
