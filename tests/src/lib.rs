@@ -11,7 +11,7 @@
 //! history   repositories of a wanted shape, as fast-import streams
 //! ledger    what git acknowledged, against what a crash left
 //! mount     one `gitmoor` daemon and its mount point
-//! bits      damage to files
+//! files     files on a disk, and damage to them
 //! backend   plain directory, or a mount over a directory, FakeS3 or Garage
 //! disk      a disk that is soon full
 //! power     a disk whose power can be cut
@@ -20,8 +20,8 @@
 //! ```
 
 pub mod backend;
-pub mod bits;
 pub mod disk;
+pub mod files;
 pub mod git;
 pub mod history;
 pub mod ledger;

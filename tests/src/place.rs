@@ -32,6 +32,16 @@ impl Place {
         Self::with(kind, git, |settings| settings)
     }
 
+    /// The same with the newest git, and a configuration file.
+    #[track_caller]
+    pub fn set(kind: Kind, toml: &str) -> Place {
+        let toml = toml.to_owned();
+        Self::with(kind, &Installed::newest(), |settings| Settings {
+            toml,
+            ..settings
+        })
+    }
+
     /// The same with other settings of the mount.
     #[track_caller]
     pub fn with(kind: Kind, git: &Installed, change: impl FnOnce(Settings) -> Settings) -> Place {

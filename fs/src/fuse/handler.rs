@@ -288,6 +288,8 @@ impl Filesystem for Handler {
             .getattr(ino.0, handle.as_ref().map(|handle| &*handle.opened))
         {
             Ok(stat) => reply.attr(&stat.ttl(TTL), &attr(ino.0, &stat)),
+            // As for open.
+            Err(FsError::NotFound) => reply.error(Errno::ESTALE),
             Err(error) => reply.error(failed("getattr", &error)),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Objects;
 use super::deletion::Removal;
+use super::looks::Look;
 use super::name;
 use super::publish::Batch;
 use crate::error::{FsError, FsResult, done};
@@ -25,12 +26,13 @@ impl Objects {
         batch: Option<&Batch>,
         actor: &Actor,
     ) -> FsResult<Version> {
-        self.revive(&change, actor)?;
+        let by = actor.pid.map(|pid| self.look_of(pid));
+        self.revive(&change, actor, by)?;
         let version = match batch {
             Some(batch) => self.propose_stored(change, batch, actor)?,
             None => self.propose(change, actor)?,
         };
-        self.note_move(version, actor)?;
+        self.note_move(version, by)?;
         Ok(version)
     }
 
@@ -68,10 +70,9 @@ impl Objects {
 
     /// Remembers who moved refs; moving them between the loose and the packed
     /// layer is no such move.
-    fn note_move(&self, version: Version, actor: &Actor) -> FsResult<()> {
+    fn note_move(&self, version: Version, by: Option<Look>) -> FsResult<()> {
         let repo = self.shared.replica.repo(self.repo)?;
         if repo.is_some_and(|repo| repo.refs_version >= version) {
-            let by = actor.pid.map(|pid| self.look_of(pid));
             self.state.lock().moved(version, by);
         }
         Ok(())

@@ -33,21 +33,26 @@ const PER_ENTRY: usize = 1000;
 impl Objects {
     /// Brings back what was deleted since the process of a ref change first
     /// looked, before anybody sees the ref. [`Objects::removing`] is held.
-    pub(super) fn revive(&self, change: &RepoChange, actor: &Actor) -> FsResult<()> {
+    pub(super) fn revive(
+        &self,
+        change: &RepoChange,
+        actor: &Actor,
+        by: Option<Look>,
+    ) -> FsResult<()> {
         if change.refs.iter().all(|edit| edit.change == Change::Delete) {
             return Ok(());
         }
-        self.undo_removals(actor);
-        let Some(pid) = actor.pid else {
+        self.undo_removals(by);
+        let Some(look) = by else {
             return Ok(());
         };
-        let (look, repo) = (self.look_of(pid), self.shared.replica.repo(self.repo)?);
+        let repo = self.shared.replica.repo(self.repo)?;
         if repo.is_none_or(|repo| repo.catalog_version <= look.seen) {
             return Ok(());
         }
         let deleted = self.deleted_under(look)?;
         if !deleted.is_empty() {
-            tracing::warn!(repo = %self.repo, pid, files = deleted.len(), "deleted while a ref change that may need them was under way: they are back, run the pruning repack again");
+            tracing::warn!(repo = %self.repo, pid = look.pid, files = deleted.len(), "deleted while a ref change that may need them was under way: they are back, run the pruning repack again");
         }
         for files in deleted.chunks(PER_ENTRY) {
             let (repo, files) = (self.repo, files.to_vec());
@@ -61,9 +66,8 @@ impl Objects {
     }
 
     /// Deletions that are not published yet.
-    fn undo_removals(&self, actor: &Actor) {
-        let look = actor.pid.map(|pid| self.look_of(pid));
-        let undone = self.state.lock().undo_removals(look);
+    fn undo_removals(&self, by: Option<Look>) {
+        let undone = self.state.lock().undo_removals(by);
         if undone.is_empty() {
             return;
         }

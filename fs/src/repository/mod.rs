@@ -7,6 +7,7 @@
 
 mod attributes;
 mod change;
+mod identity;
 mod leftovers;
 mod open;
 mod opened;
@@ -15,6 +16,7 @@ mod rename;
 pub mod room;
 
 pub use attributes::{NewAttributes, SetTime};
+pub use identity::Identity;
 pub use opened::{Body, Closing, Opened};
 
 use crate::durable;

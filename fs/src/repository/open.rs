@@ -2,7 +2,7 @@
 //! closing means.
 
 use super::room::{Room, is_ref_scratch, room};
-use super::{Body, Caller, Closing, Found, Opened, Repository, config_path};
+use super::{Body, Caller, Closing, Found, Identity, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult, done};
 use crate::local::config;
 use crate::objects::{Content, name};
@@ -18,10 +18,15 @@ impl Repository {
         // the open; the second look finds it catalogued.
         for _ in 0..2 {
             let found = self.find(path)?.ok_or(FsError::NotFound)?;
-            match self.open_found(path, found, write) {
+            let identity = Identity::of(path, &found)?;
+            let mut opened = match self.open_found(path, found, write) {
                 Err(FsError::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => continue,
-                other => return other,
+                other => other?,
+            };
+            if !write {
+                opened.identity = Identity::of_opened(&opened, identity)?;
             }
+            return Ok(opened);
         }
         Err(FsError::NotFound)
     }

@@ -1,5 +1,6 @@
 //! An open file of a repository.
 
+use super::Identity;
 use crate::cache::CachedFile;
 use crate::error::{FsError, FsResult};
 use crate::objects::idx::Tables;
@@ -19,6 +20,8 @@ pub struct Opened {
     /// Whether pages that the kernel has cached of it stay good: it never changes, or
     /// only through this kernel's page cache or under another inode number.
     pub lasting: bool,
+    /// Which file it is, if its name may get another.
+    pub identity: Option<Identity>,
     written: AtomicBool,
 }
 
@@ -55,6 +58,7 @@ impl Opened {
             body,
             closing,
             lasting,
+            identity: None,
             written: AtomicBool::new(false),
         }
     }

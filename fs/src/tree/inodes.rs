@@ -1,13 +1,14 @@
 //! Inode numbers: what the kernel calls a place.
 //!
-//! An inode stands for one place in the tree while it has a name, and for the
-//! open files of that place afterwards. A rename moves the inode with the file;
+//! An inode stands for one file at a place in the tree while it has the name, and for the
+//! open files of that place afterwards. Who finds another file there, before whoever put it
+//! there has said so, finds another inode: the kernel never mixes the two. A rename moves the inode with the file;
 //! replacing a name orphans the inode that had it. link(2) gives the inode a second place;
 //! once forgotten, places are looked up as inodes of their own, since nothing here knows
 //! what a disk links. Numbers are never reused in a mount's life.
 
 use super::Place;
-use crate::repository::Opened;
+use crate::repository::{Identity, Opened};
 use gitmoor_replicator::model::{NamePath, RepoId, RepoPath};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -36,8 +37,29 @@ struct Inode {
     places: Vec<Place>,
     /// How many lookups the kernel has not forgotten.
     lookups: u64,
-    /// For fstat(2) of a file without a name.
-    opened: Weak<Opened>,
+    /// Its open files, for fstat(2) without a name; some may be closed.
+    opened: Vec<Weak<Opened>>,
+    /// Which file it is, once that is known.
+    identity: Option<Identity>,
+    /// It stays the inode of its name whichever file that is.
+    is_written: bool,
+}
+
+impl Inode {
+    fn at(place: Place, lookups: u64) -> Self {
+        Self {
+            places: vec![place],
+            lookups,
+            opened: Vec::new(),
+            identity: None,
+            is_written: false,
+        }
+    }
+
+    fn is(&mut self, found: Option<Identity>) -> bool {
+        self.identity = self.identity.or(found);
+        self.is_written || found.is_none() || found == self.identity
+    }
 }
 
 #[derive(Default)]
@@ -60,14 +82,7 @@ impl Inodes {
             ..Table::default()
         };
         table.numbers.insert(Key::of(&root), ROOT);
-        table.inodes.insert(
-            ROOT,
-            Inode {
-                places: vec![root],
-                lookups: 1,
-                opened: Weak::new(),
-            },
-        );
+        table.inodes.insert(ROOT, Inode::at(root, 1));
         Self {
             table: Mutex::new(table),
         }
@@ -78,10 +93,19 @@ impl Inodes {
         self.table.lock().inodes.get(&ino)?.places.first().cloned()
     }
 
-    /// The number of a place, and one more lookup of it to be forgotten.
-    pub fn look_up(&self, place: &Place) -> u64 {
+    /// The number of the file that was found at a place, and one more lookup of it to be
+    /// forgotten.
+    pub fn look_up(&self, place: &Place, found: Option<Identity>) -> u64 {
         let mut table = self.table.lock();
-        let ino = table.number(place);
+        let mut ino = table.number(place);
+        if table
+            .inodes
+            .get_mut(&ino)
+            .is_some_and(|inode| !inode.is(found))
+        {
+            table.orphan(&Key::of(place));
+            ino = table.number(place);
+        }
         if let Some(inode) = table.inodes.get_mut(&ino) {
             inode.lookups += 1;
         }
@@ -121,13 +145,36 @@ impl Inodes {
     /// Remembers an open file for fstat(2) after its name is gone.
     pub fn opened(&self, ino: u64, opened: &Arc<Opened>) {
         if let Some(inode) = self.table.lock().inodes.get_mut(&ino) {
-            inode.opened = Arc::downgrade(opened);
+            inode.opened.retain(|opened| opened.strong_count() > 0);
+            inode.opened.push(Arc::downgrade(opened));
         }
     }
 
     /// An open file of an inode, if there is one.
     pub fn an_opened(&self, ino: u64) -> Option<Arc<Opened>> {
-        self.table.lock().inodes.get(&ino)?.opened.upgrade()
+        let table = self.table.lock();
+        table
+            .inodes
+            .get(&ino)?
+            .opened
+            .iter()
+            .find_map(Weak::upgrade)
+    }
+
+    /// Whether an inode still has its name, and this is the file of it that was found there
+    /// (`None` could be any).
+    pub fn is(&self, ino: u64, found: Option<Identity>) -> bool {
+        let mut table = self.table.lock();
+        let inode = table.inodes.get_mut(&ino);
+        inode.is_some_and(|inode| !inode.places.is_empty() && inode.is(found))
+    }
+
+    /// It was opened for writing. Closing it may make another file of it, of which it stays
+    /// the inode, so that none of its writers is lost.
+    pub fn written(&self, ino: u64) {
+        if let Some(inode) = self.table.lock().inodes.get_mut(&ino) {
+            inode.is_written = true;
+        }
     }
 
     /// The name is gone (or means another file now).
@@ -159,12 +206,7 @@ impl Table {
             return *ino;
         }
         self.last += 1;
-        let inode = Inode {
-            places: vec![place.clone()],
-            lookups: 0,
-            opened: Weak::new(),
-        };
-        self.inodes.insert(self.last, inode);
+        self.inodes.insert(self.last, Inode::at(place.clone(), 0));
         self.numbers.insert(key, self.last);
         self.last
     }
@@ -192,6 +234,8 @@ impl Table {
             Some(place) => {
                 self.numbers.insert(Key::of(&place), ino);
                 inode.places[at] = place;
+                // A lock file becomes a ref.
+                (inode.identity, inode.is_written) = (None, false);
             }
             None => drop(inode.places.remove(at)),
         }

@@ -11,7 +11,7 @@ use crate::error::{FsError, FsResult};
 use crate::objects::Shared;
 use crate::objects::name::{holds_objects, is_fan_out};
 use crate::repository::room::{Room, is_ref_scratch, room};
-use crate::repository::{Caller, NewAttributes, Opened, Repository, Type};
+use crate::repository::{Caller, Identity, NewAttributes, Opened, Repository, Type};
 use gitmoor_replicator::model::{NamePath, RepoId, RepoPath};
 use inodes::Inodes;
 use parking_lot::Mutex;
@@ -170,19 +170,18 @@ impl Tree {
         }
     }
 
-    fn entry(&self, place: &Place, stat: Stat) -> Entry {
-        Entry {
-            ino: self.inodes.look_up(place),
-            stat,
-        }
+    fn entry(&self, place: &Place) -> FsResult<Entry> {
+        let (stat, identity) = self.stat_place(place)?;
+        let ino = self.inodes.look_up(place, identity);
+        Ok(Entry { ino, stat })
     }
 
-    fn stat_place(&self, place: &Place) -> FsResult<Stat> {
+    fn stat_place(&self, place: &Place) -> FsResult<(Stat, Option<Identity>)> {
         match place {
-            Place::Name(_) => Ok(Stat::namespace()),
+            Place::Name(_) => Ok((Stat::namespace(), None)),
             Place::Repo(repo, path) => {
                 let found = repo.find(path)?.ok_or(FsError::NotFound)?;
-                stat::of(&found, repo)
+                Ok((stat::of(&found, repo)?, Identity::of(path, &found)?))
             }
         }
     }
@@ -193,8 +192,7 @@ impl Tree {
         if let Place::Repo(repo, _) = &place {
             repo.objects().look_of(process.pid);
         }
-        let stat = self.stat_place(&place)?;
-        Ok(self.entry(&place, stat))
+        self.entry(&place)
     }
 
     /// Whether "there is no such name" may be remembered by the kernel: all but
@@ -216,15 +214,22 @@ impl Tree {
         self.inodes.forget(ino, n);
     }
 
-    /// getattr.
+    /// getattr. A name may go, or get another file, at any moment; then the open files of the
+    /// inode say what it is. The kernel does not tell which one an fstat(2) is of.
     pub fn getattr(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
-        match self.inodes.place(ino) {
+        let named = match self.inodes.place(ino) {
             Some(place) => self.stat_place(&place),
-            None => match (opened, self.inodes.an_opened(ino)) {
-                (Some(opened), _) => stat::of_opened(opened),
-                (None, Some(opened)) => stat::of_opened(&opened),
-                (None, None) => Err(FsError::NotFound),
-            },
+            None => Err(FsError::NotFound),
+        };
+        match named {
+            Ok((stat, identity)) if self.inodes.is(ino, identity) => return Ok(stat),
+            Ok(_) | Err(FsError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        match (opened, self.inodes.an_opened(ino)) {
+            (Some(opened), _) => stat::of_opened(opened),
+            (None, Some(opened)) => stat::of_opened(&opened),
+            (None, None) => Err(FsError::NotFound),
         }
     }
 
@@ -267,7 +272,13 @@ impl Tree {
         let Place::Repo(repo, path) = self.place(ino)? else {
             return Err(FsError::IsDirectory);
         };
+        if write {
+            self.inodes.written(ino);
+        }
         let opened = Arc::new(repo.open_file(&path, write)?);
+        if !self.inodes.is(ino, opened.identity) {
+            return Err(FsError::NotFound);
+        }
         self.inodes.opened(ino, &opened);
         Ok(opened)
     }
@@ -302,9 +313,10 @@ impl Tree {
         let (repo, path) = self.in_repo(parent, name)?;
         let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
         let place = Place::Repo(repo, path);
-        let entry = self.entry(&place, stat::of_opened(&opened)?);
-        self.inodes.opened(entry.ino, &opened);
-        Ok((entry, opened))
+        let (stat, ino) = (stat::of_opened(&opened)?, self.inodes.look_up(&place, None));
+        self.inodes.written(ino);
+        self.inodes.opened(ino, &opened);
+        Ok((Entry { ino, stat }, opened))
     }
 
     /// Only repositories have files.
@@ -366,8 +378,7 @@ impl Tree {
                 Place::Repo(repo, path)
             }
         };
-        let stat = self.stat_place(&place)?;
-        Ok(self.entry(&place, stat))
+        self.entry(&place)
     }
 
     /// symlink.
@@ -381,8 +392,7 @@ impl Tree {
         let (repo, path) = self.in_repo(parent, name)?;
         repo.symlink(&path, target, &self.caller(&repo, process))?;
         let place = Place::Repo(repo, path);
-        let stat = self.stat_place(&place)?;
-        Ok(self.entry(&place, stat))
+        self.entry(&place)
     }
 
     /// mknod: a regular file is an empty one, created.
@@ -397,8 +407,7 @@ impl Tree {
         let (repo, path) = self.in_repo(parent, name)?;
         repo.mknod(&path, mode, &self.caller(&repo, process))?;
         let place = Place::Repo(repo, path);
-        let stat = self.stat_place(&place)?;
-        Ok(self.entry(&place, stat))
+        self.entry(&place)
     }
 
     /// unlink.
@@ -472,8 +481,7 @@ impl Tree {
         if one_file {
             self.inodes.link(ino, &place);
         }
-        let stat = self.stat_place(&place)?;
-        Ok(self.entry(&place, stat))
+        self.entry(&place)
     }
 
     /// opendir: the names, but for `.` and `..`.

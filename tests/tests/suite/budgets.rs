@@ -2,9 +2,8 @@
 //! thousand system calls cost, so their number is part of the contract.
 
 use gitmoor_tests::backend::Kind;
-use gitmoor_tests::git::{Installed, Repo};
+use gitmoor_tests::git::Repo;
 use gitmoor_tests::history::{self, History};
-use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::s3::Counts;
 use gitmoor_tests::{process, wait};
@@ -18,10 +17,7 @@ const MIB: u64 = 1 << 20;
 
 fn place() -> Place {
     // Ref changes publish at once; nothing idles for long here.
-    Place::with(Kind::S3s, &Installed::newest(), |settings| Settings {
-        toml: "idle-publish = \"200ms\"\n".to_owned(),
-        ..settings
-    })
+    Place::set(Kind::S3s, "idle-publish = \"200ms\"\n")
 }
 
 /// What an action costs, with everything that the daemon does for it later.

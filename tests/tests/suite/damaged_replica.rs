@@ -3,7 +3,7 @@
 //! restored everything is there. Every bit of the logs: `replicator/tests/it/damage.rs`.
 
 use gitmoor_tests::backend::Kind;
-use gitmoor_tests::bits::flip;
+use gitmoor_tests::files::flip;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::place::Place;
 use std::fs;

@@ -3,6 +3,7 @@
 
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::disk::SmallDisk;
+use gitmoor_tests::files;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::history::{self, noise};
 use gitmoor_tests::mount::Settings;
@@ -10,7 +11,6 @@ use gitmoor_tests::place::Place;
 use gitmoor_tests::s3::{Fault, Kind as S3};
 use gitmoor_tests::wait;
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -176,30 +176,6 @@ fn store_of(place: &Place) -> PathBuf {
     url.strip_prefix("dir:").expect("a directory store").into()
 }
 
-/// Every file below a directory.
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return Vec::new();
-    };
-    let paths = entries.map(|entry| entry.expect("entry").path());
-    let below = |path: PathBuf| match path.is_dir() {
-        true => files(&path),
-        false => vec![path],
-    };
-    paths.flat_map(below).collect()
-}
-
-/// Turns one bit in the middle of a file over.
-fn damage(path: &Path) {
-    let file = OpenOptions::new().read(true).write(true).open(path);
-    let file = file.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let middle = file.metadata().expect("stat").len() / 2;
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, middle).expect("read");
-    byte[0] ^= 0x10;
-    file.write_all_at(&byte, middle).expect("write");
-}
-
 /// A repository whose one pack is larger than a block of the cache.
 fn noisy(place: &Place) -> Repo {
     let (bare, work) = place.pushed("app.git", 1);
@@ -222,13 +198,13 @@ fn damaged_cache_is_fetched_again() {
     let before = bare.bytes("cat-file blob main:noise.bin", "");
     let data = place.daemon().settings().data.clone();
     place.daemon().umount();
-    let cached = files(&data.join("cache"));
+    let cached = files::below(&data.join("cache"));
     let damaged: Vec<_> = cached
         .iter()
         .filter(|path| fs::metadata(path).expect("stat").len() > 0)
         .collect();
     assert!(!damaged.is_empty(), "nothing is cached: {cached:?}");
-    damaged.iter().for_each(|path| damage(path));
+    damaged.iter().for_each(|path| files::flip_middle(path));
     place.daemon().launch();
     assert!(bare.bytes("cat-file blob main:noise.bin", "") == before);
     bare.fsck();
@@ -240,7 +216,7 @@ fn truncated_cache_is_fetched_again() {
     let bare = noisy(&place);
     let data = place.daemon().settings().data.clone();
     place.daemon().kill9();
-    for path in files(&data.join("cache")) {
+    for path in files::below(&data.join("cache")) {
         let file = OpenOptions::new().write(true).open(&path).expect("open");
         file.set_len(file.metadata().expect("stat").len() / 3)
             .expect("truncate");
@@ -257,18 +233,18 @@ fn wrong_bytes_in_the_store_never_reach_git() {
     let good = bare.bytes("cat-file blob main:noise.bin", "");
     place.daemon().umount();
     place.daemon().drop_cache();
-    let packs: Vec<_> = files(&store_of(&place))
+    let packs: Vec<_> = files::below(&store_of(&place))
         .into_iter()
         .filter(|path| is_pack(path))
         .collect();
     assert!(!packs.is_empty());
-    packs.iter().for_each(|path| damage(path));
+    packs.iter().for_each(|path| files::flip_middle(path));
     place.daemon().launch();
     let output = bare.run("cat-file blob main:noise.bin", b"");
     assert!(!output.status.success(), "git was given something");
     assert!(place.daemon().is_alive());
     place.daemon().umount();
-    packs.iter().for_each(|path| damage(path));
+    packs.iter().for_each(|path| files::flip_middle(path));
     place.daemon().launch();
     assert!(bare.bytes("cat-file blob main:noise.bin", "") == good);
     bare.fsck();
@@ -343,13 +319,13 @@ fn a_pack_must_match_its_trailer() {
     let place = place(Kind::Dir);
     let (bare, work) = place.pushed("app.git", 30);
     let dir = bare.dir.join("objects/pack");
-    let good = files(&dir)
+    let good = files::below(&dir)
         .into_iter()
         .find(|path| path.extension().is_some_and(|ext| ext == "pack"))
         .expect("a pack");
     let temporary = dir.join("tmp_pack_wrong");
     fs::copy(&good, &temporary).expect("copy");
-    damage(&temporary);
+    files::flip_middle(&temporary);
     fs::rename(&temporary, &good).expect_err("rename over a good one");
     let new = dir.join(format!("pack-{}.pack", "1".repeat(40)));
     fs::hard_link(&temporary, &new).expect_err("link to a new name");
@@ -390,7 +366,7 @@ fn torn_staging_is_noticed() {
 fn staged(place: &Place, oid: &str) -> PathBuf {
     let data = place.daemon().settings().data.clone();
     let tail = format!("{}/{}", &oid[..2], &oid[2..]);
-    let mut found = files(&data)
+    let mut found = files::below(&data)
         .into_iter()
         .filter(|path| path.ends_with(&tail));
     found

@@ -2,24 +2,22 @@
 //! and repaired where another copy exists.
 
 use gitmoor_tests::backend::Kind;
-use gitmoor_tests::bits::flip;
-use gitmoor_tests::git::{Installed, Repo};
+use gitmoor_tests::files;
+use gitmoor_tests::git::Repo;
 use gitmoor_tests::history::noise;
-use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::process::report;
 use gitmoor_tests::wait;
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+
 use std::time::Duration;
 
 fn place() -> Place {
-    Place::with(Kind::S3s, &Installed::newest(), |settings| Settings {
-        toml: "publish-timeout = \"3s\"\nread-timeout = \"3s\"\nidle-publish = \"50ms\"\n"
-            .to_owned(),
-        ..settings
-    })
+    Place::set(
+        Kind::S3s,
+        "publish-timeout = \"3s\"\nread-timeout = \"3s\"\nidle-publish = \"50ms\"\n",
+    )
 }
 
 /// A pack with index and reverse index, and loose objects that are in no pack.
@@ -233,16 +231,6 @@ fn a_loose_object_that_is_packed_too() {
     bare.fsck();
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten();
-    let paths = entries.map(|entry| entry.expect("entry").path());
-    let below = |path: PathBuf| match path.is_dir() {
-        true => files(&path),
-        false => vec![path],
-    };
-    paths.flat_map(below).collect()
-}
-
 #[test]
 fn damaged_copies_in_the_cache_are_dropped() {
     let place = place();
@@ -250,14 +238,14 @@ fn damaged_copies_in_the_cache_are_dropped() {
     bare.fsck();
     let data = place.daemon().settings().data.clone();
     place.daemon().umount();
-    let cached = files(&data.join("cache"));
+    let cached = files::below(&data.join("cache"));
     for path in cached
         .iter()
         .filter(|path| path.extension().is_some_and(|e| e == "data"))
     {
         let size = fs::metadata(path).expect("stat").len();
         if size > 0 {
-            flip(path, size / 2);
+            files::flip(path, size / 2);
         }
     }
     place.daemon().launch();

@@ -18,6 +18,7 @@ mod limits;
 mod maintenance;
 mod metrics;
 mod namespace;
+mod open_files;
 mod prune;
 mod reaching_s3;
 mod reference;

@@ -1,8 +1,6 @@
 //! What the daemon counts is what happened.
 
 use gitmoor_tests::backend::Kind;
-use gitmoor_tests::git::Installed;
-use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::wait;
 use serde_json::Value;
@@ -46,10 +44,7 @@ fn place() -> (Place, Metrics) {
         "trash-keep = \"0s\"\ngc-period = \"1h\"\nidle-publish = \"50ms\"\n\
          publish-timeout = \"1s\"\n[metrics]\nlisten = \"{address}\"\n"
     );
-    let place = Place::with(Kind::S3s, &Installed::newest(), |settings| Settings {
-        toml,
-        ..settings
-    });
+    let place = Place::set(Kind::S3s, &toml);
     (place, Metrics { address })
 }
 

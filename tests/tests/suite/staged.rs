@@ -3,14 +3,12 @@
 //! same object written again takes its place.
 
 use gitmoor_tests::backend::Kind;
-use gitmoor_tests::bits::flip_middle;
-use gitmoor_tests::git::{Installed, Repo};
+use gitmoor_tests::files;
+use gitmoor_tests::git::Repo;
 use gitmoor_tests::history::noise;
-use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::process::report;
 use serde_json::Value;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A loose object, and a pack with its two indexes.
@@ -29,10 +27,7 @@ struct Stage {
 impl Stage {
     /// Nothing is published before a ref moves or the mount goes.
     fn new() -> Stage {
-        let place = Place::with(Kind::S3s, &Installed::newest(), |settings| Settings {
-            toml: "idle-publish = \"1h\"\n".to_owned(),
-            ..settings
-        });
+        let place = Place::set(Kind::S3s, "idle-publish = \"1h\"\n");
         let (bare, work) = place.pushed("app.git", 2);
         let blob = noise(3000, 1);
         let oid = work.feed("hash-object --stdin", &blob);
@@ -62,7 +57,7 @@ impl Stage {
 
     fn staged(&self) -> Vec<PathBuf> {
         let repos = self.place.daemon().settings().data.join("repos");
-        let mut staged = below(&repos);
+        let mut staged = files::below(&repos);
         staged.retain(|path| path.is_file() && path.to_string_lossy().contains("/files/objects/"));
         staged
     }
@@ -120,22 +115,12 @@ fn object_name(file: &Path) -> String {
     name.to_owned()
 }
 
-fn below(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten();
-    let paths = entries.map(|entry| entry.expect("entry").path());
-    let files = |path: PathBuf| match path.is_dir() {
-        true => below(&path),
-        false => vec![path],
-    };
-    paths.flat_map(files).collect()
-}
-
 #[test]
 fn while_the_mount_is_away() {
     let stage = Stage::new();
     let staged = stage.write();
     stage.place.daemon().kill9();
-    staged.iter().for_each(|file| flip_middle(file));
+    staged.iter().for_each(|file| files::flip_middle(file));
     stage.place.daemon().launch();
     // The first look at the repository proves what is staged.
     stage.bare.fail(format!("cat-file -e {}", stage.oid));
@@ -150,7 +135,7 @@ fn while_the_mount_is_away() {
 fn while_mounted() {
     let stage = Stage::new();
     let staged = stage.write();
-    staged.iter().for_each(|file| flip_middle(file));
+    staged.iter().for_each(|file| files::flip_middle(file));
     let named = stage.fsck(false)["damaged_staging"].to_string();
     for file in &staged {
         assert!(named.contains(&object_name(file)), "{named}");
@@ -180,7 +165,7 @@ fn before_it_is_packed_with_others() {
             .iter()
             .find(|file| object_name(file).replace('/', "").ends_with(oid))
     };
-    flip_middle(of(&oids[7]).expect("staged"));
+    files::flip_middle(of(&oids[7]).expect("staged"));
     assert!(!stage.bare.is("update-ref refs/heads/side main"));
     stage.bare.ok("update-ref refs/heads/side main");
     stage.place.cool();

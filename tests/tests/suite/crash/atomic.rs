@@ -5,7 +5,6 @@ use super::recovery::{EAGER, check_and_push};
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::ledger::Ledger;
-use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::s3::{Fault, Kind as S3};
 use gitmoor_tests::{process, wait};
@@ -16,10 +15,7 @@ use std::time::Duration;
 const REFS: usize = 50;
 
 fn place(kind: Kind) -> Place {
-    Place::with(kind, &Installed::newest(), |settings| Settings {
-        toml: format!("{EAGER}publish-timeout = \"2s\"\n"),
-        ..settings
-    })
+    Place::set(kind, &format!("{EAGER}publish-timeout = \"2s\"\n"))
 }
 
 /// A repository and a work tree with one commit that it does not have.

@@ -4,8 +4,7 @@
 use super::recovery::EAGER;
 use gitmoor_fs::failpoint;
 use gitmoor_tests::backend::Kind;
-use gitmoor_tests::git::{Installed, Repo};
-use gitmoor_tests::mount::Settings;
+use gitmoor_tests::git::Repo;
 use gitmoor_tests::place::Place;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
@@ -37,10 +36,7 @@ fn refs(bare: &Repo) -> BTreeMap<String, String> {
 
 /// A repository with all refs in its table, at the first of two commits.
 fn begun() -> (Place, Repo, [String; 2]) {
-    let place = Place::with(Kind::Dir, &Installed::newest(), |settings| Settings {
-        toml: EAGER.to_owned(),
-        ..settings
-    });
+    let place = Place::set(Kind::Dir, EAGER);
     let (bare, work) = place.pushed("app.git", 2);
     let oids = ["main~1", "main"].map(|name| work.oid(name));
     replace(&bare, &oids[0]).expect("the mount is there");

@@ -13,7 +13,6 @@ use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::history::{History, noise};
 use gitmoor_tests::ledger::Ledger;
-use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use nix::sys::signal::Signal;
 use std::cell::{Cell, RefCell};
@@ -76,10 +75,7 @@ impl Load {
 
     fn stage(&self) -> Stage {
         let toml = format!("{EAGER}{}", self.toml);
-        let place = Place::with(Kind::Dir, &Installed::newest(), |settings| Settings {
-            toml,
-            ..settings
-        });
+        let place = Place::set(Kind::Dir, &toml);
         let bare = place.init("app.git", self.init);
         let work = place.work("work");
         work.import(&History::default().commits("main", 4).stream());

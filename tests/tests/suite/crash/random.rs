@@ -6,10 +6,9 @@
 
 use super::recovery::{EAGER, check, check_and_push};
 use gitmoor_tests::backend::Kind;
-use gitmoor_tests::git::{Installed, Repo};
+use gitmoor_tests::git::Repo;
 use gitmoor_tests::history::History;
 use gitmoor_tests::ledger::Ledger;
-use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::{process, wait};
 use rand::rngs::StdRng;
@@ -221,10 +220,7 @@ type Work<'d> = Box<dyn FnMut(&mut StdRng) -> bool + Send + 'd>;
 
 impl Drill {
     fn new() -> Drill {
-        let place = Place::with(Kind::Dir, &Installed::newest(), |settings| Settings {
-            toml: EAGER.to_owned(),
-            ..settings
-        });
+        let place = Place::set(Kind::Dir, EAGER);
         let mut targets = vec![Target::new(&place, "files", "")];
         if place.git.has((2, 45), "reftable") {
             targets.push(Target::new(&place, "tables", "--ref-format=reftable"));

@@ -1,11 +1,11 @@
 //! What must hold of a repository after any crash, however it came.
 
+use gitmoor_tests::files;
 use gitmoor_tests::git::Repo;
 use gitmoor_tests::ledger::Ledger;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::{process, wait};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Settings of every drill: what no ref change came for is published soon.
 pub(super) const EAGER: &str = "idle-publish = \"100ms\"\n";
@@ -36,7 +36,7 @@ pub(super) fn check_and_push(place: &Place, bare: &Repo, work: &Repo, ledger: &m
 
 #[track_caller]
 fn no_lock_is_left(bare: &Repo) {
-    let mut locks = below(&bare.dir);
+    let mut locks = files::below(&bare.dir);
     locks.retain(|path| path.extension().is_some_and(|name| name == "lock"));
     assert!(locks.is_empty(), "locks of a dead mount: {locks:?}");
 }
@@ -47,7 +47,7 @@ fn staging_is_published(place: &Place) {
     wait::until("everything pending is published", process::LIMIT, || {
         settings.status()["pending"]["files"] == 0
     });
-    let mut staged = below(&settings.data.join("repos"));
+    let mut staged = files::below(&settings.data.join("repos"));
     staged.retain(|path| is_object(path));
     assert!(staged.is_empty(), "published, but still staged: {staged:?}");
 }
@@ -60,17 +60,4 @@ fn is_object(path: &Path) -> bool {
     let loose = finished && dir.as_ref().is_some_and(|dir| dir.len() == 2);
     let pack = dir.is_some_and(|dir| dir == "pack") && name.is_some_and(|n| n.starts_with("pack-"));
     above.is_some_and(|above| above == "objects") && (loose || pack)
-}
-
-/// Every file below a directory.
-fn below(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return Vec::new();
-    };
-    let paths = entries.map(|entry| entry.expect("entry").path());
-    let files = |path: PathBuf| match path.is_dir() {
-        true => below(&path),
-        false => vec![path],
-    };
-    paths.flat_map(files).collect()
 }

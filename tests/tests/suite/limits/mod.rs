@@ -7,8 +7,6 @@ mod offline;
 mod staging;
 
 use gitmoor_tests::backend::Kind;
-use gitmoor_tests::git::Installed;
-use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -22,10 +20,7 @@ const BOUND: Duration = Duration::from_secs(60);
 
 /// A mount over the server that counts, with these settings.
 fn place(toml: &str) -> Place {
-    Place::with(Kind::S3s, &Installed::newest(), |settings| Settings {
-        toml: toml.to_owned(),
-        ..settings
-    })
+    Place::set(Kind::S3s, toml)
 }
 
 /// Bytes of the files below a directory that changes meanwhile: what they hold, and what they take of the disk.

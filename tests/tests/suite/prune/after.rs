@@ -3,9 +3,8 @@
 
 use super::{object, prune, unreachable, whole};
 use gitmoor_tests::backend::Kind;
-use gitmoor_tests::git::{Installed, Repo};
+use gitmoor_tests::git::Repo;
 use gitmoor_tests::history::History;
-use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -13,10 +12,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Where only a ref change publishes deletions.
 fn place() -> Place {
-    Place::with(Kind::Dir, &Installed::newest(), |settings| Settings {
-        toml: "idle-publish = \"1h\"\n".to_owned(),
-        ..settings
-    })
+    Place::set(Kind::Dir, "idle-publish = \"1h\"\n")
 }
 
 /// A process that does one thing per line, and says when it is done.
@@ -144,19 +140,30 @@ fn two_ref_changes_of_a_process_that_came_after() {
 }
 
 /// The deleting process is not done: who looks now may find a commit whose tree is gone.
-#[test]
-fn moved_by_who_looked_while_the_pruner_ran() {
+fn moved_while_the_pruner_runs(unlink: &str) {
     let place = place();
     let (bare, _, oids) = unreachable(&place);
     let (commit, blob) = (&oids[0], object(&bare, &oids[oids.len() - 1]));
     let mut pruner = Puppet::of(&bare);
     pruner.does("look");
-    assert_eq!(pruner.unlinks(&blob), "unlinked");
+    let said = pruner.does(&format!("{unlink} {}", blob.display()));
+    assert_eq!(said, "unlinked");
     bare.ok(format!("update-ref refs/heads/rescued {commit}"));
     assert_eq!(pruner.unlinks(&object(&bare, commit)), "errno 116");
     pruner.ends();
     assert!(blob.exists(), "what hangs on the rescued commit is back");
     whole(&place, &bare);
+}
+
+#[test]
+fn moved_by_who_looked_while_the_pruner_ran() {
+    moved_while_the_pruner_runs("unlink");
+}
+
+/// Its process may not be done.
+#[test]
+fn deleted_by_a_thread_that_ended() {
+    moved_while_the_pruner_runs("thread unlink");
 }
 
 /// Whoever looks when it is done finds neither.
@@ -174,49 +181,28 @@ fn moved_by_who_looked_when_the_pruner_had_ended() {
     whole(&place, &bare);
 }
 
-/// What one thread of a process has read, the others know, also those that start later.
-#[test]
-fn moved_by_a_new_thread_of_an_old_process() {
+/// What one thread of a process has read, the others know.
+fn looked_before_a_prune(look: &str, change: &str) {
     let place = place();
     let (bare, _, oids) = unreachable(&place);
     let mut server = Puppet::of(&bare);
-    server.does("look");
+    server.does(look);
     prune(&bare, &oids[oids.len() - 1]);
-    let moved = server.does(&format!("thread move refs/heads/reuse {}", oids[0]));
+    let moved = server.does(&format!("{change} refs/heads/reuse {}", oids[0]));
     assert_eq!(moved, "moved");
     server.ends();
     assert!(object(&bare, &oids[oids.len() - 1]).exists(), "undone");
     whole(&place, &bare);
 }
 
-/// The same of a process whose first look was a thread's that ended long ago.
 #[test]
-fn looked_by_a_thread_that_ended() {
-    let place = place();
-    let (bare, _, oids) = unreachable(&place);
-    let mut server = Puppet::of(&bare);
-    server.does("thread look");
-    prune(&bare, &oids[oids.len() - 1]);
-    let moved = server.does(&format!("move refs/heads/reuse {}", oids[0]));
-    assert_eq!(moved, "moved");
-    server.ends();
-    whole(&place, &bare);
+fn moved_by_a_new_thread_of_an_old_process() {
+    looked_before_a_prune("look", "thread move");
 }
 
-/// Deleted by a thread that ended: its process may not be done.
 #[test]
-fn deleted_by_a_thread_that_ended() {
-    let place = place();
-    let (bare, _, oids) = unreachable(&place);
-    let (commit, blob) = (&oids[0], object(&bare, &oids[oids.len() - 1]));
-    let mut pruner = Puppet::of(&bare);
-    pruner.does("look");
-    let unlink = format!("thread unlink {}", blob.display());
-    assert_eq!(pruner.does(&unlink), "unlinked");
-    bare.ok(format!("update-ref refs/heads/rescued {commit}"));
-    assert_eq!(pruner.unlinks(&object(&bare, commit)), "errno 116");
-    pruner.ends();
-    whole(&place, &bare);
+fn looked_by_a_thread_that_ended() {
+    looked_before_a_prune("thread look", "move");
 }
 
 /// The same objects come again and become the same pack, of which the kernel remembers that

@@ -1,0 +1,48 @@
+//! Which file stands under a name, where the name may get another one at any moment.
+
+use super::room::{Room, room};
+use super::{Body, Found, Opened};
+use crate::error::FsResult;
+use gitmoor_replicator::model::{RepoPath, Version};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::time::SystemTime;
+
+/// Tells a file from those that had its name before, or get it after.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Identity {
+    /// A real file: its device, its number there, and when it was made, since numbers are
+    /// used again.
+    Real(u64, u64, Option<SystemTime>),
+    /// A replicated one: the commit that wrote it.
+    Written(Version),
+}
+
+impl Identity {
+    fn real(meta: &Metadata) -> Self {
+        Self::Real(meta.dev(), meta.ino(), meta.created().ok())
+    }
+
+    /// What was found at a path; `None` for what stays the same while it moves: objects from
+    /// staging into the store, directories from one room's to another's.
+    pub fn of(path: &RepoPath, found: &Found) -> FsResult<Option<Self>> {
+        if room(path) == Room::Objects {
+            return Ok(None);
+        }
+        Ok(match found {
+            Found::Real(meta) if !meta.is_dir() => Some(Self::real(meta)),
+            Found::Packed(rendered) => Some(Self::real(&rendered.stat()?)),
+            Found::Ref(entry) => Some(Self::Written(entry.version)),
+            Found::Real(_) | Found::Object(_) | Found::Directory | Found::Settings(_) => None,
+        })
+    }
+
+    /// The file that was opened where `found` was a moment before; `None` for one that is open
+    /// for writing, whose closing may make it another.
+    pub(super) fn of_opened(opened: &Opened, found: Option<Self>) -> FsResult<Option<Self>> {
+        match &opened.body {
+            Body::Real(file) if found.is_some() => Ok(Some(Self::real(&file.metadata()?))),
+            Body::Real(_) | Body::Bytes(_) | Body::Stored(..) => Ok(found),
+        }
+    }
+}
