@@ -579,6 +579,7 @@ impl Filesystem for Handler {
             handle.opened.closing,
             Closing::Plain | Closing::Config | Closing::NewConfig
         ) {
+            self.inner.tree.closed(handle.ino, &handle.opened);
             return reply.ok();
         }
         let caller = process(request);

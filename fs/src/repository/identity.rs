@@ -37,8 +37,7 @@ impl Identity {
         })
     }
 
-    /// The file that was opened where `found` was a moment before; `None` for one that is open
-    /// for writing, whose closing may make it another.
+    /// The file that was opened where `found` was a moment before.
     pub(super) fn of_opened(opened: &Opened, found: Option<Self>) -> FsResult<Option<Self>> {
         match &opened.body {
             Body::Real(file) if found.is_some() => Ok(Some(Self::real(&file.metadata()?))),

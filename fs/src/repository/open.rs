@@ -23,6 +23,7 @@ impl Repository {
                 Err(FsError::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => continue,
                 other => other?,
             };
+            opened.writes = write;
             if !write {
                 opened.identity = Identity::of_opened(&opened, identity)?;
             }
@@ -48,7 +49,8 @@ impl Repository {
                 self.open_copy(path, &entry)
             }
             Found::Object(_) | Found::Settings(_) if write => Err(FsError::Immutable),
-            Found::Ref(entry) => Ok(plain(Body::Bytes(entry.value.into()))),
+            // Another value is another inode, or was written through the kernel's pages.
+            Found::Ref(entry) => Ok(plain(Body::Bytes(entry.value.into())).lasting()),
             Found::Packed(rendered) => Ok(plain(Body::Real(rendered.open()?))),
             Found::Settings(bytes) => Ok(plain(Body::Bytes(bytes.into())).lasting()),
             Found::Object(entry) => Ok(plain(match self.objects.content(path, &entry)? {
@@ -129,7 +131,8 @@ impl Repository {
             Room::Local if path.as_bytes() == b"config" => Closing::NewConfig,
             Room::Objects | Room::Local => Closing::Plain,
         };
-        let opened = Opened::new(Body::Real(file), closing);
+        let mut opened = Opened::new(Body::Real(file), closing);
+        opened.writes = true;
         opened.mark_written();
         Ok(opened)
     }

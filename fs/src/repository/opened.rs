@@ -20,7 +20,10 @@ pub struct Opened {
     /// Whether pages that the kernel has cached of it stay good: it never changes, or
     /// only through this kernel's page cache or under another inode number.
     pub lasting: bool,
-    /// Which file it is, if its name may get another.
+    /// Whether it was opened for writing.
+    pub writes: bool,
+    /// Which file it is, if its name may get another; not of one that is open for writing,
+    /// whose closing may make it another.
     pub identity: Option<Identity>,
     written: AtomicBool,
 }
@@ -58,6 +61,7 @@ impl Opened {
             body,
             closing,
             lasting,
+            writes: false,
             identity: None,
             written: AtomicBool::new(false),
         }

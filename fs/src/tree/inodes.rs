@@ -41,8 +41,9 @@ struct Inode {
     opened: Vec<Weak<Opened>>,
     /// Which file it is, once that is known.
     identity: Option<Identity>,
-    /// It stays the inode of its name whichever file that is.
-    is_written: bool,
+    /// Open files that may write. While there are any it stays the inode of its name,
+    /// whichever file that is.
+    writers: usize,
 }
 
 impl Inode {
@@ -52,13 +53,13 @@ impl Inode {
             lookups,
             opened: Vec::new(),
             identity: None,
-            is_written: false,
+            writers: 0,
         }
     }
 
     fn is(&mut self, found: Option<Identity>) -> bool {
         self.identity = self.identity.or(found);
-        self.is_written || found.is_none() || found == self.identity
+        self.writers > 0 || found.is_none() || found == self.identity
     }
 }
 
@@ -169,11 +170,21 @@ impl Inodes {
         inode.is_some_and(|inode| !inode.places.is_empty() && inode.is(found))
     }
 
-    /// It was opened for writing. Closing it may make another file of it, of which it stays
+    /// It is open for writing. Closing it may make another file of it, of which it stays
     /// the inode, so that none of its writers is lost.
-    pub fn written(&self, ino: u64) {
+    pub fn writing(&self, ino: u64) {
         if let Some(inode) = self.table.lock().inodes.get_mut(&ino) {
-            inode.is_written = true;
+            inode.writers += 1;
+        }
+    }
+
+    /// One open file that may write is closed.
+    pub fn written(&self, ino: u64) {
+        if let Some(inode) = self.table.lock().inodes.get_mut(&ino)
+            && inode.writers > 0
+        {
+            inode.writers -= 1;
+            inode.identity = None;
         }
     }
 
@@ -183,8 +194,9 @@ impl Inodes {
         table.orphan(&Key::of(place));
     }
 
-    /// The file at `from`, with everything beneath it, is at `to` now.
-    pub fn rename(&self, from: &Place, to: &Place) {
+    /// The file at `from`, with everything beneath it, is at `to` now, where it was found: a
+    /// lock file becomes a ref.
+    pub fn rename(&self, from: &Place, to: &Place, found: Option<Identity>) {
         let mut table = self.table.lock();
         table.orphan(&Key::of(to));
         let moved: Vec<(Key, u64)> = table
@@ -195,6 +207,10 @@ impl Inodes {
             .collect();
         for (key, ino) in moved {
             table.move_name(&key, ino, from, to);
+        }
+        let ino = table.numbers.get(&Key::of(to)).copied();
+        if let Some(inode) = ino.and_then(|ino| table.inodes.get_mut(&ino)) {
+            (inode.identity, inode.writers) = (found, 0);
         }
     }
 }
@@ -234,8 +250,6 @@ impl Table {
             Some(place) => {
                 self.numbers.insert(Key::of(&place), ino);
                 inode.places[at] = place;
-                // A lock file becomes a ref.
-                (inode.identity, inode.is_written) = (None, false);
             }
             None => drop(inode.places.remove(at)),
         }

@@ -273,9 +273,13 @@ impl Tree {
             return Err(FsError::IsDirectory);
         };
         if write {
+            self.inodes.writing(ino);
+        }
+        let opened = repo.open_file(&path, write);
+        if write && opened.is_err() {
             self.inodes.written(ino);
         }
-        let opened = Arc::new(repo.open_file(&path, write)?);
+        let opened = Arc::new(opened?);
         if !self.inodes.is(ino, opened.identity) {
             return Err(FsError::NotFound);
         }
@@ -314,7 +318,7 @@ impl Tree {
         let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
         let place = Place::Repo(repo, path);
         let (stat, ino) = (stat::of_opened(&opened)?, self.inodes.look_up(&place, None));
-        self.inodes.written(ino);
+        self.inodes.writing(ino);
         self.inodes.opened(ino, &opened);
         Ok((Entry { ino, stat }, opened))
     }
@@ -339,9 +343,18 @@ impl Tree {
 
     /// release: the last descriptor is closed.
     pub fn release(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
-        match self.inodes.place(ino) {
+        let released = match self.inodes.place(ino) {
             Some(Place::Repo(repo, _)) => repo.release(opened, &self.caller(&repo, process)),
             Some(Place::Name(_)) | None => Ok(()),
+        };
+        self.closed(ino, opened);
+        released
+    }
+
+    /// The last descriptor of a file is closed whose closing means nothing.
+    pub fn closed(&self, ino: u64, opened: &Opened) {
+        if opened.writes {
+            self.inodes.written(ino);
         }
     }
 
@@ -447,23 +460,25 @@ impl Tree {
             (Place::Name(from), Place::Name(to)) => {
                 self.rename_name(&join_name(&from, name)?, &join_name(&to, new_name)?)
             }
-            (Place::Repo(repo, from), Place::Repo(other, to)) if repo.id == other.id => {
-                let (from, to) = (join(&from, name)?, join(&to, new_name)?);
-                repo.rename(&from, &to, replace, &self.caller(&repo, process))?;
-                self.inodes
-                    .rename(&Place::Repo(repo.clone(), from), &Place::Repo(repo, to));
-                Ok(())
-            }
             (Place::Repo(repo, from), Place::Repo(other, to)) => {
                 let (from, to) = (join(&from, name)?, join(&to, new_name)?);
                 let caller = self.caller(&other, process);
-                other.rename_from(&repo, &from, &to, replace, &caller)?;
-                self.inodes
-                    .rename(&Place::Repo(repo, from), &Place::Repo(other, to));
+                if repo.id == other.id {
+                    repo.rename(&from, &to, replace, &caller)?;
+                } else {
+                    other.rename_from(&repo, &from, &to, replace, &caller)?;
+                }
+                self.renamed(&Place::Repo(repo, from), &Place::Repo(other, to));
                 Ok(())
             }
             _ => Err(FsError::CrossRoom),
         }
+    }
+
+    /// While the kernel still holds the directories, so that it is this file that is there.
+    fn renamed(&self, from: &Place, to: &Place) {
+        let found = self.stat_place(to).ok().and_then(|(_, found)| found);
+        self.inodes.rename(from, to, found);
     }
 
     /// link.

@@ -107,7 +107,7 @@ impl Tree {
         )?;
         if matches!(source, Place::Name(_)) {
             self.inodes
-                .rename(&Place::Name(from.clone()), &Place::Name(to.clone()));
+                .rename(&Place::Name(from.clone()), &Place::Name(to.clone()), None);
         }
         Ok(())
     }

@@ -121,3 +121,32 @@ fn what_fsck_finds() {
     assert_eq!(found("missing"), 1.0);
     assert_eq!(found("staged"), 0.0);
 }
+
+/// The kernel keeps the values of refs: whoever reads them again does not ask, and sees what
+/// has changed nevertheless.
+#[test]
+fn values_that_the_kernel_keeps() {
+    let (place, metrics) = place();
+    let (bare, work) = place.pushed("app.git", 2);
+    let reads = || metrics.value("gitmoor_fuse_operation_seconds_count{op=\"read\"}");
+    let commands = ["symbolic-ref HEAD", "for-each-ref", "rev-parse HEAD"];
+    for round in 0..3 {
+        for command in commands {
+            bare.ok(command);
+        }
+        let before = reads();
+        for command in commands {
+            bare.ok(command);
+        }
+        assert_eq!(reads(), before, "round {round}");
+        let tip = work.commit(&format!("round-{round}"));
+        work.ok("push --quiet origin main");
+        assert_eq!(bare.oid("HEAD"), tip, "moved by rename");
+        bare.write("refs/heads/direct", format!("{tip}\n"));
+        assert_eq!(bare.oid("direct"), tip, "written directly");
+        bare.ok("symbolic-ref HEAD refs/heads/direct");
+        assert_eq!(bare.ok("symbolic-ref HEAD"), "refs/heads/direct");
+        bare.ok("symbolic-ref HEAD refs/heads/main");
+    }
+    assert!(reads() > 0.0, "it counts");
+}
