@@ -16,12 +16,14 @@ use gitmoor_replicator::model::{Command, NamePath, RepoId, RepoPath};
 use handler::Handler;
 use parking_lot::Mutex;
 use std::io;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Threads that read requests from the kernel. What may take long leaves them
-/// for others, see [`handler`].
+/// Threads that read requests from the kernel, at most. What may take long leaves them
+/// for others, see [`handler`]. More than there are cores only take turns, each with cold caches:
+/// on two cores four make a warm `git cat-file` 4 % slower than two.
 const THREADS: usize = 4;
 
 /// How to mount.
@@ -126,7 +128,8 @@ fn config(options: &MountOptions) -> fuser::Config {
     } else {
         SessionACL::Owner
     };
-    config.n_threads = Some(THREADS);
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    config.n_threads = Some(cores.clamp(2, THREADS));
     config.clone_fd = true;
     config
 }

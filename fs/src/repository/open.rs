@@ -11,6 +11,10 @@ use std::fs::FileTimes;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::Ordering;
 
+/// Bytes of a `packed-refs` that the kernel keeps as it keeps values. Each read that it passes
+/// through instead has it ask for the attributes anew.
+const KEPT_PACKED_REFS: u64 = 256 << 10;
+
 impl Repository {
     /// open(2) of an existing file; `write` when the flags allow writing.
     pub fn open_file(&self, path: &RepoPath, write: bool) -> FsResult<Opened> {
@@ -51,7 +55,14 @@ impl Repository {
             Found::Object(_) | Found::Settings(_) if write => Err(FsError::Immutable),
             // Another value is another inode, or was written through the kernel's pages.
             Found::Ref(entry) => Ok(plain(Body::Bytes(entry.value.into())).lasting()),
-            Found::Packed(rendered) => Ok(plain(Body::Real(rendered.open()?))),
+            Found::Packed(rendered) => {
+                let opened = plain(Body::Real(rendered.open()?));
+                // As a value. A large one is sooner read where it lies than through here.
+                match rendered.stat()?.len() <= KEPT_PACKED_REFS {
+                    true => Ok(opened.lasting()),
+                    false => Ok(opened),
+                }
+            }
             Found::Settings(bytes) => Ok(plain(Body::Bytes(bytes.into())).lasting()),
             Found::Object(entry) => Ok(plain(match self.objects.content(path, &entry)? {
                 Content::Inline(bytes) => Body::Bytes(bytes),
