@@ -198,6 +198,12 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         Refusal::NotFound(_) | Refusal::NoRepo(_) | Refusal::NotInTrash(_) => libc::ENOENT,
         Refusal::NotEmpty(_) => libc::ENOTEMPTY,
         Refusal::BadPath(_) => libc::EPERM,
+        // Of commands that no file system call makes.
+        Refusal::Founded(_)
+        | Refusal::NotFounded
+        | Refusal::NotInvited
+        | Refusal::NoMember(_)
+        | Refusal::AddressTaken { .. } => libc::EPERM,
         // As a disk does: a file where a directory is needed, or the reverse.
         Refusal::DirectoryConflict { name, with } => {
             if with.as_bytes().len() < name.as_bytes().len() {

@@ -40,7 +40,12 @@ fn check_paths(command: &Command) {
         | Command::SetSetting { .. }
         | Command::Bury { .. }
         | Command::CondemnRepo { .. }
-        | Command::PurgeRepo { .. } => {}
+        | Command::PurgeRepo { .. }
+        | Command::FoundCluster { .. }
+        | Command::Invite { .. }
+        | Command::Admit { .. }
+        | Command::Relocate { .. }
+        | Command::Dismiss { .. } => {}
         Command::Commit(change) | Command::Publish { change, .. } => check_change(change),
         Command::RestoreFiles { files, .. } => check_trashed(files),
         Command::Condemn(condemnation) => check_trashed(&condemnation.expired),

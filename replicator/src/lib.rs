@@ -8,12 +8,14 @@
 //! Inside, from the bottom up, and public so that tests can drive each layer
 //! without the ones above: [`state`] (the deterministic state machine),
 //! [`storage`] (RocksDB), [`engine`] (raft, sans-IO, and its `Ready` loop), [`peer`]
-//! (a member of the cluster, sans-IO: the engine and everyone who waits for it).
+//! (a member of the cluster, sans-IO: the engine and everyone who waits for it). Beside them
+//! [`net`]: what the nodes of a cluster say to each other, over mutual TLS.
 
 pub mod engine;
 pub mod failpoint;
 mod metrics;
 pub mod model;
+pub mod net;
 mod node;
 pub mod parsers;
 pub mod peer;
@@ -21,7 +23,10 @@ mod replica;
 pub mod state;
 pub mod storage;
 
-pub use node::{Node, NodeConfig, Role, Status};
+pub use node::{
+    ClusterConfig, ClusterError, MemberStatus, MembershipError, Node, NodeConfig, NodeState, Role,
+    Status,
+};
 pub use replica::{
     AuditSink, Child, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica,
 };

@@ -93,7 +93,12 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::BadPath(_)
             | Refusal::NoRepo(_)
             | Refusal::NotInTrash(_)
-            | Refusal::DirectoryConflict { .. } => "refused",
+            | Refusal::DirectoryConflict { .. }
+            | Refusal::Founded(_)
+            | Refusal::NotFounded
+            | Refusal::NotInvited
+            | Refusal::NoMember(_)
+            | Refusal::AddressTaken { .. } => "refused",
         },
         Err(ProposeError::Stopped) => "stopped",
         Err(ProposeError::Timeout(_)) => "timeout",

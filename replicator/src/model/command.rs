@@ -1,8 +1,8 @@
 //! What may be asked of the replicator, and what it answers.
 
 use super::{
-    BlockDigest, FileEntry, Format, NamePath, PackedRef, RepoId, RepoPath, SessionId, Timestamp,
-    Version,
+    BlockDigest, ClusterId, FileEntry, Format, NamePath, PackedRef, RepoId, RepoPath, SecretDigest,
+    SessionId, Timestamp, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -132,6 +132,41 @@ pub enum Command {
         /// Which.
         id: RepoId,
     },
+    /// What was one node alone is a cluster from here on, with that node in it.
+    FoundCluster {
+        /// Its id.
+        id: ClusterId,
+        /// The node.
+        node: u64,
+        /// Where others will reach it, host:port.
+        address: String,
+    },
+    /// Whoever shows this secret may become a node, once.
+    Invite {
+        /// Of what.
+        secret: SecretDigest,
+        /// Until when, by the proposers' clocks.
+        expires: Timestamp,
+    },
+    /// Whoever showed a secret becomes a node, whose id is the version of this.
+    Admit {
+        /// Of what.
+        secret: SecretDigest,
+        /// Where the others will reach it, host:port.
+        address: String,
+    },
+    /// A node is reached elsewhere from here on.
+    Relocate {
+        /// Which.
+        node: u64,
+        /// Where, host:port.
+        address: String,
+    },
+    /// Nobody needs to reach a node any more. Raft's membership comes first.
+    Dismiss {
+        /// Which.
+        node: u64,
+    },
 }
 
 /// How long a key stays condemned after its bytes were deleted, by the clocks of
@@ -194,6 +229,11 @@ impl Command {
             Self::Bury { .. } => "bury",
             Self::CondemnRepo { .. } => "condemn_repo",
             Self::PurgeRepo { .. } => "purge_repo",
+            Self::FoundCluster { .. } => "found_cluster",
+            Self::Invite { .. } => "invite",
+            Self::Admit { .. } => "admit",
+            Self::Relocate { .. } => "relocate",
+            Self::Dismiss { .. } => "dismiss",
         }
     }
 }
@@ -372,4 +412,24 @@ pub enum Refusal {
     /// were among them nobody knows any more.
     #[error("gc deleted objects since these were stored")]
     Forgotten,
+    /// This is a node of a cluster already.
+    #[error("this is cluster {0} already")]
+    Founded(ClusterId),
+    /// Only a cluster has members.
+    #[error("this is not a cluster yet; `gitmoor cluster init` makes it one")]
+    NotFounded,
+    /// The secret was used, or has expired, or never was one.
+    #[error("nobody is invited with this secret, or no longer")]
+    NotInvited,
+    /// There is no such node.
+    #[error("node {0} is not in this cluster")]
+    NoMember(u64),
+    /// Another node is reached there.
+    #[error("node {holder} is at {address}")]
+    AddressTaken {
+        /// Where.
+        address: String,
+        /// Which.
+        holder: u64,
+    },
 }

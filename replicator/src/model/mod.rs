@@ -5,6 +5,7 @@
 mod command;
 mod entry;
 mod id;
+mod member;
 
 pub use command::{
     Actor, Change, Command, Condemnation, Envelope, Expect, FileAdd, FileRemoval, Outcome,
@@ -15,3 +16,4 @@ pub use entry::{
     RefStorage, Repo, Timestamp,
 };
 pub use id::{NamePath, RepoId, RepoPath, SessionId, Version};
+pub use member::{ClusterId, Member, SecretDigest};

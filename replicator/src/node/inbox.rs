@@ -1,6 +1,6 @@
 //! What the loop receives.
 
-use crate::peer::{Answer, Request};
+use crate::peer::{Answer, Message, Request};
 use crossbeam_channel::Sender;
 
 /// Inputs that wait for the loop; more make their senders wait. Together with
@@ -10,6 +10,14 @@ pub(super) const CAPACITY: usize = 1024;
 
 pub(super) enum Input {
     Ask(Request<Caller>),
+    /// Of another node.
+    Message(Message),
+    /// Messages to this node do not arrive.
+    Unreachable(u64),
+    SnapshotSent {
+        to: u64,
+        arrived: bool,
+    },
     Stop,
 }
 

@@ -1,91 +1,199 @@
-//! The embedded node: raft on a thread of its own, behind [`Replica`].
+//! A node: raft on a thread of its own, behind [`Replica`].
 //!
 //! Reads go to RocksDB from the caller's thread. Proposals go through a bounded
 //! channel to the loop, which takes all that wait there into one raft `Ready`
 //! (group commit) and answers each when its effects can be read. What happens to them
-//! is [`crate::peer`]'s matter. Today there is one voter and no port.
+//! is [`crate::peer`]'s matter. A node alone has no port; one of a cluster has its
+//! [`Network`], whose messages come to the loop by a channel of their own.
 
+mod cluster;
 mod config;
 mod inbox;
+mod outlet;
+mod proposer;
 mod run;
 mod status;
 
+pub use cluster::{ClusterConfig, MemberStatus, MembershipError, NodeState};
 pub use config::NodeConfig;
 pub use status::{Role, Status};
 
 use crate::engine::Life;
 use crate::metrics;
 use crate::model::{
-    Actor, BlockDigest, Command, Envelope, FileEntry, NamePath, Outcome, RefEntry, Repo, RepoId,
-    RepoPath, SessionId, Timestamp, Version,
+    Actor, BlockDigest, ClusterId, Command, FileEntry, Member, NamePath, Outcome, RefEntry, Repo,
+    RepoId, RepoPath, SecretDigest, Timestamp, Version,
 };
-use crate::peer::{Answer, Ask, Peer, Request};
+use crate::net::{NetError, Network};
+use crate::peer::{Ask, Change, Peer};
 use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, read};
 use crate::storage::{Beginning, Database, OpenError};
 use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
-use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
-use inbox::{Caller, Input};
+use cluster::{Ear, Membership};
+use crossbeam_channel::Receiver;
+use inbox::Input;
+use outlet::Outlet;
 use parking_lot::RwLock;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use proposer::Proposer;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 
-/// The id of the only voter.
-const NODE_ID: u64 = 1;
+/// The id of the node that founded its cluster, and of a node alone.
+const FOUNDER: u64 = 1;
 
 /// How long [`Node::open`] waits until the node leads and has applied its log.
 /// Applying what a crash left unapplied takes the most of it.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A node of one voter. Dropping it stops its thread.
+/// A node. Dropping it stops its thread.
 pub struct Node {
     database: Arc<Database>,
-    inbox: Sender<Input>,
+    proposer: Arc<Proposer>,
     status: Arc<RwLock<Status>>,
-    config: NodeConfig,
-    session: SessionId,
-    /// The last sequence number given out.
-    sequence: AtomicU64,
     thread: Option<JoinHandle<()>>,
+    /// `None` for a node alone. After the thread: the loop sends until its end.
+    cluster: Option<Cluster>,
 }
 
-impl Node {
-    /// Opens the data directory, creating it if need be, and returns when the
-    /// node is ready to propose and reads reflect everything acknowledged
-    /// before.
-    pub fn open(config: NodeConfig) -> Result<Self, OpenError> {
+/// Of one node among several.
+struct Cluster {
+    membership: Arc<Membership>,
+    runtime: Handle,
+    network: Arc<Network>,
+}
+
+/// Why a node of a cluster does not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// Its data directory.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its network.
+    #[error(transparent)]
+    Net(#[from] NetError),
+}
+
+/// What a node and its loop share, before the loop runs.
+struct Parts {
+    config: NodeConfig,
+    database: Arc<Database>,
+    proposer: Arc<Proposer>,
+    status: Arc<RwLock<Status>>,
+    inbox: Receiver<Input>,
+    life: Life,
+}
+
+impl Parts {
+    fn new(config: NodeConfig, node: u64, beginning: Beginning) -> Result<Self, OpenError> {
         let database = Arc::new(Database::open(&config.dir)?);
-        database.prepare(Beginning::Found(NODE_ID))?;
-        let life = Life {
-            node: NODE_ID,
-            nonce: rand::random(),
-        };
-        let peer = Peer::open(
-            life,
-            Arc::clone(&database),
-            config.limits(),
-            config.compaction(),
-        )?;
-        let status = Arc::new(RwLock::new(Status::default()));
-        let (inbox, received) = crossbeam_channel::bounded(inbox::CAPACITY);
+        database.prepare(beginning)?;
+        database.claim(node)?;
+        let (sender, inbox) = crossbeam_channel::bounded(inbox::CAPACITY);
+        Ok(Self {
+            database,
+            proposer: Arc::new(Proposer::new(sender, &config)),
+            status: Arc::new(RwLock::new(Status::default())),
+            inbox,
+            life: Life {
+                node,
+                nonce: rand::random(),
+            },
+            config,
+        })
+    }
+
+    /// Starts the loop, which tells by the second result when the node leads.
+    fn start(
+        self,
+        wire: (Receiver<Input>, Option<Outlet>),
+    ) -> Result<(Node, Receiver<()>), OpenError> {
+        let (limits, compaction) = (self.config.limits(), self.config.compaction());
+        let peer = Peer::open(self.life, self.database.clone(), limits, compaction)?;
         let (ready, is_ready) = crossbeam_channel::bounded(1);
-        let looped = run::Loop::new(peer, received, Arc::clone(&status), &config, ready);
+        let (database, status) = (self.database.clone(), self.status.clone());
+        let looped = run::Loop::new(
+            peer,
+            database,
+            self.inbox,
+            wire,
+            status,
+            &self.config,
+            ready,
+        );
         let thread = std::thread::Builder::new()
             .name("replicator".into())
             .spawn(|| looped.run())?;
-        let node = Self {
-            database,
-            inbox,
-            status,
-            config,
-            session: SessionId::random(),
-            sequence: AtomicU64::new(0),
+        let node = Node {
+            database: self.database,
+            proposer: self.proposer,
+            status: self.status,
             thread: Some(thread),
+            cluster: None,
         };
+        Ok((node, is_ready))
+    }
+}
+
+impl Node {
+    /// Opens the data directory of a node alone, creating it if need be, and returns when
+    /// the node is ready to propose and reads reflect everything acknowledged
+    /// before.
+    pub fn open(config: NodeConfig) -> Result<Self, OpenError> {
+        let parts = Parts::new(config, FOUNDER, Beginning::Found(FOUNDER))?;
+        let (node, is_ready) = parts.start((crossbeam_channel::never(), None))?;
         is_ready
             .recv_timeout(READY_TIMEOUT)
             .map_err(|_| OpenError::NotReady(READY_TIMEOUT))?;
+        Ok(node)
+    }
+
+    /// Opens the data directory of a node of a cluster, and returns at once: whether
+    /// the cluster answers, [`Node::catch_up`] tells. Must not be called on
+    /// the network's runtime.
+    pub fn open_in(
+        config: NodeConfig,
+        cluster: ClusterConfig,
+        beginning: Beginning,
+    ) -> Result<Self, ClusterError> {
+        let id = cluster::node_id(&cluster.identity);
+        let parts = Parts::new(config, id, beginning)?;
+        let (back, wire) = crossbeam_channel::bounded(inbox::CAPACITY);
+        let membership = Arc::new(Membership {
+            proposer: parts.proposer.clone(),
+            database: Arc::downgrade(&parts.database),
+            status: parts.status.clone(),
+            authority: cluster.authority,
+            expires: cluster.identity.expires,
+            wire: back.clone(),
+            network: OnceLock::new(),
+        });
+        let runtime = cluster.runtime;
+        let ear = Ear {
+            membership: membership.clone(),
+            runtime: runtime.clone(),
+        };
+        let (incoming, ear) = (cluster.incoming, Arc::new(ear));
+        let network = Network::start(cluster.identity, cluster.listen, incoming, ear);
+        let network = Arc::new(runtime.block_on(network)?);
+        // Nobody has asked the membership anything before this.
+        let _ = membership.network.set(Arc::downgrade(&network));
+        network.connect(&cluster.others);
+        let outlet = Outlet {
+            network: network.clone(),
+            runtime: runtime.clone(),
+            back,
+            others: cluster.others,
+            seen: 0,
+        };
+        let (mut node, _) = parts.start((wire, Some(outlet)))?;
+        node.cluster = Some(Cluster {
+            membership,
+            runtime,
+            network,
+        });
         Ok(node)
     }
 
@@ -100,87 +208,84 @@ impl Node {
     }
 
     /// Returns when reads from now on see everything that was acknowledged anywhere
-    /// before. With a single voter they always do.
+    /// before. Of a node alone they always do.
     pub fn catch_up(&self) -> Result<(), ProposeError> {
-        self.ask(Ask::Read).map(drop)
+        self.proposer.ask(Ask::Read).map(drop)
     }
 
-    /// Commits a command and waits for its outcome.
-    fn commit(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        let ask = Ask::Propose {
-            session: self.session,
-            sequence,
-            data: self.encode(actor, sequence, command)?,
-        };
-        match self.ask(ask)? {
-            Answer::Outcome { outcome, .. } => Ok(outcome),
-            other => unreachable!("a command has an outcome, not {other:?}"),
-        }
+    /// The cluster that this node is of; `None` for a node alone.
+    pub fn cluster(&self) -> Result<Option<ClusterId>, ReadError> {
+        read::cluster(&*self.database)
     }
 
-    /// Hands a request to the loop and waits for its answer.
-    fn ask(&self, ask: Ask) -> Result<Answer, ProposeError> {
-        let timeout = self.config.propose_timeout;
-        let deadline = Instant::now() + timeout;
-        let (answer, answered) = crossbeam_channel::bounded(1);
-        let span = tracing::Span::current();
-        let request = Request {
-            ask,
-            deadline,
-            caller: Caller { answer, span },
-        };
-        match self.inbox.send_deadline(Input::Ask(request), deadline) {
-            Ok(()) => {}
-            Err(SendTimeoutError::Timeout(_)) => return Err(ProposeError::Timeout(timeout)),
-            Err(SendTimeoutError::Disconnected(_)) => return Err(ProposeError::Stopped),
-        }
-        answered
-            .recv_deadline(deadline)
-            .map_err(|error| match error {
-                // The loop lets go of what has expired, perhaps before we wake up.
-                RecvTimeoutError::Disconnected if Instant::now() < deadline => {
-                    ProposeError::Stopped
-                }
-                RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout => {
-                    ProposeError::Timeout(timeout)
-                }
-            })
+    /// The members, as far as this node knows.
+    pub fn members(&self) -> Result<BTreeMap<u64, Member>, ReadError> {
+        read::members(&*self.database)
     }
 
-    fn encode(
-        &self,
-        actor: Actor,
-        sequence: u64,
-        command: Command,
-    ) -> Result<Vec<u8>, ProposeError> {
-        let time = Timestamp::now();
-        let envelope = Envelope {
-            session: self.session,
-            sequence,
-            time,
-            actor,
-            command,
-        };
-        let data = postcard::to_stdvec(&envelope).expect("plain data encodes");
-        let limit = self.config.max_entry_bytes;
-        if data.len() > limit {
-            return Err(ProposeError::TooLarge {
-                size: data.len(),
-                limit,
-            });
-        }
-        Ok(data)
+    /// The members and how they are, each asked by itself.
+    pub fn member_states(&self) -> Result<BTreeMap<u64, MemberStatus>, MembershipError> {
+        let Cluster {
+            membership,
+            runtime,
+            ..
+        } = self.in_cluster()?;
+        runtime.block_on(membership.clone().members())
+    }
+
+    /// Has whoever leads change the membership.
+    pub fn change(&self, change: Change) -> Result<(), MembershipError> {
+        let cluster = self.in_cluster()?;
+        cluster.membership.change(change, &cluster.runtime)
+    }
+
+    /// A node, dead or alive, is no member any more.
+    pub fn remove(&self, node: u64) -> Result<(), MembershipError> {
+        let cluster = self.in_cluster()?;
+        cluster.membership.remove(node, &cluster.runtime)
+    }
+
+    /// Makes this node alone, reached at `address` from now on, the first of a cluster.
+    pub fn found_cluster(&self, id: ClusterId, address: &str) -> Result<(), MembershipError> {
+        self.settle(Command::FoundCluster {
+            id,
+            node: FOUNDER,
+            address: address.to_owned(),
+        })
+    }
+
+    /// Whoever shows this secret in the given time may become a node, once.
+    pub fn invite(&self, secret: &[u8], within: Duration) -> Result<(), MembershipError> {
+        let now = Timestamp::now();
+        let seconds = i64::try_from(within.as_secs()).unwrap_or(i64::MAX);
+        self.settle(Command::Invite {
+            secret: SecretDigest::of(secret),
+            expires: Timestamp {
+                secs: now.secs.saturating_add(seconds),
+                ..now
+            },
+        })
+    }
+
+    fn settle(&self, command: Command) -> Result<(), MembershipError> {
+        cluster::done(self.proposer.commit(Actor::default(), command)?)?;
+        Ok(())
+    }
+
+    fn in_cluster(&self) -> Result<&Cluster, MembershipError> {
+        self.cluster.as_ref().ok_or(MembershipError::Alone)
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // The loop may have ended already; then nobody receives this.
-        let _ = self.inbox.send(Input::Stop);
+        self.proposer.stop();
         if let Some(thread) = self.thread.take() {
             // A panic of the loop ends the process by itself.
             let _ = thread.join();
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster.runtime.block_on(cluster.network.close());
         }
     }
 }
@@ -224,7 +329,7 @@ impl Replica for Node {
     fn propose(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
         let kind = command.kind();
         let began = Instant::now();
-        let result = self.commit(actor, command);
+        let result = self.proposer.commit(actor, command);
         metrics::proposed(kind, &result, began.elapsed());
         result
     }

@@ -7,10 +7,12 @@
 use super::Status;
 use super::config::NodeConfig;
 use super::inbox::{CAPACITY, Caller, Input};
+use super::outlet::Outlet;
 use crate::engine::Fatal;
 use crate::metrics;
 use crate::peer::{Answer, Ask, Message, Output, Peer, Request};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crate::storage::Database;
+use crossbeam_channel::{Receiver, Sender};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +20,11 @@ use std::time::{Duration, Instant};
 pub(super) struct Loop {
     peer: Peer<Caller>,
     inbox: Receiver<Input>,
+    /// What comes from other nodes; their messages may be lost, callers' may not.
+    wire: Receiver<Input>,
+    /// `None` for a node alone.
+    outlet: Option<Outlet>,
+    database: Arc<Database>,
     status: Arc<RwLock<Status>>,
     tick: Duration,
     next_tick: Instant,
@@ -29,7 +36,9 @@ pub(super) struct Loop {
 impl Loop {
     pub(super) fn new(
         peer: Peer<Caller>,
+        database: Arc<Database>,
         inbox: Receiver<Input>,
+        (wire, outlet): (Receiver<Input>, Option<Outlet>),
         status: Arc<RwLock<Status>>,
         config: &NodeConfig,
         ready: Sender<()>,
@@ -37,6 +46,9 @@ impl Loop {
         Self {
             peer,
             inbox,
+            wire,
+            outlet,
+            database,
             status,
             tick: config.tick,
             next_tick: Instant::now() + config.tick,
@@ -48,19 +60,31 @@ impl Loop {
     /// Runs until told to stop. Dropping the peer then tells its callers.
     pub(super) fn run(mut self) {
         let _guard = EndOnPanic;
-        survive(self.peer.start(&mut deliver));
-        self.tell_ready();
-        self.publish_status();
+        survive(
+            self.peer
+                .start(&mut |output| deliver(output, self.outlet.as_ref())),
+        );
+        self.settle();
         while !self.stopped {
             self.wait();
             self.tick_if_due();
             let began = Instant::now();
-            let proposed = survive(self.peer.run(&mut deliver));
+            let outlet = self.outlet.as_ref();
+            let proposed = survive(self.peer.run(&mut |output| deliver(output, outlet)));
             if proposed > 0 {
                 metrics::round(proposed, began.elapsed());
             }
-            self.tell_ready();
-            self.publish_status();
+            self.settle();
+        }
+    }
+
+    /// Tells whom it concerns where the node stands.
+    fn settle(&mut self) {
+        self.tell_ready();
+        self.publish_status();
+        let applied = self.peer.raft().raft_log.applied;
+        if let Some(outlet) = &mut self.outlet {
+            survive(outlet.follow(applied, &self.database).map_err(Fatal::from));
         }
     }
 
@@ -70,10 +94,19 @@ impl Loop {
         let now = Instant::now();
         let left_over = self.peer.left_over();
         let deadline = if left_over { now } else { self.next_tick };
-        match self.inbox.recv_deadline(deadline) {
-            Ok(input) => self.receive(input),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => self.stopped = true,
+        crossbeam_channel::select! {
+            recv(self.inbox) -> input => match input {
+                Ok(input) => self.receive(input),
+                Err(_) => self.stopped = true,
+            },
+            recv(self.wire) -> input => input.into_iter().for_each(|input| self.receive(input)),
+            default(deadline.saturating_duration_since(now)) => {}
+        }
+        for _ in 0..CAPACITY {
+            match self.wire.try_recv() {
+                Ok(input) => self.receive(input),
+                Err(_) => break,
+            }
         }
         while !self.stopped && self.peer.queued() < CAPACITY {
             match self.inbox.try_recv() {
@@ -89,6 +122,9 @@ impl Loop {
                 log(&request);
                 self.peer.ask(request);
             }
+            Input::Message(message) => self.peer.receive(message),
+            Input::Unreachable(node) => self.peer.unreachable(node),
+            Input::SnapshotSent { to, arrived } => self.peer.snapshot_sent(to, arrived),
             Input::Stop => self.stopped = true,
         }
     }
@@ -129,9 +165,12 @@ fn log(Request { ask, caller, .. }: &Request<Caller>) {
     }
 }
 
-fn deliver(output: Output<Caller>) {
+fn deliver(output: Output<Caller>, outlet: Option<&Outlet>) {
     match output {
-        Output::Send(message) => undeliverable(&message),
+        Output::Send(message) => match outlet {
+            Some(outlet) => outlet.send(message),
+            None => undeliverable(&message),
+        },
         Output::Answer(caller, answer) => {
             if let Answer::Outcome { outcome, index } = &answer {
                 caller

@@ -3,6 +3,7 @@
 use crate::storage::Log;
 use raft::{Raft, StateRole};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The part a node plays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -38,10 +39,15 @@ pub struct Status {
     pub last_index: u64,
     /// Proposals that wait for their outcome.
     pub pending: usize,
+    /// Who has a vote, as of what is applied here.
+    pub voters: BTreeSet<u64>,
+    /// Who has not.
+    pub learners: BTreeSet<u64>,
 }
 
 impl Status {
     pub(super) fn of(raft: &Raft<Log>, pending: usize) -> Self {
+        let members = raft.prs().conf();
         Self {
             id: raft.id,
             role: match raft.state {
@@ -56,6 +62,8 @@ impl Status {
             first_index: raft.raft_log.first_index(),
             last_index: raft.raft_log.last_index(),
             pending,
+            voters: members.voters().ids().iter().collect(),
+            learners: members.learners().iter().copied().collect(),
         }
     }
 }

@@ -36,7 +36,7 @@ pub enum Change {
 }
 
 /// Why the membership is not as it was asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum ChangeError {
     /// Only the leader changes the membership.
     #[error("this node does not lead, {leader} does")]
@@ -240,7 +240,11 @@ fn cannot_vote_yet(raft: &Raft<Log>, node: u64) -> Option<ChangeError> {
     let Some(progress) = raft.prs().get(node) else {
         return Some(ChangeError::NotLearner(node));
     };
-    let close = progress.matched + CLOSE >= raft.raft_log.committed;
-    let follows = progress.state == ProgressState::Replicate && close;
+    let committed = raft.raft_log.committed;
+    let close = progress.matched + CLOSE >= committed;
+    // After a snapshot raft does not find out that a node follows until there is something
+    // more to send; that it has everything says as much.
+    let follows =
+        progress.matched >= committed || (progress.state == ProgressState::Replicate && close);
     (!follows).then_some(ChangeError::Lags(node))
 }

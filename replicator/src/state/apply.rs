@@ -1,7 +1,7 @@
 //! Applying one command: exactly once, wholly or not at all.
 
 use super::sessions::{self, Seen};
-use super::{Overlay, commit, condemned, namespace, trash};
+use super::{Overlay, commit, condemned, members, namespace, trash};
 use crate::ReadError;
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
 
@@ -122,5 +122,13 @@ fn dispatch(
         } => condemned::bury(overlay, context, *repo, deleted, forget),
         Command::CondemnRepo { id, version } => condemned::condemn_repo(overlay, *id, *version),
         Command::PurgeRepo { id } => condemned::purge_repo(overlay, *id),
+        Command::FoundCluster { id, node, address } => members::found(overlay, *id, *node, address),
+        Command::Invite { secret, expires } => members::invite(overlay, *secret, *expires),
+        Command::Admit { secret, address } => members::admit(overlay, context, *secret, address),
+        Command::Relocate { node, address } => members::relocate(overlay, *node, address),
+        Command::Dismiss { node } => {
+            members::dismiss(overlay, *node);
+            Ok(())
+        }
     }
 }

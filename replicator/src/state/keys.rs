@@ -3,7 +3,7 @@
 //! is one range and a rename of the repository touches none of it.
 
 use super::view::KeyRange;
-use crate::model::{NamePath, RepoId, RepoPath, SessionId, Version};
+use crate::model::{NamePath, RepoId, RepoPath, SecretDigest, SessionId, Version};
 
 /// Bytes of a repository id at the front of a key.
 pub(super) const ID: usize = 16;
@@ -130,4 +130,21 @@ pub(super) fn outcome(session: SessionId, sequence: u64) -> Vec<u8> {
 /// The prefix of the outcomes of a session.
 pub(super) fn outcomes(session: &[u8]) -> Vec<u8> {
     [b"o", session].concat()
+}
+
+/// The id of the cluster.
+pub(super) const CLUSTER: &[u8] = b"c";
+/// First byte of the keys of members.
+pub(super) const MEMBER: u8 = b'm';
+/// First byte of the keys of invitations.
+const INVITATION: u8 = b'i';
+
+/// Of a member of the cluster.
+pub(super) fn member(node: u64) -> Vec<u8> {
+    [[MEMBER].as_slice(), &node.to_be_bytes()].concat()
+}
+
+/// Of an invitation.
+pub(super) fn invitation(secret: SecretDigest) -> Vec<u8> {
+    [[INVITATION].as_slice(), &secret.0].concat()
 }

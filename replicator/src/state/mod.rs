@@ -12,6 +12,7 @@ mod catalog;
 mod commit;
 mod condemned;
 mod keys;
+mod members;
 mod namespace;
 mod overlay;
 pub mod read;

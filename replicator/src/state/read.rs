@@ -5,10 +5,12 @@ use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, load};
 use super::{AuditRecord, Table, keys};
 use crate::model::{
-    BlockDigest, FileEntry, NamePath, PackedRef, RefEntry, Repo, RepoId, RepoPath, Version,
+    BlockDigest, ClusterId, FileEntry, Member, NamePath, PackedRef, RefEntry, Repo, RepoId,
+    RepoPath, Version,
 };
 use crate::{Child, Listing, NameEntry, PackedSink, ReadError};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 
 /// What stands at a path of the namespace.
 pub fn name(view: &dyn View, path: &NamePath) -> Result<Option<NameEntry>, ReadError> {
@@ -30,6 +32,24 @@ pub fn names_in(view: &dyn View, dir: &NamePath) -> Result<Vec<(Vec<u8>, NameEnt
             Child::Directory => None,
         });
     Ok(named.collect())
+}
+
+/// The cluster that this is; `None` for a node alone.
+pub fn cluster(view: &dyn View) -> Result<Option<ClusterId>, ReadError> {
+    load(view, Table::Members, keys::CLUSTER)
+}
+
+/// The members of the cluster, by id.
+pub fn members(view: &dyn View) -> Result<BTreeMap<u64, Member>, ReadError> {
+    let mut members = BTreeMap::new();
+    let rows = KeyRange::prefix(&[keys::MEMBER]);
+    view.scan(Table::Members, &rows, &mut |key, value| {
+        let id = key[1..].try_into().map(u64::from_be_bytes);
+        let id = id.map_err(|_| ReadError::Damaged("the key of a member".to_owned()))?;
+        members.insert(id, decode(Table::Members, key, value)?);
+        Ok(Step::Next)
+    })?;
+    Ok(members)
 }
 
 /// A repository that is not in the trash.

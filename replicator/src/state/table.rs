@@ -26,11 +26,13 @@ pub enum Table {
     Audit = 9,
     /// Removed repositories and object files.
     Trash = 10,
+    /// The cluster: its id, its members, and who is invited.
+    Members = 11,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RaftLog,
         Self::RaftState,
         Self::Repositories,
@@ -42,11 +44,12 @@ impl Table {
         Self::Sessions,
         Self::Audit,
         Self::Trash,
+        Self::Members,
     ];
 
     /// The tables that make up the replicated state: what apply writes and a
     /// snapshot carries. The raft tables are each node's own.
-    pub const STATE: [Self; 9] = [
+    pub const STATE: [Self; 10] = [
         Self::Repositories,
         Self::Names,
         Self::Refs,
@@ -56,6 +59,7 @@ impl Table {
         Self::Sessions,
         Self::Audit,
         Self::Trash,
+        Self::Members,
     ];
 
     /// The name of its column family.
@@ -72,6 +76,7 @@ impl Table {
             Self::Sessions => "sessions",
             Self::Audit => "audit",
             Self::Trash => "trash",
+            Self::Members => "members",
         }
     }
 

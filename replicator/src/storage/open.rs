@@ -10,21 +10,26 @@ use std::time::Duration;
 /// The version of the layout of the data directory: tables, keys, and the
 /// postcard shape of every value.
 ///
-/// 2 added commands and rows for emptying the trash. Everything of 1 reads the same, so
-/// a directory of 1 becomes one of 2 when it is opened.
-pub(super) const FORMAT: u32 = 2;
+/// 2 added commands and rows for emptying the trash, 3 those for the members of a cluster.
+/// Everything of 1 and 2 reads the same, so a directory of these becomes one of 3 when it is
+/// opened.
+pub(super) const FORMAT: u32 = 3;
 
-const BEFORE_CONDEMNED_KEYS: u32 = 1;
+const BEFORE: std::ops::Range<u32> = 1..FORMAT;
 
 const FORMAT_KEY: &[u8] = b"format";
+const NODE_KEY: &[u8] = b"node";
 
 /// How the life of a new data directory begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Beginning {
     /// As the only voter of a new cluster, with this id.
     Found(u64),
-    /// As a node of no cluster yet, which waits for a leader's snapshot.
+    /// As a node that has joined a cluster, and waits for a leader's snapshot.
     Join,
+    /// It has begun before: a new directory is a lost one. A node that forgot what it promised
+    /// could vote twice.
+    Resume,
 }
 
 /// Where the log of a new cluster begins. Not 0: a node that joins with an
@@ -39,7 +44,7 @@ impl Beginning {
     pub fn stage(self, batch: &mut dyn Stage) {
         let (position, voters) = match self {
             Self::Found(id) => (FOUNDED, vec![id]),
-            Self::Join => (EMPTY, Vec::new()),
+            Self::Join | Self::Resume => (EMPTY, Vec::new()),
         };
         let members = ConfState {
             voters,
@@ -65,6 +70,19 @@ pub enum OpenError {
         /// The format of this build.
         known: u32,
     },
+    /// It is another node's.
+    #[error("{} is the data of node {found}, not of node {expected}: each node has its own", .dir.display())]
+    OtherNode {
+        /// The data directory.
+        dir: PathBuf,
+        /// Whose it is.
+        found: u64,
+        /// Who opens it.
+        expected: u64,
+    },
+    /// The node has begun, and its data is gone.
+    #[error("{} is empty, but this node had data there and made promises: put it back, or remove the node from the cluster and join anew with a new data directory", .0.display())]
+    Lost(PathBuf),
     /// What is in it cannot have been left by us.
     #[error("{} is damaged: {what}", .dir.display())]
     Damaged {
@@ -100,7 +118,27 @@ impl Database {
     pub fn prepare(&self, beginning: Beginning) -> Result<(), OpenError> {
         match self.get(Table::RaftState, FORMAT_KEY)? {
             Some(version) => self.check_format(&version),
+            None if beginning == Beginning::Resume => Err(OpenError::Lost(self.dir().to_owned())),
             None => self.begin(beginning),
+        }
+    }
+
+    /// Whose the directory is, from the first time on.
+    pub fn claim(&self, node: u64) -> Result<(), OpenError> {
+        let Some(holder) = self.get(Table::RaftState, NODE_KEY)? else {
+            let mut batch = Batch::new(self);
+            batch.put(Table::RaftState, NODE_KEY, &node.to_be_bytes());
+            return self.write_durably(batch);
+        };
+        let found = holder.try_into().map(u64::from_be_bytes);
+        let found = found.map_err(|_| self.damaged("its node's id is not eight bytes".into()))?;
+        match found == node {
+            true => Ok(()),
+            false => Err(OpenError::OtherNode {
+                dir: self.dir().to_owned(),
+                found,
+                expected: node,
+            }),
         }
     }
 
@@ -110,7 +148,7 @@ impl Database {
             .map_err(|_| self.damaged("its format marker is not four bytes".into()))?;
         match u32::from_be_bytes(version) {
             FORMAT => Ok(()),
-            BEFORE_CONDEMNED_KEYS => self.mark(),
+            before if BEFORE.contains(&before) => self.mark(),
             found => Err(OpenError::UnknownFormat {
                 dir: self.dir().to_owned(),
                 found,

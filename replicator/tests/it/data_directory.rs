@@ -29,7 +29,7 @@ fn an_unknown_format_is_refused_and_named() {
             error,
             OpenError::UnknownFormat {
                 found: 77,
-                known: 2,
+                known: 3,
                 ..
             }
         ),
@@ -53,7 +53,7 @@ fn a_directory_of_the_first_format_becomes_one_of_this() {
     drop(node);
     let database = Database::open(dir.path()).expect("opens");
     let marker = database.get(Table::RaftState, b"format").expect("reads");
-    assert_eq!(marker, Some(2_u32.to_be_bytes().to_vec()));
+    assert_eq!(marker, Some(3_u32.to_be_bytes().to_vec()));
 }
 
 #[test]
@@ -136,6 +136,6 @@ fn a_cut_or_foreign_snapshot_is_refused() {
         error
             .expect_err("is foreign")
             .to_string()
-            .contains("format 3")
+            .contains("format 4")
     );
 }

@@ -6,6 +6,7 @@ mod damage;
 mod data_directory;
 mod failpoints;
 mod log;
+mod members;
 mod messages;
 mod model;
 mod namespace;

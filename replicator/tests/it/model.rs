@@ -177,6 +177,11 @@ impl Model {
                 self.condemned.retain(|(repo, _), _| *repo != id);
                 self.forgotten.remove(&id);
             }
+            Command::FoundCluster { .. }
+            | Command::Invite { .. }
+            | Command::Admit { .. }
+            | Command::Relocate { .. }
+            | Command::Dismiss { .. } => unreachable!("members.rs has these"),
         }
         Ok(())
     }

@@ -1,0 +1,50 @@
+//! The cluster as everyone in it knows it.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// A cluster, for good.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ClusterId(Uuid);
+
+impl ClusterId {
+    /// A fresh random id.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for ClusterId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// A node of the cluster. Whether it has a vote is raft's matter.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Member {
+    /// Where the others reach it, host:port.
+    pub address: String,
+}
+
+/// What an invitation's secret is known by: its blake3. The secret itself is the
+/// administrator's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SecretDigest(pub [u8; 32]);
+
+impl SecretDigest {
+    /// Of a secret.
+    pub fn of(secret: &[u8]) -> Self {
+        Self(*blake3::hash(secret).as_bytes())
+    }
+}

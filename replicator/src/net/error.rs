@@ -1,0 +1,54 @@
+//! What goes wrong between nodes.
+
+use std::net::SocketAddr;
+
+/// Something on the network, or in what it needs, is not as it must be.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// The port is taken, or not ours.
+    #[error("listening on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A key or certificate is not what it must be.
+    #[error("{what}: {why}")]
+    Credential {
+        /// Which.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nobody answers there.
+    #[error("{address}: {why}")]
+    Unreachable {
+        /// host:port.
+        address: String,
+        /// Why.
+        why: String,
+    },
+    /// The other side said no.
+    #[error("{address} refuses: {why}")]
+    Refused {
+        /// host:port.
+        address: String,
+        /// In its words.
+        why: String,
+    },
+}
+
+impl NetError {
+    pub(super) fn credential(what: &'static str, why: impl ToString) -> Self {
+        let why = why.to_string();
+        Self::Credential { what, why }
+    }
+
+    pub(super) fn unreachable(address: &str, why: impl ToString) -> Self {
+        Self::Unreachable {
+            address: address.to_owned(),
+            why: why.to_string(),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! How a machine becomes a node: it sends a one-time secret and a certificate request, and
+//! gets an id and a certificate.
+
+use super::authority::Request as CertificateRequest;
+use super::link::{self, Target};
+use super::services::admission_client::AdmissionClient;
+use super::{Authority, Identity, NetError, Token, tls, wire};
+use std::collections::BTreeMap;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tonic::Status;
+
+/// A stranger's wish to be a node.
+pub struct Admission {
+    /// The secret of its token.
+    pub secret: Vec<u8>,
+    /// PKCS #10, DER.
+    pub certificate_request: Vec<u8>,
+    /// Where it says it will listen, host:port.
+    pub address: String,
+}
+
+/// What the stranger gets.
+pub struct Joined {
+    /// Its id.
+    pub node: u64,
+    /// Its certificate, DER.
+    pub certificate: Vec<u8>,
+    /// The cluster's key, PKCS #8 DER.
+    pub authority_key: Vec<u8>,
+    /// Where the nodes are, by id.
+    pub members: BTreeMap<u64, String>,
+}
+
+/// Why a stranger is not admitted.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The token was used, has expired, or never was.
+    #[error(
+        "the token is not valid, or no longer: it works once; make a new one with `gitmoor cluster token`"
+    )]
+    Token,
+    /// What it sent makes no sense.
+    #[error("{0}")]
+    Malformed(String),
+    /// The cluster cannot decide now. The token is not used up.
+    #[error("the cluster cannot admit a node now: {0}")]
+    NotNow(String),
+}
+
+/// Joins the cluster of a token. `address` is where the others will reach this machine.
+/// `Identity` and `Authority` are to be kept; the token is used up.
+pub async fn join(token: &Token, address: &str) -> Result<(Identity, Authority, Joined), NetError> {
+    let request = CertificateRequest::new()?;
+    let authority = CertificateDer::from(token.authority.clone());
+    let target = Target {
+        address: token.address.clone(),
+        name: tls::any_node_name(token.cluster),
+        tls: tls::stranger(&authority)?.into(),
+    };
+    let channel = link::connect(&target).await?;
+    let asked = wire::JoinRequest {
+        secret: token.secret.to_vec(),
+        certificate_request: request.der().to_vec(),
+        address: address.to_owned(),
+    };
+    let answer = AdmissionClient::with_interceptor(channel, link::speak)
+        .join(asked)
+        .await
+        .map_err(|status| link::refused(&token.address, &status))?;
+    let joined = Joined::from(answer.into_inner());
+    let identity = request.granted(&token.authority, &joined.certificate)?;
+    let authority = Authority::load(token.cluster, &joined.authority_key, &token.authority)?;
+    Ok((identity, authority, joined))
+}
+
+impl From<wire::JoinRequest> for Admission {
+    fn from(request: wire::JoinRequest) -> Self {
+        Self {
+            secret: request.secret,
+            certificate_request: request.certificate_request,
+            address: request.address,
+        }
+    }
+}
+
+impl From<Joined> for wire::Admitted {
+    fn from(joined: Joined) -> Self {
+        let member = |(node, address)| wire::Member { node, address };
+        Self {
+            node: joined.node,
+            certificate: joined.certificate,
+            authority_key: joined.authority_key,
+            members: joined.members.into_iter().map(member).collect(),
+        }
+    }
+}
+
+impl From<wire::Admitted> for Joined {
+    fn from(admitted: wire::Admitted) -> Self {
+        let members = admitted.members.into_iter();
+        Self {
+            node: admitted.node,
+            certificate: admitted.certificate,
+            authority_key: admitted.authority_key,
+            members: members
+                .map(|member| (member.node, member.address))
+                .collect(),
+        }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let why = refusal.to_string();
+        match refusal {
+            Refusal::Token => Self::permission_denied(why),
+            Refusal::Malformed(_) => Self::invalid_argument(why),
+            Refusal::NotNow(_) => Self::unavailable(why),
+        }
+    }
+}

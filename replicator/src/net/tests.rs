@@ -1,0 +1,169 @@
+//! What only a peer of another making says: the services are asked by hand.
+
+use super::services::node_client::NodeClient;
+use super::{Admission, Authority, ClusterId, Handler, Holder, Joined, Network, Refusal};
+use super::{PROTOCOL_HEADER, link, tls, wire};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Request, Status};
+
+#[derive(Default)]
+struct Heard {
+    messages: Mutex<Vec<Vec<u8>>>,
+    snapshots: Mutex<Vec<Vec<u8>>>,
+}
+
+#[tonic::async_trait]
+impl Handler for Heard {
+    fn message(&self, _: u64, message: Vec<u8>) {
+        self.messages.lock().push(message);
+    }
+
+    fn snapshot(&self, _: u64, snapshot: Vec<u8>) {
+        self.snapshots.lock().push(snapshot);
+    }
+
+    fn unreachable(&self, _: u64) {}
+
+    async fn ask(&self, from: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
+        match question.as_slice() {
+            b"?" => Err(format!("node {from} asks nothing")),
+            _ => Ok(question.into_iter().rev().collect()),
+        }
+    }
+
+    async fn admit(&self, _: Admission) -> Result<Joined, Refusal> {
+        Err(Refusal::NotNow("nobody is admitted here".to_owned()))
+    }
+}
+
+/// Node 2, and a connection to it as node 1.
+struct Pair {
+    heard: Arc<Heard>,
+    channel: tonic::transport::Channel,
+    _two: Network,
+    _dir: TempDir,
+}
+
+async fn pair() -> Pair {
+    let authority = Authority::found(ClusterId::random()).expect("a cluster");
+    let identity = |id| authority.identity(Holder::Node(id)).expect("a certificate");
+    let (heard, dir) = (
+        Arc::new(Heard::default()),
+        tempfile::tempdir().expect("dir"),
+    );
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let incoming = dir.path().join("incoming");
+    let two = Network::start(identity(2), any, incoming, heard.clone()).await;
+    let two = two.expect("it listens");
+    let target = link::Target {
+        address: two.address().to_string(),
+        name: tls::node_name(authority.cluster(), 2),
+        tls: tls::client(&identity(1)).expect("a certificate").into(),
+    };
+    Pair {
+        heard,
+        channel: link::connect(&target).await.expect("connected"),
+        _two: two,
+        _dir: dir,
+    }
+}
+
+fn messages(messages: &[&[u8]]) -> impl futures::Stream<Item = wire::Message> + use<> {
+    let message = |message: &&[u8]| wire::Message {
+        message: message.to_vec(),
+    };
+    let messages: Vec<_> = messages.iter().map(message).collect();
+    futures::stream::iter(messages)
+}
+
+#[tokio::test]
+async fn another_version_is_refused() {
+    let pair = pair().await;
+    let speak_2 = |mut request: Request<()>| {
+        let version = MetadataValue::from(super::PROTOCOL + 1);
+        request.metadata_mut().insert(PROTOCOL_HEADER, version);
+        Ok::<_, Status>(request)
+    };
+    let mut newer = NodeClient::with_interceptor(pair.channel.clone(), speak_2);
+    let refused = newer
+        .send(messages(&[b"hello"]))
+        .await
+        .expect_err("refused");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("version 1"), "{refused}");
+    let mut silent = NodeClient::new(pair.channel.clone());
+    let refused = silent.send(messages(&[b"hello"])).await;
+    assert_eq!(
+        refused.expect_err("refused").code(),
+        Code::FailedPrecondition
+    );
+    assert!(pair.heard.messages.lock().is_empty());
+}
+
+#[tokio::test]
+async fn an_oversized_message_is_refused() {
+    let pair = pair().await;
+    let mut client = NodeClient::with_interceptor(pair.channel.clone(), link::speak)
+        .max_encoding_message_size(usize::MAX);
+    let huge = vec![0; super::MAX_MESSAGE + 1];
+    let refused = client.send(messages(&[&huge])).await.expect_err("refused");
+    assert_eq!(refused.code(), Code::OutOfRange);
+    assert!(pair.heard.messages.lock().is_empty());
+    client.send(messages(&[b"hello"])).await.expect("taken");
+    assert_eq!(*pair.heard.messages.lock(), [b"hello"]);
+}
+
+fn pieces(digest: &[u8], size: u64, parts: &[(u64, &[u8])]) -> Vec<wire::SnapshotPiece> {
+    let mut name = Some(wire::SnapshotName {
+        digest: digest.to_vec(),
+        size,
+    });
+    let piece = |(offset, bytes): &(u64, &[u8])| wire::SnapshotPiece {
+        name: name.take(),
+        offset: *offset,
+        bytes: bytes.to_vec(),
+    };
+    parts.iter().map(piece).collect()
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_not_what_it_says() {
+    let pair = pair().await;
+    let mut client = NodeClient::with_interceptor(pair.channel.clone(), link::speak);
+    let digest = *blake3::hash(b"the truth").as_bytes();
+    let wrong: [(Code, Vec<_>); 6] = [
+        (Code::DataLoss, pieces(&digest, 9, &[(0, b"the lies!")])),
+        (Code::DataLoss, pieces(&[], 9, &[(0, b"the truth")])),
+        (Code::Aborted, pieces(&digest, 9, &[(0, b"the")])),
+        (Code::InvalidArgument, pieces(&digest, 9, &[(4, b"truth")])),
+        (
+            Code::InvalidArgument,
+            pieces(&digest, 9, &[(3, b" truth, and more")]),
+        ),
+        (Code::InvalidArgument, Vec::new()),
+    ];
+    for (number, (code, pieces)) in wrong.into_iter().enumerate() {
+        let refused = client.send_snapshot(futures::stream::iter(pieces)).await;
+        assert_eq!(refused.expect_err("refused").code(), code, "{number}");
+    }
+    assert!(pair.heard.snapshots.lock().is_empty());
+    let name = wire::SnapshotName {
+        digest: digest.to_vec(),
+        size: 9,
+    };
+    let has = client.has_snapshot(name).await.expect("answered");
+    assert_eq!(
+        has.into_inner().offset,
+        3,
+        "of the one that ended too early"
+    );
+    let rest = pieces(&digest, 9, &[(3, b" truth")]);
+    client
+        .send_snapshot(futures::stream::iter(rest))
+        .await
+        .expect("whole");
+    assert_eq!(*pair.heard.snapshots.lock(), [b"the truth"]);
+}

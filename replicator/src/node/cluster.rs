@@ -1,0 +1,351 @@
+//! A node among others: what it hears from them, what they may ask it, and who comes and goes.
+
+use super::Status;
+use super::inbox::Input;
+use super::proposer::Proposer;
+use crate::model::{Actor, Command, Member, Outcome, Refusal, SecretDigest, Version};
+use crate::net::{
+    self, Admission, Authority, Handler, Holder, Identity, Joined, NetError, Network,
+};
+use crate::peer::{Answer, Ask, Change, ChangeError, Message};
+use crate::state::read;
+use crate::storage::Database;
+use crate::{ProposeError, ReadError};
+use crossbeam_channel::Sender;
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::runtime::Handle;
+
+/// A node that does not say how it is in this time is not well.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between attempts at what must wait for a leader or for another change.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What makes a node one of several.
+pub struct ClusterConfig {
+    /// Who it is.
+    pub identity: Identity,
+    /// Every node may admit others.
+    pub authority: Authority,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where the others were when it joined, until it has the state.
+    pub others: BTreeMap<u64, String>,
+    /// For snapshots that are arriving; of its own.
+    pub incoming: PathBuf,
+    /// Where the network runs. Opening a node must not happen on it.
+    pub runtime: Handle,
+}
+
+/// The membership is not as it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum MembershipError {
+    /// For a reason that more time does not change.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The state machine's.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no leader, or it does not answer.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    /// The leader cannot be reached.
+    #[error("the leader: {0}")]
+    Leader(NetError),
+    /// This node is alone.
+    #[error("this is not a cluster yet; `gitmoor cluster init` makes it one")]
+    Alone,
+    /// Reading the state failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// How a member is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Where the others reach it.
+    pub address: String,
+    /// Where it stands, in its own words; or why there are none.
+    pub state: Result<NodeState, String>,
+}
+
+/// What a node says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NodeState {
+    /// Where it stands.
+    pub status: Status,
+    /// When its certificate expires.
+    pub certificate_expires: SystemTime,
+    /// Of gitmoor.
+    pub version: String,
+}
+
+/// What nodes ask each other, beside raft.
+#[derive(Serialize, Deserialize)]
+enum Question {
+    /// To be asked of the leader.
+    Change(Change),
+    State,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Reply {
+    Changed(Result<(), ChangeError>),
+    State(NodeState),
+}
+
+/// The node that a certificate is for.
+pub(super) fn node_id(identity: &Identity) -> u64 {
+    match identity.holder {
+        Holder::Node(id) => id,
+        Holder::Client(id) => unreachable!("client {id} has no state to serve"),
+    }
+}
+
+/// This node's part in the cluster.
+pub(super) struct Membership {
+    pub(super) proposer: Arc<Proposer>,
+    /// Weak, as is the network: a request that is still under way must not keep a node
+    /// that has stopped from being opened again.
+    pub(super) database: Weak<Database>,
+    pub(super) status: Arc<RwLock<Status>>,
+    pub(super) authority: Authority,
+    pub(super) expires: SystemTime,
+    /// Messages for the loop.
+    pub(super) wire: Sender<Input>,
+    pub(super) network: OnceLock<Weak<Network>>,
+}
+
+impl Membership {
+    fn network(&self) -> Result<Arc<Network>, ProposeError> {
+        let network = self.network.get().and_then(Weak::upgrade);
+        network.ok_or(ProposeError::Stopped)
+    }
+
+    fn database(&self) -> Result<Arc<Database>, ProposeError> {
+        self.database.upgrade().ok_or(ProposeError::Stopped)
+    }
+
+    /// The members and how they are. One that does not answer costs the time of one question.
+    pub(super) async fn members(
+        self: Arc<Self>,
+    ) -> Result<BTreeMap<u64, MemberStatus>, MembershipError> {
+        let network = self.network()?;
+        let me = node_id(network.identity());
+        let asked = read::members(&*self.database()?)?
+            .into_iter()
+            .map(|(node, member)| {
+                let (this, network) = (&self, &network);
+                async move {
+                    let Member { address } = member;
+                    let state = match node == me {
+                        true => Ok(this.state()),
+                        false => ask_state(network, node).await,
+                    };
+                    (node, MemberStatus { address, state })
+                }
+            });
+        Ok(futures::future::join_all(asked).await.into_iter().collect())
+    }
+
+    fn state(&self) -> NodeState {
+        NodeState {
+            status: self.status.read().clone(),
+            certificate_expires: self.expires,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Has whoever leads change the membership. Blocks.
+    pub(super) fn change(&self, change: Change, runtime: &Handle) -> Result<(), MembershipError> {
+        let deadline = Instant::now() + self.proposer.timeout();
+        loop {
+            let error = match self.try_change(change, runtime) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let may_pass = matches!(
+                error,
+                MembershipError::Change(
+                    ChangeError::NotLeader { .. } | ChangeError::Busy | ChangeError::Unknown
+                ) | MembershipError::Leader(_)
+            );
+            if !may_pass || Instant::now() + PAUSE >= deadline {
+                return Err(error);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn try_change(&self, change: Change, runtime: &Handle) -> Result<(), MembershipError> {
+        match self.change_here(change)? {
+            Err(ChangeError::NotLeader { leader }) if leader != raft::INVALID_ID => {
+                let network = self.network()?;
+                let question = encode(&Question::Change(change));
+                let asked = network.ask(leader, question, self.proposer.timeout());
+                let reply = runtime.block_on(asked).map_err(MembershipError::Leader)?;
+                match decode(&reply) {
+                    Ok(Reply::Changed(changed)) => Ok(changed?),
+                    Ok(Reply::State(_)) | Err(_) => {
+                        let address = format!("node {leader}");
+                        let why = "an answer that makes no sense".to_owned();
+                        Err(MembershipError::Leader(NetError::Refused { address, why }))
+                    }
+                }
+            }
+            changed => Ok(changed?),
+        }
+    }
+
+    fn change_here(&self, change: Change) -> Result<Result<(), ChangeError>, ProposeError> {
+        match self.proposer.ask(Ask::Change(change))? {
+            Answer::Changed => Ok(Ok(())),
+            Answer::NotChanged(why) => Ok(Err(why)),
+            other => unreachable!("a change is made or not, not {other:?}"),
+        }
+    }
+
+    /// A dead node is removed as well; it is asked nothing.
+    pub(super) fn remove(&self, node: u64, runtime: &Handle) -> Result<(), MembershipError> {
+        if !read::members(&*self.database()?)?.contains_key(&node) {
+            return Err(Refusal::NoMember(node).into());
+        }
+        self.change(Change::Remove(node), runtime)?;
+        done(
+            self.proposer
+                .commit(Actor::default(), Command::Dismiss { node })?,
+        )?;
+        Ok(())
+    }
+
+    fn admit_one(&self, admission: &Admission, runtime: &Handle) -> Result<Joined, net::Refusal> {
+        let not_now = |why: &dyn ToString| net::Refusal::NotNow(why.to_string());
+        let request = &admission.certificate_request;
+        // Before the invitation is used up.
+        self.authority
+            .certify(Holder::Node(u64::MAX), request)
+            .map_err(|error| net::Refusal::Malformed(error.to_string()))?;
+        let admit = Command::Admit {
+            secret: SecretDigest::of(&admission.secret),
+            address: admission.address.clone(),
+        };
+        let outcome = self.proposer.commit(Actor::default(), admit);
+        let node = match done(outcome.map_err(|error| not_now(&error))?) {
+            Ok(Version(node)) => node,
+            Err(Refusal::NotInvited) => return Err(net::Refusal::Token),
+            Err(other) => return Err(net::Refusal::Malformed(other.to_string())),
+        };
+        let certificate = self
+            .authority
+            .certify(Holder::Node(node), request)
+            .map_err(|error| not_now(&error))?;
+        if let Err(error) = self.change(Change::AddLearner(node), runtime) {
+            tracing::warn!(node, %error, "admitted, and not a learner yet: run `gitmoor cluster add-learner`");
+        }
+        let database = self.database().map_err(|error| not_now(&error))?;
+        let members = read::members(&*database).map_err(|error| not_now(&error))?;
+        Ok(Joined {
+            node,
+            certificate,
+            authority_key: self.authority.key().to_vec(),
+            members: members
+                .into_iter()
+                .map(|(node, member)| (node, member.address))
+                .collect(),
+        })
+    }
+
+    fn answer(&self, question: &[u8]) -> Result<Reply, String> {
+        match decode(question)? {
+            Question::Change(change) => match self.change_here(change) {
+                Ok(changed) => Ok(Reply::Changed(changed)),
+                Err(error) => Err(error.to_string()),
+            },
+            Question::State => Ok(Reply::State(self.state())),
+        }
+    }
+
+    fn hear(&self, from: u64, bytes: &[u8]) {
+        match Message::decode(bytes) {
+            Ok(message) if message.from == from => {
+                // When the loop does not keep up, raft sends again.
+                let _ = self.wire.try_send(Input::Message(message));
+            }
+            Ok(message) => {
+                tracing::warn!(
+                    node = from,
+                    claims = message.from,
+                    "a message in another's name"
+                );
+            }
+            Err(error) => tracing::warn!(node = from, %error, "not a message"),
+        }
+    }
+}
+
+async fn ask_state(network: &Network, node: u64) -> Result<NodeState, String> {
+    let reply = network
+        .ask(node, encode(&Question::State), STATUS_TIMEOUT)
+        .await
+        .map_err(|error| error.to_string())?;
+    match decode(&reply)? {
+        Reply::State(state) => Ok(state),
+        Reply::Changed(_) => Err("an answer to another question".to_owned()),
+    }
+}
+
+/// The version of what a command did.
+pub(super) fn done(outcome: Outcome) -> Result<Version, Refusal> {
+    match outcome {
+        Outcome::Done(version) => Ok(version),
+        Outcome::Refused(refusal) => Err(refusal),
+    }
+}
+
+fn encode<T: Serialize>(it: &T) -> Vec<u8> {
+    postcard::to_stdvec(it).expect("plain data encodes")
+}
+
+fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
+    postcard::from_bytes(bytes).map_err(|error| format!("what was sent makes no sense: {error}"))
+}
+
+/// The network's ear. What blocks has threads of its own.
+pub(super) struct Ear {
+    pub(super) membership: Arc<Membership>,
+    pub(super) runtime: Handle,
+}
+
+#[tonic::async_trait]
+impl Handler for Ear {
+    fn message(&self, from: u64, message: Vec<u8>) {
+        self.membership.hear(from, &message);
+    }
+
+    fn snapshot(&self, from: u64, snapshot: Vec<u8>) {
+        self.membership.hear(from, &snapshot);
+    }
+
+    fn unreachable(&self, to: u64) {
+        let _ = self.membership.wire.try_send(Input::Unreachable(to));
+    }
+
+    async fn ask(&self, _: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
+        let membership = self.membership.clone();
+        let answer = tokio::task::spawn_blocking(move || membership.answer(&question));
+        let reply = answer.await.map_err(|error| error.to_string())??;
+        Ok(encode(&reply))
+    }
+
+    async fn admit(&self, admission: Admission) -> Result<Joined, net::Refusal> {
+        let (membership, runtime) = (self.membership.clone(), self.runtime.clone());
+        let admit = move || membership.admit_one(&admission, &runtime);
+        let admitted = tokio::task::spawn_blocking(admit).await;
+        admitted.map_err(|error| net::Refusal::NotNow(error.to_string()))?
+    }
+}

@@ -1,0 +1,110 @@
+//! The callers' side of the loop: a question in, its answer out.
+
+use super::config::NodeConfig;
+use super::inbox::{Caller, Input};
+use crate::ProposeError;
+use crate::model::{Actor, Command, Envelope, Outcome, SessionId, Timestamp};
+use crate::peer::{Answer, Ask, Request};
+use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+pub(super) struct Proposer {
+    inbox: Sender<Input>,
+    session: SessionId,
+    /// The last sequence number given out.
+    sequence: AtomicU64,
+    timeout: Duration,
+    max_entry_bytes: usize,
+}
+
+impl Proposer {
+    pub(super) fn new(inbox: Sender<Input>, config: &NodeConfig) -> Self {
+        Self {
+            inbox,
+            session: SessionId::random(),
+            sequence: AtomicU64::new(0),
+            timeout: config.propose_timeout,
+            max_entry_bytes: config.max_entry_bytes,
+        }
+    }
+
+    /// How long an answer is waited for.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Has the loop end.
+    pub(super) fn stop(&self) {
+        // It may have ended already; then nobody receives this.
+        let _ = self.inbox.send(Input::Stop);
+    }
+
+    /// Commits a command and waits for its outcome.
+    pub(super) fn commit(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        let ask = Ask::Propose {
+            session: self.session,
+            sequence,
+            data: self.encode(actor, sequence, command)?,
+        };
+        match self.ask(ask)? {
+            Answer::Outcome { outcome, .. } => Ok(outcome),
+            other => unreachable!("a command has an outcome, not {other:?}"),
+        }
+    }
+
+    /// Hands a request to the loop and waits for its answer.
+    pub(super) fn ask(&self, ask: Ask) -> Result<Answer, ProposeError> {
+        let timeout = self.timeout;
+        let deadline = Instant::now() + timeout;
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let span = tracing::Span::current();
+        let request = Request {
+            ask,
+            deadline,
+            caller: Caller { answer, span },
+        };
+        match self.inbox.send_deadline(Input::Ask(request), deadline) {
+            Ok(()) => {}
+            Err(SendTimeoutError::Timeout(_)) => return Err(ProposeError::Timeout(timeout)),
+            Err(SendTimeoutError::Disconnected(_)) => return Err(ProposeError::Stopped),
+        }
+        answered
+            .recv_deadline(deadline)
+            .map_err(|error| match error {
+                // The loop lets go of what has expired, perhaps before we wake up.
+                RecvTimeoutError::Disconnected if Instant::now() < deadline => {
+                    ProposeError::Stopped
+                }
+                RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout => {
+                    ProposeError::Timeout(timeout)
+                }
+            })
+    }
+
+    fn encode(
+        &self,
+        actor: Actor,
+        sequence: u64,
+        command: Command,
+    ) -> Result<Vec<u8>, ProposeError> {
+        let time = Timestamp::now();
+        let envelope = Envelope {
+            session: self.session,
+            sequence,
+            time,
+            actor,
+            command,
+        };
+        let data = postcard::to_stdvec(&envelope).expect("plain data encodes");
+        let limit = self.max_entry_bytes;
+        if data.len() > limit {
+            return Err(ProposeError::TooLarge {
+                size: data.len(),
+                limit,
+            });
+        }
+        Ok(data)
+    }
+}

@@ -1,0 +1,75 @@
+//! Who belongs to the cluster and where they are reached, and who is invited.
+//!
+//! A node's id is the index of the entry that admitted it, so no two have the same, whatever
+//! comes and goes.
+
+use super::apply::{Context, Halt};
+use super::view::load;
+use super::{Overlay, Table, keys, read};
+use crate::model::{ClusterId, Member, Refusal, SecretDigest, Timestamp};
+
+pub(super) fn found(
+    overlay: &mut Overlay<'_>,
+    id: ClusterId,
+    node: u64,
+    address: &str,
+) -> Result<(), Halt> {
+    if let Some(there) = read::cluster(overlay)? {
+        return Err(Refusal::Founded(there).into());
+    }
+    overlay.put(Table::Members, keys::CLUSTER.to_vec(), &id);
+    put(overlay, node, address)
+}
+
+pub(super) fn invite(
+    overlay: &mut Overlay<'_>,
+    secret: SecretDigest,
+    expires: Timestamp,
+) -> Result<(), Halt> {
+    if read::cluster(overlay)?.is_none() {
+        return Err(Refusal::NotFounded.into());
+    }
+    overlay.put(Table::Members, keys::invitation(secret), &expires);
+    Ok(())
+}
+
+/// An invitation is for one node.
+pub(super) fn admit(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    secret: SecretDigest,
+    address: &str,
+) -> Result<(), Halt> {
+    let row = keys::invitation(secret);
+    let expires: Option<Timestamp> = load(overlay, Table::Members, &row)?;
+    if expires.is_none_or(|expires| expires < context.time) {
+        return Err(Refusal::NotInvited.into());
+    }
+    put(overlay, context.version.0, address)?;
+    overlay.delete(Table::Members, row);
+    Ok(())
+}
+
+pub(super) fn relocate(overlay: &mut Overlay<'_>, node: u64, address: &str) -> Result<(), Halt> {
+    let there: Option<Member> = load(overlay, Table::Members, &keys::member(node))?;
+    if there.is_none() {
+        return Err(Refusal::NoMember(node).into());
+    }
+    put(overlay, node, address)
+}
+
+pub(super) fn dismiss(overlay: &mut Overlay<'_>, node: u64) {
+    overlay.delete(Table::Members, keys::member(node));
+}
+
+/// Two nodes at one address would each get what is meant for the other, and refuse it.
+fn put(overlay: &mut Overlay<'_>, node: u64, address: &str) -> Result<(), Halt> {
+    let mut members = read::members(overlay)?.into_iter();
+    if let Some((holder, _)) = members.find(|(id, it)| *id != node && it.address == address) {
+        let address = address.to_owned();
+        return Err(Refusal::AddressTaken { address, holder }.into());
+    }
+    let address = address.to_owned();
+    overlay.put(Table::Members, keys::member(node), &Member { address });
+    Ok(())
+}

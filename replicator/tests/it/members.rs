@@ -1,0 +1,163 @@
+//! The members of a cluster, and who may become one.
+
+use crate::support::{World, id, name, time};
+use gitmoor_replicator::model::{
+    ClusterId, Command, Member, Outcome, Refusal, SecretDigest, Timestamp, Version,
+};
+use gitmoor_replicator::state::read;
+use gitmoor_replicator::storage::{Batch, snapshot};
+use std::collections::BTreeMap;
+
+/// A cluster of node 1 at `a:1`.
+fn founded() -> World {
+    let mut world = World::new();
+    world.must(Command::FoundCluster {
+        id: ClusterId::random(),
+        node: 1,
+        address: "a:1".to_owned(),
+    });
+    world
+}
+
+fn members(world: &World) -> BTreeMap<u64, String> {
+    let members = read::members(&world.database).expect("reads").into_iter();
+    members
+        .map(|(node, Member { address })| (node, address))
+        .collect()
+}
+
+fn refused(outcome: Outcome) -> Refusal {
+    match outcome {
+        Outcome::Refused(refusal) => refusal,
+        done => panic!("not refused: {done:?}"),
+    }
+}
+
+fn invite(world: &mut World, secret: &[u8], expires: Timestamp) {
+    let secret = SecretDigest::of(secret);
+    world.must(Command::Invite { secret, expires });
+}
+
+fn admit(world: &mut World, secret: &[u8], address: &str) -> Outcome {
+    world.run(Command::Admit {
+        secret: SecretDigest::of(secret),
+        address: address.to_owned(),
+    })
+}
+
+const FOREVER: Timestamp = Timestamp {
+    secs: i64::MAX,
+    nanos: 0,
+};
+
+#[test]
+fn a_cluster_is_founded_once() {
+    let mut world = founded();
+    let there = read::cluster(&world.database).expect("reads").expect("one");
+    let again = world.run(Command::FoundCluster {
+        id: ClusterId::random(),
+        node: 2,
+        address: "b:1".to_owned(),
+    });
+    assert_eq!(refused(again), Refusal::Founded(there));
+    assert_eq!(members(&world), BTreeMap::from([(1, "a:1".to_owned())]));
+}
+
+#[test]
+fn a_node_alone_invites_nobody() {
+    let mut world = World::new();
+    let outcome = world.run(Command::Invite {
+        secret: SecretDigest::of(b"s"),
+        expires: FOREVER,
+    });
+    assert_eq!(refused(outcome), Refusal::NotFounded);
+    assert_eq!(refused(admit(&mut world, b"s", "b:1")), Refusal::NotInvited);
+}
+
+#[test]
+fn an_invitation_is_for_one() {
+    let mut world = founded();
+    invite(&mut world, b"s", FOREVER);
+    assert_eq!(refused(admit(&mut world, b"t", "b:1")), Refusal::NotInvited);
+    let Outcome::Done(Version(node)) = admit(&mut world, b"s", "b:1") else {
+        panic!("invited");
+    };
+    assert_eq!(members(&world)[&node], "b:1");
+    assert_eq!(refused(admit(&mut world, b"s", "c:1")), Refusal::NotInvited);
+    assert_eq!(members(&world).len(), 2);
+}
+
+#[test]
+fn an_invitation_ends() {
+    let mut world = founded();
+    let now = world.index;
+    // Until the first of the two that use one.
+    invite(&mut world, b"s", time(now + 3));
+    invite(&mut world, b"t", time(now + 3));
+    assert!(matches!(admit(&mut world, b"s", "b:1"), Outcome::Done(_)));
+    assert_eq!(refused(admit(&mut world, b"t", "c:1")), Refusal::NotInvited);
+}
+
+/// Nor is an invitation used up by who cannot use it.
+#[test]
+fn an_address_is_one_node() {
+    let mut world = founded();
+    invite(&mut world, b"s", FOREVER);
+    let taken = Refusal::AddressTaken {
+        address: "a:1".to_owned(),
+        holder: 1,
+    };
+    assert_eq!(refused(admit(&mut world, b"s", "a:1")), taken);
+    let Outcome::Done(Version(node)) = admit(&mut world, b"s", "b:1") else {
+        panic!("still invited");
+    };
+    let relocate = |node, address: &str| Command::Relocate {
+        node,
+        address: address.to_owned(),
+    };
+    assert_eq!(refused(world.run(relocate(node, "a:1"))), taken);
+    world.must(relocate(node, "b:1"));
+    world.must(relocate(1, "a:2"));
+    world.must(relocate(node, "a:1"));
+    let nobody = refused(world.run(relocate(99, "c:1")));
+    assert_eq!(nobody, Refusal::NoMember(99));
+    let expected = BTreeMap::from([(1, "a:2".to_owned()), (node, "a:1".to_owned())]);
+    assert_eq!(members(&world), expected);
+}
+
+#[test]
+fn a_dismissed_node_stays_away() {
+    let mut world = founded();
+    invite(&mut world, b"s", FOREVER);
+    let Outcome::Done(Version(first)) = admit(&mut world, b"s", "b:1") else {
+        panic!("invited");
+    };
+    world.must(Command::Dismiss { node: first });
+    world.must(Command::Dismiss { node: first });
+    assert_eq!(members(&world).len(), 1);
+    // Its address is free, its id is not.
+    invite(&mut world, b"t", FOREVER);
+    let Outcome::Done(Version(second)) = admit(&mut world, b"t", "b:1") else {
+        panic!("invited");
+    };
+    assert!(second > first);
+}
+
+#[test]
+fn a_snapshot_has_them() {
+    let mut world = founded();
+    invite(&mut world, b"s", FOREVER);
+    world.must(Command::CreateRepo {
+        id: id(1),
+        path: name("app.git"),
+    });
+    let bytes = snapshot::encode(&world.database).expect("reads");
+    let mut other = World::new();
+    let mut batch = Batch::new(&other.database);
+    snapshot::replace(&mut batch, &bytes).expect("decodes");
+    other.database.write(batch, false).expect("writes");
+    assert_eq!(members(&other), members(&world));
+    other.session = gitmoor_replicator::model::SessionId::random();
+    other.index = world.index;
+    assert!(matches!(admit(&mut other, b"s", "b:1"), Outcome::Done(_)));
+}
