@@ -48,6 +48,14 @@ pub enum Command {
     },
     /// Remove what was in the trash for long enough, and what nobody owns, from the store
     Gc(GcArgs),
+    /// Run a node of a cluster without a mount; stays in the foreground
+    Node(NodeArgs),
+    /// Make, join, watch and change a cluster of nodes
+    Cluster {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ClusterCommand,
+    },
     /// Check a repository: its catalog against the store, and every byte against its digest
     Fsck(FsckArgs),
 }
@@ -98,6 +106,82 @@ pub struct MountArgs {
     pub metrics_allow_remote: bool,
     /// An empty directory
     pub mountpoint: PathBuf,
+}
+
+/// `gitmoor node`.
+#[derive(Args, Debug)]
+pub struct NodeArgs {
+    /// Form of the log lines [default text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// error, warn, info, debug, trace, or target=level,… [env GITMOOR_LOG, RUST_LOG;
+    /// default info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<LogFilter>,
+    /// Serve Prometheus metrics at http://ADDR/metrics, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
+    /// Allow a --metrics address that other machines can reach
+    #[arg(long)]
+    pub metrics_allow_remote: bool,
+}
+
+/// `gitmoor cluster …`.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Make this data directory the first node of a new cluster
+    Init(ListenArgs),
+    /// Print a token with which one machine can join, once
+    Token {
+        /// How long it is good for, such as 10m or 1d [default 1h]
+        #[arg(long, value_name = "TIME")]
+        expires: Option<Seconds>,
+    },
+    /// Make a new data directory one more node of the cluster that printed the token
+    Join {
+        /// What `gitmoor cluster token` printed
+        token: String,
+        /// Where this node is reached.
+        #[command(flatten)]
+        listen: ListenArgs,
+    },
+    /// Show the nodes: who leads, who votes, who lags, whose certificate expires
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a node that was admitted get everything, without a vote; `join` does it too
+    AddLearner {
+        /// Its number
+        node: u64,
+    },
+    /// Give a node that has caught up a vote
+    Promote {
+        /// Its number
+        node: u64,
+    },
+    /// Remove a node, dead or alive, for good
+    Remove {
+        /// Its number
+        node: u64,
+    },
+    /// Let another voter lead
+    TransferLeader {
+        /// Its number
+        node: u64,
+    },
+}
+
+/// Where a node is reached.
+#[derive(Args, Debug)]
+pub struct ListenArgs {
+    /// Address and port for the other nodes, such as 10.0.0.1:7400
+    #[arg(long, value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// host:port by which the others reach it [default: what --listen says]
+    #[arg(long, value_name = "ADDR")]
+    pub advertise: Option<String>,
 }
 
 /// `gitmoor umount`.

@@ -5,7 +5,7 @@ use super::socket;
 use crate::data_dir::DataDir;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The daemon cannot be asked.
@@ -13,9 +13,9 @@ use std::time::Duration;
 pub enum AdminError {
     /// There is none.
     #[error(
-        "no daemon is running for data directory {}; start one with: gitmoor mount --data {} \
-         MOUNTPOINT (or name another directory with --data or GITMOOR_DATA)",
-        data.display(), data.display()
+        "no daemon is running for data directory {}; start one with: gitmoor {} (or name another \
+         directory with --data or GITMOOR_DATA)",
+        data.display(), start(data)
     )]
     NotRunning {
         /// The data directory.
@@ -123,6 +123,14 @@ impl Client {
     }
 }
 
+fn start(data: &Path) -> String {
+    let dir = DataDir::new(data.to_owned());
+    match dir.is_member() {
+        true => format!("node --data {}", data.display()),
+        false => format!("mount --data {} MOUNTPOINT", data.display()),
+    }
+}
+
 fn patience(request: &Request) -> Duration {
     match request {
         Request::Status => QUICK,
@@ -135,6 +143,7 @@ fn patience(request: &Request) -> Duration {
         | Request::RepoTrash
         | Request::RepoRestore { .. }
         | Request::RepoRestoreObjects { .. }
+        | Request::Cluster(_)
         | Request::RepoConfig { .. } => SLOW,
         Request::Gc { .. } | Request::Fsck { .. } => LONG,
     }

@@ -6,9 +6,10 @@ use super::protocol::{
     Answer, Cache, MountStatus, Pending, Rejection, Reply, Request, Staging, State, Status,
 };
 use super::repos::Repos;
+use super::server::Answers;
 use crate::service::git::Umask;
 use gitmoor_fs::{FileSystem, FsckOptions};
-use gitmoor_replicator::Node;
+use gitmoor_replicator::{MembershipError, Node};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -54,15 +55,17 @@ pub struct Daemon {
     pub answering: Answering,
 }
 
-impl Daemon {
-    /// Does what is asked.
-    pub fn answer(&self, request: Request) -> Answer {
-        match self.handle(request) {
-            Ok(reply) => Answer::Ok(reply),
-            Err(rejection) => Answer::Error(rejection),
-        }
+impl Answers for Daemon {
+    fn answer(&self, request: Request) -> Answer {
+        self.handle(request).into()
     }
 
+    fn answering(&self) -> &Answering {
+        &self.answering
+    }
+}
+
+impl Daemon {
     fn handle(&self, request: Request) -> Result<Reply, Rejection> {
         let repos = Repos {
             fs: &self.fs,
@@ -106,6 +109,7 @@ impl Daemon {
             Request::Gc { name, dry_run } => {
                 repos.collect(name.as_ref(), dry_run).map(Reply::Collected)
             }
+            Request::Cluster(_) => Err(Rejection::usage(MembershipError::Alone)),
             Request::RepoConfig { name, change } => {
                 repos.configure(&name, change).map(Reply::Settings)
             }

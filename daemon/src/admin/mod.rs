@@ -3,6 +3,7 @@
 
 mod answering;
 mod client;
+mod cluster;
 mod custody;
 mod handle;
 pub mod protocol;
@@ -12,6 +13,7 @@ mod socket;
 
 pub use answering::Answering;
 pub use client::{AdminError, Client};
+pub use cluster::Cluster;
 pub use handle::{Daemon, Event};
 pub use protocol::{Answer, Rejection, RejectionKind, Reply, Request};
-pub use server::Server;
+pub use server::{Answers, Server};

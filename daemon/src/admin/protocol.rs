@@ -92,12 +92,47 @@ pub enum Request {
         /// Change nothing.
         dry_run: bool,
     },
+    /// About the cluster; answered with [`Reply::Cluster`], [`Reply::Token`] or [`Reply::Done`].
+    Cluster(ClusterRequest),
     /// Changes the settings, if asked to, and answers [`Reply::Settings`].
     RepoConfig {
         /// Of which repository.
         name: RepoName,
         /// What to change.
         change: Option<SettingChange>,
+    },
+}
+
+/// What may be asked about the cluster, of any of its nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "about", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ClusterRequest {
+    /// The members and how they are.
+    Status,
+    /// A token with which one machine can join.
+    Token {
+        /// Good for so long.
+        seconds: u64,
+    },
+    /// A node that was admitted gets everything.
+    AddLearner {
+        /// Which.
+        node: u64,
+    },
+    /// A learner gets a vote.
+    Promote {
+        /// Which.
+        node: u64,
+    },
+    /// A node is no member any more.
+    Remove {
+        /// Which.
+        node: u64,
+    },
+    /// A voter leads.
+    TransferLeader {
+        /// Which.
+        node: u64,
     },
 }
 
@@ -150,8 +185,21 @@ pub enum Reply {
     Checked(Box<Checked>),
     /// What gc removed.
     Collected(Collected),
+    /// The members of the cluster.
+    Cluster(Box<ClusterStatus>),
+    /// For `gitmoor cluster join`.
+    Token(String),
     /// The replicated settings of a repository, after the change.
     Settings(BTreeMap<String, String>),
+}
+
+impl From<Result<Reply, Rejection>> for Answer {
+    fn from(result: Result<Reply, Rejection>) -> Self {
+        match result {
+            Ok(reply) => Self::Ok(reply),
+            Err(rejection) => Self::Error(rejection),
+        }
+    }
 }
 
 /// Why not.
@@ -230,6 +278,69 @@ pub struct Status {
     pub cache: Cache,
     /// Operations that wait right now: who waits for what since when.
     pub waits: Vec<String>,
+}
+
+/// What `gitmoor cluster status --json` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// The cluster's id.
+    pub cluster: String,
+    /// The node that was asked.
+    pub node: u64,
+    /// Who leads, as far as it knows.
+    pub leader: Option<u64>,
+    /// Raft's term there.
+    pub term: u64,
+    /// Index of the last entry that it knows to be committed.
+    pub commit: u64,
+    /// The members, by number.
+    pub members: Vec<MemberLine>,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberLine {
+    /// Its number.
+    pub node: u64,
+    /// Where the others reach it.
+    pub address: String,
+    /// Its part.
+    pub role: MemberRole,
+    /// Index of the last entry applied there; `None` when it does not answer.
+    pub applied: Option<u64>,
+    /// Entries that it lacks.
+    pub lag: Option<u64>,
+    /// When its certificate expires, seconds since 1970.
+    pub certificate_expires: Option<u64>,
+    /// Of its gitmoor.
+    pub version: Option<String>,
+    /// Why it does not answer.
+    pub error: Option<String>,
+}
+
+/// The part a member plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberRole {
+    /// Leads.
+    Leader,
+    /// Has a vote.
+    Voter,
+    /// Gets everything, and has none.
+    Learner,
+    /// Has a certificate, and gets nothing yet.
+    Admitted,
+}
+
+impl fmt::Display for MemberRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Leader => "leader",
+            Self::Voter => "voter",
+            Self::Learner => "learner",
+            Self::Admitted => "admitted",
+        })
+    }
 }
 
 /// What the daemon is doing.

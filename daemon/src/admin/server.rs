@@ -3,13 +3,22 @@
 //! may block on S3 or on our own mount, so threads are the simple and safe choice.
 //! They hold the daemon weakly: an idle connection must not keep its database open.
 
-use super::handle::Daemon;
+use super::answering::Answering;
 use super::protocol::{Answer, LINE_LIMIT, Rejection, Request};
 use super::socket;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+
+/// Who answers.
+pub trait Answers: Send + Sync {
+    /// Does what is asked.
+    fn answer(&self, request: Request) -> Answer;
+
+    /// Answers that are not written yet.
+    fn answering(&self) -> &Answering;
+}
 
 /// A served socket. Dropping it removes the name; connections in flight go on.
 #[derive(Debug)]
@@ -29,7 +38,7 @@ impl Server {
     }
 
     /// Begins to answer.
-    pub fn start(&self, daemon: Weak<Daemon>) -> io::Result<()> {
+    pub fn start(&self, daemon: Weak<dyn Answers>) -> io::Result<()> {
         let listener = Arc::clone(&self.listener);
         std::thread::Builder::new()
             .name("admin".to_owned())
@@ -44,9 +53,9 @@ impl Drop for Server {
     }
 }
 
-fn accept(listener: &UnixListener, daemon: &Weak<Daemon>) {
+fn accept(listener: &UnixListener, daemon: &Weak<dyn Answers>) {
     for stream in listener.incoming() {
-        let daemon = Weak::clone(daemon);
+        let daemon = daemon.clone();
         let spawned = stream.and_then(|stream| {
             std::thread::Builder::new()
                 .name("admin-conn".to_owned())
@@ -60,13 +69,13 @@ fn accept(listener: &UnixListener, daemon: &Weak<Daemon>) {
     }
 }
 
-fn converse(stream: UnixStream, daemon: &Weak<Daemon>) {
+fn converse(stream: UnixStream, daemon: &Weak<dyn Answers>) {
     if let Err(error) = answer_all(&stream, daemon) {
         tracing::debug!(%error, "an admin connection ended early");
     }
 }
 
-fn answer_all(stream: &UnixStream, daemon: &Weak<Daemon>) -> io::Result<()> {
+fn answer_all(stream: &UnixStream, daemon: &Weak<dyn Answers>) -> io::Result<()> {
     let mut lines = BufReader::new(stream);
     let mut line = Vec::new();
     loop {
@@ -78,14 +87,14 @@ fn answer_all(stream: &UnixStream, daemon: &Weak<Daemon>) -> io::Result<()> {
         let Some(daemon) = daemon.upgrade() else {
             return Ok(());
         };
-        answer_one(&line, stream, &daemon)?;
+        answer_one(&line, stream, &*daemon)?;
     }
 }
 
 /// Holds the daemon's life until the answer is written: an umount is answered by
 /// a process that is about to end.
-fn answer_one(line: &[u8], mut stream: &UnixStream, daemon: &Daemon) -> io::Result<()> {
-    let _answering = daemon.answering.begin();
+fn answer_one(line: &[u8], mut stream: &UnixStream, daemon: &dyn Answers) -> io::Result<()> {
+    let _answering = daemon.answering().begin();
     let answer = match serde_json::from_slice::<Request>(line) {
         Ok(request) => daemon.answer(request),
         Err(error) => Answer::Error(Rejection::usage(format!("not a request: {error}"))),

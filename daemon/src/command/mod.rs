@@ -1,7 +1,9 @@
-//! One file per command. `mount` becomes a daemon; the others ask one.
+//! One file per command. `mount` and `node` become a daemon; nearly all others ask one.
 
+mod cluster;
 mod fsck;
 mod mount;
+mod node;
 mod output;
 mod repo;
 mod status;
@@ -21,6 +23,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Umount(args) => umount::run(&cli.place, &args),
         Command::Status(args) => status::run(&cli.place, &args),
         Command::Repo { command } => repo::run(&cli.place, command),
+        Command::Node(args) => node::run(&cli.place, &args),
+        Command::Cluster { command } => cluster::run(&cli.place, command),
         Command::Fsck(args) => fsck::run(&cli.place, &args),
         Command::Gc(args) => trash::collect(&cli.place, args),
     }

@@ -35,11 +35,14 @@ fn free(dir: &DataDir) -> Result<bool, Failure> {
     if dir.wait_until_free(Duration::ZERO)? {
         return Ok(false);
     }
-    mount_point::abort(&owner.mountpoint)?;
+    let Some(mountpoint) = owner.mountpoint else {
+        return Ok(false);
+    };
+    mount_point::abort(&mountpoint)?;
     dir.wait_until_free(LEAVE_PATIENCE)?;
     output::line(format_args!(
         "ended the mount at {}: its daemon (pid {}) was killed while a client held it",
-        owner.mountpoint.display(),
+        mountpoint.display(),
         owner.pid
     ))?;
     Ok(true)

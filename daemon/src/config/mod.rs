@@ -17,7 +17,7 @@ pub use gitmoor_fs::store::StoreUrl;
 pub use layer::{Credentials, Layer, LogLayer, MetricsLayer, S3Layer};
 pub use place::{Located, locate};
 pub use repo_name::RepoName;
-pub use resolve::{LogSettings, MountSettings, Settings, StoreSettings};
+pub use resolve::{LogSettings, MountSettings, NodeSettings, Settings, StoreSettings};
 pub use value::{ByteSize, LogFilter, LogFormat, Seconds, Secret, SizeLimit};
 
 use std::path::PathBuf;
@@ -69,6 +69,14 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
+    /// Nobody can be told to go there.
+    #[error("--advertise {0:?}: expected host:port, such as git1.example.org:7400")]
+    Advertise(String),
+    /// It says nothing of where the others find this node.
+    #[error(
+        "--listen {0}: say --advertise HOST:PORT beside it, so that the others know where that is"
+    )]
+    ListenAnywhere(std::net::SocketAddr),
     /// Metrics would be served to other machines.
     #[error(
         "--metrics (metrics.listen): {0} can be reached from other machines; expected a loopback \

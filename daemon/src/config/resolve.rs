@@ -1,10 +1,10 @@
 //! From layers of optional values to what the daemon needs.
 
-use super::layer::{Credentials, Layer, S3Layer};
+use super::layer::{Credentials, Layer, LogLayer, S3Layer};
 use super::place::{Located, absolute};
 use super::value::{LogFilter, LogFormat, SizeLimit};
 use super::{ConfigError, Environment, StoreUrl, locate};
-use crate::cli::{MountArgs, Place};
+use crate::cli::{MountArgs, NodeArgs, Place};
 use gitmoor_fs::store::{S3Credentials, S3Settings};
 use gitmoor_replicator::model::NamePath;
 use std::net::SocketAddr;
@@ -46,6 +46,17 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     /// The mount.
     pub mount: MountSettings,
+}
+
+/// Everything `gitmoor node` was told.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// The data directory, absolute.
+    pub data: PathBuf,
+    /// The log.
+    pub log: LogSettings,
+    /// Where to serve metrics.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Where object bytes go.
@@ -101,6 +112,37 @@ const STAGING_BYTES: u64 = 10 << 30;
 /// Ten loose objects go up as they are: a small commit costs no pack.
 const BUNDLE_OVER: usize = 10;
 
+impl NodeSettings {
+    /// Flags over environment over file.
+    pub fn resolve(
+        place: &Place,
+        args: &NodeArgs,
+        env: &Environment<'_>,
+    ) -> Result<Self, ConfigError> {
+        let Located { data, layer } = locate(place, env)?;
+        let mut flags = Layer::default();
+        flags.log.format = args.log_format;
+        flags.log.level.clone_from(&args.log_level);
+        flags.metrics.listen = args.metrics;
+        flags.metrics.allow_remote = args.metrics_allow_remote.then_some(true);
+        let layer = flags.over(layer);
+        Ok(Self {
+            data,
+            metrics: metrics(&layer)?,
+            log: layer.log.into(),
+        })
+    }
+}
+
+impl From<LogLayer> for LogSettings {
+    fn from(layer: LogLayer) -> Self {
+        Self {
+            format: layer.format.unwrap_or_default(),
+            filter: layer.level.unwrap_or_default(),
+        }
+    }
+}
+
 impl Settings {
     /// Flags over environment over file.
     pub fn resolve(
@@ -134,10 +176,7 @@ impl Settings {
             trash_keep: layer.trash_keep.map_or(TRASH_KEEP, |time| time.0),
             gc_grace: layer.gc_grace.map_or(GC_GRACE, |time| time.0),
             gc_period: layer.gc_period.map_or(GC_PERIOD, |time| time.0),
-            log: LogSettings {
-                format: layer.log.format.unwrap_or_default(),
-                filter: layer.log.level.unwrap_or_default(),
-            },
+            log: layer.log.into(),
             metrics,
             mount: MountSettings {
                 mountpoint: absolute("MOUNTPOINT", &args.mountpoint)?,

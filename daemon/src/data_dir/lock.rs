@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 pub struct Owner {
     /// Its process.
     pub pid: u32,
-    /// Where it mounts.
-    pub mountpoint: PathBuf,
+    /// Where it mounts; a node without a mount does not.
+    pub mountpoint: Option<PathBuf>,
 }
 
 impl Owner {
@@ -41,7 +41,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 impl Lock {
     /// Locks the directory and writes down who we are.
-    pub(super) fn take(dir: &DataDir, mountpoint: &Path) -> Result<Self, DataDirError> {
+    pub(super) fn take(dir: &DataDir, mountpoint: Option<&Path>) -> Result<Self, DataDirError> {
         let path = dir.path().join("lock");
         let context = || format!("locking {}", path.display());
         let mut file = open(&path).map_err(failed(context))?;
@@ -53,7 +53,7 @@ impl Lock {
         }
         let owner = Owner {
             pid: std::process::id(),
-            mountpoint: mountpoint.into(),
+            mountpoint: mountpoint.map(Path::to_owned),
         };
         write_owner(&mut file, &owner).map_err(failed(context))?;
         Ok(Self { _file: file })
@@ -118,12 +118,11 @@ fn write_owner(file: &mut File, owner: &Owner) -> std::io::Result<()> {
 }
 
 fn describe(dir: &DataDir) -> String {
-    match dir.last_owner() {
-        Some(owner) => format!(
-            "pid {}, mounted at {}",
-            owner.pid,
-            owner.mountpoint.display()
-        ),
-        None => "another process".to_owned(),
+    let Some(Owner { pid, mountpoint }) = dir.last_owner() else {
+        return "another process".to_owned();
+    };
+    match mountpoint {
+        Some(mountpoint) => format!("pid {pid}, mounted at {}", mountpoint.display()),
+        None => format!("pid {pid}, a node of a cluster"),
     }
 }

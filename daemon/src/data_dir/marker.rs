@@ -19,7 +19,7 @@ pub(super) fn check_or_write(dir: &DataDir) -> Result<(), DataDirError> {
             Err(refused(dir, "(missing)"))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            write_durably(&path, &format!("{CURRENT}\n"))
+            write_durably(&path, format!("{CURRENT}\n").as_bytes())
         }
         Err(error) => Err(failed(|| format!("reading {}", path.display()))(error)),
     }

@@ -8,6 +8,7 @@
 //! admin.sock    the daemon's ear, mode 0600
 //! log/          what a daemon in the background writes
 //! replica/      refs and catalog: raft log and state
+//! cluster/      of a node of a cluster: who it is
 //! repos/        local rooms and staging of the repositories
 //! cache/        blocks of stored objects
 //! store/        the default object store
@@ -15,13 +16,15 @@
 
 mod lock;
 mod marker;
+mod membership;
 mod store_record;
 
 pub use lock::{Lock, Owner};
+pub use membership::{Membership, Reached, node_id};
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The data directory cannot be used.
@@ -71,6 +74,40 @@ pub enum DataDirError {
         /// The first entry that is not ours.
         stranger: String,
     },
+    /// What says that this is a node of a cluster is damaged.
+    #[error("{}: {why}; put it back from a backup, or join anew with another data directory", path.display())]
+    Membership {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// It is of a cluster already.
+    #[error("data directory {} is a node of cluster {cluster} already", path.display())]
+    Member {
+        /// The directory.
+        path: PathBuf,
+        /// Which.
+        cluster: String,
+    },
+    /// It has repositories of its own.
+    #[error(
+        "data directory {} has been used already: a node of a cluster begins with a new directory, \
+         since nodes serve no mounts yet and its repositories would be out of reach", .0.display()
+    )]
+    HasData(PathBuf),
+    /// It is of no cluster.
+    #[error(
+        "data directory {} is not a node of a cluster: `gitmoor cluster init` makes it the first of \
+         a new one, `gitmoor cluster join TOKEN` one more of another", .0.display()
+    )]
+    NotMember(PathBuf),
+    /// There are no mounts in a cluster yet.
+    #[error(
+        "data directory {} is a node of a cluster, and this gitmoor cannot mount one yet: `gitmoor \
+         node` runs it without a mount", .0.display()
+    )]
+    NoMountsYet(PathBuf),
     /// It has nothing to serve offline.
     #[error(
         "--offline: data directory {} was never mounted: mount it once without --offline, or name \
@@ -99,8 +136,15 @@ impl DataDirError {
             Self::NotDirectory(_)
             | Self::Foreign { .. }
             | Self::NeverMounted(_)
+            | Self::Member { .. }
+            | Self::HasData(_)
+            | Self::NotMember(_)
+            | Self::NoMountsYet(_)
             | Self::OtherStore { .. } => true,
-            Self::Io { .. } | Self::InUse { .. } | Self::Version { .. } => false,
+            Self::Io { .. }
+            | Self::InUse { .. }
+            | Self::Version { .. }
+            | Self::Membership { .. } => false,
         }
     }
 }
@@ -168,8 +212,8 @@ impl DataDir {
             .map_err(failed(|| format!("opening {}", log.display())))
     }
 
-    /// Takes ownership for the life of the answer.
-    pub fn own(&self, mountpoint: &Path) -> Result<Lock, DataDirError> {
+    /// Takes ownership for the life of the answer; without a mount point to serve no mount.
+    pub fn own(&self, mountpoint: Option<&Path>) -> Result<Lock, DataDirError> {
         self.prepare()?;
         let lock = Lock::take(self, mountpoint)?;
         marker::check_or_write(self)?;
@@ -214,12 +258,14 @@ fn failed(context: impl FnOnce() -> String) -> impl FnOnce(io::Error) -> DataDir
 
 /// Writes a small file so that after a crash it is there whole or not at all, and
 /// is there once this has returned.
-fn write_durably(path: &Path, text: &str) -> Result<(), DataDirError> {
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), DataDirError> {
     let context = || format!("writing {}", path.display());
     let temporary = path.with_extension("new");
     let write = || {
-        let mut file = fs::File::create(&temporary)?;
-        io::Write::write_all(&mut file, text.as_bytes())?;
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&temporary)?;
+        io::Write::write_all(&mut file, bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()

@@ -38,7 +38,10 @@ impl DataDir {
         }
         let default = format!("dir:{}", self.default_store().display());
         let url = if url == default { DEFAULT } else { url };
-        write_durably(&self.path().join("store.url"), &format!("{url}\n"))
+        write_durably(
+            &self.path().join("store.url"),
+            format!("{url}\n").as_bytes(),
+        )
     }
 
     /// Without a store there is nothing to begin a data directory with.

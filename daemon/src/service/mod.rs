@@ -5,6 +5,7 @@ mod background;
 pub(crate) mod git;
 mod io_runtime;
 mod leave;
+mod node;
 mod notify;
 mod open;
 mod open_files;
@@ -14,10 +15,14 @@ mod signals;
 
 pub use background::BackgroundError;
 pub(crate) use background::{Readiness, start_in_background};
+pub(crate) use node::run as run_node;
 pub(crate) use run::run;
 
+use crate::metrics;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
+use tokio::runtime::Runtime;
 
 /// The daemon could not start, or could not leave in order.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +47,12 @@ pub enum ServiceError {
     /// The replicator's database cannot be used.
     #[error("replicator: {0}")]
     Replica(#[from] gitmoor_replicator::OpenError),
+    /// The node cannot take part in its cluster.
+    #[error("{0}")]
+    Cluster(#[from] gitmoor_replicator::ClusterError),
+    /// The cluster is not as it was asked to be.
+    #[error("{0}")]
+    Membership(#[from] gitmoor_replicator::MembershipError),
     /// The local rooms cannot be used.
     #[error("file system: {0}")]
     FileSystem(#[from] gitmoor_fs::OpenError),
@@ -79,6 +90,8 @@ impl ServiceError {
             | Self::Start { .. }
             | Self::RecordedStore(_)
             | Self::Replica(_)
+            | Self::Cluster(_)
+            | Self::Membership(_)
             | Self::FileSystem(_)
             | Self::Metrics { .. }
             | Self::Mount { .. }
@@ -88,6 +101,31 @@ impl ServiceError {
     }
 }
 
+/// A runtime for a command that asks other machines.
+pub(crate) fn runtime() -> Result<impl Deref<Target = Runtime>, ServiceError> {
+    io_runtime::IoRuntime::start().map_err(starting("the I/O runtime"))
+}
+
+pub(crate) fn unreadable(error: gitmoor_replicator::ReadError) -> ServiceError {
+    ServiceError::Replica(error.into())
+}
+
+fn serve_metrics(address: Option<SocketAddr>, runtime: &Runtime) -> Result<(), ServiceError> {
+    metrics::register_build_info();
+    let Some(address) = address else {
+        return Ok(());
+    };
+    runtime
+        .block_on(metrics::serve(address))
+        .map_err(|source| ServiceError::Metrics { address, source })
+}
+
 fn starting(part: &'static str) -> impl FnOnce(std::io::Error) -> ServiceError {
     move |source| ServiceError::Start { part, source }
+}
+
+impl From<gitmoor_replicator::net::NetError> for ServiceError {
+    fn from(error: gitmoor_replicator::net::NetError) -> Self {
+        Self::Cluster(error.into())
+    }
 }

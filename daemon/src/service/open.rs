@@ -1,11 +1,11 @@
 //! Opens the parts of a daemon, each before the one that needs it.
 
 use super::io_runtime::IoRuntime;
-use super::{ServiceError, open_files, preflight, starting};
+use super::{ServiceError, open_files, preflight, serve_metrics, starting};
 use crate::Failure;
 use crate::config::Settings;
-use crate::data_dir::{DataDir, Lock};
-use crate::{metrics, mount_point};
+use crate::data_dir::{DataDir, DataDirError, Lock};
+use crate::mount_point;
 use gitmoor_fs::store::{self, ObjectStore, Offline, StoreUrl};
 use gitmoor_fs::{Config, FileSystem};
 use gitmoor_replicator::{Node, NodeConfig};
@@ -31,9 +31,12 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     open_files::raise_limit();
     let mountpoint = mount_point::check(&settings.mount.mountpoint, &settings.data)?;
     let dir = DataDir::new(settings.data.clone());
-    let lock = dir.own(&mountpoint)?;
+    if dir.is_member() {
+        return Err(DataDirError::NoMountsYet(settings.data.clone()).into());
+    }
+    let lock = dir.own(Some(&mountpoint))?;
     let runtime = IoRuntime::start().map_err(starting("the I/O runtime"))?;
-    serve_metrics(settings, &runtime)?;
+    serve_metrics(settings.metrics, &runtime)?;
     let store = open_store(settings, &dir, &runtime)?;
     let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
     let node = Arc::new(node);
@@ -52,16 +55,6 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
         dir,
         _lock: lock,
     })
-}
-
-fn serve_metrics(settings: &Settings, runtime: &IoRuntime) -> Result<(), ServiceError> {
-    metrics::register_build_info();
-    let Some(address) = settings.metrics else {
-        return Ok(());
-    };
-    runtime
-        .block_on(metrics::serve(address))
-        .map_err(|source| ServiceError::Metrics { address, source })
 }
 
 fn open_store(

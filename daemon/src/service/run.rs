@@ -6,7 +6,7 @@ use super::open::{Parts, open};
 use super::{Readiness, ServiceError, signals, starting};
 use crate::Failure;
 use crate::admin::protocol::MountStatus;
-use crate::admin::{Answering, Daemon, Event, Server};
+use crate::admin::{Answering, Answers, Daemon, Event, Server};
 use crate::config::Settings;
 use gitmoor_fs::fuse::{Mount, MountOptions};
 use std::cell::Cell;
@@ -45,13 +45,14 @@ fn mount_and_serve(
     let (events, inbox) = mpsc::channel();
     parts
         .runtime
-        .block_on(async { signals::listen(events.clone(), parts.mountpoint.clone()) })
+        .block_on(async { signals::listen(events.clone(), Some(parts.mountpoint.clone())) })
         .map_err(starting("signal handling"))?;
     let mount = Arc::new(mount(settings, parts)?);
     watch(Arc::clone(&mount), events.clone())?;
     let daemon = Arc::new(daemon(settings, parts, events, umask));
+    let answers: Arc<dyn Answers> = daemon.clone();
     server
-        .start(Arc::downgrade(&daemon))
+        .start(Arc::downgrade(&answers))
         .map_err(starting("the admin socket"))?;
     Ok(Leaving {
         mount,

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Listens for the rest of the process. Hanging up counts too: a daemon in the
 /// foreground of a terminal that closes must publish and unmount.
-pub(super) fn listen(events: Sender<Event>, mountpoint: PathBuf) -> std::io::Result<()> {
+pub(super) fn listen(events: Sender<Event>, mountpoint: Option<PathBuf>) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -37,11 +37,14 @@ async fn first(
 /// Nothing is lost: what is finished stands in the staging journal. The mount is
 /// taken out of the tree so that no dead one stays behind; trying that must not
 /// hold us up, so it gets a thread and a moment.
-fn leave_at_once(name: &'static str, mountpoint: PathBuf) -> ! {
+fn leave_at_once(name: &'static str, mountpoint: Option<PathBuf>) -> ! {
     tracing::warn!(
         signal = name,
         "second signal: leaving at once, without publishing"
     );
+    let Some(mountpoint) = mountpoint else {
+        std::process::exit(1);
+    };
     let detaching = std::thread::spawn(move || mount_point::detach(&mountpoint));
     for _ in 0..10 {
         if detaching.is_finished() {

@@ -5,6 +5,7 @@
 
 mod budgets;
 mod cli;
+mod cluster;
 mod concurrency;
 mod copying;
 mod crash;

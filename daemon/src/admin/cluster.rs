@@ -1,0 +1,123 @@
+//! Answers about the cluster: who is in it and how they are, and who comes and goes.
+
+use super::protocol::{ClusterRequest, ClusterStatus, MemberLine, MemberRole, Rejection, Reply};
+use crate::data_dir::Reached;
+use gitmoor_replicator::model::Refusal;
+use gitmoor_replicator::net::Token;
+use gitmoor_replicator::peer::{Change, ChangeError};
+use gitmoor_replicator::{MemberStatus, MembershipError, Node, NodeState, Status};
+use std::time::{Duration, SystemTime};
+
+/// A node, and what tokens for it say.
+pub struct Cluster<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// Where it is reached.
+    pub reached: &'a Reached,
+    /// The cluster's certificate, DER.
+    pub authority: &'a [u8],
+}
+
+impl Cluster<'_> {
+    /// Does what is asked.
+    pub fn answer(&self, request: ClusterRequest) -> Result<Reply, Rejection> {
+        match request {
+            ClusterRequest::Status => Ok(Reply::Cluster(Box::new(self.status()?))),
+            ClusterRequest::Token { seconds } => self.token(seconds).map(Reply::Token),
+            ClusterRequest::AddLearner { node } => self.change(Change::AddLearner(node)),
+            ClusterRequest::Promote { node } => self.change(Change::Promote(node)),
+            ClusterRequest::TransferLeader { node } => self.change(Change::TransferTo(node)),
+            ClusterRequest::Remove { node } => {
+                self.node.remove(node).map_err(rejected)?;
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    fn change(&self, change: Change) -> Result<Reply, Rejection> {
+        self.node.change(change).map_err(rejected)?;
+        Ok(Reply::Done)
+    }
+
+    fn token(&self, seconds: u64) -> Result<String, Rejection> {
+        let secret: [u8; 32] = rand::random();
+        let within = Duration::from_secs(seconds);
+        self.node.invite(&secret, within).map_err(rejected)?;
+        let token = Token {
+            cluster: self.reached.cluster,
+            address: self.reached.advertise.clone(),
+            authority: self.authority.to_vec(),
+            secret,
+        };
+        Ok(token.to_string())
+    }
+
+    fn status(&self) -> Result<ClusterStatus, Rejection> {
+        let here = self.node.status();
+        let members = self.node.member_states().map_err(rejected)?;
+        let lines = members
+            .into_iter()
+            .map(|(node, member)| line(&here, node, member));
+        Ok(ClusterStatus {
+            cluster: self.reached.cluster.to_string(),
+            node: here.id,
+            leader: here.leader,
+            term: here.term,
+            commit: here.commit,
+            members: lines.collect(),
+        })
+    }
+}
+
+fn line(here: &Status, node: u64, member: MemberStatus) -> MemberLine {
+    let (state, error) = match member.state {
+        Ok(state) => (Some(state), None),
+        Err(error) => (None, Some(error)),
+    };
+    let applied = state.as_ref().map(|state| state.status.applied);
+    MemberLine {
+        node,
+        address: member.address,
+        role: role(here, node),
+        applied,
+        lag: applied.map(|applied| here.commit.saturating_sub(applied)),
+        certificate_expires: state.as_ref().map(expiry),
+        version: state.map(|state| state.version),
+        error,
+    }
+}
+
+fn role(here: &Status, node: u64) -> MemberRole {
+    if here.leader == Some(node) {
+        MemberRole::Leader
+    } else if here.voters.contains(&node) {
+        MemberRole::Voter
+    } else if here.learners.contains(&node) {
+        MemberRole::Learner
+    } else {
+        MemberRole::Admitted
+    }
+}
+
+/// Seconds since 1970.
+fn expiry(state: &NodeState) -> u64 {
+    let since = state
+        .certificate_expires
+        .duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+fn rejected(error: MembershipError) -> Rejection {
+    let is_usage = matches!(
+        error,
+        MembershipError::Alone
+            | MembershipError::Refused(Refusal::NoMember(_))
+            | MembershipError::Change(
+                ChangeError::IsVoter(_) | ChangeError::NotLearner(_) | ChangeError::NotVoter(_)
+            )
+    );
+    match is_usage {
+        true => Rejection::usage(error),
+        false => Rejection::failed(error),
+    }
+}

@@ -1,0 +1,200 @@
+//! `gitmoor cluster …`. `init` and `join` prepare a data directory; the others ask the daemon
+//! of one.
+
+use super::{ask, data_dir, output, unexpected};
+use crate::Failure;
+use crate::admin::protocol::{ClusterRequest, ClusterStatus, MemberLine};
+use crate::admin::{Reply, Request};
+use crate::cli::{ClusterCommand, ListenArgs, Place};
+use crate::config::{ConfigError, Seconds};
+use crate::data_dir::{DataDir, DataDirError, Membership, Reached};
+use crate::service::{self, ServiceError};
+use gitmoor_replicator::model::{ClusterId, NamePath};
+use gitmoor_replicator::net::{Authority, Holder, Token, join as join_cluster};
+use gitmoor_replicator::{Node, NodeConfig, Replica};
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+/// How long a token is good for, unless said otherwise.
+const TOKEN: Duration = Duration::from_secs(3600);
+
+/// Does one of them.
+pub(super) fn run(place: &Place, command: ClusterCommand) -> Result<(), Failure> {
+    match command {
+        ClusterCommand::Init(args) => init(place, &args),
+        ClusterCommand::Join { token, listen } => join(place, &token, &listen),
+        ClusterCommand::Token { expires } => token(place, expires),
+        ClusterCommand::Status { json } => status(place, json),
+        ClusterCommand::AddLearner { node } => done(place, ClusterRequest::AddLearner { node }),
+        ClusterCommand::Promote { node } => done(place, ClusterRequest::Promote { node }),
+        ClusterCommand::Remove { node } => done(place, ClusterRequest::Remove { node }),
+        ClusterCommand::TransferLeader { node } => {
+            done(place, ClusterRequest::TransferLeader { node })
+        }
+    }
+}
+
+/// The id of the first node of every cluster.
+const FOUNDER: u64 = 1;
+
+fn init(place: &Place, args: &ListenArgs) -> Result<(), Failure> {
+    let advertise = args.advertise()?;
+    let dir = data_dir(place)?;
+    let _lock = dir.own(None)?;
+    dir.check_no_member()?;
+    let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
+    // One that was begun and not written down has no other nodes yet.
+    let known = node.cluster().map_err(service::unreadable)?;
+    let names = node
+        .names_in(&NamePath::root())
+        .map_err(service::unreadable)?;
+    if known.is_none() && !names.is_empty() {
+        return Err(DataDirError::HasData(dir.path().to_owned()).into());
+    }
+    let cluster = known.unwrap_or_else(ClusterId::random);
+    if known.is_none() {
+        let founded = node.found_cluster(cluster, &advertise);
+        founded.map_err(ServiceError::from)?;
+    }
+    node.shutdown();
+    let authority = Authority::found(cluster).map_err(ServiceError::from)?;
+    let identity = authority.identity(Holder::Node(FOUNDER));
+    dir.write_membership(&Membership {
+        identity: identity.map_err(ServiceError::from)?,
+        authority,
+        reached: Reached {
+            cluster,
+            listen: args.listen,
+            advertise,
+            others: BTreeMap::new(),
+        },
+        has_begun: true,
+    })?;
+    output::line(format_args!("this is node {FOUNDER} of cluster {cluster}"))?;
+    say_next(&dir)
+}
+
+fn join(place: &Place, token: &str, args: &ListenArgs) -> Result<(), Failure> {
+    let advertise = args.advertise()?;
+    let parsed: Result<Token, _> = token.parse();
+    let token = parsed.map_err(|error| Failure::Usage(error.to_string()))?;
+    let dir = data_dir(place)?;
+    let _lock = dir.own(None)?;
+    dir.check_no_member()?;
+    dir.check_no_data()?;
+    let runtime = service::runtime()?;
+    let joined = runtime.block_on(join_cluster(&token, &advertise));
+    let (identity, authority, joined) = joined.map_err(ServiceError::from)?;
+    let others = joined.members.into_iter();
+    let others = others.filter(|(node, _)| *node != joined.node);
+    dir.write_membership(&Membership {
+        identity,
+        authority,
+        reached: Reached {
+            cluster: token.cluster,
+            listen: args.listen,
+            advertise,
+            others: others.map(|(node, at)| (node.to_string(), at)).collect(),
+        },
+        has_begun: false,
+    })?;
+    output::line(format_args!(
+        "this is node {} of cluster {}",
+        joined.node, token.cluster
+    ))?;
+    say_next(&dir)
+}
+
+fn say_next(dir: &DataDir) -> Result<(), Failure> {
+    Ok(output::line(format_args!(
+        "start it with: gitmoor node --data {}",
+        dir.path().display()
+    ))?)
+}
+
+impl ListenArgs {
+    /// Where the others reach this node.
+    fn advertise(&self) -> Result<String, Failure> {
+        match &self.advertise {
+            Some(address) if is_address(address) => Ok(address.clone()),
+            Some(address) => Err(ConfigError::Advertise(address.clone()).into()),
+            None if self.listen.ip().is_unspecified() || self.listen.port() == 0 => {
+                Err(ConfigError::ListenAnywhere(self.listen).into())
+            }
+            None => Ok(self.listen.to_string()),
+        }
+    }
+}
+
+/// host:port.
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let is_name = |host: &str| {
+        !host.is_empty()
+            && host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+    };
+    let is_host = is_name(host) || text.parse::<std::net::SocketAddrV6>().is_ok();
+    is_host && port.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+fn token(place: &Place, expires: Option<Seconds>) -> Result<(), Failure> {
+    let seconds = expires.map_or(TOKEN, |expires| expires.0).as_secs();
+    match ask(place, &Request::Cluster(ClusterRequest::Token { seconds }))? {
+        Reply::Token(token) => Ok(output::line(token)?),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn done(place: &Place, request: ClusterRequest) -> Result<(), Failure> {
+    match ask(place, &Request::Cluster(request))? {
+        Reply::Done => Ok(()),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn status(place: &Place, json: bool) -> Result<(), Failure> {
+    match ask(place, &Request::Cluster(ClusterRequest::Status))? {
+        Reply::Cluster(status) if json => Ok(output::json(&status)?),
+        Reply::Cluster(status) => Ok(print(&status)?),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn print(status: &ClusterStatus) -> io::Result<()> {
+    let leader = status.leader.map_or_else(
+        || "none: no majority of the voters can be reached".to_owned(),
+        |leader| format!("node {leader}"),
+    );
+    output::fields(&[
+        ("cluster", status.cluster.clone()),
+        ("this is", format!("node {}", status.node)),
+        ("leader", leader),
+        ("term", status.term.to_string()),
+        ("committed", status.commit.to_string()),
+    ])?;
+    status.members.iter().try_for_each(print_member)
+}
+
+fn print_member(member: &MemberLine) -> io::Result<()> {
+    let MemberLine {
+        node,
+        address,
+        role,
+        ..
+    } = member;
+    let state = match (&member.error, member.lag, member.certificate_expires) {
+        (None, Some(lag), Some(expires)) => {
+            let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(expires);
+            let expires = humantime::format_rfc3339_seconds(expires);
+            format!("lags by {lag}, certificate until {expires}")
+        }
+        (Some(error), ..) => format!("does not answer: {error}"),
+        (None, ..) => "does not answer".to_owned(),
+    };
+    output::line(format_args!("node {node}  {address}  {role}  {state}"))
+}

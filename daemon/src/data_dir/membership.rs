@@ -1,0 +1,161 @@
+//! `cluster/`: what makes this machine a node of a cluster. Written by `gitmoor cluster
+//! init` and `join`, once.
+//!
+//! ```text
+//! authority.der  authority.key   the cluster: whoever has this key can admit nodes
+//! node.der       node.key        this node
+//! node.toml                      where it listens, where the others were; written last
+//! begun                          it has run: its data may not be begun anew
+//! ```
+//!
+//! Certificates are X.509, keys PKCS #8, all DER.
+
+use super::{DataDir, DataDirError, failed, write_durably};
+use gitmoor_replicator::model::ClusterId;
+use gitmoor_replicator::net::{Authority, Holder, Identity, NetError};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// This machine's part in a cluster.
+pub struct Membership {
+    /// Who it is.
+    pub identity: Identity,
+    /// With which it admits others.
+    pub authority: Authority,
+    /// Where it is reached.
+    pub reached: Reached,
+    /// Whether it has run before.
+    pub has_begun: bool,
+}
+
+/// Where a node is reached, and reaches others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reached {
+    /// Of which cluster it is.
+    pub cluster: ClusterId,
+    /// The address it listens at.
+    pub listen: SocketAddr,
+    /// Where the others reach it, host:port.
+    pub advertise: String,
+    /// Where the others were when it joined, by id.
+    #[serde(default)]
+    pub others: BTreeMap<String, String>,
+}
+
+impl Reached {
+    /// The others by id.
+    pub fn others(&self) -> BTreeMap<u64, String> {
+        let others = self.others.iter();
+        others
+            .filter_map(|(id, address)| Some((id.parse().ok()?, address.clone())))
+            .collect()
+    }
+}
+
+const TOML: &str = "node.toml";
+const BEGUN: &str = "begun";
+
+impl DataDir {
+    fn cluster(&self) -> PathBuf {
+        self.path.join("cluster")
+    }
+
+    /// Whether this machine is a node of a cluster.
+    pub fn is_member(&self) -> bool {
+        self.cluster().join(TOML).exists()
+    }
+
+    /// Its part; `None` for a machine alone.
+    pub fn membership(&self) -> Result<Option<Membership>, DataDirError> {
+        let dir = self.cluster();
+        let read = |name: &str| {
+            let path = dir.join(name);
+            let context = || format!("reading {}", path.display());
+            std::fs::read(&path).map_err(failed(context))
+        };
+        let damaged = |name: &str, why: String| DataDirError::Membership {
+            path: dir.join(name),
+            why,
+        };
+        if !self.is_member() {
+            return Ok(None);
+        }
+        let toml = String::from_utf8_lossy(&read(TOML)?).into_owned();
+        let reached: Reached =
+            toml::from_str(&toml).map_err(|error| damaged(TOML, error.to_string()))?;
+        let credential = |error: NetError| damaged("", error.to_string());
+        let certificate = read("authority.der")?;
+        let authority = Authority::load(reached.cluster, &read("authority.key")?, &certificate)
+            .map_err(credential)?;
+        let identity = Identity::load(&read("node.key")?, &read("node.der")?, &certificate)
+            .map_err(credential)?;
+        Ok(Some(Membership {
+            identity,
+            authority,
+            reached,
+            has_begun: dir.join(BEGUN).exists(),
+        }))
+    }
+
+    /// Writes it down; after a crash it is there whole or not at all.
+    pub fn write_membership(&self, membership: &Membership) -> Result<(), DataDirError> {
+        let Membership {
+            identity,
+            authority,
+            reached,
+            has_begun,
+        } = membership;
+        let dir = self.cluster();
+        self.create_dir(&dir)?;
+        write_durably(&dir.join("authority.key"), authority.key())?;
+        write_durably(&dir.join("authority.der"), authority.certificate())?;
+        write_durably(&dir.join("node.key"), identity.key())?;
+        write_durably(&dir.join("node.der"), identity.certificate())?;
+        if *has_begun {
+            self.mark_begun()?;
+        }
+        let toml = toml::to_string(reached).expect("plain tables encode");
+        write_durably(&dir.join(TOML), toml.as_bytes())
+    }
+
+    /// From now on its data must be there.
+    pub fn mark_begun(&self) -> Result<(), DataDirError> {
+        match self.cluster().join(BEGUN) {
+            path if path.exists() => Ok(()),
+            path => write_durably(&path, b""),
+        }
+    }
+
+    /// Forgets a part that was never written whole.
+    pub fn check_no_member(&self) -> Result<(), DataDirError> {
+        match self.membership()? {
+            None => Ok(()),
+            Some(Membership { reached, .. }) => Err(DataDirError::Member {
+                path: self.path.clone(),
+                cluster: reached.cluster.to_string(),
+            }),
+        }
+    }
+
+    /// A node that joins gets everything from the others.
+    pub fn check_no_data(&self) -> Result<(), DataDirError> {
+        match std::fs::symlink_metadata(self.replica()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed(|| {
+                format!("looking at {}", self.replica().display())
+            })(error)),
+            Ok(_) => Err(DataDirError::HasData(self.path.clone())),
+        }
+    }
+}
+
+/// The node that a certificate of this directory is for.
+pub fn node_id(identity: &Identity) -> u64 {
+    match identity.holder {
+        Holder::Node(id) | Holder::Client(id) => id,
+    }
+}
