@@ -214,6 +214,6 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         }
         Refusal::RefMoved { .. } | Refusal::RefsMoved { .. } => libc::ESTALE,
         // The publisher stores again when it meets these.
-        Refusal::Condemned { .. } | Refusal::Forgotten => libc::EAGAIN,
+        Refusal::Condemned { .. } | Refusal::Forgotten | Refusal::Pruned => libc::EAGAIN,
     }
 }

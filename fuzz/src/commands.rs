@@ -46,7 +46,9 @@ fn check_paths(command: &Command) {
         | Command::Admit { .. }
         | Command::Relocate { .. }
         | Command::Dismiss { .. } => {}
-        Command::Commit(change) | Command::Publish { change, .. } => check_change(change),
+        Command::Commit(change)
+        | Command::Publish { change, .. }
+        | Command::MoveRefs { change, .. } => check_change(change),
         Command::RestoreFiles { files, .. } => check_trashed(files),
         Command::Condemn(condemnation) => check_trashed(&condemnation.expired),
     }

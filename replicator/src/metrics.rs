@@ -86,7 +86,8 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             Refusal::RefMoved { .. }
             | Refusal::RefsMoved { .. }
             | Refusal::Condemned { .. }
-            | Refusal::Forgotten => "conflict",
+            | Refusal::Forgotten
+            | Refusal::Pruned => "conflict",
             Refusal::Exists(_)
             | Refusal::NotFound(_)
             | Refusal::NotEmpty(_)

@@ -19,6 +19,8 @@ mod publish;
 mod repair;
 mod revive;
 mod staging;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use crate::cache::{BlockCache, CacheObject, CachedFile};

@@ -27,11 +27,17 @@ impl Objects {
         actor: &Actor,
     ) -> FsResult<Version> {
         let by = actor.pid.map(|pid| self.look_of(pid));
-        self.revive(&change, actor, by)?;
-        let version = match batch {
-            Some(batch) => self.propose_stored(change, batch, actor)?,
-            None => self.propose(change, actor)?,
+        let looked = batch.map(|batch| batch.looked);
+        let command = match (self.revive(&change, actor, by)?, looked) {
+            (Some(unpruned), looked) => Command::MoveRefs {
+                change,
+                looked,
+                unpruned,
+            },
+            (None, Some(looked)) => Command::Publish { change, looked },
+            (None, None) => Command::Commit(change),
         };
+        let version = self.propose_command(command, actor)?;
         self.note_move(version, by)?;
         Ok(version)
     }
@@ -42,7 +48,8 @@ impl Objects {
         for _ in 0..STORINGS {
             match attempt() {
                 Err(FsError::Refused(Refusal::Condemned { key })) => self.forget_stored(&key),
-                Err(FsError::Refused(Refusal::Forgotten)) => {}
+                // Pruned: through another mount, between the look and the commit.
+                Err(FsError::Refused(Refusal::Forgotten | Refusal::Pruned)) => {}
                 other => return other,
             }
         }

@@ -27,7 +27,7 @@ impl Objects {
     pub fn commit(&self, mut change: RepoChange, actor: &Actor) -> FsResult<Version> {
         let no_removal = self.removing.read();
         if self.state.lock().is_quiet() {
-            return self.move_refs(change, None, actor);
+            return self.until_settled(|| self.move_refs(change.clone(), None, actor));
         }
         drop(no_removal);
         let wait = self.begin_wait("a ref change")?;

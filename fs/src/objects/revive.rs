@@ -15,8 +15,9 @@
 //!
 //! "First looked" is before anything that the process can have read through the
 //! mount: its first lookup, open or listing in the repository. Between a revival
-//! and the commit of its ref no deletion is published ([`Objects::removing`]). Both know
-//! the processes of this mount only, which is all of them today.
+//! and the commit of its ref no deletion is published through this mount
+//! ([`Objects::removing`]). One that is published through another makes the replicator refuse the
+//! ref change (its `trash::check_unpruned`), and it begins again.
 //!
 //! A revival undoes a repack as well: its objects are in the new pack, but only
 //! git could tell. The next one removes the old packs again.
@@ -25,30 +26,31 @@ use super::Objects;
 use super::looks::Look;
 use super::name;
 use crate::error::FsResult;
-use gitmoor_replicator::model::{Actor, Change, Command, RepoChange, TrashId};
+use gitmoor_replicator::model::{Actor, Change, Command, RepoChange, TrashId, Version};
 
 /// Revivals that one raft entry carries at most.
 const PER_ENTRY: usize = 1000;
 
 impl Objects {
     /// Brings back what was deleted since the process of a ref change first
-    /// looked, before anybody sees the ref. [`Objects::removing`] is held.
+    /// looked, before anybody sees the ref. [`Objects::removing`] is held. Answers up to which
+    /// commit that is so; `None` when the change relies on no objects.
     pub(super) fn revive(
         &self,
         change: &RepoChange,
         actor: &Actor,
         by: Option<Look>,
-    ) -> FsResult<()> {
+    ) -> FsResult<Option<Version>> {
         if change.refs.iter().all(|edit| edit.change == Change::Delete) {
-            return Ok(());
+            return Ok(None);
         }
         self.undo_removals(by);
-        let Some(look) = by else {
-            return Ok(());
+        let (Some(look), Some(repo)) = (by, self.shared.replica.repo(self.repo)?) else {
+            return Ok(None);
         };
-        let repo = self.shared.replica.repo(self.repo)?;
-        if repo.is_none_or(|repo| repo.catalog_version <= look.seen) {
-            return Ok(());
+        let looked = Some(repo.catalog_version);
+        if repo.catalog_version <= look.seen {
+            return Ok(looked);
         }
         let deleted = self.deleted_under(look)?;
         if !deleted.is_empty() {
@@ -62,7 +64,7 @@ impl Objects {
                 (self.shared.changed)(repo, path);
             }
         }
-        Ok(())
+        Ok(looked)
     }
 
     /// Deletions that are not published yet.

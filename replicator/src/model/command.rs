@@ -167,6 +167,17 @@ pub enum Command {
         /// Which.
         node: u64,
     },
+    /// Moves refs to objects that were found in the repository before: a
+    /// [`Command::Commit`], or a [`Command::Publish`] where something was stored for it.
+    /// Refused when objects were removed since they were found, for these may have been among them.
+    MoveRefs {
+        /// What to commit.
+        change: RepoChange,
+        /// As for [`Command::Publish`]; `None` when nothing was stored.
+        looked: Option<Version>,
+        /// Nothing that was removed up to this commit is missed.
+        unpruned: Version,
+    },
 }
 
 /// How long a key stays condemned after its bytes were deleted, by the clocks of
@@ -234,6 +245,7 @@ impl Command {
             Self::Admit { .. } => "admit",
             Self::Relocate { .. } => "relocate",
             Self::Dismiss { .. } => "dismiss",
+            Self::MoveRefs { .. } => "move_refs",
         }
     }
 }
@@ -412,6 +424,9 @@ pub enum Refusal {
     /// were among them nobody knows any more.
     #[error("gc deleted objects since these were stored")]
     Forgotten,
+    /// Object files were removed since the proposer last looked for those that it needs.
+    #[error("objects were removed since those that a ref needs were found")]
+    Pruned,
     /// This is a node of a cluster already.
     #[error("this is cluster {0} already")]
     Founded(ClusterId),

@@ -126,6 +126,17 @@ fn dispatch(
         Command::Invite { secret, expires } => members::invite(overlay, *secret, *expires),
         Command::Admit { secret, address } => members::admit(overlay, context, *secret, address),
         Command::Relocate { node, address } => members::relocate(overlay, *node, address),
+        Command::MoveRefs {
+            change,
+            looked,
+            unpruned,
+        } => {
+            if let Some(looked) = looked {
+                condemned::check_looked(overlay, change.repo, *looked)?;
+            }
+            trash::check_unpruned(overlay, change.repo, *unpruned)?;
+            commit::commit(overlay, context, change)
+        }
         Command::Dismiss { node } => {
             members::dismiss(overlay, *node);
             Ok(())

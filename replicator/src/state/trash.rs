@@ -8,7 +8,7 @@
 //! [`super::condemned`].
 
 use super::apply::{Context, Halt};
-use super::view::load;
+use super::view::{KeyRange, View, any_in, load};
 use super::{Overlay, Table, catalog, condemned, keys, namespace, read};
 use crate::NameEntry;
 use crate::model::{
@@ -43,6 +43,22 @@ pub struct TrashedFile {
     pub entry: FileEntry,
     /// Its block digests.
     pub blocks: Vec<BlockDigest>,
+}
+
+/// Whether no object file was removed, and not put back, since a commit. One that was replaced by
+/// other bytes counts as well: the caller looks again, and that costs nothing but time.
+pub(super) fn check_unpruned(view: &dyn View, repo: RepoId, since: Version) -> Result<(), Halt> {
+    let Some(next) = since.0.checked_add(1) else {
+        return Ok(());
+    };
+    let rows = KeyRange {
+        from: keys::trashed_file(repo, Version(next), &RepoPath::root()),
+        ..KeyRange::prefix(&keys::trashed_files(repo))
+    };
+    match any_in(view, Table::Trash, &rows)? {
+        true => Err(Refusal::Pruned.into()),
+        false => Ok(()),
+    }
 }
 
 pub(super) fn keep_repo(overlay: &mut Overlay<'_>, context: Context<'_>, repo: Repo) {

@@ -75,6 +75,44 @@ fn with_trash() -> World {
     world
 }
 
+/// A ref moves to objects that were found before: what was removed since may be among them.
+#[test]
+fn refs_do_not_move_to_what_was_removed_meanwhile() {
+    let mut world = World::with_repo(id(1));
+    world.must(Command::Commit(add(LOOSE)));
+    let found = world.must(Command::Commit(add("objects/cc/dd")));
+    let moves = |unpruned| Command::MoveRefs {
+        change: RepoChange {
+            refs: vec![set("refs/heads/main", "x")],
+            ..RepoChange::new(id(1))
+        },
+        looked: None,
+        unpruned,
+    };
+    world.must(moves(found));
+    world.must(remove(LOOSE));
+    let refused = Outcome::Refused(Refusal::Pruned);
+    assert_eq!(world.run(moves(found)), refused);
+    let files = in_trash(&world);
+    let repo = id(1);
+    world.must(Command::RestoreFiles { repo, files });
+    world.must(moves(found));
+    let removed = world.must(remove(LOOSE));
+    assert_eq!(world.run(moves(Version(removed.0 - 1))), refused);
+    world.must(moves(removed));
+    world.must(moves(Version(u64::MAX)));
+    // Of another repository is no matter.
+    world.must(Command::CreateRepo {
+        id: id(2),
+        path: name("other.git"),
+    });
+    let mut other = moves(Version(0));
+    if let Command::MoveRefs { change, .. } = &mut other {
+        change.repo = id(2);
+    }
+    world.must(other);
+}
+
 #[test]
 fn a_repository_comes_back_with_all_it_had() {
     let mut world = World::with_repo(id(1));

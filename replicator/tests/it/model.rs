@@ -177,6 +177,21 @@ impl Model {
                 self.condemned.retain(|(repo, _), _| *repo != id);
                 self.forgotten.remove(&id);
             }
+            Command::MoveRefs {
+                change,
+                looked,
+                unpruned,
+            } => {
+                let repo = change.repo;
+                if looked.is_some_and(|looked| self.forgotten(repo) != looked) {
+                    return Err(Refusal::Forgotten);
+                }
+                let mut removed = self.trashed_files.keys();
+                if removed.any(|(id, file)| *id == repo && file.version > unpruned) {
+                    return Err(Refusal::Pruned);
+                }
+                self.commit(version, time, &change)?;
+            }
             Command::FoundCluster { .. }
             | Command::Invite { .. }
             | Command::Admit { .. }

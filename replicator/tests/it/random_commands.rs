@@ -297,8 +297,25 @@ fn resolve(model: &Model, push: &Push) -> RepoChange {
 
 /// Every other push says when it looked: now, or before keys were forgotten.
 fn published(model: &Model, change: RepoChange) -> Command {
-    match change.packed.len() % 3 {
+    let repo = change.repo;
+    match (change.packed.len() + change.refs.len()) % 5 {
         0 => Command::Commit(change),
+        // As of now, and as of the last but one removal.
+        2 => Command::MoveRefs {
+            change,
+            looked: Some(model.forgotten(repo)),
+            unpruned: Version(u64::MAX),
+        },
+        3 => {
+            let removed = model.trashed_files.keys().rev();
+            let mut removed = removed.filter(|(id, _)| *id == repo);
+            let unpruned = removed.nth(1).map_or(Version(0), |(_, file)| file.version);
+            Command::MoveRefs {
+                change,
+                looked: None,
+                unpruned,
+            }
+        }
         1 => Command::Publish {
             looked: model.forgotten(change.repo),
             change,

@@ -1,0 +1,164 @@
+//! What another mount does between the look of a ref change and its commit.
+
+use super::{Objects, Shared, Staging};
+use crate::Config;
+use crate::cache::{BlockCache, CacheConfig};
+use crate::local::Files;
+use crate::store::DirStore;
+use crate::wait::Waits;
+use gitmoor_replicator::model::{
+    Actor, Change, Command, Digest, Expect, FileAdd, FileEntry, FileRemoval, NamePath, Outcome,
+    Place, RefEdit, RepoChange, RepoId, RepoPath, Timestamp,
+};
+use gitmoor_replicator::{Node, NodeConfig, Replica};
+use parking_lot::Mutex;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn path(path: &str) -> RepoPath {
+    RepoPath::new(path).expect("a valid path")
+}
+
+fn object(number: u8) -> RepoPath {
+    path(&format!("objects/00/{number:038x}"))
+}
+
+/// Another mount's view of the same replicator.
+struct World {
+    node: Arc<Node>,
+    repo: RepoId,
+}
+
+impl World {
+    fn propose(&self, command: Command) {
+        let outcome = self.node.propose(Actor::default(), command);
+        assert!(matches!(outcome, Ok(Outcome::Done(_))), "{outcome:?}");
+    }
+
+    fn add(&self, path: RepoPath) {
+        let entry = FileEntry {
+            size: 1,
+            mtime: Timestamp::default(),
+            mode: 0o100_444,
+            digest: Digest([7; 32]),
+            block_size: 1 << 20,
+            place: Place::Stored {
+                key: format!("{}/{path}", self.repo),
+            },
+        };
+        let blocks = Vec::new();
+        self.propose(Command::Commit(RepoChange {
+            add: vec![FileAdd {
+                path,
+                entry,
+                blocks,
+            }],
+            ..RepoChange::new(self.repo)
+        }));
+    }
+
+    /// A prune through the other mount: no ref has moved since it looked.
+    fn remove(&self, path: &RepoPath) {
+        self.propose(Command::Commit(RepoChange {
+            remove: Some(FileRemoval {
+                paths: vec![path.clone()],
+                unless_refs_moved_since: None,
+            }),
+            ..RepoChange::new(self.repo)
+        }));
+    }
+
+    fn has(&self, path: &RepoPath) -> bool {
+        let file = self.node.file(self.repo, path).expect("reads");
+        file.is_some()
+    }
+}
+
+fn shared(
+    dir: &Path,
+    node: Arc<Node>,
+    changed: impl Fn(RepoId, &RepoPath) + Send + Sync + 'static,
+) -> Shared {
+    let store = Arc::new(DirStore::open(dir.join("store")).expect("opens"));
+    let cache = CacheConfig {
+        dir: dir.join("cache"),
+        max_bytes: 1 << 20,
+        free_floor_bytes: 0,
+        read_timeout: Duration::from_secs(1),
+    };
+    Shared {
+        replica: node,
+        store: store.clone(),
+        cache: BlockCache::open(cache, store).expect("opens"),
+        config: Config {
+            data: dir.to_owned(),
+            cache_bytes: 1 << 20,
+            cache_free_floor: 0,
+            bundle_over: 10,
+            staging_bytes: None,
+            read_timeout: Duration::from_secs(1),
+            publish_timeout: Duration::from_secs(1),
+            idle_publish: Duration::from_secs(3600),
+            slow_operation: Duration::from_secs(1),
+            trash_keep: Duration::from_secs(3600),
+            gc_grace: Duration::from_secs(3600),
+            gc_period: Duration::from_secs(3600),
+        },
+        waits: Waits::default(),
+        staging: Arc::new(Staging::new(None)),
+        changed: Box::new(changed),
+    }
+}
+
+/// One object is deleted after a process has looked, so its ref change brings it back; just
+/// then another goes. The ref must not move before that is back too.
+#[test]
+fn pruned_through_another_mount_while_a_ref_moves() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Node::open(NodeConfig::new(dir.path().join("replica"))).expect("opens");
+    let (node, repo) = (Arc::new(node), RepoId::random());
+    let world = Arc::new(World { node, repo });
+    let name = NamePath::new("app.git").expect("a valid path");
+    world.propose(Command::CreateRepo {
+        id: repo,
+        path: name,
+    });
+    (1..=2).for_each(|number| world.add(object(number)));
+
+    let (other, is_pruned) = (world.clone(), Mutex::new(false));
+    let changed = move |_: RepoId, _: &RepoPath| {
+        let mut is_pruned = is_pruned.lock();
+        if !std::mem::replace(&mut *is_pruned, true) {
+            other.remove(&object(2));
+        }
+    };
+    let shared = Arc::new(shared(dir.path(), world.node.clone(), changed));
+    let files = Arc::new(Files::new(dir.path().join("files")));
+    std::fs::create_dir(dir.path().join("files")).expect("mkdir");
+    let objects = Objects::open(repo, shared, files).expect("opens");
+
+    let pid = std::process::id();
+    objects.look_of(pid);
+    world.remove(&object(1));
+    let edit = RefEdit {
+        name: path("refs/heads/main"),
+        expect: Expect::Absent,
+        change: Change::Set {
+            mode: 0o100_644,
+            value: b"x".to_vec(),
+        },
+    };
+    let change = RepoChange {
+        refs: vec![edit],
+        ..RepoChange::new(repo)
+    };
+    let actor = Actor {
+        uid: None,
+        pid: Some(pid),
+    };
+    objects.commit(change, &actor).expect("it moves");
+    assert!(world.has(&object(1)) && world.has(&object(2)), "both back");
+    let moved = world.node.reference(repo, &path("refs/heads/main"));
+    assert!(moved.expect("reads").is_some());
+}
