@@ -91,6 +91,16 @@ pub struct MountArgs {
     /// [env GITMOOR_TRASH_KEEP; default 7d]
     #[arg(long, value_name = "TIME")]
     pub trash_keep: Option<Seconds>,
+    /// What it says of itself.
+    #[command(flatten)]
+    pub telling: TellingArgs,
+    /// An empty directory
+    pub mountpoint: PathBuf,
+}
+
+/// What a daemon says of itself, and where.
+#[derive(Args, Debug)]
+pub struct TellingArgs {
     /// Form of the log lines [default text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -104,26 +114,14 @@ pub struct MountArgs {
     /// Allow a --metrics address that other machines can reach
     #[arg(long)]
     pub metrics_allow_remote: bool,
-    /// An empty directory
-    pub mountpoint: PathBuf,
 }
 
 /// `gitmoor node`.
 #[derive(Args, Debug)]
 pub struct NodeArgs {
-    /// Form of the log lines [default text]
-    #[arg(long, value_name = "FORMAT")]
-    pub log_format: Option<LogFormat>,
-    /// error, warn, info, debug, trace, or target=level,… [env GITMOOR_LOG, RUST_LOG;
-    /// default info]
-    #[arg(long, value_name = "LEVEL")]
-    pub log_level: Option<LogFilter>,
-    /// Serve Prometheus metrics at http://ADDR/metrics, such as 127.0.0.1:9464
-    #[arg(long, value_name = "ADDR")]
-    pub metrics: Option<SocketAddr>,
-    /// Allow a --metrics address that other machines can reach
-    #[arg(long)]
-    pub metrics_allow_remote: bool,
+    /// What it says of itself.
+    #[command(flatten)]
+    pub telling: TellingArgs,
 }
 
 /// `gitmoor cluster …`.

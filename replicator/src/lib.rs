@@ -28,6 +28,7 @@ pub use node::{
     Status,
 };
 pub use replica::{
-    AuditSink, Child, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica,
+    AuditSink, Child, Custody, Listing, NameEntry, Observer, PackedSink, ProposeError, ReadError,
+    Replica,
 };
 pub use storage::OpenError;

@@ -97,6 +97,17 @@ pub trait Custody: Send + Sync {
     ) -> Result<(), ReadError>;
 }
 
+/// Who wants to know what others change. Called from the replicator's own thread, in the order
+/// of the changes, each when it can be read and before any read is answered that must see it: nothing
+/// here may wait.
+pub trait Observer: Send + Sync {
+    /// A command that another node proposed took effect.
+    fn applied(&self, command: &Command);
+
+    /// Everything may have changed at once: this node was away for long.
+    fn replaced(&self);
+}
+
 /// The truth, as the file system sees it. Reads reflect every commit that was
 /// acknowledged before they began.
 pub trait Replica: Custody {

@@ -4,7 +4,7 @@ use super::layer::{Credentials, Layer, LogLayer, S3Layer};
 use super::place::{Located, absolute};
 use super::value::{LogFilter, LogFormat, SizeLimit};
 use super::{ConfigError, Environment, StoreUrl, locate};
-use crate::cli::{MountArgs, NodeArgs, Place};
+use crate::cli::{MountArgs, NodeArgs, Place, TellingArgs};
 use gitmoor_fs::store::{S3Credentials, S3Settings};
 use gitmoor_replicator::model::NamePath;
 use std::net::SocketAddr;
@@ -120,12 +120,7 @@ impl NodeSettings {
         env: &Environment<'_>,
     ) -> Result<Self, ConfigError> {
         let Located { data, layer } = locate(place, env)?;
-        let mut flags = Layer::default();
-        flags.log.format = args.log_format;
-        flags.log.level.clone_from(&args.log_level);
-        flags.metrics.listen = args.metrics;
-        flags.metrics.allow_remote = args.metrics_allow_remote.then_some(true);
-        let layer = flags.over(layer);
+        let layer = told(&args.telling).over(layer);
         Ok(Self {
             data,
             metrics: metrics(&layer)?,
@@ -189,15 +184,19 @@ impl Settings {
 
 /// A switch that was not given says nothing, rather than "no": the file may say yes.
 fn flags(args: &MountArgs) -> Layer {
-    let mut layer = Layer {
+    Layer {
         store: args.store.clone(),
         cache_size: args.cache_size,
         staging_size: args.staging_size,
         offline: args.offline.then_some(true),
         trash_keep: args.trash_keep,
         allow_other: args.allow_other.then_some(true),
-        ..Layer::default()
-    };
+        ..told(&args.telling)
+    }
+}
+
+fn told(args: &TellingArgs) -> Layer {
+    let mut layer = Layer::default();
     layer.log.format = args.log_format;
     layer.log.level.clone_from(&args.log_level);
     layer.metrics.listen = args.metrics;

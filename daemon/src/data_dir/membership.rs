@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 /// This machine's part in a cluster.
 pub struct Membership {
@@ -55,6 +56,10 @@ impl Reached {
             .collect()
     }
 }
+
+/// A node that starts so long before its certificate expires, or later, gets a new one. It
+/// is good for a year.
+const RENEWED_BEFORE: Duration = Duration::from_secs(180 * 24 * 3600);
 
 const TOML: &str = "node.toml";
 const BEGUN: &str = "begun";
@@ -99,6 +104,26 @@ impl DataDir {
             reached,
             has_begun: dir.join(BEGUN).exists(),
         }))
+    }
+
+    /// The same, and its certificate is made anew when it expires before long.
+    pub fn renewed_membership(&self, now: SystemTime) -> Result<Option<Membership>, DataDirError> {
+        let Some(mut membership) = self.membership()? else {
+            return Ok(None);
+        };
+        let identity = &membership.identity;
+        if identity.expires > now + RENEWED_BEFORE {
+            return Ok(Some(membership));
+        }
+        let renewed = membership.authority.renew(identity);
+        let path = self.cluster().join("node.der");
+        let renewed = renewed.map_err(|error| DataDirError::Membership {
+            path: path.clone(),
+            why: error.to_string(),
+        })?;
+        write_durably(&path, renewed.certificate())?;
+        membership.identity = renewed;
+        Ok(Some(membership))
     }
 
     /// Writes it down; after a crash it is there whole or not at all.
@@ -157,5 +182,84 @@ impl DataDir {
 pub fn node_id(identity: &Identity) -> u64 {
     match identity.holder {
         Holder::Node(id) | Holder::Client(id) => id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn written() -> (tempfile::TempDir, DataDir) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data = DataDir::new(dir.path().to_owned());
+        let cluster = ClusterId::random();
+        let authority = Authority::found(cluster).expect("a cluster");
+        let identity = authority.identity(Holder::Node(7)).expect("a certificate");
+        let reached = Reached {
+            cluster,
+            listen: "127.0.0.1:7400".parse().expect("an address"),
+            advertise: "a:7400".to_owned(),
+            others: BTreeMap::from([("1".to_owned(), "b:7400".to_owned())]),
+        };
+        let membership = Membership {
+            identity,
+            authority,
+            reached,
+            has_begun: false,
+        };
+        data.write_membership(&membership).expect("written");
+        (dir, data)
+    }
+
+    fn read(data: &DataDir) -> Membership {
+        data.membership().expect("whole").expect("a member")
+    }
+
+    #[test]
+    fn comes_back_as_it_was() {
+        let (_dir, data) = written();
+        let membership = read(&data);
+        assert_eq!(node_id(&membership.identity), 7);
+        assert_eq!(membership.reached.others()[&1], "b:7400");
+        assert!(!membership.has_begun);
+        data.mark_begun().expect("written");
+        assert!(read(&data).has_begun);
+        data.check_no_member().expect_err("a member");
+    }
+
+    #[test]
+    fn its_certificate_is_renewed_before_it_expires() {
+        let (_dir, data) = written();
+        let first = read(&data).identity;
+        let at = |now| {
+            let renewed = data.renewed_membership(now).expect("whole");
+            renewed.expect("a member").identity
+        };
+        assert_eq!(at(SystemTime::now()).certificate(), first.certificate());
+        let renewed = at(first.expires - 100 * DAY);
+        assert!(renewed.certificate() != first.certificate());
+        assert_eq!(read(&data).identity.certificate(), renewed.certificate());
+        assert_eq!(renewed.key(), first.key());
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let (_dir, data) = written();
+        let dir = data.path().join("cluster");
+        for (name, bytes) in [
+            ("node.key", &b"no key"[..]),
+            ("authority.key", b"no key"),
+            ("node.der", b"no certificate"),
+            ("node.toml", b"cluster = 7"),
+        ] {
+            let good = std::fs::read(dir.join(name)).expect("read");
+            std::fs::write(dir.join(name), bytes).expect("write");
+            let error = data.membership().err();
+            let error = error.unwrap_or_else(|| panic!("{name} is taken"));
+            assert!(error.to_string().contains("cluster"), "{error}");
+            std::fs::write(dir.join(name), good).expect("write");
+        }
     }
 }

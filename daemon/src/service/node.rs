@@ -9,6 +9,7 @@ use crate::data_dir::{DataDir, DataDirError, Membership, Reached, node_id};
 use gitmoor_replicator::storage::Beginning;
 use gitmoor_replicator::{ClusterConfig, Node, NodeConfig};
 use std::sync::{Arc, mpsc};
+use std::time::SystemTime;
 
 /// Runs the node in this process until it is told to leave.
 pub(crate) fn run(settings: &NodeSettings) -> Result<(), Failure> {
@@ -51,7 +52,7 @@ fn wait(inbox: &mpsc::Receiver<Event>) {
 }
 
 fn open(dir: &DataDir, runtime: &IoRuntime) -> Result<NodeDaemon, Failure> {
-    let membership = dir.membership()?;
+    let membership = dir.renewed_membership(SystemTime::now())?;
     let not_member = || DataDirError::NotMember(dir.path().to_owned());
     let Membership {
         identity,
@@ -70,6 +71,7 @@ fn open(dir: &DataDir, runtime: &IoRuntime) -> Result<NodeDaemon, Failure> {
         authority,
         listen: reached.listen,
         others: reached.others(),
+        observer: None,
         incoming: dir.path().join("cluster/incoming"),
         runtime: runtime.handle().clone(),
     };

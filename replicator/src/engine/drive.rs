@@ -8,7 +8,7 @@
 //! group of proposals.
 
 use super::core::{Committed, Core, Effect, Life, RaftLimits, Work};
-use crate::model::{Outcome, SessionId, Version};
+use crate::model::{Command, Outcome, SessionId, Version};
 use crate::state::{Overlay, apply};
 use crate::storage::{Disk, Log, OpenError, Position, Stage, WriteError, snapshot};
 use crate::{ReadError, failpoint, metrics};
@@ -56,6 +56,8 @@ pub struct Applied {
     pub outcome: Option<Outcome>,
     /// At which index.
     pub index: u64,
+    /// What it was.
+    pub command: Command,
 }
 
 /// What comes out of a run, in this order.
@@ -65,6 +67,8 @@ pub enum Event {
     Send(Box<Message>),
     /// A command was applied; its effects can be read.
     Applied(Applied),
+    /// A snapshot took the place of the state; it can be read.
+    Replaced,
     /// A question of [`Core::read_index`] is answered.
     Readable {
         /// Which.
@@ -133,6 +137,7 @@ impl Engine {
         failpoint::RAFT_WRITTEN.hit();
         if work.snapshot.is_some() {
             failpoint::SNAPSHOT_WRITTEN.hit();
+            out(Event::Replaced);
         }
         send(work.persisted_messages.drain(..), out);
         let reads = std::mem::take(&mut work.reads);
@@ -212,12 +217,12 @@ impl Engine {
             Effect::Command(envelope) => {
                 failpoint::APPLY.hit();
                 let outcome = apply(overlay, Version(index), &envelope)?;
-                let (session, sequence) = (envelope.session, envelope.sequence);
                 Ok(Some(Applied {
-                    session,
-                    sequence,
+                    session: envelope.session,
+                    sequence: envelope.sequence,
                     outcome,
                     index,
+                    command: envelope.command,
                 }))
             }
             Effect::Foreign(why) => Err(Fatal::Foreign { index, why }),

@@ -61,17 +61,9 @@ impl Authority {
 
     /// From its key (PKCS #8) and certificate, both DER.
     pub fn load(cluster: ClusterId, key: &[u8], certificate: &[u8]) -> Result<Self, NetError> {
-        let key = KeyPair::try_from(key)
-            .map_err(|error| NetError::credential("the cluster's key", error))?;
-        let (_, parsed) = X509Certificate::from_der(certificate)
-            .map_err(|error| NetError::credential("the cluster's certificate", error))?;
-        if parsed.public_key().raw != key.subject_public_key_info() {
-            let why = "it belongs to another certificate";
-            return Err(NetError::credential("the cluster's key", why));
-        }
         Ok(Self {
             cluster,
-            key,
+            key: key_of("the cluster's key", key, certificate)?,
             certificate: CertificateDer::from(certificate.to_vec()),
         })
     }
@@ -106,6 +98,18 @@ impl Authority {
             .signed_by(&issuer)
             .map_err(|error| NetError::credential(what, error))?;
         Ok(certificate.der().to_vec())
+    }
+
+    /// A new certificate for the key that somebody has already.
+    pub fn renew(&self, identity: &Identity) -> Result<Identity, NetError> {
+        let what = "this node's key";
+        let key =
+            KeyPair::try_from(identity.key()).map_err(|error| NetError::credential(what, error))?;
+        let request = CertificateParams::default()
+            .serialize_request(&key)
+            .map_err(|error| NetError::credential(what, error))?;
+        let certificate = self.certify(identity.holder, request.der())?;
+        Identity::load(identity.key(), &certificate, self.certificate())
     }
 
     /// A key and certificate made here.
@@ -150,6 +154,7 @@ impl Request {
 impl Identity {
     /// From key (PKCS #8), certificate, and the cluster's certificate, all DER.
     pub fn load(key: &[u8], certificate: &[u8], authority: &[u8]) -> Result<Self, NetError> {
+        key_of("this node's key", key, certificate)?;
         let certificate = CertificateDer::from(certificate.to_vec());
         let named = Named::of(&certificate)?;
         Ok(Self {
@@ -201,6 +206,18 @@ impl Named {
             expires: SystemTime::UNIX_EPOCH + Duration::from_secs(expires.unsigned_abs()),
         })
     }
+}
+
+/// A key, if it is the one of a certificate.
+fn key_of(what: &'static str, key: &[u8], certificate: &[u8]) -> Result<KeyPair, NetError> {
+    let key = KeyPair::try_from(key).map_err(|error| NetError::credential(what, error))?;
+    let (_, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|error| NetError::credential("a certificate", error))?;
+    if parsed.public_key().raw != key.subject_public_key_info() {
+        let why = "it belongs to another certificate";
+        return Err(NetError::credential(what, why));
+    }
+    Ok(key)
 }
 
 fn new_key() -> Result<KeyPair, NetError> {

@@ -10,7 +10,7 @@ use crate::net::{
 use crate::peer::{Answer, Ask, Change, ChangeError, Message};
 use crate::state::read;
 use crate::storage::Database;
-use crate::{ProposeError, ReadError};
+use crate::{Observer, ProposeError, ReadError};
 use crossbeam_channel::Sender;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ pub struct ClusterConfig {
     pub others: BTreeMap<u64, String>,
     /// For snapshots that are arriving; of its own.
     pub incoming: PathBuf,
+    /// Who is told what other nodes change.
+    pub observer: Option<Arc<dyn Observer>>,
     /// Where the network runs. Opening a node must not happen on it.
     pub runtime: Handle,
 }

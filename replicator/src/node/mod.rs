@@ -35,6 +35,7 @@ use inbox::Input;
 use outlet::Outlet;
 use parking_lot::RwLock;
 use proposer::Proposer;
+use run::Company;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -106,23 +107,13 @@ impl Parts {
     }
 
     /// Starts the loop, which tells by the second result when the node leads.
-    fn start(
-        self,
-        wire: (Receiver<Input>, Option<Outlet>),
-    ) -> Result<(Node, Receiver<()>), OpenError> {
+    fn start(self, company: Company) -> Result<(Node, Receiver<()>), OpenError> {
         let (limits, compaction) = (self.config.limits(), self.config.compaction());
         let peer = Peer::open(self.life, self.database.clone(), limits, compaction)?;
         let (ready, is_ready) = crossbeam_channel::bounded(1);
         let (database, status) = (self.database.clone(), self.status.clone());
-        let looped = run::Loop::new(
-            peer,
-            database,
-            self.inbox,
-            wire,
-            status,
-            &self.config,
-            ready,
-        );
+        let (inbox, tick) = (self.inbox, self.config.tick);
+        let looped = run::Loop::new(peer, database, inbox, company, status, tick, ready);
         let thread = std::thread::Builder::new()
             .name("replicator".into())
             .spawn(|| looped.run())?;
@@ -143,7 +134,13 @@ impl Node {
     /// before.
     pub fn open(config: NodeConfig) -> Result<Self, OpenError> {
         let parts = Parts::new(config, FOUNDER, Beginning::Found(FOUNDER))?;
-        let (node, is_ready) = parts.start((crossbeam_channel::never(), None))?;
+        let company = Company {
+            wire: crossbeam_channel::never(),
+            outlet: None,
+            observer: None,
+            session: parts.proposer.session(),
+        };
+        let (node, is_ready) = parts.start(company)?;
         is_ready
             .recv_timeout(READY_TIMEOUT)
             .map_err(|_| OpenError::NotReady(READY_TIMEOUT))?;
@@ -188,7 +185,13 @@ impl Node {
             others: cluster.others,
             seen: 0,
         };
-        let (mut node, _) = parts.start((wire, Some(outlet)))?;
+        let company = Company {
+            wire,
+            outlet: Some(outlet),
+            observer: cluster.observer,
+            session: parts.proposer.session(),
+        };
+        let (mut node, _) = parts.start(company)?;
         node.cluster = Some(Cluster {
             membership,
             runtime,

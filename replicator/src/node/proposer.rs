@@ -29,6 +29,11 @@ impl Proposer {
         }
     }
 
+    /// Whose commands these are.
+    pub(super) fn session(&self) -> SessionId {
+        self.session
+    }
+
     /// How long an answer is waited for.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout

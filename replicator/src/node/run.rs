@@ -5,11 +5,12 @@
 //! only the channel, the clock and the end of the process.
 
 use super::Status;
-use super::config::NodeConfig;
 use super::inbox::{CAPACITY, Caller, Input};
 use super::outlet::Outlet;
+use crate::Observer;
 use crate::engine::Fatal;
 use crate::metrics;
+use crate::model::SessionId;
 use crate::peer::{Answer, Ask, Message, Output, Peer, Request};
 use crate::storage::Database;
 use crossbeam_channel::{Receiver, Sender};
@@ -17,13 +18,22 @@ use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// A node's way to the others, and theirs to it.
+pub(super) struct Company {
+    /// What comes from other nodes; their messages may be lost, callers' may not.
+    pub(super) wire: Receiver<Input>,
+    /// `None` for a node alone.
+    pub(super) outlet: Option<Outlet>,
+    /// Who is told what others change.
+    pub(super) observer: Option<Arc<dyn Observer>>,
+    /// Of this node's own commands, which are no news.
+    pub(super) session: SessionId,
+}
+
 pub(super) struct Loop {
     peer: Peer<Caller>,
     inbox: Receiver<Input>,
-    /// What comes from other nodes; their messages may be lost, callers' may not.
-    wire: Receiver<Input>,
-    /// `None` for a node alone.
-    outlet: Option<Outlet>,
+    company: Company,
     database: Arc<Database>,
     status: Arc<RwLock<Status>>,
     tick: Duration,
@@ -38,20 +48,19 @@ impl Loop {
         peer: Peer<Caller>,
         database: Arc<Database>,
         inbox: Receiver<Input>,
-        (wire, outlet): (Receiver<Input>, Option<Outlet>),
+        company: Company,
         status: Arc<RwLock<Status>>,
-        config: &NodeConfig,
+        tick: Duration,
         ready: Sender<()>,
     ) -> Self {
         Self {
             peer,
             inbox,
-            wire,
-            outlet,
+            company,
             database,
             status,
-            tick: config.tick,
-            next_tick: Instant::now() + config.tick,
+            tick,
+            next_tick: Instant::now() + tick,
             ready: Some(ready),
             stopped: false,
         }
@@ -60,17 +69,15 @@ impl Loop {
     /// Runs until told to stop. Dropping the peer then tells its callers.
     pub(super) fn run(mut self) {
         let _guard = EndOnPanic;
-        survive(
-            self.peer
-                .start(&mut |output| deliver(output, self.outlet.as_ref())),
-        );
+        let company = &self.company;
+        survive(self.peer.start(&mut |output| company.deliver(output)));
         self.settle();
         while !self.stopped {
             self.wait();
             self.tick_if_due();
             let began = Instant::now();
-            let outlet = self.outlet.as_ref();
-            let proposed = survive(self.peer.run(&mut |output| deliver(output, outlet)));
+            let company = &self.company;
+            let proposed = survive(self.peer.run(&mut |output| company.deliver(output)));
             if proposed > 0 {
                 metrics::round(proposed, began.elapsed());
             }
@@ -83,7 +90,7 @@ impl Loop {
         self.tell_ready();
         self.publish_status();
         let applied = self.peer.raft().raft_log.applied;
-        if let Some(outlet) = &mut self.outlet {
+        if let Some(outlet) = &mut self.company.outlet {
             survive(outlet.follow(applied, &self.database).map_err(Fatal::from));
         }
     }
@@ -99,11 +106,11 @@ impl Loop {
                 Ok(input) => self.receive(input),
                 Err(_) => self.stopped = true,
             },
-            recv(self.wire) -> input => input.into_iter().for_each(|input| self.receive(input)),
+            recv(self.company.wire) -> input => input.into_iter().for_each(|input| self.receive(input)),
             default(deadline.saturating_duration_since(now)) => {}
         }
         for _ in 0..CAPACITY {
-            match self.wire.try_recv() {
+            match self.company.wire.try_recv() {
                 Ok(input) => self.receive(input),
                 Err(_) => break,
             }
@@ -165,20 +172,33 @@ fn log(Request { ask, caller, .. }: &Request<Caller>) {
     }
 }
 
-fn deliver(output: Output<Caller>, outlet: Option<&Outlet>) {
-    match output {
-        Output::Send(message) => match outlet {
-            Some(outlet) => outlet.send(message),
-            None => undeliverable(&message),
-        },
-        Output::Answer(caller, answer) => {
-            if let Answer::Outcome { outcome, index } = &answer {
-                caller
-                    .span
-                    .in_scope(|| tracing::debug!(index, ?outcome, "applied"));
+impl Company {
+    fn deliver(&self, output: Output<Caller>) {
+        match output {
+            Output::Send(message) => match &self.outlet {
+                Some(outlet) => outlet.send(message),
+                None => undeliverable(&message),
+            },
+            Output::Answer(caller, answer) => {
+                if let Answer::Outcome { outcome, index } = &answer {
+                    caller
+                        .span
+                        .in_scope(|| tracing::debug!(index, ?outcome, "applied"));
+                }
+                // The caller may have stopped waiting.
+                let _ = caller.answer.send(answer);
             }
-            // The caller may have stopped waiting.
-            let _ = caller.answer.send(answer);
+            Output::Applied { session, command } if session != self.session => {
+                self.tell(|observer| observer.applied(&command));
+            }
+            Output::Applied { .. } => {}
+            Output::Replaced => self.tell(|observer| observer.replaced()),
+        }
+    }
+
+    fn tell(&self, what: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = &self.observer {
+            what(&**observer);
         }
     }
 }

@@ -23,8 +23,8 @@ pub use message::{Body, Message, Unintelligible, VERSION};
 
 pub(crate) use propose::GROUP_BYTES;
 
-use crate::engine::{Compaction, Engine, Event, Fatal, Leadership, Life, RaftLimits};
-use crate::model::{Outcome, SessionId};
+use crate::engine::{Applied, Compaction, Engine, Event, Fatal, Leadership, Life, RaftLimits};
+use crate::model::{Command, Outcome, SessionId};
 use crate::storage::{Disk, Log, OpenError};
 use change::Changes;
 use propose::Proposals;
@@ -89,6 +89,15 @@ pub enum Output<C> {
     Send(Message),
     /// To hand to a caller.
     Answer(C, Answer),
+    /// A command changed the state. Comes before the answer to any read that must see it.
+    Applied {
+        /// Whose command it was.
+        session: SessionId,
+        /// What it was.
+        command: Command,
+    },
+    /// A snapshot took the place of the state. Comes before such answers too.
+    Replaced,
 }
 
 /// A member.
@@ -239,7 +248,8 @@ impl<C> Peer<C> {
         let (proposals, reads) = (&mut self.proposals, &mut self.reads);
         self.engine.run(&mut |event| match event {
             Event::Send(message) => out(Output::Send(message::carrying(id, &message))),
-            Event::Applied(applied) => proposals.applied(applied, out),
+            Event::Applied(applied) => tell_applied(applied, proposals, out),
+            Event::Replaced => out(Output::Replaced),
             Event::Readable { context, index } => reads.found(&context, index),
         })?;
         self.reads.answer(self.engine.raft(), out);
@@ -257,4 +267,22 @@ impl<C> Peer<C> {
             self.reads.ask_again();
         }
     }
+}
+
+fn tell_applied<C>(applied: Applied, proposals: &mut Proposals<C>, out: &mut dyn FnMut(Output<C>)) {
+    let Applied {
+        session,
+        sequence,
+        outcome,
+        index,
+        command,
+    } = applied;
+    // An outcome that is forgotten stays unknown: its caller is let go of later.
+    let Some(outcome) = outcome else {
+        return;
+    };
+    if let Outcome::Done(_) = outcome {
+        out(Output::Applied { session, command });
+    }
+    proposals.applied((session, sequence), outcome, index, out);
 }

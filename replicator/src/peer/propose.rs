@@ -8,8 +8,8 @@
 
 use super::retry::Retry;
 use super::{Answer, Body, Message, Output};
-use crate::engine::{Applied, Core, NotNow};
-use crate::model::{Envelope, SessionId};
+use crate::engine::{Core, NotNow};
+use crate::model::{Envelope, Outcome, SessionId};
 use crate::storage::Log;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -116,18 +116,16 @@ impl<C> Proposals<C> {
     }
 
     /// A command was applied, perhaps one that somebody waits for here.
-    pub(super) fn applied(&mut self, applied: Applied, out: &mut dyn FnMut(Output<C>)) {
-        // An outcome that is forgotten stays unknown: its caller is let go of later.
-        let Some(outcome) = applied.outcome else {
-            return;
-        };
-        let key = (applied.session, applied.sequence);
+    pub(super) fn applied(
+        &mut self,
+        key: Key,
+        outcome: Outcome,
+        index: u64,
+        out: &mut dyn FnMut(Output<C>),
+    ) {
         if let Some(waiting) = self.waiting.remove(&key) {
-            let index = applied.index;
-            out(Output::Answer(
-                waiting.caller,
-                Answer::Outcome { outcome, index },
-            ));
+            let answer = Answer::Outcome { outcome, index };
+            out(Output::Answer(waiting.caller, answer));
         }
     }
 }

@@ -7,11 +7,15 @@ use gitmoor_replicator::model::{
 use gitmoor_replicator::net::{Authority, Holder, Identity, NetError, Token, join};
 use gitmoor_replicator::peer;
 use gitmoor_replicator::storage::Beginning;
-use gitmoor_replicator::{ClusterConfig, ClusterError, MembershipError, Node, NodeConfig, Replica};
+use gitmoor_replicator::{
+    ClusterConfig, ClusterError, MembershipError, Node, NodeConfig, Observer, Replica,
+};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -37,7 +41,28 @@ pub(crate) struct Machine {
     authority: Vec<u8>,
     others: BTreeMap<u64, String>,
     has_begun: bool,
+    pub(crate) told: Arc<Told>,
     node: Option<Node>,
+}
+
+/// What a node was told that others changed, in order.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) refs: Mutex<Vec<String>>,
+    pub(crate) replaced: AtomicU64,
+}
+
+impl Observer for Told {
+    fn applied(&self, command: &Command) {
+        if let Command::Commit(change) = command {
+            let names = change.refs.iter().map(|edit| edit.name.to_string());
+            self.refs.lock().extend(names);
+        }
+    }
+
+    fn replaced(&self) {
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 pub(crate) struct Cluster {
@@ -126,6 +151,7 @@ impl Cluster {
             authority: authority.key().to_vec(),
             others,
             has_begun: false,
+            told: Arc::default(),
             node: None,
         });
     }
@@ -187,6 +213,7 @@ impl Cluster {
             listen: machine.address,
             others: machine.others.clone(),
             incoming: dir.join("incoming"),
+            observer: Some(machine.told.clone()),
             runtime: self.runtime.handle().clone(),
         };
         Node::open_in(config, cluster, beginning)

@@ -164,3 +164,37 @@ fn add_while(node: &Node, goes_on: impl Fn() -> bool, done: &AtomicU64) -> (u64,
     }
     (sure, unsure)
 }
+
+/// Whoever keeps something of what was read must know when to let go of it: before the next
+/// read that must see the change is answered.
+#[test]
+fn what_others_change_is_told_before_it_must_be_seen() {
+    let mut cluster = Cluster::with(50, Duration::from_secs(30));
+    cluster.grow();
+    create_repo(cluster.node(0));
+    let mut expected = vec![Vec::new(); 3];
+    for round in 0..20 {
+        let (writer, at) = (round % 3, format!("refs/heads/{round}"));
+        write(cluster.node(writer), &at, Expect::Absent, "x").expect("written");
+        // One that is refused is no news.
+        let again = write(cluster.node(writer), &at, Expect::Absent, "y");
+        assert!(matches!(again, Err(WriteError::Refused(_))), "{again:?}");
+        for reader in (0..3).filter(|&reader| reader != writer) {
+            expected[reader].push(at.clone());
+            cluster.node(reader).catch_up().expect("a quorum");
+            let told = cluster.machines[reader].told.refs.lock();
+            assert_eq!(*told, expected[reader], "{reader}");
+        }
+    }
+    // What it missed for long comes as one.
+    let replaced = |cluster: &Cluster| cluster.machines[2].told.replaced.load(Ordering::Relaxed);
+    let before = replaced(&cluster);
+    cluster.stop(2);
+    for round in 0..200 {
+        let at = format!("refs/tags/{round}");
+        write(cluster.node(0), &at, Expect::Absent, "x").expect("written");
+    }
+    cluster.start(2);
+    assert_eq!(read(cluster.node(2), "refs/tags/199").as_deref(), Some("x"));
+    assert_eq!(replaced(&cluster), before + 1);
+}

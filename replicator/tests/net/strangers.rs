@@ -142,3 +142,19 @@ async fn connections_that_say_nothing() {
     until("it is there", || node.heard.messages_of(1).len() == 1).await;
     drop(silent);
 }
+
+/// The key stays, and so does whom it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_certificate() {
+    let cluster = Cluster::new();
+    let old = cluster.identity(1);
+    let new = cluster.authority.renew(&old).expect("renewed");
+    assert_eq!((new.holder, new.key()), (old.holder, old.key()));
+    assert!(new.certificate() != old.certificate() && new.expires >= old.expires);
+    let anywhere = "127.0.0.1:0".parse().expect("an address");
+    let one = TestNode::start(&cluster, new, anywhere).await;
+    let two = cluster.node(2).await;
+    one.link(2, two.address());
+    one.send(2, b"still me").await;
+    until("it is there", || two.heard.messages_of(1).len() == 1).await;
+}

@@ -247,6 +247,8 @@ impl World {
     fn put_out(&mut self, node: u64, life: u64, after: u64, output: Output<Caller>) {
         match output {
             Output::Send(message) => self.send(node, life, after, &message),
+            // The checks see the state itself.
+            Output::Applied { .. } | Output::Replaced => {}
             Output::Answer(caller, answer) => {
                 let on_the_way = self.chance.random_range(0..MILLISECOND);
                 self.at(
