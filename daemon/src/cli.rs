@@ -137,7 +137,8 @@ pub enum ClusterCommand {
     },
     /// Make a new data directory one more node of the cluster that printed the token
     Join {
-        /// What `gitmoor cluster token` printed
+        /// What `gitmoor cluster token` printed; - reads it from standard input, so that no
+        /// other user of the machine sees it
         token: String,
         /// Where this node is reached.
         #[command(flatten)]

@@ -77,6 +77,10 @@ fn init(place: &Place, args: &ListenArgs) -> Result<(), Failure> {
 
 fn join(place: &Place, token: &str, args: &ListenArgs) -> Result<(), Failure> {
     let advertise = args.advertise()?;
+    let token = match token {
+        "-" => io::read_to_string(io::stdin())?,
+        token => token.to_owned(),
+    };
     let parsed: Result<Token, _> = token.parse();
     let token = parsed.map_err(|error| Failure::Usage(error.to_string()))?;
     let dir = data_dir(place)?;

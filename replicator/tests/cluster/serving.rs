@@ -44,8 +44,7 @@ fn the_leader_goes_and_comes_back() {
 /// It refuses in bounded time, and says so; what it has applied can still be read.
 #[test]
 fn a_minority_writes_nothing() {
-    let mut cluster = Cluster::with(10_000, Duration::from_secs(2));
-    cluster.grow();
+    let mut cluster = Cluster::of_three();
     create_repo(cluster.node(0));
     write(cluster.node(0), "refs/heads/main", Expect::Absent, "old").expect("written");
     cluster.until("all have it", || {
@@ -53,8 +52,10 @@ fn a_minority_writes_nothing() {
             .running()
             .all(|it| reference(it.node(), "refs/heads/main").is_some())
     });
-    cluster.stop(1);
-    cluster.stop(2);
+    (0..3).for_each(|machine| cluster.stop(machine));
+    let patient = std::mem::replace(&mut cluster.propose_timeout, Duration::from_secs(2));
+    cluster.start(0);
+    cluster.propose_timeout = patient;
     let began = Instant::now();
     match write(cluster.node(0), "refs/heads/main", Expect::Anything, "new") {
         Err(WriteError::Unknown(why)) => assert!(why.contains("within"), "{why}"),

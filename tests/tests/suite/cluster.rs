@@ -80,9 +80,14 @@ impl Cluster {
     }
 
     fn gitmoor(&self, machine: usize, args: &[&str]) -> Output {
+        self.told(machine, args, "")
+    }
+
+    /// The same with standard input.
+    fn told(&self, machine: usize, args: &[&str], input: &str) -> Output {
         let mut command = gitmoor();
         command.args(args).arg("--data").arg(self.data(machine));
-        process::run(&mut command, b"", BOUND)
+        process::run(&mut command, input.as_bytes(), BOUND)
     }
 
     #[track_caller]
@@ -365,9 +370,11 @@ fn secrets_stay_where_they_are() {
     let mut cluster = Cluster::new();
     let token = cluster.ok(0, &["cluster", "token", "--expires", "10m"]);
     let listen = cluster.address(1);
-    let join = ["cluster", "join", &token, "--listen", &listen];
-    cluster.ok(1, &join);
-    cluster.refused(2, &join, 1, &[]);
+    let join = ["cluster", "join", "-", "--listen", &listen];
+    let joined = cluster.told(1, &join, &format!("{token}\n"));
+    assert!(joined.status.success(), "{}", report(&joined));
+    let again = cluster.told(2, &join, &token);
+    assert_eq!(again.status.code(), Some(1), "{}", report(&again));
     cluster.kill9(0);
     for machine in 0..2 {
         for name in ["authority.key", "node.key"] {

@@ -139,6 +139,9 @@ fn readers_beside_a_writer(place: &Place) {
 
 fn packing_beside_pushes(place: &Place) {
     let (bare, _) = place.pushed("app.git", 3);
+    // A push waits 100 ms for the lock of a ref, which pack-refs holds for as long as a busy
+    // machine makes it.
+    bare.ok("config core.filesRefLockTimeout 60000");
     let mut roles: Vec<Repo> = (0..4)
         .map(|n| place.clone("", &bare, &format!("w{n}")))
         .collect();
