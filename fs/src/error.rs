@@ -108,10 +108,7 @@ pub type FsResult<T> = Result<T, FsError>;
 
 /// The commit of a command that was not refused.
 pub fn done(outcome: Outcome) -> FsResult<Version> {
-    match outcome {
-        Outcome::Done(version) => Ok(version),
-        Outcome::Refused(refusal) => Err(refusal.into()),
-    }
+    Ok(outcome.done()?)
 }
 
 impl FsError {

@@ -24,8 +24,8 @@ pub mod state;
 pub mod storage;
 
 pub use node::{
-    ClusterConfig, ClusterError, MemberStatus, MembershipError, Node, NodeConfig, NodeState, Role,
-    Status,
+    ClusterConfig, ClusterError, FOUNDER, MemberStatus, MembershipError, Node, NodeConfig,
+    NodeState, Role, Status,
 };
 pub use replica::{
     AuditSink, Child, Custody, Listing, NameEntry, Observer, PackedSink, ProposeError, ReadError,

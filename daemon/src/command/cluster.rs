@@ -11,7 +11,7 @@ use crate::data_dir::{DataDir, DataDirError, Membership, Reached};
 use crate::service::{self, ServiceError};
 use gitmoor_replicator::model::{ClusterId, NamePath};
 use gitmoor_replicator::net::{Authority, Holder, Token, join as join_cluster};
-use gitmoor_replicator::{Node, NodeConfig, Replica};
+use gitmoor_replicator::{FOUNDER, Node, NodeConfig, Replica};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -34,9 +34,6 @@ pub(super) fn run(place: &Place, command: ClusterCommand) -> Result<(), Failure>
         }
     }
 }
-
-/// The id of the first node of every cluster.
-const FOUNDER: u64 = 1;
 
 fn init(place: &Place, args: &ListenArgs) -> Result<(), Failure> {
     let advertise = args.advertise()?;
@@ -99,7 +96,7 @@ fn join(place: &Place, token: &str, args: &ListenArgs) -> Result<(), Failure> {
             cluster: token.cluster,
             listen: args.listen,
             advertise,
-            others: others.map(|(node, at)| (node.to_string(), at)).collect(),
+            others: others.collect(),
         },
         has_begun: false,
     })?;

@@ -12,7 +12,7 @@
 
 use super::{DataDir, DataDirError, failed, write_durably};
 use gitmoor_replicator::model::ClusterId;
-use gitmoor_replicator::net::{Authority, Holder, Identity, NetError};
+use gitmoor_replicator::net::{Authority, Identity, NetError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -44,17 +44,7 @@ pub struct Reached {
     pub advertise: String,
     /// Where the others were when it joined, by id.
     #[serde(default)]
-    pub others: BTreeMap<String, String>,
-}
-
-impl Reached {
-    /// The others by id.
-    pub fn others(&self) -> BTreeMap<u64, String> {
-        let others = self.others.iter();
-        others
-            .filter_map(|(id, address)| Some((id.parse().ok()?, address.clone())))
-            .collect()
-    }
+    pub others: BTreeMap<u64, String>,
 }
 
 /// A node that starts so long before its certificate expires, or later, gets a new one. It
@@ -155,7 +145,7 @@ impl DataDir {
         }
     }
 
-    /// Forgets a part that was never written whole.
+    /// A machine is a node of one cluster.
     pub fn check_no_member(&self) -> Result<(), DataDirError> {
         match self.membership()? {
             None => Ok(()),
@@ -178,16 +168,10 @@ impl DataDir {
     }
 }
 
-/// The node that a certificate of this directory is for.
-pub fn node_id(identity: &Identity) -> u64 {
-    match identity.holder {
-        Holder::Node(id) | Holder::Client(id) => id,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gitmoor_replicator::net::Holder;
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -201,7 +185,7 @@ mod tests {
             cluster,
             listen: "127.0.0.1:7400".parse().expect("an address"),
             advertise: "a:7400".to_owned(),
-            others: BTreeMap::from([("1".to_owned(), "b:7400".to_owned())]),
+            others: BTreeMap::from([(1, "b:7400".to_owned())]),
         };
         let membership = Membership {
             identity,
@@ -221,8 +205,8 @@ mod tests {
     fn comes_back_as_it_was() {
         let (_dir, data) = written();
         let membership = read(&data);
-        assert_eq!(node_id(&membership.identity), 7);
-        assert_eq!(membership.reached.others()[&1], "b:7400");
+        assert_eq!(membership.identity.node(), 7);
+        assert_eq!(membership.reached.others[&1], "b:7400");
         assert!(!membership.has_begun);
         data.mark_begun().expect("written");
         assert!(read(&data).has_begun);

@@ -20,7 +20,7 @@ mod membership;
 mod store_record;
 
 pub use lock::{Lock, Owner};
-pub use membership::{Membership, Reached, node_id};
+pub use membership::{Membership, Reached};
 
 use std::fs::{self, DirBuilder};
 use std::io;

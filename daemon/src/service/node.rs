@@ -5,7 +5,7 @@ use super::{ServiceError, open_files, serve_metrics, signals, starting};
 use crate::Failure;
 use crate::admin::{Answer, Answering, Answers, Cluster, Event, Rejection, Request, Server};
 use crate::config::NodeSettings;
-use crate::data_dir::{DataDir, DataDirError, Membership, Reached, node_id};
+use crate::data_dir::{DataDir, DataDirError, Membership, Reached};
 use gitmoor_replicator::storage::Beginning;
 use gitmoor_replicator::{ClusterConfig, Node, NodeConfig};
 use std::sync::{Arc, mpsc};
@@ -65,12 +65,12 @@ fn open(dir: &DataDir, runtime: &IoRuntime) -> Result<NodeDaemon, Failure> {
         false => Beginning::Join,
     };
     let certificate = authority.certificate().to_vec();
-    let id = node_id(&identity);
+    let id = identity.node();
     let cluster = ClusterConfig {
         identity,
         authority,
         listen: reached.listen,
-        others: reached.others(),
+        others: reached.others.clone(),
         observer: None,
         incoming: dir.path().join("cluster/incoming"),
         runtime: runtime.handle().clone(),

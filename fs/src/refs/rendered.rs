@@ -15,12 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct Rendered {
     path: PathBuf,
+    /// Nobody changes it once it is there.
+    meta: Metadata,
 }
 
 impl Rendered {
     /// lstat(2) of it.
-    pub fn stat(&self) -> FsResult<Metadata> {
-        Ok(fs::symlink_metadata(&self.path)?)
+    pub fn stat(&self) -> &Metadata {
+        &self.meta
     }
 
     /// Opens it for reading.
@@ -86,8 +88,11 @@ impl Cache {
         }
         fs::create_dir_all(&self.dir)?;
         let path = self.path(version);
-        let rendered = Rendered { path };
-        let mut out = BufWriter::new(File::create_new(&rendered.path)?);
+        let file = File::create_new(&path)?;
+        let meta = file.metadata()?;
+        // From here on it goes when this fails.
+        let mut rendered = Rendered { path, meta };
+        let mut out = BufWriter::new(file);
         out.write_all(packed::HEADER)?;
         let mut lines = 0_u64;
         let mut failed = None;
@@ -98,6 +103,7 @@ impl Cache {
         })?;
         failed.map_or(Ok(()), Err)?;
         out.flush()?;
+        rendered.meta = out.get_ref().metadata()?;
         Ok((lines > 0).then(|| Arc::new(rendered)))
     }
 
@@ -121,7 +127,8 @@ impl Cache {
         }
         let empty = fs::metadata(file)?.len() <= packed::HEADER.len() as u64;
         fs::rename(file, &path)?;
-        let rendered = Arc::new(Rendered { path });
+        let meta = fs::symlink_metadata(&path)?;
+        let rendered = Arc::new(Rendered { path, meta });
         *newest = Some((version, (!empty).then_some(rendered)));
         Ok(())
     }

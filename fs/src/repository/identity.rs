@@ -25,16 +25,16 @@ impl Identity {
 
     /// What was found at a path; `None` for what stays the same while it moves: objects from
     /// staging into the store, directories from one room's to another's.
-    pub fn of(path: &RepoPath, found: &Found) -> FsResult<Option<Self>> {
+    pub fn of(path: &RepoPath, found: &Found) -> Option<Self> {
         if room(path) == Room::Objects {
-            return Ok(None);
+            return None;
         }
-        Ok(match found {
+        match found {
             Found::Real(meta) if !meta.is_dir() => Some(Self::real(meta)),
-            Found::Packed(rendered) => Some(Self::real(&rendered.stat()?)),
+            Found::Packed(rendered) => Some(Self::real(rendered.stat())),
             Found::Ref(entry) => Some(Self::Written(entry.version)),
             Found::Real(_) | Found::Object(_) | Found::Directory | Found::Settings(_) => None,
-        })
+        }
     }
 
     /// The file that was opened where `found` was a moment before.

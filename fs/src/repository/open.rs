@@ -22,7 +22,7 @@ impl Repository {
         // the open; the second look finds it catalogued.
         for _ in 0..2 {
             let found = self.find(path)?.ok_or(FsError::NotFound)?;
-            let identity = Identity::of(path, &found)?;
+            let identity = Identity::of(path, &found);
             let mut opened = match self.open_found(path, found, write) {
                 Err(FsError::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => continue,
                 other => other?,
@@ -47,7 +47,7 @@ impl Repository {
             Found::Ref(entry) if write => self.open_ref_for_writing(path, &entry.value, entry.mode),
             Found::Packed(rendered) if write => {
                 let bytes = std::io::read_to_string(rendered.open()?).map(String::into_bytes)?;
-                self.open_ref_for_writing(path, &bytes, rendered.stat()?.mode())
+                self.open_ref_for_writing(path, &bytes, rendered.stat().mode())
             }
             Found::Object(entry) if write && name::is_rewritable(path) => {
                 self.open_copy(path, &entry)
@@ -58,7 +58,7 @@ impl Repository {
             Found::Packed(rendered) => {
                 let opened = plain(Body::Real(rendered.open()?));
                 // As a value. A large one is sooner read where it lies than through here.
-                match rendered.stat()?.len() <= KEPT_PACKED_REFS {
+                match rendered.stat().len() <= KEPT_PACKED_REFS {
                     true => Ok(opened.lasting()),
                     false => Ok(opened),
                 }

@@ -2,10 +2,10 @@
 //!
 //! An inode stands for one file at a place in the tree while it has the name, and for the
 //! open files of that place afterwards. Who finds another file there, before whoever put it
-//! there has said so, finds another inode: the kernel never mixes the two. A rename moves the inode with the file;
-//! replacing a name orphans the inode that had it. link(2) gives the inode a second place;
-//! once forgotten, places are looked up as inodes of their own, since nothing here knows
-//! what a disk links. Numbers are never reused in a mount's life.
+//! there has said so, finds another inode: the kernel never mixes the two. A rename moves
+//! the inode with the file; replacing a name orphans the inode that had it. link(2) gives the
+//! inode a second place; once forgotten, places are looked up as inodes of their own, since
+//! nothing here knows what a disk links. Numbers are never reused in a mount's life.
 
 use super::Place;
 use crate::repository::{Identity, Opened};

@@ -102,7 +102,7 @@ pub fn of(found: &Found, repo: &Repository) -> FsResult<Stat> {
             Ok(Stat {
                 uid,
                 gid,
-                ..Stat::real(&rendered.stat()?, kind)
+                ..Stat::real(rendered.stat(), kind)
             })
         }
     }

@@ -368,6 +368,16 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
+impl Outcome {
+    /// The version of what was done.
+    pub fn done(self) -> Result<Version, Refusal> {
+        match self {
+            Self::Done(version) => Ok(version),
+            Self::Refused(refusal) => Err(refusal),
+        }
+    }
+}
+
 /// Why a command was refused.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {

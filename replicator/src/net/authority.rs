@@ -167,6 +167,14 @@ impl Identity {
         })
     }
 
+    /// The node that it is for.
+    pub fn node(&self) -> u64 {
+        match self.holder {
+            Holder::Node(id) => id,
+            Holder::Client(id) => unreachable!("client {id} has no state to serve"),
+        }
+    }
+
     /// Its certificate, DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate

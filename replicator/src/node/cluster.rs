@@ -3,7 +3,7 @@
 use super::Status;
 use super::inbox::Input;
 use super::proposer::Proposer;
-use crate::model::{Actor, Command, Member, Outcome, Refusal, SecretDigest, Version};
+use crate::model::{Actor, Command, Member, Refusal, SecretDigest, Version};
 use crate::net::{
     self, Admission, Authority, Handler, Holder, Identity, Joined, NetError, Network,
 };
@@ -101,14 +101,6 @@ enum Reply {
     State(NodeState),
 }
 
-/// The node that a certificate is for.
-pub(super) fn node_id(identity: &Identity) -> u64 {
-    match identity.holder {
-        Holder::Node(id) => id,
-        Holder::Client(id) => unreachable!("client {id} has no state to serve"),
-    }
-}
-
 /// This node's part in the cluster.
 pub(super) struct Membership {
     pub(super) proposer: Arc<Proposer>,
@@ -121,6 +113,7 @@ pub(super) struct Membership {
     /// Messages for the loop.
     pub(super) wire: Sender<Input>,
     pub(super) network: OnceLock<Weak<Network>>,
+    pub(super) runtime: Handle,
 }
 
 impl Membership {
@@ -134,15 +127,13 @@ impl Membership {
     }
 
     /// The members and how they are. One that does not answer costs the time of one question.
-    pub(super) async fn members(
-        self: Arc<Self>,
-    ) -> Result<BTreeMap<u64, MemberStatus>, MembershipError> {
+    pub(super) async fn members(&self) -> Result<BTreeMap<u64, MemberStatus>, MembershipError> {
         let network = self.network()?;
-        let me = node_id(network.identity());
+        let me = network.identity().node();
         let asked = read::members(&*self.database()?)?
             .into_iter()
             .map(|(node, member)| {
-                let (this, network) = (&self, &network);
+                let (this, network) = (self, &network);
                 async move {
                     let Member { address } = member;
                     let state = match node == me {
@@ -164,10 +155,10 @@ impl Membership {
     }
 
     /// Has whoever leads change the membership. Blocks.
-    pub(super) fn change(&self, change: Change, runtime: &Handle) -> Result<(), MembershipError> {
+    pub(super) fn change(&self, change: Change) -> Result<(), MembershipError> {
         let deadline = Instant::now() + self.proposer.timeout();
         loop {
-            let error = match self.try_change(change, runtime) {
+            let error = match self.try_change(change) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -184,13 +175,16 @@ impl Membership {
         }
     }
 
-    fn try_change(&self, change: Change, runtime: &Handle) -> Result<(), MembershipError> {
+    fn try_change(&self, change: Change) -> Result<(), MembershipError> {
         match self.change_here(change)? {
             Err(ChangeError::NotLeader { leader }) if leader != raft::INVALID_ID => {
                 let network = self.network()?;
                 let question = encode(&Question::Change(change));
                 let asked = network.ask(leader, question, self.proposer.timeout());
-                let reply = runtime.block_on(asked).map_err(MembershipError::Leader)?;
+                let reply = self
+                    .runtime
+                    .block_on(asked)
+                    .map_err(MembershipError::Leader)?;
                 match decode(&reply) {
                     Ok(Reply::Changed(changed)) => Ok(changed?),
                     Ok(Reply::State(_)) | Err(_) => {
@@ -213,19 +207,17 @@ impl Membership {
     }
 
     /// A dead node is removed as well; it is asked nothing.
-    pub(super) fn remove(&self, node: u64, runtime: &Handle) -> Result<(), MembershipError> {
+    pub(super) fn remove(&self, node: u64) -> Result<(), MembershipError> {
         if !read::members(&*self.database()?)?.contains_key(&node) {
             return Err(Refusal::NoMember(node).into());
         }
-        self.change(Change::Remove(node), runtime)?;
-        done(
-            self.proposer
-                .commit(Actor::default(), Command::Dismiss { node })?,
-        )?;
+        self.change(Change::Remove(node))?;
+        let dismiss = Command::Dismiss { node };
+        self.proposer.commit(Actor::default(), dismiss)?.done()?;
         Ok(())
     }
 
-    fn admit_one(&self, admission: &Admission, runtime: &Handle) -> Result<Joined, net::Refusal> {
+    fn admit_one(&self, admission: &Admission) -> Result<Joined, net::Refusal> {
         let not_now = |why: &dyn ToString| net::Refusal::NotNow(why.to_string());
         let request = &admission.certificate_request;
         // Before the invitation is used up.
@@ -237,7 +229,7 @@ impl Membership {
             address: admission.address.clone(),
         };
         let outcome = self.proposer.commit(Actor::default(), admit);
-        let node = match done(outcome.map_err(|error| not_now(&error))?) {
+        let node = match outcome.map_err(|error| not_now(&error))?.done() {
             Ok(Version(node)) => node,
             Err(Refusal::NotInvited) => return Err(net::Refusal::Token),
             Err(other) => return Err(net::Refusal::Malformed(other.to_string())),
@@ -246,7 +238,7 @@ impl Membership {
             .authority
             .certify(Holder::Node(node), request)
             .map_err(|error| not_now(&error))?;
-        if let Err(error) = self.change(Change::AddLearner(node), runtime) {
+        if let Err(error) = self.change(Change::AddLearner(node)) {
             tracing::warn!(node, %error, "admitted, and not a learner yet: run `gitmoor cluster add-learner`");
         }
         let database = self.database().map_err(|error| not_now(&error))?;
@@ -301,14 +293,6 @@ async fn ask_state(network: &Network, node: u64) -> Result<NodeState, String> {
     }
 }
 
-/// The version of what a command did.
-pub(super) fn done(outcome: Outcome) -> Result<Version, Refusal> {
-    match outcome {
-        Outcome::Done(version) => Ok(version),
-        Outcome::Refused(refusal) => Err(refusal),
-    }
-}
-
 fn encode<T: Serialize>(it: &T) -> Vec<u8> {
     postcard::to_stdvec(it).expect("plain data encodes")
 }
@@ -318,35 +302,32 @@ fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
 }
 
 /// The network's ear. What blocks has threads of its own.
-pub(super) struct Ear {
-    pub(super) membership: Arc<Membership>,
-    pub(super) runtime: Handle,
-}
+pub(super) struct Ear(pub(super) Arc<Membership>);
 
 #[tonic::async_trait]
 impl Handler for Ear {
     fn message(&self, from: u64, message: Vec<u8>) {
-        self.membership.hear(from, &message);
+        self.0.hear(from, &message);
     }
 
     fn snapshot(&self, from: u64, snapshot: Vec<u8>) {
-        self.membership.hear(from, &snapshot);
+        self.0.hear(from, &snapshot);
     }
 
     fn unreachable(&self, to: u64) {
-        let _ = self.membership.wire.try_send(Input::Unreachable(to));
+        let _ = self.0.wire.try_send(Input::Unreachable(to));
     }
 
     async fn ask(&self, _: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
-        let membership = self.membership.clone();
+        let membership = self.0.clone();
         let answer = tokio::task::spawn_blocking(move || membership.answer(&question));
         let reply = answer.await.map_err(|error| error.to_string())??;
         Ok(encode(&reply))
     }
 
     async fn admit(&self, admission: Admission) -> Result<Joined, net::Refusal> {
-        let (membership, runtime) = (self.membership.clone(), self.runtime.clone());
-        let admit = move || membership.admit_one(&admission, &runtime);
+        let membership = self.0.clone();
+        let admit = move || membership.admit_one(&admission);
         let admitted = tokio::task::spawn_blocking(admit).await;
         admitted.map_err(|error| net::Refusal::NotNow(error.to_string()))?
     }

@@ -40,10 +40,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
 
 /// The id of the node that founded its cluster, and of a node alone.
-const FOUNDER: u64 = 1;
+pub const FOUNDER: u64 = 1;
 
 /// How long [`Node::open`] waits until the node leads and has applied its log.
 /// Applying what a crash left unapplied takes the most of it.
@@ -62,7 +61,6 @@ pub struct Node {
 /// Of one node among several.
 struct Cluster {
     membership: Arc<Membership>,
-    runtime: Handle,
     network: Arc<Network>,
 }
 
@@ -155,9 +153,10 @@ impl Node {
         cluster: ClusterConfig,
         beginning: Beginning,
     ) -> Result<Self, ClusterError> {
-        let id = cluster::node_id(&cluster.identity);
+        let id = cluster.identity.node();
         let parts = Parts::new(config, id, beginning)?;
         let (back, wire) = crossbeam_channel::bounded(inbox::CAPACITY);
+        let runtime = cluster.runtime;
         let membership = Arc::new(Membership {
             proposer: parts.proposer.clone(),
             database: Arc::downgrade(&parts.database),
@@ -166,13 +165,9 @@ impl Node {
             expires: cluster.identity.expires,
             wire: back.clone(),
             network: OnceLock::new(),
-        });
-        let runtime = cluster.runtime;
-        let ear = Ear {
-            membership: membership.clone(),
             runtime: runtime.clone(),
-        };
-        let (incoming, ear) = (cluster.incoming, Arc::new(ear));
+        });
+        let (incoming, ear) = (cluster.incoming, Arc::new(Ear(membership.clone())));
         let network = Network::start(cluster.identity, cluster.listen, incoming, ear);
         let network = Arc::new(runtime.block_on(network)?);
         // Nobody has asked the membership anything before this.
@@ -180,7 +175,7 @@ impl Node {
         network.connect(&cluster.others);
         let outlet = Outlet {
             network: network.clone(),
-            runtime: runtime.clone(),
+            runtime,
             back,
             others: cluster.others,
             seen: 0,
@@ -194,7 +189,6 @@ impl Node {
         let (mut node, _) = parts.start(company)?;
         node.cluster = Some(Cluster {
             membership,
-            runtime,
             network,
         });
         Ok(node)
@@ -228,24 +222,18 @@ impl Node {
 
     /// The members and how they are, each asked by itself.
     pub fn member_states(&self) -> Result<BTreeMap<u64, MemberStatus>, MembershipError> {
-        let Cluster {
-            membership,
-            runtime,
-            ..
-        } = self.in_cluster()?;
-        runtime.block_on(membership.clone().members())
+        let membership = &self.in_cluster()?.membership;
+        membership.runtime.block_on(membership.members())
     }
 
     /// Has whoever leads change the membership.
     pub fn change(&self, change: Change) -> Result<(), MembershipError> {
-        let cluster = self.in_cluster()?;
-        cluster.membership.change(change, &cluster.runtime)
+        self.in_cluster()?.membership.change(change)
     }
 
     /// A node, dead or alive, is no member any more.
     pub fn remove(&self, node: u64) -> Result<(), MembershipError> {
-        let cluster = self.in_cluster()?;
-        cluster.membership.remove(node, &cluster.runtime)
+        self.in_cluster()?.membership.remove(node)
     }
 
     /// Makes this node alone, reached at `address` from now on, the first of a cluster.
@@ -271,7 +259,7 @@ impl Node {
     }
 
     fn settle(&self, command: Command) -> Result<(), MembershipError> {
-        cluster::done(self.proposer.commit(Actor::default(), command)?)?;
+        self.proposer.commit(Actor::default(), command)?.done()?;
         Ok(())
     }
 
@@ -288,7 +276,8 @@ impl Drop for Node {
             let _ = thread.join();
         }
         if let Some(cluster) = &self.cluster {
-            cluster.runtime.block_on(cluster.network.close());
+            let runtime = &cluster.membership.runtime;
+            runtime.block_on(cluster.network.close());
         }
     }
 }

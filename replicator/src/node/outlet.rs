@@ -54,7 +54,7 @@ impl Outlet {
             return Ok(());
         }
         self.seen = applied;
-        let me = super::cluster::node_id(self.network.identity());
+        let me = self.network.identity().node();
         let members = read::members(database)?.into_iter();
         let others: BTreeMap<_, _> = members
             .filter(|(node, _)| *node != me)

@@ -135,13 +135,10 @@ impl Cluster {
         authority: &Authority,
         others: BTreeMap<u64, String>,
     ) {
-        let Holder::Node(id) = identity.holder else {
-            unreachable!("only nodes here")
-        };
         self.machines.push(Machine {
             dir,
             address,
-            id,
+            id: identity.node(),
             identity: [
                 identity.key(),
                 identity.certificate(),
