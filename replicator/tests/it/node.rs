@@ -3,11 +3,20 @@
 use crate::support::{actor, id, name, oid, path, refs, set, set_if};
 use gitmoor_replicator::model::{Change, Command, Expect, Outcome, RefEdit, RefEntry, Version};
 use gitmoor_replicator::state::RefValue;
-use gitmoor_replicator::{Custody, NameEntry, Node, NodeConfig, ProposeError, Replica, Role};
+use gitmoor_replicator::{
+    Custody, NameEntry, Node, NodeConfig, ProposeError, Replica, Role, Status,
+};
 use std::time::Duration;
 
 fn open(dir: &std::path::Path) -> Node {
     Node::open(NodeConfig::new(dir)).expect("opens")
+}
+
+/// Where the node stands after what it has answered. It says so after the answers, and
+/// before it takes the next question.
+fn status(node: &Node) -> Status {
+    node.catch_up().expect("it leads");
+    node.status()
 }
 
 fn must(node: &Node, command: Command) -> Version {
@@ -42,7 +51,7 @@ fn what_was_acknowledged_is_there_after_reopening() {
         &node,
         refs(id(1), vec![set("HEAD", "ref: refs/heads/main\n")]),
     );
-    let before = node.status();
+    let before = status(&node);
     assert_eq!(
         (before.role, before.leader, before.applied),
         (Role::Leader, Some(1), version.0)
@@ -58,7 +67,7 @@ fn what_was_acknowledged_is_there_after_reopening() {
         .expect("reads")
         .expect("exists");
     assert_eq!(head.version, version);
-    assert!(node.status().term > before.term);
+    assert!(status(&node).term > before.term);
     // The log goes on where it was: versions never come twice.
     assert!(must(&node, refs(id(1), vec![set("HEAD", "x")])) > version);
 }
@@ -149,7 +158,7 @@ fn the_log_stays_short_and_nothing_is_lost() {
             refs(id(1), vec![set(&format!("refs/heads/{n}"), &oid(n))]),
         );
     }
-    let status = node.status();
+    let status = status(&node);
     assert!(status.last_index > 100, "{status:?}");
     assert!(status.last_index - status.first_index < 11, "{status:?}");
     drop(node);
@@ -175,7 +184,7 @@ fn big_entries_compact_the_log_before_many_do() {
             refs(id(1), vec![set("reftable/x", &"x".repeat(30_000))]),
         );
     }
-    let status = node.status();
+    let status = status(&node);
     assert!(status.last_index - status.first_index < 5, "{status:?}");
 }
 
@@ -206,12 +215,12 @@ fn a_lone_leader_stays_leader() {
         ..NodeConfig::new(dir.path())
     })
     .expect("opens");
-    let term = node.status().term;
+    let term = status(&node).term;
     // Many times the election timeout, with its check of the quorum.
     std::thread::sleep(tick * 500);
     create_app(&node);
     assert_eq!(
-        (node.status().role, node.status().term),
+        (status(&node).role, status(&node).term),
         (Role::Leader, term)
     );
 }
@@ -241,7 +250,7 @@ fn large_proposals_of_many_threads_all_get_through() {
             .len(),
         THREADS
     );
-    assert_eq!(node.status().pending, 0);
+    assert_eq!(status(&node).pending, 0);
 }
 
 #[test]
@@ -250,6 +259,7 @@ fn proposals_are_counted_by_kind_and_outcome() {
     let node = open(dir.path());
     let remove = Command::RemoveDirectory { path: name("none") };
     node.propose(actor(), remove).expect("has an outcome");
+    status(&node);
     let families = prometheus::gather();
     let named = |name: &str| families.iter().find(|family| family.name() == name);
     let proposals = named("gitmoor_replicator_proposals_total").expect("is registered");
