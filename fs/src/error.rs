@@ -5,6 +5,7 @@ use crate::store::StoreError;
 use gitmoor_replicator::model::{Outcome, Refusal, Version};
 use gitmoor_replicator::{ProposeError, ReadError};
 use std::io;
+use std::time::Duration;
 
 /// Why an operation of the tree failed.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,15 @@ pub enum FsError {
         /// How many.
         open: usize,
     },
+    /// Others may have changed it, and the cluster does not say.
+    #[error(
+        "no majority of the cluster has answered within {within:?}, so others may have changed this; \
+         see gitmoor cluster status, or allow stale-reads"
+    )]
+    NotCurrent {
+        /// How long it was waited for.
+        within: Duration,
+    },
     /// The process that waited for it is ending.
     #[error("interrupted")]
     Interrupted,
@@ -134,7 +144,9 @@ impl FsError {
             | FsError::Cache(CacheReadError::Interrupted { .. }) => libc::EINTR,
             FsError::StagingFull { .. } => libc::ENOSPC,
             FsError::TooManyOpen { .. } => libc::ENFILE,
-            FsError::WrongBytes { .. } | FsError::Store(_) => libc::EIO,
+            FsError::WrongBytes { .. } | FsError::NotCurrent { .. } | FsError::Store(_) => {
+                libc::EIO
+            }
             FsError::CacheDisk(CacheError::Local { source, .. }) if is_out_of_files(source) => {
                 libc::ENFILE
             }
@@ -155,6 +167,7 @@ impl FsError {
             | FsError::Store(StoreError::Interrupted { .. })
             | FsError::Cache(CacheReadError::Interrupted { .. }) => false,
             FsError::WrongBytes { .. }
+            | FsError::NotCurrent { .. }
             | FsError::StagingFull { .. }
             | FsError::TooManyOpen { .. }
             | FsError::Store(_)
@@ -200,6 +213,7 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         | Refusal::NotFounded
         | Refusal::NotInvited
         | Refusal::NoMember(_)
+        | Refusal::OtherStore { .. }
         | Refusal::AddressTaken { .. } => libc::EPERM,
         // As a disk does: a file where a directory is needed, or the reverse.
         Refusal::DirectoryConflict { name, with } => {

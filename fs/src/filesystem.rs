@@ -8,6 +8,7 @@ use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
 use crate::objects::{Shared, Staged, Staging};
+use crate::others::{Elsewhere, Freshness};
 use crate::store::{ObjectStore, StoreError};
 use crate::tree::Repositories;
 use crate::wait::Waits;
@@ -39,6 +40,8 @@ pub struct Config {
     pub publish_timeout: Duration,
     /// Pending objects are published after this long without a new one.
     pub idle_publish: Duration,
+    /// How old what the cluster has acknowledged may be when it is read here.
+    pub stale_reads: Duration,
     /// A FUSE operation that takes longer is logged.
     pub slow_operation: Duration,
     /// Deleted repositories and object files can be restored for this long.
@@ -68,6 +71,9 @@ pub struct Status {
     pub waits: Vec<String>,
     /// The last failure of the background publisher, if it has not succeeded since.
     pub publish_failure: Option<String>,
+    /// How long ago the cluster confirmed what is shown here; `None` when nobody else can change
+    /// it, or nobody has looked yet.
+    pub confirmed: Option<Duration>,
     /// The store is not asked.
     pub offline: bool,
     /// The last requests that were therefore refused.
@@ -176,11 +182,12 @@ pub struct FileSystem {
 
 impl FileSystem {
     /// Opens the rooms and starts the idle publisher, which also publishes what
-    /// an earlier life left pending.
+    /// an earlier life left pending. The replica tells `elsewhere` what other nodes change.
     pub fn open(
         config: Config,
         replica: Arc<dyn Replica>,
         store: Arc<dyn ObjectStore>,
+        elsewhere: Arc<Elsewhere>,
     ) -> Result<Arc<Self>, OpenError> {
         make_dir(&config.data.join("repos"))?;
         let cache = BlockCache::open(
@@ -199,6 +206,7 @@ impl FileSystem {
             tell(&told, &Change { of, told: None });
         };
         let staging = Arc::new(Staging::new(config.staging_bytes));
+        let fresh = Freshness::new(replica.clone(), config.stale_reads);
         let shared = Arc::new(Shared {
             replica,
             store,
@@ -206,6 +214,8 @@ impl FileSystem {
             config,
             staging,
             waits: Waits::default(),
+            fresh,
+            elsewhere,
             changed: Box::new(changed),
         });
         let repositories = Arc::new(Repositories::new(shared.clone()));
@@ -289,6 +299,7 @@ impl FileSystem {
             cache_limit: self.shared.config.cache_bytes,
             waits,
             publish_failure: self.publish_failure.lock().clone(),
+            confirmed: self.shared.fresh.age(),
             offline: offline.is_some(),
             refused: offline.map(|offline| offline.refused()).unwrap_or_default(),
         }
@@ -299,6 +310,7 @@ impl FileSystem {
         let mut waits = self.shared.cache.waits();
         let store = self.shared.store.describe();
         waits.extend(self.shared.waits.sentences(&store));
+        waits.extend(self.shared.fresh.waits());
         waits
     }
 

@@ -9,6 +9,7 @@
 //! bundle      loose objects ↔ packs          cache blocks of stored objects, proved by digests
 //! store       S3 or a directory                    wait  for whom and how long
 //! custody     the trash: restored, or removed for good   fsck  the catalog against the store
+//! others      in a cluster: what other nodes change
 //! ```
 
 pub mod bundle;
@@ -22,6 +23,7 @@ mod fsck;
 pub mod fuse;
 mod local;
 mod objects;
+mod others;
 #[doc(hidden)]
 pub mod parsers;
 mod process;
@@ -36,3 +38,4 @@ pub use error::FsError;
 pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status};
 pub use fsck::{Checked, Damage, Fault, FsckOptions};
 pub use objects::Staged;
+pub use others::Elsewhere;

@@ -163,12 +163,18 @@ impl Machine<'_> {
             read_timeout: hour,
             publish_timeout: hour,
             idle_publish: hour,
+            stale_reads: Duration::ZERO,
             slow_operation: hour,
             trash_keep: hour,
             gc_grace: hour,
             gc_period: hour,
         };
-        let fs = FileSystem::open(config, self.world.node.clone(), self.store.clone());
+        let fs = FileSystem::open(
+            config,
+            self.world.node.clone(),
+            self.store.clone(),
+            Arc::default(),
+        );
         let fs = fs.expect("opens, whatever was left");
         fs.repo_info(self.repo).expect("opens").expect("exists");
         fs

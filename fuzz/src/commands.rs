@@ -45,6 +45,7 @@ fn check_paths(command: &Command) {
         | Command::Invite { .. }
         | Command::Admit { .. }
         | Command::Relocate { .. }
+        | Command::SettleStore(_)
         | Command::Dismiss { .. } => {}
         Command::Commit(change)
         | Command::Publish { change, .. }

@@ -99,10 +99,12 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::NotFounded
             | Refusal::NotInvited
             | Refusal::NoMember(_)
+            | Refusal::OtherStore { .. }
             | Refusal::AddressTaken { .. } => "refused",
         },
         Err(ProposeError::Stopped) => "stopped",
         Err(ProposeError::Timeout(_)) => "timeout",
+        Err(ProposeError::GivenUp) => "given_up",
         Err(ProposeError::TooLarge { .. }) => "too_large",
     }
 }

@@ -50,6 +50,9 @@ pub enum ProposeError {
     /// No answer within the time allowed; the outcome is unknown.
     #[error("no answer from the replicator within {0:?}; the outcome is unknown")]
     Timeout(Duration),
+    /// Whoever asked wants no answer any more; the outcome is unknown.
+    #[error("given up before the replicator answered; the outcome is unknown")]
+    GivenUp,
     /// The command is too large for one raft entry.
     #[error("a command of {size} bytes is over the limit of {limit}")]
     TooLarge {
@@ -108,9 +111,17 @@ pub trait Observer: Send + Sync {
     fn replaced(&self);
 }
 
-/// The truth, as the file system sees it. Reads reflect every commit that was
-/// acknowledged before they began.
+/// The truth, as the file system sees it. Reads reflect every commit that was acknowledged through
+/// this node before they began; those of others, what this node had applied by then.
 pub trait Replica: Custody {
+    /// Whether nobody else can change anything, so that every read sees everything.
+    fn is_alone(&self) -> bool;
+
+    /// Returns when reads from now on see everything that was acknowledged anywhere before;
+    /// of a node alone they always do. Ends early, as [`ProposeError::GivenUp`], when `give_up`
+    /// says so, which is asked several times a second.
+    fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError>;
+
     /// Commits a command: durable on a quorum and applied here when this
     /// returns `Ok`. Retries within the allowed time keep their sequence number.
     fn propose(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError>;

@@ -14,12 +14,14 @@
 //! files     files on a disk, and damage to them
 //! backend   plain directory, or a mount over a directory, FakeS3 or Garage
 //! disk      a disk that is soon full
+//! cluster   several daemons that are one
 //! power     a disk whose power can be cut
 //! s3        the two S3 servers
 //! place     a backend, a scratch directory and a git: what a scenario gets
 //! ```
 
 pub mod backend;
+pub mod cluster;
 pub mod disk;
 pub mod files;
 pub mod git;

@@ -7,6 +7,7 @@ use super::protocol::{
 };
 use super::repos::Repos;
 use super::server::Answers;
+use crate::service::Member;
 use crate::service::git::Umask;
 use gitmoor_fs::{FileSystem, FsckOptions};
 use gitmoor_replicator::{MembershipError, Node};
@@ -37,6 +38,8 @@ pub struct Daemon {
     pub fs: Arc<FileSystem>,
     /// The replicator.
     pub node: Arc<Node>,
+    /// Its part in a cluster; `None` for a node alone.
+    pub(crate) member: Option<Member>,
     /// The object store, without secrets.
     pub store: String,
     /// The data directory.
@@ -57,7 +60,10 @@ pub struct Daemon {
 
 impl Answers for Daemon {
     fn answer(&self, request: Request) -> Answer {
-        self.handle(request).into()
+        match (request, &self.member) {
+            (Request::Cluster(request), Some(member)) => member.answer(&self.node, request),
+            (request, _) => self.handle(request).into(),
+        }
     }
 
     fn answering(&self) -> &Answering {
@@ -129,6 +135,7 @@ impl Daemon {
             refused: files.refused,
             mounts: vec![self.mount.clone()],
             replicator: self.node.status(),
+            confirmed_seconds_ago: files.confirmed.map(|ago| ago.as_secs_f64()),
             pending: Pending {
                 files: files.pending_files,
                 bytes: files.pending_bytes,

@@ -270,6 +270,9 @@ pub struct Status {
     pub mounts: Vec<MountStatus>,
     /// The replicator: role, term, index, ….
     pub replicator: gitmoor_replicator::Status,
+    /// In a cluster: how long ago a majority confirmed what is read here; none before the first
+    /// read.
+    pub confirmed_seconds_ago: Option<f64>,
     /// What is not in the store yet.
     pub pending: Pending,
     /// That, and files in the making.

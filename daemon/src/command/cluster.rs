@@ -7,11 +7,11 @@ use crate::admin::protocol::{ClusterRequest, ClusterStatus, MemberLine};
 use crate::admin::{Reply, Request};
 use crate::cli::{ClusterCommand, ListenArgs, Place};
 use crate::config::{ConfigError, Seconds};
-use crate::data_dir::{DataDir, DataDirError, Membership, Reached};
+use crate::data_dir::{DataDir, Membership, Reached};
 use crate::service::{self, ServiceError};
-use gitmoor_replicator::model::{ClusterId, NamePath};
+use gitmoor_replicator::model::ClusterId;
 use gitmoor_replicator::net::{Authority, Holder, Token, join as join_cluster};
-use gitmoor_replicator::{FOUNDER, Node, NodeConfig, Replica};
+use gitmoor_replicator::{FOUNDER, Node, NodeConfig};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -43,12 +43,6 @@ fn init(place: &Place, args: &ListenArgs) -> Result<(), Failure> {
     let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
     // One that was begun and not written down has no other nodes yet.
     let known = node.cluster().map_err(service::unreadable)?;
-    let names = node
-        .names_in(&NamePath::root())
-        .map_err(service::unreadable)?;
-    if known.is_none() && !names.is_empty() {
-        return Err(DataDirError::HasData(dir.path().to_owned()).into());
-    }
     let cluster = known.unwrap_or_else(ClusterId::random);
     if known.is_none() {
         let founded = node.found_cluster(cluster, &advertise);

@@ -30,6 +30,8 @@ fn fields(status: &Status) -> Vec<(&'static str, String)> {
     fields.push(("store", store(status)));
     fields.extend(status.refused.iter().map(|what| ("refused", what.clone())));
     fields.push(("replicator", replicator(&status.replicator)));
+    let confirmed = status.confirmed_seconds_ago;
+    fields.extend(confirmed.map(|ago| ("confirmed", format!("{ago:.1} s ago by the cluster"))));
     fields.push(("pending", pending(&status.pending)));
     fields.push(("staging", staging(&status.staging)));
     fields.push(("cache", cache(status)));

@@ -33,6 +33,8 @@ pub struct Layer {
     pub publish_timeout: Option<Seconds>,
     /// Pending objects are published after this long without a new one.
     pub idle_publish: Option<Seconds>,
+    /// How old what the cluster has acknowledged may be when it is read.
+    pub stale_reads: Option<Seconds>,
     /// A file operation that takes longer is logged.
     pub slow_operation: Option<Seconds>,
     /// How long deleted things can be restored.
@@ -141,6 +143,7 @@ impl Layer {
             read_timeout: self.read_timeout.or(lower.read_timeout),
             publish_timeout: self.publish_timeout.or(lower.publish_timeout),
             idle_publish: self.idle_publish.or(lower.idle_publish),
+            stale_reads: self.stale_reads.or(lower.stale_reads),
             slow_operation: self.slow_operation.or(lower.slow_operation),
             trash_keep: self.trash_keep.or(lower.trash_keep),
             gc_grace: self.gc_grace.or(lower.gc_grace),

@@ -32,6 +32,8 @@ pub struct Settings {
     pub publish_timeout: Duration,
     /// Pending objects are published after this long without a new one.
     pub idle_publish: Duration,
+    /// How old what the cluster has acknowledged may be when it is read.
+    pub stale_reads: Duration,
     /// A file operation that takes longer is logged.
     pub slow_operation: Duration,
     /// Deleted repositories and object files can be restored for this long.
@@ -97,6 +99,7 @@ pub struct MountSettings {
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_PUBLISH: Duration = Duration::from_secs(3);
+const STALE_READS: Duration = Duration::ZERO;
 const SLOW_OPERATION: Duration = Duration::from_secs(1);
 /// Long enough to come back from a holiday week to a mistake.
 const TRASH_KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -167,6 +170,7 @@ impl Settings {
             read_timeout: layer.read_timeout.map_or(READ_TIMEOUT, |time| time.0),
             publish_timeout: layer.publish_timeout.map_or(PUBLISH_TIMEOUT, |time| time.0),
             idle_publish: layer.idle_publish.map_or(IDLE_PUBLISH, |time| time.0),
+            stale_reads: layer.stale_reads.map_or(STALE_READS, |time| time.0),
             slow_operation: layer.slow_operation.map_or(SLOW_OPERATION, |time| time.0),
             trash_keep: layer.trash_keep.map_or(TRASH_KEEP, |time| time.0),
             gc_grace: layer.gc_grace.map_or(GC_GRACE, |time| time.0),

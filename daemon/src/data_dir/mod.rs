@@ -92,8 +92,8 @@ pub enum DataDirError {
     },
     /// It has repositories of its own.
     #[error(
-        "data directory {} has been used already: a node of a cluster begins with a new directory, \
-         since nodes serve no mounts yet and its repositories would be out of reach", .0.display()
+        "data directory {} has been used already: a node that joins a cluster begins with a new \
+         directory, since its own repositories would be out of reach", .0.display()
     )]
     HasData(PathBuf),
     /// It is of no cluster.
@@ -102,12 +102,12 @@ pub enum DataDirError {
          a new one, `gitmoor cluster join TOKEN` one more of another", .0.display()
     )]
     NotMember(PathBuf),
-    /// There are no mounts in a cluster yet.
+    /// The first mount of a cluster says where its object files are.
     #[error(
-        "data directory {} is a node of a cluster, and this gitmoor cannot mount one yet: `gitmoor \
-         node` runs it without a mount", .0.display()
+        "data directory {} is a node of a cluster whose object files have no place yet: name a store \
+         that all its nodes reach with --store", .0.display()
     )]
-    NoMountsYet(PathBuf),
+    NoStore(PathBuf),
     /// It has nothing to serve offline.
     #[error(
         "--offline: data directory {} was never mounted: mount it once without --offline, or name \
@@ -139,7 +139,7 @@ impl DataDirError {
             | Self::Member { .. }
             | Self::HasData(_)
             | Self::NotMember(_)
-            | Self::NoMountsYet(_)
+            | Self::NoStore(_)
             | Self::OtherStore { .. } => true,
             Self::Io { .. }
             | Self::InUse { .. }

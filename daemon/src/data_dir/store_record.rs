@@ -30,6 +30,19 @@ impl DataDir {
         }
     }
 
+    /// The same for a node of a cluster: one whose store nobody has said takes the cluster's.
+    pub fn store_url_in(
+        &self,
+        given: Option<&str>,
+        clusters: Option<String>,
+    ) -> Result<String, DataDirError> {
+        if self.recorded_store()?.is_some() {
+            return self.store_url(given);
+        }
+        let url = given.map(str::to_owned).or(clusters);
+        url.ok_or_else(|| DataDirError::NoStore(self.path().into()))
+    }
+
     /// Writes down the store that was opened. Done only once opening succeeded, so
     /// that a mistyped URL does not stick.
     pub fn record_store(&self, url: &str) -> Result<(), DataDirError> {

@@ -5,6 +5,7 @@ mod background;
 pub(crate) mod git;
 mod io_runtime;
 mod leave;
+mod member;
 mod node;
 mod notify;
 mod open;
@@ -15,6 +16,7 @@ mod signals;
 
 pub use background::BackgroundError;
 pub(crate) use background::{Readiness, start_in_background};
+pub(crate) use member::Member;
 pub(crate) use node::run as run_node;
 pub(crate) use run::run;
 
@@ -41,6 +43,9 @@ pub enum ServiceError {
     /// The recorded URL of the store is damaged.
     #[error("store.url in the data directory: {0}")]
     RecordedStore(String),
+    /// The object store is not the cluster's.
+    #[error("--store: {0}; mount with that one")]
+    OtherStore(gitmoor_replicator::MembershipError),
     /// The object store cannot be used.
     #[error("--store: {0}")]
     Store(#[from] gitmoor_fs::store::StoreOpenError),
@@ -50,6 +55,11 @@ pub enum ServiceError {
     /// The node cannot take part in its cluster.
     #[error("{0}")]
     Cluster(#[from] gitmoor_replicator::ClusterError),
+    /// A mount in a cluster needs its others.
+    #[error(
+        "no majority of the cluster answers: {0}; start its other nodes, or see `gitmoor cluster status` on one of them"
+    )]
+    NoCluster(gitmoor_replicator::ProposeError),
     /// The cluster is not as it was asked to be.
     #[error("{0}")]
     Membership(#[from] gitmoor_replicator::MembershipError),
@@ -85,12 +95,13 @@ impl ServiceError {
     pub fn is_usage(&self) -> bool {
         match self {
             // Whoever starts a mount can say another store, endpoint or key.
-            Self::Store(_) => true,
+            Self::Store(_) | Self::OtherStore(_) => true,
             Self::NotReady(_)
             | Self::Start { .. }
             | Self::RecordedStore(_)
             | Self::Replica(_)
             | Self::Cluster(_)
+            | Self::NoCluster(_)
             | Self::Membership(_)
             | Self::FileSystem(_)
             | Self::Metrics { .. }

@@ -1,22 +1,30 @@
 //! Opens the parts of a daemon, each before the one that needs it.
 
 use super::io_runtime::IoRuntime;
-use super::{ServiceError, open_files, preflight, serve_metrics, starting};
+use super::member::Member;
+use super::{ServiceError, open_files, preflight, serve_metrics, starting, unreadable};
 use crate::Failure;
 use crate::config::Settings;
-use crate::data_dir::{DataDir, DataDirError, Lock};
+use crate::data_dir::{DataDir, Lock};
 use crate::mount_point;
 use gitmoor_fs::store::{self, ObjectStore, Offline, StoreUrl};
-use gitmoor_fs::{Config, FileSystem};
-use gitmoor_replicator::{Node, NodeConfig};
+use gitmoor_fs::{Config, Elsewhere, FileSystem};
+use gitmoor_replicator::model::{Refusal, StoreRecord};
+use gitmoor_replicator::{MembershipError, Node, NodeConfig, ProposeError};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a mount waits for a majority of its cluster.
+const CLUSTER_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Everything below the mount. Fields are dropped in this order: the file system
 /// before what it stands on, the lock last.
 pub(super) struct Parts {
     pub(super) fs: Arc<FileSystem>,
+    /// `None` for a node alone.
+    pub(super) member: Option<Member>,
     pub(super) node: Arc<Node>,
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) runtime: IoRuntime,
@@ -31,23 +39,24 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     open_files::raise_limit();
     let mountpoint = mount_point::check(&settings.mount.mountpoint, &settings.data)?;
     let dir = DataDir::new(settings.data.clone());
-    if dir.is_member() {
-        return Err(DataDirError::NoMountsYet(settings.data.clone()).into());
-    }
     let lock = dir.own(Some(&mountpoint))?;
     let runtime = IoRuntime::start().map_err(starting("the I/O runtime"))?;
     serve_metrics(settings.metrics, &runtime)?;
-    let store = open_store(settings, &dir, &runtime)?;
-    let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
-    let node = Arc::new(node);
+    let elsewhere = Arc::new(Elsewhere::default());
+    let (member, node, store) = match dir.is_member() {
+        true => open_member(settings, &dir, &runtime, elsewhere.clone())?,
+        false => open_alone(settings, &dir, &runtime)?,
+    };
     let fs = FileSystem::open(
         fs_config(settings),
         Arc::<Node>::clone(&node),
         Arc::clone(&store),
+        elsewhere,
     )
     .map_err(ServiceError::from)?;
     Ok(Parts {
         fs,
+        member,
         node,
         store,
         runtime,
@@ -57,22 +66,71 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     })
 }
 
-fn open_store(
+type Truth = (Option<Member>, Arc<Node>, Arc<dyn ObjectStore>);
+
+fn open_alone(settings: &Settings, dir: &DataDir, runtime: &IoRuntime) -> Result<Truth, Failure> {
+    let url = dir.store_url(given(settings).as_deref())?;
+    let store = open_store(settings, &url, dir, runtime)?;
+    let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
+    Ok((None, Arc::new(node), store))
+}
+
+/// The node first: the cluster knows where its store is.
+fn open_member(
     settings: &Settings,
     dir: &DataDir,
     runtime: &IoRuntime,
+    elsewhere: Arc<Elsewhere>,
+) -> Result<Truth, Failure> {
+    let (member, node) = Member::open(dir, runtime, Some(elsewhere))?;
+    wait_for_cluster(&node)?;
+    let known = node.store().map_err(unreadable)?;
+    let url = dir.store_url_in(given(settings).as_deref(), known.map(|store| store.url))?;
+    let store = open_store(settings, &url, dir, runtime)?;
+    if !settings.store.offline {
+        let id = store::id(&*store).map_err(ServiceError::from)?;
+        let settled = node.settle_store(StoreRecord { id, url });
+        settled.map_err(|error| match error {
+            MembershipError::Refused(Refusal::OtherStore { .. }) => ServiceError::OtherStore(error),
+            other => other.into(),
+        })?;
+    }
+    Ok((Some(member), Arc::new(node), store))
+}
+
+/// The nodes of a cluster may be started one after the other.
+fn wait_for_cluster(node: &Node) -> Result<(), ServiceError> {
+    let began = Instant::now();
+    loop {
+        match node.catch_up() {
+            Ok(()) => return Ok(()),
+            Err(error @ ProposeError::Timeout(_)) if began.elapsed() < CLUSTER_PATIENCE => {
+                tracing::warn!(%error, "no majority of the cluster answers; are its other nodes running?");
+            }
+            Err(error) => return Err(ServiceError::NoCluster(error)),
+        }
+    }
+}
+
+fn given(settings: &Settings) -> Option<String> {
+    settings.store.url.as_ref().map(StoreUrl::to_string)
+}
+
+fn open_store(
+    settings: &Settings,
+    url: &str,
+    dir: &DataDir,
+    runtime: &IoRuntime,
 ) -> Result<Arc<dyn ObjectStore>, Failure> {
-    let given = settings.store.url.as_ref().map(StoreUrl::to_string);
-    let text = dir.store_url(given.as_deref())?;
     let damaged =
         |error: <StoreUrl as FromStr>::Err| ServiceError::RecordedStore(error.to_string());
-    let url = StoreUrl::from_str(&text).map_err(damaged)?;
+    let parsed = StoreUrl::from_str(url).map_err(damaged)?;
     if settings.store.offline {
-        return Ok(Arc::new(Offline::new(&url)));
+        return Ok(Arc::new(Offline::new(&parsed)));
     }
     let (s3, runtime) = (settings.store.s3.clone(), runtime.handle().clone());
-    let store = store::open(&url, s3, runtime).map_err(ServiceError::from)?;
-    dir.record_store(&text)?;
+    let store = store::open(&parsed, s3, runtime).map_err(ServiceError::from)?;
+    dir.record_store(url)?;
     Ok(store)
 }
 
@@ -86,6 +144,7 @@ fn fs_config(settings: &Settings) -> Config {
         read_timeout: settings.read_timeout,
         publish_timeout: settings.publish_timeout,
         idle_publish: settings.idle_publish,
+        stale_reads: settings.stale_reads,
         slow_operation: settings.slow_operation,
         trash_keep: settings.trash_keep,
         gc_grace: settings.gc_grace,

@@ -251,6 +251,8 @@ impl Collector<'_> {
 
     /// Deletes what is condemned, also by a collection that was interrupted.
     fn delete(&mut self, repo: RepoId) -> Result<(), FsError> {
+        // Elsewhere they may have been deleted and forgotten since, and named anew.
+        self.fs.shared.fresh.refresh()?;
         let condemned = self.fs.shared.replica.condemned(repo)?.into_iter();
         let keys = condemned.filter(|condemned| condemned.deleted.is_none());
         let keys: Vec<_> = keys.map(|condemned| condemned.key).collect();

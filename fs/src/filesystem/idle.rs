@@ -2,6 +2,7 @@
 //! stored anyway.
 
 use super::{FileSystem, OpenError, metrics, start_thread};
+use crate::others::Deleted;
 use gitmoor_replicator::model::RepoId;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ pub(super) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
         replay(&fs);
         let mut pause = TICK;
         while let Some(there) = fs.upgrade() {
+            there.close_deleted();
             pause = if there.publish_due() {
                 TICK
             } else {
@@ -70,6 +72,20 @@ fn replay(fs: &Weak<FileSystem>) {
 }
 
 impl FileSystem {
+    /// What others deleted is published no more. Its files stay: it may be restored.
+    fn close_deleted(&self) {
+        let deleted = match self.shared.elsewhere.take_deleted() {
+            Deleted::None => return,
+            Deleted::These(ids) => ids,
+            Deleted::Any => self.repositories.all().iter().map(|repo| repo.id).collect(),
+        };
+        for id in deleted {
+            if let Ok(None) = self.shared.replica.repo(id) {
+                self.repositories.close(id);
+            }
+        }
+    }
+
     fn measure_pending(&self) {
         let (mut files, mut oldest) = (0, None);
         for repository in self.repositories.all() {

@@ -2,51 +2,31 @@
 //! is answered on the thread that read the request; what may wait for the
 //! replicator or the store goes to a pool, so that it holds up nobody.
 
-use super::convert::{attr, entry, kind, process, time};
-use super::metrics;
-use super::open_files::{Handle, OpenFiles};
-use crate::error::{FsError, FsResult};
+use super::calls::{Calls, TTL, empty, failed, reply_read};
+use super::convert::{attr, kind, process, time};
+use crate::error::FsError;
 use crate::filesystem::FileSystem;
-use crate::repository::{Closing, NewAttributes, Type};
-use crate::tree::{Listed, Process, Tree};
+use crate::repository::{Closing, NewAttributes};
+use crate::tree::Tree;
 use crate::wait::on_behalf_of;
-use bytes::Bytes;
 use fuser::{
-    BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
-    Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner,
+    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
+    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
-
-/// Everything that changes a name goes through this mount's kernel, which then
-/// knows; for the rest there are invalidations. Hence long.
-const TTL: Duration = Duration::from_secs(24 * 3600);
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 /// Threads that may wait at the same time; beyond that requests queue.
 const WAITING: usize = 512;
 
-struct Inner {
-    fs: Arc<FileSystem>,
-    tree: Arc<Tree>,
-    files: OpenFiles,
-    listings: Mutex<HashMap<u64, Arc<Vec<Listed>>>>,
-    last_listing: AtomicU64,
-    passthrough: AtomicBool,
-    /// An operation that takes longer is logged.
-    slow: Duration,
-}
-
 pub(super) struct Handler {
-    inner: Arc<Inner>,
+    inner: Arc<Calls>,
     pool: tokio::runtime::Runtime,
     ended: crossbeam_channel::Sender<()>,
 }
@@ -62,18 +42,8 @@ impl Handler {
             .max_blocking_threads(WAITING)
             .thread_name("fuse-wait")
             .build()?;
-        let slow = fs.shared().config.slow_operation;
-        let inner = Inner {
-            fs,
-            tree,
-            files: OpenFiles::new(),
-            listings: Mutex::default(),
-            last_listing: AtomicU64::new(0),
-            passthrough: AtomicBool::new(false),
-            slow,
-        };
         Ok(Self {
-            inner: Arc::new(inner),
+            inner: Arc::new(Calls::new(fs, tree)),
             pool,
             ended,
         })
@@ -86,7 +56,7 @@ impl Handler {
         op: &'static str,
         request: &Request,
         ino: INodeNo,
-        work: impl FnOnce(&Inner) + Send + 'static,
+        work: impl FnOnce(&Calls) + Send + 'static,
     ) {
         let (inner, caller) = (self.inner.clone(), request.pid());
         let span = tracing::info_span!("fuse", op, request = request.unique().0, pid = caller);
@@ -95,150 +65,6 @@ impl Handler {
             let _timer = inner.time(op, ino);
             on_behalf_of(caller, || work(&inner));
         });
-    }
-}
-
-/// The errno for the kernel, after logging what a person must know.
-fn failed(op: &'static str, error: &FsError) -> Errno {
-    let errno = error.errno();
-    metrics::failed(op, errno);
-    if error.is_fault() {
-        tracing::error!(op, %error, "failed");
-    } else {
-        tracing::debug!(op, %error, "refused");
-    }
-    Errno::from_i32(errno)
-}
-
-fn empty(op: &'static str, result: FsResult<()>, reply: ReplyEmpty) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(failed(op, &error)),
-    }
-}
-
-fn reply_entry(op: &'static str, result: FsResult<crate::tree::Entry>, reply: ReplyEntry) {
-    match result {
-        Ok(found) => {
-            reply.entry_with_ttls(&found.stat.ttl(TTL), &TTL, &entry(&found), Generation(0))
-        }
-        Err(error) => reply.error(failed(op, &error)),
-    }
-}
-
-impl Inner {
-    fn time(&self, op: &'static str, ino: INodeNo) -> metrics::Timer<'_> {
-        metrics::Timer {
-            op,
-            ino: ino.0,
-            tree: &self.tree,
-            slow: self.slow,
-            begin: Instant::now(),
-        }
-    }
-
-    fn register<'a>(
-        &'a self,
-        reply: impl FnOnce(&std::fs::File) -> io::Result<fuser::BackingId> + 'a,
-    ) -> impl FnOnce(&std::fs::File) -> io::Result<fuser::BackingId> + 'a {
-        move |file| {
-            if !self.passthrough.load(Ordering::Relaxed) {
-                return Err(io::ErrorKind::Unsupported.into());
-            }
-            reply(file).inspect_err(|error| {
-                if error.raw_os_error() == Some(libc::EPERM) {
-                    tracing::info!("no FUSE passthrough without CAP_SYS_ADMIN: warm reads go through the daemon");
-                    self.passthrough.store(false, Ordering::Relaxed);
-                }
-            })
-        }
-    }
-
-    fn handle(&self, fh: FileHandle) -> FsResult<Arc<Handle>> {
-        self.files.get(fh.0).ok_or(FsError::Invalid)
-    }
-
-    fn open(&self, ino: u64, write: bool, reply: ReplyOpen) {
-        let opened = self.files.check_room();
-        let opened = match opened.and_then(|()| self.tree.open(ino, write)) {
-            Ok(opened) => opened,
-            // The name is another file's by now: the kernel looks again.
-            Err(FsError::NotFound) => return reply.error(Errno::ESTALE),
-            Err(error) => return reply.error(failed("open", &error)),
-        };
-        let register = self.register(|file| reply.open_backing(file));
-        let (fh, handle) = self.files.add(ino, opened, register);
-        let flags = open_flags(&handle, write);
-        match handle.backing() {
-            Some(backing) => reply.opened_passthrough(FileHandle(fh), flags, backing),
-            None => reply.opened(FileHandle(fh), flags),
-        }
-    }
-
-    fn create(&self, parent: u64, name: &OsStr, mode: u32, caller: Process, reply: ReplyCreate) {
-        let create = || self.tree.create(parent, name.as_bytes(), mode, caller);
-        let (made, opened) = match self.files.check_room().and_then(|()| create()) {
-            Ok(created) => created,
-            Err(error) => return reply.error(failed("create", &error)),
-        };
-        let register = self.register(|file| reply.open_backing(file));
-        let (fh, handle) = self.files.add(made.ino, opened, register);
-        let flags = open_flags(&handle, true);
-        let (fh, attr) = (FileHandle(fh), entry(&made));
-        match handle.backing() {
-            Some(backing) => {
-                reply.created_passthrough(&TTL, &attr, Generation(0), fh, flags, backing);
-            }
-            None => reply.created(&TTL, &attr, Generation(0), fh, flags),
-        }
-    }
-
-    /// The names of an open directory, as they were when it was opened or rewound.
-    fn listing(&self, ino: u64, fh: u64, offset: u64) -> FsResult<Arc<Vec<Listed>>> {
-        if offset > 0 {
-            let listings = self.listings.lock();
-            return listings.get(&fh).cloned().ok_or(FsError::Invalid);
-        }
-        let dots = [".", ".."].map(|name| Listed {
-            name: name.into(),
-            kind: Type::Directory,
-        });
-        let names = Arc::new(
-            dots.into_iter()
-                .chain(self.tree.list(ino)?)
-                .collect::<Vec<_>>(),
-        );
-        self.listings.lock().insert(fh, names.clone());
-        Ok(names)
-    }
-
-    fn rename_flags(flags: RenameFlags) -> FsResult<bool> {
-        if flags.contains(RenameFlags::RENAME_EXCHANGE)
-            || flags.contains(RenameFlags::RENAME_WHITEOUT)
-        {
-            return Err(FsError::Unsupported("RENAME_EXCHANGE and RENAME_WHITEOUT"));
-        }
-        Ok(!flags.contains(RenameFlags::RENAME_NOREPLACE))
-    }
-}
-
-/// What the kernel may keep after the last close. A close(2) that means nothing to us need not be told: git closes ten files in a short command.
-fn open_flags(handle: &Handle, write: bool) -> FopenFlags {
-    let passthrough = handle.backing().is_some();
-    let plain = matches!(handle.opened.closing, Closing::Plain);
-    let mut flags = FopenFlags::empty();
-    flags.set(
-        FopenFlags::FOPEN_KEEP_CACHE,
-        handle.opened.lasting && !passthrough,
-    );
-    flags.set(FopenFlags::FOPEN_NOFLUSH, plain && (passthrough || !write));
-    flags
-}
-
-fn reply_read(result: FsResult<Bytes>, reply: ReplyData) {
-    match result {
-        Ok(bytes) => reply.data(&bytes),
-        Err(error) => reply.error(failed("read", &error)),
     }
 }
 
@@ -260,19 +86,19 @@ impl Filesystem for Handler {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let _timer = self.inner.time("lookup", parent);
-        let (tree, name) = (&self.inner.tree, name.as_bytes());
-        match tree.lookup(parent.0, name, process(request)) {
-            Err(FsError::NotFound) if tree.may_cache_absence(parent.0, name) => {
-                reply.entry(
-                    &TTL,
-                    &super::convert::attr(0, &crate::tree::Stat::namespace()),
-                    Generation(0),
-                );
-            }
-            Err(FsError::NotFound) => reply.error(Errno::ENOENT),
-            result => reply_entry("lookup", result, reply),
+        let caller = process(request);
+        if self
+            .inner
+            .tree
+            .lookup_waits(parent.0, name.as_bytes(), caller)
+        {
+            let name = name.as_bytes().to_vec();
+            return self.wait("lookup", request, parent, move |inner| {
+                inner.lookup(parent.0, &name, caller, reply);
+            });
         }
+        let _timer = self.inner.time("lookup", parent);
+        self.inner.lookup(parent.0, name.as_bytes(), caller, reply);
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
@@ -352,7 +178,7 @@ impl Filesystem for Handler {
     ) {
         let (name, caller) = (name.as_bytes().to_vec(), process(request));
         self.wait("mknod", request, parent, move |inner| {
-            reply_entry(
+            inner.reply_entry(
                 "mknod",
                 inner.tree.mknod(parent.0, &name, mode, caller),
                 reply,
@@ -371,7 +197,7 @@ impl Filesystem for Handler {
     ) {
         let (name, caller) = (name.as_bytes().to_vec(), process(request));
         self.wait("mkdir", request, parent, move |inner| {
-            reply_entry(
+            inner.reply_entry(
                 "mkdir",
                 inner.tree.mkdir(parent.0, &name, mode, caller),
                 reply,
@@ -407,7 +233,7 @@ impl Filesystem for Handler {
             process(request),
         );
         self.wait("symlink", request, parent, move |inner| {
-            reply_entry(
+            inner.reply_entry(
                 "symlink",
                 inner.tree.symlink(parent.0, &name, &target, caller),
                 reply,
@@ -428,7 +254,7 @@ impl Filesystem for Handler {
         let (name, new_name) = (name.as_bytes().to_vec(), new_name.as_bytes().to_vec());
         let caller = process(request);
         self.wait("rename", request, parent, move |inner| {
-            let result = Inner::rename_flags(flags).and_then(|replace| {
+            let result = Calls::rename_flags(flags).and_then(|replace| {
                 inner.tree.rename(
                     (parent.0, &name),
                     (new_parent.0, &new_name),
@@ -450,7 +276,7 @@ impl Filesystem for Handler {
     ) {
         let (name, caller) = (name.as_bytes().to_vec(), process(request));
         self.wait("link", request, parent, move |inner| {
-            reply_entry(
+            inner.reply_entry(
                 "link",
                 inner.tree.link(ino.0, parent.0, &name, caller),
                 reply,
@@ -459,10 +285,15 @@ impl Filesystem for Handler {
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let _timer = self.inner.time("open", ino);
-        self.inner.tree.looked(ino.0, process(request));
         let write = flags.acc_mode() != fuser::OpenAccMode::O_RDONLY;
-        self.inner.open(ino.0, write, reply);
+        let caller = process(request);
+        if self.inner.tree.open_waits(ino.0, caller) {
+            return self.wait("open", request, ino, move |inner| {
+                inner.open(ino.0, write, caller, reply);
+            });
+        }
+        let _timer = self.inner.time("open", ino);
+        self.inner.open(ino.0, write, caller, reply);
     }
 
     fn create(
@@ -475,13 +306,12 @@ impl Filesystem for Handler {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        if self.inner.tree.has_room(parent.0) {
+        let caller = process(request);
+        if !self.inner.tree.create_waits(parent.0, name.as_bytes()) {
             let _timer = self.inner.time("create", parent);
-            return self
-                .inner
-                .create(parent.0, name, mode, process(request), reply);
+            return self.inner.create(parent.0, name, mode, caller, reply);
         }
-        let (name, caller) = (name.to_owned(), process(request));
+        let name = name.to_owned();
         self.wait("create", request, parent, move |inner| {
             match inner.tree.wait_for_room(parent.0) {
                 Ok(()) => inner.create(parent.0, &name, mode, caller, reply),
@@ -622,9 +452,13 @@ impl Filesystem for Handler {
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        self.inner.tree.looked(ino.0, process(request));
-        let fh = self.inner.last_listing.fetch_add(1, Ordering::Relaxed);
-        reply.opened(FileHandle(fh), FopenFlags::empty());
+        let caller = process(request);
+        if self.inner.tree.open_waits(ino.0, caller) {
+            return self.wait("opendir", request, ino, move |inner| {
+                inner.opendir(ino.0, caller, reply);
+            });
+        }
+        self.inner.opendir(ino.0, caller, reply);
     }
 
     fn readdir(

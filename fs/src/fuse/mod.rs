@@ -1,5 +1,6 @@
 //! FUSE: decode → one call → reply. The only code that knows fuser.
 
+mod calls;
 mod convert;
 mod handler;
 mod invalidate;

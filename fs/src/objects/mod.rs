@@ -27,6 +27,7 @@ use crate::cache::{BlockCache, CacheObject, CachedFile};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::Config;
 use crate::local::Files;
+use crate::others::{Elsewhere, Freshness};
 use crate::store::ObjectStore;
 use crate::wait::Waits;
 use deletion::{Deleter, Move, Removal};
@@ -61,6 +62,10 @@ pub struct Shared {
     pub waits: Waits,
     /// How much is not there yet.
     pub staging: Arc<Staging>,
+    /// Whether the cluster is to be asked before something is shown.
+    pub fresh: Freshness,
+    /// What others delete.
+    pub elsewhere: Arc<Elsewhere>,
     /// Called with names that changed behind the kernel's back.
     pub changed: Box<Changed>,
 }

@@ -4,6 +4,7 @@ use super::{Objects, Shared, Staging};
 use crate::Config;
 use crate::cache::{BlockCache, CacheConfig};
 use crate::local::Files;
+use crate::others::Freshness;
 use crate::store::DirStore;
 use crate::wait::Waits;
 use gitmoor_replicator::model::{
@@ -88,6 +89,8 @@ fn shared(
         read_timeout: Duration::from_secs(1),
     };
     Shared {
+        fresh: Freshness::new(node.clone(), Duration::ZERO),
+        elsewhere: Arc::default(),
         replica: node,
         store: store.clone(),
         cache: BlockCache::open(cache, store).expect("opens"),
@@ -100,6 +103,7 @@ fn shared(
             read_timeout: Duration::from_secs(1),
             publish_timeout: Duration::from_secs(1),
             idle_publish: Duration::from_secs(3600),
+            stale_reads: Duration::ZERO,
             slow_operation: Duration::from_secs(1),
             trash_keep: Duration::from_secs(3600),
             gc_grace: Duration::from_secs(3600),

@@ -17,13 +17,13 @@ pub use rendered::Rendered;
 use crate::error::FsResult;
 use crate::failpoint;
 use crate::local::Files;
-use crate::objects::Objects;
+use crate::objects::{Objects, Shared};
 use crate::repository::room::{is_ref_scratch, is_table};
+use gitmoor_replicator::Child;
 use gitmoor_replicator::model::{
     Actor, Change, Expect, PACKED_REFS, PackedEdit, RefEdit, RefEntry, RepoChange, RepoId,
     RepoPath, Version,
 };
-use gitmoor_replicator::{Child, Replica};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -35,7 +35,7 @@ const CHUNK: usize = 2 << 20;
 /// The refs room of one repository.
 pub struct Refs {
     repo: RepoId,
-    replica: Arc<dyn Replica>,
+    shared: Arc<Shared>,
     files: Arc<Files>,
     objects: Arc<Objects>,
     /// What a ref was when its lock was taken, by the ref's name.
@@ -57,15 +57,15 @@ impl Refs {
     /// The room; `rendered` is a directory for rendered `packed-refs`.
     pub fn new(
         repo: RepoId,
-        replica: Arc<dyn Replica>,
+        shared: Arc<Shared>,
         files: Arc<Files>,
         objects: Arc<Objects>,
         rendered: std::path::PathBuf,
     ) -> Self {
-        let rendered = rendered::Cache::new(repo, replica.clone(), rendered);
+        let rendered = rendered::Cache::new(repo, shared.replica.clone(), rendered);
         Self {
             repo,
-            replica,
+            shared,
             files,
             objects,
             locked: Mutex::default(),
@@ -78,20 +78,25 @@ impl Refs {
         if is_ref_scratch(path) {
             return Ok(None);
         }
-        if let Some(entry) = self.replica.reference(self.repo, path)? {
+        if let Some(entry) = self.shared.replica.reference(self.repo, path)? {
             return Ok(Some(Found::Entry(entry)));
         }
         if path.as_bytes() == PACKED_REFS {
             return Ok(self.rendered.current()?.map(Found::Packed));
         }
         let beneath = path.as_bytes().starts_with(b"refs") || path.as_bytes() == b"reftable";
-        let any = beneath && !self.replica.references_in(self.repo, path)?.is_empty();
+        let any = beneath
+            && !self
+                .shared
+                .replica
+                .references_in(self.repo, path)?
+                .is_empty();
         Ok(any.then_some(Found::Directory))
     }
 
     /// The replicated names in a directory; whether each is a directory.
     pub fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
-        let children = self.replica.references_in(self.repo, dir)?;
+        let children = self.shared.replica.references_in(self.repo, dir)?;
         let mut names: Vec<_> = children
             .into_iter()
             .map(|(name, child)| (name, matches!(child, Child::Directory)))
@@ -111,6 +116,8 @@ impl Refs {
     /// git created a file in this room: if it is a lock, notes what it locks.
     pub fn created(&self, path: &RepoPath) -> FsResult<()> {
         if let Some(target) = lock_target(path) {
+            // What others wrote until now is before the lock, not in its way.
+            self.shared.fresh.refresh()?;
             let expect = self.current(&target)?;
             self.locked.lock().insert(target, expect);
         }
@@ -125,8 +132,15 @@ impl Refs {
     }
 
     fn current(&self, name: &RepoPath) -> FsResult<Expect> {
-        let entry = self.replica.reference(self.repo, name)?;
-        Ok(entry.map_or(Expect::Absent, |entry| Expect::Is(entry.version)))
+        let replica = &self.shared.replica;
+        if let Some(entry) = replica.reference(self.repo, name)? {
+            return Ok(Expect::Is(entry.version));
+        }
+        let repo = match name.as_bytes() == PACKED_REFS {
+            true => replica.repo(self.repo)?,
+            false => None,
+        };
+        Ok(repo.map_or(Expect::Absent, |repo| Expect::Is(repo.packed_version)))
     }
 
     fn expected(&self, name: &RepoPath) -> Expect {
@@ -165,7 +179,7 @@ impl Refs {
         actor: &Actor,
     ) -> FsResult<Version> {
         if name.as_bytes() == PACKED_REFS {
-            self.replace_packed(&value, mode, actor)?;
+            self.replace_packed(&value, mode, expect, actor)?;
             return Ok(Version::default());
         }
         let mut refs = Vec::new();
@@ -185,15 +199,19 @@ impl Refs {
             },
             actor,
         )?;
-        // Past a held lock, as a disk allows: the lock's holder goes on from here.
-        if let Some(noted) = self.locked.lock().get_mut(name) {
-            *noted = Expect::Is(version);
-        }
+        self.wrote_past_lock(name, Expect::Is(version));
         failpoint::REF_WRITTEN.hit();
         for table in tables {
             self.files.unlink_if_there(&table)?;
         }
         Ok(version)
+    }
+
+    /// Past a held lock, as a disk allows: the lock's holder goes on from here.
+    fn wrote_past_lock(&self, name: &RepoPath, now: Expect) {
+        if let Some(noted) = self.locked.lock().get_mut(name) {
+            *noted = now;
+        }
     }
 
     fn commit(&self, change: RepoChange, actor: &Actor) -> FsResult<Version> {
@@ -223,7 +241,7 @@ impl Refs {
             self.table_pieces(&path, meta.mode(), value, edits, actor)?;
             fresh.push(path);
         }
-        for (name, _) in self.replica.references_in(self.repo, &dir)? {
+        for (name, _) in self.shared.replica.references_in(self.repo, &dir)? {
             let gone = is_table(&name) && !listed.contains(&name.as_slice());
             if let Some(name) = dir.join(&name).filter(|_| gone) {
                 edits.push(RefEdit {
@@ -274,7 +292,8 @@ impl Refs {
 
     fn commit_packed(&self, from: &RepoPath, file: &[u8], actor: &Actor) -> FsResult<()> {
         let mode = self.files.stat(from)?.map_or(0o100_644, |meta| meta.mode());
-        let usual = self.replace_packed(file, mode, actor)?;
+        let to = RepoPath::new(PACKED_REFS).expect("a valid path");
+        let usual = self.replace_packed(file, mode, self.expected(&to), actor)?;
         failpoint::PACKED_COMMITTED.hit();
         if usual {
             // The file that git wrote is the rendering of this version.
@@ -285,60 +304,56 @@ impl Refs {
         Ok(())
     }
 
-    /// Makes the packed table equal to a file. Returns whether it was a usual
-    /// one; otherwise it is kept byte for byte.
-    fn replace_packed(&self, file: &[u8], mode: u32, actor: &Actor) -> FsResult<bool> {
+    /// Makes the packed table equal to a file, if it is still what is expected. Returns whether it
+    /// was a usual one; otherwise it is kept byte for byte.
+    fn replace_packed(
+        &self,
+        file: &[u8],
+        mode: u32,
+        mut expect: Expect,
+        actor: &Actor,
+    ) -> FsResult<bool> {
         let name = RepoPath::new(PACKED_REFS).expect("a valid path");
+        let edit = |expect, change| RefEdit {
+            name: name.clone(),
+            expect,
+            change,
+        };
         let Some(mut diff) = packed::Diff::towards(file) else {
-            let change = Change::Set {
-                mode,
-                value: file.to_vec(),
+            let value = file.to_vec();
+            let change = RepoChange {
+                refs: vec![edit(expect, Change::Set { mode, value })],
+                packed: vec![PackedEdit::Clear],
+                ..RepoChange::new(self.repo)
             };
-            let refs = vec![RefEdit {
-                name,
-                expect: Expect::Anything,
-                change,
-            }];
-            let packed = vec![PackedEdit::Clear];
-            self.commit(
-                RepoChange {
-                    refs,
-                    packed,
-                    ..RepoChange::new(self.repo)
-                },
-                actor,
-            )?;
+            let version = self.commit(change, actor)?;
+            self.wrote_past_lock(&name, Expect::Is(version));
             return Ok(false);
         };
-        self.replica.packed(self.repo, &mut |name, line| {
+        self.shared.replica.packed(self.repo, &mut |name, line| {
             diff.old(name, &line);
             true
         })?;
         let mut edits = diff.finish().into_iter().peekable();
-        if self.replica.reference(self.repo, &name)?.is_some() {
-            let refs = vec![RefEdit {
-                name,
-                expect: Expect::Anything,
-                change: Change::Delete,
-            }];
-            self.commit(
-                RepoChange {
-                    refs,
-                    ..RepoChange::new(self.repo)
-                },
-                actor,
-            )?;
-        }
-        while edits.peek().is_some() {
-            let packed = take_chunk(&mut edits);
-            self.commit(
-                RepoChange {
-                    packed,
-                    ..RepoChange::new(self.repo)
-                },
-                actor,
-            )?;
+        let mut is_unusual = self.shared.replica.reference(self.repo, &name)?.is_some();
+        while is_unusual || edits.peek().is_some() {
+            let mut packed = take_chunk(&mut edits);
+            if std::mem::take(&mut is_unusual) {
+                packed.insert(0, PackedEdit::Clear);
+            }
+            let change = RepoChange {
+                // Of a table, this only compares.
+                refs: vec![edit(expect, Change::Delete)],
+                packed,
+                ..RepoChange::new(self.repo)
+            };
+            let version = self.commit(change, actor)?;
             failpoint::PACKED_PIECE.hit();
+            // Until the next piece nobody else may write it either.
+            if expect != Expect::Anything {
+                expect = Expect::Is(version);
+            }
+            self.wrote_past_lock(&name, Expect::Is(version));
         }
         Ok(true)
     }
@@ -355,11 +370,13 @@ impl Refs {
             expect,
             change: Change::Delete,
         });
-        self.commit(change, actor)?;
-        // git goes on holding the lock: what it may do next starts from "absent".
-        if let Some(noted) = self.locked.lock().get_mut(path) {
-            *noted = Expect::Absent;
-        }
+        let version = self.commit(change, actor)?;
+        // The table is only empty now.
+        let now = match path.as_bytes() == PACKED_REFS {
+            true => Expect::Is(version),
+            false => Expect::Absent,
+        };
+        self.wrote_past_lock(path, now);
         Ok(())
     }
 
@@ -376,7 +393,7 @@ impl Refs {
         to: &RepoPath,
         edits: &mut Vec<RefEdit>,
     ) -> FsResult<()> {
-        if let Some(entry) = self.replica.reference(self.repo, from)? {
+        if let Some(entry) = self.shared.replica.reference(self.repo, from)? {
             let expect = Expect::Is(entry.version);
             edits.push(RefEdit {
                 name: from.clone(),
@@ -394,7 +411,7 @@ impl Refs {
             });
             return Ok(());
         }
-        for (name, _) in self.replica.references_in(self.repo, from)? {
+        for (name, _) in self.shared.replica.references_in(self.repo, from)? {
             if let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) {
                 self.rename_edits(&from, &to, edits)?;
             }

@@ -3,7 +3,8 @@
 use super::room::{Room, room};
 use super::{Body, Found, Opened};
 use crate::error::FsResult;
-use gitmoor_replicator::model::{RepoPath, Version};
+use crate::objects::name::is_rewritable;
+use gitmoor_replicator::model::{Digest, RepoPath, Version};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
@@ -16,6 +17,8 @@ pub enum Identity {
     Real(u64, u64, Option<SystemTime>),
     /// A replicated one: the commit that wrote it.
     Written(Version),
+    /// Its bytes.
+    Bytes(Digest),
 }
 
 impl Identity {
@@ -26,14 +29,15 @@ impl Identity {
     /// What was found at a path; `None` for what stays the same while it moves: objects from
     /// staging into the store, directories from one room's to another's.
     pub fn of(path: &RepoPath, found: &Found) -> Option<Self> {
-        if room(path) == Room::Objects {
-            return None;
-        }
         match found {
+            // Others may have put other bytes there.
+            Found::Object(entry) if is_rewritable(path) => Some(Self::Bytes(entry.digest)),
+            Found::Settings(bytes) => Some(Self::Bytes(Digest(blake3::hash(bytes).into()))),
+            _ if room(path) == Room::Objects => None,
             Found::Real(meta) if !meta.is_dir() => Some(Self::real(meta)),
             Found::Packed(rendered) => Some(Self::real(rendered.stat())),
             Found::Ref(entry) => Some(Self::Written(entry.version)),
-            Found::Real(_) | Found::Object(_) | Found::Directory | Found::Settings(_) => None,
+            Found::Real(_) | Found::Object(_) | Found::Directory => None,
         }
     }
 

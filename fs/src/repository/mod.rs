@@ -145,10 +145,9 @@ impl Repository {
         durable::create_dir_all(&files.at(&RepoPath::root()))?;
         leftovers::clear_locks(&files)?;
         let objects = Arc::new(Objects::open(id, shared.clone(), files.clone())?);
-        let replica = shared.replica.clone();
         let refs = Refs::new(
             id,
-            replica,
+            shared.clone(),
             files.clone(),
             objects.clone(),
             home.join("rendered"),
@@ -164,9 +163,23 @@ impl Repository {
             quarantines: Quarantines::default(),
         };
         repository.furnish()?;
-        let has_config = repository.files.stat(&config_path())?.is_some();
-        repository.furnished.store(has_config, Ordering::Relaxed);
+        repository.note_config()?;
         Ok(repository)
+    }
+
+    /// Does it for one that was opened while it was still being made elsewhere.
+    pub fn furnish_late(&self) -> FsResult<()> {
+        if self.furnished.load(Ordering::Relaxed) || self.shared.fresh.is_alone() {
+            return Ok(());
+        }
+        self.furnish()?;
+        self.note_config()
+    }
+
+    fn note_config(&self) -> FsResult<()> {
+        let has_config = self.files.stat(&config_path())?.is_some();
+        self.furnished.store(has_config, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Gives a repository that was made elsewhere, or whose furnishing a crash
@@ -201,8 +214,10 @@ impl Repository {
 
     /// What stands at a path.
     pub fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
-        if let Some(meta) = self.files.stat(path)? {
-            return Ok(Some(Found::Real(meta)));
+        match self.files.stat(path)? {
+            Some(meta) if meta.is_dir() && self.is_replaced(path)? => {}
+            Some(meta) => return Ok(Some(Found::Real(meta))),
+            None => {}
         }
         match room(path) {
             Room::Objects => Ok(self.objects.find(path)?.map(|found| match found {
@@ -221,6 +236,15 @@ impl Repository {
         }
     }
 
+    /// Whether others have put a ref where only an empty directory is left here.
+    fn is_replaced(&self, dir: &RepoPath) -> FsResult<bool> {
+        if self.shared.fresh.is_alone() || room(dir) != Room::Refs {
+            return Ok(false);
+        }
+        let there = self.refs.find(dir)?;
+        Ok(matches!(there, Some(refs::Found::Entry(_))))
+    }
+
     fn settings(&self) -> FsResult<Found> {
         let settings = self.shared.replica.repo(self.id)?.map(|repo| repo.settings);
         Ok(Found::Settings(config::render_settings(
@@ -236,7 +260,10 @@ impl Repository {
             names.insert(name, if is_dir { Type::Directory } else { Type::File });
         }
         for (name, kind) in self.files.list(dir)? {
-            names.insert(name, Type::of(kind));
+            let is_replaced = kind.is_dir() && names.get(&name) == Some(&Type::File);
+            if !is_replaced {
+                names.insert(name, Type::of(kind));
+            }
         }
         Ok(names)
     }

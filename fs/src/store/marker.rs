@@ -51,6 +51,17 @@ pub(super) fn settle(store: &dyn ObjectStore) -> Result<Bytes, StoreOpenError> {
     Ok(bytes)
 }
 
+/// The id of a store that [`settle`] has settled.
+pub(super) fn id(store: &dyn ObjectStore) -> Result<Uuid, StoreOpenError> {
+    let bytes = store.get_small(KEY, LIMIT)?;
+    let marker: Result<Marker, _> = serde_json::from_slice(&bytes);
+    let unreadable = |error: serde_json::Error| StoreOpenError::BadMarker {
+        store: store.describe(),
+        reason: error.to_string(),
+    };
+    Ok(marker.map_err(unreadable)?.store)
+}
+
 /// Two mounts may do this at once: what counts is what stands there afterwards.
 fn create(store: &dyn ObjectStore) -> Result<Bytes, StoreError> {
     let marker = Marker {

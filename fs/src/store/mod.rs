@@ -17,7 +17,7 @@ mod url;
 
 pub use dir::DirStore;
 pub use offline::Offline;
-pub use open::{StoreOpenError, open};
+pub use open::{StoreOpenError, id, open};
 pub use retry::RetryPolicy;
 pub use s3::{S3Config, S3Credentials, S3Settings, S3Store};
 pub use url::{BadStoreUrl, StoreUrl};

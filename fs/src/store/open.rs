@@ -41,6 +41,11 @@ pub enum StoreOpenError {
     },
 }
 
+/// By what an opened store is known, wherever it is reached.
+pub fn id(store: &dyn ObjectStore) -> Result<String, StoreOpenError> {
+    Ok(marker::id(store)?.to_string())
+}
+
 /// Opens a store, counted on the default Prometheus registry. For S3 it answers within
 /// about 10 seconds whether the bucket can be used; requests run on `runtime`, which must
 /// have its I/O and time drivers on. Blocks: not to be called from a task of a runtime.

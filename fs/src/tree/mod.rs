@@ -10,6 +10,7 @@ pub use stat::Stat;
 use crate::error::{FsError, FsResult};
 use crate::objects::Shared;
 use crate::objects::name::{holds_objects, is_fan_out};
+use crate::others::may_change;
 use crate::repository::room::{Room, is_ref_scratch, room};
 use crate::repository::{Caller, Identity, NewAttributes, Opened, Repository, Type};
 use gitmoor_replicator::model::{NamePath, RepoId, RepoPath};
@@ -29,6 +30,14 @@ pub enum Place {
 }
 
 impl Place {
+    /// Whether others may change what stands there.
+    fn may_change(&self) -> bool {
+        match self {
+            Place::Name(_) => true,
+            Place::Repo(_, path) => may_change(path),
+        }
+    }
+
     fn moved(&self, from: &Place, to: &Place) -> Option<Place> {
         match (self, from, to) {
             (Place::Name(path), Place::Name(from), Place::Name(to)) => {
@@ -65,6 +74,8 @@ pub struct Entry {
     pub ino: u64,
     /// Its attributes.
     pub stat: Stat,
+    /// Whether others may change what has this name.
+    pub may_change: bool,
 }
 
 /// A name in a directory listing.
@@ -101,6 +112,7 @@ impl Repositories {
     pub fn get(&self, id: RepoId) -> FsResult<Arc<Repository>> {
         let mut open = self.open.lock();
         if let Some(repository) = open.get(&id) {
+            repository.furnish_late()?;
             return Ok(repository.clone());
         }
         let repository = Arc::new(Repository::open(id, self.shared.clone())?);
@@ -164,16 +176,61 @@ impl Tree {
 
     /// A process is about to be shown something. The kernel answers lookups of names
     /// it knows by itself, but it always asks to open.
-    pub fn looked(&self, ino: u64, process: Process) {
-        if let Some(Place::Repo(repo, _)) = self.inodes.place(ino) {
+    pub fn looked(&self, ino: u64, process: Process) -> FsResult<()> {
+        let Some(place) = self.inodes.place(ino) else {
+            return Ok(());
+        };
+        if place.may_change() {
+            self.shared.fresh.refresh_for(process.pid)?;
+        }
+        if let Place::Repo(repo, _) = place {
             repo.objects().look_of(process.pid);
         }
+        Ok(())
     }
 
     fn entry(&self, place: &Place) -> FsResult<Entry> {
         let (stat, identity) = self.stat_place(place)?;
         let ino = self.inodes.look_up(place, identity);
-        Ok(Entry { ino, stat })
+        let may_change = self.may_change(place);
+        Ok(Entry {
+            ino,
+            stat,
+            may_change,
+        })
+    }
+
+    /// Whether others may change what stands there.
+    fn may_change(&self, place: &Place) -> bool {
+        !self.shared.fresh.is_alone() && place.may_change()
+    }
+
+    /// The same of a name in a directory.
+    pub fn child_may_change(&self, dir: u64, name: &[u8]) -> bool {
+        !self.shared.fresh.is_alone()
+            && match self.inodes.place(dir) {
+                Some(Place::Name(_)) => true,
+                Some(Place::Repo(_, dir)) => dir.join(name).is_some_and(|path| may_change(&path)),
+                None => false,
+            }
+    }
+
+    /// Whether [`Tree::lookup`] waits for the cluster.
+    pub fn lookup_waits(&self, parent: u64, name: &[u8], process: Process) -> bool {
+        !self.shared.fresh.is_enough_for(process.pid) && self.child_may_change(parent, name)
+    }
+
+    /// Whether [`Tree::open`] and [`Tree::looked`] do.
+    pub fn open_waits(&self, ino: u64, process: Process) -> bool {
+        let fresh = &self.shared.fresh;
+        !fresh.is_enough_for(process.pid)
+            && (self.inodes.place(ino)).is_some_and(|place| place.may_change())
+    }
+
+    /// Whether [`Tree::create`] does: others may hold what is locked, or [`Tree::wait_for_room`].
+    pub fn create_waits(&self, parent: u64, name: &[u8]) -> bool {
+        self.child_may_change(parent, name)
+            || self.is_in_objects(parent) && !self.shared.staging.has_room()
     }
 
     fn stat_place(&self, place: &Place) -> FsResult<(Stat, Option<Identity>)> {
@@ -188,6 +245,9 @@ impl Tree {
 
     /// lookup.
     pub fn lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Entry> {
+        if self.child_may_change(parent, name) {
+            self.shared.fresh.refresh_for(process.pid)?;
+        }
         let place = self.child(parent, name)?;
         if let Place::Repo(repo, _) = &place {
             repo.objects().look_of(process.pid);
@@ -287,12 +347,7 @@ impl Tree {
         Ok(opened)
     }
 
-    /// Whether a new file in a directory need not wait for room in staging.
-    pub fn has_room(&self, parent: u64) -> bool {
-        !self.is_in_objects(parent) || self.shared.staging.has_room()
-    }
-
-    /// Waits until it need not.
+    /// Waits until a new file in a directory has room in staging.
     pub fn wait_for_room(&self, parent: u64) -> FsResult<()> {
         match self.inodes.place(parent) {
             Some(Place::Repo(repo, dir)) if room(&dir) == Room::Objects => {
@@ -306,7 +361,7 @@ impl Tree {
         matches!(self.inodes.place(dir), Some(Place::Repo(_, dir)) if room(&dir) == Room::Objects)
     }
 
-    /// create; see [`Tree::has_room`].
+    /// create; see [`Tree::create_waits`].
     pub fn create(
         &self,
         parent: u64,
@@ -320,7 +375,13 @@ impl Tree {
         let (stat, ino) = (stat::of_opened(&opened)?, self.inodes.look_up(&place, None));
         self.inodes.writing(ino);
         self.inodes.opened(ino, &opened);
-        Ok((Entry { ino, stat }, opened))
+        let may_change = self.may_change(&place);
+        let entry = Entry {
+            ino,
+            stat,
+            may_change,
+        };
+        Ok((entry, opened))
     }
 
     /// Only repositories have files.

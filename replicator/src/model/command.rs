@@ -2,7 +2,7 @@
 
 use super::{
     BlockDigest, ClusterId, FileEntry, Format, NamePath, PackedRef, RepoId, RepoPath, SecretDigest,
-    SessionId, Timestamp, Version,
+    SessionId, StoreRecord, Timestamp, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -178,6 +178,8 @@ pub enum Command {
         /// Nothing that was removed up to this commit is missed.
         unpruned: Version,
     },
+    /// From here on all nodes keep object files in this store.
+    SettleStore(StoreRecord),
 }
 
 /// How long a key stays condemned after its bytes were deleted, by the clocks of
@@ -246,6 +248,7 @@ impl Command {
             Self::Relocate { .. } => "relocate",
             Self::Dismiss { .. } => "dismiss",
             Self::MoveRefs { .. } => "move_refs",
+            Self::SettleStore(_) => "settle_store",
         }
     }
 }
@@ -299,7 +302,8 @@ pub enum Expect {
     Anything,
     /// There is no loose entry of this name.
     Absent,
-    /// The loose entry is still the one of this version.
+    /// The loose entry is still the one of this version; of `packed-refs` without an entry of
+    /// its own, the table ([`super::Repo::packed_version`]).
     Is(Version),
 }
 
@@ -449,6 +453,12 @@ pub enum Refusal {
     /// There is no such node.
     #[error("node {0} is not in this cluster")]
     NoMember(u64),
+    /// The cluster's objects are in another store.
+    #[error("the cluster's objects are in another store, {url}")]
+    OtherStore {
+        /// Where that was first reached.
+        url: String,
+    },
     /// Another node is reached there.
     #[error("node {holder} is at {address}")]
     AddressTaken {

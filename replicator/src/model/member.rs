@@ -37,6 +37,15 @@ pub struct Member {
     pub address: String,
 }
 
+/// Where all nodes of a cluster keep object files.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StoreRecord {
+    /// The store's own id, by which it is known wherever it is reached.
+    pub id: String,
+    /// Where the first mount reached it; no secrets.
+    pub url: String,
+}
+
 /// What an invitation's secret is known by: its blake3. The secret itself is the
 /// administrator's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

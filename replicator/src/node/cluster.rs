@@ -199,7 +199,7 @@ impl Membership {
     }
 
     fn change_here(&self, change: Change) -> Result<Result<(), ChangeError>, ProposeError> {
-        match self.proposer.ask(Ask::Change(change))? {
+        match self.proposer.ask(Ask::Change(change), &|| false)? {
             Answer::Changed => Ok(Ok(())),
             Answer::NotChanged(why) => Ok(Err(why)),
             other => unreachable!("a change is made or not, not {other:?}"),

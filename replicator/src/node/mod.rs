@@ -22,7 +22,7 @@ use crate::engine::Life;
 use crate::metrics;
 use crate::model::{
     Actor, BlockDigest, ClusterId, Command, FileEntry, Member, NamePath, Outcome, RefEntry, Repo,
-    RepoId, RepoPath, SecretDigest, Timestamp, Version,
+    RepoId, RepoPath, SecretDigest, StoreRecord, Timestamp, Version,
 };
 use crate::net::{NetError, Network};
 use crate::peer::{Ask, Change, Peer};
@@ -207,12 +207,25 @@ impl Node {
     /// Returns when reads from now on see everything that was acknowledged anywhere
     /// before. Of a node alone they always do.
     pub fn catch_up(&self) -> Result<(), ProposeError> {
-        self.proposer.ask(Ask::Read).map(drop)
+        self.proposer.ask(Ask::Read, &|| false).map(drop)
     }
 
     /// The cluster that this node is of; `None` for a node alone.
     pub fn cluster(&self) -> Result<Option<ClusterId>, ReadError> {
         read::cluster(&*self.database)
+    }
+
+    /// Where the cluster keeps object files; `None` before its first mount.
+    pub fn store(&self) -> Result<Option<StoreRecord>, ReadError> {
+        read::store(&*self.database)
+    }
+
+    /// Object files are in this store, or this is refused: they are in another.
+    pub fn settle_store(&self, store: StoreRecord) -> Result<(), MembershipError> {
+        match self.store()? {
+            Some(there) if there == store => Ok(()),
+            Some(_) | None => self.settle(Command::SettleStore(store)),
+        }
     }
 
     /// The members, as far as this node knows.
@@ -318,6 +331,17 @@ impl Custody for Node {
 }
 
 impl Replica for Node {
+    fn is_alone(&self) -> bool {
+        self.cluster.is_none()
+    }
+
+    fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+        if self.is_alone() {
+            return Ok(());
+        }
+        self.proposer.ask(Ask::Read, give_up).map(drop)
+    }
+
     fn propose(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
         let kind = command.kind();
         let began = Instant::now();

@@ -9,6 +9,9 @@ use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// How often somebody who waits is asked whether to go on.
+const POLL: Duration = Duration::from_millis(100);
+
 pub(super) struct Proposer {
     inbox: Sender<Input>,
     session: SessionId,
@@ -53,14 +56,14 @@ impl Proposer {
             sequence,
             data: self.encode(actor, sequence, command)?,
         };
-        match self.ask(ask)? {
+        match self.ask(ask, &|| false)? {
             Answer::Outcome { outcome, .. } => Ok(outcome),
             other => unreachable!("a command has an outcome, not {other:?}"),
         }
     }
 
-    /// Hands a request to the loop and waits for its answer.
-    pub(super) fn ask(&self, ask: Ask) -> Result<Answer, ProposeError> {
+    /// Hands a request to the loop and waits for its answer, until `give_up` says not to.
+    pub(super) fn ask(&self, ask: Ask, give_up: &dyn Fn() -> bool) -> Result<Answer, ProposeError> {
         let timeout = self.timeout;
         let deadline = Instant::now() + timeout;
         let (answer, answered) = crossbeam_channel::bounded(1);
@@ -75,17 +78,19 @@ impl Proposer {
             Err(SendTimeoutError::Timeout(_)) => return Err(ProposeError::Timeout(timeout)),
             Err(SendTimeoutError::Disconnected(_)) => return Err(ProposeError::Stopped),
         }
-        answered
-            .recv_deadline(deadline)
-            .map_err(|error| match error {
+        loop {
+            let until = deadline.min(Instant::now() + POLL);
+            match answered.recv_deadline(until) {
+                Ok(answer) => return Ok(answer),
                 // The loop lets go of what has expired, perhaps before we wake up.
-                RecvTimeoutError::Disconnected if Instant::now() < deadline => {
-                    ProposeError::Stopped
+                Err(RecvTimeoutError::Disconnected) if Instant::now() < deadline => {
+                    return Err(ProposeError::Stopped);
                 }
-                RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout => {
-                    ProposeError::Timeout(timeout)
-                }
-            })
+                Err(_) if Instant::now() >= deadline => return Err(ProposeError::Timeout(timeout)),
+                Err(_) if give_up() => return Err(ProposeError::GivenUp),
+                Err(_) => {}
+            }
+        }
     }
 
     fn encode(

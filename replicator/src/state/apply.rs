@@ -137,6 +137,7 @@ fn dispatch(
             trash::check_unpruned(overlay, change.repo, *unpruned)?;
             commit::commit(overlay, context, change)
         }
+        Command::SettleStore(store) => members::settle_store(overlay, store),
         Command::Dismiss { node } => {
             members::dismiss(overlay, *node);
             Ok(())

@@ -12,7 +12,7 @@ pub(super) fn commit(
 ) -> Result<(), Halt> {
     let mut repo = namespace::existing_repo(overlay, change.repo)?;
     let old = repo.clone();
-    refs::check_expectations(overlay, repo.id, &change.refs)?;
+    refs::check_expectations(overlay, &repo, &change.refs)?;
     let before = Before::of(overlay, change)?;
     refs::edit_loose(overlay, context, repo.id, &change.refs)?;
     refs::check_directories(overlay, repo.id, &change.refs)?;

@@ -134,6 +134,8 @@ pub(super) fn outcomes(session: &[u8]) -> Vec<u8> {
 
 /// The id of the cluster.
 pub(super) const CLUSTER: &[u8] = b"c";
+/// The store of the cluster.
+pub(super) const STORE: &[u8] = b"s";
 /// First byte of the keys of members.
 pub(super) const MEMBER: u8 = b'm';
 /// First byte of the keys of invitations.

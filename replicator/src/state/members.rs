@@ -6,7 +6,7 @@
 use super::apply::{Context, Halt};
 use super::view::load;
 use super::{Overlay, Table, keys, read};
-use crate::model::{ClusterId, Member, Refusal, SecretDigest, Timestamp};
+use crate::model::{ClusterId, Member, Refusal, SecretDigest, StoreRecord, Timestamp};
 
 pub(super) fn found(
     overlay: &mut Overlay<'_>,
@@ -31,6 +31,18 @@ pub(super) fn invite(
     }
     overlay.put(Table::Members, keys::invitation(secret), &expires);
     Ok(())
+}
+
+/// The first mount says where.
+pub(super) fn settle_store(overlay: &mut Overlay<'_>, store: &StoreRecord) -> Result<(), Halt> {
+    match read::store(overlay)? {
+        Some(there) if there.id != store.id => Err(Refusal::OtherStore { url: there.url }.into()),
+        Some(_) => Ok(()),
+        None => {
+            overlay.put(Table::Members, keys::STORE.to_vec(), store);
+            Ok(())
+        }
+    }
 }
 
 /// An invitation is for one node.

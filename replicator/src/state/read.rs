@@ -6,7 +6,7 @@ use super::view::{KeyRange, Step, View, decode, load};
 use super::{AuditRecord, Table, keys};
 use crate::model::{
     BlockDigest, ClusterId, FileEntry, Member, NamePath, PackedRef, RefEntry, Repo, RepoId,
-    RepoPath, Version,
+    RepoPath, StoreRecord, Version,
 };
 use crate::{Child, Listing, NameEntry, PackedSink, ReadError};
 use serde::de::DeserializeOwned;
@@ -37,6 +37,11 @@ pub fn names_in(view: &dyn View, dir: &NamePath) -> Result<Vec<(Vec<u8>, NameEnt
 /// The cluster that this is; `None` for a node alone.
 pub fn cluster(view: &dyn View) -> Result<Option<ClusterId>, ReadError> {
     load(view, Table::Members, keys::CLUSTER)
+}
+
+/// Where the cluster keeps object files; `None` before its first mount.
+pub fn store(view: &dyn View) -> Result<Option<StoreRecord>, ReadError> {
+    load(view, Table::Members, keys::STORE)
 }
 
 /// The members of the cluster, by id.

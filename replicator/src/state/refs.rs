@@ -10,7 +10,8 @@ use super::view::{KeyRange, Step, View};
 use super::{Overlay, Table, keys, read};
 use crate::ReadError;
 use crate::model::{
-    Change, Expect, PackedEdit, RefEdit, RefEntry, Refusal, RepoChange, RepoId, RepoPath,
+    Change, Expect, PACKED_REFS, PackedEdit, RefEdit, RefEntry, Refusal, Repo, RepoChange, RepoId,
+    RepoPath,
 };
 use std::collections::BTreeMap;
 
@@ -22,14 +23,18 @@ const PERMISSIONS: u32 = 0o7777;
 /// Checks what the edits expect against the state before any of them.
 pub(super) fn check_expectations(
     view: &dyn View,
-    repo: RepoId,
+    repo: &Repo,
     edits: &[RefEdit],
 ) -> Result<(), Halt> {
     for edit in edits {
         if edit.expect == Expect::Anything {
             continue;
         }
-        let actual = read::reference(view, repo, &edit.name)?.map(|entry| entry.version);
+        let entry = read::reference(view, repo.id, &edit.name)?;
+        let actual = entry.map(|entry| entry.version).or_else(|| {
+            let is_table = edit.name.as_bytes() == PACKED_REFS;
+            is_table.then_some(repo.packed_version)
+        });
         let holds = match edit.expect {
             Expect::Anything => true,
             Expect::Absent => actual.is_none(),

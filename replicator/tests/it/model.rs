@@ -196,6 +196,7 @@ impl Model {
             | Command::Invite { .. }
             | Command::Admit { .. }
             | Command::Relocate { .. }
+            | Command::SettleStore(_)
             | Command::Dismiss { .. } => unreachable!("members.rs has these"),
         }
         Ok(())
@@ -282,12 +283,19 @@ impl Model {
         change: &RepoChange,
     ) -> Result<(), Refusal> {
         let id = change.repo;
-        let refs_version = self.repo(id)?.refs_version;
+        let (refs_version, packed_version) = {
+            let repo = self.repo(id)?;
+            (repo.refs_version, repo.packed_version)
+        };
         for edit in &change.refs {
-            let actual = self
-                .refs
-                .get(&(id, edit.name.clone()))
-                .map(|entry| entry.version);
+            let entry = self.refs.get(&(id, edit.name.clone()));
+            let actual = match entry {
+                Some(entry) => Some(entry.version),
+                None if edit.name.as_bytes() == gitmoor_replicator::model::PACKED_REFS => {
+                    Some(packed_version)
+                }
+                None => None,
+            };
             let holds = match edit.expect {
                 Expect::Anything => true,
                 Expect::Absent => actual.is_none(),

@@ -1,6 +1,10 @@
 //! Telling a process from a later one with the same number: numbers come around after
 //! minutes on a busy machine.
 
+mod known;
+
+pub(crate) use known::Processes;
+
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};
 use rustix::time::{ClockId, clock_gettime};

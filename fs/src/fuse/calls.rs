@@ -1,0 +1,246 @@
+//! The calls behind the operations: one call of the tree, then the reply. On whichever thread the
+//! handler chose.
+
+use super::convert::{attr, entry};
+use super::metrics;
+use super::open_files::{Handle, OpenFiles};
+use crate::error::{FsError, FsResult};
+use crate::filesystem::FileSystem;
+use crate::repository::{Closing, Type};
+use crate::tree::{Entry, Listed, Process, Stat, Tree};
+use bytes::Bytes;
+use fuser::{
+    Errno, FileHandle, FopenFlags, Generation, INodeNo, RenameFlags, ReplyCreate, ReplyData,
+    ReplyEmpty, ReplyEntry, ReplyOpen,
+};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Everything that changes a name goes through this mount's kernel, which then
+/// knows; for the rest there are invalidations. Hence long.
+pub(super) const TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// What serves the calls of one mount.
+pub(super) struct Calls {
+    pub(super) fs: Arc<FileSystem>,
+    pub(super) tree: Arc<Tree>,
+    pub(super) files: OpenFiles,
+    pub(super) listings: Mutex<HashMap<u64, Arc<Vec<Listed>>>>,
+    last_listing: AtomicU64,
+    pub(super) passthrough: AtomicBool,
+    /// An operation that takes longer is logged.
+    slow: Duration,
+}
+
+/// The errno for the kernel, after logging what a person must know.
+pub(super) fn failed(op: &'static str, error: &FsError) -> Errno {
+    let errno = error.errno();
+    metrics::failed(op, errno);
+    if error.is_fault() {
+        tracing::error!(op, %error, "failed");
+    } else {
+        tracing::debug!(op, %error, "refused");
+    }
+    Errno::from_i32(errno)
+}
+
+pub(super) fn empty(op: &'static str, result: FsResult<()>, reply: ReplyEmpty) {
+    match result {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(failed(op, &error)),
+    }
+}
+
+/// How long the kernel may take a name for what it is. It is not told of what others change: an
+/// invalidation takes the lock of the directory, which a lookup holds that may wait for the very
+/// change, and a new epoch (Linux 6.16) drops the directories that processes work in. So it asks
+/// each time, which costs much less than starting a git.
+fn name_ttl(may_change: bool) -> Duration {
+    match may_change {
+        true => Duration::ZERO,
+        false => TTL,
+    }
+}
+
+impl Calls {
+    pub(super) fn new(fs: Arc<FileSystem>, tree: Arc<Tree>) -> Self {
+        let slow = fs.shared().config.slow_operation;
+        Self {
+            fs,
+            tree,
+            files: OpenFiles::new(),
+            listings: Mutex::default(),
+            last_listing: AtomicU64::new(0),
+            passthrough: AtomicBool::new(false),
+            slow,
+        }
+    }
+
+    pub(super) fn reply_entry(&self, op: &'static str, result: FsResult<Entry>, reply: ReplyEntry) {
+        match result {
+            Ok(found) => {
+                let ttl = name_ttl(found.may_change);
+                reply.entry_with_ttls(&found.stat.ttl(TTL), &ttl, &entry(&found), Generation(0));
+            }
+            Err(error) => reply.error(failed(op, &error)),
+        }
+    }
+
+    pub(super) fn lookup(&self, parent: u64, name: &[u8], caller: Process, reply: ReplyEntry) {
+        match self.tree.lookup(parent, name, caller) {
+            Err(FsError::NotFound) => {
+                let ttl = match self.tree.may_cache_absence(parent, name) {
+                    true => name_ttl(self.tree.child_may_change(parent, name)),
+                    false => Duration::ZERO,
+                };
+                if ttl.is_zero() {
+                    return reply.error(Errno::ENOENT);
+                }
+                reply.entry(&ttl, &attr(0, &Stat::namespace()), Generation(0));
+            }
+            result => self.reply_entry("lookup", result, reply),
+        }
+    }
+
+    pub(super) fn opendir(&self, ino: u64, caller: Process, reply: ReplyOpen) {
+        match self.tree.looked(ino, caller) {
+            Ok(()) => {
+                let fh = self.last_listing.fetch_add(1, Ordering::Relaxed);
+                reply.opened(FileHandle(fh), FopenFlags::empty());
+            }
+            Err(error) => reply.error(failed("opendir", &error)),
+        }
+    }
+
+    pub(super) fn time(&self, op: &'static str, ino: INodeNo) -> metrics::Timer<'_> {
+        metrics::Timer {
+            op,
+            ino: ino.0,
+            tree: &self.tree,
+            slow: self.slow,
+            begin: Instant::now(),
+        }
+    }
+
+    fn register<'a>(
+        &'a self,
+        reply: impl FnOnce(&std::fs::File) -> io::Result<fuser::BackingId> + 'a,
+    ) -> impl FnOnce(&std::fs::File) -> io::Result<fuser::BackingId> + 'a {
+        move |file| {
+            if !self.passthrough.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            reply(file).inspect_err(|error| {
+                if error.raw_os_error() == Some(libc::EPERM) {
+                    tracing::info!("no FUSE passthrough without CAP_SYS_ADMIN: warm reads go through the daemon");
+                    self.passthrough.store(false, Ordering::Relaxed);
+                }
+            })
+        }
+    }
+
+    pub(super) fn handle(&self, fh: FileHandle) -> FsResult<Arc<Handle>> {
+        self.files.get(fh.0).ok_or(FsError::Invalid)
+    }
+
+    pub(super) fn open(&self, ino: u64, write: bool, caller: Process, reply: ReplyOpen) {
+        let looked = self.tree.looked(ino, caller);
+        let opened = looked.and_then(|()| {
+            self.files.check_room()?;
+            self.tree.open(ino, write)
+        });
+        let opened = match opened {
+            Ok(opened) => opened,
+            // The name is another file's by now: the kernel looks again.
+            Err(FsError::NotFound) => return reply.error(Errno::ESTALE),
+            Err(error) => return reply.error(failed("open", &error)),
+        };
+        let register = self.register(|file| reply.open_backing(file));
+        let (fh, handle) = self.files.add(ino, opened, register);
+        let flags = open_flags(&handle, write);
+        match handle.backing() {
+            Some(backing) => reply.opened_passthrough(FileHandle(fh), flags, backing),
+            None => reply.opened(FileHandle(fh), flags),
+        }
+    }
+
+    pub(super) fn create(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        caller: Process,
+        reply: ReplyCreate,
+    ) {
+        let create = || self.tree.create(parent, name.as_bytes(), mode, caller);
+        let (made, opened) = match self.files.check_room().and_then(|()| create()) {
+            Ok(created) => created,
+            Err(error) => return reply.error(failed("create", &error)),
+        };
+        let register = self.register(|file| reply.open_backing(file));
+        let (fh, handle) = self.files.add(made.ino, opened, register);
+        let flags = open_flags(&handle, true);
+        let (fh, attr) = (FileHandle(fh), entry(&made));
+        let ttl = name_ttl(made.may_change);
+        match handle.backing() {
+            Some(backing) => {
+                reply.created_passthrough(&ttl, &attr, Generation(0), fh, flags, backing);
+            }
+            None => reply.created(&ttl, &attr, Generation(0), fh, flags),
+        }
+    }
+
+    /// The names of an open directory, as they were when it was opened or rewound.
+    pub(super) fn listing(&self, ino: u64, fh: u64, offset: u64) -> FsResult<Arc<Vec<Listed>>> {
+        if offset > 0 {
+            let listings = self.listings.lock();
+            return listings.get(&fh).cloned().ok_or(FsError::Invalid);
+        }
+        let dots = [".", ".."].map(|name| Listed {
+            name: name.into(),
+            kind: Type::Directory,
+        });
+        let names = Arc::new(
+            dots.into_iter()
+                .chain(self.tree.list(ino)?)
+                .collect::<Vec<_>>(),
+        );
+        self.listings.lock().insert(fh, names.clone());
+        Ok(names)
+    }
+
+    pub(super) fn rename_flags(flags: RenameFlags) -> FsResult<bool> {
+        if flags.contains(RenameFlags::RENAME_EXCHANGE)
+            || flags.contains(RenameFlags::RENAME_WHITEOUT)
+        {
+            return Err(FsError::Unsupported("RENAME_EXCHANGE and RENAME_WHITEOUT"));
+        }
+        Ok(!flags.contains(RenameFlags::RENAME_NOREPLACE))
+    }
+}
+
+/// What the kernel may keep after the last close. A close(2) that means nothing to us need not be told: git closes ten files in a short command.
+fn open_flags(handle: &Handle, write: bool) -> FopenFlags {
+    let passthrough = handle.backing().is_some();
+    let plain = matches!(handle.opened.closing, Closing::Plain);
+    let mut flags = FopenFlags::empty();
+    flags.set(
+        FopenFlags::FOPEN_KEEP_CACHE,
+        handle.opened.lasting && !passthrough,
+    );
+    flags.set(FopenFlags::FOPEN_NOFLUSH, plain && (passthrough || !write));
+    flags
+}
+
+pub(super) fn reply_read(result: FsResult<Bytes>, reply: ReplyData) {
+    match result {
+        Ok(bytes) => reply.data(&bytes),
+        Err(error) => reply.error(failed("read", &error)),
+    }
+}

@@ -1,0 +1,106 @@
+//! Whether a process may be shown what is known here, or the cluster is asked first
+//! (invariant 4).
+//!
+//! A process is first shown something that is as new as that moment: a question to the cluster
+//! that began later was answered. Afterwards, answers to anybody's question serve it for
+//! [`AGAIN`], so that a process that stays for days on a node that lost the others is not shown
+//! the past for days.
+
+use crate::error::{FsError, FsResult};
+use crate::process::Processes;
+use crate::wait::{Over, Waits};
+use gitmoor_replicator::{ProposeError, Replica};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How old an answer may be for a process that has had one of its own.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// How long the cluster may take to answer: many elections.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// When the cluster was asked.
+pub(crate) struct Freshness {
+    replica: Arc<dyn Replica>,
+    /// How old an answer may be for anybody.
+    stale_reads: Duration,
+    /// The beginning of the last question that was answered.
+    confirmed: Mutex<Option<Instant>>,
+    /// Who has been shown anything.
+    shown: Processes<()>,
+    waits: Waits,
+}
+
+impl Freshness {
+    pub(crate) fn new(replica: Arc<dyn Replica>, stale_reads: Duration) -> Self {
+        Self {
+            replica,
+            stale_reads,
+            confirmed: Mutex::new(None),
+            shown: Processes::new(),
+            waits: Waits::default(),
+        }
+    }
+
+    /// Whether nobody else can change anything.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.replica.is_alone()
+    }
+
+    /// Whether a thread may be shown what is known here.
+    pub(crate) fn is_enough_for(&self, tid: u32) -> bool {
+        if self.is_alone() {
+            return true;
+        }
+        let known = self.shown.get(tid).map_or(Duration::ZERO, |()| AGAIN);
+        let allowed = known.max(self.stale_reads);
+        self.age().is_some_and(|age| age < allowed)
+    }
+
+    /// Returns when it may.
+    pub(crate) fn refresh_for(&self, tid: u32) -> FsResult<()> {
+        if self.is_enough_for(tid) {
+            return Ok(());
+        }
+        self.refresh()?;
+        // 0 is everybody in other pid namespaces.
+        if tid != 0 {
+            self.shown.insert(tid, ());
+        }
+        Ok(())
+    }
+
+    /// Asks now: returns when everything that was acknowledged anywhere before can be read here.
+    pub(crate) fn refresh(&self) -> FsResult<()> {
+        if self.is_alone() {
+            return Ok(());
+        }
+        let wait = self.waits.begin("a look", PATIENCE);
+        let began = Instant::now();
+        match self.replica.catch_up(&|| wait.over().is_some()) {
+            Ok(()) => {
+                let mut confirmed = self.confirmed.lock();
+                *confirmed = (*confirmed).max(Some(began));
+                Ok(())
+            }
+            Err(ProposeError::GivenUp) if wait.over() == Some(Over::Interrupted) => {
+                Err(FsError::Interrupted)
+            }
+            Err(ProposeError::GivenUp | ProposeError::Timeout(_)) => {
+                Err(FsError::NotCurrent { within: PATIENCE })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How old what is known here is at most; `None` when nobody has asked yet.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        (*self.confirmed.lock()).map(|at| at.elapsed())
+    }
+
+    /// Who waits for the cluster.
+    pub(crate) fn waits(&self) -> Vec<String> {
+        self.waits.sentences("the cluster")
+    }
+}

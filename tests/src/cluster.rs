@@ -1,0 +1,334 @@
+//! A cluster of real processes, made and kept by commands.
+
+use crate::backend::{Kind, Store};
+use crate::git::{Git, Installed, Repo};
+use crate::mount::{Mounted, Settings, gitmoor};
+use crate::process::{self, report};
+use crate::wait;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// More than an election takes on a busy machine.
+pub const BOUND: Duration = Duration::from_secs(60);
+
+/// Nodes on loopback addresses of their own, run by the binary under test.
+pub struct Cluster {
+    /// Of everything.
+    pub dir: TempDir,
+    /// Of its addresses.
+    first: u8,
+    /// In the order of their joining.
+    pub machines: Vec<Machine>,
+    /// Whose git clients are.
+    pub git: Git,
+    /// Settings of every mount, but for what is each machine's own.
+    mounts: Option<Settings>,
+    // After the mounts, which use it.
+    _store: Option<Store>,
+}
+
+/// One of them.
+pub struct Machine {
+    number: usize,
+    /// Its id.
+    pub node: u64,
+    /// While it runs without a mount.
+    pub process: Option<Child>,
+    /// While it runs with one.
+    pub mount: Option<Mounted>,
+}
+
+impl Machine {
+    fn new(number: usize, node: u64) -> Machine {
+        Machine {
+            number,
+            node,
+            process: None,
+            mount: None,
+        }
+    }
+
+    fn pid(&self) -> Option<u32> {
+        let node = self.process.as_ref().map(Child::id);
+        node.or_else(|| self.mount.as_ref()?.pid())
+    }
+}
+
+impl Cluster {
+    /// The first node runs.
+    #[allow(clippy::new_without_default, reason = "it starts a process")]
+    pub fn new() -> Cluster {
+        let mut cluster = Cluster::prepared(None);
+        cluster.start(0);
+        cluster
+    }
+
+    /// Three voters without mounts.
+    pub fn of_three() -> Cluster {
+        let mut cluster = Cluster::new();
+        for machine in 1..3 {
+            cluster.join();
+            cluster.start(machine);
+            cluster.promote(machine);
+        }
+        cluster
+    }
+
+    /// Three voters with a mount each, over one store.
+    pub fn mounted(kind: Kind) -> Cluster {
+        Cluster::mounted_with(kind, |_| {})
+    }
+
+    /// The same with other settings.
+    pub fn mounted_with(kind: Kind, change: impl FnOnce(&mut Settings)) -> Cluster {
+        let store = Store::start(kind).expect("a store");
+        let mut cluster = Cluster::prepared(Some(store));
+        change(cluster.mounts.as_mut().expect("just made"));
+        cluster.mount(0);
+        for machine in 1..3 {
+            cluster.join();
+            cluster.mount(machine);
+            cluster.promote(machine);
+        }
+        cluster
+    }
+
+    /// The first node is there and does not run.
+    fn prepared(store: Option<Store>) -> Cluster {
+        static USED: AtomicU8 = AtomicU8::new(1);
+        let dir = tempfile::Builder::new().prefix("gitmoor-test-").tempdir();
+        let dir = dir.expect("a directory");
+        let mut cluster = Cluster {
+            first: USED.fetch_add(10, Ordering::Relaxed),
+            git: Installed::newest().with_home(&dir.path().join("home")),
+            mounts: store.as_ref().map(|store| store.settings(dir.path())),
+            _store: store,
+            dir,
+            machines: Vec::new(),
+        };
+        let listen = cluster.address(0);
+        cluster.ok(0, &["cluster", "init", "--listen", &listen]);
+        cluster.machines.push(Machine::new(0, 1));
+        cluster
+    }
+
+    /// How a mount of this machine is started.
+    pub fn settings(&self, machine: usize) -> Settings {
+        let mounts = self.mounts.clone().expect("a cluster with a store");
+        Settings {
+            data: self.data(machine),
+            at: self.dir.path().join(format!("mnt-{machine}")),
+            log: self.log(machine),
+            ..mounts
+        }
+    }
+
+    /// Starts a machine with a mount.
+    #[track_caller]
+    pub fn mount(&mut self, machine: usize) {
+        let mounted = Mounted::start(self.settings(machine));
+        self.machines[machine].mount = Some(mounted);
+    }
+
+    /// Its mount.
+    #[track_caller]
+    pub fn mounted_on(&self, machine: usize) -> &Mounted {
+        let mount = self.machines[machine].mount.as_ref();
+        mount.expect("it runs with a mount")
+    }
+
+    /// A repository by way of one machine's mount.
+    pub fn repo(&self, machine: usize, name: &str) -> Repo {
+        self.git.at(self.mounted_on(machine).path().join(name))
+    }
+
+    /// A directory of this machine's disk.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join("scratch").join(name);
+        fs::create_dir_all(&path).expect("a directory");
+        path
+    }
+
+    /// A loopback address of this cluster in this test process alone.
+    pub fn address(&self, machine: usize) -> String {
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let number = self.first + u8::try_from(machine).expect("few");
+        SocketAddr::from((Ipv4Addr::new(127, high, low, number), 7400)).to_string()
+    }
+
+    /// Its data directory.
+    pub fn data(&self, machine: usize) -> PathBuf {
+        self.dir.path().join(machine.to_string())
+    }
+
+    /// What it logs.
+    pub fn log(&self, machine: usize) -> PathBuf {
+        self.dir.path().join(format!("{machine}.log"))
+    }
+
+    /// A command on its data directory.
+    pub fn gitmoor(&self, machine: usize, args: &[&str]) -> Output {
+        self.told(machine, args, "")
+    }
+
+    /// The same with standard input.
+    pub fn told(&self, machine: usize, args: &[&str], input: &str) -> Output {
+        let mut command = gitmoor();
+        command.args(args).arg("--data").arg(self.data(machine));
+        process::run(&mut command, input.as_bytes(), BOUND)
+    }
+
+    /// One that succeeds; what it prints.
+    #[track_caller]
+    pub fn ok(&self, machine: usize, args: &[&str]) -> String {
+        let output = self.gitmoor(machine, args);
+        assert!(output.status.success(), "{args:?}: {}", report(&output));
+        String::from_utf8(output.stdout)
+            .expect("text")
+            .trim()
+            .to_owned()
+    }
+
+    /// A refusal with this exit code and these words.
+    #[track_caller]
+    pub fn refused(&self, machine: usize, args: &[&str], code: i32, words: &[&str]) {
+        let output = self.gitmoor(machine, args);
+        assert_eq!(output.status.code(), Some(code), "{}", report(&output));
+        let said = String::from_utf8_lossy(&output.stderr);
+        for word in words {
+            assert!(said.contains(word), "{word:?} missing in: {said}");
+        }
+        assert!(!said.contains("panicked"), "{said}");
+    }
+
+    /// Runs it without a mount.
+    pub fn start(&mut self, machine: usize) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log(machine));
+        let log = log.expect("log");
+        let mut command = gitmoor();
+        command.args(["node", "--data"]).arg(self.data(machine));
+        command.stdin(Stdio::null()).stderr(log);
+        self.machines[machine].process = Some(command.spawn().expect("it starts"));
+        wait::until("it answers", BOUND, || {
+            let process = self.machines[machine].process.as_mut().expect("started");
+            let ended = process.try_wait().expect("a child");
+            assert_eq!(ended, None, "{}", read(&self.log(machine)));
+            self.gitmoor(machine, &["cluster", "status"])
+                .status
+                .success()
+        });
+    }
+
+    /// One more machine, not started; its number.
+    pub fn join(&mut self) -> usize {
+        let (machine, asked) = (self.machines.len(), self.running());
+        let token = self.ok(asked, &["cluster", "token"]);
+        let listen = self.address(machine);
+        let said = self.ok(machine, &["cluster", "join", &token, "--listen", &listen]);
+        let node = said
+            .split_whitespace()
+            .nth(3)
+            .and_then(|id| id.parse().ok());
+        let node = node.unwrap_or_else(|| panic!("{said}"));
+        self.machines.push(Machine::new(machine, node));
+
+        machine
+    }
+
+    /// Gives it a vote, once it has caught up.
+    pub fn promote(&self, machine: usize) {
+        let node = self.machines[machine].node.to_string();
+        wait::until("it has caught up", BOUND, || {
+            self.gitmoor(machine, &["cluster", "promote", &node])
+                .status
+                .success()
+        });
+    }
+
+    /// Any that runs.
+    pub fn running(&self) -> usize {
+        let running = self.machines.iter().find(|it| it.pid().is_some());
+        running.expect("one").number
+    }
+
+    /// To its process.
+    pub fn signal(&self, machine: usize, signal: Signal) {
+        let pid = self.machines[machine].pid().expect("it runs");
+        let pid = Pid::from_raw(pid.try_into().expect("a pid"));
+        kill(pid, signal).expect("it is there");
+    }
+
+    /// SIGKILL.
+    pub fn kill9(&mut self, machine: usize) {
+        if let Some(mut mount) = self.machines[machine].mount.take() {
+            return mount.kill9();
+        }
+        self.signal(machine, Signal::SIGKILL);
+        let mut process = self.machines[machine].process.take().expect("it runs");
+        process.wait().expect("it ends");
+    }
+
+    /// What it says of the cluster.
+    pub fn status(&self, machine: usize) -> Value {
+        let status = self.ok(machine, &["cluster", "status", "--json"]);
+        serde_json::from_str(&status).expect("JSON")
+    }
+
+    /// Which machine leads, by the word of one of them; not one of `except`.
+    pub fn leader(&self, asked: usize, except: &[usize]) -> usize {
+        let mut leader = None;
+        wait::until("there is a leader", BOUND, || {
+            let named = self.status(asked)["leader"].as_u64();
+            leader = self.machines.iter().position(|it| Some(it.node) == named);
+            leader.is_some_and(|leader| !except.contains(&leader))
+        });
+        leader.expect("found")
+    }
+
+    /// One machine by the word of another.
+    pub fn member(&self, asked: usize, machine: usize) -> Option<Value> {
+        let status = self.status(asked);
+        let members = status["members"].as_array().expect("a list");
+        let node = self.machines[machine].node;
+        members
+            .iter()
+            .find(|member| member["node"] == node)
+            .cloned()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // No politeness: those who leave last would wait for a majority.
+        for machine in &mut self.machines {
+            if let Some(process) = &mut machine.process {
+                let _ = process.kill();
+                let _ = process.wait();
+            }
+            if let Some(mount) = &mut machine.mount {
+                mount.kill9();
+            }
+        }
+        if std::thread::panicking() {
+            for machine in 0..self.machines.len() {
+                println!("--- log of {machine}\n{}", read(&self.log(machine)));
+            }
+        }
+    }
+}
+
+/// The text of a file; none when it is not there.
+pub fn read(path: &std::path::Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
