@@ -55,5 +55,17 @@ need_rust() {
     command -v cargo >/dev/null || die "cargo is not installed; see https://rustup.rs"
 }
 
+# need_crate NAME VERSION [ARGUMENT OF cargo install…]: a program of that name is there.
+need_crate() {
+    local name=$1 version=$2
+    shift 2
+    command -v "$name" >/dev/null && return
+    say "installing $name $version"
+    cargo install --locked --version "$version" "$@" "$name"
+}
+
+# An S3 server in one binary.
+need_garage() { need_crate garage 2.5.0 --no-default-features --features bundled-libs,sqlite; }
+
 # Where cargo puts what it builds.
 target_dir() { printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}"; }

@@ -16,18 +16,9 @@ set_up() {
     need_fuse
     PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
     # The S3 server of the integration tests.
-    need_crate garage 2.5.0 --no-default-features --features bundled-libs,sqlite
+    need_garage
     need_crate cargo-nextest 0.9.143
     need_crate cargo-deny 0.20.2
-}
-
-# need_crate NAME VERSION [ARGUMENT OF cargo install…]: a program of that name is there.
-need_crate() {
-    local name=$1 version=$2
-    shift 2
-    command -v "$name" >/dev/null && return
-    say "installing $name $version"
-    cargo install --locked --version "$version" "$@" "$name"
 }
 
 # Everything below this directory belongs to this run, so that it can be found and
