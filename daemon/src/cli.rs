@@ -48,6 +48,10 @@ pub enum Command {
     },
     /// Remove what was in the trash for long enough, and what nobody owns, from the store
     Gc(GcArgs),
+    /// Write down, in the store, what the replicator holds: refs, catalog, settings
+    Backup(BackupArgs),
+    /// Begin a new data directory with a backup
+    Restore(RestoreBackupArgs),
     /// Run a node of a cluster without a mount; stays in the foreground
     Node(NodeArgs),
     /// Make, join, watch and change a cluster of nodes
@@ -129,6 +133,9 @@ pub struct NodeArgs {
 pub enum ClusterCommand {
     /// Make this data directory the first node of a new cluster
     Init(ListenArgs),
+    /// Make a node whose cluster has lost the majority of its voters for good the first of a new
+    /// cluster, with all that it has
+    Recover(ListenArgs),
     /// Print a token with which one machine can join, once
     Token {
         /// How long it is good for, such as 10m or 1d [default 1h]
@@ -226,6 +233,34 @@ pub struct GcArgs {
     /// Only say what would be removed
     #[arg(long)]
     pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor backup`.
+#[derive(Args, Debug)]
+pub struct BackupArgs {
+    /// Only list the backups that there are
+    #[arg(long)]
+    pub list: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor restore`.
+#[derive(Args, Debug)]
+pub struct RestoreBackupArgs {
+    /// The store with the backups: dir:PATH or s3://BUCKET[/PREFIX]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<StoreUrl>,
+    /// Which backup, as `gitmoor restore --list` prints it [default: the newest]
+    #[arg(long, value_name = "KEY")]
+    pub backup: Option<String>,
+    /// Only list the backups that there are
+    #[arg(long, conflicts_with = "backup")]
+    pub list: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

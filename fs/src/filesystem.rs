@@ -7,12 +7,12 @@ mod metrics;
 use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
-use crate::objects::{Shared, Staged, Staging};
+use crate::objects::{Shared, Staged, Staging, catalog};
 use crate::others::{Elsewhere, Freshness};
 use crate::store::{ObjectStore, StoreError};
 use crate::tree::Repositories;
 use crate::wait::Waits;
-use gitmoor_replicator::model::{FileEntry, NamePath, Repo, RepoId, RepoPath};
+use gitmoor_replicator::model::{NamePath, Repo, RepoId, RepoPath};
 use gitmoor_replicator::{Child, NameEntry, Replica};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -50,6 +50,10 @@ pub struct Config {
     pub gc_grace: Duration,
     /// How often gc runs by itself.
     pub gc_period: Duration,
+    /// How old the newest backup may be; `None` for none by themselves.
+    pub backup_period: Option<Duration>,
+    /// How many backups are kept.
+    pub backup_keep: usize,
 }
 
 /// What `gitmoor status` prints of the file system.
@@ -230,6 +234,7 @@ impl FileSystem {
         idle::start(&fs)?;
         if !fs.is_offline() {
             crate::custody::start(&fs)?;
+            crate::backup::start(&fs)?;
         }
         Ok(fs)
     }
@@ -319,7 +324,7 @@ impl FileSystem {
         let Some(repo) = self.shared.replica.repo(id)? else {
             return Ok(None);
         };
-        let files = self.files_below(id, &RepoPath::root())?;
+        let files = catalog::files(&*self.shared.replica, id)?;
         let refs = RepoPath::new("refs").expect("a valid path");
         Ok(Some(RepoInfo {
             id: id.to_string(),
@@ -352,25 +357,6 @@ impl FileSystem {
         }
         found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)
-    }
-
-    /// Every catalogued file below a directory, with its path.
-    pub(crate) fn files_below(
-        &self,
-        id: RepoId,
-        dir: &RepoPath,
-    ) -> Result<Vec<(RepoPath, FileEntry)>, FsError> {
-        let mut files = Vec::new();
-        for (name, child) in self.shared.replica.files_in(id, dir)? {
-            let Some(path) = dir.join(&name) else {
-                continue;
-            };
-            match child {
-                Child::File(entry) => files.push((path, entry)),
-                Child::Directory => files.extend(self.files_below(id, &path)?),
-            }
-        }
-        Ok(files)
     }
 
     fn loose_refs_below(&self, id: RepoId, dir: &RepoPath) -> Result<u64, FsError> {

@@ -9,9 +9,11 @@
 //! bundle      loose objects ↔ packs          cache blocks of stored objects, proved by digests
 //! store       S3 or a directory                    wait  for whom and how long
 //! custody     the trash: restored, or removed for good   fsck  the catalog against the store
+//! backup      of what the replicator holds, in the store
 //! others      in a cluster: what other nodes change
 //! ```
 
+pub mod backup;
 pub mod bundle;
 pub mod cache;
 mod custody;

@@ -168,6 +168,8 @@ impl Machine<'_> {
             trash_keep: hour,
             gc_grace: hour,
             gc_period: hour,
+            backup_period: None,
+            backup_keep: 1,
         };
         let fs = FileSystem::open(
             config,

@@ -25,7 +25,7 @@ pub mod storage;
 
 pub use node::{
     ClusterConfig, ClusterError, FOUNDER, MemberStatus, MembershipError, Node, NodeConfig,
-    NodeState, Role, Status,
+    NodeState, RestoreError, Role, Status,
 };
 pub use replica::{
     AuditSink, Child, Custody, Listing, NameEntry, Observer, PackedSink, ProposeError, ReadError,

@@ -72,6 +72,10 @@ pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
 
 /// What is on its way out: the trash, and what is condemned after it.
 pub trait Custody: Send + Sync {
+    /// Everything that is replicated, as of one moment, whose last commit is the version: for
+    /// [`crate::Node::restore`].
+    fn backup(&self) -> Result<(Version, Vec<u8>), ReadError>;
+
     /// The repositories in the trash.
     fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError>;
 

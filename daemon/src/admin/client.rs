@@ -124,11 +124,7 @@ impl Client {
 }
 
 fn start(data: &Path) -> String {
-    let dir = DataDir::new(data.to_owned());
-    match dir.is_member() {
-        true => format!("node --data {}", data.display()),
-        false => format!("mount --data {} MOUNTPOINT", data.display()),
-    }
+    format!("mount --data {} MOUNTPOINT", data.display())
 }
 
 fn patience(request: &Request) -> Duration {
@@ -136,6 +132,8 @@ fn patience(request: &Request) -> Duration {
         Request::Status => QUICK,
         Request::Umount { .. }
         | Request::RepoList
+        | Request::Backup
+        | Request::Backups
         | Request::RepoCreate { .. }
         | Request::RepoInfo { .. }
         | Request::RepoRename { .. }

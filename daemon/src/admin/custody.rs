@@ -3,6 +3,7 @@
 use super::protocol::{Rejection, Restored};
 use super::repos::Repos;
 use crate::config::RepoName;
+use gitmoor_fs::backup::BackupInfo;
 use gitmoor_fs::{Checked, Collected, FsckOptions, Sweep, TrashedRepo};
 use gitmoor_replicator::model::{Command, RepoId};
 
@@ -84,6 +85,16 @@ impl Repos<'_> {
     }
 
     /// Removes for good what was deleted long enough ago, and what nobody owns.
+    pub(super) fn back_up(&self) -> Result<BackupInfo, Rejection> {
+        self.check_online("a backup")?;
+        self.fs.back_up().map_err(Rejection::failed)
+    }
+
+    pub(super) fn backups(&self) -> Result<Vec<BackupInfo>, Rejection> {
+        self.check_online("a list of backups")?;
+        self.fs.backups().map_err(Rejection::failed)
+    }
+
     pub(super) fn collect(
         &self,
         name: Option<&RepoName>,

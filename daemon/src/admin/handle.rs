@@ -115,6 +115,8 @@ impl Daemon {
             Request::Gc { name, dry_run } => {
                 repos.collect(name.as_ref(), dry_run).map(Reply::Collected)
             }
+            Request::Backup => repos.back_up().map(|made| Reply::Backups(vec![made])),
+            Request::Backups => repos.backups().map(Reply::Backups),
             Request::Cluster(_) => Err(Rejection::usage(MembershipError::Alone)),
             Request::RepoConfig { name, change } => {
                 repos.configure(&name, change).map(Reply::Settings)

@@ -8,6 +8,7 @@
 //! ```
 
 use crate::config::RepoName;
+use gitmoor_fs::backup::BackupInfo;
 use gitmoor_fs::{Checked, Collected, Staged, TrashedRepo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -92,6 +93,10 @@ pub enum Request {
         /// Change nothing.
         dry_run: bool,
     },
+    /// Makes a backup; answered with [`Reply::Backups`], which has it alone.
+    Backup,
+    /// Answered with [`Reply::Backups`].
+    Backups,
     /// About the cluster; answered with [`Reply::Cluster`], [`Reply::Token`] or [`Reply::Done`].
     Cluster(ClusterRequest),
     /// Changes the settings, if asked to, and answers [`Reply::Settings`].
@@ -185,6 +190,8 @@ pub enum Reply {
     Checked(Box<Checked>),
     /// What gc removed.
     Collected(Collected),
+    /// The backups, the newest last.
+    Backups(Vec<BackupInfo>),
     /// The members of the cluster.
     Cluster(Box<ClusterStatus>),
     /// For `gitmoor cluster join`.

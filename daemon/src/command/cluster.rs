@@ -7,7 +7,7 @@ use crate::admin::protocol::{ClusterRequest, ClusterStatus, MemberLine};
 use crate::admin::{Reply, Request};
 use crate::cli::{ClusterCommand, ListenArgs, Place};
 use crate::config::{ConfigError, Seconds};
-use crate::data_dir::{DataDir, Membership, Reached};
+use crate::data_dir::{DataDir, DataDirError, Membership, Reached};
 use crate::service::{self, ServiceError};
 use gitmoor_replicator::model::ClusterId;
 use gitmoor_replicator::net::{Authority, Holder, Token, join as join_cluster};
@@ -23,6 +23,7 @@ const TOKEN: Duration = Duration::from_secs(3600);
 pub(super) fn run(place: &Place, command: ClusterCommand) -> Result<(), Failure> {
     match command {
         ClusterCommand::Init(args) => init(place, &args),
+        ClusterCommand::Recover(args) => recover(place, &args),
         ClusterCommand::Join { token, listen } => join(place, &token, &listen),
         ClusterCommand::Token { expires } => token(place, expires),
         ClusterCommand::Status { json } => status(place, json),
@@ -41,6 +42,30 @@ fn init(place: &Place, args: &ListenArgs) -> Result<(), Failure> {
     let _lock = dir.own(None)?;
     dir.check_no_member()?;
     let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
+    found(&dir, node, FOUNDER, args, advertise)
+}
+
+/// The others know the old cluster, and have no certificate of the new one: should they come
+/// back, they are strangers.
+fn recover(place: &Place, args: &ListenArgs) -> Result<(), Failure> {
+    let advertise = args.advertise()?;
+    let dir = data_dir(place)?;
+    let _lock = dir.own(None)?;
+    let membership = dir.membership()?;
+    let membership = membership.ok_or_else(|| DataDirError::NotMember(dir.path().to_owned()))?;
+    let id = membership.identity.node();
+    let node = Node::recover(NodeConfig::new(dir.replica()), id).map_err(ServiceError::from)?;
+    found(&dir, node, id, args, advertise)
+}
+
+/// Makes a node alone the first of a new cluster.
+fn found(
+    dir: &DataDir,
+    node: Node,
+    id: u64,
+    args: &ListenArgs,
+    advertise: String,
+) -> Result<(), Failure> {
     // One that was begun and not written down has no other nodes yet.
     let known = node.cluster().map_err(service::unreadable)?;
     let cluster = known.unwrap_or_else(ClusterId::random);
@@ -50,7 +75,7 @@ fn init(place: &Place, args: &ListenArgs) -> Result<(), Failure> {
     }
     node.shutdown();
     let authority = Authority::found(cluster).map_err(ServiceError::from)?;
-    let identity = authority.identity(Holder::Node(FOUNDER));
+    let identity = authority.identity(Holder::Node(id));
     dir.write_membership(&Membership {
         identity: identity.map_err(ServiceError::from)?,
         authority,
@@ -62,8 +87,8 @@ fn init(place: &Place, args: &ListenArgs) -> Result<(), Failure> {
         },
         has_begun: true,
     })?;
-    output::line(format_args!("this is node {FOUNDER} of cluster {cluster}"))?;
-    say_next(&dir)
+    output::line(format_args!("this is node {id} of cluster {cluster}"))?;
+    say_next(dir)
 }
 
 fn join(place: &Place, token: &str, args: &ListenArgs) -> Result<(), Failure> {
@@ -103,7 +128,7 @@ fn join(place: &Place, token: &str, args: &ListenArgs) -> Result<(), Failure> {
 
 fn say_next(dir: &DataDir) -> Result<(), Failure> {
     Ok(output::line(format_args!(
-        "start it with: gitmoor node --data {}",
+        "mount it with: gitmoor mount --data {0} MOUNTPOINT (or run it without a mount: gitmoor node --data {0})",
         dir.path().display()
     ))?)
 }

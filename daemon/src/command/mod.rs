@@ -1,5 +1,6 @@
 //! One file per command. `mount` and `node` become a daemon; nearly all others ask one.
 
+mod backup;
 mod cluster;
 mod fsck;
 mod mount;
@@ -26,6 +27,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Node(args) => node::run(&cli.place, &args),
         Command::Cluster { command } => cluster::run(&cli.place, command),
         Command::Fsck(args) => fsck::run(&cli.place, &args),
+        Command::Backup(args) => backup::run(&cli.place, &args),
+        Command::Restore(args) => backup::restore(&cli.place, &args),
         Command::Gc(args) => trash::collect(&cli.place, args),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Prints one JSON document.
 pub(super) fn json(facts: &impl Serialize) -> io::Result<()> {
@@ -18,6 +19,14 @@ pub(super) fn fields(fields: &[(&str, String)]) -> io::Result<()> {
         writeln!(out, "{name:width$}  {value}")?;
     }
     Ok(())
+}
+
+/// RFC 3339, to the second.
+pub(super) fn date(seconds: i64) -> impl std::fmt::Display {
+    let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    // Farther in the future than humantime prints is as good as never.
+    let last = Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since.min(last))
 }
 
 /// Prints one line.

@@ -8,7 +8,6 @@ use crate::cli::{GcArgs, Place, RestoreArgs};
 use crate::config::ByteSize;
 use gitmoor_fs::{Collected, TrashedRepo};
 use std::io;
-use std::time::{Duration, UNIX_EPOCH};
 
 /// Lists the trash.
 pub(super) fn list(place: &Place, json: bool) -> Result<(), Failure> {
@@ -29,19 +28,11 @@ fn print_trashed(trashed: &TrashedRepo) -> io::Result<()> {
     match (trashed.deleted, trashed.kept_until) {
         (Some(deleted), Some(until)) => output::line(format_args!(
             "{name}  {id}  deleted {}, kept until {}",
-            date(deleted),
-            date(until)
+            output::date(deleted),
+            output::date(until)
         )),
         _ => output::line(format_args!("{name}  {id}  {files}")),
     }
-}
-
-/// RFC 3339, to the second.
-fn date(seconds: i64) -> impl std::fmt::Display {
-    let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-    // Farther in the future than humantime prints is as good as never.
-    let last = Duration::from_secs(253_402_300_799);
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + since.min(last))
 }
 
 /// Takes something out of the trash.

@@ -6,6 +6,7 @@ use super::value::{ByteSize, LogFilter, LogFormat, Seconds, Secret, SizeLimit};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Settings of one source; `None` where it says nothing.
@@ -43,6 +44,10 @@ pub struct Layer {
     pub gc_grace: Option<Seconds>,
     /// How often gc runs by itself.
     pub gc_period: Option<Seconds>,
+    /// How old the newest backup may be; 0 for none by themselves.
+    pub backup_period: Option<Seconds>,
+    /// How many backups are kept.
+    pub backup_keep: Option<NonZeroUsize>,
     /// Let other users into the mount.
     pub allow_other: Option<bool>,
     /// `[s3]`
@@ -148,6 +153,8 @@ impl Layer {
             trash_keep: self.trash_keep.or(lower.trash_keep),
             gc_grace: self.gc_grace.or(lower.gc_grace),
             gc_period: self.gc_period.or(lower.gc_period),
+            backup_period: self.backup_period.or(lower.backup_period),
+            backup_keep: self.backup_keep.or(lower.backup_keep),
             allow_other: self.allow_other.or(lower.allow_other),
             s3: self.s3.over(lower.s3),
             log: LogLayer {

@@ -17,7 +17,9 @@ pub use gitmoor_fs::store::StoreUrl;
 pub use layer::{Credentials, Layer, LogLayer, MetricsLayer, S3Layer};
 pub use place::{Located, locate};
 pub use repo_name::RepoName;
-pub use resolve::{LogSettings, MountSettings, NodeSettings, Settings, StoreSettings};
+pub use resolve::{
+    LogSettings, MountSettings, NodeSettings, RestoreSettings, Settings, StoreSettings,
+};
 pub use value::{ByteSize, LogFilter, LogFormat, Seconds, Secret, SizeLimit};
 
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ use crate::cli::{MountArgs, NodeArgs, Place, TellingArgs};
 use gitmoor_fs::store::{S3Credentials, S3Settings};
 use gitmoor_replicator::model::NamePath;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +43,10 @@ pub struct Settings {
     pub gc_grace: Duration,
     /// How often gc runs by itself.
     pub gc_period: Duration,
+    /// How old the newest backup may be; `None` for none by themselves.
+    pub backup_period: Option<Duration>,
+    /// How many backups are kept.
+    pub backup_keep: usize,
     /// The log.
     pub log: LogSettings,
     /// Where to serve metrics.
@@ -106,6 +111,10 @@ const TRASH_KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Longer than any publication takes between storing a file and cataloguing it.
 const GC_GRACE: Duration = Duration::from_secs(24 * 3600);
 const GC_PERIOD: Duration = Duration::from_secs(3600);
+/// What a cluster whose disks are all lost goes back to.
+const BACKUP_PERIOD: Duration = Duration::from_secs(24 * 3600);
+/// As many days as the trash keeps what a backup speaks of.
+const BACKUP_KEEP: usize = 7;
 const CACHE_BYTES: u64 = 10 << 30;
 /// Staging and the replicator's log share the disk with the cache, and stop when it is full.
 const CACHE_FREE_FLOOR: u64 = 1 << 30;
@@ -128,6 +137,35 @@ impl NodeSettings {
             data,
             metrics: metrics(&layer)?,
             log: layer.log.into(),
+        })
+    }
+}
+
+/// Everything `gitmoor restore` was told.
+#[derive(Clone, Debug)]
+pub struct RestoreSettings {
+    /// The data directory, absolute.
+    pub data: PathBuf,
+    /// Where the backups are.
+    pub store: StoreSettings,
+}
+
+impl RestoreSettings {
+    /// Flags over environment over file.
+    pub fn resolve(
+        place: &Place,
+        store: Option<&StoreUrl>,
+        env: &Environment<'_>,
+    ) -> Result<Self, ConfigError> {
+        let Located { data, layer } = locate(place, env)?;
+        let url = store.cloned().or(layer.store);
+        Ok(Self {
+            data,
+            store: StoreSettings {
+                url: url.map(absolute_store).transpose()?,
+                offline: false,
+                s3: s3_settings(layer.s3),
+            },
         })
     }
 }
@@ -175,6 +213,9 @@ impl Settings {
             trash_keep: layer.trash_keep.map_or(TRASH_KEEP, |time| time.0),
             gc_grace: layer.gc_grace.map_or(GC_GRACE, |time| time.0),
             gc_period: layer.gc_period.map_or(GC_PERIOD, |time| time.0),
+            backup_period: Some(layer.backup_period.map_or(BACKUP_PERIOD, |time| time.0))
+                .filter(|period| !period.is_zero()),
+            backup_keep: layer.backup_keep.map_or(BACKUP_KEEP, NonZeroUsize::get),
             log: layer.log.into(),
             metrics,
             mount: MountSettings {

@@ -15,7 +15,6 @@ use gitmoor_replicator::model::ClusterId;
 use gitmoor_replicator::net::{Authority, Identity, NetError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -158,12 +157,9 @@ impl DataDir {
 
     /// A node that joins gets everything from the others.
     pub fn check_no_data(&self) -> Result<(), DataDirError> {
-        match std::fs::symlink_metadata(self.replica()) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed(|| {
-                format!("looking at {}", self.replica().display())
-            })(error)),
-            Ok(_) => Err(DataDirError::HasData(self.path.clone())),
+        match self.has_data() {
+            false => Ok(()),
+            true => Err(DataDirError::HasData(self.path.clone())),
         }
     }
 }

@@ -96,6 +96,11 @@ pub enum DataDirError {
          directory, since its own repositories would be out of reach", .0.display()
     )]
     HasData(PathBuf),
+    /// A backup needs a new one.
+    #[error(
+        "data directory {} has been used already: a backup is restored into a new one", .0.display()
+    )]
+    NotNew(PathBuf),
     /// It is of no cluster.
     #[error(
         "data directory {} is not a node of a cluster: `gitmoor cluster init` makes it the first of \
@@ -138,6 +143,7 @@ impl DataDirError {
             | Self::NeverMounted(_)
             | Self::Member { .. }
             | Self::HasData(_)
+            | Self::NotNew(_)
             | Self::NotMember(_)
             | Self::NoStore(_)
             | Self::OtherStore { .. } => true,
@@ -177,6 +183,14 @@ impl DataDir {
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether a node has begun here. In doubt it has.
+    pub fn has_data(&self) -> bool {
+        !matches!(
+            std::fs::symlink_metadata(self.replica()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound
+        )
     }
 
     /// The raft node's directory.

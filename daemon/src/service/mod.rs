@@ -60,6 +60,17 @@ pub enum ServiceError {
         "no majority of the cluster answers: {0}; start its other nodes, or see `gitmoor cluster status` on one of them"
     )]
     NoCluster(gitmoor_replicator::ProposeError),
+    /// A backup cannot be used.
+    #[error("{key}: {source}; gitmoor restore --list prints the others")]
+    Restore {
+        /// Which.
+        key: String,
+        /// Why not.
+        source: gitmoor_replicator::RestoreError,
+    },
+    /// What was restored cannot be compared with the store.
+    #[error("restored, but what the store has beyond it cannot be said: {0}")]
+    Compare(gitmoor_fs::FsError),
     /// The cluster is not as it was asked to be.
     #[error("{0}")]
     Membership(#[from] gitmoor_replicator::MembershipError),
@@ -102,6 +113,8 @@ impl ServiceError {
             | Self::Replica(_)
             | Self::Cluster(_)
             | Self::NoCluster(_)
+            | Self::Compare(_)
+            | Self::Restore { .. }
             | Self::Membership(_)
             | Self::FileSystem(_)
             | Self::Metrics { .. }

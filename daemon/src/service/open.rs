@@ -149,5 +149,7 @@ fn fs_config(settings: &Settings) -> Config {
         trash_keep: settings.trash_keep,
         gc_grace: settings.gc_grace,
         gc_period: settings.gc_period,
+        backup_period: settings.backup_period,
+        backup_keep: settings.backup_keep,
     }
 }

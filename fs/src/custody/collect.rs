@@ -1,6 +1,7 @@
 //! gc: what was in the trash for long enough leaves the store. See the module.
 
 use super::{PER_ENTRY, is_older, metrics};
+use crate::objects::catalog;
 use crate::store::Listed;
 use crate::{FileSystem, FsError};
 use gitmoor_replicator::model::{
@@ -211,7 +212,7 @@ impl Collector<'_> {
     fn count_unnamed(&mut self, repo: RepoId, kept: &[TrashedFile]) -> Result<(), FsError> {
         let mut sizes = std::mem::take(&mut self.sizes);
         if !sizes.is_empty() {
-            for key in self.fs.catalogued_keys(repo)? {
+            for key in catalog::keys(&*self.fs.shared.replica, repo)? {
                 sizes.remove(&key);
             }
         }

@@ -2,10 +2,11 @@
 //! PUT and its commit, or an upload in parts was never ended.
 
 use super::is_older;
+use crate::objects::catalog;
 use crate::store::{Listed, Upload};
 use crate::{FileSystem, FsError};
-use gitmoor_replicator::model::{RepoId, RepoPath, Version};
-use std::collections::{HashMap, HashSet};
+use gitmoor_replicator::model::RepoId;
+use std::collections::HashMap;
 
 /// Objects and uploads without an owner, old enough to be no publication under way.
 #[derive(Default)]
@@ -33,7 +34,7 @@ impl FileSystem {
                 Listed::Object { .. } | Listed::Upload(_) => {}
             })?;
         // After the listing: whatever is named by now is none.
-        for key in self.named_keys(repo)? {
+        for key in catalog::named_keys(&*self.shared.replica, repo)? {
             found.objects.remove(&key);
         }
         let staged = self.staged_keys(repo)?;
@@ -41,30 +42,6 @@ impl FileSystem {
         found.objects.retain(|key, _| !is_staged(key));
         found.uploads.retain(|upload| !is_staged(&upload.key));
         Ok(found)
-    }
-
-    /// Every key that the catalog, the trash or a condemnation names.
-    fn named_keys(&self, repo: RepoId) -> Result<HashSet<String>, FsError> {
-        let mut named = self.catalogued_keys(repo)?;
-        let trashed = self
-            .shared
-            .replica
-            .trashed_files(repo, Version::default())?;
-        named.extend(
-            trashed
-                .iter()
-                .filter_map(|file| file.entry.key())
-                .map(str::to_owned),
-        );
-        let condemned = self.shared.replica.condemned(repo)?.into_iter();
-        named.extend(condemned.map(|condemned| condemned.key));
-        Ok(named)
-    }
-
-    pub(super) fn catalogued_keys(&self, repo: RepoId) -> Result<HashSet<String>, FsError> {
-        let files = self.files_below(repo, &RepoPath::root())?;
-        let keys = files.iter().filter_map(|(_, entry)| entry.key());
-        Ok(keys.map(str::to_owned).collect())
     }
 
     /// What the keys of finished files begin with that are still to be catalogued.

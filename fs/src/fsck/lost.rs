@@ -2,6 +2,7 @@
 
 use super::{Fault, Fsck};
 use crate::FsError;
+use crate::objects::catalog;
 use crate::objects::{Content, name};
 use gitmoor_replicator::model::{FileEntry, ObjectFormat, RepoPath};
 use gix_pack::{FileData, index};
@@ -27,7 +28,7 @@ impl Fsck<'_> {
         if lost.is_empty() {
             return Ok(Vec::new());
         }
-        for (other, _) in self.fs.files_below(self.id, &RepoPath::root())? {
+        for (other, _) in catalog::files(&*self.fs.shared.replica, self.id)? {
             if other == *path || self.damaged.contains(&other) {
                 continue;
             }

@@ -15,6 +15,7 @@ pub(crate) mod lost;
 mod metrics;
 mod rescue;
 
+use crate::objects::catalog;
 use crate::objects::name;
 use crate::repository::Repository;
 use crate::{FileSystem, FsError};
@@ -147,7 +148,7 @@ struct Fsck<'a> {
 impl Fsck<'_> {
     fn run(&mut self) -> Result<(), FsError> {
         self.check_staging()?;
-        let files = self.fs.files_below(self.id, &RepoPath::root())?;
+        let files = catalog::files(&*self.fs.shared.replica, self.id)?;
         let mut found = Vec::new();
         for (n, (path, entry)) in files.iter().enumerate() {
             self.report_progress(n, files.len());

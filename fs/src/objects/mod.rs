@@ -7,6 +7,7 @@
 //! again. Deletions and new times of catalogued files are remembered and
 //! published like additions, a little later (see [`publish`]).
 
+pub(crate) mod catalog;
 mod deletion;
 mod finish;
 pub mod idx;

@@ -108,6 +108,8 @@ fn shared(
             trash_keep: Duration::from_secs(3600),
             gc_grace: Duration::from_secs(3600),
             gc_period: Duration::from_secs(3600),
+            backup_period: None,
+            backup_keep: 1,
         },
         waits: Waits::default(),
         staging: Arc::new(Staging::new(None)),

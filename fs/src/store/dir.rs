@@ -197,7 +197,10 @@ impl ObjectStore for DirStore {
 
     fn list(&self, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
         let prefix = prefix.trim_end_matches('/');
-        let path = self.path("LIST", prefix)?;
+        let path = match prefix {
+            "" => self.root.clone(),
+            prefix => self.path("LIST", prefix)?,
+        };
         list(&path, prefix, sink).map_err(local("listing", &path))
     }
 
@@ -223,8 +226,13 @@ fn list(dir: &Path, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> io::
     };
     for entry in entries {
         let entry = entry?;
-        let Some(key) = entry.file_name().to_str().map(|n| format!("{prefix}/{n}")) else {
-            continue;
+        let name = entry.file_name();
+        let key = match name.to_str() {
+            // What is being written is no object.
+            None => continue,
+            Some(TMP) if prefix.is_empty() => continue,
+            Some(name) if prefix.is_empty() => name.to_owned(),
+            Some(name) => format!("{prefix}/{name}"),
         };
         let metadata = match entry.metadata() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue, // deleted meanwhile

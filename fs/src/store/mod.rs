@@ -96,7 +96,7 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// Removes keys; absent ones are no error.
     fn delete(&self, keys: &[String]) -> Result<(), StoreError>;
 
-    /// Gives everything whose key begins with `prefix` (a directory, with its slash)
+    /// Gives everything whose key begins with `prefix` (a directory, with its slash; or nothing)
     /// to the sink, in no particular order. For gc and fsck: git needs no listing.
     fn list(&self, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError>;
 

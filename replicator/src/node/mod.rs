@@ -11,11 +11,13 @@ mod config;
 mod inbox;
 mod outlet;
 mod proposer;
+mod rebirth;
 mod run;
 mod status;
 
 pub use cluster::{ClusterConfig, MemberStatus, MembershipError, NodeState};
 pub use config::NodeConfig;
+pub use rebirth::RestoreError;
 pub use status::{Role, Status};
 
 use crate::engine::Life;
@@ -27,7 +29,7 @@ use crate::model::{
 use crate::net::{NetError, Network};
 use crate::peer::{Ask, Change, Peer};
 use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, read};
-use crate::storage::{Beginning, Database, OpenError};
+use crate::storage::{Backup, Beginning, Database, OpenError};
 use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
 use cluster::{Ear, Membership};
 use crossbeam_channel::Receiver;
@@ -104,6 +106,21 @@ impl Parts {
         })
     }
 
+    /// Starts it without others, and returns when it leads.
+    fn start_alone(self) -> Result<Node, OpenError> {
+        let company = Company {
+            wire: crossbeam_channel::never(),
+            outlet: None,
+            observer: None,
+            session: self.proposer.session(),
+        };
+        let (node, is_ready) = self.start(company)?;
+        is_ready
+            .recv_timeout(READY_TIMEOUT)
+            .map_err(|_| OpenError::NotReady(READY_TIMEOUT))?;
+        Ok(node)
+    }
+
     /// Starts the loop, which tells by the second result when the node leads.
     fn start(self, company: Company) -> Result<(Node, Receiver<()>), OpenError> {
         let (limits, compaction) = (self.config.limits(), self.config.compaction());
@@ -131,18 +148,7 @@ impl Node {
     /// the node is ready to propose and reads reflect everything acknowledged
     /// before.
     pub fn open(config: NodeConfig) -> Result<Self, OpenError> {
-        let parts = Parts::new(config, FOUNDER, Beginning::Found(FOUNDER))?;
-        let company = Company {
-            wire: crossbeam_channel::never(),
-            outlet: None,
-            observer: None,
-            session: parts.proposer.session(),
-        };
-        let (node, is_ready) = parts.start(company)?;
-        is_ready
-            .recv_timeout(READY_TIMEOUT)
-            .map_err(|_| OpenError::NotReady(READY_TIMEOUT))?;
-        Ok(node)
+        Parts::new(config, FOUNDER, Beginning::Found(FOUNDER))?.start_alone()
     }
 
     /// Opens the data directory of a node of a cluster, and returns at once: whether
@@ -253,7 +259,7 @@ impl Node {
     pub fn found_cluster(&self, id: ClusterId, address: &str) -> Result<(), MembershipError> {
         self.settle(Command::FoundCluster {
             id,
-            node: FOUNDER,
+            node: self.status().id,
             address: address.to_owned(),
         })
     }
@@ -296,6 +302,11 @@ impl Drop for Node {
 }
 
 impl Custody for Node {
+    fn backup(&self) -> Result<(Version, Vec<u8>), ReadError> {
+        let backup = Backup::take(&*self.database)?;
+        Ok((Version(backup.position.index), backup.encode()))
+    }
+
     fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
         read::trashed_repos(&*self.database)
     }

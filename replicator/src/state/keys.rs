@@ -139,7 +139,7 @@ pub(super) const STORE: &[u8] = b"s";
 /// First byte of the keys of members.
 pub(super) const MEMBER: u8 = b'm';
 /// First byte of the keys of invitations.
-const INVITATION: u8 = b'i';
+pub(super) const INVITATION: u8 = b'i';
 
 /// Of a member of the cluster.
 pub(super) fn member(node: u64) -> Vec<u8> {

@@ -4,9 +4,15 @@
 //! comes and goes.
 
 use super::apply::{Context, Halt};
-use super::view::load;
+use super::view::{KeyRange, load};
 use super::{Overlay, Table, keys, read};
 use crate::model::{ClusterId, Member, Refusal, SecretDigest, StoreRecord, Timestamp};
+
+/// What a state forgets of the cluster that it was of: all but where its objects are.
+pub(crate) fn rows_of_cluster() -> [KeyRange; 3] {
+    let prefixes = [keys::CLUSTER, &[keys::MEMBER], &[keys::INVITATION]];
+    prefixes.map(KeyRange::prefix)
+}
 
 pub(super) fn found(
     overlay: &mut Overlay<'_>,

@@ -25,6 +25,7 @@ mod view;
 pub use apply::{Context, apply};
 pub use audit::{AuditRecord, RefValue};
 pub use condemned::CondemnedKey;
+pub(crate) use members::rows_of_cluster;
 pub use overlay::{Changes, Overlay, TableChanges};
 pub use table::Table;
 pub use trash::{TrashedFile, TrashedRepo};

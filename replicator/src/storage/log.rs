@@ -47,7 +47,7 @@ impl Log {
     /// The log on a disk that is prepared.
     pub fn open(disk: Arc<impl Disk + 'static>) -> Result<Self, ReadError> {
         let truncated = required(&*disk, TRUNCATED, decode_position)?;
-        let applied = required(&*disk, APPLIED, decode_position)?;
+        let applied = applied(&*disk)?;
         let (last, grown) = extent(&*disk, truncated.index)?;
         Ok(Self {
             disk,
@@ -87,7 +87,7 @@ impl Log {
             HARD_STATE,
             &encode_hard_state(&hard_state),
         );
-        batch.put(Table::RaftState, CONF_STATE, &encode_conf_state(members));
+        stage_members(batch, members);
     }
 
     /// Appends entries in place of whatever the log has from the first of them.
@@ -114,7 +114,7 @@ impl Log {
 
     /// Records the membership.
     pub fn save_members(&self, batch: &mut dyn Stage, members: &ConfState) {
-        batch.put(Table::RaftState, CONF_STATE, &encode_conf_state(members));
+        stage_members(batch, members);
     }
 
     /// Records how far the state tables have come. Must be in the batch of the
@@ -243,7 +243,7 @@ impl Storage for Log {
 fn take_snapshot(disk: &dyn Disk) -> Result<Snapshot, ReadError> {
     failpoint::SNAPSHOT_TAKING.hit();
     let view = disk.frozen();
-    let applied = required(&*view, APPLIED, decode_position)?;
+    let applied = applied(&*view)?;
     let members = required(&*view, CONF_STATE, decode_conf_state)?;
     let mut taken = Snapshot {
         data: snapshot::encode(&*view)?,
@@ -254,6 +254,16 @@ fn take_snapshot(disk: &dyn Disk) -> Result<Snapshot, ReadError> {
     metadata.term = applied.term;
     metadata.set_conf_state(members);
     Ok(taken)
+}
+
+/// The last entry whose effects are in the state tables.
+pub(super) fn applied(view: &dyn View) -> Result<Position, ReadError> {
+    required(view, APPLIED, decode_position)
+}
+
+/// Records the membership.
+pub(super) fn stage_members(batch: &mut dyn Stage, members: &ConfState) {
+    batch.put(Table::RaftState, CONF_STATE, &encode_conf_state(members));
 }
 
 fn required<T>(
@@ -275,8 +285,7 @@ fn required<T>(
 /// the bytes of all entries. Walks the log, which compaction keeps short.
 fn extent(view: &dyn View, truncated: u64) -> Result<(u64, u64), ReadError> {
     let (mut last, mut bytes) = (truncated, 0);
-    let entries = indexes(truncated + 1, u64::MAX);
-    view.scan(Table::RaftLog, &entries, &mut |key, value| {
+    view.scan(Table::RaftLog, &after(truncated), &mut |key, value| {
         let index = key.first_chunk().copied().map_or(0, u64::from_be_bytes);
         if index != last + 1 {
             return Err(damaged(last + 1));
@@ -288,6 +297,11 @@ fn extent(view: &dyn View, truncated: u64) -> Result<(u64, u64), ReadError> {
     Ok((last, bytes))
 }
 
+/// The entries after one.
+pub(super) fn after(index: u64) -> KeyRange {
+    indexes(index + 1, u64::MAX)
+}
+
 fn indexes(from: u64, to: u64) -> KeyRange {
     KeyRange {
         from: from.to_be_bytes().to_vec(),
@@ -295,7 +309,7 @@ fn indexes(from: u64, to: u64) -> KeyRange {
     }
 }
 
-fn damaged(index: u64) -> ReadError {
+pub(super) fn damaged(index: u64) -> ReadError {
     ReadError::Damaged(format!("raft entry {index}"))
 }
 

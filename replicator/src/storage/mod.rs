@@ -5,19 +5,22 @@
 //! - [`Disk`] is what the log and the engine need of it; a simulated one will do.
 //! - [`Batch`] collects what must become durable together.
 //! - [`Log`] is raft's side: entries, hard state, membership, compaction.
-//! - [`snapshot`] turns the replicated state into bytes and back.
+//! - [`snapshot`] turns the replicated state into bytes and back; a [`Backup`] is one that is kept.
 //!
 //! [`View`]: crate::state::View
 
+mod backup;
 mod batch;
 mod database;
 mod disk;
 pub(crate) mod entry;
 mod log;
 mod open;
+mod rebirth;
 pub mod snapshot;
 mod tail;
 
+pub use backup::{Backup, BadBackup};
 pub use batch::Batch;
 pub use database::Database;
 pub use disk::{Disk, Stage, WriteError};

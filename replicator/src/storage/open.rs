@@ -17,7 +17,7 @@ pub(super) const FORMAT: u32 = 3;
 
 const BEFORE: std::ops::Range<u32> = 1..FORMAT;
 
-const FORMAT_KEY: &[u8] = b"format";
+pub(super) const FORMAT_KEY: &[u8] = b"format";
 const NODE_KEY: &[u8] = b"node";
 
 /// How the life of a new data directory begins.
@@ -80,6 +80,9 @@ pub enum OpenError {
         /// Who opens it.
         expected: u64,
     },
+    /// It has begun already.
+    #[error("{} has data already: a backup is restored into a new data directory", .0.display())]
+    NotEmpty(PathBuf),
     /// The node has begun, and its data is gone.
     #[error("{} is empty, but this node had data there and made promises: put it back, or remove the node from the cluster and join anew with a new data directory", .0.display())]
     Lost(PathBuf),
@@ -160,11 +163,15 @@ impl Database {
     /// Writes the format marker alone.
     fn mark(&self) -> Result<(), OpenError> {
         let mut batch = Batch::new(self);
-        batch.put(Table::RaftState, FORMAT_KEY, &FORMAT.to_be_bytes());
+        self.stage_format(&mut batch);
         self.write_durably(batch)
     }
 
-    fn write_durably(&self, batch: Batch<'_>) -> Result<(), OpenError> {
+    pub(super) fn stage_format(&self, batch: &mut Batch<'_>) {
+        batch.put(Table::RaftState, FORMAT_KEY, &FORMAT.to_be_bytes());
+    }
+
+    pub(super) fn write_durably(&self, batch: Batch<'_>) -> Result<(), OpenError> {
         self.write(batch, true)
             .map_err(|source| OpenError::Database {
                 dir: self.dir().to_owned(),
@@ -175,14 +182,14 @@ impl Database {
     fn begin(&self, beginning: Beginning) -> Result<(), OpenError> {
         self.check_empty()?;
         let mut batch = Batch::new(self);
-        batch.put(Table::RaftState, FORMAT_KEY, &FORMAT.to_be_bytes());
+        self.stage_format(&mut batch);
         beginning.stage(&mut batch);
         self.write_durably(batch)
     }
 
     /// A directory without a format marker must be new. One that has rows lost
     /// its marker, and to begin anew would be to hide that.
-    fn check_empty(&self) -> Result<(), OpenError> {
+    pub(super) fn check_empty(&self) -> Result<(), OpenError> {
         for table in Table::ALL {
             let mut empty = true;
             self.scan(table, &KeyRange::all(), &mut |_, _| {

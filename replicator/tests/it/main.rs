@@ -14,6 +14,7 @@ mod node;
 mod overlay;
 mod peers;
 mod random_commands;
+mod rebirth;
 mod refs;
 mod sessions;
 mod support;

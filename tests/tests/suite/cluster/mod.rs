@@ -1,6 +1,8 @@
-//! A cluster of real processes, made and kept by commands; [`mounts`]: what they serve.
+//! A cluster of real processes, made and kept by commands; [`mounts`]: what they serve;
+//! [`recovery`]: what is left of them.
 
 mod mounts;
+mod recovery;
 
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::{BOUND, Cluster, read};

@@ -12,10 +12,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-const MACHINES: [usize; 3] = [0, 1, 2];
+pub(super) const MACHINES: [usize; 3] = [0, 1, 2];
 
 /// A work tree that pushes to a repository by way of one machine.
-fn work(cluster: &Cluster, machine: usize, name: &str) -> Repo {
+pub(super) fn work(cluster: &Cluster, machine: usize, name: &str) -> Repo {
     let path = cluster.scratch(&format!("work-{machine}-{name}"));
     let work = cluster.git.at(&path);
     work.ok("init --quiet");
@@ -24,7 +24,7 @@ fn work(cluster: &Cluster, machine: usize, name: &str) -> Repo {
     work
 }
 
-fn init(cluster: &Cluster, machine: usize, name: &str, options: &str) -> Repo {
+pub(super) fn init(cluster: &Cluster, machine: usize, name: &str, options: &str) -> Repo {
     let at = cluster.mounted_on(machine).path().join(name);
     let disk = cluster.git.at(cluster.scratch("any"));
     disk.ok(format!("init --quiet --bare {options} {}", at.display()));

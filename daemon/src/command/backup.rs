@@ -1,0 +1,143 @@
+//! `gitmoor backup` and `gitmoor restore`: the first asks the daemon, the second begins a data
+//! directory that has none.
+
+use super::{ask, environment, output, unexpected};
+use crate::Failure;
+use crate::admin::{Reply, Request};
+use crate::cli::{BackupArgs, Place, RestoreBackupArgs};
+use crate::config::{ByteSize, RestoreSettings};
+use crate::data_dir::{DataDir, DataDirError};
+use crate::service::{self, ServiceError};
+use gitmoor_fs::backup::{self, BackupInfo, Unknown};
+use gitmoor_fs::store::{self, ObjectStore, StoreUrl};
+use gitmoor_replicator::{Node, NodeConfig};
+use serde::Serialize;
+use std::io;
+
+/// What `gitmoor restore --json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    /// What was restored.
+    backup: &'a BackupInfo,
+    /// What the store has that it does not know.
+    unknown: &'a [Unknown],
+}
+
+/// Makes a backup, or lists those that there are.
+pub(super) fn run(place: &Place, args: &BackupArgs) -> Result<(), Failure> {
+    let request = match args.list {
+        true => Request::Backups,
+        false => Request::Backup,
+    };
+    match ask(place, &request)? {
+        Reply::Backups(backups) => Ok(print(&backups, args.json)?),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn print(backups: &[BackupInfo], json: bool) -> io::Result<()> {
+    if json {
+        return output::json(&backups);
+    }
+    backups.iter().try_for_each(|backup| {
+        let BackupInfo { key, bytes, stored } = backup;
+        let (bytes, stored) = (ByteSize(*bytes), output::date(*stored));
+        output::line(format_args!("{key}  {bytes}  {stored}"))
+    })
+}
+
+/// Begins a data directory with one.
+pub(super) fn restore(place: &Place, args: &RestoreBackupArgs) -> Result<(), Failure> {
+    let settings = RestoreSettings::resolve(place, args.store.as_ref(), &environment)?;
+    let dir = DataDir::new(settings.data);
+    let url = settings.store.url.ok_or_else(|| {
+        Failure::Usage(
+            "--store: name the store with the backups, dir:PATH or s3://BUCKET[/PREFIX]".into(),
+        )
+    })?;
+    let runtime = service::runtime()?;
+    let store = store::open(&url, settings.store.s3, runtime.handle().clone());
+    let store = store.map_err(ServiceError::from)?;
+    let backups = backup::list(&*store).map_err(failed)?;
+    if args.list {
+        return Ok(print(&backups, args.json)?);
+    }
+    let chosen = choose(&backups, args.backup.as_deref(), &*store)?;
+    let unknown = begin(&dir, chosen, &url, &*store)?;
+    if args.json {
+        let backup = chosen;
+        let unknown = &unknown;
+        return Ok(output::json(&Report { backup, unknown })?);
+    }
+    report(chosen, &unknown)?;
+    Ok(output::line(format_args!(
+        "mount it with: gitmoor mount --data {} MOUNTPOINT",
+        dir.path().display()
+    ))?)
+}
+
+fn choose<'a>(
+    backups: &'a [BackupInfo],
+    key: Option<&str>,
+    store: &dyn ObjectStore,
+) -> Result<&'a BackupInfo, Failure> {
+    let (chosen, what) = match key {
+        None => (backups.last(), "backup".to_owned()),
+        Some(key) => (
+            backups.iter().find(|backup| backup.key == key),
+            format!("backup {key}; gitmoor restore --list prints those that there are"),
+        ),
+    };
+    let missing = || Failure::Usage(format!("{} has no {what}", store.describe()));
+    chosen.ok_or_else(missing)
+}
+
+fn begin(
+    dir: &DataDir,
+    chosen: &BackupInfo,
+    url: &StoreUrl,
+    store: &dyn ObjectStore,
+) -> Result<Vec<Unknown>, Failure> {
+    let _lock = dir.own(None)?;
+    dir.check_no_member()?;
+    if dir.has_data() {
+        return Err(DataDirError::NotNew(dir.path().to_owned()).into());
+    }
+    let bytes = backup::read(store, chosen).map_err(failed)?;
+    let node = Node::restore(NodeConfig::new(dir.replica()), &bytes);
+    let node = node.map_err(|source| ServiceError::Restore {
+        key: chosen.key.clone(),
+        source,
+    })?;
+    dir.record_store(&url.to_string())?;
+    let unknown = backup::unknown(&node, store).map_err(ServiceError::Compare);
+    node.shutdown();
+    Ok(unknown?)
+}
+
+fn report(chosen: &BackupInfo, unknown: &[Unknown]) -> io::Result<()> {
+    let stored = output::date(chosen.stored);
+    output::line(format_args!("restored {} of {stored}", chosen.key))?;
+    if unknown.is_empty() {
+        return output::line("the store has nothing that it does not know");
+    }
+    output::line("the store has what it does not know, stored since then or never committed:")?;
+    for Unknown {
+        repository,
+        path,
+        bytes,
+        keys,
+    } in unknown
+    {
+        let name = path.as_deref().unwrap_or("a repository created since");
+        let (files, bytes) = (keys.len(), ByteSize(*bytes));
+        output::line(format_args!(
+            "  {name}  {repository}  {files} object files, {bytes}"
+        ))?;
+    }
+    Ok(())
+}
+
+fn failed(error: store::StoreError) -> ServiceError {
+    ServiceError::Store(error.into())
+}

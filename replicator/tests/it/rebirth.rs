@@ -1,0 +1,152 @@
+//! A cluster anew: from a backup, and from the data of one node of another.
+
+use crate::support::{actor, id, name, oid, path, refs, set};
+use gitmoor_replicator::model::{ClusterId, SecretDigest};
+use gitmoor_replicator::model::{Command, Envelope, Outcome, SessionId, StoreRecord, Timestamp};
+use gitmoor_replicator::parsers::{encode_conf_state, encode_entry};
+use gitmoor_replicator::state::Table;
+use gitmoor_replicator::storage::{Batch, Database, Stage};
+use gitmoor_replicator::{Custody, NameEntry, Node, NodeConfig, Replica, RestoreError};
+use raft::eraftpb::{ConfState, Entry, EntryType};
+use std::path::Path;
+use std::time::Duration;
+
+fn open(dir: &Path) -> Node {
+    Node::open(NodeConfig::new(dir)).expect("opens")
+}
+
+fn must(node: &Node, command: Command) {
+    let outcome = node.propose(actor(), command).expect("has an outcome");
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+}
+
+fn store() -> StoreRecord {
+    StoreRecord {
+        id: "one".to_owned(),
+        url: "dir:/one".to_owned(),
+    }
+}
+
+/// With a repository, a ref, a store, and a cluster of which it is node 1.
+fn furnished(dir: &Path) -> Node {
+    let node = open(dir);
+    let (repo, path) = (id(1), name("app.git"));
+    must(&node, Command::CreateRepo { id: repo, path });
+    must(&node, refs(repo, vec![set("refs/heads/main", &oid(1))]));
+    node.found_cluster(ClusterId::random(), "a:1")
+        .expect("alone");
+    node.invite(b"secret", Duration::from_secs(60))
+        .expect("invited");
+    node.settle_store(store()).expect("the first");
+    node
+}
+
+fn check(node: &Node) {
+    let main = node.reference(id(1), &path("refs/heads/main"));
+    assert_eq!(
+        main.expect("reads").expect("there").value,
+        oid(1).into_bytes()
+    );
+    assert_eq!(
+        node.name(&name("app.git")).expect("reads"),
+        Some(NameEntry::Repo(id(1)))
+    );
+    assert_eq!(node.store().expect("reads"), Some(store()));
+    assert_eq!(node.cluster().expect("reads"), None, "it is of none yet");
+    assert!(node.members().expect("reads").is_empty());
+    // Nor does an invitation to the old one open the new one.
+    node.found_cluster(ClusterId::random(), "a:2")
+        .expect("a new one");
+    let secret = SecretDigest::of(b"secret");
+    let address = "b:1".to_owned();
+    let admitted = node.propose(actor(), Command::Admit { secret, address });
+    assert!(matches!(admitted, Ok(Outcome::Refused(_))), "{admitted:?}");
+}
+
+#[test]
+fn a_backup_comes_back_and_goes_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = furnished(&dir.path().join("one"));
+    let (version, backup) = node.backup().expect("reads");
+    must(&node, refs(id(1), vec![set("refs/heads/main", &oid(2))]));
+    drop(node);
+    let config = NodeConfig::new(dir.path().join("two"));
+    let restored = Node::restore(config.clone(), &backup).expect("restored");
+    check(&restored);
+    // No version comes twice.
+    let again = Command::CreateDirectory { path: name("dir") };
+    let Ok(Outcome::Done(next)) = restored.propose(actor(), again) else {
+        panic!("it takes commands");
+    };
+    assert!(next > version);
+    drop(restored);
+    open(&config.dir);
+    let again = Node::restore(config, &backup);
+    assert!(
+        matches!(again, Err(RestoreError::Open(_))),
+        "not over anything"
+    );
+}
+
+/// At the end of its log is what it does not know to be committed: commands, which others may have
+/// acknowledged, and a change of the membership.
+#[test]
+fn one_of_three_goes_on_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = furnished(dir.path());
+    let (last, term) = (node.status().last_index, node.status().term);
+    drop(node);
+    {
+        let database = Database::open(dir.path()).expect("opens");
+        let mut batch = Batch::new(&database);
+        let three = ConfState {
+            voters: vec![1, 2, 3],
+            learners: vec![4],
+            ..ConfState::default()
+        };
+        batch.put(Table::RaftState, b"conf_state", &encode_conf_state(&three));
+        for (n, kind) in [
+            EntryType::EntryNormal,
+            EntryType::EntryConfChangeV2,
+            EntryType::EntryNormal,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let index = last + 1 + n as u64;
+            let mut entry = Entry {
+                index,
+                term,
+                ..Entry::default()
+            };
+            entry.set_entry_type(kind);
+            if kind == EntryType::EntryNormal {
+                entry.data = envelope(&format!("at-{n}"));
+            }
+            batch.put(Table::RaftLog, &index.to_be_bytes(), &encode_entry(&entry));
+        }
+        Box::new(batch).write(true).expect("written");
+    }
+    let node = Node::recover(NodeConfig::new(dir.path()), 1).expect("alone");
+    for there in ["at-0", "at-2"] {
+        let found = node.name(&name(there)).expect("reads");
+        assert_eq!(found, Some(NameEntry::Directory), "{there}");
+    }
+    assert_eq!(
+        (node.status().voters, node.status().learners),
+        ([1].into(), [].into())
+    );
+    check(&node);
+}
+
+fn envelope(directory: &str) -> Vec<u8> {
+    let path = name(directory);
+    let envelope = Envelope {
+        session: SessionId::random(),
+        sequence: 1,
+        time: Timestamp::now(),
+        actor: actor(),
+        command: Command::CreateDirectory { path },
+    };
+    postcard::to_stdvec(&envelope).expect("plain data encodes")
+}
