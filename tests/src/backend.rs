@@ -52,6 +52,7 @@ impl Store {
             log: dir.join("daemon.log"),
             store: self.url(dir, &env),
             repo: None,
+            netns: None,
             open_files: None,
             env,
         }

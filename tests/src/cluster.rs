@@ -2,7 +2,8 @@
 
 use crate::backend::{Kind, Store};
 use crate::git::{Git, Installed, Repo};
-use crate::mount::{Mounted, Settings, gitmoor};
+use crate::mount::{Mounted, Settings, gitmoor_in};
+use crate::namespaces::Namespaces;
 use crate::process::{self, report};
 use crate::wait;
 use nix::sys::signal::{Signal, kill};
@@ -31,6 +32,8 @@ pub struct Cluster {
     pub git: Git,
     /// Settings of every mount, but for what is each machine's own.
     mounts: Option<Settings>,
+    /// Where each machine is, if not on loopback.
+    pub namespaces: Option<Namespaces>,
     // After the mounts, which use it.
     _store: Option<Store>,
 }
@@ -66,7 +69,7 @@ impl Cluster {
     /// The first node runs.
     #[allow(clippy::new_without_default, reason = "it starts a process")]
     pub fn new() -> Cluster {
-        let mut cluster = Cluster::prepared(None);
+        let mut cluster = Cluster::prepared(None, None);
         cluster.start(0);
         cluster
     }
@@ -90,19 +93,31 @@ impl Cluster {
     /// The same with other settings.
     pub fn mounted_with(kind: Kind, change: impl FnOnce(&mut Settings)) -> Cluster {
         let store = Store::start(kind).expect("a store");
-        let mut cluster = Cluster::prepared(Some(store));
+        let mut cluster = Cluster::prepared(Some(store), None);
         change(cluster.mounts.as_mut().expect("just made"));
-        cluster.mount(0);
-        for machine in 1..3 {
-            cluster.join();
-            cluster.mount(machine);
-            cluster.promote(machine);
-        }
+        cluster.mount_three();
         cluster
     }
 
+    /// Three voters with a mount each, on machines of their own. Their store is a directory.
+    pub fn apart() -> Cluster {
+        let store = Store::start(Kind::Dir).expect("a store");
+        let mut cluster = Cluster::prepared(Some(store), Some(Namespaces::new(3)));
+        cluster.mount_three();
+        cluster
+    }
+
+    fn mount_three(&mut self) {
+        self.mount(0);
+        for machine in 1..3 {
+            self.join();
+            self.mount(machine);
+            self.promote(machine);
+        }
+    }
+
     /// The first node is there and does not run.
-    fn prepared(store: Option<Store>) -> Cluster {
+    fn prepared(store: Option<Store>, namespaces: Option<Namespaces>) -> Cluster {
         static USED: AtomicU8 = AtomicU8::new(1);
         let dir = tempfile::Builder::new().prefix("gitmoor-test-").tempdir();
         let dir = dir.expect("a directory");
@@ -110,6 +125,7 @@ impl Cluster {
             first: USED.fetch_add(10, Ordering::Relaxed),
             git: Installed::newest().with_home(&dir.path().join("home")),
             mounts: store.as_ref().map(|store| store.settings(dir.path())),
+            namespaces,
             _store: store,
             dir,
             machines: Vec::new(),
@@ -127,8 +143,13 @@ impl Cluster {
             data: self.data(machine),
             at: self.dir.path().join(format!("mnt-{machine}")),
             log: self.log(machine),
+            netns: self.netns(machine),
             ..mounts
         }
+    }
+
+    fn netns(&self, machine: usize) -> Option<String> {
+        Some(self.namespaces.as_ref()?.of(machine))
     }
 
     /// Starts a machine with a mount.
@@ -159,6 +180,9 @@ impl Cluster {
 
     /// A loopback address of this cluster in this test process alone.
     pub fn address(&self, machine: usize) -> String {
+        if let Some(namespaces) = &self.namespaces {
+            return format!("{}:7400", namespaces.ip(machine));
+        }
         let [.., high, low] = std::process::id().to_be_bytes();
         let number = self.first + u8::try_from(machine).expect("few");
         SocketAddr::from((Ipv4Addr::new(127, high, low, number), 7400)).to_string()
@@ -181,7 +205,7 @@ impl Cluster {
 
     /// The same with standard input.
     pub fn told(&self, machine: usize, args: &[&str], input: &str) -> Output {
-        let mut command = gitmoor();
+        let mut command = gitmoor_in(self.netns(machine).as_deref());
         command.args(args).arg("--data").arg(self.data(machine));
         process::run(&mut command, input.as_bytes(), BOUND)
     }
@@ -216,7 +240,7 @@ impl Cluster {
             .append(true)
             .open(self.log(machine));
         let log = log.expect("log");
-        let mut command = gitmoor();
+        let mut command = gitmoor_in(self.netns(machine).as_deref());
         command.args(["node", "--data"]).arg(self.data(machine));
         command.stdin(Stdio::null()).stderr(log);
         self.machines[machine].process = Some(command.spawn().expect("it starts"));

@@ -15,6 +15,7 @@
 //! backend   plain directory, or a mount over a directory, FakeS3 or Garage
 //! disk      a disk that is soon full
 //! cluster   several daemons that are one
+//! namespaces  machines whose links can be cut
 //! power     a disk whose power can be cut
 //! s3        the two S3 servers
 //! place     a backend, a scratch directory and a git: what a scenario gets
@@ -28,6 +29,7 @@ pub mod git;
 pub mod history;
 pub mod ledger;
 pub mod mount;
+pub mod namespaces;
 pub mod place;
 pub mod power;
 pub mod process;

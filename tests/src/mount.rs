@@ -38,6 +38,8 @@ pub struct Settings {
     pub log: PathBuf,
     /// Environment of the daemon and of its commands: the store's credentials.
     pub env: Vec<(String, String)>,
+    /// The network namespace of the daemon and of its commands, if it is not that of the test.
+    pub netns: Option<String>,
     /// The daemon's hard limit of open files, if it is not that of the test; the soft one is a quarter.
     pub open_files: Option<u64>,
 }
@@ -67,7 +69,7 @@ impl Settings {
 
     /// The same, not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = gitmoor();
+        let mut command = gitmoor_in(self.netns.as_deref());
         command.args(args).env("GITMOOR_DATA", &self.data);
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command
@@ -76,7 +78,7 @@ impl Settings {
     fn foreground(&self) -> Command {
         let file = self.log.with_extension("toml");
         fs::write(&file, &self.toml).expect("settings file");
-        let mut command = gitmoor();
+        let mut command = gitmoor_in(self.netns.as_deref());
         command.args(["mount", "--foreground", "--store", &self.store]);
         command.arg("--config").arg(file);
         command.arg("--data").arg(&self.data);
@@ -98,7 +100,21 @@ fn limit_open_files(command: &mut Command, limit: u64) {
 
 /// The binary under test in a clean environment: `GITMOOR_BIN`, or the one that stands beside the test's directory.
 pub fn gitmoor() -> Command {
-    let mut command = Command::new(binary());
+    gitmoor_in(None)
+}
+
+/// The same in a network namespace. The mount namespace stays, so that its mounts are seen here.
+pub fn gitmoor_in(netns: Option<&str>) -> Command {
+    let mut command = match netns {
+        None => Command::new(binary()),
+        Some(name) => {
+            let mut command = Command::new("nsenter");
+            command
+                .arg(format!("--net=/run/netns/{name}"))
+                .arg(binary());
+            command
+        }
+    };
     command.env_clear();
     for key in ["PATH", "HOME", "RUST_LOG", "RUST_BACKTRACE"] {
         command.envs(std::env::var_os(key).map(|value| (key, value)));

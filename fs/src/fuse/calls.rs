@@ -6,6 +6,7 @@ use super::metrics;
 use super::open_files::{Handle, OpenFiles};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
+use crate::others::{AGAIN, Lasting};
 use crate::repository::{Closing, Type};
 use crate::tree::{Entry, Listed, Process, Stat, Tree};
 use bytes::Bytes;
@@ -57,14 +58,14 @@ pub(super) fn empty(op: &'static str, result: FsResult<()>, reply: ReplyEmpty) {
     }
 }
 
-/// How long the kernel may take a name for what it is. It is not told of what others change: an
-/// invalidation takes the lock of the directory, which a lookup holds that may wait for the very
-/// change, and a new epoch (Linux 6.16) drops the directories that processes work in. So it asks
-/// each time, which costs much less than starting a git.
-fn name_ttl(may_change: bool) -> Duration {
-    match may_change {
-        true => Duration::ZERO,
-        false => TTL,
+/// The kernel is not told of what others change: an invalidation takes the lock of the directory, which
+/// a lookup holds that may wait for the very change, and a new epoch (Linux 6.16) drops the
+/// directories that processes work in. So it asks each time, which costs much less than starting a git.
+fn ttl(lasting: Lasting) -> Duration {
+    match lasting {
+        Lasting::Long => TTL,
+        Lasting::Moment => AGAIN,
+        Lasting::Never => Duration::ZERO,
     }
 }
 
@@ -85,7 +86,7 @@ impl Calls {
     pub(super) fn reply_entry(&self, op: &'static str, result: FsResult<Entry>, reply: ReplyEntry) {
         match result {
             Ok(found) => {
-                let ttl = name_ttl(found.may_change);
+                let ttl = ttl(found.lasting);
                 reply.entry_with_ttls(&found.stat.ttl(TTL), &ttl, &entry(&found), Generation(0));
             }
             Err(error) => reply.error(failed(op, &error)),
@@ -96,7 +97,7 @@ impl Calls {
         match self.tree.lookup(parent, name, caller) {
             Err(FsError::NotFound) => {
                 let ttl = match self.tree.may_cache_absence(parent, name) {
-                    true => name_ttl(self.tree.child_may_change(parent, name)),
+                    true => ttl(self.tree.absence_lasts(parent, name)),
                     false => Duration::ZERO,
                 };
                 if ttl.is_zero() {
@@ -187,7 +188,7 @@ impl Calls {
         let (fh, handle) = self.files.add(made.ino, opened, register);
         let flags = open_flags(&handle, true);
         let (fh, attr) = (FileHandle(fh), entry(&made));
-        let ttl = name_ttl(made.may_change);
+        let ttl = ttl(made.lasting);
         match handle.backing() {
             Some(backing) => {
                 reply.created_passthrough(&ttl, &attr, Generation(0), fh, flags, backing);

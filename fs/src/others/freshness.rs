@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How old an answer may be for a process that has had one of its own.
-const AGAIN: Duration = Duration::from_millis(250);
+pub(crate) const AGAIN: Duration = Duration::from_millis(250);
 
 /// How long the cluster may take to answer: many elections.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ pub use stat::Stat;
 use crate::error::{FsError, FsResult};
 use crate::objects::Shared;
 use crate::objects::name::{holds_objects, is_fan_out};
-use crate::others::may_change;
+use crate::others::{self, Lasting, may_change};
 use crate::repository::room::{Room, is_ref_scratch, room};
 use crate::repository::{Caller, Identity, NewAttributes, Opened, Repository, Type};
 use gitmoor_replicator::model::{NamePath, RepoId, RepoPath};
@@ -74,8 +74,8 @@ pub struct Entry {
     pub ino: u64,
     /// Its attributes.
     pub stat: Stat,
-    /// Whether others may change what has this name.
-    pub may_change: bool,
+    /// How long it may be taken for what has this name.
+    pub lasting: Lasting,
 }
 
 /// A name in a directory listing.
@@ -192,21 +192,26 @@ impl Tree {
     fn entry(&self, place: &Place) -> FsResult<Entry> {
         let (stat, identity) = self.stat_place(place)?;
         let ino = self.inodes.look_up(place, identity);
-        let may_change = self.may_change(place);
-        Ok(Entry {
-            ino,
-            stat,
-            may_change,
-        })
+        let lasting = self.lasting(place, true);
+        Ok(Entry { ino, stat, lasting })
     }
 
-    /// Whether others may change what stands there.
-    fn may_change(&self, place: &Place) -> bool {
-        !self.shared.fresh.is_alone() && place.may_change()
+    /// How long what stands there, or that nothing does, lasts.
+    fn lasting(&self, place: &Place, is_there: bool) -> Lasting {
+        match place {
+            _ if self.shared.fresh.is_alone() => Lasting::Long,
+            Place::Name(_) => Lasting::Never,
+            Place::Repo(_, path) => others::lasting(path, is_there),
+        }
     }
 
-    /// The same of a name in a directory.
-    pub fn child_may_change(&self, dir: u64, name: &[u8]) -> bool {
+    /// How long it lasts that there is no such name in a directory.
+    pub fn absence_lasts(&self, dir: u64, name: &[u8]) -> Lasting {
+        let place = self.child(dir, name);
+        place.map_or(Lasting::Never, |place| self.lasting(&place, false))
+    }
+
+    fn child_may_change(&self, dir: u64, name: &[u8]) -> bool {
         !self.shared.fresh.is_alone()
             && match self.inodes.place(dir) {
                 Some(Place::Name(_)) => true,
@@ -375,12 +380,8 @@ impl Tree {
         let (stat, ino) = (stat::of_opened(&opened)?, self.inodes.look_up(&place, None));
         self.inodes.writing(ino);
         self.inodes.opened(ino, &opened);
-        let may_change = self.may_change(&place);
-        let entry = Entry {
-            ino,
-            stat,
-            may_change,
-        };
+        let lasting = self.lasting(&place, true);
+        let entry = Entry { ino, stat, lasting };
         Ok((entry, opened))
     }
 

@@ -2,6 +2,7 @@
 //! [`recovery`]: what is left of them.
 
 mod mounts;
+mod partitions;
 mod recovery;
 
 use gitmoor_tests::backend::Kind;
@@ -134,7 +135,7 @@ fn wrong_use_of_a_cluster() {
 
     cluster.kill9(0);
     cluster.refused(0, &with(&["cluster", "init"]), 2, &["already"]);
-    cluster.refused(0, &["cluster", "status"], 1, &["gitmoor node"]);
+    cluster.refused(0, &["cluster", "status"], 1, &["gitmoor mount"]);
     let taken = TcpListener::bind(cluster.address(0)).expect("it is free");
     cluster.refused(0, &["node"], 1, &["listening on"]);
     drop(taken);
