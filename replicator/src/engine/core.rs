@@ -14,10 +14,10 @@ use raft::{RawNode, ReadOnlyOption, ReadState, Ready, StateRole, Storage};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Ticks without a leader until a node stands for election. At 50 ms each this
-/// is 2 to 4 seconds: the synchronous loop delays ticks by its slowest fsync,
-/// which must never look like a dead leader.
-const ELECTION_TICKS: usize = 40;
+/// Ticks without a leader until a node stands for election, or up to twice as many. At 50 ms each
+/// this is 1.1 to 2.2 seconds, so that pushes go on two seconds after a leader died; yet more than a
+/// heartbeat and a slow fsync of the loop take, which must not look like a dead leader.
+const ELECTION_TICKS: usize = 22;
 const HEARTBEAT_TICKS: usize = 4;
 /// Bytes of entries per append message to a follower.
 const MESSAGE_BYTES: u64 = 1 << 20;
