@@ -189,6 +189,9 @@ fn main() {
         });
         let (theirs, ours): (Vec<_>, Vec<_>) = rounds.unzip();
         let (theirs, ours) = (median(theirs), median(ours));
-        println!("{writers:7}  {theirs:11.0}  {ours:13.0}  {:5.2}", ours / theirs);
+        println!(
+            "{writers:7}  {theirs:11.0}  {ours:13.0}  {:5.2}",
+            ours / theirs
+        );
     }
 }

@@ -130,6 +130,15 @@ pub trait Replica: Custody {
     /// returns `Ok`. Retries within the allowed time keep their sequence number.
     fn propose(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError>;
 
+    /// Takes the lock of a file of the refs room for this node; `false` when another node has
+    /// it. A lock shows a conflict early. It may be lost with the leader, and those of a node that is
+    /// not heard of are free after a lease: what keeps a commit from overwriting another is
+    /// what it expects.
+    fn lock(&self, repo: RepoId, name: &RepoPath) -> bool;
+
+    /// Gives a lock back, if this node has it.
+    fn unlock(&self, repo: RepoId, name: &RepoPath);
+
     /// What stands at a path; the root is always a directory.
     fn name(&self, path: &NamePath) -> Result<Option<NameEntry>, ReadError>;
 

@@ -14,7 +14,7 @@ mod rendered;
 
 pub use rendered::Rendered;
 
-use crate::error::FsResult;
+use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::local::Files;
 use crate::objects::{Objects, Shared};
@@ -116,10 +116,18 @@ impl Refs {
     /// git created a file in this room: if it is a lock, notes what it locks.
     pub fn created(&self, path: &RepoPath) -> FsResult<()> {
         if let Some(target) = lock_target(path) {
+            if !self.shared.replica.lock(self.repo, &target) {
+                return Err(FsError::Exists);
+            }
             // What others wrote until now is before the lock, not in its way.
-            self.shared.fresh.refresh()?;
-            let expect = self.current(&target)?;
-            self.locked.lock().insert(target, expect);
+            let expect = self.shared.fresh.refresh();
+            match expect.and_then(|()| self.current(&target)) {
+                Ok(expect) => drop(self.locked.lock().insert(target, expect)),
+                Err(error) => {
+                    self.shared.replica.unlock(self.repo, &target);
+                    return Err(error);
+                }
+            }
         }
         Ok(())
     }
@@ -128,6 +136,7 @@ impl Refs {
     pub fn removed(&self, path: &RepoPath) {
         if let Some(target) = lock_target(path) {
             self.locked.lock().remove(&target);
+            self.shared.replica.unlock(self.repo, &target);
         }
     }
 
@@ -153,11 +162,11 @@ impl Refs {
 
     /// rename(2) of a scratch file (or any real file) to a name that is kept.
     pub fn commit_file(&self, from: &RepoPath, to: &RepoPath, actor: &Actor) -> FsResult<()> {
-        let meta = self.files.stat(from)?.ok_or(crate::FsError::NotFound)?;
+        let meta = self.files.stat(from)?.ok_or(FsError::NotFound)?;
         let value = if meta.is_symlink() {
             self.files.readlink(from)?
         } else {
-            self.files.read(from)?.ok_or(crate::FsError::NotFound)?
+            self.files.read(from)?.ok_or(FsError::NotFound)?
         };
         if to.as_bytes() == PACKED_REFS {
             return self.commit_packed(from, &value, actor);

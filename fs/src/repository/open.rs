@@ -134,7 +134,10 @@ impl Repository {
         self.objects.began(path);
         let closing = match room(path) {
             Room::Refs if is_ref_scratch(path) => {
-                self.refs.created(path)?;
+                if let Err(error) = self.refs.created(path) {
+                    self.files.unlink_if_there(path)?;
+                    return Err(error);
+                }
                 Closing::Plain
             }
             Room::Refs => Closing::CommitRef(path.clone()),

@@ -47,6 +47,8 @@ pub struct Network {
     identity: Identity,
     client: Arc<ClientConfig>,
     links: Mutex<BTreeMap<u64, Link>>,
+    /// Connections by which questions went, with the addresses.
+    asked: Mutex<BTreeMap<u64, (String, Channel)>>,
     handler: Arc<dyn Handler>,
     address: SocketAddr,
     runtime: Handle,
@@ -76,6 +78,7 @@ impl Network {
             identity,
             client,
             links: Mutex::default(),
+            asked: Mutex::default(),
             handler,
             address: listening.address,
             runtime: Handle::current(),
@@ -86,6 +89,7 @@ impl Network {
     /// Stops listening and sending, and returns when the port is free.
     pub async fn close(&self) {
         self.links.lock().clear();
+        self.asked.lock().clear();
         let listening = self.listening.lock().take();
         let Some((stop, listening)) = listening else {
             return;
@@ -124,7 +128,8 @@ impl Network {
             .is_some_and(|link| link.queue.try_send(message).is_ok())
     }
 
-    /// Asks a node something, on a connection of its own.
+    /// Asks a node something, on a connection for questions. One that was lost meanwhile is made
+    /// anew; then the node may get the question twice.
     pub async fn ask(
         &self,
         to: u64,
@@ -133,17 +138,39 @@ impl Network {
     ) -> Result<Vec<u8>, NetError> {
         let target = self.known(to)?;
         let ask = async {
+            let before = self.asked.lock().remove(&to);
+            if let Some((address, channel)) = before
+                && address == target.address
+                && let Ok(reply) = self.ask_by(to, &target, channel, question.clone()).await
+            {
+                return Ok(reply);
+            }
             let channel = connect(&target).await?;
-            let mut client = NodeClient::with_interceptor(channel, speak)
-                .max_encoding_message_size(MAX_MESSAGE)
-                .max_decoding_message_size(MAX_MESSAGE);
-            let reply = client.ask(wire::Question { question }).await;
-            reply.map_err(|status| refused(&target.address, &status))
+            self.ask_by(to, &target, channel, question).await
         };
         match tokio::time::timeout(timeout, ask).await {
-            Ok(reply) => Ok(reply?.into_inner().reply),
+            Ok(reply) => reply,
             Err(_) => Err(NetError::unreachable(&target.address, "no answer in time")),
         }
+    }
+
+    /// Keeps the connection for the next question, if this one was answered.
+    async fn ask_by(
+        &self,
+        to: u64,
+        target: &Target,
+        channel: Channel,
+        question: Vec<u8>,
+    ) -> Result<Vec<u8>, NetError> {
+        let mut client = NodeClient::with_interceptor(channel.clone(), speak)
+            .max_encoding_message_size(MAX_MESSAGE)
+            .max_decoding_message_size(MAX_MESSAGE);
+        let reply = client.ask(wire::Question { question }).await;
+        let reply = reply.map_err(|status| refused(&target.address, &status))?;
+        self.asked
+            .lock()
+            .insert(to, (target.address.clone(), channel));
+        Ok(reply.into_inner().reply)
     }
 
     /// Sends a snapshot, and goes on where it was cut off while that brings it forward.

@@ -1,8 +1,9 @@
 //! A node among others: what it hears from them, what they may ask it, and who comes and goes.
 
-use super::Status;
 use super::inbox::Input;
+use super::locks::{Lock, LockName, LockTable, OwnLocks, RENEWAL, Renewal};
 use super::proposer::Proposer;
+use super::{Role, Status};
 use crate::model::{Actor, Command, Member, Refusal, SecretDigest, Version};
 use crate::net::{
     self, Admission, Authority, Handler, Holder, Identity, Joined, NetError, Network,
@@ -87,18 +88,27 @@ pub struct NodeState {
     pub version: String,
 }
 
+/// A leader that does not answer in this time is none for a lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What nodes ask each other, beside raft.
 #[derive(Serialize, Deserialize)]
 enum Question {
     /// To be asked of the leader.
     Change(Change),
     State,
+    /// To be asked of the leader, as the next two.
+    Lock(Lock),
+    Unlock(Lock),
+    Locks(Renewal),
 }
 
 #[derive(Serialize, Deserialize)]
 enum Reply {
     Changed(Result<(), ChangeError>),
     State(NodeState),
+    /// Whether whoever asked has the lock; `None` from a node that does not lead.
+    Lock(Option<bool>),
 }
 
 /// This node's part in the cluster.
@@ -114,9 +124,97 @@ pub(super) struct Membership {
     pub(super) wire: Sender<Input>,
     pub(super) network: OnceLock<Weak<Network>>,
     pub(super) runtime: Handle,
+    /// Of the cluster, while this node leads.
+    pub(super) locks: LockTable,
+    /// This node's.
+    pub(super) own_locks: OwnLocks,
 }
 
 impl Membership {
+    /// Takes the lock of a ref, if no other node has it. Where nobody can be asked it is
+    /// as good as taken: what is committed is compared anyway.
+    pub(super) fn lock(&self, name: LockName) -> bool {
+        let lock = self.own_locks.want(name);
+        let taken = match self.lock_here(self.id(), &lock) {
+            Some(taken) => taken,
+            None => match self.ask_leader(&Question::Lock(lock.clone())) {
+                Some(Reply::Lock(Some(taken))) => taken,
+                Some(_) | None => true,
+            },
+        };
+        if !taken {
+            self.own_locks.give_back(&lock.name);
+        }
+        taken
+    }
+
+    /// Gives it back, sooner or later.
+    pub(super) fn unlock(self: &Arc<Self>, name: &LockName) {
+        let Some(lock) = self.own_locks.give_back(name) else {
+            return;
+        };
+        if self.leads().is_some() {
+            return self.locks.release(self.id(), &lock);
+        }
+        let (this, question) = (self.clone(), encode(&Question::Unlock(lock)));
+        self.runtime.spawn(async move {
+            if let (Some(leader), Ok(network)) = (this.leader(), this.network()) {
+                // What does not arrive ends with the next renewal, which does not name it.
+                let _ = network.ask(leader, question, LOCK_TIMEOUT).await;
+            }
+        });
+    }
+
+    /// Says which locks this node has, for as long as it runs.
+    pub(super) async fn renew_locks(this: Weak<Self>) {
+        let mut had = false;
+        loop {
+            tokio::time::sleep(RENEWAL).await;
+            let Some(this) = this.upgrade() else { return };
+            let own = this.own_locks.all();
+            // Once more when there are none left: what was given back may not have arrived.
+            if own.is_empty() && !std::mem::replace(&mut had, !own.is_empty()) {
+                continue;
+            }
+            had = !own.is_empty();
+            match this.leads() {
+                Some(term) => this.locks.renew(term, this.id(), &own, Instant::now()),
+                None => {
+                    if let (Some(leader), Ok(network)) = (this.leader(), this.network()) {
+                        let question = encode(&Question::Locks(own));
+                        let _ = network.ask(leader, question, LOCK_TIMEOUT).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn id(&self) -> u64 {
+        self.status.read().id
+    }
+
+    fn leader(&self) -> Option<u64> {
+        self.status.read().leader
+    }
+
+    /// The term that this node leads.
+    fn leads(&self) -> Option<u64> {
+        let status = self.status.read();
+        (status.role == Role::Leader).then_some(status.term)
+    }
+
+    fn lock_here(&self, node: u64, lock: &Lock) -> Option<bool> {
+        let term = self.leads()?;
+        Some(self.locks.take(term, node, lock, Instant::now()))
+    }
+
+    fn ask_leader(&self, question: &Question) -> Option<Reply> {
+        let (leader, network) = (self.leader()?, self.network().ok()?);
+        let asked = network.ask(leader, encode(question), LOCK_TIMEOUT);
+        let reply = self.runtime.block_on(asked).ok()?;
+        decode(&reply).ok()
+    }
+
     fn network(&self) -> Result<Arc<Network>, ProposeError> {
         let network = self.network.get().and_then(Weak::upgrade);
         network.ok_or(ProposeError::Stopped)
@@ -187,7 +285,7 @@ impl Membership {
                     .map_err(MembershipError::Leader)?;
                 match decode(&reply) {
                     Ok(Reply::Changed(changed)) => Ok(changed?),
-                    Ok(Reply::State(_)) | Err(_) => {
+                    Ok(Reply::State(_) | Reply::Lock(_)) | Err(_) => {
                         let address = format!("node {leader}");
                         let why = "an answer that makes no sense".to_owned();
                         Err(MembershipError::Leader(NetError::Refused { address, why }))
@@ -254,13 +352,24 @@ impl Membership {
         })
     }
 
-    fn answer(&self, question: &[u8]) -> Result<Reply, String> {
+    fn answer(&self, from: u64, question: &[u8]) -> Result<Reply, String> {
         match decode(question)? {
             Question::Change(change) => match self.change_here(change) {
                 Ok(changed) => Ok(Reply::Changed(changed)),
                 Err(error) => Err(error.to_string()),
             },
             Question::State => Ok(Reply::State(self.state())),
+            Question::Lock(lock) => Ok(Reply::Lock(self.lock_here(from, &lock))),
+            Question::Unlock(lock) => {
+                self.locks.release(from, &lock);
+                Ok(Reply::Lock(None))
+            }
+            Question::Locks(locks) => {
+                if let Some(term) = self.leads() {
+                    self.locks.renew(term, from, &locks, Instant::now());
+                }
+                Ok(Reply::Lock(None))
+            }
         }
     }
 
@@ -289,7 +398,7 @@ async fn ask_state(network: &Network, node: u64) -> Result<NodeState, String> {
         .map_err(|error| error.to_string())?;
     match decode(&reply)? {
         Reply::State(state) => Ok(state),
-        Reply::Changed(_) => Err("an answer to another question".to_owned()),
+        Reply::Changed(_) | Reply::Lock(_) => Err("an answer to another question".to_owned()),
     }
 }
 
@@ -318,9 +427,9 @@ impl Handler for Ear {
         let _ = self.0.wire.try_send(Input::Unreachable(to));
     }
 
-    async fn ask(&self, _: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
+    async fn ask(&self, from: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
         let membership = self.0.clone();
-        let answer = tokio::task::spawn_blocking(move || membership.answer(&question));
+        let answer = tokio::task::spawn_blocking(move || membership.answer(from, &question));
         let reply = answer.await.map_err(|error| error.to_string())??;
         Ok(encode(&reply))
     }

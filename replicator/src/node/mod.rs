@@ -9,6 +9,7 @@
 mod cluster;
 mod config;
 mod inbox;
+mod locks;
 mod outlet;
 mod proposer;
 mod rebirth;
@@ -34,6 +35,7 @@ use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, Re
 use cluster::{Ear, Membership};
 use crossbeam_channel::Receiver;
 use inbox::Input;
+use locks::{LockName, LockTable, OwnLocks};
 use outlet::Outlet;
 use parking_lot::RwLock;
 use proposer::Proposer;
@@ -172,7 +174,10 @@ impl Node {
             wire: back.clone(),
             network: OnceLock::new(),
             runtime: runtime.clone(),
+            locks: LockTable::default(),
+            own_locks: OwnLocks::default(),
         });
+        runtime.spawn(Membership::renew_locks(Arc::downgrade(&membership)));
         let (incoming, ear) = (cluster.incoming, Arc::new(Ear(membership.clone())));
         let network = Network::start(cluster.identity, cluster.listen, incoming, ear);
         let network = Arc::new(runtime.block_on(network)?);
@@ -359,6 +364,19 @@ impl Replica for Node {
         let result = self.proposer.commit(actor, command);
         metrics::proposed(kind, &result, began.elapsed());
         result
+    }
+
+    fn lock(&self, repo: RepoId, name: &RepoPath) -> bool {
+        let name = name.clone();
+        let cluster = self.cluster.as_ref();
+        cluster.is_none_or(|cluster| cluster.membership.lock(LockName { repo, name }))
+    }
+
+    fn unlock(&self, repo: RepoId, name: &RepoPath) {
+        let name = name.clone();
+        if let Some(cluster) = &self.cluster {
+            cluster.membership.unlock(&LockName { repo, name });
+        }
     }
 
     fn name(&self, path: &NamePath) -> Result<Option<NameEntry>, ReadError> {

@@ -1,6 +1,7 @@
 //! A cluster of real processes, made and kept by commands; [`mounts`]: what they serve;
 //! [`recovery`]: what is left of them.
 
+mod locks;
 mod mounts;
 mod partitions;
 mod recovery;

@@ -1,0 +1,239 @@
+//! The lock table of refs, in the memory of whoever leads.
+//!
+//! A lock makes a conflict show where git handles it: when the lock is taken, and not when a new
+//! value is written. It makes nothing safe, that is the compare-and-swap's matter: a lock that is
+//! lost with a leader, or taken twice, can only make a commit fail.
+//!
+//! A node is heard of while it has locks: it says again and again which ones ([`RENEWAL`]), so that a
+//! new leader learns of them, and those of a node that is dead are free after its [`LEASE`].
+
+use crate::model::{RepoId, RepoPath};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// For how long a node that is not heard of keeps its locks.
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+/// How often a node with locks is heard of.
+pub(super) const RENEWAL: Duration = Duration::from_secs(2);
+
+/// What is locked.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(super) struct LockName {
+    pub(super) repo: RepoId,
+    pub(super) name: RepoPath,
+}
+
+/// A lock of one node. The number tells it from those that the node had of this name before, since
+/// what releases them may come late.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Lock {
+    pub(super) name: LockName,
+    number: u64,
+}
+
+/// All that a node has, or has asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Renewal {
+    held: Vec<Lock>,
+    /// The last number that it had given to one.
+    last: u64,
+}
+
+impl Renewal {
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+/// What a leader remembers.
+#[derive(Default)]
+pub(super) struct LockTable(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    /// In which term. In another one others led in between.
+    term: u64,
+    /// Whose each lock is, and its number there.
+    held: HashMap<LockName, (u64, u64)>,
+    heard: HashMap<u64, Instant>,
+}
+
+impl Table {
+    fn hear(&mut self, term: u64, node: u64, now: Instant) {
+        if self.term != term {
+            *self = Self {
+                term,
+                ..Self::default()
+            };
+        }
+        self.heard.insert(node, now);
+    }
+
+    /// Whether the node has it from now on: it is free, or the node's already.
+    fn take(&mut self, node: u64, lock: &Lock, now: Instant) -> bool {
+        let heard = &self.heard;
+        let is_alive = |holder| heard.get(&holder).is_some_and(|at| now < *at + LEASE);
+        match self.held.get(&lock.name) {
+            Some(&(holder, _)) if holder != node && is_alive(holder) => false,
+            Some(_) | None => {
+                self.held.insert(lock.name.clone(), (node, lock.number));
+                true
+            }
+        }
+    }
+}
+
+impl LockTable {
+    /// A node asks for a lock, in a term that this node leads; whether it has it now.
+    pub(super) fn take(&self, term: u64, node: u64, lock: &Lock, now: Instant) -> bool {
+        let mut table = self.0.lock();
+        table.hear(term, node, now);
+        table.take(node, lock, now)
+    }
+
+    /// A node gives one back.
+    pub(super) fn release(&self, node: u64, lock: &Lock) {
+        let mut table = self.0.lock();
+        if table.held.get(&lock.name) == Some(&(node, lock.number)) {
+            table.held.remove(&lock.name);
+        }
+    }
+
+    /// A node is there, and has these locks. What this node does not know of them it learns, unless another
+    /// has them by now; what it did not hear being given back is free.
+    pub(super) fn renew(&self, term: u64, node: u64, own: &Renewal, now: Instant) {
+        let mut table = self.0.lock();
+        table.hear(term, node, now);
+        table.held.retain(|name, &mut (holder, number)| {
+            let is_old = holder == node && number <= own.last;
+            !is_old || own.held.iter().any(|lock| lock.name == *name)
+        });
+        for lock in &own.held {
+            table.take(node, lock, now);
+        }
+    }
+}
+
+/// What this node has.
+#[derive(Default)]
+pub(super) struct OwnLocks(Mutex<Own>);
+
+#[derive(Default)]
+struct Own {
+    last: u64,
+    held: HashMap<LockName, Lock>,
+}
+
+impl OwnLocks {
+    /// One that is to be asked for. From now on it counts as this node's, so that no renewal that
+    /// overtakes the question frees it again.
+    pub(super) fn want(&self, name: LockName) -> Lock {
+        let mut own = self.0.lock();
+        own.last += 1;
+        let number = own.last;
+        let lock = Lock { name, number };
+        own.held.insert(lock.name.clone(), lock.clone());
+        lock
+    }
+
+    /// `None` when it has none of this name.
+    pub(super) fn give_back(&self, name: &LockName) -> Option<Lock> {
+        self.0.lock().held.remove(name)
+    }
+
+    pub(super) fn all(&self) -> Renewal {
+        let own = self.0.lock();
+        Renewal {
+            held: own.held.values().cloned().collect(),
+            last: own.last,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> LockName {
+        LockName {
+            repo: RepoId::from_bytes([1; 16]),
+            name: RepoPath::new(text).expect("a path"),
+        }
+    }
+
+    fn lock(text: &str, number: u64) -> Lock {
+        let name = name(text);
+        Lock { name, number }
+    }
+
+    fn renewal(held: &[Lock], last: u64) -> Renewal {
+        let held = held.to_vec();
+        Renewal { held, last }
+    }
+
+    #[test]
+    fn one_node_has_it_until_it_gives_it_back() {
+        let (table, now) = (LockTable::default(), Instant::now());
+        assert!(table.take(1, 7, &lock("HEAD", 1), now));
+        assert!(!table.take(1, 8, &lock("HEAD", 1), now));
+        assert!(table.take(1, 8, &lock("refs/heads/main", 2), now));
+        table.release(8, &lock("HEAD", 1));
+        assert!(
+            !table.take(1, 8, &lock("HEAD", 3), now),
+            "it was not its own"
+        );
+        table.release(7, &lock("HEAD", 1));
+        assert!(table.take(1, 8, &lock("HEAD", 3), now));
+    }
+
+    #[test]
+    fn a_release_that_comes_late_is_of_another_lock() {
+        let (table, now) = (LockTable::default(), Instant::now());
+        assert!(table.take(1, 7, &lock("HEAD", 1), now));
+        assert!(table.take(1, 7, &lock("HEAD", 2), now));
+        table.release(7, &lock("HEAD", 1));
+        assert!(!table.take(1, 8, &lock("HEAD", 1), now));
+    }
+
+    #[test]
+    fn those_of_the_dead_are_free_after_the_lease() {
+        let (table, now) = (LockTable::default(), Instant::now());
+        assert!(table.take(1, 7, &lock("HEAD", 1), now));
+        let later = now + LEASE - Duration::from_millis(1);
+        assert!(!table.take(1, 8, &lock("HEAD", 1), later));
+        let own = renewal(&[lock("HEAD", 1)], 1);
+        table.renew(1, 7, &own, later);
+        assert!(!table.take(1, 8, &lock("HEAD", 1), now + LEASE));
+        assert!(table.take(1, 8, &lock("HEAD", 1), later + LEASE));
+        // Its node was only away: now another has it.
+        table.renew(1, 7, &own, later + LEASE);
+        assert!(!table.take(1, 7, &lock("HEAD", 2), later + LEASE));
+    }
+
+    #[test]
+    fn what_was_given_back_unheard_is_free_after_a_renewal() {
+        let (table, now) = (LockTable::default(), Instant::now());
+        assert!(table.take(1, 7, &lock("HEAD", 1), now));
+        assert!(table.take(1, 7, &lock("shallow", 3), now));
+        table.renew(1, 7, &renewal(&[], 2), now);
+        assert!(table.take(1, 8, &lock("HEAD", 1), now));
+        assert!(
+            !table.take(1, 8, &lock("shallow", 2), now),
+            "it is younger than the renewal"
+        );
+    }
+
+    #[test]
+    fn a_new_leader_learns_of_them() {
+        let (table, now) = (LockTable::default(), Instant::now());
+        assert!(table.take(1, 7, &lock("HEAD", 1), now));
+        // Another led in between, and gave it to somebody.
+        assert!(table.take(3, 8, &lock("HEAD", 1), now));
+        let own = renewal(&[lock("HEAD", 1), lock("shallow", 2)], 2);
+        table.renew(3, 7, &own, now);
+        assert!(!table.take(3, 7, &lock("HEAD", 3), now));
+        assert!(!table.take(3, 8, &lock("shallow", 3), now));
+    }
+}

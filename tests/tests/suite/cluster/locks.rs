@@ -1,0 +1,102 @@
+//! Lock files of refs, between machines.
+
+use super::mounts::{MACHINES, init, work};
+use gitmoor_tests::backend::Kind;
+use gitmoor_tests::cluster::{BOUND, Cluster};
+use gitmoor_tests::wait;
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+/// As git takes one, and keeps it.
+fn take(cluster: &Cluster, machine: usize, name: &str) -> PathBuf {
+    let path = lock(cluster, machine, name);
+    File::create_new(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    path
+}
+
+fn lock(cluster: &Cluster, machine: usize, name: &str) -> PathBuf {
+    let mount = cluster.mounted_on(machine).path();
+    mount.join(format!("app.git/{name}.lock"))
+}
+
+fn furnished(cluster: &Cluster) -> [String; 2] {
+    init(cluster, 0, "app.git", "");
+    let work = work(cluster, 0, "app.git");
+    let (first, second) = (work.commit("first"), work.commit("second"));
+    work.ok("push --quiet origin HEAD~:refs/heads/main HEAD:refs/heads/second");
+    // Each machine has the directories that git makes for locks.
+    for machine in MACHINES {
+        cluster.repo(machine, "app.git").refs();
+    }
+    [first, second]
+}
+
+#[test]
+fn what_one_machine_locks_no_other_does() {
+    let cluster = Cluster::mounted(Kind::Dir);
+    let [_, second] = furnished(&cluster);
+    for name in ["refs/heads/main", "HEAD", "packed-refs", "shallow"] {
+        for (one, other) in [(0, 1), (1, 2), (2, 0)] {
+            let held = take(&cluster, one, name);
+            let refused = File::create_new(lock(&cluster, other, name));
+            let error = refused.expect_err("it is held").kind();
+            assert_eq!(error, std::io::ErrorKind::AlreadyExists, "{name}, {one}");
+            if name == "refs/heads/main" {
+                let update = format!("update-ref {name} {second}");
+                let said = cluster.repo(other, "app.git").fail(&*update);
+                assert!(said.contains("File exists"), "{said}");
+            }
+            fs::remove_file(held).expect("unlink");
+            wait::until("it is given back", BOUND, || {
+                File::create_new(lock(&cluster, other, name)).is_ok()
+            });
+            fs::remove_file(lock(&cluster, other, name)).expect("unlink");
+        }
+    }
+    let update = format!("update-ref refs/heads/main {second}");
+    wait::until("it is given back", BOUND, || {
+        cluster.repo(1, "app.git").is(&*update)
+    });
+    assert_eq!(cluster.repo(2, "app.git").oid("main"), second);
+}
+
+#[test]
+fn those_of_a_dead_machine_end() {
+    let mut cluster = Cluster::mounted(Kind::Dir);
+    let [_, second] = furnished(&cluster);
+    let dead = (cluster.leader(0, &[]) + 1) % 3;
+    let other = (dead + 1) % 3;
+    take(&cluster, dead, "refs/heads/main");
+    cluster.kill9(dead);
+    let update = format!("update-ref refs/heads/main {second}");
+    let said = cluster.repo(other, "app.git").fail(&*update);
+    assert!(said.contains("File exists"), "{said}");
+    wait::until("its lease is over", BOUND, || {
+        cluster.repo(other, "app.git").is(&*update)
+    });
+}
+
+/// A new leader has no locks until those who have them say so.
+#[test]
+fn they_outlive_the_leader() {
+    let mut cluster = Cluster::mounted(Kind::Dir);
+    let [_, second] = furnished(&cluster);
+    let leader = cluster.leader(0, &[]);
+    let (one, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    let held = take(&cluster, one, "refs/heads/main");
+    cluster.kill9(leader);
+    cluster.leader(other, &[leader]);
+    wait::until("it is known again", BOUND, || {
+        match File::create_new(lock(&cluster, other, "refs/heads/main")) {
+            Ok(_) => {
+                fs::remove_file(lock(&cluster, other, "refs/heads/main")).expect("unlink");
+                false
+            }
+            Err(error) => error.kind() == std::io::ErrorKind::AlreadyExists,
+        }
+    });
+    // Its holder goes on: the ref has not moved.
+    fs::write(&held, format!("{second}\n")).expect("write");
+    fs::rename(&held, held.with_extension("")).expect("commits");
+    assert_eq!(cluster.repo(other, "app.git").oid("main"), second);
+}
