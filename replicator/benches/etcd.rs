@@ -1,7 +1,7 @@
 //! Ref commits per second of three nodes, against puts per second of three etcds (Debian's
 //! etcd-server and etcd-client), on this machine and the same disk, in turns.
 //!
-//! `cargo bench -p gitmoor-replicator --bench etcd`
+//! `cargo bench --workspace --bench etcd`
 
 #[allow(dead_code, reason = "the tests use all of it")]
 #[path = "../tests/cluster/harness.rs"]

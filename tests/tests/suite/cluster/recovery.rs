@@ -1,13 +1,17 @@
-//! What is left when too much is lost: one node of three, or the store alone.
+//! What is left when too much is lost: one node of three, or the store alone; and a node without
+//! a disk to write to.
 
 use super::mounts::{MACHINES, init, work};
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::{BOUND, Cluster};
+use gitmoor_tests::disk::SmallDisk;
 use gitmoor_tests::files;
 use gitmoor_tests::wait;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 /// The keys of a directory store, but for what is not of repositories.
@@ -188,4 +192,63 @@ fn a_minority_that_is_all_there_is() {
     );
     cluster.repo(joined, "app.git").fsck();
     cluster.refused(9, &recover, 2, &["not a node of a cluster"]);
+}
+
+/// A machine whose disk is full is as good as dead, and says why; the others go on. With room it is
+/// one of them again.
+#[test]
+fn the_disk_of_one_machine_is_full() {
+    let Some(disk) = SmallDisk::of(128) else {
+        return;
+    };
+    let mut cluster = Cluster::mounted(Kind::Dir);
+    let data = disk.path().join("data");
+    fs::create_dir(&data).expect("mkdir");
+    symlink(&data, cluster.data(3)).expect("symlink");
+    let full = cluster.join();
+    cluster.mount(full);
+    cluster.promote(full);
+    init(&cluster, full, "app.git", "");
+    let work = work(&cluster, 0, "app.git");
+    work.commit("first");
+    work.ok("push --quiet origin HEAD:main");
+    assert_eq!(cluster.repo(full, "app.git").oid("main"), work.oid("HEAD"));
+
+    let filler = disk.path().join("filler");
+    let mut file = File::create(&filler).expect("created");
+    for size in [1 << 20, 4096] {
+        while file
+            .write_all(&vec![1; size])
+            .and_then(|()| file.sync_data())
+            .is_ok()
+        {}
+    }
+    // What every node writes down, of a repository that nobody looks at.
+    let filling = init(&cluster, 0, "filling.git", "");
+    let filling = Path::new(filling.path()).to_owned();
+    let shallow = format!("{}\n", work.oid("HEAD")).repeat(100_000);
+    wait::until("its daemon ends", BOUND, || {
+        let lock = filling.join("shallow.lock");
+        fs::write(&lock, &shallow).expect("a lock file");
+        fs::rename(&lock, filling.join("shallow")).expect("the others commit it");
+        let mount = cluster.machines[full].mount.as_mut();
+        !mount.expect("it was started").is_alive()
+    });
+    work.commit("while it is full");
+    work.ok("push --quiet origin HEAD:main");
+    let log = gitmoor_tests::cluster::read(&cluster.log(full));
+    assert!(log.contains("No space left on device"), "{log}");
+    let refs = cluster.repo(1, "app.git").refs();
+    assert_eq!(cluster.repo(2, "app.git").refs(), refs);
+
+    drop(file);
+    fs::remove_file(&filler).expect("room");
+    cluster.kill9(full);
+    cluster.mount(full);
+    assert_eq!(cluster.repo(full, "app.git").refs(), refs);
+    work.commit("after");
+    work.ok("push --quiet origin HEAD:main");
+    let bare = cluster.repo(full, "app.git");
+    assert_eq!(bare.oid("main"), work.oid("HEAD"));
+    bare.fsck();
 }
