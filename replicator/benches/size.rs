@@ -1,0 +1,122 @@
+//! Memory and disk of a node with 1,000,000 refs in 10,000 repositories, and how long it takes to
+//! start, to make a backup, and to give everything to a node that joins.
+//!
+//! `cargo bench --workspace --bench size`
+
+#[allow(dead_code, reason = "the tests use all of it")]
+#[path = "../tests/cluster/harness.rs"]
+mod harness;
+
+use gitmoor_replicator::model::{
+    Actor, Command, NamePath, Outcome, PackedEdit, PackedRef, RepoChange, RepoId, RepoPath,
+};
+use gitmoor_replicator::{Custody, Node, Replica};
+use harness::Cluster;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+const REPOSITORIES: u64 = 10_000;
+const REFS: u64 = 100;
+
+fn id(number: u64) -> RepoId {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    RepoId::from_bytes(bytes)
+}
+
+fn must(node: &Node, command: Command) {
+    let outcome = node.propose(Actor::default(), command);
+    assert!(matches!(outcome, Ok(Outcome::Done(_))), "{outcome:?}");
+}
+
+fn fill(node: &Node, number: u64) {
+    let path = NamePath::new(format!("repository-{number}.git")).expect("a path");
+    must(
+        node,
+        Command::CreateRepo {
+            id: id(number),
+            path,
+        },
+    );
+    let line = |n: u64| PackedEdit::Set {
+        name: RepoPath::new(format!("refs/heads/team/branch-{n}")).expect("a path"),
+        line: PackedRef {
+            oid: vec![n as u8; 20],
+            peeled: None,
+        },
+    };
+    let change = RepoChange {
+        packed: (0..REFS).map(line).collect(),
+        ..RepoChange::new(id(number))
+    };
+    must(node, Command::Commit(change));
+}
+
+/// Of this process, MiB: now, and at most so far.
+fn memory() -> (u64, u64) {
+    let status = fs::read_to_string("/proc/self/status").expect("procfs");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number
+            .and_then(|kib| kib.parse::<u64>().ok())
+            .map_or(0, |kib| kib >> 10)
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+fn bytes_below(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).expect("a directory").flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn main() {
+    let mut cluster = Cluster::new();
+    let began = Instant::now();
+    let node = cluster.node(0);
+    std::thread::scope(|scope| {
+        for part in 0..16 {
+            scope.spawn(move || (part..REPOSITORIES).step_by(16).for_each(|n| fill(node, n)));
+        }
+    });
+    println!("filled in {:.1} s", began.elapsed().as_secs_f64());
+    let disk = bytes_below(cluster.machines[0].dir.path()) >> 20;
+    println!("one node: {} MiB of memory, {disk} MiB of disk", memory().0);
+
+    let began = Instant::now();
+    let (_, backup) = cluster.node(0).backup().expect("reads");
+    let (now, most) = (began.elapsed().as_secs_f64(), memory().1);
+    println!(
+        "backup: {now:.1} s, {} MiB, {most} MiB of memory at most",
+        backup.len() >> 20
+    );
+    drop(backup);
+
+    let began = Instant::now();
+    cluster.stop(0);
+    cluster.start(0);
+    cluster.until("it leads", || cluster.node(0).catch_up().is_ok());
+    println!(
+        "restarted in {:.1} s, the election in it",
+        began.elapsed().as_secs_f64()
+    );
+
+    let began = Instant::now();
+    let joined = cluster.join();
+    cluster.start(joined);
+    cluster.until("it has everything", || {
+        cluster
+            .node(joined)
+            .repo(id(REPOSITORIES - 1))
+            .is_ok_and(|repo| repo.is_some())
+    });
+    let (now, most) = (began.elapsed().as_secs_f64(), memory().1);
+    println!("joined in {now:.1} s; both nodes {most} MiB of memory at most");
+}
