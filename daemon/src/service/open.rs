@@ -70,7 +70,10 @@ type Truth = (Option<Member>, Arc<Node>, Arc<dyn ObjectStore>);
 
 fn open_alone(settings: &Settings, dir: &DataDir, runtime: &IoRuntime) -> Result<Truth, Failure> {
     let url = dir.store_url(given(settings).as_deref())?;
-    let store = open_store(settings, &url, dir, runtime)?;
+    let store = open_store(settings, &url, runtime)?;
+    if !settings.store.offline {
+        dir.record_store(&url)?;
+    }
     let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
     Ok((None, Arc::new(node), store))
 }
@@ -86,14 +89,19 @@ fn open_member(
     wait_for_cluster(&node)?;
     let known = node.store().map_err(unreadable)?;
     let url = dir.store_url_in(given(settings).as_deref(), known.map(|store| store.url))?;
-    let store = open_store(settings, &url, dir, runtime)?;
+    let store = open_store(settings, &url, runtime)?;
     if !settings.store.offline {
         let id = store::id(&*store).map_err(ServiceError::from)?;
-        let settled = node.settle_store(StoreRecord { id, url });
-        settled.map_err(|error| match error {
+        let record = StoreRecord {
+            id,
+            url: url.clone(),
+        };
+        node.settle_store(record).map_err(|error| match error {
             MembershipError::Refused(Refusal::OtherStore { .. }) => ServiceError::OtherStore(error),
             other => other.into(),
         })?;
+        // Not before: another store must not stick.
+        dir.record_store(&url)?;
     }
     Ok((Some(member), Arc::new(node), store))
 }
@@ -119,7 +127,6 @@ fn given(settings: &Settings) -> Option<String> {
 fn open_store(
     settings: &Settings,
     url: &str,
-    dir: &DataDir,
     runtime: &IoRuntime,
 ) -> Result<Arc<dyn ObjectStore>, Failure> {
     let damaged =
@@ -129,9 +136,7 @@ fn open_store(
         return Ok(Arc::new(Offline::new(&parsed)));
     }
     let (s3, runtime) = (settings.store.s3.clone(), runtime.handle().clone());
-    let store = store::open(&parsed, s3, runtime).map_err(ServiceError::from)?;
-    dir.record_store(url)?;
-    Ok(store)
+    Ok(store::open(&parsed, s3, runtime).map_err(ServiceError::from)?)
 }
 
 fn fs_config(settings: &Settings) -> Config {

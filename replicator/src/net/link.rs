@@ -37,6 +37,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// Between attempts to reach a node; doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// After one that said no: it was removed, or speaks another version.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
 
 /// What is under way when the network closes has this time to notice.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -227,8 +229,12 @@ async fn keep_up(
     loop {
         let lost = match connect(&target).await {
             Ok(channel) => {
-                tracing::info!(node = id, address = target.address, "connected to a node");
-                (pause, known) = (FIRST_PAUSE, None);
+                // Who says no each time is not news.
+                if pause < REFUSED_PAUSE {
+                    tracing::info!(node = id, address = target.address, "connected to a node");
+                    known = None;
+                }
+                pause = FIRST_PAUSE;
                 stream(channel, &target, &mut queue).await
             }
             Err(error) => error,
@@ -236,6 +242,7 @@ async fn keep_up(
         if queue.is_closed() {
             return;
         }
+        let is_refusal = matches!(lost, NetError::Refused { .. });
         let lost = lost.to_string();
         if known.as_ref() != Some(&lost) {
             tracing::warn!(node = id, lost, "no connection to a node");
@@ -243,8 +250,13 @@ async fn keep_up(
         }
         while queue.try_recv().is_ok() {}
         handler.unreachable(id);
+        if is_refusal {
+            pause = REFUSED_PAUSE;
+        }
         tokio::time::sleep(pause).await;
-        pause = (2 * pause).min(LONGEST_PAUSE);
+        if !is_refusal {
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
     }
 }
 

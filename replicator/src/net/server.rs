@@ -26,6 +26,9 @@ const ACCEPTED: usize = 16;
 /// Who receives what the network carries. Nothing here may block.
 #[tonic::async_trait]
 pub trait Handler: Send + Sync + 'static {
+    /// Whether a node of the cluster may say anything; not when it was removed.
+    fn welcomes(&self, node: u64) -> bool;
+
     /// A message from a peer. It may be dropped: raft sends again.
     fn message(&self, from: u64, message: Vec<u8>);
 
@@ -114,13 +117,37 @@ impl Service {
     }
 }
 
+impl Service {
+    /// The node that asks. Others are refused, and that is logged: it is an attack or a mistake.
+    fn node<T>(&self, request: &Request<T>) -> Result<u64, Status> {
+        let Peer { address, holder } = peer(request)?;
+        match holder {
+            Some(Holder::Node(id)) if self.handler.welcomes(id) => Ok(id),
+            Some(Holder::Node(id)) => {
+                tracing::warn!(%address, node = id, "refused: this node was removed");
+                let why = format!("node {id} was removed from this cluster");
+                Err(Status::permission_denied(why))
+            }
+            Some(other) => {
+                tracing::warn!(%address, %other, "refused: only nodes may say this");
+                Err(Status::permission_denied(format!("{other} is not a node")))
+            }
+            None => {
+                tracing::warn!(%address, "refused: no certificate");
+                let why = "this needs a certificate of the cluster: see gitmoor cluster join";
+                Err(Status::unauthenticated(why))
+            }
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl node_server::Node for Service {
     async fn send(
         &self,
         request: Request<Streaming<wire::Message>>,
     ) -> Result<Response<wire::Received>, Status> {
-        let from = node(&request)?;
+        let from = self.node(&request)?;
         let mut messages = request.into_inner();
         self.until_stopped(async {
             while let Some(wire::Message { message }) = messages.message().await? {
@@ -132,7 +159,7 @@ impl node_server::Node for Service {
     }
 
     async fn ask(&self, request: Request<wire::Question>) -> Result<Response<wire::Reply>, Status> {
-        let from = node(&request)?;
+        let from = self.node(&request)?;
         let wire::Question { question } = request.into_inner();
         match self.handler.ask(from, question).await {
             Ok(reply) => Ok(Response::new(wire::Reply { reply })),
@@ -144,7 +171,7 @@ impl node_server::Node for Service {
         &self,
         request: Request<wire::SnapshotName>,
     ) -> Result<Response<wire::SnapshotOffset>, Status> {
-        let from = node(&request)?;
+        let from = self.node(&request)?;
         let offset = self.incoming.has(from, &request.into_inner()).await?;
         Ok(Response::new(wire::SnapshotOffset { offset }))
     }
@@ -153,7 +180,7 @@ impl node_server::Node for Service {
         &self,
         request: Request<Streaming<wire::SnapshotPiece>>,
     ) -> Result<Response<wire::Received>, Status> {
-        let from = node(&request)?;
+        let from = self.node(&request)?;
         let receive = self.incoming.receive(from, request.into_inner());
         let snapshot = self.until_stopped(receive).await?;
         self.handler.snapshot(from, snapshot);
@@ -179,23 +206,6 @@ impl admission_server::Admission for Service {
                 tracing::warn!(%address, %refusal, "refused to admit a node");
                 Err(refusal.into())
             }
-        }
-    }
-}
-
-/// The node that asks. Others are refused, and that is logged: it is an attack or a mistake.
-fn node<T>(request: &Request<T>) -> Result<u64, Status> {
-    let Peer { address, holder } = peer(request)?;
-    match holder {
-        Some(Holder::Node(id)) => Ok(id),
-        Some(other) => {
-            tracing::warn!(%address, %other, "refused: only nodes may say this");
-            Err(Status::permission_denied(format!("{other} is not a node")))
-        }
-        None => {
-            tracing::warn!(%address, "refused: no certificate");
-            let why = "this needs a certificate of the cluster: see gitmoor cluster join";
-            Err(Status::unauthenticated(why))
         }
     }
 }

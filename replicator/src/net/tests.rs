@@ -17,6 +17,10 @@ struct Heard {
 
 #[tonic::async_trait]
 impl Handler for Heard {
+    fn welcomes(&self, _: u64) -> bool {
+        true
+    }
+
     fn message(&self, _: u64, message: Vec<u8>) {
         self.messages.lock().push(message);
     }

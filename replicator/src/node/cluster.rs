@@ -415,6 +415,13 @@ pub(super) struct Ear(pub(super) Arc<Membership>);
 
 #[tonic::async_trait]
 impl Handler for Ear {
+    /// In doubt it is one: the state of a node that has just joined knows nobody.
+    fn welcomes(&self, node: u64) -> bool {
+        let database = self.0.database();
+        let is_dismissed = database.map(|database| read::is_dismissed(&*database, node));
+        !matches!(is_dismissed, Ok(Ok(true)))
+    }
+
     fn message(&self, from: u64, message: Vec<u8>) {
         self.0.hear(from, &message);
     }

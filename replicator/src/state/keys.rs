@@ -138,12 +138,19 @@ pub(super) const CLUSTER: &[u8] = b"c";
 pub(super) const STORE: &[u8] = b"s";
 /// First byte of the keys of members.
 pub(super) const MEMBER: u8 = b'm';
+/// First byte of the keys of nodes that were members.
+pub(super) const DISMISSED: u8 = b'd';
 /// First byte of the keys of invitations.
 pub(super) const INVITATION: u8 = b'i';
 
 /// Of a member of the cluster.
 pub(super) fn member(node: u64) -> Vec<u8> {
     [[MEMBER].as_slice(), &node.to_be_bytes()].concat()
+}
+
+/// Of a node that was a member.
+pub(super) fn dismissed(node: u64) -> Vec<u8> {
+    [[DISMISSED].as_slice(), &node.to_be_bytes()].concat()
 }
 
 /// Of an invitation.

@@ -9,8 +9,13 @@ use super::{Overlay, Table, keys, read};
 use crate::model::{ClusterId, Member, Refusal, SecretDigest, StoreRecord, Timestamp};
 
 /// What a state forgets of the cluster that it was of: all but where its objects are.
-pub(crate) fn rows_of_cluster() -> [KeyRange; 3] {
-    let prefixes = [keys::CLUSTER, &[keys::MEMBER], &[keys::INVITATION]];
+pub(crate) fn rows_of_cluster() -> [KeyRange; 4] {
+    let prefixes = [
+        keys::CLUSTER,
+        &[keys::MEMBER],
+        &[keys::DISMISSED],
+        &[keys::INVITATION],
+    ];
     prefixes.map(KeyRange::prefix)
 }
 
@@ -78,6 +83,8 @@ pub(super) fn relocate(overlay: &mut Overlay<'_>, node: u64, address: &str) -> R
 
 pub(super) fn dismiss(overlay: &mut Overlay<'_>, node: u64) {
     overlay.delete(Table::Members, keys::member(node));
+    // Its certificate stays good for a year.
+    overlay.put(Table::Members, keys::dismissed(node), &());
 }
 
 /// Two nodes at one address would each get what is meant for the other, and refuse it.

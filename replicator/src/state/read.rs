@@ -44,6 +44,12 @@ pub fn store(view: &dyn View) -> Result<Option<StoreRecord>, ReadError> {
     load(view, Table::Members, keys::STORE)
 }
 
+/// Whether a node was removed from the cluster.
+pub fn is_dismissed(view: &dyn View, node: u64) -> Result<bool, ReadError> {
+    let row: Option<()> = load(view, Table::Members, &keys::dismissed(node))?;
+    Ok(row.is_some())
+}
+
 /// The members of the cluster, by id.
 pub fn members(view: &dyn View) -> Result<BTreeMap<u64, Member>, ReadError> {
     let mut members = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Who is refused: a node of another cluster, one that is not who it should be, one whose
 //! certificate has expired, one that shows none, one that speaks no TLS.
 
-use crate::support::{Cluster, TestNode, until};
+use crate::support::{Cluster, REMOVED, TestNode, until};
 use gitmoor_replicator::model::ClusterId;
 use gitmoor_replicator::net::{Authority, Holder, Identity};
 use rcgen::{CertificateParams, DnType, Issuer, KeyPair, SanType};
@@ -51,14 +51,38 @@ async fn another_node_of_the_cluster() {
     is_refused(&one, &three, 2).await;
 }
 
-/// A client has a certificate of the cluster, and is no node: it gets through the handshake.
+/// It gets through the handshake, and is told no.
+async fn is_told_no(stranger: &TestNode, node: &TestNode, why: &str) {
+    stranger.link(2, node.address());
+    stranger.network.send(2, b"let me in".to_vec());
+    until("it is refused", || {
+        !stranger.heard.unreachable.lock().is_empty()
+    })
+    .await;
+    assert!(node.heard.messages.lock().is_empty());
+    let asked = stranger
+        .network
+        .ask(2, b"well?".to_vec(), Duration::from_secs(10));
+    let refused = asked.await.expect_err("nor is it answered").to_string();
+    assert!(refused.contains(why), "{refused}");
+}
+
+/// A client has a certificate of the cluster, and is no node.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_talks_like_a_node() {
     let cluster = Cluster::new();
     let node = cluster.node(2).await;
     let client = cluster.authority.identity(Holder::Client(9));
     let client = TestNode::start(&cluster, client.expect("a certificate"), any()).await;
-    is_refused(&client, &node, 2).await;
+    is_told_no(&client, &node, "is not a node").await;
+}
+
+/// Its certificate is as good as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_node() {
+    let cluster = Cluster::new();
+    let (node, removed) = (cluster.node(2).await, cluster.node(REMOVED).await);
+    is_told_no(&removed, &node, "was removed").await;
 }
 
 /// From the cluster's own key, for a year that is over.

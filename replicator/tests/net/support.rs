@@ -43,6 +43,9 @@ pub(crate) struct Heard {
     authority: Mutex<Option<Arc<Authority>>>,
 }
 
+/// No node hears this one.
+pub(crate) const REMOVED: u64 = 77;
+
 impl Heard {
     pub(crate) fn messages_of(&self, node: u64) -> Vec<Vec<u8>> {
         let messages = self.messages.lock();
@@ -53,6 +56,10 @@ impl Heard {
 
 #[tonic::async_trait]
 impl Handler for Heard {
+    fn welcomes(&self, node: u64) -> bool {
+        node != REMOVED
+    }
+
     fn message(&self, from: u64, message: Vec<u8>) {
         self.messages.lock().push((from, message));
     }

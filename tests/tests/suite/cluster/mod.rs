@@ -83,6 +83,29 @@ fn a_dead_node_is_removed() {
     assert_eq!(member["role"], "voter", "{member}");
 }
 
+/// Its certificate is good for a year, and nobody listens to it.
+#[test]
+fn a_removed_node_that_still_runs() {
+    let mut cluster = Cluster::of_three();
+    let removed = (cluster.leader(0, &[]) + 1) % 3;
+    let other = (removed + 1) % 3;
+    let node = cluster.machines[removed].node.to_string();
+    cluster.ok(other, &["cluster", "remove", &node]);
+    cluster.kill9(removed);
+    cluster.start(removed);
+    let told = format!("node {node} was removed from this cluster");
+    wait::until("it is told", BOUND, || {
+        read(&cluster.log(removed)).contains(&told)
+    });
+    assert!(read(&cluster.log(other)).contains("refused: this node was removed"));
+    let status = cluster.status(other);
+    assert_eq!(
+        status["members"].as_array().map(Vec::len),
+        Some(2),
+        "{status}"
+    );
+}
+
 #[test]
 fn wrong_use_of_a_cluster() {
     let mut cluster = Cluster::new();

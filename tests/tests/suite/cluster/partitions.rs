@@ -270,7 +270,7 @@ fn the_leader_is_frozen_beside_clients() {
         let other = (leader + 1) % 3;
         cluster.leader(other, &[leader]);
         goes_on(cluster, other);
-        std::thread::sleep(Duration::from_secs(5));
+        std::thread::sleep(Duration::from_secs(20));
         cluster.signal(leader, Signal::SIGCONT);
         all_go_on(cluster);
     });
