@@ -20,7 +20,7 @@ pub use identity::Identity;
 pub use opened::{Body, Closing, Opened};
 
 use crate::durable;
-use crate::error::FsResult;
+use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::local::{Files, config};
 use crate::objects::{self, Look, Objects, Shared};
@@ -30,6 +30,7 @@ use quarantine::Quarantines;
 use room::{Room, room};
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -215,7 +216,9 @@ impl Repository {
     /// What stands at a path.
     pub fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
         match self.files.stat(path)? {
-            Some(meta) if meta.is_dir() && self.is_replaced(path)? => {}
+            Some(meta) if meta.is_dir() && self.is_replaced(path)? => {
+                self.remove_empty(path)?;
+            }
             Some(meta) => return Ok(Some(Found::Real(meta))),
             None => {}
         }
@@ -241,8 +244,27 @@ impl Repository {
         if self.shared.fresh.is_alone() || room(dir) != Room::Refs {
             return Ok(false);
         }
-        let there = self.refs.find(dir)?;
-        Ok(matches!(there, Some(refs::Found::Entry(_))))
+        Ok(self.shared.replica.reference(self.id, dir)?.is_some())
+    }
+
+    /// As git does itself where it writes the ref. With a lock file in it, it stays for now.
+    fn remove_empty(&self, dir: &RepoPath) -> FsResult<()> {
+        for (name, kind) in self.files.list(dir)? {
+            if let (true, Some(path)) = (kind.is_dir(), dir.join(&name)) {
+                self.remove_empty(&path)?;
+            }
+        }
+        match self.files.rmdir(dir) {
+            Err(FsError::Io(error))
+                if matches!(
+                    error.kind(),
+                    ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound
+                ) =>
+            {
+                Ok(())
+            }
+            removed => removed,
+        }
     }
 
     fn settings(&self) -> FsResult<Found> {
@@ -296,9 +318,9 @@ impl Repository {
             Some(Found::Real(_)) => self.files.readlink(path),
             Some(Found::Ref(entry)) => Ok(entry.value),
             Some(Found::Packed(_) | Found::Object(_) | Found::Directory | Found::Settings(_)) => {
-                Err(crate::FsError::Invalid)
+                Err(FsError::Invalid)
             }
-            None => Err(crate::FsError::NotFound),
+            None => Err(FsError::NotFound),
         }
     }
 

@@ -118,6 +118,35 @@ fn names_of_repositories() {
     }
 }
 
+/// The empty directory that one machine keeps is in no other's way, nor in its own.
+#[test]
+fn a_directory_of_refs_becomes_a_ref_and_back() {
+    let cluster = Cluster::mounted(Kind::Dir);
+    init(&cluster, 0, "app.git", "");
+    let works = MACHINES.map(|machine| work(&cluster, machine, "app.git"));
+    let oid = works[0].commit("first");
+    for machine in 1..3 {
+        works[machine].ok(format!("fetch --quiet {} main", works[0].url()));
+        works[machine].ok("reset --quiet --hard FETCH_HEAD");
+    }
+    let seen = |expected: &str| {
+        for machine in MACHINES {
+            let bare = cluster.repo(machine, "app.git");
+            assert_eq!(bare.ok("for-each-ref --format=%(refname)"), expected);
+            assert_eq!(bare.oid(expected), oid, "machine {machine}");
+        }
+    };
+    for round in 0..3 {
+        let [one, other] = [round % 3, (round + 1) % 3];
+        works[one].ok("push --quiet origin HEAD:refs/heads/foo/bar");
+        seen("refs/heads/foo/bar");
+        works[other].ok("push --quiet origin :refs/heads/foo/bar");
+        works[other].ok("push --quiet origin HEAD:refs/heads/foo");
+        seen("refs/heads/foo");
+        works[one].ok("push --quiet origin :refs/heads/foo");
+    }
+}
+
 #[test]
 fn settings_reach_every_machine() {
     let cluster = Cluster::mounted(Kind::Dir);
