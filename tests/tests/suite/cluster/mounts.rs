@@ -354,7 +354,10 @@ fn the_leader_is_killed_beside_pushes() {
         let pushing = works.iter().enumerate().map(|(number, work)| {
             scope.spawn(move || {
                 let (mut acknowledged, mut commits) = (Vec::new(), 0);
-                while !over.load(Ordering::Relaxed) {
+                // Those whose turn never came push when nobody is killed any more.
+                let mut late = 0;
+                while late < 20 && (acknowledged.is_empty() || !over.load(Ordering::Relaxed)) {
+                    late += usize::from(over.load(Ordering::Relaxed));
                     commits += 1;
                     let oid = work.commit(&format!("{commits}-by-{number}"));
                     if work.is(format!("push --quiet origin HEAD:refs/heads/{number}")) {
