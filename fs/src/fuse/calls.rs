@@ -95,28 +95,18 @@ impl Calls {
 
     pub(super) fn lookup(&self, parent: u64, name: &[u8], caller: Process, reply: ReplyEntry) {
         match self.tree.lookup(parent, name, caller) {
-            Err(FsError::NotFound) => {
-                let ttl = match self.tree.may_cache_absence(parent, name) {
-                    true => ttl(self.tree.absence_lasts(parent, name)),
-                    false => Duration::ZERO,
-                };
-                if ttl.is_zero() {
-                    return reply.error(Errno::ENOENT);
-                }
-                reply.entry(&ttl, &attr(0, &Stat::namespace()), Generation(0));
-            }
+            Err(FsError::NotFound) => match ttl(self.tree.absence_lasts(parent, name)) {
+                Duration::ZERO => reply.error(Errno::ENOENT),
+                ttl => reply.entry(&ttl, &attr(0, &Stat::namespace()), Generation(0)),
+            },
             result => self.reply_entry("lookup", result, reply),
         }
     }
 
     pub(super) fn opendir(&self, ino: u64, caller: Process, reply: ReplyOpen) {
-        match self.tree.looked(ino, caller) {
-            Ok(()) => {
-                let fh = self.last_listing.fetch_add(1, Ordering::Relaxed);
-                reply.opened(FileHandle(fh), FopenFlags::empty());
-            }
-            Err(error) => reply.error(failed("opendir", &error)),
-        }
+        self.tree.looked(ino, caller);
+        let fh = self.last_listing.fetch_add(1, Ordering::Relaxed);
+        reply.opened(FileHandle(fh), FopenFlags::empty());
     }
 
     pub(super) fn time(&self, op: &'static str, ino: INodeNo) -> metrics::Timer<'_> {
@@ -151,12 +141,9 @@ impl Calls {
     }
 
     pub(super) fn open(&self, ino: u64, write: bool, caller: Process, reply: ReplyOpen) {
-        let looked = self.tree.looked(ino, caller);
-        let opened = looked.and_then(|()| {
-            self.files.check_room()?;
-            self.tree.open(ino, write)
-        });
-        let opened = match opened {
+        self.tree.looked(ino, caller);
+        let opened = self.files.check_room();
+        let opened = match opened.and_then(|()| self.tree.open(ino, write)) {
             Ok(opened) => opened,
             // The name is another file's by now: the kernel looks again.
             Err(FsError::NotFound) => return reply.error(Errno::ESTALE),

@@ -87,18 +87,18 @@ impl Filesystem for Handler {
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let caller = process(request);
-        if self
-            .inner
-            .tree
-            .lookup_waits(parent.0, name.as_bytes(), caller)
-        {
-            let name = name.as_bytes().to_vec();
+        let (tree, name) = (&self.inner.tree, name.as_bytes());
+        if tree.lookup_asks(parent.0, name, caller) {
+            let name = name.to_vec();
             return self.wait("lookup", request, parent, move |inner| {
-                inner.lookup(parent.0, &name, caller, reply);
+                match inner.tree.ask(caller) {
+                    Ok(()) => inner.lookup(parent.0, &name, caller, reply),
+                    Err(error) => reply.error(failed("lookup", &error)),
+                }
             });
         }
         let _timer = self.inner.time("lookup", parent);
-        self.inner.lookup(parent.0, name.as_bytes(), caller, reply);
+        self.inner.lookup(parent.0, name, caller, reply);
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
@@ -287,9 +287,12 @@ impl Filesystem for Handler {
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let write = flags.acc_mode() != fuser::OpenAccMode::O_RDONLY;
         let caller = process(request);
-        if self.inner.tree.open_waits(ino.0, caller) {
+        if self.inner.tree.look_asks(ino.0, caller) {
             return self.wait("open", request, ino, move |inner| {
-                inner.open(ino.0, write, caller, reply);
+                match inner.tree.ask(caller) {
+                    Ok(()) => inner.open(ino.0, write, caller, reply),
+                    Err(error) => reply.error(failed("open", &error)),
+                }
             });
         }
         let _timer = self.inner.time("open", ino);
@@ -453,9 +456,12 @@ impl Filesystem for Handler {
 
     fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let caller = process(request);
-        if self.inner.tree.open_waits(ino.0, caller) {
+        if self.inner.tree.look_asks(ino.0, caller) {
             return self.wait("opendir", request, ino, move |inner| {
-                inner.opendir(ino.0, caller, reply);
+                match inner.tree.ask(caller) {
+                    Ok(()) => inner.opendir(ino.0, caller, reply),
+                    Err(error) => reply.error(failed("opendir", &error)),
+                }
             });
         }
         self.inner.opendir(ino.0, caller, reply);

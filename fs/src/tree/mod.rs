@@ -3,8 +3,12 @@
 
 mod inodes;
 mod names;
+mod place;
+mod repositories;
 mod stat;
 
+pub use place::Place;
+pub use repositories::Repositories;
 pub use stat::Stat;
 
 use crate::error::{FsError, FsResult};
@@ -15,47 +19,8 @@ use crate::repository::room::{Room, is_ref_scratch, room};
 use crate::repository::{Caller, Identity, NewAttributes, Opened, Repository, Type};
 use gitmoor_replicator::model::{NamePath, RepoId, RepoPath};
 use inodes::Inodes;
-use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-
-/// A place in the tree.
-#[derive(Clone)]
-pub enum Place {
-    /// A directory of the namespace.
-    Name(NamePath),
-    /// The top of a repository, or something in it.
-    Repo(Arc<Repository>, RepoPath),
-}
-
-impl Place {
-    /// Whether others may change what stands there.
-    fn may_change(&self) -> bool {
-        match self {
-            Place::Name(_) => true,
-            Place::Repo(_, path) => may_change(path),
-        }
-    }
-
-    fn moved(&self, from: &Place, to: &Place) -> Option<Place> {
-        match (self, from, to) {
-            (Place::Name(path), Place::Name(from), Place::Name(to)) => {
-                NamePath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))
-                    .map(Place::Name)
-            }
-            (Place::Repo(_, path), Place::Repo(_, from), Place::Repo(repo, to)) => {
-                let path = RepoPath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))?;
-                Some(Place::Repo(repo.clone(), path))
-            }
-            _ => None,
-        }
-    }
-}
-
-fn moved(path: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
-    [to, &path[from.len()..]].concat()
-}
 
 /// Who calls, by the credentials that FUSE reports.
 #[derive(Clone, Copy, Debug)]
@@ -91,44 +56,6 @@ pub struct Tree {
     shared: Arc<Shared>,
     inodes: Inodes,
     repositories: Arc<Repositories>,
-}
-
-/// The repositories that are open, one object each, for every mount and the publisher.
-pub struct Repositories {
-    shared: Arc<Shared>,
-    open: Mutex<HashMap<RepoId, Arc<Repository>>>,
-}
-
-impl Repositories {
-    /// None open yet.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            open: Mutex::default(),
-        }
-    }
-
-    /// The repository of this id, opened at the first touch.
-    pub fn get(&self, id: RepoId) -> FsResult<Arc<Repository>> {
-        let mut open = self.open.lock();
-        if let Some(repository) = open.get(&id) {
-            repository.furnish_late()?;
-            return Ok(repository.clone());
-        }
-        let repository = Arc::new(Repository::open(id, self.shared.clone())?);
-        open.insert(id, repository.clone());
-        Ok(repository)
-    }
-
-    /// Those that are open.
-    pub fn all(&self) -> Vec<Arc<Repository>> {
-        self.open.lock().values().cloned().collect()
-    }
-
-    /// It is deleted.
-    pub fn close(&self, id: RepoId) {
-        self.open.lock().remove(&id);
-    }
 }
 
 impl Tree {
@@ -176,39 +103,33 @@ impl Tree {
 
     /// A process is about to be shown something. The kernel answers lookups of names
     /// it knows by itself, but it always asks to open.
-    pub fn looked(&self, ino: u64, process: Process) -> FsResult<()> {
-        let Some(place) = self.inodes.place(ino) else {
-            return Ok(());
-        };
-        if place.may_change() {
-            self.shared.fresh.refresh_for(process.pid)?;
-        }
-        if let Place::Repo(repo, _) = place {
+    pub fn looked(&self, ino: u64, process: Process) {
+        if let Some(Place::Repo(repo, _)) = self.inodes.place(ino) {
             repo.objects().look_of(process.pid);
         }
-        Ok(())
     }
 
     fn entry(&self, place: &Place) -> FsResult<Entry> {
         let (stat, identity) = self.stat_place(place)?;
         let ino = self.inodes.look_up(place, identity);
-        let lasting = self.lasting(place, true);
+        let lasting = self.lasting(place);
         Ok(Entry { ino, stat, lasting })
     }
 
-    /// How long what stands there, or that nothing does, lasts.
-    fn lasting(&self, place: &Place, is_there: bool) -> Lasting {
+    /// How long what stands there lasts.
+    fn lasting(&self, place: &Place) -> Lasting {
         match place {
-            _ if self.shared.fresh.is_alone() => Lasting::Long,
+            Place::Repo(_, path) => self.lasting_in_repo(path, true),
+            Place::Name(_) if self.shared.fresh.is_alone() => Lasting::Long,
             Place::Name(_) => Lasting::Never,
-            Place::Repo(_, path) => others::lasting(path, is_there),
         }
     }
 
-    /// How long it lasts that there is no such name in a directory.
-    pub fn absence_lasts(&self, dir: u64, name: &[u8]) -> Lasting {
-        let place = self.child(dir, name);
-        place.map_or(Lasting::Never, |place| self.lasting(&place, false))
+    fn lasting_in_repo(&self, path: &RepoPath, is_there: bool) -> Lasting {
+        match self.shared.fresh.is_alone() {
+            true => Lasting::Long,
+            false => others::lasting(path, is_there),
+        }
     }
 
     fn child_may_change(&self, dir: u64, name: &[u8]) -> bool {
@@ -220,19 +141,24 @@ impl Tree {
             }
     }
 
-    /// Whether [`Tree::lookup`] waits for the cluster.
-    pub fn lookup_waits(&self, parent: u64, name: &[u8], process: Process) -> bool {
+    /// Asks the cluster, if a process may not be shown what is known here.
+    pub fn ask(&self, process: Process) -> FsResult<()> {
+        self.shared.fresh.refresh_for(process.pid)
+    }
+
+    /// Whether [`Tree::ask`] comes before [`Tree::lookup`].
+    pub fn lookup_asks(&self, parent: u64, name: &[u8], process: Process) -> bool {
         !self.shared.fresh.is_enough_for(process.pid) && self.child_may_change(parent, name)
     }
 
-    /// Whether [`Tree::open`] and [`Tree::looked`] do.
-    pub fn open_waits(&self, ino: u64, process: Process) -> bool {
+    /// Whether it comes before [`Tree::looked`].
+    pub fn look_asks(&self, ino: u64, process: Process) -> bool {
         let fresh = &self.shared.fresh;
         !fresh.is_enough_for(process.pid)
             && (self.inodes.place(ino)).is_some_and(|place| place.may_change())
     }
 
-    /// Whether [`Tree::create`] does: others may hold what is locked, or [`Tree::wait_for_room`].
+    /// Whether [`Tree::create`] asks, since others may hold what is locked, or [`Tree::wait_for_room`] waits.
     pub fn create_waits(&self, parent: u64, name: &[u8]) -> bool {
         self.child_may_change(parent, name)
             || self.is_in_objects(parent) && !self.shared.staging.has_room()
@@ -250,9 +176,6 @@ impl Tree {
 
     /// lookup.
     pub fn lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Entry> {
-        if self.child_may_change(parent, name) {
-            self.shared.fresh.refresh_for(process.pid)?;
-        }
         let place = self.child(parent, name)?;
         if let Place::Repo(repo, _) = &place {
             repo.objects().look_of(process.pid);
@@ -260,18 +183,19 @@ impl Tree {
         self.entry(&place)
     }
 
-    /// Whether "there is no such name" may be remembered by the kernel: all but
+    /// How long "there is no such name" may be remembered by the kernel: never of
     /// what this file system itself brings into being, which are also objects (in a pack
     /// that bundles loose ones, or back because a ref needs them). The kernel learns of
     /// those a moment later, when a ref may name them already.
-    pub fn may_cache_absence(&self, parent: u64, name: &[u8]) -> bool {
-        let Some(Place::Repo(_, dir)) = self.inodes.place(parent) else {
-            return false;
+    pub fn absence_lasts(&self, parent: u64, name: &[u8]) -> Lasting {
+        let path = match self.inodes.place(parent) {
+            Some(Place::Repo(_, dir)) => dir.join(name),
+            Some(Place::Name(_)) | None => None,
         };
-        dir.join(name).is_some_and(|path| {
-            let ours = path.as_bytes() == b"config" || holds_objects(&path) || is_fan_out(&path);
-            !ours
-        })
+        match path {
+            Some(path) if !is_ours(&path) => self.lasting_in_repo(&path, false),
+            Some(_) | None => Lasting::Never,
+        }
     }
 
     /// forget.
@@ -380,7 +304,7 @@ impl Tree {
         let (stat, ino) = (stat::of_opened(&opened)?, self.inodes.look_up(&place, None));
         self.inodes.writing(ino);
         self.inodes.opened(ino, &opened);
-        let lasting = self.lasting(&place, true);
+        let lasting = self.lasting(&place);
         let entry = Entry { ino, stat, lasting };
         Ok((entry, opened))
     }
@@ -578,7 +502,7 @@ impl Tree {
     /// The kernel's name for a path of a repository: parent inode and name, if
     /// it may have cached it; and its inode, if it knows one.
     pub fn kernel_name(&self, repo: RepoId, path: &RepoPath) -> Option<(u64, Vec<u8>)> {
-        let repo = self.repositories.open.lock().get(&repo)?.clone();
+        let repo = self.repositories.if_open(repo)?;
         let parent = self.inodes.known(&Place::Repo(repo, path.parent()?))?;
         Some((parent, path.file_name().to_vec()))
     }
@@ -591,10 +515,14 @@ impl Tree {
 
     /// A name changed without the kernel: its inode is another file's now.
     pub fn forget_name(&self, repo: RepoId, path: &RepoPath) {
-        if let Some(repo) = self.repositories.open.lock().get(&repo).cloned() {
+        if let Some(repo) = self.repositories.if_open(repo) {
             self.inodes.orphan(&Place::Repo(repo, path.clone()));
         }
     }
+}
+
+fn is_ours(path: &RepoPath) -> bool {
+    path.as_bytes() == b"config" || holds_objects(path) || is_fan_out(path)
 }
 
 fn set_nameless(opened: &Opened, new: &NewAttributes) -> FsResult<()> {
