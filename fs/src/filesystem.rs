@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Settings of the file system, already resolved.
 #[derive(Clone, Debug)]
@@ -413,6 +413,32 @@ pub(crate) fn start_thread(
         context: context.to_owned(),
         source,
     })
+}
+
+/// How soon a thread that works now and then notices that the file system is gone.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Starts a thread that does something again and again, the first time after a `period`; it
+/// ends when the file system is dropped.
+pub(crate) fn start_periodic(
+    fs: &Arc<FileSystem>,
+    name: &str,
+    period: Duration,
+    mut work: impl FnMut(&FileSystem) + Send + 'static,
+) -> Result<(), OpenError> {
+    let fs = Arc::downgrade(fs);
+    let run = move || {
+        let mut last = Instant::now();
+        while let Some(fs) = fs.upgrade() {
+            if last.elapsed() >= period {
+                work(&fs);
+                last = Instant::now();
+            }
+            drop(fs);
+            std::thread::sleep(TICK.min(period));
+        }
+    };
+    start_thread(name, &format!("starting {name}"), run)
 }
 
 fn tell(listeners: &Listeners, change: &Change) {

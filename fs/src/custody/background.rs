@@ -2,35 +2,22 @@
 //! younger ones are left alone and a listing of a large store is not for free.
 
 use super::collect::Sweep;
-use crate::filesystem::{OpenError, start_thread};
+use crate::filesystem::{OpenError, start_periodic};
 use crate::{FileSystem, FsError};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How soon the thread notices that the file system is gone.
-const TICK: Duration = Duration::from_millis(500);
-
-/// Starts the thread; it ends when the file system is dropped.
+/// Starts the thread.
 pub(crate) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
     let (period, grace) = (fs.shared.config.gc_period, fs.shared.config.gc_grace);
-    let fs = Arc::downgrade(fs);
-    let run = move || {
-        let mut last = Instant::now();
-        let mut last_swept: Option<Instant> = None;
-        while let Some(fs) = fs.upgrade() {
-            if last.elapsed() >= period {
-                let due = last_swept.is_none_or(|swept| swept.elapsed() >= grace);
-                let sweep = if due { Sweep::Store } else { Sweep::Trash };
-                if fs.collect_quietly(sweep) && due {
-                    last_swept = Some(Instant::now());
-                }
-                last = Instant::now();
-            }
-            drop(fs);
-            std::thread::sleep(TICK.min(period));
+    let mut last_swept: Option<Instant> = None;
+    start_periodic(fs, "gc", period, move |fs| {
+        let due = last_swept.is_none_or(|swept| swept.elapsed() >= grace);
+        let sweep = if due { Sweep::Store } else { Sweep::Trash };
+        if fs.collect_quietly(sweep) && due {
+            last_swept = Some(Instant::now());
         }
-    };
-    start_thread("gc", "starting gc", run)
+    })
 }
 
 impl FileSystem {

@@ -35,7 +35,7 @@ use std::time::{Duration, SystemTime};
 const PER_ENTRY: usize = 1000;
 
 /// Whether something that happened then is at least this old.
-fn is_older(then: impl Into<SystemTime>, age: Duration) -> bool {
+pub(crate) fn is_older(then: impl Into<SystemTime>, age: Duration) -> bool {
     then.into()
         .checked_add(age)
         .is_some_and(|end| end <= SystemTime::now())

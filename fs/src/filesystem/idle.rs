@@ -2,7 +2,6 @@
 //! stored anyway.
 
 use super::{FileSystem, OpenError, metrics, start_thread};
-use crate::others::Deleted;
 use gitmoor_replicator::model::RepoId;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -74,14 +73,12 @@ fn replay(fs: &Weak<FileSystem>) {
 impl FileSystem {
     /// What others deleted is published no more. Its files stay: it may be restored.
     fn close_deleted(&self) {
-        let deleted = match self.shared.elsewhere.take_deleted() {
-            Deleted::None => return,
-            Deleted::These(ids) => ids,
-            Deleted::Any => self.repositories.all().iter().map(|repo| repo.id).collect(),
-        };
-        for id in deleted {
-            if let Ok(None) = self.shared.replica.repo(id) {
-                self.repositories.close(id);
+        if !self.shared.elsewhere.take_deleted() {
+            return;
+        }
+        for repository in self.repositories.all() {
+            if let Ok(None) = self.shared.replica.repo(repository.id) {
+                self.repositories.close(repository.id);
             }
         }
     }

@@ -2,8 +2,7 @@
 
 use super::{Fault, Fsck};
 use crate::FsError;
-use crate::objects::catalog;
-use crate::objects::{Content, name};
+use crate::objects::{Content, catalog, name};
 use gitmoor_replicator::model::{FileEntry, ObjectFormat, RepoPath};
 use gix_pack::{FileData, index};
 use std::collections::BTreeSet;

@@ -15,8 +15,7 @@ pub(crate) mod lost;
 mod metrics;
 mod rescue;
 
-use crate::objects::catalog;
-use crate::objects::name;
+use crate::objects::{catalog, name};
 use crate::repository::Repository;
 use crate::{FileSystem, FsError};
 use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath};

@@ -1,46 +1,29 @@
 //! What changed elsewhere and is no matter of reading it anew, as the replicator tells it.
 
 use gitmoor_replicator::Observer;
-use gitmoor_replicator::model::{Command, RepoId};
-use parking_lot::Mutex;
+use gitmoor_replicator::model::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Collects it for the file system, which may end before the replicator does.
+/// Keeps it for the file system, which may end before the replicator does: whether repositories were
+/// deleted. Which they are, who asks finds out from the replicator.
 #[derive(Default)]
-pub struct Elsewhere(Mutex<Deleted>);
-
-/// Repositories that this mount may have to let go of.
-#[derive(Clone, Default, Debug, PartialEq, Eq)]
-pub(crate) enum Deleted {
-    /// None.
-    #[default]
-    None,
-    /// These were deleted.
-    These(Vec<RepoId>),
-    /// Any may have been.
-    Any,
-}
+pub struct Elsewhere(AtomicBool);
 
 impl Elsewhere {
-    /// What was deleted since this was last asked.
-    pub(crate) fn take_deleted(&self) -> Deleted {
-        std::mem::take(&mut self.0.lock())
+    /// Whether any may have been since this was last asked.
+    pub(crate) fn take_deleted(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
     }
 }
 
 impl Observer for Elsewhere {
     fn applied(&self, command: &Command) {
-        let Command::DeleteRepo { id } = command else {
-            return;
-        };
-        let mut deleted = self.0.lock();
-        match &mut *deleted {
-            Deleted::None => *deleted = Deleted::These(vec![*id]),
-            Deleted::These(ids) => ids.push(*id),
-            Deleted::Any => {}
+        if matches!(command, Command::DeleteRepo { .. }) {
+            self.replaced();
         }
     }
 
     fn replaced(&self) {
-        *self.0.lock() = Deleted::Any;
+        self.0.store(true, Ordering::Relaxed);
     }
 }

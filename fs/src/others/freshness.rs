@@ -73,6 +73,7 @@ impl Freshness {
 
     /// Asks now: returns when everything that was acknowledged anywhere before can be read here.
     pub(crate) fn refresh(&self) -> FsResult<()> {
+        // Each lock of a ref comes here.
         if self.is_alone() {
             return Ok(());
         }

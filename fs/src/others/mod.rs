@@ -8,7 +8,6 @@
 mod elsewhere;
 mod freshness;
 
-pub(crate) use elsewhere::Deleted;
 pub use elsewhere::Elsewhere;
 pub(crate) use freshness::{AGAIN, Freshness};
 

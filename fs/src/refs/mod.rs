@@ -169,7 +169,7 @@ impl Refs {
             self.files.read(from)?.ok_or(FsError::NotFound)?
         };
         if to.as_bytes() == PACKED_REFS {
-            return self.commit_packed(from, &value, actor);
+            return self.commit_packed(from, to, &value, actor);
         }
         self.write(to, meta.mode(), value, self.expected(to), actor)?;
         failpoint::REF_COMMITTED.hit();
@@ -188,7 +188,7 @@ impl Refs {
         actor: &Actor,
     ) -> FsResult<Version> {
         if name.as_bytes() == PACKED_REFS {
-            self.replace_packed(&value, mode, expect, actor)?;
+            self.replace_packed(name, &value, mode, expect, actor)?;
             return Ok(Version::default());
         }
         let mut refs = Vec::new();
@@ -299,10 +299,15 @@ impl Refs {
         Ok(())
     }
 
-    fn commit_packed(&self, from: &RepoPath, file: &[u8], actor: &Actor) -> FsResult<()> {
+    fn commit_packed(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        file: &[u8],
+        actor: &Actor,
+    ) -> FsResult<()> {
         let mode = self.files.stat(from)?.map_or(0o100_644, |meta| meta.mode());
-        let to = RepoPath::new(PACKED_REFS).expect("a valid path");
-        let usual = self.replace_packed(file, mode, self.expected(&to), actor)?;
+        let usual = self.replace_packed(to, file, mode, self.expected(to), actor)?;
         failpoint::PACKED_COMMITTED.hit();
         if usual {
             // The file that git wrote is the rendering of this version.
@@ -313,16 +318,16 @@ impl Refs {
         Ok(())
     }
 
-    /// Makes the packed table equal to a file, if it is still what is expected. Returns whether it
+    /// Makes the packed table, which is `packed-refs`, equal to a file, if it is still what is expected. Returns whether it
     /// was a usual one; otherwise it is kept byte for byte.
     fn replace_packed(
         &self,
+        name: &RepoPath,
         file: &[u8],
         mode: u32,
         mut expect: Expect,
         actor: &Actor,
     ) -> FsResult<bool> {
-        let name = RepoPath::new(PACKED_REFS).expect("a valid path");
         let edit = |expect, change| RefEdit {
             name: name.clone(),
             expect,
@@ -336,7 +341,7 @@ impl Refs {
                 ..RepoChange::new(self.repo)
             };
             let version = self.commit(change, actor)?;
-            self.wrote_past_lock(&name, Expect::Is(version));
+            self.wrote_past_lock(name, Expect::Is(version));
             return Ok(false);
         };
         self.shared.replica.packed(self.repo, &mut |name, line| {
@@ -344,7 +349,7 @@ impl Refs {
             true
         })?;
         let mut edits = diff.finish().into_iter().peekable();
-        let mut is_unusual = self.shared.replica.reference(self.repo, &name)?.is_some();
+        let mut is_unusual = self.shared.replica.reference(self.repo, name)?.is_some();
         while is_unusual || edits.peek().is_some() {
             let mut packed = take_chunk(&mut edits);
             if std::mem::take(&mut is_unusual) {
@@ -362,7 +367,7 @@ impl Refs {
             if expect != Expect::Anything {
                 expect = Expect::Is(version);
             }
-            self.wrote_past_lock(&name, Expect::Is(version));
+            self.wrote_past_lock(name, Expect::Is(version));
         }
         Ok(true)
     }

@@ -4,6 +4,7 @@
 
 use super::{Body, ObjectStore, StoreError, StoreOpenError};
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -34,11 +35,7 @@ pub(super) fn settle(store: &dyn ObjectStore) -> Result<Bytes, StoreOpenError> {
         Err(StoreError::NotFound { .. }) => create(store)?,
         read => read?,
     };
-    let unreadable = |reason: String| StoreOpenError::BadMarker {
-        store: store.describe(),
-        reason,
-    };
-    let any: AnyMarker = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
+    let any: AnyMarker = parse(store, &bytes)?;
     if any.format != FORMAT {
         let (found, known) = (any.format, FORMAT);
         return Err(StoreOpenError::UnknownFormat {
@@ -47,19 +44,20 @@ pub(super) fn settle(store: &dyn ObjectStore) -> Result<Bytes, StoreOpenError> {
             known,
         });
     }
-    serde_json::from_slice::<Marker>(&bytes).map_err(|e| unreadable(e.to_string()))?;
+    parse::<Marker>(store, &bytes)?;
     Ok(bytes)
 }
 
 /// The id of a store that [`settle`] has settled.
 pub(super) fn id(store: &dyn ObjectStore) -> Result<Uuid, StoreOpenError> {
-    let bytes = store.get_small(KEY, LIMIT)?;
-    let marker: Result<Marker, _> = serde_json::from_slice(&bytes);
-    let unreadable = |error: serde_json::Error| StoreOpenError::BadMarker {
+    Ok(parse::<Marker>(store, &store.get_small(KEY, LIMIT)?)?.store)
+}
+
+fn parse<T: DeserializeOwned>(store: &dyn ObjectStore, bytes: &[u8]) -> Result<T, StoreOpenError> {
+    serde_json::from_slice(bytes).map_err(|error| StoreOpenError::BadMarker {
         store: store.describe(),
         reason: error.to_string(),
-    };
-    Ok(marker.map_err(unreadable)?.store)
+    })
 }
 
 /// Two mounts may do this at once: what counts is what stands there afterwards.
