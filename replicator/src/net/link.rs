@@ -143,9 +143,11 @@ impl Network {
             let before = self.asked.lock().remove(&to);
             if let Some((address, channel)) = before
                 && address == target.address
-                && let Ok(reply) = self.ask_by(to, &target, channel, question.clone()).await
             {
-                return Ok(reply);
+                match self.ask_by(to, &target, channel, question.clone()).await {
+                    Err(NetError::Unreachable { .. }) => {}
+                    answered => return answered,
+                }
             }
             let channel = connect(&target).await?;
             self.ask_by(to, &target, channel, question).await

@@ -115,9 +115,7 @@ impl Service {
             () = stopped(self.stop.clone()) => Err(Status::unavailable("this node stops")),
         }
     }
-}
 
-impl Service {
     /// The node that asks. Others are refused, and that is logged: it is an attack or a mistake.
     fn node<T>(&self, request: &Request<T>) -> Result<u64, Status> {
         let Peer { address, holder } = peer(request)?;

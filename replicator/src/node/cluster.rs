@@ -24,6 +24,8 @@ use tokio::runtime::Handle;
 
 /// A node that does not say how it is in this time is not well.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+/// A leader that does not answer in this time is none for a lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between attempts at what must wait for a leader or for another change.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -88,9 +90,6 @@ pub struct NodeState {
     pub version: String,
 }
 
-/// A leader that does not answer in this time is none for a lock.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// What nodes ask each other, beside raft.
 #[derive(Serialize, Deserialize)]
 enum Question {
@@ -137,10 +136,13 @@ impl Membership {
         let lock = self.own_locks.want(name);
         let taken = match self.lock_here(self.id(), &lock) {
             Some(taken) => taken,
-            None => match self.ask_leader(&Question::Lock(lock.clone())) {
-                Some(Reply::Lock(Some(taken))) => taken,
-                Some(_) | None => true,
-            },
+            None => {
+                let asked = self.ask_leader(Question::Lock(lock.clone()));
+                match self.runtime.block_on(asked) {
+                    Some(Reply::Lock(Some(taken))) => taken,
+                    Some(_) | None => true,
+                }
+            }
         };
         if !taken {
             self.own_locks.give_back(&lock.name);
@@ -156,12 +158,10 @@ impl Membership {
         if self.leads().is_some() {
             return self.locks.release(self.id(), &lock);
         }
-        let (this, question) = (self.clone(), encode(&Question::Unlock(lock)));
+        let this = self.clone();
+        // What does not arrive ends with the next renewal, which does not name it.
         self.runtime.spawn(async move {
-            if let (Some(leader), Ok(network)) = (this.leader(), this.network()) {
-                // What does not arrive ends with the next renewal, which does not name it.
-                let _ = network.ask(leader, question, LOCK_TIMEOUT).await;
-            }
+            this.ask_leader(Question::Unlock(lock)).await;
         });
     }
 
@@ -172,29 +172,24 @@ impl Membership {
             tokio::time::sleep(RENEWAL).await;
             let Some(this) = this.upgrade() else { return };
             let own = this.own_locks.all();
+            let has = !own.is_empty();
             // Once more when there are none left: what was given back may not have arrived.
-            if own.is_empty() && !std::mem::replace(&mut had, !own.is_empty()) {
-                continue;
+            if has || had {
+                this.renew(own).await;
             }
-            had = !own.is_empty();
-            match this.leads() {
-                Some(term) => this.locks.renew(term, this.id(), &own, Instant::now()),
-                None => {
-                    if let (Some(leader), Ok(network)) = (this.leader(), this.network()) {
-                        let question = encode(&Question::Locks(own));
-                        let _ = network.ask(leader, question, LOCK_TIMEOUT).await;
-                    }
-                }
-            }
+            had = has;
+        }
+    }
+
+    async fn renew(&self, own: Renewal) {
+        match self.leads() {
+            Some(term) => self.locks.renew(term, self.id(), &own, Instant::now()),
+            None => drop(self.ask_leader(Question::Locks(own)).await),
         }
     }
 
     fn id(&self) -> u64 {
         self.status.read().id
-    }
-
-    fn leader(&self) -> Option<u64> {
-        self.status.read().leader
     }
 
     /// The term that this node leads.
@@ -208,11 +203,11 @@ impl Membership {
         Some(self.locks.take(term, node, lock, Instant::now()))
     }
 
-    fn ask_leader(&self, question: &Question) -> Option<Reply> {
-        let (leader, network) = (self.leader()?, self.network().ok()?);
-        let asked = network.ask(leader, encode(question), LOCK_TIMEOUT);
-        let reply = self.runtime.block_on(asked).ok()?;
-        decode(&reply).ok()
+    /// About locks; `None` when nobody leads, or does not answer.
+    async fn ask_leader(&self, question: Question) -> Option<Reply> {
+        let (leader, network) = (self.status.read().leader?, self.network().ok()?);
+        let asked = network.ask(leader, encode(&question), LOCK_TIMEOUT);
+        decode(&asked.await.ok()?).ok()
     }
 
     fn network(&self) -> Result<Arc<Network>, ProposeError> {

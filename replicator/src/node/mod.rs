@@ -218,7 +218,7 @@ impl Node {
     /// Returns when reads from now on see everything that was acknowledged anywhere
     /// before. Of a node alone they always do.
     pub fn catch_up(&self) -> Result<(), ProposeError> {
-        self.proposer.ask(Ask::Read, &|| false).map(drop)
+        Replica::catch_up(self, &|| false)
     }
 
     /// The cluster that this node is of; `None` for a node alone.
@@ -234,7 +234,7 @@ impl Node {
     /// Object files are in this store, or this is refused: they are in another.
     pub fn settle_store(&self, store: StoreRecord) -> Result<(), MembershipError> {
         match self.store()? {
-            Some(there) if there == store => Ok(()),
+            Some(there) if there.id == store.id => Ok(()),
             Some(_) | None => self.settle(Command::SettleStore(store)),
         }
     }
@@ -352,9 +352,6 @@ impl Replica for Node {
     }
 
     fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
-        if self.is_alone() {
-            return Ok(());
-        }
         self.proposer.ask(Ask::Read, give_up).map(drop)
     }
 
