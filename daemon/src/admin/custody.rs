@@ -1,4 +1,4 @@
-//! The trash, inside the daemon: looked into, restored from, emptied; and fsck.
+//! The trash, inside the daemon: looked into, restored from, emptied; fsck and backups.
 
 use super::protocol::{Rejection, Restored};
 use super::repos::Repos;
@@ -84,17 +84,19 @@ impl Repos<'_> {
         checked.ok_or_else(|| Rejection::failed(format!("{name} was deleted meanwhile")))
     }
 
-    /// Removes for good what was deleted long enough ago, and what nobody owns.
+    /// Writes down what the replicator holds.
     pub(super) fn back_up(&self) -> Result<BackupInfo, Rejection> {
         self.check_online("a backup")?;
         self.fs.back_up().map_err(Rejection::failed)
     }
 
+    /// What was written down.
     pub(super) fn backups(&self) -> Result<Vec<BackupInfo>, Rejection> {
         self.check_online("a list of backups")?;
         self.fs.backups().map_err(Rejection::failed)
     }
 
+    /// Removes for good what was deleted long enough ago, and what nobody owns.
     pub(super) fn collect(
         &self,
         name: Option<&RepoName>,

@@ -39,7 +39,7 @@ pub struct Daemon {
     /// The replicator.
     pub node: Arc<Node>,
     /// Its part in a cluster; `None` for a node alone.
-    pub(crate) member: Option<Member>,
+    pub(crate) member: Option<Arc<Member>>,
     /// The object store, without secrets.
     pub store: String,
     /// The data directory.
@@ -60,10 +60,7 @@ pub struct Daemon {
 
 impl Answers for Daemon {
     fn answer(&self, request: Request) -> Answer {
-        match (request, &self.member) {
-            (Request::Cluster(request), Some(member)) => member.answer(&self.node, request),
-            (request, _) => self.handle(request).into(),
-        }
+        self.handle(request).into()
     }
 
     fn answering(&self) -> &Answering {
@@ -117,7 +114,10 @@ impl Daemon {
             }
             Request::Backup => repos.back_up().map(|made| Reply::Backups(vec![made])),
             Request::Backups => repos.backups().map(Reply::Backups),
-            Request::Cluster(_) => Err(Rejection::usage(MembershipError::Alone)),
+            Request::Cluster(request) => match &self.member {
+                Some(member) => member.answer(&self.node, request),
+                None => Err(Rejection::usage(MembershipError::Alone)),
+            },
             Request::RepoConfig { name, change } => {
                 repos.configure(&name, change).map(Reply::Settings)
             }

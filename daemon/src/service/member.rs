@@ -4,7 +4,7 @@ use super::ServiceError;
 use super::io_runtime::IoRuntime;
 use crate::Failure;
 use crate::admin::protocol::ClusterRequest;
-use crate::admin::{Answer, Cluster};
+use crate::admin::{Cluster, Rejection, Reply};
 use crate::data_dir::{DataDir, DataDirError, Membership, Reached};
 use gitmoor_replicator::storage::Beginning;
 use gitmoor_replicator::{ClusterConfig, Node, NodeConfig, Observer};
@@ -61,12 +61,12 @@ impl Member {
     }
 
     /// Answers about the cluster.
-    pub(crate) fn answer(&self, node: &Node, request: ClusterRequest) -> Answer {
+    pub(crate) fn answer(&self, node: &Node, request: ClusterRequest) -> Result<Reply, Rejection> {
         let cluster = Cluster {
             node,
             reached: &self.reached,
             authority: &self.authority,
         };
-        cluster.answer(request).into()
+        cluster.answer(request)
     }
 }

@@ -65,7 +65,7 @@ struct NodeDaemon {
 impl Answers for NodeDaemon {
     fn answer(&self, request: Request) -> Answer {
         match request {
-            Request::Cluster(request) => self.member.answer(&self.node, request),
+            Request::Cluster(request) => self.member.answer(&self.node, request).into(),
             _ => Answer::Error(Rejection::usage(
                 "this daemon is a node of a cluster without a mount: it answers `gitmoor cluster` only",
             )),

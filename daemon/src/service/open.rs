@@ -24,7 +24,7 @@ const CLUSTER_PATIENCE: Duration = Duration::from_secs(300);
 pub(super) struct Parts {
     pub(super) fs: Arc<FileSystem>,
     /// `None` for a node alone.
-    pub(super) member: Option<Member>,
+    pub(super) member: Option<Arc<Member>>,
     pub(super) node: Arc<Node>,
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) runtime: IoRuntime,
@@ -66,7 +66,7 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     })
 }
 
-type Truth = (Option<Member>, Arc<Node>, Arc<dyn ObjectStore>);
+type Truth = (Option<Arc<Member>>, Arc<Node>, Arc<dyn ObjectStore>);
 
 fn open_alone(settings: &Settings, dir: &DataDir, runtime: &IoRuntime) -> Result<Truth, Failure> {
     let url = dir.store_url(given(settings).as_deref())?;
@@ -103,7 +103,7 @@ fn open_member(
         // Not before: another store must not stick.
         dir.record_store(&url)?;
     }
-    Ok((Some(member), Arc::new(node), store))
+    Ok((Some(Arc::new(member)), Arc::new(node), store))
 }
 
 /// The nodes of a cluster may be started one after the other.

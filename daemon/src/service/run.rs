@@ -17,9 +17,9 @@ use std::time::Instant;
 /// Runs the daemon in this process until it is unmounted or told to leave.
 pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), Failure> {
     let umask = Umask::current();
-    let mut parts = open(settings)?;
+    let parts = open(settings)?;
     let server = Server::bind(parts.dir.path()).map_err(starting("the admin socket"))?;
-    let leaving = mount_and_serve(settings, &mut parts, &server, umask)?;
+    let leaving = mount_and_serve(settings, &parts, &server, umask)?;
     tracing::info!(
         mountpoint = %parts.mountpoint.display(),
         data = %parts.dir.path().display(),
@@ -38,7 +38,7 @@ pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), Fail
 /// From the moment the mount can be seen, every command finds the daemon.
 fn mount_and_serve(
     settings: &Settings,
-    parts: &mut Parts,
+    parts: &Parts,
     server: &Server,
     umask: Umask,
 ) -> Result<Leaving, ServiceError> {
@@ -89,16 +89,11 @@ fn watch(mount: Arc<Mount>, events: mpsc::Sender<Event>) -> Result<(), ServiceEr
         .map_err(starting("a thread"))
 }
 
-fn daemon(
-    settings: &Settings,
-    parts: &mut Parts,
-    events: mpsc::Sender<Event>,
-    umask: Umask,
-) -> Daemon {
+fn daemon(settings: &Settings, parts: &Parts, events: mpsc::Sender<Event>, umask: Umask) -> Daemon {
     Daemon {
         fs: Arc::clone(&parts.fs),
         node: Arc::clone(&parts.node),
-        member: parts.member.take(),
+        member: parts.member.clone(),
         store: parts.store.describe(),
         data: parts.dir.path().to_owned(),
         mount: MountStatus {
