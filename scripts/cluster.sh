@@ -141,17 +141,21 @@ up() {
     for n in "${nodes[@]}"; do
         is_member "$n" || add_node "$n"
     done
+    # Also those of an `up` that was interrupted.
+    for n in $(learners); do
+        until_it_does "node $n gets a vote" on 1 cluster promote "$n"
+    done
     on 1 cluster status
     next_steps
 }
 
 add_node() {
-    local id
-    id=$(on 1 cluster token | on "$1" cluster join - --listen "$(address "$1")" |
-        sed -n 's/^this is node \([0-9]*\) .*/\1/p')
+    on 1 cluster token | on "$1" cluster join - --listen "$(address "$1")" >/dev/null
     start_node "$1"
-    until_it_does "node $1 gets a vote" on 1 cluster promote "$id"
 }
+
+# The numbers of those that have no vote yet.
+learners() { on 1 cluster status | sed -n 's/^node \([0-9]*\) .* learner .*/\1/p'; }
 
 down() {
     local n pid

@@ -266,7 +266,6 @@ impl Cluster {
             .and_then(|id| id.parse().ok());
         let node = node.unwrap_or_else(|| panic!("{said}"));
         self.machines.push(Machine::new(machine, node));
-
         machine
     }
 

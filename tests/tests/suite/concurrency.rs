@@ -15,7 +15,10 @@ local!(
 const WRITERS: usize = 16;
 
 /// Runs `work` once per writer, all at once.
-fn together<T: Send>(writers: &[Repo], work: impl Fn(usize, &Repo) -> T + Sync) -> Vec<T> {
+pub(crate) fn together<T: Send>(
+    writers: &[Repo],
+    work: impl Fn(usize, &Repo) -> T + Sync,
+) -> Vec<T> {
     std::thread::scope(|scope| {
         let work = &work;
         let threads: Vec<_> = writers

@@ -1,6 +1,7 @@
 //! Three mounts of one cluster: what one does the others see at once, and none overwrites what
 //! another did.
 
+use crate::concurrency::together;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::{BOUND, Cluster, read};
 use gitmoor_tests::git::{Args, Repo};
@@ -161,37 +162,14 @@ fn settings_reach_every_machine() {
     }
 }
 
-/// Every machine's mount, by name: for each all writers at once.
-fn together(works: &[Repo], run: impl Fn(usize, &Repo) -> bool + Sync) -> Vec<bool> {
-    std::thread::scope(|scope| {
-        let run = &run;
-        let writers = works.iter().enumerate();
-        let threads: Vec<_> = writers
-            .map(|(number, work)| scope.spawn(move || run(number, work)))
-            .collect();
-        let done = threads.into_iter().map(|thread| thread.join());
-        done.map(|done| done.expect("a writer")).collect()
-    })
-}
-
-/// Fifteen clients push branches of their own, and delete others, while refs are packed on every machine.
+/// Clients push branches of their own, and delete earlier ones, while refs are packed on every machine.
 #[test]
 fn packing_beside_pushes_and_deletions() {
     const WRITERS: usize = 6;
     const ROUNDS: usize = 6;
     let cluster = Cluster::mounted(Kind::Dir);
     init(&cluster, 0, "app.git", "");
-    let works: Vec<_> = (0..WRITERS)
-        .map(|number| {
-            let path = cluster.scratch(&format!("writer-{number}"));
-            let work = cluster.git.at(&path);
-            work.ok("init --quiet");
-            work.commit(&format!("by-{number}"));
-            let url = cluster.repo(number % 3, "app.git").url();
-            work.ok(format!("remote add origin {url}"));
-            work
-        })
-        .collect();
+    let works = clients(&cluster, "app.git", WRITERS);
     for machine in MACHINES {
         let config = "config core.packedRefsTimeout 30000";
         cluster.repo(machine, "app.git").ok(config);
@@ -247,8 +225,8 @@ fn all_machines_have_one_store() {
 const CLIENTS: usize = 50;
 
 /// Clients of all machines, with a commit each.
-fn clients(cluster: &Cluster, name: &str) -> Vec<Repo> {
-    (0..CLIENTS)
+fn clients(cluster: &Cluster, name: &str, count: usize) -> Vec<Repo> {
+    (0..count)
         .map(|number| {
             let path = cluster.scratch(&format!("client-{number}"));
             let work = cluster.git.at(&path);
@@ -267,7 +245,7 @@ fn fifty_pushes_of_distinct_branches() {
     const ROUNDS: usize = 20;
     let cluster = Cluster::mounted(Kind::Dir);
     init(&cluster, 0, "app.git", "");
-    let works = clients(&cluster, "app.git");
+    let works = clients(&cluster, "app.git", CLIENTS);
     for round in 0..ROUNDS {
         let done = together(&works, |number, work| {
             work.is(format!(
@@ -298,7 +276,7 @@ fn fifty_pushes_of_distinct_branches() {
 fn fifty_pushes_to_one_branch() {
     let cluster = Cluster::mounted(Kind::Dir);
     init(&cluster, 0, "app.git", "");
-    let works = clients(&cluster, "app.git");
+    let works = clients(&cluster, "app.git", CLIENTS);
     let (mut before, mut won) = (String::new(), 0);
     for round in 0..3 {
         let done = together(&works, |number, work| {
@@ -347,7 +325,7 @@ fn the_leader_is_killed_beside_pushes() {
     const KILLS: usize = 4;
     let mut cluster = Cluster::mounted(Kind::Dir);
     init(&cluster, 0, "app.git", "");
-    let works = clients(&cluster, "app.git");
+    let works = clients(&cluster, "app.git", CLIENTS);
     let over = AtomicBool::new(false);
     let acknowledged = std::thread::scope(|scope| {
         let over = &over;
@@ -403,17 +381,22 @@ fn the_leader_is_killed_beside_pushes() {
     }
 }
 
-/// One machine of three cannot know what the others do: it says so within a bound, and goes on
-/// when they are back. With `stale-reads` it may be read meanwhile.
-#[test]
-fn a_minority_refuses() {
-    let mut cluster = Cluster::mounted(Kind::Dir);
+/// The first machine is the only one that runs; with a work tree of it, and the commit on `main`.
+fn left_alone(mut cluster: Cluster) -> (Cluster, Repo, String) {
     init(&cluster, 0, "app.git", "");
     let work = work(&cluster, 0, "app.git");
     let first = work.commit("first");
     work.ok("push --quiet origin HEAD:main");
     cluster.kill9(1);
     cluster.kill9(2);
+    (cluster, work, first)
+}
+
+/// One machine of three cannot know what the others do: it says so within a bound, and goes on
+/// when they are back. With `stale-reads` it may be read meanwhile.
+#[test]
+fn a_minority_refuses() {
+    let (mut cluster, work, first) = left_alone(Cluster::mounted(Kind::Dir));
     // From a directory of the disk, so that git itself meets the error.
     let disk = cluster.git.at(cluster.scratch("disk"));
     let tip = format!("-C {} rev-parse main", cluster.repo(0, "app.git").path());
@@ -452,15 +435,9 @@ fn a_minority_refuses() {
 
 #[test]
 fn a_minority_may_be_read_where_that_is_allowed() {
-    let mut cluster = Cluster::mounted_with(Kind::Dir, |settings| {
+    let (cluster, work, first) = left_alone(Cluster::mounted_with(Kind::Dir, |settings| {
         settings.toml = "stale-reads = \"1h\"".to_owned();
-    });
-    init(&cluster, 0, "app.git", "");
-    let work = work(&cluster, 0, "app.git");
-    let first = work.commit("first");
-    work.ok("push --quiet origin HEAD:main");
-    cluster.kill9(1);
-    cluster.kill9(2);
+    }));
     assert_eq!(cluster.repo(0, "app.git").oid("main"), first);
     work.commit("second");
     work.fail("push --quiet origin HEAD:main");
