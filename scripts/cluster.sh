@@ -86,9 +86,22 @@ api_bind_addr = "127.0.0.1:$((port + 6))"
 EOF
 }
 
+stop_garage() {
+    local pid
+    pid=$(garage_pid) || return 0
+    kill "$pid"
+    while garage_pid >/dev/null; do sleep 0.1; done
+    rm -f -- "$dir/garage/pid"
+}
+
 start_garage() {
-    mkdir -p -- "$dir/garage"
-    [ -f "$dir/garage/garage.toml" ] || write_garage_config
+    if [ ! -f "$dir/garage/keys" ]; then
+        # What an interrupted `up` left has no keys, so nothing is in it.
+        stop_garage
+        rm -rf -- "$dir/garage"
+        mkdir -p -- "$dir/garage"
+        write_garage_config
+    fi
     if ! garage_pid >/dev/null; then
         say "starting Garage"
         # shellcheck disable=SC2016 # the inner shell expands it
@@ -106,12 +119,13 @@ make_bucket() {
     garage bucket create "$bucket" >/dev/null
     key=$(garage key create gitmoor)
     garage bucket allow --read --write --owner "$bucket" --key gitmoor >/dev/null
-    (umask 077 && cat >"$dir/garage/keys") <<EOF
+    (umask 077 && cat >"$dir/garage/keys.new") <<EOF
 export S3_ENDPOINT=http://127.0.0.1:$((port + 5))
 export S3_REGION=garage
 export S3_ACCESS_KEY_ID=$(sed -n 's/^ *Key ID: *//p' <<<"$key")
 export S3_SECRET_ACCESS_KEY=$(sed -n 's/^ *Secret key: *//p' <<<"$key")
 EOF
+    mv -- "$dir/garage/keys.new" "$dir/garage/keys"
 }
 
 # A node and its mount. All are started at once: each waits for a majority.
@@ -158,15 +172,12 @@ add_node() {
 learners() { on 1 cluster status | sed -n 's/^node \([0-9]*\) .* learner .*/\1/p'; }
 
 down() {
-    local n pid
+    local n
     for n in "${nodes[@]}"; do
         is_mounted "$n" || continue
         on "$n" umount "$(mount_point "$n")"
     done
-    if pid=$(garage_pid); then
-        kill "$pid"
-        rm -f -- "$dir/garage/pid"
-    fi
+    stop_garage
     say "stopped; everything is still in $dir"
 }
 
