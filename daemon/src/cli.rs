@@ -1,9 +1,12 @@
 //! What can be typed. Parsing only: nothing here reads the environment, a file
 //! or a clock, so that precedence is decided in one place ([`crate::config`]).
 
-use crate::config::{ByteSize, LogFilter, LogFormat, RepoName, Seconds, SizeLimit, StoreUrl};
+use crate::config::{
+    ByteSize, GroupId, LogFilter, LogFormat, RepoName, Seconds, SizeLimit, StoreUrl, Umask, UserId,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// Mounts bare git repositories: objects from S3, refs through raft.
@@ -62,6 +65,8 @@ pub enum Command {
     },
     /// Check a repository: its catalog against the store, and every byte against its digest
     Fsck(FsckArgs),
+    /// Fetch what will be needed of a repository into this machine's cache
+    Warm(WarmArgs),
 }
 
 /// `gitmoor mount`.
@@ -77,9 +82,27 @@ pub struct MountArgs {
     /// Stay in the foreground and log to standard error
     #[arg(long)]
     pub foreground: bool,
-    /// Let other users into the mount
+    /// Let other users into the mount [env GITMOOR_ALLOW_OTHER]
     #[arg(long)]
     pub allow_other: bool,
+    /// Refuse every change; nothing is proposed or stored [env GITMOOR_READ_ONLY]
+    #[arg(long)]
+    pub read_only: bool,
+    /// Show everything as this user's, by number or name; new files are [env GITMOOR_UID]
+    #[arg(long, value_name = "USER")]
+    pub uid: Option<UserId>,
+    /// The same of the group [env GITMOOR_GID]
+    #[arg(long, value_name = "GROUP")]
+    pub gid: Option<GroupId>,
+    /// Permission bits that nothing is shown to have, such as 027 [env GITMOOR_UMASK; default 000]
+    #[arg(long, value_name = "BITS")]
+    pub umask: Option<Umask>,
+    /// Let nobody run a program that lies on the mount, hooks included
+    #[arg(long)]
+    pub noexec: bool,
+    /// What mount tables show as the source [default: the data directory]
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
     /// Limit of the block cache, such as 500MB or 10GiB [default 10GiB]
     #[arg(long, value_name = "BYTES")]
     pub cache_size: Option<ByteSize>,
@@ -220,6 +243,25 @@ pub struct FsckArgs {
     /// Also check the copies in this machine's cache, and loose objects against their names
     #[arg(long)]
     pub deep: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor warm`.
+#[derive(Args, Debug)]
+pub struct WarmArgs {
+    /// Such as team/app.git; all of it, unless one of these says less
+    pub name: RepoName,
+    /// Commits, trees and files of this branch, tag or commit [default: HEAD]
+    #[arg(long, value_name = "REV", allow_hyphen_values = true)]
+    pub rev: Option<String>,
+    /// Only what is beneath this path, and the commits that touched it
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Only the last N commits, with all of their files
+    #[arg(long, value_name = "N")]
+    pub depth: Option<NonZeroU32>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -1,6 +1,7 @@
 //! Why a command ended without success, and the exit code that says so.
 
 use crate::admin::{AdminError, Rejection, RejectionKind};
+use crate::command::WarmError;
 use crate::config::{ConfigError, RepoName};
 use crate::data_dir::DataDirError;
 use crate::mount_point::MountPointError;
@@ -65,6 +66,9 @@ pub enum Failure {
     /// The running daemon said no.
     #[error("{0}")]
     Rejected(#[from] Rejection),
+    /// A repository could not be warmed.
+    #[error(transparent)]
+    Warm(#[from] WarmError),
     /// The answer could not be printed.
     #[error("standard output: {0}")]
     Output(#[from] std::io::Error),
@@ -94,6 +98,7 @@ impl Failure {
             | Self::NotSet { .. }
             | Self::Damaged { .. }
             | Self::Declined
+            | Self::Warm(_)
             | Self::Output(_) => FAILED,
         }
     }

@@ -10,6 +10,7 @@
 //! admin       the socket between the two: protocol, server, client
 //! data_dir    the directory with one owner: lock, version, layout
 //! mount_point checks before mounting, and clearing what a dead daemon left
+//! mount_helper  `mount -t gitmoor`: the words of mount(8) in those of `gitmoor mount`
 //! ```
 //!
 //! Exit codes are a contract: 0 done, 1 failed, 2 wrong usage or configuration.
@@ -23,6 +24,7 @@ pub mod data_dir;
 mod failure;
 mod logging;
 mod metrics;
+mod mount_helper;
 pub mod mount_point;
 pub mod repo_setting;
 pub mod service;
@@ -35,6 +37,9 @@ use std::process::ExitCode;
 /// Runs the command line of this process. Wrong usage never returns: clap
 /// prints it and exits with 2.
 pub fn main() -> ExitCode {
+    if mount_helper::is_called() {
+        return mount_helper::main();
+    }
     let cli = cli::Cli::parse();
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -96,6 +96,63 @@ fn staging_size_and_offline_from_every_source() {
 }
 
 #[test]
+fn what_a_mount_shows_from_every_source() {
+    let dir = data_dir_with(
+        "read-only = true\nallow-other = true\nuid = 7\ngid = \"root\"\numask = \"022\"\n",
+    );
+    let mount = |args: &[&str], env: Variables<'_>| {
+        let mount = in_data_dir(dir.path(), args, env).unwrap().mount;
+        let shown = (mount.shown.uid, mount.shown.gid, mount.shown.umask);
+        (mount.read_only, mount.allow_other, shown)
+    };
+    assert_eq!(mount(&[], &[]), (true, true, (Some(7), Some(0), 0o22)));
+    let env: Variables<'_> = &[
+        ("GITMOOR_READ_ONLY", "no"),
+        ("GITMOOR_ALLOW_OTHER", "no"),
+        ("GITMOOR_UID", "root"),
+        ("GITMOOR_GID", "8"),
+        ("GITMOOR_UMASK", "7"),
+    ];
+    assert_eq!(mount(&[], env), (false, false, (Some(0), Some(8), 0o7)));
+    let flags = [
+        "--read-only",
+        "--allow-other",
+        "--uid",
+        "9",
+        "--gid",
+        "10",
+        "--umask",
+        "077",
+    ];
+    assert_eq!(mount(&flags, env), (true, true, (Some(9), Some(10), 0o77)));
+}
+
+#[test]
+fn owners_and_umasks_that_are_none() {
+    for (toml, words) in [
+        ("uid = \"nobody at all\"", ["key uid", "no user"]),
+        ("gid = \"nobody at all\"", ["key gid", "no group"]),
+        ("uid = -1", ["key uid", "a number, or a name"]),
+        ("umask = \"8\"", ["key umask", "octal"]),
+        ("umask = \"1000\"", ["key umask", "octal"]),
+        ("umask = 27", ["key umask", "string"]),
+    ] {
+        let error = error_of(toml);
+        assert!(
+            words.iter().all(|word| error.contains(word)),
+            "{toml}: {error}"
+        );
+    }
+    let error = resolve(&[], &[("GITMOOR_UMASK", "+7")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("GITMOOR_UMASK") && error.contains("octal"),
+        "{error}"
+    );
+}
+
+#[test]
 fn data_directory_from_flag_environment_or_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "data = \"/from/file\"").unwrap();

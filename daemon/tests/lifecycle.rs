@@ -149,13 +149,25 @@ fn the_foreground_daemon_logs_to_standard_error_and_leaves_with_0() {
         .spawn()
         .unwrap();
     eventually("it is mounted", || place.is_mounted());
-    let mut state = [0; 16];
-    let length = manager.recv(&mut state).unwrap();
-    assert_eq!(&state[..length], b"READY=1");
+    let heard = || {
+        let mut state = [0; 4096];
+        let length = manager.recv(&mut state).unwrap();
+        String::from_utf8(state[..length].to_vec()).unwrap()
+    };
+    let ready = heard();
+    assert!(ready.starts_with("READY=1\nSTATUS="), "{ready}");
+    assert!(ready.contains(&place.mnt()), "{ready}");
     // Found from the moment the mount is there.
     assert_eq!(place.status()["pid"], child.id());
     let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    let open = File::open(place.at()).unwrap();
+    expect(&place.umount(&[]), 1, &["busy"]);
+    assert_eq!(heard(), "STATUS=publishing what is pending\n");
+    assert_eq!(heard(), ready.replace("READY=1\n", ""), "it stays");
+    drop(open);
     kill(pid, Signal::SIGINT).unwrap();
+    let stopping = heard();
+    assert!(stopping.starts_with("STOPPING=1\n"), "{stopping}");
     let output = child.wait_with_output().unwrap();
     expect(&output, 0, &["mounted"]);
     for line in output

@@ -31,6 +31,9 @@ pub enum FsError {
     /// Finished object files and rendered files are never written to.
     #[error("immutable file")]
     Immutable,
+    /// The mount changes nothing.
+    #[error("this mount is read-only")]
+    ReadOnly,
     /// Only repositories and directories of repositories live here.
     #[error("not allowed here: {0}")]
     NotHere(&'static str),
@@ -136,6 +139,7 @@ impl FsError {
             FsError::NotEmpty => libc::ENOTEMPTY,
             FsError::CrossRoom => libc::EXDEV,
             FsError::Immutable | FsError::NotHere(_) => libc::EPERM,
+            FsError::ReadOnly | FsError::Store(StoreError::ReadOnly { .. }) => libc::EROFS,
             FsError::Unsupported(_) => libc::EOPNOTSUPP,
             FsError::Invalid => libc::EINVAL,
             FsError::Quarantined { .. } => libc::EBUSY,
@@ -187,6 +191,7 @@ impl FsError {
             | FsError::NotEmpty
             | FsError::CrossRoom
             | FsError::Immutable
+            | FsError::ReadOnly
             | FsError::NotHere(_)
             | FsError::Unsupported(_)
             | FsError::Invalid

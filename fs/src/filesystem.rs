@@ -10,7 +10,7 @@ use crate::local::config;
 use crate::objects::{Shared, Staged, Staging, catalog};
 use crate::others::{Elsewhere, Freshness};
 use crate::store::{ObjectStore, StoreError};
-use crate::tree::Repositories;
+use crate::tree::{Repositories, Shown};
 use crate::wait::Waits;
 use gitmoor_replicator::model::{NamePath, Repo, RepoId, RepoPath};
 use gitmoor_replicator::{Child, NameEntry, Replica};
@@ -54,6 +54,10 @@ pub struct Config {
     pub backup_period: Option<Duration>,
     /// How many backups are kept.
     pub backup_keep: usize,
+    /// Every change is refused, nothing is stored, nothing proposed.
+    pub read_only: bool,
+    /// What is shown of owners and permission bits.
+    pub shown: Shown,
 }
 
 /// What `gitmoor status` prints of the file system.
@@ -82,6 +86,8 @@ pub struct Status {
     pub offline: bool,
     /// The last requests that were therefore refused.
     pub refused: Vec<String>,
+    /// Nothing can be changed.
+    pub read_only: bool,
 }
 
 /// What `gitmoor repo info` prints.
@@ -231,6 +237,9 @@ impl FileSystem {
             listeners,
             publish_failure: Mutex::default(),
         });
+        if fs.is_read_only() {
+            return Ok(fs);
+        }
         idle::start(&fs)?;
         if !fs.is_offline() {
             crate::custody::start(&fs)?;
@@ -259,9 +268,17 @@ impl FileSystem {
         self.shared.store.offline().is_some()
     }
 
+    /// Whether every change is refused.
+    pub fn is_read_only(&self) -> bool {
+        self.shared.config.read_only
+    }
+
     /// Publishes everything that is finished. Answers how many files stay behind: none, unless
-    /// the mount is offline, where that is as it should be.
+    /// the mount is offline or read-only, where that is as it should be.
     pub fn publish_all(&self) -> Result<u64, PublishError> {
+        if self.is_read_only() {
+            return Ok(self.pending().0);
+        }
         let mut reason = None;
         for repository in self.repositories.all() {
             match repository.objects().publish() {
@@ -307,6 +324,7 @@ impl FileSystem {
             confirmed: self.shared.fresh.age(),
             offline: offline.is_some(),
             refused: offline.map(|offline| offline.refused()).unwrap_or_default(),
+            read_only: self.is_read_only(),
         }
     }
 

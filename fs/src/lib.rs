@@ -41,3 +41,4 @@ pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Stat
 pub use fsck::{Checked, Damage, Fault, FsckOptions};
 pub use objects::Staged;
 pub use others::Elsewhere;
+pub use tree::Shown;

@@ -170,6 +170,8 @@ impl Machine<'_> {
             gc_period: hour,
             backup_period: None,
             backup_keep: 1,
+            read_only: false,
+            shown: Default::default(),
         };
         let fs = FileSystem::open(
             config,

@@ -70,6 +70,11 @@ impl Answers for Daemon {
 
 impl Daemon {
     fn handle(&self, request: Request) -> Result<Reply, Rejection> {
+        if self.fs.is_read_only() && request.changes() {
+            return Err(Rejection::failed(
+                "this mount is read-only: mount without --read-only, or ask another node",
+            ));
+        }
         let repos = Repos {
             fs: &self.fs,
             replica: &*self.node,
@@ -135,6 +140,7 @@ impl Daemon {
             store: self.store.clone(),
             offline: files.offline,
             refused: files.refused,
+            read_only: files.read_only,
             mounts: vec![self.mount.clone()],
             replicator: self.node.status(),
             confirmed_seconds_ago: files.confirmed.map(|ago| ago.as_secs_f64()),

@@ -108,6 +108,31 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether it changes what is replicated or stored: a read-only mount refuses it. The cluster is
+    /// not the mount's, and a dry gc or a check without a repair changes nothing.
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Status
+            | Self::Umount { .. }
+            | Self::RepoList
+            | Self::RepoInfo { .. }
+            | Self::RepoTrash
+            | Self::Backups
+            | Self::Cluster(_) => false,
+            Self::RepoCreate { .. }
+            | Self::RepoRename { .. }
+            | Self::RepoDelete { .. }
+            | Self::RepoRestore { .. }
+            | Self::RepoRestoreObjects { .. }
+            | Self::Backup => true,
+            Self::Fsck { repair, .. } => *repair,
+            Self::Gc { dry_run, .. } => !dry_run,
+            Self::RepoConfig { change, .. } => change.is_some(),
+        }
+    }
+}
+
 /// What may be asked about the cluster, of any of its nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "about", rename_all = "kebab-case", deny_unknown_fields)]
@@ -167,7 +192,7 @@ pub enum Answer {
 pub enum Reply {
     /// Nothing more to say.
     Done,
-    /// Unmounted, offline: finished files stay on this machine until the next online mount.
+    /// Unmounted, offline or read-only: finished files stay on this machine until a mount that is neither.
     Kept {
         /// How many.
         files: u64,
@@ -273,6 +298,8 @@ pub struct Status {
     pub offline: bool,
     /// The last requests that were therefore refused.
     pub refused: Vec<String>,
+    /// Nothing can be changed.
+    pub read_only: bool,
     /// What is mounted where.
     pub mounts: Vec<MountStatus>,
     /// The replicator: role, term, index, ….

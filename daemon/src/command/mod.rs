@@ -10,6 +10,9 @@ mod repo;
 mod status;
 mod trash;
 mod umount;
+mod warm;
+
+pub(crate) use warm::WarmError;
 
 use crate::Failure;
 use crate::admin::{AdminError, Client, Reply, Request};
@@ -30,6 +33,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backup(args) => backup::run(&cli.place, &args),
         Command::Restore(args) => backup::restore(&cli.place, &args),
         Command::Gc(args) => trash::collect(&cli.place, args),
+        Command::Warm(args) => warm::run(&cli.place, &args),
     }
 }
 

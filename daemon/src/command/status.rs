@@ -24,7 +24,7 @@ fn fields(status: &Status) -> Vec<(&'static str, String)> {
         status
             .mounts
             .iter()
-            .map(|mount| ("mounted", mounted(mount))),
+            .map(|mount| ("mounted", mounted(mount, status.read_only))),
     );
     fields.push(("data", status.data.display().to_string()));
     fields.push(("store", store(status)));
@@ -52,11 +52,12 @@ fn daemon(status: &Status) -> String {
     )
 }
 
-fn mounted(mount: &MountStatus) -> String {
+fn mounted(mount: &MountStatus, read_only: bool) -> String {
     let at = mount.mountpoint.display();
+    let note = if read_only { ", read-only" } else { "" };
     match &mount.repo {
-        Some(repo) => format!("{at} (only {repo})"),
-        None => at.to_string(),
+        Some(repo) => format!("{at} (only {repo}){note}"),
+        None => format!("{at}{note}"),
     }
 }
 

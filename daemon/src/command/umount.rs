@@ -63,8 +63,8 @@ fn ask_to_leave(
         Reply::Done => wait_until_gone(dir),
         Reply::Kept { files } => {
             output::line(format_args!(
-                "{files} finished files are not stored, since the mount was offline; they are kept in \
-                 {} and go up at the next mount without --offline",
+                "{files} finished files are not stored, since the mount was offline or read-only; they are \
+                 kept in {} and go up at the next mount without --offline or --read-only",
                 dir.path().join("repos").display()
             ))?;
             wait_until_gone(dir)

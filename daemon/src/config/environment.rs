@@ -17,6 +17,11 @@ pub fn from_environment(env: &Environment<'_>) -> Result<Layer, ConfigError> {
         staging_size: parsed(env, "GITMOOR_STAGING_SIZE")?,
         offline: parsed::<Flag>(env, "GITMOOR_OFFLINE")?.map(|flag| flag.0),
         trash_keep: parsed(env, "GITMOOR_TRASH_KEEP")?,
+        allow_other: parsed::<Flag>(env, "GITMOOR_ALLOW_OTHER")?.map(|flag| flag.0),
+        read_only: parsed::<Flag>(env, "GITMOOR_READ_ONLY")?.map(|flag| flag.0),
+        uid: parsed(env, "GITMOOR_UID")?,
+        gid: parsed(env, "GITMOOR_GID")?,
+        umask: parsed(env, "GITMOOR_UMASK")?,
         store: store(env)?,
         s3: S3Layer {
             endpoint: first_text(env, &ENDPOINT)?,

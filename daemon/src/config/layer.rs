@@ -2,6 +2,7 @@
 //! into it; flags and environment fill the same fields.
 
 use super::StoreUrl;
+use super::owner::{GroupId, Umask, UserId};
 use super::value::{ByteSize, LogFilter, LogFormat, Seconds, Secret, SizeLimit};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -50,6 +51,14 @@ pub struct Layer {
     pub backup_keep: Option<NonZeroUsize>,
     /// Let other users into the mount.
     pub allow_other: Option<bool>,
+    /// Refuse every change.
+    pub read_only: Option<bool>,
+    /// Whose everything is shown to be.
+    pub uid: Option<UserId>,
+    /// The same of the group.
+    pub gid: Option<GroupId>,
+    /// Permission bits that nothing is shown to have.
+    pub umask: Option<Umask>,
     /// `[s3]`
     pub s3: S3Layer,
     /// `[log]`
@@ -156,6 +165,10 @@ impl Layer {
             backup_period: self.backup_period.or(lower.backup_period),
             backup_keep: self.backup_keep.or(lower.backup_keep),
             allow_other: self.allow_other.or(lower.allow_other),
+            read_only: self.read_only.or(lower.read_only),
+            uid: self.uid.or(lower.uid),
+            gid: self.gid.or(lower.gid),
+            umask: self.umask.or(lower.umask),
             s3: self.s3.over(lower.s3),
             log: LogLayer {
                 format: self.log.format.or(lower.log.format),

@@ -6,6 +6,7 @@
 mod environment;
 mod file;
 mod layer;
+mod owner;
 mod place;
 mod repo_name;
 mod resolve;
@@ -15,6 +16,7 @@ pub use environment::{Environment, from_environment};
 pub use file::read_file;
 pub use gitmoor_fs::store::StoreUrl;
 pub use layer::{Credentials, Layer, LogLayer, MetricsLayer, S3Layer};
+pub use owner::{GroupId, Umask, UserId};
 pub use place::{Located, locate};
 pub use repo_name::RepoName;
 pub use resolve::{

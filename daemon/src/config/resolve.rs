@@ -5,6 +5,7 @@ use super::place::{Located, absolute};
 use super::value::{LogFilter, LogFormat, SizeLimit};
 use super::{ConfigError, Environment, StoreUrl, locate};
 use crate::cli::{MountArgs, NodeArgs, Place, TellingArgs};
+use gitmoor_fs::Shown;
 use gitmoor_fs::store::{S3Credentials, S3Settings};
 use gitmoor_replicator::model::NamePath;
 use std::net::SocketAddr;
@@ -96,6 +97,14 @@ pub struct MountSettings {
     pub repo: Option<NamePath>,
     /// Let other users in.
     pub allow_other: bool,
+    /// Refuse every change.
+    pub read_only: bool,
+    /// What is shown of owners and permission bits.
+    pub shown: Shown,
+    /// No program on it can be run.
+    pub noexec: bool,
+    /// What mount tables show as its source.
+    pub source: String,
 }
 
 /// How far the defaults reach: reads outlast a short outage of the store, since
@@ -191,7 +200,6 @@ impl Settings {
         let metrics = metrics(&layer)?;
         let store = layer.store.map(absolute_store).transpose()?;
         Ok(Self {
-            data,
             store: StoreSettings {
                 url: store,
                 offline: layer.offline.unwrap_or(false),
@@ -222,7 +230,19 @@ impl Settings {
                 mountpoint: absolute("MOUNTPOINT", &args.mountpoint)?,
                 repo: args.repo.as_ref().map(|name| name.path()),
                 allow_other: layer.allow_other.unwrap_or(false),
+                read_only: layer.read_only.unwrap_or(false),
+                shown: Shown {
+                    uid: layer.uid.map(|user| user.0),
+                    gid: layer.gid.map(|group| group.0),
+                    umask: layer.umask.map_or(0, |umask| umask.0),
+                },
+                noexec: args.noexec,
+                source: args
+                    .source
+                    .clone()
+                    .unwrap_or_else(|| data.display().to_string()),
             },
+            data,
         })
     }
 }
@@ -236,6 +256,10 @@ fn flags(args: &MountArgs) -> Layer {
         offline: args.offline.then_some(true),
         trash_keep: args.trash_keep,
         allow_other: args.allow_other.then_some(true),
+        read_only: args.read_only.then_some(true),
+        uid: args.uid,
+        gid: args.gid,
+        umask: args.umask,
         ..told(&args.telling)
     }
 }

@@ -138,9 +138,9 @@ impl Readiness {
     }
 
     /// Reports that the mount answers. Fails when nobody is there any more to hear it.
-    pub(crate) fn announce(&self) -> io::Result<()> {
+    pub(crate) fn announce(&self, status: &str) -> io::Result<()> {
         match self {
-            Self::Foreground => notify::ready(),
+            Self::Foreground => notify::ready(status),
             Self::Background => report(&Report::Ready),
         }
     }

@@ -5,7 +5,7 @@
 //! decide. A signal means that the machine goes down or somebody insists: after
 //! [`BUSY_PATIENCE`] the mount is detached, so that no dead one stays behind.
 
-use super::ServiceError;
+use super::{ServiceError, notify};
 use crate::admin::{Daemon, Event, Rejection, Reply};
 use gitmoor_fs::PublishError;
 use gitmoor_fs::fuse::Mount;
@@ -45,6 +45,12 @@ enum Unmounted {
 }
 
 impl Leaving {
+    /// What a service manager shows of us while nothing ends.
+    pub(super) fn serving(&self) -> String {
+        let at = self.daemon.mount.mountpoint.display();
+        format!("{at} serves {}", self.daemon.store)
+    }
+
     /// Waits for a reason to leave, then does.
     pub(super) fn when_asked(&self) -> Result<(), ServiceError> {
         while let Ok(event) = self.inbox.recv() {
@@ -69,6 +75,7 @@ impl Leaving {
 
     /// Leaves, whether or not the mount is in use.
     pub(super) fn now(&self) -> Result<(), ServiceError> {
+        notify::stopping("leaving");
         let begun = self.begin();
         if self.detached.get() {
             return self.finish(begun).map(drop);
@@ -112,6 +119,7 @@ impl Leaving {
             }
             Unmounted::Refused(error) => {
                 self.daemon.leaving.store(false, Ordering::Relaxed);
+                notify::status(&self.serving());
                 answer(asker, Err(busy(self, &error)));
                 None
             }
@@ -134,6 +142,7 @@ impl Leaving {
     /// Says so in `status`, and publishes the bulk while the mount still answers.
     fn begin(&self) -> Result<u64, PublishError> {
         self.daemon.leaving.store(true, Ordering::Relaxed);
+        notify::status("publishing what is pending");
         self.daemon.fs.publish_all()
     }
 
@@ -145,13 +154,14 @@ impl Leaving {
 
     /// Publishes what was written between the first time and the unmount. A store that
     /// just failed for as long as publishing may take is not waited for once more.
-    /// Answers how many files stay behind because the mount is offline.
+    /// Answers how many files stay behind because the mount is offline or read-only.
     fn finish(&self, begun: Result<u64, PublishError>) -> Result<u64, ServiceError> {
+        notify::stopping("publishing what was written last");
         let kept = begun.and_then(|_| self.daemon.fs.publish_all())?;
         if kept > 0 {
             tracing::info!(
                 files = kept,
-                "finished and not stored, kept: they go up at the next online mount"
+                "finished and not stored, kept: they go up at the next mount that is neither offline nor read-only"
             );
         }
         Ok(kept)

@@ -60,6 +60,9 @@ pub enum ServiceError {
         "no majority of the cluster answers: {0}; start its other nodes, or see `gitmoor cluster status` on one of them"
     )]
     NoCluster(gitmoor_replicator::ProposeError),
+    /// A read-only mount does not decide that.
+    #[error("the cluster has no object store yet: mount it once without --read-only")]
+    NoClusterStore,
     /// A backup cannot be used.
     #[error("{key}: {source}; gitmoor restore --list prints the others")]
     Restore {
@@ -113,6 +116,7 @@ impl ServiceError {
             | Self::Replica(_)
             | Self::Cluster(_)
             | Self::NoCluster(_)
+            | Self::NoClusterStore
             | Self::Compare(_)
             | Self::Restore { .. }
             | Self::Membership(_)

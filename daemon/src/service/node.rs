@@ -2,7 +2,7 @@
 
 use super::io_runtime::IoRuntime;
 use super::member::Member;
-use super::{open_files, serve_metrics, signals, starting};
+use super::{notify, open_files, serve_metrics, signals, starting};
 use crate::Failure;
 use crate::admin::{Answer, Answering, Answers, Event, Rejection, Request, Server};
 use crate::config::NodeSettings;
@@ -44,6 +44,10 @@ pub(crate) fn run(settings: &NodeSettings) -> Result<(), Failure> {
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
+    notify::ready(&format!(
+        "node {} at {}",
+        daemon.member.id, daemon.member.reached.listen
+    ))?;
     wait(&inbox);
     Ok(())
 }
@@ -52,6 +56,7 @@ fn wait(inbox: &mpsc::Receiver<Event>) {
     // Only signals end a node without a mount.
     if let Ok(Event::Signal(signal)) = inbox.recv() {
         tracing::info!(signal, "leaving");
+        notify::stopping("leaving");
     }
 }
 

@@ -1,26 +1,27 @@
-//! Tells a service manager that the mount answers: sd_notify(3), for units of
-//! `Type=notify`.
+//! Tells a service manager how we are: sd_notify(3), for units of `Type=notify`. Where there is
+//! none nothing is told.
 
-use std::ffi::OsStr;
+use sd_notify::NotifyState;
 use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Sends `READY=1` to the socket that systemd names; does nothing without one.
-pub(super) fn ready() -> io::Result<()> {
-    match std::env::var_os("NOTIFY_SOCKET") {
-        Some(socket) if !socket.is_empty() => send(&socket, b"READY=1"),
-        _ => Ok(()),
-    }
+/// The mount, or the node, answers.
+pub(super) fn ready(status: &str) -> io::Result<()> {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)])
 }
 
-fn send(socket: &OsStr, state: &[u8]) -> io::Result<()> {
-    let address = match socket.as_bytes() {
-        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
-        _ => SocketAddr::from_pathname(socket)?,
-    };
-    UnixDatagram::unbound()?
-        .send_to_addr(state, &address)
-        .map(drop)
+/// What we are doing. Who does not hear it loses nothing.
+pub(super) fn status(status: &str) {
+    let _ = tell(&[NotifyState::Status(status)]);
+}
+
+/// We leave, and do this meanwhile.
+pub(super) fn stopping(status: &str) {
+    let _ = tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+}
+
+fn tell(state: &[NotifyState<'_>]) -> io::Result<()> {
+    match std::env::var_os("NOTIFY_SOCKET") {
+        Some(socket) if !socket.is_empty() => sd_notify::notify(state),
+        _ => Ok(()),
+    }
 }

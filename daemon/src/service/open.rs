@@ -96,14 +96,25 @@ fn open_member(
             id,
             url: url.clone(),
         };
-        node.settle_store(record).map_err(|error| match error {
-            MembershipError::Refused(Refusal::OtherStore { .. }) => ServiceError::OtherStore(error),
-            other => other.into(),
-        })?;
+        settle(&node, record, settings.mount.read_only)?;
         // Not before: another store must not stick.
         dir.record_store(&url)?;
     }
     Ok((Some(Arc::new(member)), Arc::new(node), store))
+}
+
+/// A read-only mount takes the store that the cluster has, and gives it none.
+fn settle(node: &Node, record: StoreRecord, read_only: bool) -> Result<(), ServiceError> {
+    let known = node.store().map_err(unreadable)?;
+    match known {
+        Some(known) if read_only && known.id == record.id => return Ok(()),
+        None if read_only => return Err(ServiceError::NoClusterStore),
+        Some(_) | None => {}
+    }
+    node.settle_store(record).map_err(|error| match error {
+        MembershipError::Refused(Refusal::OtherStore { .. }) => ServiceError::OtherStore(error),
+        other => other.into(),
+    })
 }
 
 /// The nodes of a cluster may be started one after the other.
@@ -136,7 +147,11 @@ fn open_store(
         return Ok(Arc::new(Offline::new(&parsed)));
     }
     let (s3, runtime) = (settings.store.s3.clone(), runtime.handle().clone());
-    Ok(store::open(&parsed, s3, runtime).map_err(ServiceError::from)?)
+    let opened = match settings.mount.read_only {
+        true => store::open_read_only(&parsed, s3, runtime),
+        false => store::open(&parsed, s3, runtime),
+    };
+    Ok(opened.map_err(ServiceError::from)?)
 }
 
 fn fs_config(settings: &Settings) -> Config {
@@ -156,5 +171,7 @@ fn fs_config(settings: &Settings) -> Config {
         gc_period: settings.gc_period,
         backup_period: settings.backup_period,
         backup_keep: settings.backup_keep,
+        read_only: settings.mount.read_only,
+        shown: settings.mount.shown,
     }
 }

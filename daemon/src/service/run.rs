@@ -27,7 +27,7 @@ pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), Fail
         version = env!("CARGO_PKG_VERSION"),
         "mounted"
     );
-    let left = match readiness.announce() {
+    let left = match readiness.announce(&leaving.serving()) {
         Ok(()) => leaving.when_asked(),
         // Interrupted while it waited: then nobody wants the mount.
         Err(gone) => leaving.now().and(Err(ServiceError::Abandoned(gone))),
@@ -66,6 +66,8 @@ fn mount(settings: &Settings, parts: &Parts) -> Result<Mount, ServiceError> {
     let options = MountOptions {
         repo: settings.mount.repo.clone(),
         allow_other: settings.mount.allow_other,
+        noexec: settings.mount.noexec,
+        source: settings.mount.source.clone(),
     };
     Mount::new(Arc::clone(&parts.fs), &parts.mountpoint, options).map_err(|source| {
         ServiceError::Mount {

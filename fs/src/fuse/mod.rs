@@ -7,7 +7,7 @@ mod invalidate;
 mod metrics;
 mod open_files;
 
-use crate::error::{FsResult, done};
+use crate::error::{FsError, FsResult, done};
 use crate::filesystem::FileSystem;
 use crate::repository::Repository;
 use crate::tree::{Place, Tree};
@@ -31,10 +31,14 @@ const THREADS: usize = 4;
 #[derive(Clone, Debug)]
 pub struct MountOptions {
     /// Mount this repository alone, its top at the mount point, instead of the
-    /// namespace. It is created when it does not exist.
+    /// namespace. It is created when it does not exist, unless the file system is read-only.
     pub repo: Option<NamePath>,
     /// Let other users in.
     pub allow_other: bool,
+    /// No program on it can be run.
+    pub noexec: bool,
+    /// What mount tables show as its source.
+    pub source: String,
 }
 
 /// A live mount. Dropping it unmounts.
@@ -53,7 +57,7 @@ impl Mount {
         let tree = Arc::new(Tree::new(fs.shared(), fs.repositories(), root));
         let (sender, ended) = crossbeam_channel::bounded(1);
         let handler = Handler::new(fs.clone(), tree.clone(), sender)?;
-        let session = fuser::spawn_mount(handler, at, &config(&options))?;
+        let session = fuser::spawn_mount(handler, at, &config(&options, fs.is_read_only()))?;
         invalidate::start(&fs, tree, session.notifier())?;
         Ok(Self {
             at: at.to_owned(),
@@ -115,15 +119,22 @@ fn fusermount(at: &Path, lazy: bool) -> io::Result<()> {
     ))
 }
 
-fn config(options: &MountOptions) -> fuser::Config {
+fn config(options: &MountOptions, read_only: bool) -> fuser::Config {
     let mut config = fuser::Config::default();
     config.mount_options = vec![
-        MountOption::FSName("gitmoor".into()),
-        MountOption::Subtype("gitmoor".into()),
+        MountOption::FSName(fs_name(&options.source)),
+        // fuser keeps the subtype that it knows of from the kernel, which takes it since Linux 5.4.
+        MountOption::CUSTOM("subtype=gitmoor".into()),
         MountOption::DefaultPermissions,
         MountOption::NoDev,
         MountOption::NoSuid,
     ];
+    let flags = [
+        (read_only, MountOption::RO),
+        (options.noexec, MountOption::NoExec),
+    ];
+    let given = flags.into_iter().filter(|(is_given, _)| *is_given);
+    config.mount_options.extend(given.map(|(_, flag)| flag));
     config.acl = if options.allow_other {
         SessionACL::All
     } else {
@@ -133,6 +144,14 @@ fn config(options: &MountOptions) -> fuser::Config {
     config.n_threads = Some(cores.clamp(2, THREADS));
     config.clone_fd = true;
     config
+}
+
+/// fusermount3, which mounts for users other than root, takes its options between commas.
+fn fs_name(source: &str) -> String {
+    match rustix::process::geteuid().is_root() {
+        true => source.to_owned(),
+        false => source.replace('\\', "\\\\").replace(',', "\\,"),
+    }
 }
 
 fn root(fs: &FileSystem, repo: Option<&NamePath>) -> FsResult<Place> {
@@ -146,6 +165,9 @@ fn repository(fs: &FileSystem, path: &NamePath) -> FsResult<Arc<Repository>> {
     let replica = &fs.shared().replica;
     if let Some(NameEntry::Repo(id)) = replica.name(path)? {
         return fs.repositories().get(id);
+    }
+    if fs.is_read_only() {
+        return Err(FsError::NotFound);
     }
     for dir in ancestors(path) {
         if replica.name(&dir)?.is_none() {

@@ -110,6 +110,8 @@ fn shared(
             gc_period: Duration::from_secs(3600),
             backup_period: None,
             backup_keep: 1,
+            read_only: false,
+            shown: Default::default(),
         },
         waits: Waits::default(),
         staging: Arc::new(Staging::new(None)),

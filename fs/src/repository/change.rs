@@ -4,21 +4,11 @@ use super::room::{Room, is_ref_scratch, room};
 use super::{Caller, Found, Repository};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::local::Owner;
 use crate::objects::name;
 use gitmoor_replicator::model::{Expect, RepoPath};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-impl Caller {
-    pub(super) fn owner(&self) -> Owner {
-        Owner {
-            uid: self.uid,
-            gid: self.gid,
-        }
-    }
-}
 
 impl Repository {
     /// mkdir(2).
@@ -30,7 +20,7 @@ impl Repository {
         if top_level && path.file_name().len() > 4 && path.file_name().ends_with(b".git") {
             return Err(FsError::NotHere("a repository inside a repository"));
         }
-        self.files.mkdir(path, mode, caller.owner())?;
+        self.files.mkdir(path, mode, caller.owner)?;
         self.quarantines.made(path, caller.look.pid);
         Ok(())
     }
@@ -79,7 +69,7 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
-        self.files.symlink(target, path, caller.owner())?;
+        self.files.symlink(target, path, caller.owner)?;
         if room(path) == Room::Refs {
             if is_ref_scratch(path) {
                 self.refs.created(path)?;
@@ -98,7 +88,7 @@ impl Repository {
                 "only FIFOs and sockets, outside objects/ and refs/",
             ));
         }
-        self.files.mknod(path, mode, caller.owner())
+        self.files.mknod(path, mode, caller.owner)
     }
 
     /// Whether two names are one real file, and the rules for both are the same: a

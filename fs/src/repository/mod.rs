@@ -22,7 +22,7 @@ pub use opened::{Body, Closing, Opened};
 use crate::durable;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::local::{Files, config};
+use crate::local::{Files, Owner, config};
 use crate::objects::{self, Look, Objects, Shared};
 use crate::refs::{self, Refs, Rendered};
 use gitmoor_replicator::model::{Actor, FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
@@ -54,8 +54,8 @@ pub struct Repository {
 pub struct Caller {
     /// User id of the process.
     pub uid: u32,
-    /// Group id.
-    pub gid: u32,
+    /// Whose the files that it makes become.
+    pub owner: Owner,
     /// The process, and what it has seen.
     pub look: Look,
 }

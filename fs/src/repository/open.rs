@@ -130,7 +130,7 @@ impl Repository {
             return Err(FsError::Exists);
         }
         self.furnish_new(path, caller)?;
-        let file = self.files.create(path, mode, caller.owner())?;
+        let file = self.files.create(path, mode, caller.owner)?;
         self.objects.began(path);
         let closing = match room(path) {
             Room::Refs if is_ref_scratch(path) => {
@@ -161,7 +161,7 @@ impl Repository {
         if self.furnished.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        self.files.create(&config, 0o644, caller.owner())?;
+        self.files.create(&config, 0o644, caller.owner)?;
         Ok(std::fs::write(self.files.at(&config), config::INCLUDE)?)
     }
 

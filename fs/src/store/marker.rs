@@ -31,10 +31,21 @@ struct AnyMarker {
 
 /// Checks the marker, after writing one if there is none. Answers its bytes.
 pub(super) fn settle(store: &dyn ObjectStore) -> Result<Bytes, StoreOpenError> {
-    let bytes = match store.get_small(KEY, LIMIT) {
-        Err(StoreError::NotFound { .. }) => create(store)?,
-        read => read?,
-    };
+    match store.get_small(KEY, LIMIT) {
+        Err(StoreError::NotFound { .. }) => checked(store, create(store)?),
+        read => checked(store, read?),
+    }
+}
+
+/// Checks the marker, which must be there.
+pub(super) fn check(store: &dyn ObjectStore) -> Result<(), StoreOpenError> {
+    match store.get_small(KEY, LIMIT) {
+        Err(StoreError::NotFound { store, .. }) => Err(StoreOpenError::NotBegun { store }),
+        read => checked(store, read?).map(drop),
+    }
+}
+
+fn checked(store: &dyn ObjectStore, bytes: Bytes) -> Result<Bytes, StoreOpenError> {
     let any: AnyMarker = parse(store, &bytes)?;
     if any.format != FORMAT {
         let (found, known) = (any.format, FORMAT);

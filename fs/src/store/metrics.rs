@@ -96,6 +96,7 @@ impl<S: ObjectStore> Metered<S> {
             Err(StoreError::Refused { .. }) => "refused",
             Err(StoreError::Unavailable { .. }) => "unavailable",
             Err(StoreError::Offline { .. }) => "offline",
+            Err(StoreError::ReadOnly { .. }) => "read_only",
             Err(StoreError::Interrupted { .. }) => "interrupted",
             Err(StoreError::Local { .. }) => "local_error",
         };

@@ -11,13 +11,14 @@ mod metrics;
 mod offline;
 mod open;
 mod pace;
+mod read_only;
 mod retry;
 mod s3;
 mod url;
 
 pub use dir::DirStore;
 pub use offline::Offline;
-pub use open::{StoreOpenError, id, open};
+pub use open::{StoreOpenError, id, open, open_read_only};
 pub use retry::RetryPolicy;
 pub use s3::{S3Config, S3Credentials, S3Settings, S3Store};
 pub use url::{BadStoreUrl, StoreUrl};
@@ -157,6 +158,14 @@ pub enum StoreError {
         /// [`ObjectStore::describe`].
         store: String,
         /// Such as `GET objects/…`.
+        request: String,
+    },
+    /// The mount is read-only: nothing is written to its store.
+    #[error("{request} is refused: this mount is read-only, nothing is written to {store}")]
+    ReadOnly {
+        /// [`ObjectStore::describe`].
+        store: String,
+        /// Such as `PUT objects/…`.
         request: String,
     },
     /// The process that waited for it is ending.

@@ -1,6 +1,7 @@
 //! From a URL to a store that is known to work.
 
 use super::metrics::Metered;
+use super::read_only::ReadOnly;
 use super::{DirStore, ObjectStore, S3Config, S3Settings, S3Store, StoreError, StoreUrl, marker};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -30,6 +31,15 @@ pub enum StoreOpenError {
         store: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// Nobody has stored anything there yet.
+    #[error(
+        "{store} holds nothing of Gitmoor's, and a read-only mount begins no store: is it the right \
+         one? If so mount it once without --read-only"
+    )]
+    NotBegun {
+        /// [`ObjectStore::describe`].
+        store: String,
     },
     /// The settings do not suffice.
     #[error("{store}: {reason}")]
@@ -73,4 +83,30 @@ pub fn open(
             Ok(Arc::new(Metered::new(store, "s3")))
         }
     }
+}
+
+/// The same for reading alone: nothing is written, not even to find out what the store can do.
+pub fn open_read_only(
+    url: &StoreUrl,
+    s3: S3Settings,
+    runtime: Handle,
+) -> Result<Arc<dyn ObjectStore>, StoreOpenError> {
+    let store: Arc<dyn ObjectStore> = match url {
+        StoreUrl::Dir(path) => {
+            let store = DirStore::open(path)?;
+            marker::check(&store)?;
+            Arc::new(Metered::new(store, "dir"))
+        }
+        StoreUrl::S3 { bucket, prefix } => {
+            let (bucket, prefix) = (bucket.clone(), prefix.clone());
+            let config = S3Config {
+                bucket,
+                prefix,
+                settings: s3,
+            };
+            let store = S3Store::connect_read_only(config, runtime)?;
+            Arc::new(Metered::new(store, "s3"))
+        }
+    };
+    Ok(Arc::new(ReadOnly(store)))
 }

@@ -5,10 +5,12 @@ mod inodes;
 mod names;
 mod place;
 mod repositories;
+mod shown;
 mod stat;
 
 pub use place::Place;
 pub use repositories::Repositories;
+pub use shown::Shown;
 pub use stat::Stat;
 
 use crate::error::{FsError, FsResult};
@@ -93,11 +95,23 @@ impl Tree {
     }
 
     fn caller(&self, repo: &Repository, process: Process) -> Caller {
-        let Process { uid, gid, pid } = process;
         Caller {
-            uid,
-            gid,
-            look: repo.objects().look_of(pid),
+            uid: process.uid,
+            owner: self.shown().owner_of_new(process),
+            look: repo.objects().look_of(process.pid),
+        }
+    }
+
+    fn shown(&self) -> &Shown {
+        &self.shared.config.shown
+    }
+
+    /// The kernel refuses changes of a read-only mount before they come here, unless somebody
+    /// told it otherwise (`mount -i -o remount,rw`).
+    fn check_writable(&self) -> FsResult<()> {
+        match self.shared.config.read_only {
+            true => Err(FsError::ReadOnly),
+            false => Ok(()),
         }
     }
 
@@ -166,10 +180,11 @@ impl Tree {
 
     fn stat_place(&self, place: &Place) -> FsResult<(Stat, Option<Identity>)> {
         match place {
-            Place::Name(_) => Ok((Stat::namespace(), None)),
+            Place::Name(_) => Ok((self.shown().of(Stat::namespace()), None)),
             Place::Repo(repo, path) => {
                 let found = repo.find(path)?.ok_or(FsError::NotFound)?;
-                Ok((stat::of(&found, repo)?, Identity::of(path, &found)))
+                let stat = self.shown().of(stat::of(&found, repo)?);
+                Ok((stat, Identity::of(path, &found)))
             }
         }
     }
@@ -216,10 +231,14 @@ impl Tree {
             Err(error) => return Err(error),
         }
         match (opened, self.inodes.an_opened(ino)) {
-            (Some(opened), _) => stat::of_opened(opened),
-            (None, Some(opened)) => stat::of_opened(&opened),
+            (Some(opened), _) => self.stat_opened(opened),
+            (None, Some(opened)) => self.stat_opened(&opened),
             (None, None) => Err(FsError::NotFound),
         }
+    }
+
+    fn stat_opened(&self, opened: &Opened) -> FsResult<Stat> {
+        Ok(self.shown().of(stat::of_opened(opened)?))
     }
 
     /// setattr.
@@ -230,6 +249,8 @@ impl Tree {
         opened: Option<&Opened>,
         process: Process,
     ) -> FsResult<Stat> {
+        self.check_writable()?;
+        let new = &self.shown().permitted(new)?;
         match (self.inodes.place(ino), opened) {
             (Some(Place::Repo(repo, path)), _) => {
                 let caller = self.caller(&repo, process);
@@ -262,6 +283,7 @@ impl Tree {
             return Err(FsError::IsDirectory);
         };
         if write {
+            self.check_writable()?;
             self.inodes.writing(ino);
         }
         let opened = repo.open_file(&path, write);
@@ -298,10 +320,14 @@ impl Tree {
         mode: u32,
         process: Process,
     ) -> FsResult<(Entry, Arc<Opened>)> {
+        self.check_writable()?;
         let (repo, path) = self.in_repo(parent, name)?;
         let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
         let place = Place::Repo(repo, path);
-        let (stat, ino) = (stat::of_opened(&opened)?, self.inodes.look_up(&place, None));
+        let (stat, ino) = (
+            self.stat_opened(&opened)?,
+            self.inodes.look_up(&place, None),
+        );
         self.inodes.writing(ino);
         self.inodes.opened(ino, &opened);
         let lasting = self.lasting(&place);
@@ -369,6 +395,7 @@ impl Tree {
 
     /// mkdir.
     pub fn mkdir(&self, parent: u64, name: &[u8], mode: u32, process: Process) -> FsResult<Entry> {
+        self.check_writable()?;
         let place = match self.place(parent)? {
             Place::Name(dir) => self.make_name(&join_name(&dir, name)?, mode, process)?,
             Place::Repo(repo, dir) => {
@@ -388,6 +415,7 @@ impl Tree {
         target: &Path,
         process: Process,
     ) -> FsResult<Entry> {
+        self.check_writable()?;
         let (repo, path) = self.in_repo(parent, name)?;
         repo.symlink(&path, target, &self.caller(&repo, process))?;
         let place = Place::Repo(repo, path);
@@ -403,6 +431,7 @@ impl Tree {
             self.release(entry.ino, &opened, process)?;
             return Ok(entry);
         }
+        self.check_writable()?;
         let (repo, path) = self.in_repo(parent, name)?;
         repo.mknod(&path, mode, &self.caller(&repo, process))?;
         let place = Place::Repo(repo, path);
@@ -411,6 +440,7 @@ impl Tree {
 
     /// unlink.
     pub fn unlink(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
+        self.check_writable()?;
         let place = self.child(parent, name)?;
         let Place::Repo(repo, path) = &place else {
             return Err(FsError::IsDirectory);
@@ -422,6 +452,7 @@ impl Tree {
 
     /// rmdir.
     pub fn rmdir(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
+        self.check_writable()?;
         let place = self.child(parent, name)?;
         match (&place, self.place(parent)?) {
             (Place::Repo(repo, path), Place::Repo(..)) => {
@@ -442,6 +473,7 @@ impl Tree {
         replace: bool,
         process: Process,
     ) -> FsResult<()> {
+        self.check_writable()?;
         match (self.place(parent)?, self.place(new_parent)?) {
             (Place::Name(from), Place::Name(to)) => {
                 self.rename_name(&join_name(&from, name)?, &join_name(&to, new_name)?)
@@ -469,6 +501,7 @@ impl Tree {
 
     /// link.
     pub fn link(&self, ino: u64, parent: u64, name: &[u8], process: Process) -> FsResult<Entry> {
+        self.check_writable()?;
         let (repo, to) = self.in_repo(parent, name)?;
         let Place::Repo(source, from) = self.place(ino)? else {
             return Err(FsError::Invalid);

@@ -59,13 +59,14 @@ impl Tree {
         )?;
         failpoint::REPO_CREATED.hit();
         let repo = self.repositories.get(id)?;
+        let caller = self.caller(&repo, process);
         let top = NewAttributes {
             mode: Some(mode),
-            uid: Some(process.uid),
-            gid: Some(process.gid),
+            uid: Some(caller.owner.uid),
+            gid: Some(caller.owner.gid),
             ..NewAttributes::default()
         };
-        repo.set_attributes(&RepoPath::root(), &top, None, &self.caller(&repo, process))?;
+        repo.set_attributes(&RepoPath::root(), &top, None, &caller)?;
         Ok(Place::Repo(repo, RepoPath::root()))
     }
 

@@ -18,6 +18,8 @@ mod init;
 mod limits;
 mod maintenance;
 mod metrics;
+mod mount_helper;
+mod mount_options;
 mod namespace;
 mod open_files;
 mod prune;
@@ -31,6 +33,7 @@ mod staged;
 mod transfer;
 mod trash;
 mod waiting;
+mod warm;
 mod worktrees;
 
 /// A scenario becomes a test per backend: the plain directory, which proves the scenario

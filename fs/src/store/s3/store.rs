@@ -47,13 +47,33 @@ impl S3Store {
     /// writes; says within about 10 seconds what is wrong. Blocks: not to be called from
     /// a task of a runtime.
     pub fn connect(config: S3Config, runtime: Handle) -> Result<Self, StoreOpenError> {
+        let (mut store, policy) = Self::connecting(config, runtime)?;
+        let marker = marker::settle(&store)?;
+        store.conditional = store.probe(marker)?;
+        store.tries = Tries::new(policy);
+        Ok(store)
+    }
+
+    /// The same without writing anything: the marker must be there.
+    pub fn connect_read_only(config: S3Config, runtime: Handle) -> Result<Self, StoreOpenError> {
+        let (mut store, policy) = Self::connecting(config, runtime)?;
+        marker::check(&store)?;
+        store.tries = Tries::new(policy);
+        Ok(store)
+    }
+
+    /// And the policy that holds once it is connected.
+    fn connecting(
+        config: S3Config,
+        runtime: Handle,
+    ) -> Result<(Self, RetryPolicy), StoreOpenError> {
         let built = runtime.block_on(client::build(&config.settings));
         let client = built.map_err(|reason| {
             let store = config.describe();
             StoreOpenError::Settings { store, reason }
         })?;
         let policy = config.settings.retry;
-        let mut store = Self {
+        let store = Self {
             client,
             config,
             runtime,
@@ -61,10 +81,7 @@ impl S3Store {
             hedge: Hedge::default(),
             conditional: true,
         };
-        let marker = marker::settle(&store)?;
-        store.conditional = store.probe(marker)?;
-        store.tries = Tries::new(policy);
-        Ok(store)
+        Ok((store, policy))
     }
 
     /// Writes the marker again, with the same bytes: harmless if it succeeds.

@@ -1,0 +1,192 @@
+//! `gitmoor warm`: reads what git will need, through the mount, so that its cache has it.
+//!
+//! Which objects that are only git can say, and a read of theirs fetches exactly the blocks that they
+//! are in: so git is asked, on the mount. What is cached already costs no request.
+
+mod files;
+mod objects;
+
+use super::{ask, output, unexpected};
+use crate::Failure;
+use crate::admin::protocol::{Cache, Status};
+use crate::admin::{Reply, Request};
+use crate::cli::{Place, WarmArgs};
+use crate::config::{ByteSize, RepoName};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// It could not be warmed.
+#[derive(Debug, thiserror::Error)]
+pub enum WarmError {
+    /// Then nothing can be fetched.
+    #[error("this mount is offline: mount without --offline")]
+    Offline,
+    /// It is not on this mount.
+    #[error("{name} is not mounted here: {} is {what}", at.display())]
+    NotMounted {
+        /// The repository.
+        name: RepoName,
+        /// The mount point.
+        at: PathBuf,
+        /// What is there.
+        what: String,
+    },
+    /// It would push out what it has just fetched.
+    #[error(
+        "{name} needs {}, but the cache holds {}: raise cache-size, or warm less of it (--rev, --path, \
+         --depth); nothing was fetched", ByteSize(*needed), ByteSize(*limit)
+    )]
+    CacheTooSmall {
+        /// The repository.
+        name: RepoName,
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        limit: u64,
+    },
+    /// git did not do it.
+    #[error("git {command}: {said}")]
+    Git {
+        /// Which command.
+        command: &'static str,
+        /// Its words.
+        said: String,
+    },
+    /// Something could not be read.
+    #[error("reading {}: {source}; gitmoor status and the log say more", path.display())]
+    Read {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What is warmed, and where.
+struct Repository {
+    name: RepoName,
+    /// On the mount.
+    dir: PathBuf,
+    /// What the cache holds at most.
+    limit: u64,
+}
+
+/// What `gitmoor warm --json` prints.
+#[derive(Serialize)]
+struct Warmed {
+    name: RepoName,
+    /// Of git; `None` when whole files were read.
+    objects: Option<u64>,
+    /// Object files; `None` when objects were read.
+    files: Option<u64>,
+    /// Of these.
+    bytes: u64,
+    /// Afterwards.
+    cache: Cache,
+}
+
+/// Reads it, and says how much that was.
+pub(super) fn run(place: &Place, args: &WarmArgs) -> Result<(), Failure> {
+    let before = status(place)?;
+    let repo = repository(&before, &args.name)?;
+    let (objects, files, bytes) = match (&args.rev, &args.path, args.depth) {
+        (None, None, None) => {
+            let (files, bytes) = files::warm(&repo)?;
+            (None, Some(files), bytes)
+        }
+        _ => {
+            let (objects, bytes) = objects::warm(&repo, args)?;
+            (Some(objects), None, bytes)
+        }
+    };
+    let warmed = Warmed {
+        name: repo.name,
+        objects,
+        files,
+        bytes,
+        cache: status(place)?.cache,
+    };
+    Ok(print(&warmed, args.json)?)
+}
+
+fn print(warmed: &Warmed, json: bool) -> std::io::Result<()> {
+    if json {
+        return output::json(warmed);
+    }
+    let what = match (warmed.objects, warmed.files) {
+        (Some(objects), _) => format!("{objects} objects"),
+        (None, files) => format!("{} object files", files.unwrap_or(0)),
+    };
+    output::line(format_args!(
+        "{} is warm: {what}, {}; the cache has {} of {}",
+        warmed.name,
+        ByteSize(warmed.bytes),
+        ByteSize(warmed.cache.bytes),
+        ByteSize(warmed.cache.limit)
+    ))
+}
+
+fn status(place: &Place) -> Result<Box<Status>, Failure> {
+    match ask(place, &Request::Status)? {
+        Reply::Status(status) => Ok(status),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn repository(status: &Status, name: &RepoName) -> Result<Repository, WarmError> {
+    if status.offline {
+        return Err(WarmError::Offline);
+    }
+    let not_here = |at: &PathBuf, what: &str| WarmError::NotMounted {
+        name: name.clone(),
+        at: at.clone(),
+        what: what.to_owned(),
+    };
+    let Some(mount) = status.mounts.first() else {
+        return Err(not_here(
+            &status.data,
+            "the data directory of a node without a mount",
+        ));
+    };
+    let at = &mount.mountpoint;
+    let dir = match &mount.repo {
+        None => at.join(name.as_str()),
+        Some(only) if only == name.as_str() => at.clone(),
+        Some(only) => return Err(not_here(at, &format!("a mount of {only} alone"))),
+    };
+    if !dir.join("objects").is_dir() {
+        return Err(not_here(
+            at,
+            "a mount without it; gitmoor repo list shows what is there",
+        ));
+    }
+    Ok(Repository {
+        name: name.clone(),
+        dir,
+        limit: status.cache.limit,
+    })
+}
+
+impl Repository {
+    /// Fails before anything is fetched in vain.
+    fn check_room(&self, needed: u64) -> Result<(), WarmError> {
+        match needed <= self.limit {
+            true => Ok(()),
+            false => Err(WarmError::CacheTooSmall {
+                name: self.name.clone(),
+                needed,
+                limit: self.limit,
+            }),
+        }
+    }
+}
+
+/// A bar on standard error if that is a terminal, else nothing.
+fn bar(template: &str, length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("the templates here are right");
+    let bar = ProgressBar::new(length).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
