@@ -67,10 +67,22 @@ pub enum Command {
     Fsck(FsckArgs),
     /// Fetch what will be needed of a repository into this machine's cache
     Warm(WarmArgs),
+    /// Look for what is wrong with this machine, its store and its cluster, and mend it
+    Doctor(DoctorArgs),
+    /// Print completions for a shell
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages
+    Man {
+        /// Into this directory; made if it is missing
+        dir: PathBuf,
+    },
 }
 
 /// `gitmoor mount`.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub struct MountArgs {
     /// Object store: dir:PATH or s3://bucket/prefix [env GITMOOR_STORE, or S3_BUCKET;
     /// default dir:DATA/store]
@@ -126,7 +138,7 @@ pub struct MountArgs {
 }
 
 /// What a daemon says of itself, and where.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub struct TellingArgs {
     /// Form of the log lines [default text]
     #[arg(long, value_name = "FORMAT")]
@@ -243,6 +255,23 @@ pub struct FsckArgs {
     /// Also check the copies in this machine's cache, and loose objects against their names
     #[arg(long)]
     pub deep: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor doctor`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exit codes: 0 healthy, or mended; 1 something is wrong; 2 wrong usage or configuration."
+)]
+pub struct DoctorArgs {
+    /// Mend what can be without a loss, each after a confirmation
+    #[arg(long)]
+    pub fix: bool,
+    /// Do not ask
+    #[arg(long, requires = "fix")]
+    pub yes: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -66,6 +66,12 @@ pub enum Failure {
     /// The running daemon said no.
     #[error("{0}")]
     Rejected(#[from] Rejection),
+    /// doctor found what is wrong, which it has printed.
+    #[error("{findings} findings")]
+    Unhealthy {
+        /// How many are left.
+        findings: usize,
+    },
     /// A repository could not be warmed.
     #[error(transparent)]
     Warm(#[from] WarmError),
@@ -99,6 +105,7 @@ impl Failure {
             | Self::Damaged { .. }
             | Self::Declined
             | Self::Warm(_)
+            | Self::Unhealthy { .. }
             | Self::Output(_) => FAILED,
         }
     }

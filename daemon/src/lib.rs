@@ -8,6 +8,7 @@
 //! command     one file per command; all but `mount` talk to a daemon
 //! service     the daemon: opens everything, mounts, waits, leaves in order
 //! admin       the socket between the two: protocol, server, client
+//! doctor      what a mount stands on: what is wrong with it, and its mends
 //! data_dir    the directory with one owner: lock, version, layout
 //! mount_point checks before mounting, and clearing what a dead daemon left
 //! mount_helper  `mount -t gitmoor`: the words of mount(8) in those of `gitmoor mount`
@@ -21,6 +22,7 @@ pub mod cli;
 mod command;
 pub mod config;
 pub mod data_dir;
+mod doctor;
 mod failure;
 mod logging;
 mod metrics;

@@ -85,6 +85,11 @@ struct Helper {
     options: Vec<String>,
 }
 
+/// For its manual page.
+pub(crate) fn command() -> clap::Command {
+    Helper::command()
+}
+
 /// Whether this process was called as a helper of mount(8).
 pub(crate) fn is_called() -> bool {
     let name = std::env::args_os().next().map(PathBuf::from);

@@ -9,7 +9,7 @@ use crate::error::FsError;
 use crate::local::config;
 use crate::objects::{Shared, Staged, Staging, catalog};
 use crate::others::{Elsewhere, Freshness};
-use crate::store::{ObjectStore, StoreError};
+use crate::store::{self, ObjectStore, ProbeError, Probed, StoreError};
 use crate::tree::{Repositories, Shown};
 use crate::wait::Waits;
 use gitmoor_replicator::model::{NamePath, Repo, RepoId, RepoPath};
@@ -271,6 +271,14 @@ impl FileSystem {
     /// Whether every change is refused.
     pub fn is_read_only(&self) -> bool {
         self.shared.config.read_only
+    }
+
+    /// Tries the store out; not one that is not asked, or not written to.
+    pub fn probe_store(&self) -> Result<Option<Probed>, ProbeError> {
+        match self.is_offline() || self.is_read_only() {
+            true => Ok(None),
+            false => store::probe(&*self.shared.store).map(Some),
+        }
     }
 
     /// Publishes everything that is finished. Answers how many files stay behind: none, unless

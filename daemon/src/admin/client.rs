@@ -142,6 +142,7 @@ fn patience(request: &Request) -> Duration {
         | Request::RepoRestore { .. }
         | Request::RepoRestoreObjects { .. }
         | Request::Cluster(_)
+        | Request::Probe
         | Request::RepoConfig { .. } => SLOW,
         Request::Gc { .. } | Request::Fsck { .. } => LONG,
     }

@@ -3,7 +3,7 @@
 
 use super::answering::Answering;
 use super::protocol::{
-    Answer, Cache, MountStatus, Pending, Rejection, Reply, Request, Staging, State, Status,
+    Answer, Cache, MountStatus, Pending, Probe, Rejection, Reply, Request, Staging, State, Status,
 };
 use super::repos::Repos;
 use super::server::Answers;
@@ -123,10 +123,25 @@ impl Daemon {
                 Some(member) => member.answer(&self.node, request),
                 None => Err(Rejection::usage(MembershipError::Alone)),
             },
+            Request::Probe => self.probe().map(Reply::Probed),
             Request::RepoConfig { name, change } => {
                 repos.configure(&name, change).map(Reply::Settings)
             }
         }
+    }
+
+    fn probe(&self) -> Result<Probe, Rejection> {
+        let probed = self.fs.probe_store().map_err(Rejection::failed)?;
+        let note = match (&probed, self.fs.is_offline()) {
+            (Some(_), _) => "",
+            (None, true) => "not asked: this mount is offline",
+            (None, false) => "not tried out: this mount is read-only",
+        };
+        Ok(Probe {
+            store: self.store.clone(),
+            note: note.to_owned(),
+            probed,
+        })
     }
 
     fn status(&self) -> Status {

@@ -17,3 +17,4 @@ pub use cluster::Cluster;
 pub use handle::{Daemon, Event};
 pub use protocol::{Answer, Rejection, RejectionKind, Reply, Request};
 pub use server::{Answers, Server};
+pub(crate) use socket::socket_path;

@@ -9,6 +9,7 @@
 
 use crate::config::RepoName;
 use gitmoor_fs::backup::BackupInfo;
+use gitmoor_fs::store::Probed;
 use gitmoor_fs::{Checked, Collected, Staged, TrashedRepo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -106,6 +107,8 @@ pub enum Request {
         /// What to change.
         change: Option<SettingChange>,
     },
+    /// Tries the object store out; answered with [`Reply::Probed`].
+    Probe,
 }
 
 impl Request {
@@ -119,7 +122,8 @@ impl Request {
             | Self::RepoInfo { .. }
             | Self::RepoTrash
             | Self::Backups
-            | Self::Cluster(_) => false,
+            | Self::Cluster(_)
+            | Self::Probe => false,
             Self::RepoCreate { .. }
             | Self::RepoRename { .. }
             | Self::RepoDelete { .. }
@@ -223,6 +227,8 @@ pub enum Reply {
     Token(String),
     /// The replicated settings of a repository, after the change.
     Settings(BTreeMap<String, String>),
+    /// How the object store is.
+    Probed(Probe),
 }
 
 impl From<Result<Reply, Rejection>> for Answer {
@@ -378,6 +384,17 @@ impl fmt::Display for MemberRole {
             Self::Admitted => "admitted",
         })
     }
+}
+
+/// What `gitmoor doctor` hears of the object store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Which, without secrets.
+    pub store: String,
+    /// Why it was not tried out.
+    pub note: String,
+    /// What it can do, if it was.
+    pub probed: Option<Probed>,
 }
 
 /// What the daemon is doing.

@@ -10,6 +10,11 @@ use std::path::{Path, PathBuf};
 
 const NAME: &str = "admin.sock";
 
+/// Where it is.
+pub(crate) fn socket_path(data: &Path) -> PathBuf {
+    data.join(NAME)
+}
+
 /// Connects to the daemon of a data directory.
 pub(super) fn connect(data: &Path) -> io::Result<UnixStream> {
     let dir = File::open(data)?;

@@ -2,7 +2,9 @@
 
 mod backup;
 mod cluster;
+mod doctor;
 mod fsck;
+mod generate;
 mod mount;
 mod node;
 mod output;
@@ -34,6 +36,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Restore(args) => backup::restore(&cli.place, &args),
         Command::Gc(args) => trash::collect(&cli.place, args),
         Command::Warm(args) => warm::run(&cli.place, &args),
+        Command::Doctor(args) => doctor::run(&cli.place, &args),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { dir } => generate::man(&dir),
     }
 }
 

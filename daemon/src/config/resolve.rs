@@ -189,6 +189,15 @@ impl From<LogLayer> for LogSettings {
 }
 
 impl Settings {
+    /// Of a mount that would be made without a flag, for who asks how it would be.
+    pub fn without_mount(place: &Place, env: &Environment<'_>) -> Result<Self, ConfigError> {
+        let args = MountArgs {
+            mountpoint: PathBuf::from("/"),
+            ..MountArgs::default()
+        };
+        Self::resolve(place, &args, env)
+    }
+
     /// Flags over environment over file.
     pub fn resolve(
         place: &Place,

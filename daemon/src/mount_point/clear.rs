@@ -1,6 +1,6 @@
 //! Removing a mount whose daemon is gone.
 
-use super::{MountPointError, is_dead, mounts_at, name_in_mount_table, show};
+use super::{MountPointError, is_dead_mount, mounts_at, name_in_mount_table, show};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use std::path::Path;
@@ -25,9 +25,9 @@ pub fn clear(path: &Path) -> Result<Cleared, MountPointError> {
     if mounts.is_empty() {
         return Err(MountPointError::NotMounted(show(path)));
     }
-    match std::fs::metadata(&at) {
-        Err(error) if is_dead(&error) => detach(&at).map(|()| Cleared::DeadMount),
-        _ => Ok(Cleared::Alive),
+    match is_dead_mount(&at) {
+        true => detach(&at).map(|()| Cleared::DeadMount),
+        false => Ok(Cleared::Alive),
     }
 }
 

@@ -6,7 +6,7 @@ mod mount_info;
 
 pub(crate) use clear::detach;
 pub use clear::{Cleared, abort, clear};
-pub use mount_info::{MountInfo, mounts_at, parse_mount_info};
+pub use mount_info::{MountInfo, all_mounts, mounts_at, parse_mount_info};
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -89,6 +89,12 @@ impl MountPointError {
     }
 }
 
+/// Whether a FUSE mount has lost its daemon. Attributes of its top the kernel may remember; statfs(2) it
+/// always asks for.
+fn is_dead_mount(at: &Path) -> bool {
+    rustix::fs::statvfs(at).is_err_and(|error| is_dead(&error.into()))
+}
+
 /// Whether the error means a FUSE mount whose daemon is gone.
 fn is_dead(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOTCONN)
@@ -107,6 +113,9 @@ pub fn check(path: &Path, data: &Path) -> Result<PathBuf, MountPointError> {
     }
     let real = path.canonicalize().map_err(|error| unusable(path, error))?;
     let mounts = mounts_at(&real).map_err(|error| unusable(path, error))?;
+    if is_dead_mount(&real) {
+        return Err(MountPointError::Dead(show(path)));
+    }
     if let Some(top) = mounts.last() {
         return Err(MountPointError::Mounted {
             path: show(path),

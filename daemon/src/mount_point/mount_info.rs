@@ -18,10 +18,15 @@ pub struct MountInfo {
 
 /// The mounts at exactly this path, the visible one last.
 pub fn mounts_at(path: &Path) -> io::Result<Vec<MountInfo>> {
+    let mut mounts = all_mounts()?;
+    mounts.retain(|mount| mount.at == path);
+    Ok(mounts)
+}
+
+/// All mounts that this process sees.
+pub fn all_mounts() -> io::Result<Vec<MountInfo>> {
     let table = std::fs::read("/proc/self/mountinfo")?;
-    Ok(parse_mount_info(&table)
-        .filter(|mount| mount.at == path)
-        .collect())
+    Ok(parse_mount_info(&table).collect())
 }
 
 /// Reads the table: `36 35 98:0 /root /at options [optional …] - kind source options`.

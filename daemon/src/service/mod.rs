@@ -10,7 +10,7 @@ mod node;
 mod notify;
 mod open;
 mod open_files;
-mod preflight;
+pub(crate) mod preflight;
 mod run;
 mod signals;
 

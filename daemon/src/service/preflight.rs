@@ -10,30 +10,44 @@ const DEVICE: &str = "/dev/fuse";
 
 /// Fails if a mount cannot work here.
 pub(super) fn check(mount: &MountSettings) -> Result<(), ServiceError> {
-    let privileged = nix::unistd::geteuid().is_root();
-    let lacking = |what: &str| Err(ServiceError::NotReady(what.to_owned()));
-    if !Path::new(DEVICE).exists() {
-        return lacking(
-            "this machine has no /dev/fuse: load the module with modprobe fuse; in a container \
-             give it --device /dev/fuse and --cap-add SYS_ADMIN",
-        );
+    match lacking(mount).into_iter().next() {
+        None => Ok(()),
+        Some((what, mend)) => Err(ServiceError::NotReady(format!("{what}: {mend}"))),
     }
-    if let Err(error) = File::options().read(true).write(true).open(DEVICE) {
-        return lacking(&format!(
-            "{DEVICE} cannot be opened ({error}): expected mode 0666 (chmod 666 {DEVICE}), or run \
-             as root; in a container also --cap-add SYS_ADMIN"
-        ));
+}
+
+/// Why a mount cannot work here, and what would help, the first reason first.
+pub(crate) fn lacking(mount: &MountSettings) -> Vec<(String, String)> {
+    let privileged = nix::unistd::geteuid().is_root();
+    let mut lacking = Vec::new();
+    let mut lacks = |what: String, mend: &str| lacking.push((what, mend.to_owned()));
+    if !Path::new(DEVICE).exists() {
+        lacks(
+            "this machine has no /dev/fuse".to_owned(),
+            "load the module with modprobe fuse; in a container give it --device /dev/fuse and \
+             --cap-add SYS_ADMIN",
+        );
+    } else if let Err(error) = File::options().read(true).write(true).open(DEVICE) {
+        lacks(
+            format!("{DEVICE} cannot be opened ({error})"),
+            "expected mode 0666 (chmod 666 /dev/fuse), or run as root; in a container also \
+             --cap-add SYS_ADMIN",
+        );
     }
     if !privileged && !in_path("fusermount3") {
-        return lacking("fusermount3 is not installed; it comes with the package fuse3");
-    }
-    if mount.allow_other && !privileged && !others_allowed() {
-        return lacking(
-            "--allow-other: expected the line user_allow_other in /etc/fuse.conf, without which \
-             only root may let others in",
+        lacks(
+            "fusermount3 is not installed".to_owned(),
+            "it comes with the package fuse3",
         );
     }
-    Ok(())
+    if mount.allow_other && !privileged && !others_allowed() {
+        lacks(
+            "--allow-other".to_owned(),
+            "expected the line user_allow_other in /etc/fuse.conf, without which only root may let \
+             others in",
+        );
+    }
+    lacking
 }
 
 fn in_path(program: &str) -> bool {

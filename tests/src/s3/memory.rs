@@ -9,7 +9,7 @@ use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Keys per answer to a listing: few, so that every test sees several pages.
 const PAGE: usize = 3;
@@ -24,6 +24,8 @@ pub(super) struct Bucket {
     next_upload: u64,
     /// Do not honour `If-None-Match`, as some servers do.
     pub(super) ignore_conditions: bool,
+    /// How far its clock is ahead.
+    pub(super) ahead: Duration,
 }
 
 struct Upload {
@@ -199,7 +201,7 @@ impl S3 for MemoryS3 {
                 .objects
                 .iter()
                 .filter(|(key, _)| key.starts_with(&prefix));
-            let now = SystemTime::now();
+            let now = SystemTime::now() + bucket.ahead;
             let object = |(key, bytes): (&String, &Bytes)| Object {
                 key: Some(key.clone()),
                 size: Some(bytes.len() as i64),

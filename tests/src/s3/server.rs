@@ -150,6 +150,11 @@ impl FakeS3 {
         });
     }
 
+    /// Puts its clock ahead.
+    pub fn skew(&self, by: Duration) {
+        self.bucket(|bucket| bucket.ahead = by);
+    }
+
     /// Multipart uploads that were begun and neither completed nor aborted.
     pub fn open_uploads(&self) -> usize {
         self.bucket(|bucket| bucket.open_uploads())

@@ -10,6 +10,7 @@ mod concurrency;
 mod copying;
 mod crash;
 mod damaged_replica;
+mod doctor;
 mod extras;
 mod faults;
 mod fsck;

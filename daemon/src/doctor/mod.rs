@@ -1,0 +1,153 @@
+//! `gitmoor doctor`: looks at everything that a mount stands on, with its daemon or without, and says of
+//! each thing that is wrong what mends it. What can be mended here without a loss has a [`Fix`].
+//!
+//! ```text
+//! machine   kernel, /dev/fuse, fusermount3, fuse.conf
+//! data      who owns the data directory; what is left of those who did; staging
+//! disk      room for the cache and for what is staged
+//! store     what it must do, tried on an object of its own
+//! cluster   members, their lag, their certificates
+//! mounts    mounts of this machine whose daemon is gone
+//! ```
+
+mod cluster;
+mod data;
+mod disk;
+mod fix;
+mod machine;
+mod mounts;
+mod store;
+
+pub use fix::Fix;
+
+use crate::admin::protocol::Status;
+use crate::admin::{AdminError, Client, Reply, Request};
+use crate::config::Settings;
+use crate::data_dir::DataDir;
+use serde::Serialize;
+use std::io;
+use std::time::Duration;
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// What.
+    pub name: &'static str,
+    /// How it is, when nothing is wrong.
+    pub note: String,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// What.
+    pub problem: String,
+    /// What to do.
+    pub mend: String,
+    /// Whether it was mended just now.
+    pub fixed: bool,
+    /// What `--fix` does.
+    pub fix: Option<Fix>,
+}
+
+impl Check {
+    fn new(name: &'static str, note: impl Into<String>, findings: Vec<Finding>) -> Self {
+        let note = note.into();
+        Self {
+            name,
+            note,
+            findings,
+        }
+    }
+}
+
+impl Finding {
+    fn new(problem: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self {
+            problem: problem.into(),
+            mend: mend.into(),
+            fixed: false,
+            fix: None,
+        }
+    }
+
+    fn with(self, fix: Fix) -> Self {
+        let fix = Some(fix);
+        Self { fix, ..self }
+    }
+}
+
+/// Who is examined.
+struct Patient {
+    settings: Settings,
+    dir: DataDir,
+    /// Why it does not answer, if a daemon owns the directory; `None` when none does.
+    daemon: Option<Result<Daemon, String>>,
+}
+
+/// A daemon that answers.
+struct Daemon {
+    client: Client,
+    /// Of a mount; a node without one has none.
+    status: Option<Box<Status>>,
+}
+
+/// Looks at everything, in an order in which the first finding may explain the next.
+pub(crate) fn examine(settings: Settings) -> Vec<Check> {
+    let dir = DataDir::new(settings.data.clone());
+    let daemon = match dir.wait_until_free(Duration::ZERO) {
+        Ok(true) => None,
+        Ok(false) => Some(Daemon::find(&dir)),
+        Err(error) => Some(Err(error.to_string())),
+    };
+    let mut patient = Patient {
+        settings,
+        dir,
+        daemon,
+    };
+    vec![
+        looked("kernel", machine::kernel()),
+        machine::fuse(&patient),
+        data::owner(&patient),
+        looked("staging", data::staging(&patient)),
+        disk::room(&patient),
+        store::works(&mut patient),
+        cluster::members(&mut patient),
+        looked("mounts", mounts::dead()),
+    ]
+}
+
+/// What may not be looked at may be ill.
+fn looked(name: &'static str, check: io::Result<Check>) -> Check {
+    check.unwrap_or_else(|error| {
+        let mend = "run the doctor as the user who mounts, or as root";
+        let problem = format!("cannot be looked at: {error}");
+        Check::new(name, "", vec![Finding::new(problem, mend)])
+    })
+}
+
+impl Daemon {
+    fn find(dir: &DataDir) -> Result<Self, String> {
+        let said = |error: AdminError| error.to_string();
+        let mut client = Client::connect(dir).map_err(said)?;
+        let status = match client.ask(&Request::Status).map_err(said)? {
+            Ok(Reply::Status(status)) => Some(status),
+            // A node without a mount answers about its cluster only.
+            Ok(_) | Err(_) => None,
+        };
+        Ok(Self { client, status })
+    }
+}
+
+impl Patient {
+    /// The daemon, if it answers.
+    fn answering(&mut self) -> Option<&mut Daemon> {
+        self.daemon.as_mut()?.as_mut().ok()
+    }
+
+    fn status(&self) -> Option<&Status> {
+        self.daemon.as_ref()?.as_ref().ok()?.status.as_deref()
+    }
+}
