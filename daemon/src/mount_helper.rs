@@ -21,38 +21,9 @@ const FAILED: u8 = 32;
 
 /// Options that are for mount(8), systemd or the kernel, or true of every mount of ours: it has no device nodes,
 /// no set-user-id programs, no access times of its own, and what it acknowledged is durable.
-const GENERIC: [&str; 30] = [
-    "comment",
-    "defaults",
-    "rw",
-    "auto",
-    "noauto",
-    "user",
-    "nouser",
-    "users",
-    "group",
-    "owner",
-    "nofail",
-    "_netdev",
-    "_rnetdev",
-    "exec",
-    "nodev",
-    "nosuid",
-    "async",
-    "sync",
-    "dirsync",
-    "atime",
-    "noatime",
-    "diratime",
-    "nodiratime",
-    "relatime",
-    "norelatime",
-    "strictatime",
-    "lazytime",
-    "nolazytime",
-    "silent",
-    "loud",
-];
+const GENERIC: &str = "comment defaults rw auto noauto user nouser users group owner nofail _netdev \
+    _rnetdev exec nodev nosuid async sync dirsync atime noatime diratime nodiratime relatime \
+    norelatime strictatime lazytime nolazytime silent loud";
 
 /// Flags of `gitmoor mount` that a mount table has other words for, or that make no sense in one.
 const NO_OPTIONS: [&str; 4] = ["foreground", "source", "help", "version"];
@@ -180,6 +151,11 @@ fn split(list: &str) -> Vec<String> {
     options
 }
 
+fn is_generic(name: &str) -> bool {
+    let known = GENERIC.split_whitespace().any(|generic| generic == name);
+    known || name.starts_with("x-") || name.starts_with("X-")
+}
+
 /// The flag of `gitmoor mount` that an option means, if it means one.
 fn flag(option: &str, sloppy: bool) -> Result<Option<String>, String> {
     let (name, value) = match option.split_once('=') {
@@ -195,9 +171,7 @@ fn flag(option: &str, sloppy: bool) -> Result<Option<String>, String> {
                     .to_owned(),
             );
         }
-        name if GENERIC.contains(&name) || name.starts_with("x-") || name.starts_with("X-") => {
-            return Ok(None);
-        }
+        name if is_generic(name) => return Ok(None),
         _ => {}
     }
     let name = name.replace('_', "-");

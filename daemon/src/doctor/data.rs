@@ -135,12 +135,11 @@ fn is_in_the_making(path: &Path) -> bool {
 }
 
 fn abandoned(path: PathBuf) -> io::Result<Option<Finding>> {
-    let meta = match fs::symlink_metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        meta => meta?,
+    let Some(touched) = last_touched(&path)? else {
+        return Ok(None);
     };
     let age = SystemTime::now()
-        .duration_since(meta.modified()?)
+        .duration_since(touched)
         .unwrap_or_default();
     Ok((age > ABANDONED).then(|| {
         let hours = age.as_secs() / 3600;
@@ -148,12 +147,27 @@ fn abandoned(path: PathBuf) -> io::Result<Option<Finding>> {
             "{} is left of a git that ended {hours} hours ago",
             path.display()
         );
-        let fix = match meta.is_dir() {
+        let fix = match path.is_dir() {
             true => Fix::RemoveAll(path),
             false => Fix::Remove(path),
         };
         Finding::new(problem, "remove it").with(fix)
     }))
+}
+
+/// When it, or anything in it, was last written to; a push may take longer than a day. `None` if it is gone.
+fn last_touched(path: &Path) -> io::Result<Option<SystemTime>> {
+    let meta = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        meta => meta?,
+    };
+    let mut last = Some(meta.modified()?);
+    if meta.is_dir() {
+        for entry in entries(path)? {
+            last = last.max(last_touched(&entry)?);
+        }
+    }
+    Ok(last)
 }
 
 /// None of what is no directory, or not there.

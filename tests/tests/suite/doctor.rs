@@ -207,9 +207,15 @@ fn what_is_left_in_staging() {
     fs::create_dir_all(quarantine.join("pack")).expect("mkdir");
     healthy(&settings);
     let day_before = SystemTime::now() - Duration::from_secs(25 * 3600);
-    File::open(&quarantine)
-        .and_then(|dir| dir.set_modified(day_before))
-        .expect("utimes");
+    let age = |dir: &Path| {
+        File::open(dir)
+            .and_then(|dir| dir.set_modified(day_before))
+            .expect("utimes")
+    };
+    age(&quarantine);
+    // A push that takes longer than a day writes further in.
+    healthy(&settings);
+    age(&quarantine.join("pack"));
     finding(&settings, "staging", &["tmp_objdir-incoming-x", "remove"]);
     mended(&settings);
     assert!(!quarantine.exists());

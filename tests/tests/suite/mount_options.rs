@@ -1,6 +1,7 @@
 //! Mounts that change nothing, and mounts that say whose everything is.
 
 use gitmoor_tests::backend::{Kind, Store};
+use gitmoor_tests::cluster::Cluster;
 use gitmoor_tests::git::Installed;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::process::{self, report};
@@ -172,6 +173,31 @@ fn a_read_only_mount_begins_nothing() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("without --read-only"), "{said}");
     assert_eq!(place.server().objects().len(), before);
+}
+
+/// It votes, and shows what others change; itself it changes nothing.
+#[test]
+fn a_read_only_mount_in_a_cluster() {
+    let mut cluster = Cluster::mounted(Kind::Dir);
+    let mount = cluster.machines[2].mount.as_mut().expect("mounted");
+    mount.umount();
+    mount.set("GITMOOR_READ_ONLY", "true");
+    mount.launch();
+    let bare = cluster.repo(0, "app.git");
+    let scratch = cluster.git.at(cluster.scratch("work"));
+    scratch.ok(format!("init --quiet --bare {}", bare.dir.display()));
+    let tree = bare.feed("hash-object -t tree -w --stdin", "");
+    let tip = bare.ok(format!("commit-tree -m one {tree}"));
+    bare.ok(format!("update-ref refs/heads/main {tip}"));
+    let shown = cluster.repo(2, "app.git");
+    assert_eq!(shown.oid("main"), tip);
+    shown.fsck();
+    shown.fail(format!("update-ref refs/heads/other {tip}"));
+    refused("mkdir", fs::create_dir(cluster.repo(2, "new.git").dir));
+    let members = cluster.status(0)["members"].clone();
+    let voters = members.as_array().into_iter().flatten();
+    let voters = voters.filter(|member| member["role"] != "learner" && member["error"].is_null());
+    assert_eq!(voters.count(), 3, "{members:#}");
 }
 
 const NOBODY: u32 = 65534;
