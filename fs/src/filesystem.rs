@@ -3,13 +3,14 @@
 
 mod idle;
 mod metrics;
+mod sizes;
 
 use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
 use crate::objects::{Shared, Staged, Staging, catalog};
 use crate::others::{Elsewhere, Freshness};
-use crate::store::{self, ObjectStore, ProbeError, Probed, StoreError};
+use crate::store::{self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach};
 use crate::tree::{Repositories, Shown};
 use crate::wait::Waits;
 use gitmoor_replicator::model::{NamePath, Repo, RepoId, RepoPath};
@@ -188,6 +189,7 @@ pub struct FileSystem {
     pub(crate) checking: Mutex<Option<String>>,
     listeners: Listeners,
     publish_failure: Mutex<Option<String>>,
+    counted: sizes::Counted,
 }
 
 impl FileSystem {
@@ -199,6 +201,7 @@ impl FileSystem {
         store: Arc<dyn ObjectStore>,
         elsewhere: Arc<Elsewhere>,
     ) -> Result<Arc<Self>, OpenError> {
+        crate::metrics::register();
         make_dir(&config.data.join("repos"))?;
         let cache = BlockCache::open(
             CacheConfig {
@@ -236,6 +239,7 @@ impl FileSystem {
             checking: Mutex::default(),
             listeners,
             publish_failure: Mutex::default(),
+            counted: sizes::Counted::default(),
         });
         if fs.is_read_only() {
             return Ok(fs);
@@ -303,6 +307,19 @@ impl FileSystem {
                 kept,
             }),
         }
+    }
+
+    /// Fails if the store does not answer; asks it, if nobody has done so lately. Blocks.
+    pub fn check_store(&self) -> Result<(), StoreOpenError> {
+        check_reach(&*self.shared.store)
+    }
+
+    fn oldest_pending(&self) -> Option<Duration> {
+        let all = self.repositories.all();
+        let each = all
+            .iter()
+            .filter_map(|repo| repo.objects().oldest_pending());
+        each.max()
     }
 
     fn pending(&self) -> (u64, u64) {

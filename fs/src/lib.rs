@@ -24,6 +24,7 @@ mod filesystem;
 mod fsck;
 pub mod fuse;
 mod local;
+mod metrics;
 mod objects;
 mod others;
 #[doc(hidden)]

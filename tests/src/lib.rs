@@ -18,6 +18,7 @@
 //! namespaces  machines whose links can be cut
 //! power     a disk whose power can be cut
 //! s3        the two S3 servers
+//! watched   what a daemon tells those who watch it
 //! place     a backend, a scratch directory and a git: what a scenario gets
 //! ```
 
@@ -35,3 +36,4 @@ pub mod power;
 pub mod process;
 pub mod s3;
 pub mod wait;
+pub mod watched;

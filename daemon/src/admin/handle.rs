@@ -7,6 +7,7 @@ use super::protocol::{
 };
 use super::repos::Repos;
 use super::server::Answers;
+use crate::metrics::{Facts, Watched};
 use crate::service::Member;
 use crate::service::git::Umask;
 use gitmoor_fs::{FileSystem, FsckOptions};
@@ -65,6 +66,21 @@ impl Answers for Daemon {
 
     fn answering(&self) -> &Answering {
         &self.answering
+    }
+}
+
+impl Watched for Daemon {
+    fn measure(&self) {
+        self.node.measure();
+        self.fs.measure();
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            leaving: self.leaving.load(Ordering::Relaxed),
+            has_leader: self.node.status().leader.is_some(),
+            mount: Some((self.mount.mountpoint.clone(), Arc::clone(&self.fs))),
+        }
     }
 }
 

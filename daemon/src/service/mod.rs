@@ -20,10 +20,11 @@ pub(crate) use member::Member;
 pub(crate) use node::run as run_node;
 pub(crate) use run::run;
 
-use crate::metrics;
+use crate::metrics::{self, Telling};
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 /// The daemon could not start, or could not leave in order.
@@ -138,14 +139,18 @@ pub(crate) fn unreadable(error: gitmoor_replicator::ReadError) -> ServiceError {
     ServiceError::Replica(error.into())
 }
 
-fn serve_metrics(address: Option<SocketAddr>, runtime: &Runtime) -> Result<(), ServiceError> {
+fn serve_metrics(
+    address: Option<SocketAddr>,
+    runtime: &Runtime,
+) -> Result<Arc<Telling>, ServiceError> {
     metrics::register_build_info();
-    let Some(address) = address else {
-        return Ok(());
-    };
-    runtime
-        .block_on(metrics::serve(address))
-        .map_err(|source| ServiceError::Metrics { address, source })
+    let telling = Arc::new(Telling::default());
+    if let Some(address) = address {
+        runtime
+            .block_on(metrics::serve(address, Arc::clone(&telling)))
+            .map_err(|source| ServiceError::Metrics { address, source })?;
+    }
+    Ok(telling)
 }
 
 fn starting(part: &'static str) -> impl FnOnce(std::io::Error) -> ServiceError {

@@ -7,6 +7,7 @@ use crate::Failure;
 use crate::admin::{Answer, Answering, Answers, Event, Rejection, Request, Server};
 use crate::config::NodeSettings;
 use crate::data_dir::{DataDir, DataDirError};
+use crate::metrics::{Facts, Watched};
 use gitmoor_replicator::Node;
 use std::sync::{Arc, mpsc};
 
@@ -19,7 +20,7 @@ pub(crate) fn run(settings: &NodeSettings) -> Result<(), Failure> {
     open_files::raise_limit();
     let _lock = dir.own(None)?;
     let runtime = IoRuntime::start().map_err(starting("the I/O runtime"))?;
-    serve_metrics(settings.metrics, &runtime)?;
+    let telling = serve_metrics(settings.metrics, &runtime)?;
     let (events, inbox) = mpsc::channel();
     runtime
         .block_on(async { signals::listen(events, None) })
@@ -31,6 +32,9 @@ pub(crate) fn run(settings: &NodeSettings) -> Result<(), Failure> {
         node,
         answering: Answering::default(),
     });
+    let watched: Arc<dyn Watched> = daemon.clone();
+    telling.watch(Arc::downgrade(&watched));
+    drop(watched);
     let answers: Arc<dyn Answers> = daemon.clone();
     server
         .start(Arc::downgrade(&answers))
@@ -65,6 +69,20 @@ struct NodeDaemon {
     member: Member,
     node: Node,
     answering: Answering,
+}
+
+impl Watched for NodeDaemon {
+    fn measure(&self) {
+        self.node.measure();
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            leaving: false,
+            has_leader: self.node.status().leader.is_some(),
+            mount: None,
+        }
+    }
 }
 
 impl Answers for NodeDaemon {

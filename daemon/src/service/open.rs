@@ -6,6 +6,7 @@ use super::{ServiceError, open_files, preflight, serve_metrics, starting, unread
 use crate::Failure;
 use crate::config::Settings;
 use crate::data_dir::{DataDir, Lock};
+use crate::metrics::Telling;
 use crate::mount_point;
 use gitmoor_fs::store::{self, ObjectStore, Offline, StoreUrl};
 use gitmoor_fs::{Config, Elsewhere, FileSystem};
@@ -28,6 +29,8 @@ pub(super) struct Parts {
     pub(super) node: Arc<Node>,
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) runtime: IoRuntime,
+    /// Where metrics are served, told when there is something to watch.
+    pub(super) telling: Arc<Telling>,
     pub(super) mountpoint: PathBuf,
     pub(super) dir: DataDir,
     _lock: Lock,
@@ -41,7 +44,7 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     let dir = DataDir::new(settings.data.clone());
     let lock = dir.own(Some(&mountpoint))?;
     let runtime = IoRuntime::start().map_err(starting("the I/O runtime"))?;
-    serve_metrics(settings.metrics, &runtime)?;
+    let telling = serve_metrics(settings.metrics, &runtime)?;
     let elsewhere = Arc::new(Elsewhere::default());
     let (member, node, store) = match dir.is_member() {
         true => open_member(settings, &dir, &runtime, elsewhere.clone())?,
@@ -60,6 +63,7 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
         node,
         store,
         runtime,
+        telling,
         mountpoint,
         dir,
         _lock: lock,

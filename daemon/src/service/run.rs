@@ -8,6 +8,7 @@ use crate::Failure;
 use crate::admin::protocol::MountStatus;
 use crate::admin::{Answering, Answers, Daemon, Event, Server};
 use crate::config::Settings;
+use crate::metrics::Watched;
 use gitmoor_fs::fuse::{Mount, MountOptions};
 use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
@@ -50,6 +51,8 @@ fn mount_and_serve(
     let mount = Arc::new(mount(settings, parts)?);
     watch(Arc::clone(&mount), events.clone())?;
     let daemon = Arc::new(daemon(settings, parts, events, umask));
+    let watched: Arc<dyn Watched> = daemon.clone();
+    parts.telling.watch(Arc::downgrade(&watched));
     let answers: Arc<dyn Answers> = daemon.clone();
     server
         .start(Arc::downgrade(&answers))

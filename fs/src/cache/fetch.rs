@@ -7,7 +7,7 @@ use super::metrics;
 use super::readahead::MAX_FETCH;
 use crate::failpoint;
 use crate::store::StoreError;
-use crate::wait::{Over, Patience};
+use crate::wait::{Over, Patience, spent};
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -69,7 +69,9 @@ impl CachedFile {
         let reading = format!("reading {}", self.object.key);
         let limit = self.cache.config.read_timeout;
         let wait = self.cache.waits.begin(reading, limit);
-        let flight = match self.entry.flights.claim(run.clone(), &wait) {
+        let claim = || self.entry.flights.claim(run.clone(), &wait);
+        let others = || format!("another read of {}", self.object.key);
+        let flight = match spent::on(others, claim) {
             Claim::Mine(flight) => flight,
             Claim::Landed => return Ok(None),
             Claim::Over(over) => {

@@ -35,6 +35,16 @@ pub(super) static EVICTIONS: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
+/// See [`crate::metrics`].
+pub(crate) fn register() {
+    for counter in [&HITS, &MISSES, &FETCHED, &EVICTIONS] {
+        LazyLock::force(counter);
+    }
+    for source in ["disk", "store"] {
+        CORRUPT.with_label_values(&[source]);
+    }
+}
+
 /// Blocks whose digest was wrong, by where they came from: `disk` or `store`.
 pub(super) static CORRUPT: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Blocks whose digest was wrong, none of which was served";

@@ -21,6 +21,15 @@ static BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
         .expect("each name is registered once, here")
 });
 
+/// See [`crate::metrics`].
+pub(crate) fn register() {
+    for outcome in ["ok", "failed"] {
+        RUNS.with_label_values(&[outcome]);
+    }
+    LazyLock::force(&OBJECTS);
+    LazyLock::force(&BYTES);
+}
+
 /// A run came to its end, or did not.
 pub(super) fn ran(done: bool) {
     let outcome = if done { "ok" } else { "failed" };

@@ -25,6 +25,7 @@ mod trash;
 
 pub(crate) use background::start;
 pub use collect::{Collected, Sweep};
+pub(crate) use metrics::register as register_metrics;
 pub use restore::Restored;
 pub use trash::TrashedRepo;
 

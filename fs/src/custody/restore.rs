@@ -2,7 +2,6 @@
 //! removed of one piece by piece.
 
 use super::PER_ENTRY;
-use crate::error::done;
 use crate::objects::name;
 use crate::{FileSystem, FsError};
 use gitmoor_replicator::model::{
@@ -138,7 +137,7 @@ impl FileSystem {
     }
 
     pub(super) fn propose(&self, command: Command) -> Result<Version, FsError> {
-        done(self.shared.replica.propose(Actor::default(), command)?)
+        self.shared.propose(Actor::default(), command)
     }
 }
 

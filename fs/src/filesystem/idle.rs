@@ -1,7 +1,7 @@
 //! The idle publisher: what is finished and not stored by a ref change soon is
 //! stored anyway.
 
-use super::{FileSystem, OpenError, metrics, start_thread};
+use super::{FileSystem, OpenError, start_thread};
 use gitmoor_replicator::model::RepoId;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -27,7 +27,6 @@ pub(super) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
             } else {
                 (pause * 2).min(PAUSE)
             };
-            there.measure_pending();
             drop(there);
             rest(&fs, pause);
         }
@@ -81,16 +80,6 @@ impl FileSystem {
                 self.repositories.close(repository.id);
             }
         }
-    }
-
-    fn measure_pending(&self) {
-        let (mut files, mut oldest) = (0, None);
-        for repository in self.repositories.all() {
-            let backlog = repository.objects().backlog();
-            files += backlog.0;
-            oldest = oldest.max(backlog.1);
-        }
-        metrics::pending(files, oldest);
     }
 
     /// Publishes what has been quiet for a while, or all when much is staged; whether that

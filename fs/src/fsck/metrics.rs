@@ -10,6 +10,13 @@ static DAMAGED: LazyLock<IntCounterVec> = LazyLock::new(|| {
         .expect("each name is registered once, here")
 });
 
+/// See [`crate::metrics`].
+pub(crate) fn register() {
+    for kind in ["missing", "size", "block", "content", "staged", "cached"] {
+        DAMAGED.with_label_values(&[kind]);
+    }
+}
+
 /// Counts what one check found.
 pub(super) fn found(checked: &Checked) {
     let faults = checked.damaged.iter().flat_map(|damage| &damage.faults);

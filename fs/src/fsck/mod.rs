@@ -15,6 +15,8 @@ pub(crate) mod lost;
 mod metrics;
 mod rescue;
 
+pub(crate) use metrics::register as register_metrics;
+
 use crate::objects::{catalog, name};
 use crate::repository::Repository;
 use crate::{FileSystem, FsError};

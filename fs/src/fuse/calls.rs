@@ -2,7 +2,7 @@
 //! handler chose.
 
 use super::convert::{attr, entry};
-use super::metrics;
+use super::metrics::{self, At, Timer};
 use super::open_files::{Handle, OpenFiles};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
@@ -11,8 +11,8 @@ use crate::repository::{Closing, Type};
 use crate::tree::{Entry, Listed, Process, Stat, Tree};
 use bytes::Bytes;
 use fuser::{
-    Errno, FileHandle, FopenFlags, Generation, INodeNo, RenameFlags, ReplyCreate, ReplyData,
-    ReplyEmpty, ReplyEntry, ReplyOpen,
+    Errno, FileHandle, FopenFlags, Generation, RenameFlags, ReplyCreate, ReplyData, ReplyEmpty,
+    ReplyEntry, ReplyOpen,
 };
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -109,14 +109,19 @@ impl Calls {
         reply.opened(FileHandle(fh), FopenFlags::empty());
     }
 
-    pub(super) fn time(&self, op: &'static str, ino: INodeNo) -> metrics::Timer<'_> {
-        metrics::Timer {
-            op,
-            ino: ino.0,
-            tree: &self.tree,
-            slow: self.slow,
-            begin: Instant::now(),
-        }
+    /// Times an operation that begins now.
+    pub(super) fn time<'a>(&'a self, op: &'static str, at: impl Into<At<'a>>) -> Timer<'a> {
+        self.time_since(Instant::now(), op, at)
+    }
+
+    /// One that came earlier.
+    pub(super) fn time_since<'a>(
+        &'a self,
+        begin: Instant,
+        op: &'static str,
+        at: impl Into<At<'a>>,
+    ) -> Timer<'a> {
+        Timer::since(begin, op, at.into(), &self.tree, self.slow)
     }
 
     fn register<'a>(

@@ -4,6 +4,7 @@
 
 use super::calls::{Calls, TTL, empty, failed, reply_read};
 use super::convert::{attr, kind, process, time};
+use super::metrics::At;
 use crate::error::FsError;
 use crate::filesystem::FileSystem;
 use crate::repository::{Closing, NewAttributes};
@@ -20,7 +21,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Threads that may wait at the same time; beyond that requests queue.
 const WAITING: usize = 512;
@@ -51,18 +52,19 @@ impl Handler {
 
     /// Runs what may wait. The span carries the request's id to the logs of the
     /// store and the replicator.
-    fn wait(
+    fn wait<'a>(
         &self,
         op: &'static str,
         request: &Request,
-        ino: INodeNo,
+        at: impl Into<At<'a>>,
         work: impl FnOnce(&Calls) + Send + 'static,
     ) {
+        let (begin, at) = (Instant::now(), at.into().into_owned());
         let (inner, caller) = (self.inner.clone(), request.pid());
         let span = tracing::info_span!("fuse", op, request = request.unique().0, pid = caller);
         self.pool.spawn_blocking(move || {
             let _in_span = span.enter();
-            let _timer = inner.time(op, ino);
+            let _timer = inner.time_since(begin, op, at);
             on_behalf_of(caller, || work(&inner));
         });
     }
@@ -89,15 +91,16 @@ impl Filesystem for Handler {
         let caller = process(request);
         let (tree, name) = (&self.inner.tree, name.as_bytes());
         if tree.lookup_asks(parent.0, name, caller) {
-            let name = name.to_vec();
-            return self.wait("lookup", request, parent, move |inner| {
-                match inner.tree.ask(caller) {
-                    Ok(()) => inner.lookup(parent.0, &name, caller, reply),
-                    Err(error) => reply.error(failed("lookup", &error)),
-                }
+            let owned = name.to_vec();
+            return self.wait("lookup", request, (parent, name), move |inner| match inner
+                .tree
+                .ask(caller)
+            {
+                Ok(()) => inner.lookup(parent.0, &owned, caller, reply),
+                Err(error) => reply.error(failed("lookup", &error)),
             });
         }
-        let _timer = self.inner.time("lookup", parent);
+        let _timer = self.inner.time("lookup", (parent, name));
         self.inner.lookup(parent.0, name, caller, reply);
     }
 
@@ -176,8 +179,9 @@ impl Filesystem for Handler {
         _rdev: u32,
         reply: ReplyEntry,
     ) {
-        let (name, caller) = (name.as_bytes().to_vec(), process(request));
-        self.wait("mknod", request, parent, move |inner| {
+        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
+        let caller = process(request);
+        self.wait("mknod", request, at, move |inner| {
             inner.reply_entry(
                 "mknod",
                 inner.tree.mknod(parent.0, &name, mode, caller),
@@ -195,8 +199,9 @@ impl Filesystem for Handler {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        let (name, caller) = (name.as_bytes().to_vec(), process(request));
-        self.wait("mkdir", request, parent, move |inner| {
+        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
+        let caller = process(request);
+        self.wait("mkdir", request, at, move |inner| {
             inner.reply_entry(
                 "mkdir",
                 inner.tree.mkdir(parent.0, &name, mode, caller),
@@ -206,15 +211,17 @@ impl Filesystem for Handler {
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (name, caller) = (name.as_bytes().to_vec(), process(request));
-        self.wait("unlink", request, parent, move |inner| {
+        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
+        let caller = process(request);
+        self.wait("unlink", request, at, move |inner| {
             empty("unlink", inner.tree.unlink(parent.0, &name, caller), reply);
         });
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (name, caller) = (name.as_bytes().to_vec(), process(request));
-        self.wait("rmdir", request, parent, move |inner| {
+        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
+        let caller = process(request);
+        self.wait("rmdir", request, at, move |inner| {
             empty("rmdir", inner.tree.rmdir(parent.0, &name, caller), reply);
         });
     }
@@ -227,12 +234,9 @@ impl Filesystem for Handler {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        let (name, target, caller) = (
-            name.as_bytes().to_vec(),
-            target.to_owned(),
-            process(request),
-        );
-        self.wait("symlink", request, parent, move |inner| {
+        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
+        let (target, caller) = (target.to_owned(), process(request));
+        self.wait("symlink", request, at, move |inner| {
             inner.reply_entry(
                 "symlink",
                 inner.tree.symlink(parent.0, &name, &target, caller),
@@ -251,9 +255,10 @@ impl Filesystem for Handler {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        let at = (parent, name.as_bytes());
         let (name, new_name) = (name.as_bytes().to_vec(), new_name.as_bytes().to_vec());
         let caller = process(request);
-        self.wait("rename", request, parent, move |inner| {
+        self.wait("rename", request, at, move |inner| {
             let result = Calls::rename_flags(flags).and_then(|replace| {
                 inner.tree.rename(
                     (parent.0, &name),
@@ -274,8 +279,9 @@ impl Filesystem for Handler {
         name: &OsStr,
         reply: ReplyEntry,
     ) {
-        let (name, caller) = (name.as_bytes().to_vec(), process(request));
-        self.wait("link", request, parent, move |inner| {
+        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
+        let caller = process(request);
+        self.wait("link", request, at, move |inner| {
             inner.reply_entry(
                 "link",
                 inner.tree.link(ino.0, parent.0, &name, caller),
@@ -311,16 +317,19 @@ impl Filesystem for Handler {
     ) {
         let caller = process(request);
         if !self.inner.tree.create_waits(parent.0, name.as_bytes()) {
-            let _timer = self.inner.time("create", parent);
+            let _timer = self.inner.time("create", (parent, name.as_bytes()));
             return self.inner.create(parent.0, name, mode, caller, reply);
         }
-        let name = name.to_owned();
-        self.wait("create", request, parent, move |inner| {
-            match inner.tree.wait_for_room(parent.0) {
-                Ok(()) => inner.create(parent.0, &name, mode, caller, reply),
+        let owned = name.to_owned();
+        self.wait(
+            "create",
+            request,
+            (parent, name.as_bytes()),
+            move |inner| match inner.tree.wait_for_room(parent.0) {
+                Ok(()) => inner.create(parent.0, &owned, mode, caller, reply),
                 Err(error) => reply.error(failed("create", &error)),
-            }
-        });
+            },
+        );
     }
 
     fn read(
@@ -383,6 +392,7 @@ impl Filesystem for Handler {
             Err(error) => return reply.error(failed("flush", &error)),
         };
         if matches!(handle.opened.closing, Closing::Plain) {
+            let _timer = self.inner.time("flush", ino);
             return reply.ok();
         }
         let caller = process(request);
@@ -412,6 +422,7 @@ impl Filesystem for Handler {
             handle.opened.closing,
             Closing::Plain | Closing::Config | Closing::NewConfig
         ) {
+            let _timer = self.inner.time("release", ino);
             self.inner.tree.closed(handle.ino, &handle.opened);
             return reply.ok();
         }
@@ -464,6 +475,7 @@ impl Filesystem for Handler {
                 }
             });
         }
+        let _timer = self.inner.time("opendir", ino);
         self.inner.opendir(ino.0, caller, reply);
     }
 
@@ -493,18 +505,20 @@ impl Filesystem for Handler {
     fn releasedir(
         &self,
         _: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
+        let _timer = self.inner.time("releasedir", ino);
         self.inner.listings.lock().remove(&fh.0);
         reply.ok();
     }
 
     /// The disk under the data directory: what is written here needs its space first. The limit of
     /// staging is none of the mount's size, since what is over it goes up and makes room.
-    fn statfs(&self, _: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, _: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        let _timer = self.inner.time("statfs", ino);
         match rustix::fs::statvfs(&self.inner.fs.shared().config.data) {
             Ok(s) => reply.statfs(
                 s.f_blocks,

@@ -2,7 +2,10 @@
 //! what waits for the store or for a disk is named there while somebody wonders.
 
 use crate::tree::Tree;
+use crate::wait::spent;
+use fuser::INodeNo;
 use prometheus::{HistogramVec, IntCounterVec, histogram_opts, opts};
+use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -28,15 +31,87 @@ static ERRORS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     metric
 });
 
-/// Times one operation until it is dropped.
-pub(super) struct Timer<'a> {
-    pub(super) op: &'static str,
+/// What an operation is about.
+pub(super) struct At<'a> {
     /// The inode that the kernel named.
-    pub(super) ino: u64,
-    pub(super) tree: &'a Tree,
+    ino: u64,
+    /// The name in it, for operations on names.
+    name: Option<Cow<'a, [u8]>>,
+}
+
+impl From<INodeNo> for At<'_> {
+    fn from(ino: INodeNo) -> Self {
+        Self {
+            ino: ino.0,
+            name: None,
+        }
+    }
+}
+
+impl<'a> From<(INodeNo, &'a [u8])> for At<'a> {
+    fn from((parent, name): (INodeNo, &'a [u8])) -> Self {
+        Self {
+            ino: parent.0,
+            name: Some(name.into()),
+        }
+    }
+}
+
+impl At<'_> {
+    /// Also when the name is gone.
+    pub(super) fn into_owned(self) -> At<'static> {
+        At {
+            ino: self.ino,
+            name: self.name.map(|name| Cow::Owned(name.into_owned())),
+        }
+    }
+
+    fn describe(&self, tree: &Tree) -> String {
+        let path = tree.describe(self.ino);
+        match &self.name {
+            // The top of the namespace has no name, that of a repository ends in a slash.
+            Some(name) => {
+                let name = String::from_utf8_lossy(name);
+                match path.trim_end_matches('/') {
+                    "" => name.into_owned(),
+                    above => format!("{above}/{name}"),
+                }
+            }
+            None => path,
+        }
+    }
+}
+
+/// Times one operation until it is dropped, by the thread that works for it.
+pub(super) struct Timer<'a> {
+    op: &'static str,
+    at: At<'a>,
+    tree: &'a Tree,
     /// From here on it is worth a line.
-    pub(super) slow: Duration,
-    pub(super) begin: Instant,
+    slow: Duration,
+    begin: Instant,
+}
+
+impl<'a> Timer<'a> {
+    /// An operation that came at `begin`.
+    pub(super) fn since(
+        begin: Instant,
+        op: &'static str,
+        at: At<'a>,
+        tree: &'a Tree,
+        slow: Duration,
+    ) -> Self {
+        // What this thread waited for in other operations is none of this one.
+        drop(spent::take());
+        spent::note(|| "a free thread".to_owned(), begin.elapsed());
+        Self {
+            op,
+            at,
+            tree,
+            slow,
+            begin,
+        }
+    }
 }
 
 impl Drop for Timer<'_> {
@@ -46,8 +121,9 @@ impl Drop for Timer<'_> {
             .with_label_values(&[self.op])
             .observe(elapsed.as_secs_f64());
         if elapsed >= self.slow {
-            let path = self.tree.describe(self.ino);
-            tracing::warn!(op = self.op, path, ?elapsed, "slow");
+            let path = self.at.describe(self.tree);
+            let waited_for = spent::sentence(spent::take());
+            tracing::warn!(op = self.op, path, ?elapsed, waited_for, "slow");
         }
     }
 }

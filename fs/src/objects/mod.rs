@@ -25,15 +25,15 @@ mod tests;
 mod upload;
 
 use crate::cache::{BlockCache, CacheObject, CachedFile};
-use crate::error::{FsError, FsResult};
+use crate::error::{FsError, FsResult, done};
 use crate::filesystem::Config;
 use crate::local::Files;
 use crate::others::{Elsewhere, Freshness};
 use crate::store::ObjectStore;
-use crate::wait::Waits;
+use crate::wait::{Waits, spent};
 use deletion::{Deleter, Move, Removal};
 use gitmoor_replicator::model::{
-    FileAdd, FileEntry, ObjectFormat, Place, RepoId, RepoPath, Version,
+    Actor, Command, FileAdd, FileEntry, ObjectFormat, Place, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::{Child, Replica};
 use parking_lot::{Mutex, RwLock};
@@ -107,6 +107,15 @@ struct State {
     touched: HashMap<RepoPath, FileEntry>,
     /// The last change of any of these.
     changed: Option<Instant>,
+}
+
+impl Shared {
+    /// Commits a command, and notes how long that took.
+    pub fn propose(&self, actor: Actor, command: Command) -> FsResult<Version> {
+        let kind = command.kind();
+        let propose = || self.replica.propose(actor, command);
+        done(spent::on(|| format!("the replicator's {kind}"), propose)?)
+    }
 }
 
 impl State {
@@ -307,12 +316,11 @@ impl Objects {
         self.state.lock().pending.keys().cloned().collect()
     }
 
-    /// How many they are, and how long the oldest has been finished.
-    pub fn backlog(&self) -> (usize, Option<Duration>) {
+    /// How long the oldest of them has been finished.
+    pub fn oldest_pending(&self) -> Option<Duration> {
         let state = self.state.lock();
         let since = state.pending.values().map(|finished| finished.since);
-        let oldest = since.min().map(|since| since.elapsed());
-        (state.pending.len(), oldest)
+        since.min().map(|since| since.elapsed())
     }
 
     /// What was damaged before it could be stored and was therefore moved aside.

@@ -5,7 +5,7 @@ use super::deletion::Removal;
 use super::looks::Look;
 use super::name;
 use super::publish::Batch;
-use crate::error::{FsError, FsResult, done};
+use crate::error::{FsError, FsResult};
 use gitmoor_replicator::model::{
     Actor, Command, FileRemoval, Place, Refusal, RepoChange, RepoPath, Version,
 };
@@ -101,7 +101,7 @@ impl Objects {
     }
 
     pub(super) fn propose_command(&self, command: Command, actor: &Actor) -> FsResult<Version> {
-        done(self.shared.replica.propose(actor.clone(), command)?)
+        self.shared.propose(actor.clone(), command)
     }
 
     /// Very many files go in several entries; the last goes with the refs.

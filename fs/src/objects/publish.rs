@@ -8,9 +8,9 @@
 use super::{Objects, cache_object};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::wait::{self, Wait};
+use crate::wait::{self, Wait, spent};
 use gitmoor_replicator::model::{Actor, FileAdd, Place, RepoChange, RepoPath, Version};
-use parking_lot::MutexGuard;
+use parking_lot::{MutexGuard, RwLockReadGuard};
 
 /// What to leave out of a publication.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Objects {
     /// Proposes a change of refs after every finished file is stored, and with
     /// their addition to the catalog in the same raft entry.
     pub fn commit(&self, mut change: RepoChange, actor: &Actor) -> FsResult<Version> {
-        let no_removal = self.removing.read();
+        let no_removal = self.no_removal();
         if self.state.lock().is_quiet() {
             return self.until_settled(|| self.move_refs(change.clone(), None, actor));
         }
@@ -39,7 +39,7 @@ impl Objects {
             self.catalogue_ahead(&mut batch, actor)?;
             change.add = batch.adds();
             failpoint::STORED.hit();
-            let _no_removal = self.removing.read();
+            let _no_removal = self.no_removal();
             let version = self.move_refs(change.clone(), Some(&batch), actor)?;
             failpoint::CATALOGUED.hit();
             Ok((version, batch))
@@ -52,6 +52,11 @@ impl Objects {
         Ok(version)
     }
 
+    fn no_removal(&self) -> RwLockReadGuard<'_, ()> {
+        let what = || "deletions in the same repository".to_owned();
+        spent::on(what, || self.removing.read())
+    }
+
     pub(super) fn begin_wait(&self, who: &str) -> FsResult<Wait> {
         let path = self.shared.replica.repo(self.repo)?.map(|repo| repo.path);
         let path = path.map_or(String::new(), |path| path.to_string());
@@ -62,6 +67,11 @@ impl Objects {
     /// Waits until no other publication of the repository is under way. Those end
     /// by themselves when the store does not answer, so only an interrupt ends this.
     fn take_turn(&self, wait: &Wait) -> FsResult<MutexGuard<'_, ()>> {
+        let what = || "another publication of the same repository".to_owned();
+        spent::on(what, || self.wait_for_turn(wait))
+    }
+
+    fn wait_for_turn(&self, wait: &Wait) -> FsResult<MutexGuard<'_, ()>> {
         loop {
             if let Some(turn) = self.turn.try_lock_for(wait::POLL) {
                 wait.restart();

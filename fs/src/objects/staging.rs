@@ -16,16 +16,14 @@
 use super::Objects;
 use crate::error::{FsError, FsResult};
 use crate::repository::room::{Room, room};
-use crate::wait;
+use crate::wait::{self, spent};
 use gitmoor_replicator::model::RepoPath;
 use parking_lot::Mutex;
-use prometheus::{IntGauge, register_int_gauge};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// What files in the making hold is known this exactly …
@@ -33,20 +31,6 @@ const SAMPLE: Duration = Duration::from_millis(200);
 
 /// … unless looking takes long (leftovers of killed commands): it takes at most one part in so many of the time.
 const RARELY: u32 = 50;
-
-fn gauge(name: &str, help: &str) -> IntGauge {
-    register_int_gauge!(name, help).expect("each name is registered once, here")
-}
-
-static BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
-    let help = "Bytes of object files in the making and of finished ones not stored yet";
-    gauge("gitmoor_staged_bytes", help)
-});
-
-static FILES: LazyLock<IntGauge> = LazyLock::new(|| {
-    let help = "Object files in the making and finished ones not stored yet";
-    gauge("gitmoor_staged_files", help)
-});
 
 /// What is staged, in all repositories.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -149,14 +133,11 @@ impl Staging {
     pub fn staged(&self) -> Staged {
         let mut state = self.state.lock();
         state.look();
-        let staged = Staged {
+        Staged {
             finished: state.finished,
             making: state.seen,
             bytes: state.finished_bytes + state.seen_bytes,
-        };
-        BYTES.set(staged.bytes as i64);
-        FILES.set((staged.finished + staged.making) as i64);
-        staged
+        }
     }
 
     /// Whether a new file need not wait.
@@ -182,13 +163,17 @@ impl Objects {
 
     /// Waits until there is room for a new file.
     pub fn wait_for_room(&self) -> FsResult<()> {
-        let (staging, waits) = (&self.shared.staging, &self.shared.waits);
-        if staging.has_room() {
+        if self.shared.staging.has_room() {
             return Ok(());
         }
         if self.shared.store.offline().is_some() {
             return Err(self.full("this mount is offline, they go up when it is mounted online"));
         }
+        spent::on(|| "room in staging".to_owned(), || self.wait_while_full())
+    }
+
+    fn wait_while_full(&self) -> FsResult<()> {
+        let (staging, waits) = (&self.shared.staging, &self.shared.waits);
         let wait = self.begin_wait("a new object file")?;
         let mut seen = (0, 0);
         loop {

@@ -9,7 +9,7 @@ use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::store::{Body, Put};
-use crate::wait;
+use crate::wait::{self, spent};
 use gitmoor_replicator::model::{BlockDigest, FileAdd, FileEntry, Place, RepoPath, Timestamp};
 use std::fs::File;
 use std::io::Read;
@@ -137,8 +137,17 @@ impl Objects {
             0 => {}
             1 => worker(),
             n => std::thread::scope(|scope| {
-                for _ in 0..n.min(UPLOADS) {
-                    scope.spawn(worker);
+                let helper = || {
+                    worker();
+                    spent::take()
+                };
+                let helpers: Vec<_> = (0..n.min(UPLOADS)).map(|_| scope.spawn(helper)).collect();
+                for helper in helpers {
+                    spent::absorb(
+                        helper
+                            .join()
+                            .expect("a panic is a defect, and logged as one"),
+                    );
                 }
             }),
         }

@@ -8,7 +8,7 @@
 
 use crate::error::{FsError, FsResult};
 use crate::process::Processes;
-use crate::wait::{Over, Waits};
+use crate::wait::{Over, Waits, spent};
 use gitmoor_replicator::{ProposeError, Replica};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -79,7 +79,8 @@ impl Freshness {
         }
         let wait = self.waits.begin("a look", PATIENCE);
         let began = Instant::now();
-        match self.replica.catch_up(&|| wait.over().is_some()) {
+        let ask = || self.replica.catch_up(&|| wait.over().is_some());
+        match spent::on(|| "the cluster's answer".to_owned(), ask) {
             Ok(()) => {
                 let mut confirmed = self.confirmed.lock();
                 *confirmed = (*confirmed).max(Some(began));

@@ -19,6 +19,7 @@ use crate::failpoint;
 use crate::local::Files;
 use crate::objects::{Objects, Shared};
 use crate::repository::room::{is_ref_scratch, is_table};
+use crate::wait::spent;
 use gitmoor_replicator::Child;
 use gitmoor_replicator::model::{
     Actor, Change, Expect, PACKED_REFS, PackedEdit, RefEdit, RefEntry, RepoChange, RepoId,
@@ -116,7 +117,8 @@ impl Refs {
     /// git created a file in this room: if it is a lock, notes what it locks.
     pub fn created(&self, path: &RepoPath) -> FsResult<()> {
         if let Some(target) = lock_target(path) {
-            if !self.shared.replica.lock(self.repo, &target) {
+            let lock = || self.shared.replica.lock(self.repo, &target);
+            if !spent::on(|| format!("the lock of {target}"), lock) {
                 return Err(FsError::Exists);
             }
             // What others wrote until now is before the lock, not in its way.

@@ -3,7 +3,7 @@
 
 use super::room::{Room, is_ref_scratch, room};
 use super::{Body, Caller, Closing, Found, Identity, Opened, Repository, config_path};
-use crate::error::{FsError, FsResult, done};
+use crate::error::{FsError, FsResult};
 use crate::local::config;
 use crate::objects::{Content, name};
 use gitmoor_replicator::model::{Command, Expect, FileEntry, RepoPath};
@@ -271,7 +271,7 @@ impl Repository {
             id: self.id,
             format,
         };
-        done(self.shared.replica.propose(Default::default(), command)?).map(drop)
+        self.shared.propose(Default::default(), command).map(drop)
     }
 }
 

@@ -2,11 +2,12 @@
 //! for every store, told apart by the label `store` (`s3` or `dir`). A multipart upload
 //! counts as one put here; single tries are in `gitmoor_s3_retries_total`.
 
-use super::{Body, Listed, ObjectStore, Put, StoreError, Upload};
+use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, reach};
+use crate::wait::spent;
 use bytes::Bytes;
 use prometheus::{
-    HistogramVec, IntCounter, IntCounterVec, register_histogram_vec, register_int_counter,
-    register_int_counter_vec,
+    HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, register_histogram_vec,
+    register_int_counter, register_int_counter_vec, register_int_gauge_vec,
 };
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -70,6 +71,17 @@ pub(super) static RETRIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+static IN_FLIGHT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    let help = "Requests to the object store that are not answered yet";
+    register_int_gauge_vec!("gitmoor_s3_in_flight_requests", help, &["store", "kind"])
+        .expect("each name is registered once, here")
+});
+
+/// See [`crate::metrics`].
+pub(crate) fn register() {
+    LazyLock::force(&HEDGES);
+}
+
 /// A store whose requests are counted.
 #[derive(Debug)]
 pub(super) struct Metered<S> {
@@ -79,17 +91,28 @@ pub(super) struct Metered<S> {
 
 impl<S: ObjectStore> Metered<S> {
     pub(super) fn new(inner: S, label: &'static str) -> Self {
+        // From the beginning, see [`crate::metrics`].
+        for bytes in [&BYTES_IN, &BYTES_OUT] {
+            bytes.with_label_values(&[label]);
+        }
         Self { inner, label }
     }
 
     fn count<T>(
         &self,
         kind: &str,
+        key: &str,
         outcome: impl FnOnce(&T) -> &'static str,
         request: impl FnOnce(&S) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let begin = Instant::now();
+        let in_flight = IN_FLIGHT.with_label_values(&[self.label, kind]);
+        in_flight.inc();
         let result = request(&self.inner);
+        in_flight.dec();
+        if reach::is_answer(&result) {
+            reach::answered();
+        }
         let outcome = match &result {
             Ok(value) => outcome(value),
             Err(StoreError::NotFound { .. }) => "not_found",
@@ -103,10 +126,11 @@ impl<S: ObjectStore> Metered<S> {
         REQUESTS
             .with_label_values(&[self.label, kind, outcome])
             .inc();
-        let seconds = begin.elapsed().as_secs_f64();
+        let time = begin.elapsed();
         SECONDS
             .with_label_values(&[self.label, kind])
-            .observe(seconds);
+            .observe(time.as_secs_f64());
+        spent::note(|| format!("{} {key}", kind.to_uppercase()), time);
         result
     }
 
@@ -127,33 +151,34 @@ impl<S: ObjectStore> ObjectStore for Metered<S> {
             Put::Stored => "ok",
             Put::Exists => "exists",
         };
-        let put = self.count("put", outcome, |store| store.put(key, body))?;
+        let put = self.count("put", key, outcome, |store| store.put(key, body))?;
         BYTES_OUT.with_label_values(&[self.label]).inc_by(len);
         Ok(put)
     }
 
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let bytes = self.count("get", |_| "ok", |store| store.get(key, range))?;
+        let bytes = self.count("get", key, |_| "ok", |store| store.get(key, range))?;
         self.received(&bytes);
         Ok(bytes)
     }
 
     fn get_small(&self, key: &str, limit: u64) -> Result<Bytes, StoreError> {
-        let bytes = self.count("get", |_| "ok", |store| store.get_small(key, limit))?;
+        let bytes = self.count("get", key, |_| "ok", |store| store.get_small(key, limit))?;
         self.received(&bytes);
         Ok(bytes)
     }
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
-        self.count("delete", |()| "ok", |store| store.delete(keys))
+        let first = keys.first().map_or("nothing", String::as_str);
+        self.count("delete", first, |()| "ok", |store| store.delete(keys))
     }
 
     fn list(&self, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
-        self.count("list", |()| "ok", |store| store.list(prefix, sink))
+        self.count("list", prefix, |()| "ok", |store| store.list(prefix, sink))
     }
 
     fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
-        self.count("abort", |()| "ok", |store| store.abort(upload))
+        self.count("abort", &upload.key, |()| "ok", |store| store.abort(upload))
     }
 
     fn refuses_overwrite(&self) -> bool {

@@ -12,6 +12,7 @@ mod offline;
 mod open;
 mod pace;
 mod probe;
+mod reach;
 mod read_only;
 mod retry;
 mod s3;
@@ -24,6 +25,9 @@ pub use probe::{ProbeError, Probed, probe};
 pub use retry::RetryPolicy;
 pub use s3::{S3Config, S3Credentials, S3Settings, S3Store};
 pub use url::{BadStoreUrl, StoreUrl};
+
+pub(crate) use metrics::register as register_metrics;
+pub(crate) use reach::check as check_reach;
 
 use bytes::Bytes;
 use std::fmt;

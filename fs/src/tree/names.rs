@@ -1,7 +1,7 @@
 //! The namespace: directories of repositories.
 
 use super::{Listed, Place, Process, Tree};
-use crate::error::{FsError, FsResult, done};
+use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::repository::{NewAttributes, Repository, Type};
 use gitmoor_replicator::NameEntry;
@@ -32,7 +32,7 @@ impl Tree {
             uid: Some(p.uid),
             pid: Some(p.pid),
         });
-        done(self.shared.replica.propose(actor, command)?).map(drop)
+        self.shared.propose(actor, command).map(drop)
     }
 
     /// mkdir: a repository if the name ends in `.git`.

@@ -125,6 +125,7 @@ impl Parts {
 
     /// Starts the loop, which tells by the second result when the node leads.
     fn start(self, company: Company) -> Result<(Node, Receiver<()>), OpenError> {
+        metrics::register();
         let (limits, compaction) = (self.config.limits(), self.config.compaction());
         let peer = Peer::open(self.life, self.database.clone(), limits, compaction)?;
         let (ready, is_ready) = crossbeam_channel::bounded(1);
@@ -208,6 +209,11 @@ impl Node {
     /// Where the node stands.
     pub fn status(&self) -> Status {
         self.status.read().clone()
+    }
+
+    /// Says where the node stands in its metrics, for whoever is about to gather them.
+    pub fn measure(&self) {
+        metrics::measure(&self.status.read());
     }
 
     /// Stops the loop; proposals under way end with [`ProposeError::Stopped`].
@@ -352,6 +358,7 @@ impl Replica for Node {
     }
 
     fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+        let _timer = metrics::catching_up();
         self.proposer.ask(Ask::Read, give_up).map(drop)
     }
 

@@ -3,7 +3,7 @@
 use crate::storage::Log;
 use raft::{Raft, StateRole};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The part a node plays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct Status {
     pub voters: BTreeSet<u64>,
     /// Who has not.
     pub learners: BTreeSet<u64>,
+    /// How many entries each member's log is behind this leader's; of a node that does not lead,
+    /// how many committed ones it has not applied.
+    pub lag: BTreeMap<u64, u64>,
 }
 
 impl Status {
@@ -64,6 +67,20 @@ impl Status {
             pending,
             voters: members.voters().ids().iter().collect(),
             learners: members.learners().iter().copied().collect(),
+            lag: lag(raft),
         }
     }
+}
+
+fn lag(raft: &Raft<Log>) -> BTreeMap<u64, u64> {
+    let log = &raft.raft_log;
+    if raft.state != StateRole::Leader {
+        return BTreeMap::from([(raft.id, log.committed - log.applied)]);
+    }
+    let last = log.last_index();
+    let behind = |matched: u64| last.saturating_sub(matched);
+    let members = raft.prs().iter();
+    members
+        .map(|(node, progress)| (*node, behind(progress.matched)))
+        .collect()
 }

@@ -401,24 +401,3 @@ fn full_disk() {
     assert_eq!(bare.oid("main"), tip);
     bare.fsck();
 }
-
-/// What takes long is named in the log: the operation and the file.
-#[test]
-fn slow_operations_are_logged() {
-    let change = |settings: Settings| Settings {
-        toml: "slow-operation = \"400ms\"\n".to_owned(),
-        ..settings
-    };
-    let place = Place::with(Kind::S3s, &Installed::newest(), change);
-    let (bare, _) = place.pushed("app.git", 3);
-    place.cool();
-    let slow = Fault::Delay(Duration::from_millis(600));
-    place.server().fail(S3::Get, slow, 10_000);
-    bare.ok("log --oneline main");
-    place.server().heal();
-    let log = place.daemon().settings().log.clone();
-    let log = std::fs::read_to_string(log).expect("log");
-    let is_one = |line: &&str| line.contains("slow op=\"read\" path=\"app.git/objects/");
-    let line = log.lines().find(is_one).expect("a line about a read");
-    assert!(line.contains("elapsed="), "{line}");
-}

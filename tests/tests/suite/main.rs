@@ -30,6 +30,7 @@ mod refs;
 mod reftable;
 mod restart;
 mod serving;
+mod slow;
 mod staged;
 mod transfer;
 mod trash;

@@ -1,51 +1,25 @@
 //! What the daemon counts is what happened.
 
+mod exposition;
+mod readiness;
+
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::wait;
+use gitmoor_tests::watched::Watched;
 use serde_json::Value;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 const BOUND: Duration = Duration::from_secs(60);
 
-/// Where the daemon serves its metrics.
-struct Metrics {
-    address: String,
-}
-
-impl Metrics {
-    /// One value, by name and labels; 0 before it was first touched.
-    fn value(&self, name: &str) -> f64 {
-        let text = self.get();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
-    }
-
-    fn get(&self) -> String {
-        let mut stream = TcpStream::connect(&self.address).expect("the daemon listens");
-        stream
-            .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
-            .expect("asks");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("answers");
-        text
-    }
-}
-
-fn place() -> (Place, Metrics) {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = free.local_addr().expect("is bound").to_string();
-    drop(free);
+fn place() -> (Place, Watched) {
+    let watched = Watched::new();
     let toml = format!(
         "trash-keep = \"0s\"\ngc-period = \"1h\"\nidle-publish = \"50ms\"\n\
-         publish-timeout = \"1s\"\n[metrics]\nlisten = \"{address}\"\n"
+         publish-timeout = \"1s\"\n{}",
+        watched.toml()
     );
-    let place = Place::set(Kind::S3s, &toml);
-    (place, Metrics { address })
+    (Place::set(Kind::S3s, &toml), watched)
 }
 
 fn json(place: &Place, args: &[&str]) -> Value {

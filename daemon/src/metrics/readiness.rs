@@ -1,0 +1,102 @@
+//! Whether the daemon serves: its mount answers, its store answers, its cluster has a leader.
+//! Whatever is not so is said in a sentence.
+
+use gitmoor_fs::FileSystem;
+use nix::sys::statfs::{FUSE_SUPER_MAGIC, statfs};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// How long one check is waited for; whoever asks has a timeout as well.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What readiness depends on.
+pub(crate) struct Facts {
+    /// It is being unmounted or told to end.
+    pub(crate) leaving: bool,
+    /// Somebody leads, as far as this node knows.
+    pub(crate) has_leader: bool,
+    /// `None` for a node without a mount.
+    pub(crate) mount: Option<(PathBuf, Arc<FileSystem>)>,
+}
+
+/// The checks that may hang.
+#[derive(Default)]
+pub(super) struct Readiness {
+    mount: Check,
+    store: Check,
+}
+
+impl Readiness {
+    /// All that is wrong, one sentence a line. Without facts it does not serve yet.
+    pub(super) async fn check(&self, facts: Option<Facts>) -> Result<(), String> {
+        let Some(facts) = facts else {
+            return Err("the daemon is starting, or has left\n".to_owned());
+        };
+        let mut wrong = Vec::new();
+        if facts.leaving {
+            wrong.push("the daemon is leaving".to_owned());
+        }
+        if !facts.has_leader {
+            wrong.push(
+                "no leader of the cluster is known, so that nothing can be written: see `gitmoor cluster status`"
+                    .to_owned(),
+            );
+        }
+        if let Some((at, fs)) = facts.mount {
+            wrong.extend(self.of_mount(&at).await.err());
+            wrong.extend(self.of_store(fs).await.err());
+        }
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => Err(wrong.join("\n") + "\n"),
+        }
+    }
+
+    async fn of_mount(&self, at: &Path) -> Result<(), String> {
+        let what = format!("the mount at {}", at.display());
+        let path = at.to_owned();
+        self.mount.run(&what, move || ask_mount(&path)).await
+    }
+
+    async fn of_store(&self, fs: Arc<FileSystem>) -> Result<(), String> {
+        self.store.run("the store", move || fs.check_store()).await
+    }
+}
+
+/// The kernel never answers this by itself; but where nothing is mounted, the directory below does.
+fn ask_mount(at: &Path) -> Result<(), String> {
+    let answer = statfs(at).map_err(|errno| errno.to_string())?;
+    match answer.filesystem_type() {
+        FUSE_SUPER_MAGIC => Ok(()),
+        _ => Err("nothing is mounted there any more".to_owned()),
+    }
+}
+
+/// A check that blocks, perhaps for long: at most one of its kind is under way, and nobody waits
+/// for it longer than [`PATIENCE`].
+#[derive(Default)]
+struct Check(Mutex<Option<JoinHandle<Result<(), String>>>>);
+
+impl Check {
+    async fn run<E: Display>(
+        &self,
+        what: &str,
+        ask: impl FnOnce() -> Result<(), E> + Send + 'static,
+    ) -> Result<(), String> {
+        let mut under_way = self.0.lock().await;
+        let begin = || spawn_blocking(move || ask().map_err(|error| error.to_string()));
+        let mut asked = under_way.take().unwrap_or_else(begin);
+        match tokio::time::timeout(PATIENCE, &mut asked).await {
+            Ok(Ok(answer)) => answer.map_err(|error| format!("{what} does not answer: {error}")),
+            Ok(Err(panic)) => Err(format!("{what} cannot be asked: {panic}")),
+            Err(_) => {
+                *under_way = Some(asked);
+                Err(format!("{what} has not answered for {PATIENCE:?}"))
+            }
+        }
+    }
+}
