@@ -2,7 +2,8 @@
 //! or a clock, so that precedence is decided in one place ([`crate::config`]).
 
 use crate::config::{
-    ByteSize, GroupId, LogFilter, LogFormat, RepoName, Seconds, SizeLimit, StoreUrl, Umask, UserId,
+    ByteSize, GroupId, LogFilter, LogFormat, OtlpUrl, Ratio, RepoName, Seconds, SizeLimit, StoreUrl,
+    Umask, UserId,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -153,6 +154,12 @@ pub struct TellingArgs {
     /// Allow a --metrics address that other machines can reach
     #[arg(long)]
     pub metrics_allow_remote: bool,
+    /// Send traces to an OpenTelemetry collector (OTLP over gRPC), such as http://127.0.0.1:4317
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<OtlpUrl>,
+    /// The part of all git commands that is traced, 0 to 1 [default 1]
+    #[arg(long, value_name = "PART")]
+    pub trace_ratio: Option<Ratio>,
 }
 
 /// `gitmoor node`.

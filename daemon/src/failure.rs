@@ -7,6 +7,7 @@ use crate::data_dir::DataDirError;
 use crate::mount_point::MountPointError;
 use crate::repo_setting::SettingError;
 use crate::service::{BackgroundError, ServiceError};
+use crate::traces::TracesError;
 use std::process::ExitCode;
 
 /// Wrong usage or configuration: the caller must say something else.
@@ -60,6 +61,9 @@ pub enum Failure {
     /// The daemon in the background did not come up.
     #[error(transparent)]
     Background(#[from] BackgroundError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The running daemon cannot be reached.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -100,6 +104,7 @@ impl Failure {
             Self::MountPoint(_)
             | Self::DataDir(_)
             | Self::Service(_)
+            | Self::Traces(_)
             | Self::Admin(_)
             | Self::NotSet { .. }
             | Self::Damaged { .. }

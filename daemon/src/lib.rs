@@ -30,8 +30,10 @@ mod mount_helper;
 pub mod mount_point;
 pub mod repo_setting;
 pub mod service;
+mod traces;
 
 pub use failure::Failure;
+pub use traces::TracesError;
 
 use clap::Parser;
 use std::process::ExitCode;

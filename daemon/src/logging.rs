@@ -2,24 +2,52 @@
 //! starts the daemon in the background.
 
 use crate::config::{LogFormat, LogSettings};
+use crate::traces::Traces;
+use gitmoor_replicator::trace::TARGET;
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-/// Starts logging for the rest of the process, panics included.
-pub(crate) fn start(settings: &LogSettings) {
+/// Starts logging for the rest of the process, panics included; and gives the spans of traces to
+/// those who export them.
+pub(crate) fn start(settings: &LogSettings, traces: Option<&Traces>) {
     let filter = EnvFilter::try_new(settings.filter.as_str())
         .expect("a LogFilter is valid once constructed")
         // It warns that it cannot unmount what we have unmounted already.
         .add_directive("fuser::mnt=error".parse().expect("a valid directive"));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    match settings.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
+    let lines = match settings.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    match traces {
+        // The lines' filter is then everybody's, and what it does not want costs nothing.
+        None => Registry::default().with(lines).with(filter).init(),
+        Some(traces) => Registry::default()
+            .with(lines.with_filter(filter))
+            .with(exported(traces))
+            .init(),
     }
     log_panics();
+}
+
+fn exported<S>(traces: &Traces) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let layer = tracing_opentelemetry::layer().with_tracer(traces.tracer());
+    let layer = layer.with_location(false).with_threads(false);
+    // When a span was entered and left says nothing here, and costs two looks at the clock.
+    let layer = layer.with_tracked_inactivity(false);
+    // Its events are lines of the log already.
+    let steps = filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET);
+    layer.with_filter(steps)
 }
 
 /// A panic in one thread would otherwise be a bare paragraph between JSON lines.

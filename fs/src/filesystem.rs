@@ -45,6 +45,8 @@ pub struct Config {
     pub stale_reads: Duration,
     /// A FUSE operation that takes longer is logged.
     pub slow_operation: Duration,
+    /// The part of all commands that is traced, while traces are exported: 0 to 1.
+    pub trace_ratio: f64,
     /// Deleted repositories and object files can be restored for this long.
     pub trash_keep: Duration,
     /// What the store holds without an owner is left alone for this long.

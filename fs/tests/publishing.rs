@@ -165,6 +165,7 @@ impl Machine<'_> {
             idle_publish: hour,
             stale_reads: Duration::ZERO,
             slow_operation: hour,
+            trace_ratio: 1.0,
             trash_keep: hour,
             gc_grace: hour,
             gc_period: hour,

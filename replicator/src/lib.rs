@@ -22,6 +22,7 @@ pub mod peer;
 mod replica;
 pub mod state;
 pub mod storage;
+pub mod trace;
 
 pub use node::{
     ClusterConfig, ClusterError, FOUNDER, MemberStatus, MembershipError, Node, NodeConfig,

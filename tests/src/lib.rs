@@ -18,6 +18,7 @@
 //! namespaces  machines whose links can be cut
 //! power     a disk whose power can be cut
 //! s3        the two S3 servers
+//! otlp      a collector of traces
 //! watched   what a daemon tells those who watch it
 //! place     a backend, a scratch directory and a git: what a scenario gets
 //! ```
@@ -31,6 +32,7 @@ pub mod history;
 pub mod ledger;
 pub mod mount;
 pub mod namespaces;
+pub mod otlp;
 pub mod place;
 pub mod power;
 pub mod process;

@@ -5,6 +5,7 @@ use crate::cli::{MountArgs, Place};
 use crate::config::{ConfigError, Settings};
 use crate::data_dir::DataDir;
 use crate::service::{self, Readiness};
+use crate::traces::Traces;
 use crate::{Failure, logging, mount_point};
 
 /// Resolves the settings and becomes, or starts, the daemon.
@@ -40,7 +41,8 @@ fn arm_failpoints() -> Result<(), ConfigError> {
 }
 
 fn become_daemon(settings: &Settings, readiness: &Readiness) -> Result<(), Failure> {
-    logging::start(&settings.log);
+    let traces = settings.traces.as_ref().map(Traces::start).transpose()?;
+    logging::start(&settings.log, traces.as_ref());
     arm_failpoints()?;
     // Whatever directory we were started in must stay free to be unmounted.
     std::env::set_current_dir("/")?;

@@ -4,12 +4,14 @@ use super::environment;
 use crate::Failure;
 use crate::cli::{NodeArgs, Place};
 use crate::config::NodeSettings;
+use crate::traces::Traces;
 use crate::{logging, service};
 
 /// Becomes the daemon of a node without a mount. It stays in the foreground: a service
 /// manager starts it, or a shell.
 pub(super) fn run(place: &Place, args: &NodeArgs) -> Result<(), Failure> {
     let settings = NodeSettings::resolve(place, args, &environment)?;
-    logging::start(&settings.log);
+    let traces = settings.traces.as_ref().map(Traces::start).transpose()?;
+    logging::start(&settings.log, traces.as_ref());
     service::run_node(&settings)
 }

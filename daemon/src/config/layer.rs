@@ -3,7 +3,7 @@
 
 use super::StoreUrl;
 use super::owner::{GroupId, Umask, UserId};
-use super::value::{ByteSize, LogFilter, LogFormat, Seconds, Secret, SizeLimit};
+use super::value::{ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret, SizeLimit};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use std::net::SocketAddr;
@@ -65,6 +65,8 @@ pub struct Layer {
     pub log: LogLayer,
     /// `[metrics]`
     pub metrics: MetricsLayer,
+    /// `[traces]`
+    pub traces: TracesLayer,
 }
 
 /// How to reach an `s3://` store.
@@ -138,6 +140,16 @@ pub struct MetricsLayer {
     pub allow_remote: Option<bool>,
 }
 
+/// `[traces]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TracesLayer {
+    /// Where to send them; nowhere without it.
+    pub otlp: Option<OtlpUrl>,
+    /// The part of all commands that is traced.
+    pub ratio: Option<Ratio>,
+}
+
 fn store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StoreUrl>, D::Error> {
     let url = String::deserialize(from)?;
     url.parse().map(Some).map_err(D::Error::custom)
@@ -177,6 +189,10 @@ impl Layer {
             metrics: MetricsLayer {
                 listen: self.metrics.listen.or(lower.metrics.listen),
                 allow_remote: self.metrics.allow_remote.or(lower.metrics.allow_remote),
+            },
+            traces: TracesLayer {
+                otlp: self.traces.otlp.or(lower.traces.otlp),
+                ratio: self.traces.ratio.or(lower.traces.ratio),
             },
         }
     }

@@ -15,14 +15,15 @@ mod value;
 pub use environment::{Environment, from_environment};
 pub use file::read_file;
 pub use gitmoor_fs::store::StoreUrl;
-pub use layer::{Credentials, Layer, LogLayer, MetricsLayer, S3Layer};
+pub use layer::{Credentials, Layer, LogLayer, MetricsLayer, S3Layer, TracesLayer};
 pub use owner::{GroupId, Umask, UserId};
 pub use place::{Located, locate};
 pub use repo_name::RepoName;
 pub use resolve::{
     LogSettings, MountSettings, NodeSettings, RestoreSettings, Settings, StoreSettings,
+    TraceSettings,
 };
-pub use value::{ByteSize, LogFilter, LogFormat, Seconds, Secret, SizeLimit};
+pub use value::{ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret, SizeLimit};
 
 use std::path::PathBuf;
 

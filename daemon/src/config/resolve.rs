@@ -1,8 +1,8 @@
 //! From layers of optional values to what the daemon needs.
 
-use super::layer::{Credentials, Layer, LogLayer, S3Layer};
+use super::layer::{Credentials, Layer, LogLayer, S3Layer, TracesLayer};
 use super::place::{Located, absolute};
-use super::value::{LogFilter, LogFormat, SizeLimit};
+use super::value::{LogFilter, LogFormat, OtlpUrl, Ratio, SizeLimit};
 use super::{ConfigError, Environment, StoreUrl, locate};
 use crate::cli::{MountArgs, NodeArgs, Place, TellingArgs};
 use gitmoor_fs::Shown;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Where to serve metrics.
     pub metrics: Option<SocketAddr>,
+    /// Where to send traces.
+    pub traces: Option<TraceSettings>,
     /// The mount.
     pub mount: MountSettings,
 }
@@ -65,6 +67,8 @@ pub struct NodeSettings {
     pub log: LogSettings,
     /// Where to serve metrics.
     pub metrics: Option<SocketAddr>,
+    /// Where to send traces.
+    pub traces: Option<TraceSettings>,
 }
 
 /// Where object bytes go.
@@ -86,6 +90,15 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// Which lines.
     pub filter: LogFilter,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug)]
+pub struct TraceSettings {
+    /// The collector.
+    pub otlp: OtlpUrl,
+    /// The part of all commands that is traced.
+    pub ratio: Ratio,
 }
 
 /// The mount.
@@ -145,6 +158,7 @@ impl NodeSettings {
         Ok(Self {
             data,
             metrics: metrics(&layer)?,
+            traces: traces(layer.traces),
             log: layer.log.into(),
         })
     }
@@ -235,6 +249,7 @@ impl Settings {
             backup_keep: layer.backup_keep.map_or(BACKUP_KEEP, NonZeroUsize::get),
             log: layer.log.into(),
             metrics,
+            traces: traces(layer.traces),
             mount: MountSettings {
                 mountpoint: absolute("MOUNTPOINT", &args.mountpoint)?,
                 repo: args.repo.as_ref().map(|name| name.path()),
@@ -277,6 +292,8 @@ fn told(args: &TellingArgs) -> Layer {
     let mut layer = Layer::default();
     layer.log.format = args.log_format;
     layer.log.level.clone_from(&args.log_level);
+    layer.traces.otlp.clone_from(&args.otlp);
+    layer.traces.ratio = args.trace_ratio;
     layer.metrics.listen = args.metrics;
     layer.metrics.allow_remote = args.metrics_allow_remote.then_some(true);
     layer
@@ -314,6 +331,11 @@ fn credentials(credentials: Credentials) -> Option<S3Credentials> {
             session_token: None,
         }),
     }
+}
+
+fn traces(layer: TracesLayer) -> Option<TraceSettings> {
+    let ratio = layer.ratio.unwrap_or_default();
+    layer.otlp.map(|otlp| TraceSettings { otlp, ratio })
 }
 
 fn metrics(layer: &Layer) -> Result<Option<SocketAddr>, ConfigError> {

@@ -241,6 +241,89 @@ impl FromStr for LogFilter {
 
 deserialize_from_text!(LogFilter);
 
+/// An OpenTelemetry collector: `http://HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtlpUrl(String);
+
+impl OtlpUrl {
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for OtlpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = text
+            .strip_prefix("http://")
+            .map(|rest| rest.trim_end_matches('/'));
+        let parts = address.and_then(|address| address.rsplit_once(':'));
+        let is_valid = |(host, port): (&str, &str)| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || ".-_[]:".contains(c);
+            !host.is_empty() && host.chars().all(plain) && port.parse::<u16>().is_ok()
+        };
+        parts
+            .is_some_and(is_valid)
+            .then(|| Self(text.to_owned()))
+            .ok_or_else(|| {
+                format!(
+                    "{text:?} is no collector; expected http://HOST:PORT (OTLP over gRPC, without \
+                     TLS: one on this machine, which passes traces on)"
+                )
+            })
+    }
+}
+
+deserialize_from_text!(OtlpUrl);
+
+/// A part of all: 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ratio(f64);
+
+impl Ratio {
+    /// 0 to 1.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Default for Ratio {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+impl FromStr for Ratio {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let part = text.parse::<f64>().ok();
+        let part = part.and_then(|part| Self::try_from(part).ok());
+        part.ok_or_else(|| format!("{text:?} is no part of all; expected 0 to 1, such as 0.1"))
+    }
+}
+
+impl TryFrom<f64> for Ratio {
+    type Error = String;
+
+    fn try_from(part: f64) -> Result<Self, String> {
+        match (0.0..=1.0).contains(&part) {
+            true => Ok(Self(part)),
+            false => Err(format!(
+                "{part} is no part of all; expected 0 to 1, such as 0.1"
+            )),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Ratio {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        f64::deserialize(from)?.try_into().map_err(D::Error::custom)
+    }
+}
+
 /// A secret that does not show in `Debug`.
 #[derive(Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(transparent)]

@@ -170,6 +170,10 @@ fn fs_config(settings: &Settings) -> Config {
         idle_publish: settings.idle_publish,
         stale_reads: settings.stale_reads,
         slow_operation: settings.slow_operation,
+        trace_ratio: settings
+            .traces
+            .as_ref()
+            .map_or(0.0, |traces| traces.ratio.get()),
         trash_keep: settings.trash_keep,
         gc_grace: settings.gc_grace,
         gc_period: settings.gc_period,

@@ -1,6 +1,7 @@
 //! The calls behind the operations: one call of the tree, then the reply. On whichever thread the
 //! handler chose.
 
+use super::commands::Commands;
 use super::convert::{attr, entry};
 use super::metrics::{self, At, Timer};
 use super::open_files::{Handle, OpenFiles};
@@ -12,8 +13,9 @@ use crate::tree::{Entry, Listed, Process, Stat, Tree};
 use bytes::Bytes;
 use fuser::{
     Errno, FileHandle, FopenFlags, Generation, RenameFlags, ReplyCreate, ReplyData, ReplyEmpty,
-    ReplyEntry, ReplyOpen,
+    ReplyEntry, ReplyOpen, Request,
 };
+use gitmoor_replicator::trace::TARGET;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -22,6 +24,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tracing::span::EnteredSpan;
+use tracing::{Span, info_span};
 
 /// Everything that changes a name goes through this mount's kernel, which then
 /// knows; for the rest there are invalidations. Hence long.
@@ -31,6 +35,7 @@ pub(super) const TTL: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct Calls {
     pub(super) fs: Arc<FileSystem>,
     pub(super) tree: Arc<Tree>,
+    commands: Commands,
     pub(super) files: OpenFiles,
     pub(super) listings: Mutex<HashMap<u64, Arc<Vec<Listed>>>>,
     last_listing: AtomicU64,
@@ -70,17 +75,19 @@ fn ttl(lasting: Lasting) -> Duration {
 }
 
 impl Calls {
-    pub(super) fn new(fs: Arc<FileSystem>, tree: Arc<Tree>) -> Self {
+    pub(super) fn new(fs: Arc<FileSystem>, tree: Arc<Tree>) -> io::Result<Self> {
         let slow = fs.shared().config.slow_operation;
-        Self {
+        let commands = Commands::new(fs.shared().config.trace_ratio)?;
+        Ok(Self {
             fs,
             tree,
+            commands,
             files: OpenFiles::new(),
             listings: Mutex::default(),
             last_listing: AtomicU64::new(0),
             passthrough: AtomicBool::new(false),
             slow,
-        }
+        })
     }
 
     pub(super) fn reply_entry(&self, op: &'static str, result: FsResult<Entry>, reply: ReplyEntry) {
@@ -109,9 +116,29 @@ impl Calls {
         reply.opened(FileHandle(fh), FopenFlags::empty());
     }
 
-    /// Times an operation that begins now.
-    pub(super) fn time<'a>(&'a self, op: &'static str, at: impl Into<At<'a>>) -> Timer<'a> {
-        self.time_since(Instant::now(), op, at)
+    /// Times an operation that begins now, and is a step of its command until it ends.
+    pub(super) fn time<'a>(
+        &'a self,
+        op: &'static str,
+        request: &Request,
+        at: impl Into<At<'a>>,
+    ) -> (Timer<'a>, EnteredSpan) {
+        let at = at.into();
+        let step = self.step(op, request, &at).unwrap_or_else(Span::none);
+        (self.time_since(Instant::now(), op, at), step.entered())
+    }
+
+    /// The operation as a step of the command that asks; `None` if that is not traced.
+    pub(super) fn step(&self, op: &'static str, request: &Request, at: &At<'_>) -> Option<Span> {
+        let command = self.commands.span_of(request.pid());
+        if command.is_none() {
+            return None;
+        }
+        let (path, number) = (at.describe(&self.tree), request.unique().0);
+        Some(info_span!(
+            target: TARGET, parent: &command, "fuse", otel.name = op,
+            op, request = number, pid = request.pid(), path
+        ))
     }
 
     /// One that came earlier.

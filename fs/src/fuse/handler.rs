@@ -44,7 +44,7 @@ impl Handler {
             .thread_name("fuse-wait")
             .build()?;
         Ok(Self {
-            inner: Arc::new(Calls::new(fs, tree)),
+            inner: Arc::new(Calls::new(fs, tree)?),
             pool,
             ended,
         })
@@ -61,7 +61,9 @@ impl Handler {
     ) {
         let (begin, at) = (Instant::now(), at.into().into_owned());
         let (inner, caller) = (self.inner.clone(), request.pid());
-        let span = tracing::info_span!("fuse", op, request = request.unique().0, pid = caller);
+        let span = inner.step(op, request, &at).unwrap_or_else(|| {
+            tracing::info_span!("fuse", op, request = request.unique().0, pid = caller)
+        });
         self.pool.spawn_blocking(move || {
             let _in_span = span.enter();
             let _timer = inner.time_since(begin, op, at);
@@ -100,7 +102,7 @@ impl Filesystem for Handler {
                 Err(error) => reply.error(failed("lookup", &error)),
             });
         }
-        let _timer = self.inner.time("lookup", (parent, name));
+        let _timer = self.inner.time("lookup", request, (parent, name));
         self.inner.lookup(parent.0, name, caller, reply);
     }
 
@@ -108,8 +110,8 @@ impl Filesystem for Handler {
         self.inner.tree.forget(ino.0, lookups);
     }
 
-    fn getattr(&self, _: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
-        let _timer = self.inner.time("getattr", ino);
+    fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
+        let _timer = self.inner.time("getattr", request, ino);
         let handle = fh.and_then(|fh| self.inner.files.get(fh.0));
         match self
             .inner
@@ -161,8 +163,8 @@ impl Filesystem for Handler {
         });
     }
 
-    fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
-        let _timer = self.inner.time("readlink", ino);
+    fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
+        let _timer = self.inner.time("readlink", request, ino);
         match self.inner.tree.readlink(ino.0) {
             Ok(target) => reply.data(&target),
             Err(error) => reply.error(failed("readlink", &error)),
@@ -301,7 +303,7 @@ impl Filesystem for Handler {
                 }
             });
         }
-        let _timer = self.inner.time("open", ino);
+        let _timer = self.inner.time("open", request, ino);
         self.inner.open(ino.0, write, caller, reply);
     }
 
@@ -317,7 +319,9 @@ impl Filesystem for Handler {
     ) {
         let caller = process(request);
         if !self.inner.tree.create_waits(parent.0, name.as_bytes()) {
-            let _timer = self.inner.time("create", (parent, name.as_bytes()));
+            let _timer = self
+                .inner
+                .time("create", request, (parent, name.as_bytes()));
             return self.inner.create(parent.0, name, mode, caller, reply);
         }
         let owned = name.to_owned();
@@ -352,13 +356,13 @@ impl Filesystem for Handler {
                 reply_read(handle.opened.read(offset, size as usize), reply);
             });
         }
-        let _timer = self.inner.time("read", ino);
+        let _timer = self.inner.time("read", request, ino);
         reply_read(handle.opened.read(offset, size as usize), reply);
     }
 
     fn write(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -368,7 +372,7 @@ impl Filesystem for Handler {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let _timer = self.inner.time("write", ino);
+        let _timer = self.inner.time("write", request, ino);
         match self
             .inner
             .handle(fh)
@@ -392,7 +396,7 @@ impl Filesystem for Handler {
             Err(error) => return reply.error(failed("flush", &error)),
         };
         if matches!(handle.opened.closing, Closing::Plain) {
-            let _timer = self.inner.time("flush", ino);
+            let _timer = self.inner.time("flush", request, ino);
             return reply.ok();
         }
         let caller = process(request);
@@ -422,7 +426,7 @@ impl Filesystem for Handler {
             handle.opened.closing,
             Closing::Plain | Closing::Config | Closing::NewConfig
         ) {
-            let _timer = self.inner.time("release", ino);
+            let _timer = self.inner.time("release", request, ino);
             self.inner.tree.closed(handle.ino, &handle.opened);
             return reply.ok();
         }
@@ -475,19 +479,19 @@ impl Filesystem for Handler {
                 }
             });
         }
-        let _timer = self.inner.time("opendir", ino);
+        let _timer = self.inner.time("opendir", request, ino);
         self.inner.opendir(ino.0, caller, reply);
     }
 
     fn readdir(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let _timer = self.inner.time("readdir", ino);
+        let _timer = self.inner.time("readdir", request, ino);
         let names = match self.inner.listing(ino.0, fh.0, offset) {
             Ok(names) => names,
             Err(error) => return reply.error(failed("readdir", &error)),
@@ -504,21 +508,21 @@ impl Filesystem for Handler {
 
     fn releasedir(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        let _timer = self.inner.time("releasedir", ino);
+        let _timer = self.inner.time("releasedir", request, ino);
         self.inner.listings.lock().remove(&fh.0);
         reply.ok();
     }
 
     /// The disk under the data directory: what is written here needs its space first. The limit of
     /// staging is none of the mount's size, since what is over it goes up and makes room.
-    fn statfs(&self, _: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        let _timer = self.inner.time("statfs", ino);
+    fn statfs(&self, request: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        let _timer = self.inner.time("statfs", request, ino);
         match rustix::fs::statvfs(&self.inner.fs.shared().config.data) {
             Ok(s) => reply.statfs(
                 s.f_blocks,

@@ -66,7 +66,7 @@ impl At<'_> {
         }
     }
 
-    fn describe(&self, tree: &Tree) -> String {
+    pub(super) fn describe(&self, tree: &Tree) -> String {
         let path = tree.describe(self.ino);
         match &self.name {
             // The top of the namespace has no name, that of a repository ends in a slash.

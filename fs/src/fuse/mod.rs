@@ -1,6 +1,7 @@
 //! FUSE: decode → one call → reply. The only code that knows fuser.
 
 mod calls;
+mod commands;
 mod convert;
 mod handler;
 mod invalidate;

@@ -105,6 +105,7 @@ fn shared(
             idle_publish: Duration::from_secs(3600),
             stale_reads: Duration::ZERO,
             slow_operation: Duration::from_secs(1),
+            trace_ratio: 1.0,
             trash_keep: Duration::from_secs(3600),
             gc_grace: Duration::from_secs(3600),
             gc_period: Duration::from_secs(3600),

@@ -2,6 +2,7 @@
 //! minutes on a busy machine.
 
 mod known;
+pub(crate) mod lineage;
 
 pub(crate) use known::Processes;
 

@@ -5,6 +5,7 @@
 use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, reach};
 use crate::wait::spent;
 use bytes::Bytes;
+use gitmoor_replicator::trace;
 use prometheus::{
     HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, register_histogram_vec,
     register_int_counter, register_int_counter_vec, register_int_gauge_vec,
@@ -100,12 +101,13 @@ impl<S: ObjectStore> Metered<S> {
 
     fn count<T>(
         &self,
-        kind: &str,
+        kind: &'static str,
         key: &str,
         outcome: impl FnOnce(&T) -> &'static str,
         request: impl FnOnce(&S) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let begin = Instant::now();
+        let _in_step = trace::step(kind, || key.to_owned()).entered();
         let in_flight = IN_FLIGHT.with_label_values(&[self.label, kind]);
         in_flight.inc();
         let result = request(&self.inner);

@@ -11,7 +11,7 @@ use super::core::{Committed, Core, Effect, Life, RaftLimits, Work};
 use crate::model::{Command, Outcome, SessionId, Version};
 use crate::state::{Overlay, apply};
 use crate::storage::{Disk, Log, OpenError, Position, Stage, WriteError, snapshot};
-use crate::{ReadError, failpoint, metrics};
+use crate::{ReadError, failpoint, metrics, trace};
 use raft::Raft;
 use raft::eraftpb::{HardState, Message, Snapshot};
 use std::sync::Arc;
@@ -216,6 +216,8 @@ impl Engine {
             }
             Effect::Command(envelope) => {
                 failpoint::APPLY.hit();
+                let node = self.core.raft().id;
+                let _in_span = trace::applying(envelope.trace, node, index).entered();
                 let outcome = apply(overlay, Version(index), &envelope)?;
                 Ok(Some(Applied {
                     session: envelope.session,

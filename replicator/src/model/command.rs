@@ -4,6 +4,7 @@ use super::{
     BlockDigest, ClusterId, FileEntry, Format, NamePath, PackedRef, RepoId, RepoPath, SecretDigest,
     SessionId, StoreRecord, Timestamp, Version,
 };
+use crate::trace::TraceContext;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Envelope {
     pub actor: Actor,
     /// What.
     pub command: Command,
+    /// The step that it is for, while that is traced.
+    pub trace: Option<TraceContext>,
 }
 
 /// A change of the truth.

@@ -31,6 +31,7 @@ use crate::net::{NetError, Network};
 use crate::peer::{Ask, Change, Peer};
 use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, read};
 use crate::storage::{Backup, Beginning, Database, OpenError};
+use crate::trace;
 use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
 use cluster::{Ear, Membership};
 use crossbeam_channel::Receiver;
@@ -359,12 +360,14 @@ impl Replica for Node {
 
     fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         let _timer = metrics::catching_up();
+        let _in_step = trace::step("catch up", String::new).entered();
         self.proposer.ask(Ask::Read, give_up).map(drop)
     }
 
     fn propose(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
         let kind = command.kind();
         let began = Instant::now();
+        let _in_step = trace::step("propose", || kind.to_owned()).entered();
         let result = self.proposer.commit(actor, command);
         metrics::proposed(kind, &result, began.elapsed());
         result

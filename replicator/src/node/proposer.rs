@@ -5,6 +5,7 @@ use super::inbox::{Caller, Input};
 use crate::ProposeError;
 use crate::model::{Actor, Command, Envelope, Outcome, SessionId, Timestamp};
 use crate::peer::{Answer, Ask, Request};
+use crate::trace;
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -106,6 +107,7 @@ impl Proposer {
             time,
             actor,
             command,
+            trace: trace::context(),
         };
         let data = postcard::to_stdvec(&envelope).expect("plain data encodes");
         let limit = self.max_entry_bytes;

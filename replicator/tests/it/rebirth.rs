@@ -147,6 +147,7 @@ fn envelope(directory: &str) -> Vec<u8> {
         time: Timestamp::now(),
         actor: actor(),
         command: Command::CreateDirectory { path },
+        trace: None,
     };
     postcard::to_stdvec(&envelope).expect("plain data encodes")
 }

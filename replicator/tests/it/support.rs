@@ -47,6 +47,7 @@ pub(crate) fn envelope(
         time: time(index),
         actor: actor(),
         command,
+        trace: None,
     }
 }
 

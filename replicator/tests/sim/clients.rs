@@ -117,6 +117,7 @@ pub(crate) fn propose(
         },
         actor: Actor::default(),
         command,
+        trace: None,
     };
     Ask::Propose {
         session,
