@@ -2,8 +2,8 @@
 //! or a clock, so that precedence is decided in one place ([`crate::config`]).
 
 use crate::config::{
-    ByteSize, GroupId, LogFilter, LogFormat, OtlpUrl, Ratio, RepoName, Seconds, SizeLimit, StoreUrl,
-    Umask, UserId,
+    ByteSize, GroupId, LogFilter, LogFormat, OtlpUrl, Ratio, RepoName, Seconds, SizeLimit,
+    StoreUrl, Umask, UserId,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -80,6 +80,8 @@ pub enum Command {
         /// Into this directory; made if it is missing
         dir: PathBuf,
     },
+    /// Watch a daemon work: repositories by traffic, cache, store, replicator, what waits for what
+    Top(TopArgs),
 }
 
 /// `gitmoor mount`.
@@ -248,6 +250,20 @@ pub struct StatusArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `gitmoor top`.
+#[derive(Args, Debug)]
+pub struct TopArgs {
+    /// Print one frame as lines, and end
+    #[arg(long)]
+    pub once: bool,
+    /// Print one frame as JSON, and end
+    #[arg(long)]
+    pub json: bool,
+    /// Time between two frames
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub interval: Seconds,
 }
 
 /// `gitmoor fsck`.

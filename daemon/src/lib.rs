@@ -30,6 +30,7 @@ mod mount_helper;
 pub mod mount_point;
 pub mod repo_setting;
 pub mod service;
+pub mod top;
 mod traces;
 
 pub use failure::Failure;

@@ -4,13 +4,18 @@
 mod idle;
 mod metrics;
 mod sizes;
+mod traffic;
+
+pub use traffic::Traffic;
 
 use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
 use crate::objects::{Shared, Staged, Staging, catalog};
 use crate::others::{Elsewhere, Freshness};
-use crate::store::{self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach};
+use crate::store::{
+    self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach,
+};
 use crate::tree::{Repositories, Shown};
 use crate::wait::Waits;
 use gitmoor_replicator::model::{NamePath, Repo, RepoId, RepoPath};

@@ -38,7 +38,7 @@ mod wait;
 
 pub use custody::{Collected, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
-pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status};
+pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status, Traffic};
 pub use fsck::{Checked, Damage, Fault, FsckOptions};
 pub use objects::Staged;
 pub use others::Elsewhere;

@@ -129,7 +129,7 @@ fn start(data: &Path) -> String {
 
 fn patience(request: &Request) -> Duration {
     match request {
-        Request::Status => QUICK,
+        Request::Status | Request::Counters => QUICK,
         Request::Umount { .. }
         | Request::RepoList
         | Request::Backup

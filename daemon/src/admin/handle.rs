@@ -3,11 +3,12 @@
 
 use super::answering::Answering;
 use super::protocol::{
-    Answer, Cache, MountStatus, Pending, Probe, Rejection, Reply, Request, Staging, State, Status,
+    Answer, Cache, Counters, MountStatus, Pending, Probe, Rejection, Reply, Request, Staging,
+    State, Status,
 };
 use super::repos::Repos;
 use super::server::Answers;
-use crate::metrics::{Facts, Watched};
+use crate::metrics::{self, Facts, Watched};
 use crate::service::Member;
 use crate::service::git::Umask;
 use gitmoor_fs::{FileSystem, FsckOptions};
@@ -143,6 +144,7 @@ impl Daemon {
             Request::RepoConfig { name, change } => {
                 repos.configure(&name, change).map(Reply::Settings)
             }
+            Request::Counters => self.counters().map(Box::new).map(Reply::Counters),
         }
     }
 
@@ -157,6 +159,14 @@ impl Daemon {
             store: self.store.clone(),
             note: note.to_owned(),
             probed,
+        })
+    }
+
+    fn counters(&self) -> Result<Counters, Rejection> {
+        Ok(Counters {
+            status: self.status(),
+            repositories: self.fs.traffic().map_err(Rejection::failed)?,
+            metrics: metrics::samples(),
         })
     }
 

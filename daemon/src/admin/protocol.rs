@@ -8,6 +8,7 @@
 //! ```
 
 use crate::config::RepoName;
+pub use gitmoor_fs::Traffic;
 use gitmoor_fs::backup::BackupInfo;
 use gitmoor_fs::store::Probed;
 use gitmoor_fs::{Checked, Collected, Staged, TrashedRepo};
@@ -109,6 +110,8 @@ pub enum Request {
     },
     /// Tries the object store out; answered with [`Reply::Probed`].
     Probe,
+    /// What the daemon counts; answered with [`Reply::Counters`].
+    Counters,
 }
 
 impl Request {
@@ -117,6 +120,7 @@ impl Request {
     pub fn changes(&self) -> bool {
         match self {
             Self::Status
+            | Self::Counters
             | Self::Umount { .. }
             | Self::RepoList
             | Self::RepoInfo { .. }
@@ -229,6 +233,8 @@ pub enum Reply {
     Settings(BTreeMap<String, String>),
     /// How the object store is.
     Probed(Probe),
+    /// Everything that is counted, for `gitmoor top`.
+    Counters(Box<Counters>),
 }
 
 impl From<Result<Reply, Rejection>> for Answer {
@@ -321,6 +327,28 @@ pub struct Status {
     pub cache: Cache,
     /// Operations that wait right now: who waits for what since when.
     pub waits: Vec<String>,
+}
+
+/// What a daemon counts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Counters {
+    /// How it is now.
+    pub status: Status,
+    /// By repository, since the daemon started.
+    pub repositories: Vec<Traffic>,
+    /// Its metrics: of a histogram the count and the sum.
+    pub metrics: Vec<Metric>,
+}
+
+/// One sample of a metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its value.
+    pub value: f64,
 }
 
 /// What `gitmoor cluster status --json` prints.

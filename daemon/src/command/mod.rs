@@ -10,6 +10,7 @@ mod node;
 mod output;
 mod repo;
 mod status;
+mod top;
 mod trash;
 mod umount;
 mod warm;
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(&cli.place, &args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(&dir),
+        Command::Top(args) => top::run(&cli.place, &args),
     }
 }
 

@@ -4,8 +4,10 @@
 //! The port answers before the daemon serves, so that a start that waits says what for.
 
 mod readiness;
+mod samples;
 
 pub(crate) use readiness::Facts;
+pub(crate) use samples::samples;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};

@@ -117,6 +117,7 @@ impl<'a> Timer<'a> {
 impl Drop for Timer<'_> {
     fn drop(&mut self) {
         let elapsed = self.begin.elapsed();
+        self.tree.used(self.at.ino);
         SECONDS
             .with_label_values(&[self.op])
             .observe(elapsed.as_secs_f64());

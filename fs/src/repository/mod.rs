@@ -33,7 +33,7 @@ use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A repository as this mount sees it.
 pub struct Repository {
@@ -47,6 +47,8 @@ pub struct Repository {
     /// means that.
     furnished: AtomicBool,
     quarantines: Quarantines,
+    /// File operations so far.
+    operations: AtomicU64,
 }
 
 /// Who does something, and what it may have seen before.
@@ -162,10 +164,21 @@ impl Repository {
             refs,
             furnished: AtomicBool::new(false),
             quarantines: Quarantines::default(),
+            operations: AtomicU64::new(0),
         };
         repository.furnish()?;
         repository.note_config()?;
         Ok(repository)
+    }
+
+    /// One more operation.
+    pub fn used(&self) {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were since it was opened.
+    pub fn operations(&self) -> u64 {
+        self.operations.load(Ordering::Relaxed)
     }
 
     /// Does it for one that was opened while it was still being made elsewhere.

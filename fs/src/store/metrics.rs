@@ -2,7 +2,7 @@
 //! for every store, told apart by the label `store` (`s3` or `dir`). A multipart upload
 //! counts as one put here; single tries are in `gitmoor_s3_retries_total`.
 
-use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, reach};
+use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, reach, traffic};
 use crate::wait::spent;
 use bytes::Bytes;
 use gitmoor_replicator::trace;
@@ -136,7 +136,8 @@ impl<S: ObjectStore> Metered<S> {
         result
     }
 
-    fn received(&self, bytes: &Bytes) {
+    fn received(&self, key: &str, bytes: &Bytes) {
+        traffic::moved(key, bytes.len() as u64, 0);
         BYTES_IN
             .with_label_values(&[self.label])
             .inc_by(bytes.len() as u64);
@@ -155,18 +156,19 @@ impl<S: ObjectStore> ObjectStore for Metered<S> {
         };
         let put = self.count("put", key, outcome, |store| store.put(key, body))?;
         BYTES_OUT.with_label_values(&[self.label]).inc_by(len);
+        traffic::moved(key, 0, len);
         Ok(put)
     }
 
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let bytes = self.count("get", key, |_| "ok", |store| store.get(key, range))?;
-        self.received(&bytes);
+        self.received(key, &bytes);
         Ok(bytes)
     }
 
     fn get_small(&self, key: &str, limit: u64) -> Result<Bytes, StoreError> {
         let bytes = self.count("get", key, |_| "ok", |store| store.get_small(key, limit))?;
-        self.received(&bytes);
+        self.received(key, &bytes);
         Ok(bytes)
     }
 

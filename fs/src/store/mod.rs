@@ -16,6 +16,7 @@ mod reach;
 mod read_only;
 mod retry;
 mod s3;
+mod traffic;
 mod url;
 
 pub use dir::DirStore;
@@ -28,6 +29,7 @@ pub use url::{BadStoreUrl, StoreUrl};
 
 pub(crate) use metrics::register as register_metrics;
 pub(crate) use reach::check as check_reach;
+pub(crate) use traffic::of as moved_of;
 
 use bytes::Bytes;
 use std::fmt;

@@ -94,6 +94,18 @@ impl Inodes {
         self.table.lock().inodes.get(&ino)?.places.first().cloned()
     }
 
+    /// An operation on an inode is done.
+    pub fn used(&self, ino: u64) {
+        let table = self.table.lock();
+        let place = table
+            .inodes
+            .get(&ino)
+            .and_then(|inode| inode.places.first());
+        if let Some(Place::Repo(repo, _)) = place {
+            repo.used();
+        }
+    }
+
     /// The number of the file that was found at a place, and one more lookup of it to be
     /// forgotten.
     pub fn look_up(&self, place: &Place, found: Option<Identity>) -> u64 {

@@ -83,6 +83,11 @@ impl Tree {
         }
     }
 
+    /// Counts an operation for the repository that it was in.
+    pub fn used(&self, ino: u64) {
+        self.inodes.used(ino);
+    }
+
     fn place(&self, ino: u64) -> FsResult<Place> {
         self.inodes.place(ino).ok_or(FsError::NotFound)
     }

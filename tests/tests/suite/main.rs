@@ -32,6 +32,7 @@ mod restart;
 mod serving;
 mod slow;
 mod staged;
+mod top;
 mod traces;
 mod transfer;
 mod trash;

@@ -210,7 +210,7 @@ fn manual() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// What makes every metric appear.
-fn do_everything(place: &Place) {
+pub(super) fn do_everything(place: &Place) {
     let (_, work) = place.pushed("app.git", 1);
     settle(place);
     place.server().fail(S3::Put, Fault::SlowDown, 1);

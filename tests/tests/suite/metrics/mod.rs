@@ -1,5 +1,6 @@
 //! What the daemon counts is what happened.
 
+mod dashboard;
 mod exposition;
 mod readiness;
 
