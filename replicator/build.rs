@@ -27,9 +27,10 @@ fn main() {
                 .client_streaming()
                 .build(),
         );
+    let clients = service("Clients").method(method("ask", "Ask", "Question", "Reply").build());
     let admission =
         service("Admission").method(method("join", "Join", "JoinRequest", "Admitted").build());
-    Builder::new().compile(&[node.build(), admission.build()]);
+    Builder::new().compile(&[node.build(), clients.build(), admission.build()]);
 }
 
 fn method(name: &str, route: &str, input: &str, output: &str) -> MethodBuilder {

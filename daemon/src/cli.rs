@@ -2,8 +2,8 @@
 //! or a clock, so that precedence is decided in one place ([`crate::config`]).
 
 use crate::config::{
-    ByteSize, GroupId, LogFilter, LogFormat, OtlpUrl, Ratio, RepoName, Seconds, SizeLimit,
-    StoreUrl, Umask, UserId,
+    Addresses, ByteSize, GroupId, LogFilter, LogFormat, OtlpUrl, Ratio, RepoName, Seconds,
+    SizeLimit, StoreUrl, Umask, UserId,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ pub struct Place {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Mount the repositories of a data directory; returns when the mount answers
-    Mount(MountArgs),
+    Mount(Box<MountArgs>),
     /// Publish what is pending, unmount, and end the daemon
     Umount(UmountArgs),
     /// Show what the daemon does, what is pending and what waits for what
@@ -133,6 +133,10 @@ pub struct MountArgs {
     /// [env GITMOOR_TRASH_KEEP; default 7d]
     #[arg(long, value_name = "TIME")]
     pub trash_keep: Option<Seconds>,
+    /// Where nodes of the cluster are that this machine is a client of, such as
+    /// a:7400,b:7400,c:7400 [env GITMOOR_CLUSTER; default those of the last mount]
+    #[arg(long, value_name = "ADDRS")]
+    pub cluster: Option<Addresses>,
     /// What it says of itself.
     #[command(flatten)]
     pub telling: TellingArgs,
@@ -182,18 +186,24 @@ pub enum ClusterCommand {
     Recover(ListenArgs),
     /// Print a token with which one machine can join, once
     Token {
+        /// As a client: it mounts and asks the nodes, has no copy, and cannot admit others
+        #[arg(long)]
+        client: bool,
         /// How long it is good for, such as 10m or 1d [default 1h]
         #[arg(long, value_name = "TIME")]
         expires: Option<Seconds>,
     },
-    /// Make a new data directory one more node of the cluster that printed the token
+    /// Make a new data directory one more node, or a client, of the cluster that printed the token
     Join {
         /// What `gitmoor cluster token` printed; - reads it from standard input, so that no
         /// other user of the machine sees it
         token: String,
-        /// Where this node is reached.
-        #[command(flatten)]
-        listen: ListenArgs,
+        /// Of a node: address and port for the other nodes, such as 10.0.0.1:7400
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+        /// host:port by which the others reach it [default: what --listen says]
+        #[arg(long, value_name = "ADDR", requires = "listen")]
+        advertise: Option<String>,
     },
     /// Show the nodes: who leads, who votes, who lags, whose certificate expires
     Status {
@@ -211,7 +221,7 @@ pub enum ClusterCommand {
         /// Its number
         node: u64,
     },
-    /// Remove a node, dead or alive, for good
+    /// Remove a node, dead or alive, or a client, for good
     Remove {
         /// Its number
         node: u64,

@@ -46,6 +46,7 @@ fn status() -> Status {
             lag: [(1, 0), (2, 12)].into(),
             ..Default::default()
         },
+        asks: None,
         confirmed_seconds_ago: None,
         pending: Pending {
             files: 3,

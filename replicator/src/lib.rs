@@ -4,6 +4,7 @@
 //! - [`model`]: the words of the house: ids, entries, commands, outcomes.
 //! - [`Replica`]: the one trait through which the file system sees all this.
 //! - [`Node`]: the embedded implementation: a thread that runs raft.
+//! - [`Client`]: the other one: it asks the nodes of a cluster, and keeps what it uses.
 //!
 //! Inside, from the bottom up, and public so that tests can drive each layer
 //! without the ones above: [`state`] (the deterministic state machine),
@@ -11,8 +12,10 @@
 //! (a member of the cluster, sans-IO: the engine and everyone who waits for it). Beside them
 //! [`net`]: what the nodes of a cluster say to each other, over mutual TLS.
 
+mod client;
 pub mod engine;
 pub mod failpoint;
+mod locks;
 mod metrics;
 pub mod model;
 pub mod net;
@@ -24,6 +27,7 @@ pub mod state;
 pub mod storage;
 pub mod trace;
 
+pub use client::{Client, ClientConfig};
 pub use node::{
     ClusterConfig, ClusterError, FOUNDER, MemberStatus, MembershipError, Node, NodeConfig,
     NodeState, RestoreError, Role, Status,

@@ -201,6 +201,8 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
         Err(ProposeError::Stopped) => "stopped",
         Err(ProposeError::Timeout(_)) => "timeout",
         Err(ProposeError::GivenUp) => "given_up",
+        Err(ProposeError::NoNode(_)) => "no_node",
+        Err(ProposeError::Dismissed(_)) => "dismissed",
         Err(ProposeError::TooLarge { .. }) => "too_large",
     }
 }

@@ -1,5 +1,5 @@
 //! The one small trait through which the file system sees the replicator: an
-//! embedded node or, later, a remote client stands behind it.
+//! embedded node or a client of remote ones stands behind it.
 
 use crate::model::{
     Actor, BlockDigest, Command, FileEntry, NamePath, Outcome, PackedRef, RefEntry, Repo, RepoId,
@@ -36,6 +36,9 @@ pub enum ReadError {
     /// RocksDB could not read.
     #[error("reading the replicator's database: {0}")]
     Database(String),
+    /// A client could not get what it does not have.
+    #[error("reading what the cluster's nodes have: {0}")]
+    Away(String),
     /// Stored bytes do not decode.
     #[error("damaged entry in the replicator's database: {0}")]
     Damaged(String),
@@ -53,6 +56,12 @@ pub enum ProposeError {
     /// Whoever asked wants no answer any more; the outcome is unknown.
     #[error("given up before the replicator answered; the outcome is unknown")]
     GivenUp,
+    /// Of a client: no node answers.
+    #[error("no node of the cluster answered: {0}; the outcome is unknown")]
+    NoNode(String),
+    /// Of a client: it was removed from the cluster, or was never in it.
+    #[error("{0}")]
+    Dismissed(String),
     /// The command is too large for one raft entry.
     #[error("a command of {size} bytes is over the limit of {limit}")]
     TooLarge {
@@ -125,6 +134,16 @@ pub trait Replica: Custody {
     /// of a node alone they always do. Ends early, as [`ProposeError::GivenUp`], when `give_up`
     /// says so, which is asked several times a second.
     fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError>;
+
+    /// Whether reads of a repository are answered at once.
+    fn holds(&self, _repo: RepoId) -> bool {
+        true
+    }
+
+    /// Returns when they are; ends early as [`Replica::catch_up`] does.
+    fn hold(&self, _repo: RepoId, _give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+        Ok(())
+    }
 
     /// Commits a command: durable on a quorum and applied here when this
     /// returns `Ok`. Retries within the allowed time keep their sequence number.

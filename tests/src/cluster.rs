@@ -269,6 +269,21 @@ impl Cluster {
         machine
     }
 
+    /// One more machine, as a client, with its mount.
+    pub fn mount_client(&mut self) -> usize {
+        let (machine, asked) = (self.machines.len(), self.running());
+        let token = self.ok(asked, &["cluster", "token", "--client"]);
+        let said = self.ok(machine, &["cluster", "join", &token]);
+        let client = said
+            .split_whitespace()
+            .nth(3)
+            .and_then(|id| id.parse().ok());
+        let client = client.unwrap_or_else(|| panic!("{said}"));
+        self.machines.push(Machine::new(machine, client));
+        self.mount(machine);
+        machine
+    }
+
     /// Gives it a vote, once it has caught up.
     pub fn promote(&self, machine: usize) {
         let node = self.machines[machine].node.to_string();

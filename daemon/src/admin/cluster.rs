@@ -2,10 +2,11 @@
 
 use super::protocol::{ClusterRequest, ClusterStatus, MemberLine, MemberRole, Rejection, Reply};
 use crate::data_dir::Reached;
-use gitmoor_replicator::model::Refusal;
-use gitmoor_replicator::net::Token;
+use gitmoor_replicator::model::{Client, ClusterId, Part, Refusal};
+use gitmoor_replicator::net::{Holder, Token};
 use gitmoor_replicator::peer::{Change, ChangeError};
 use gitmoor_replicator::{MemberStatus, MembershipError, Node, NodeState, Status};
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 /// A node, and what tokens for it say.
@@ -23,7 +24,10 @@ impl Cluster<'_> {
     pub fn answer(&self, request: ClusterRequest) -> Result<Reply, Rejection> {
         match request {
             ClusterRequest::Status => Ok(Reply::Cluster(Box::new(self.status()?))),
-            ClusterRequest::Token { seconds } => self.token(seconds).map(Reply::Token),
+            ClusterRequest::Token { seconds, client } => {
+                let part = if client { Part::Client } else { Part::Node };
+                self.token(seconds, part).map(Reply::Token)
+            }
             ClusterRequest::AddLearner { node } => self.change(Change::AddLearner(node)),
             ClusterRequest::Promote { node } => self.change(Change::Promote(node)),
             ClusterRequest::TransferLeader { node } => self.change(Change::TransferTo(node)),
@@ -39,15 +43,16 @@ impl Cluster<'_> {
         Ok(Reply::Done)
     }
 
-    fn token(&self, seconds: u64) -> Result<String, Rejection> {
+    fn token(&self, seconds: u64, part: Part) -> Result<String, Rejection> {
         let secret: [u8; 32] = rand::random();
         let within = Duration::from_secs(seconds);
-        self.node.invite(&secret, within).map_err(rejected)?;
+        self.node.invite(&secret, part, within).map_err(rejected)?;
         let token = Token {
             cluster: self.reached.cluster,
             address: self.reached.advertise.clone(),
             authority: self.authority.to_vec(),
             secret,
+            part,
         };
         Ok(token.to_string())
     }
@@ -55,17 +60,38 @@ impl Cluster<'_> {
     fn status(&self) -> Result<ClusterStatus, Rejection> {
         let here = self.node.status();
         let members = self.node.member_states().map_err(rejected)?;
-        let lines = members
-            .into_iter()
-            .map(|(node, member)| line(&here, node, member));
-        Ok(ClusterStatus {
-            cluster: self.reached.cluster.to_string(),
-            node: here.id,
-            leader: here.leader,
-            term: here.term,
-            commit: here.commit,
-            members: lines.collect(),
-        })
+        let clients = self.node.clients().map_err(Rejection::failed)?;
+        let this = Holder::Node(here.id);
+        Ok(cluster_status(
+            self.reached.cluster,
+            this,
+            &here,
+            members,
+            clients,
+        ))
+    }
+}
+
+/// What there is to say of a cluster, as far as `this` knows.
+pub fn cluster_status(
+    cluster: ClusterId,
+    this: Holder,
+    here: &Status,
+    members: BTreeMap<u64, MemberStatus>,
+    clients: BTreeMap<u64, Client>,
+) -> ClusterStatus {
+    let members = members.into_iter();
+    let clients = clients.into_iter();
+    ClusterStatus {
+        cluster: cluster.to_string(),
+        this: this.to_string(),
+        leader: here.leader,
+        term: here.term,
+        commit: here.commit,
+        members: members
+            .map(|(node, member)| line(here, node, member))
+            .collect(),
+        clients: clients.map(|(id, client)| (id, client.name)).collect(),
     }
 }
 

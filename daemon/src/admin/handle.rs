@@ -9,10 +9,10 @@ use super::protocol::{
 use super::repos::Repos;
 use super::server::Answers;
 use crate::metrics::{self, Facts, Watched};
-use crate::service::Member;
+use crate::service::Truth;
 use crate::service::git::Umask;
 use gitmoor_fs::{FileSystem, FsckOptions};
-use gitmoor_replicator::{MembershipError, Node};
+use gitmoor_replicator::Replica;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -38,10 +38,10 @@ pub enum Event {
 pub struct Daemon {
     /// The file system.
     pub fs: Arc<FileSystem>,
-    /// The replicator.
-    pub node: Arc<Node>,
-    /// Its part in a cluster; `None` for a node alone.
-    pub(crate) member: Option<Arc<Member>>,
+    /// The replicator …
+    pub(crate) truth: Truth,
+    /// … as the file system sees it.
+    pub replica: Arc<dyn Replica>,
     /// The object store, without secrets.
     pub store: String,
     /// The data directory.
@@ -72,14 +72,14 @@ impl Answers for Daemon {
 
 impl Watched for Daemon {
     fn measure(&self) {
-        self.node.measure();
+        self.truth.measure();
         self.fs.measure();
     }
 
     fn facts(&self) -> Facts {
         Facts {
             leaving: self.leaving.load(Ordering::Relaxed),
-            has_leader: self.node.status().leader.is_some(),
+            has_leader: self.truth.status().leader.is_some(),
             mount: Some((self.mount.mountpoint.clone(), Arc::clone(&self.fs))),
         }
     }
@@ -94,7 +94,7 @@ impl Daemon {
         }
         let repos = Repos {
             fs: &self.fs,
-            replica: &*self.node,
+            replica: &*self.replica,
             mount: &self.mount,
             umask: self.umask,
         };
@@ -136,10 +136,7 @@ impl Daemon {
             }
             Request::Backup => repos.back_up().map(|made| Reply::Backups(vec![made])),
             Request::Backups => repos.backups().map(Reply::Backups),
-            Request::Cluster(request) => match &self.member {
-                Some(member) => member.answer(&self.node, request),
-                None => Err(Rejection::usage(MembershipError::Alone)),
-            },
+            Request::Cluster(request) => self.truth.answer(request),
             Request::Probe => self.probe().map(Reply::Probed),
             Request::RepoConfig { name, change } => {
                 repos.configure(&name, change).map(Reply::Settings)
@@ -183,7 +180,8 @@ impl Daemon {
             refused: files.refused,
             read_only: files.read_only,
             mounts: vec![self.mount.clone()],
-            replicator: self.node.status(),
+            replicator: self.truth.status(),
+            asks: self.truth.asks(),
             confirmed_seconds_ago: files.confirmed.map(|ago| ago.as_secs_f64()),
             pending: Pending {
                 files: files.pending_files,

@@ -13,7 +13,7 @@ mod socket;
 
 pub use answering::Answering;
 pub use client::{AdminError, Client};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, cluster_status};
 pub use handle::{Daemon, Event};
 pub use protocol::{Answer, Rejection, RejectionKind, Reply, Request};
 pub use server::{Answers, Server};

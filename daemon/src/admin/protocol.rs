@@ -151,6 +151,8 @@ pub enum ClusterRequest {
     Token {
         /// Good for so long.
         seconds: u64,
+        /// For a client.
+        client: bool,
     },
     /// A node that was admitted gets everything.
     AddLearner {
@@ -316,6 +318,8 @@ pub struct Status {
     pub mounts: Vec<MountStatus>,
     /// The replicator: role, term, index, ….
     pub replicator: gitmoor_replicator::Status,
+    /// The node that a client of a cluster asks, host:port.
+    pub asks: Option<String>,
     /// In a cluster: how long ago a majority confirmed what is read here; none before the first
     /// read.
     pub confirmed_seconds_ago: Option<f64>,
@@ -356,8 +360,8 @@ pub struct Metric {
 pub struct ClusterStatus {
     /// The cluster's id.
     pub cluster: String,
-    /// The node that was asked.
-    pub node: u64,
+    /// Who was asked: `node 3`, or a client.
+    pub this: String,
     /// Who leads, as far as it knows.
     pub leader: Option<u64>,
     /// Raft's term there.
@@ -366,6 +370,8 @@ pub struct ClusterStatus {
     pub commit: u64,
     /// The members, by number.
     pub members: Vec<MemberLine>,
+    /// The clients, by number, as they call themselves.
+    pub clients: BTreeMap<u64, String>,
 }
 
 /// A member.

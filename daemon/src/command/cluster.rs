@@ -6,14 +6,15 @@ use crate::Failure;
 use crate::admin::protocol::{ClusterRequest, ClusterStatus, MemberLine};
 use crate::admin::{Reply, Request};
 use crate::cli::{ClusterCommand, ListenArgs, Place};
-use crate::config::{ConfigError, Seconds};
-use crate::data_dir::{DataDir, DataDirError, Membership, Reached};
+use crate::config::{ConfigError, Seconds, is_address};
+use crate::data_dir::{Clientship, DataDir, DataDirError, Lock, Membership, Reached};
 use crate::service::{self, ServiceError};
-use gitmoor_replicator::model::ClusterId;
-use gitmoor_replicator::net::{Authority, Holder, Token, join as join_cluster};
+use gitmoor_replicator::model::{Client, ClusterId, Member, Newcomer, Part};
+use gitmoor_replicator::net::{Authority, Granted, Holder, Token, join as join_cluster};
 use gitmoor_replicator::{FOUNDER, Node, NodeConfig};
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 /// How long a token is good for, unless said otherwise.
@@ -24,8 +25,12 @@ pub(super) fn run(place: &Place, command: ClusterCommand) -> Result<(), Failure>
     match command {
         ClusterCommand::Init(args) => init(place, &args),
         ClusterCommand::Recover(args) => recover(place, &args),
-        ClusterCommand::Join { token, listen } => join(place, &token, &listen),
-        ClusterCommand::Token { expires } => token(place, expires),
+        ClusterCommand::Join {
+            token,
+            listen,
+            advertise,
+        } => join(place, &token, listen, advertise),
+        ClusterCommand::Token { client, expires } => token(place, client, expires),
         ClusterCommand::Status { json } => status(place, json),
         ClusterCommand::AddLearner { node } => done(place, ClusterRequest::AddLearner { node }),
         ClusterCommand::Promote { node } => done(place, ClusterRequest::Promote { node }),
@@ -91,26 +96,39 @@ fn found(
     say_next(dir)
 }
 
-fn join(place: &Place, token: &str, args: &ListenArgs) -> Result<(), Failure> {
-    let advertise = args.advertise()?;
+fn join(
+    place: &Place,
+    token: &str,
+    listen: Option<SocketAddr>,
+    advertise: Option<String>,
+) -> Result<(), Failure> {
     let token = match token {
         "-" => io::read_to_string(io::stdin())?,
         token => token.to_owned(),
     };
     let parsed: Result<Token, _> = token.parse();
     let token = parsed.map_err(|error| Failure::Usage(error.to_string()))?;
-    let dir = data_dir(place)?;
-    let _lock = dir.own(None)?;
-    dir.check_no_member()?;
-    dir.check_no_data()?;
-    let runtime = service::runtime()?;
-    let joined = runtime.block_on(join_cluster(&token, &advertise));
-    let (identity, authority, joined) = joined.map_err(ServiceError::from)?;
-    let others = joined.members.into_iter();
-    let others = others.filter(|(node, _)| *node != joined.node);
+    let listen = listen.map(|listen| ListenArgs { listen, advertise });
+    match (token.part, listen) {
+        (Part::Node, Some(args)) => join_as_node(place, &token, &args),
+        (Part::Node, None) => Err(ConfigError::NoListen.into()),
+        (Part::Client, None) => join_as_client(place, &token),
+        (Part::Client, Some(ListenArgs { listen, .. })) => {
+            Err(ConfigError::ClientListens(listen).into())
+        }
+    }
+}
+
+fn join_as_node(place: &Place, token: &Token, args: &ListenArgs) -> Result<(), Failure> {
+    let advertise = args.advertise()?;
+    let (dir, _lock) = new_data_dir(place)?;
+    let address = advertise.clone();
+    let granted = ask_to_join(token, Newcomer::Node(Member { address }))?;
+    let id = granted.identity.node();
+    let others = granted.members.into_iter().filter(|(node, _)| *node != id);
     dir.write_membership(&Membership {
-        identity,
-        authority,
+        identity: granted.identity,
+        authority: granted.authority.expect("a node gets it"),
         reached: Reached {
             cluster: token.cluster,
             listen: args.listen,
@@ -120,10 +138,43 @@ fn join(place: &Place, token: &str, args: &ListenArgs) -> Result<(), Failure> {
         has_begun: false,
     })?;
     output::line(format_args!(
-        "this is node {} of cluster {}",
-        joined.node, token.cluster
+        "this is node {id} of cluster {}",
+        token.cluster
     ))?;
     say_next(&dir)
+}
+
+fn join_as_client(place: &Place, token: &Token) -> Result<(), Failure> {
+    let (dir, _lock) = new_data_dir(place)?;
+    // Without one it is known by its number.
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim_end().to_owned();
+    let granted = ask_to_join(token, Newcomer::Client(Client { name }))?;
+    let holder = granted.identity.holder;
+    dir.write_clientship(&Clientship {
+        identity: granted.identity,
+        addresses: granted.members.into_values().collect(),
+    })?;
+    output::line(format_args!(
+        "this is {holder} of cluster {}; mount it with: gitmoor mount --data {} MOUNTPOINT",
+        token.cluster,
+        dir.path().display()
+    ))?;
+    Ok(())
+}
+
+fn new_data_dir(place: &Place) -> Result<(DataDir, Lock), Failure> {
+    let dir = data_dir(place)?;
+    let lock = dir.own(None)?;
+    dir.check_no_member()?;
+    dir.check_no_data()?;
+    Ok((dir, lock))
+}
+
+fn ask_to_join(token: &Token, newcomer: Newcomer) -> Result<Granted, Failure> {
+    let runtime = service::runtime()?;
+    let granted = runtime.block_on(join_cluster(token, newcomer));
+    Ok(granted.map_err(ServiceError::from)?)
 }
 
 fn say_next(dir: &DataDir) -> Result<(), Failure> {
@@ -147,24 +198,12 @@ impl ListenArgs {
     }
 }
 
-/// host:port.
-fn is_address(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    let is_name = |host: &str| {
-        !host.is_empty()
-            && host
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-    };
-    let is_host = is_name(host) || text.parse::<std::net::SocketAddrV6>().is_ok();
-    is_host && port.parse::<u16>().is_ok_and(|port| port != 0)
-}
-
-fn token(place: &Place, expires: Option<Seconds>) -> Result<(), Failure> {
+fn token(place: &Place, client: bool, expires: Option<Seconds>) -> Result<(), Failure> {
     let seconds = expires.map_or(TOKEN, |expires| expires.0).as_secs();
-    match ask(place, &Request::Cluster(ClusterRequest::Token { seconds }))? {
+    match ask(
+        place,
+        &Request::Cluster(ClusterRequest::Token { seconds, client }),
+    )? {
         Reply::Token(token) => Ok(output::line(token)?),
         other => Err(unexpected(place, &other)),
     }
@@ -192,12 +231,14 @@ fn print(status: &ClusterStatus) -> io::Result<()> {
     );
     output::fields(&[
         ("cluster", status.cluster.clone()),
-        ("this is", format!("node {}", status.node)),
+        ("this is", status.this.clone()),
         ("leader", leader),
         ("term", status.term.to_string()),
         ("committed", status.commit.to_string()),
     ])?;
-    status.members.iter().try_for_each(print_member)
+    status.members.iter().try_for_each(print_member)?;
+    let mut clients = status.clients.iter();
+    clients.try_for_each(|(id, name)| output::line(format_args!("client {id}  {name}")))
 }
 
 fn print_member(member: &MemberLine) -> io::Result<()> {

@@ -6,7 +6,6 @@ use crate::admin::protocol::{MountStatus, Pending, Staging, State, Status};
 use crate::admin::{Reply, Request};
 use crate::cli::{Place, StatusArgs};
 use crate::config::ByteSize;
-use gitmoor_replicator::Role;
 use std::time::Duration;
 
 /// Asks the daemon how it is.
@@ -30,6 +29,7 @@ fn fields(status: &Status) -> Vec<(&'static str, String)> {
     fields.push(("store", store(status)));
     fields.extend(status.refused.iter().map(|what| ("refused", what.clone())));
     fields.push(("replicator", replicator(&status.replicator)));
+    fields.extend(status.asks.iter().map(|node| ("asks", node.clone())));
     let confirmed = status.confirmed_seconds_ago;
     fields.extend(confirmed.map(|ago| ("confirmed", format!("{ago:.1} s ago by the cluster"))));
     fields.push(("pending", pending(&status.pending)));
@@ -62,11 +62,7 @@ fn mounted(mount: &MountStatus, read_only: bool) -> String {
 }
 
 fn replicator(node: &gitmoor_replicator::Status) -> String {
-    let role = match node.role {
-        Role::Leader => "leader",
-        Role::Follower => "follower",
-        Role::Candidate => "candidate",
-    };
+    let role = node.role;
     let mut text = format!(
         "{role}, term {}, committed {}, applied {}",
         node.term, node.commit, node.applied

@@ -22,6 +22,7 @@ pub fn from_environment(env: &Environment<'_>) -> Result<Layer, ConfigError> {
         uid: parsed(env, "GITMOOR_UID")?,
         gid: parsed(env, "GITMOOR_GID")?,
         umask: parsed(env, "GITMOOR_UMASK")?,
+        cluster: parsed(env, "GITMOOR_CLUSTER")?,
         store: store(env)?,
         s3: S3Layer {
             endpoint: first_text(env, &ENDPOINT)?,

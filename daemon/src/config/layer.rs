@@ -3,7 +3,9 @@
 
 use super::StoreUrl;
 use super::owner::{GroupId, Umask, UserId};
-use super::value::{ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret, SizeLimit};
+use super::value::{
+    Addresses, ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret, SizeLimit,
+};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use std::net::SocketAddr;
@@ -49,6 +51,8 @@ pub struct Layer {
     pub backup_period: Option<Seconds>,
     /// How many backups are kept.
     pub backup_keep: Option<NonZeroUsize>,
+    /// Where nodes of the cluster are, for a client of it.
+    pub cluster: Option<Addresses>,
     /// Let other users into the mount.
     pub allow_other: Option<bool>,
     /// Refuse every change.
@@ -176,6 +180,7 @@ impl Layer {
             gc_period: self.gc_period.or(lower.gc_period),
             backup_period: self.backup_period.or(lower.backup_period),
             backup_keep: self.backup_keep.or(lower.backup_keep),
+            cluster: self.cluster.or(lower.cluster),
             allow_other: self.allow_other.or(lower.allow_other),
             read_only: self.read_only.or(lower.read_only),
             uid: self.uid.or(lower.uid),

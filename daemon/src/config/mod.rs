@@ -23,7 +23,10 @@ pub use resolve::{
     LogSettings, MountSettings, NodeSettings, RestoreSettings, Settings, StoreSettings,
     TraceSettings,
 };
-pub use value::{ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret, SizeLimit};
+pub(crate) use value::is_address;
+pub use value::{
+    Addresses, ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret, SizeLimit,
+};
 
 use std::path::PathBuf;
 
@@ -82,6 +85,12 @@ pub enum ConfigError {
         "--listen {0}: say --advertise HOST:PORT beside it, so that the others know where that is"
     )]
     ListenAnywhere(std::net::SocketAddr),
+    /// A node must be reached.
+    #[error("--listen ADDR is missing: this token makes a node, which the others must reach")]
+    NoListen,
+    /// A client is not.
+    #[error("--listen {0}: this token makes a client, which nobody connects to; leave it out")]
+    ClientListens(std::net::SocketAddr),
     /// Metrics would be served to other machines.
     #[error(
         "--metrics (metrics.listen): {0} can be reached from other machines; expected a loopback \

@@ -2,7 +2,7 @@
 
 use super::layer::{Credentials, Layer, LogLayer, S3Layer, TracesLayer};
 use super::place::{Located, absolute};
-use super::value::{LogFilter, LogFormat, OtlpUrl, Ratio, SizeLimit};
+use super::value::{Addresses, LogFilter, LogFormat, OtlpUrl, Ratio, SizeLimit};
 use super::{ConfigError, Environment, StoreUrl, locate};
 use crate::cli::{MountArgs, NodeArgs, Place, TellingArgs};
 use gitmoor_fs::Shown;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub backup_period: Option<Duration>,
     /// How many backups are kept.
     pub backup_keep: usize,
+    /// Where nodes of the cluster are; `None`: where they were when this client last mounted.
+    pub cluster: Option<Addresses>,
     /// The log.
     pub log: LogSettings,
     /// Where to serve metrics.
@@ -247,6 +249,7 @@ impl Settings {
             backup_period: Some(layer.backup_period.map_or(BACKUP_PERIOD, |time| time.0))
                 .filter(|period| !period.is_zero()),
             backup_keep: layer.backup_keep.map_or(BACKUP_KEEP, NonZeroUsize::get),
+            cluster: layer.cluster,
             log: layer.log.into(),
             metrics,
             traces: traces(layer.traces),
@@ -279,6 +282,7 @@ fn flags(args: &MountArgs) -> Layer {
         staging_size: args.staging_size,
         offline: args.offline.then_some(true),
         trash_keep: args.trash_keep,
+        cluster: args.cluster.clone(),
         allow_other: args.allow_other.then_some(true),
         read_only: args.read_only.then_some(true),
         uid: args.uid,

@@ -346,3 +346,38 @@ impl fmt::Debug for Secret {
         f.write_str("Secret(…)")
     }
 }
+
+/// Where nodes of a cluster are: `host:port`, separated by commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses(pub Vec<String>);
+
+impl FromStr for Addresses {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let addresses: Vec<_> = text.split(',').map(|one| one.trim().to_owned()).collect();
+        match addresses.iter().find(|one| !is_address(one)) {
+            None => Ok(Self(addresses)),
+            Some(_) => Err(format!(
+                "{text:?} is no list of nodes; expected host:port,… such as a:7400,b:7400,c:7400"
+            )),
+        }
+    }
+}
+
+deserialize_from_text!(Addresses);
+
+/// host:port.
+pub(crate) fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let is_name = |host: &str| {
+        !host.is_empty()
+            && host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+    };
+    let is_host = is_name(host) || text.parse::<std::net::SocketAddrV6>().is_ok();
+    is_host && port.parse::<u16>().is_ok_and(|port| port != 0)
+}

@@ -48,13 +48,13 @@ pub struct Reached {
 
 /// A node that starts so long before its certificate expires, or later, gets a new one. It
 /// is good for a year.
-const RENEWED_BEFORE: Duration = Duration::from_secs(180 * 24 * 3600);
+pub(crate) const RENEWED_BEFORE: Duration = Duration::from_secs(180 * 24 * 3600);
 
 const TOML: &str = "node.toml";
 const BEGUN: &str = "begun";
 
 impl DataDir {
-    fn cluster(&self) -> PathBuf {
+    pub(super) fn cluster(&self) -> PathBuf {
         self.path.join("cluster")
     }
 
@@ -144,8 +144,11 @@ impl DataDir {
         }
     }
 
-    /// A machine is a node of one cluster.
+    /// A machine is a node or client of one cluster.
     pub fn check_no_member(&self) -> Result<(), DataDirError> {
+        if self.is_client() {
+            return Err(DataDirError::Client(self.path.clone()));
+        }
         match self.membership()? {
             None => Ok(()),
             Some(Membership { reached, .. }) => Err(DataDirError::Member {

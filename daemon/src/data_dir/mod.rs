@@ -8,18 +8,21 @@
 //! admin.sock    the daemon's ear, mode 0600
 //! log/          what a daemon in the background writes
 //! replica/      refs and catalog: raft log and state
-//! cluster/      of a node of a cluster: who it is
+//! cluster/      of a node or client of a cluster: who it is
 //! repos/        local rooms and staging of the repositories
 //! cache/        blocks of stored objects
 //! store/        the default object store
 //! ```
 
+mod clientship;
 mod lock;
 mod marker;
 mod membership;
 mod store_record;
 
+pub use clientship::Clientship;
 pub use lock::{Lock, Owner};
+pub(crate) use membership::RENEWED_BEFORE;
 pub use membership::{Membership, Reached};
 
 use std::fs::{self, DirBuilder};
@@ -90,6 +93,15 @@ pub enum DataDirError {
         /// Which.
         cluster: String,
     },
+    /// It asks a cluster already.
+    #[error("data directory {} is a client of a cluster already", .0.display())]
+    Client(PathBuf),
+    /// It asks none.
+    #[error(
+        "--cluster: data directory {} is no client of a cluster: `gitmoor cluster join TOKEN` makes it \
+         one, with a token that `gitmoor cluster token --client` prints on a node", .0.display()
+    )]
+    NotClient(PathBuf),
     /// It has repositories of its own.
     #[error(
         "data directory {} has been used already: a node that joins a cluster begins with a new \
@@ -142,6 +154,8 @@ impl DataDirError {
             | Self::Foreign { .. }
             | Self::NeverMounted(_)
             | Self::Member { .. }
+            | Self::Client(_)
+            | Self::NotClient(_)
             | Self::HasData(_)
             | Self::NotNew(_)
             | Self::NotMember(_)

@@ -33,7 +33,7 @@ pub(super) fn members(patient: &mut Patient) -> Check {
     match daemon.client.ask(&Request::Cluster(ClusterRequest::Status)) {
         Ok(Ok(Reply::Cluster(status))) => Check::new(
             name,
-            format!("node {} of {} members", status.node, status.members.len()),
+            format!("{} of {} members", status.this, status.members.len()),
             judged(&status, SystemTime::now()),
         ),
         Ok(Ok(other)) => wrong(
@@ -109,10 +109,11 @@ mod tests {
     fn found(members: Vec<MemberLine>, leader: Option<u64>) -> Vec<String> {
         let status = ClusterStatus {
             cluster: "c".to_owned(),
-            node: 1,
+            this: "node 1".to_owned(),
             leader,
             term: 1,
             commit: 7,
+            clients: Default::default(),
             members,
         };
         let now = UNIX_EPOCH + Duration::from_secs(100 * DAY);

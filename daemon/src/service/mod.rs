@@ -13,12 +13,14 @@ mod open_files;
 pub(crate) mod preflight;
 mod run;
 mod signals;
+mod truth;
 
 pub use background::BackgroundError;
 pub(crate) use background::{Readiness, start_in_background};
 pub(crate) use member::Member;
 pub(crate) use node::run as run_node;
 pub(crate) use run::run;
+pub(crate) use truth::Truth;
 
 use crate::metrics::{self, Telling};
 use std::net::SocketAddr;
@@ -64,6 +66,9 @@ pub enum ServiceError {
     /// A read-only mount does not decide that.
     #[error("the cluster has no object store yet: mount it once without --read-only")]
     NoClusterStore,
+    /// A client that the nodes refuse.
+    #[error("{0}; join anew, with a new data directory: see `gitmoor cluster token --client`")]
+    Dismissed(gitmoor_replicator::ProposeError),
     /// A backup cannot be used.
     #[error("{key}: {source}; gitmoor restore --list prints the others")]
     Restore {
@@ -118,6 +123,7 @@ impl ServiceError {
             | Self::Cluster(_)
             | Self::NoCluster(_)
             | Self::NoClusterStore
+            | Self::Dismissed(_)
             | Self::Compare(_)
             | Self::Restore { .. }
             | Self::Membership(_)

@@ -2,20 +2,23 @@
 
 use super::io_runtime::IoRuntime;
 use super::member::Member;
+use super::truth::Truth;
 use super::{ServiceError, open_files, preflight, serve_metrics, starting, unreadable};
 use crate::Failure;
 use crate::config::Settings;
-use crate::data_dir::{DataDir, Lock};
+use crate::data_dir::{Clientship, DataDir, DataDirError, Lock, RENEWED_BEFORE};
 use crate::metrics::Telling;
 use crate::mount_point;
 use gitmoor_fs::store::{self, ObjectStore, Offline, StoreUrl};
 use gitmoor_fs::{Config, Elsewhere, FileSystem};
 use gitmoor_replicator::model::{Refusal, StoreRecord};
-use gitmoor_replicator::{MembershipError, Node, NodeConfig, ProposeError};
+use gitmoor_replicator::{
+    Client, ClientConfig, MembershipError, Node, NodeConfig, ProposeError, Replica,
+};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long a mount waits for a majority of its cluster.
 const CLUSTER_PATIENCE: Duration = Duration::from_secs(300);
@@ -24,9 +27,7 @@ const CLUSTER_PATIENCE: Duration = Duration::from_secs(300);
 /// before what it stands on, the lock last.
 pub(super) struct Parts {
     pub(super) fs: Arc<FileSystem>,
-    /// `None` for a node alone.
-    pub(super) member: Option<Arc<Member>>,
-    pub(super) node: Arc<Node>,
+    pub(super) truth: Truth,
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) runtime: IoRuntime,
     /// Where metrics are served, told when there is something to watch.
@@ -46,21 +47,21 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     let runtime = IoRuntime::start().map_err(starting("the I/O runtime"))?;
     let telling = serve_metrics(settings.metrics, &runtime)?;
     let elsewhere = Arc::new(Elsewhere::default());
-    let (member, node, store) = match dir.is_member() {
-        true => open_member(settings, &dir, &runtime, elsewhere.clone())?,
-        false => open_alone(settings, &dir, &runtime)?,
+    let (truth, store) = match (dir.is_member(), dir.is_client()) {
+        (true, _) => open_member(settings, &dir, &runtime, elsewhere.clone())?,
+        (false, true) => open_client(settings, &dir, &runtime, elsewhere.clone())?,
+        (false, false) => open_alone(settings, &dir, &runtime)?,
     };
     let fs = FileSystem::open(
         fs_config(settings),
-        Arc::<Node>::clone(&node),
+        truth.replica(),
         Arc::clone(&store),
         elsewhere,
     )
     .map_err(ServiceError::from)?;
     Ok(Parts {
         fs,
-        member,
-        node,
+        truth,
         store,
         runtime,
         telling,
@@ -70,16 +71,19 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     })
 }
 
-type Truth = (Option<Arc<Member>>, Arc<Node>, Arc<dyn ObjectStore>);
+type Opened = (Truth, Arc<dyn ObjectStore>);
 
-fn open_alone(settings: &Settings, dir: &DataDir, runtime: &IoRuntime) -> Result<Truth, Failure> {
+fn open_alone(settings: &Settings, dir: &DataDir, runtime: &IoRuntime) -> Result<Opened, Failure> {
+    if settings.cluster.is_some() {
+        return Err(DataDirError::NotClient(settings.data.clone()).into());
+    }
     let url = dir.store_url(given(settings).as_deref())?;
     let store = open_store(settings, &url, runtime)?;
     if !settings.store.offline {
         dir.record_store(&url)?;
     }
     let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
-    Ok((None, Arc::new(node), store))
+    Ok((Truth::Alone(Arc::new(node)), store))
 }
 
 /// The node first: the cluster knows where its store is.
@@ -88,48 +92,98 @@ fn open_member(
     dir: &DataDir,
     runtime: &IoRuntime,
     elsewhere: Arc<Elsewhere>,
-) -> Result<Truth, Failure> {
+) -> Result<Opened, Failure> {
+    if settings.cluster.is_some() {
+        return Err(DataDirError::NotClient(settings.data.clone()).into());
+    }
     let (member, node) = Member::open(dir, runtime, Some(elsewhere))?;
     wait_for_cluster(&node)?;
     let known = node.store().map_err(unreadable)?;
-    let url = dir.store_url_in(given(settings).as_deref(), known.map(|store| store.url))?;
+    let settle = |store| node.settle_store(store);
+    let store = open_clusters_store(settings, dir, runtime, known, settle)?;
+    Ok((Truth::Member(Arc::new(member), Arc::new(node)), store))
+}
+
+fn open_client(
+    settings: &Settings,
+    dir: &DataDir,
+    runtime: &IoRuntime,
+    elsewhere: Arc<Elsewhere>,
+) -> Result<Opened, Failure> {
+    let Clientship {
+        identity,
+        addresses,
+    } = dir.clientship()?;
+    let is_old = identity.expires <= SystemTime::now() + RENEWED_BEFORE;
+    let given = settings
+        .cluster
+        .as_ref()
+        .map(|addresses| addresses.0.clone());
+    let config = ClientConfig {
+        identity,
+        addresses: given.unwrap_or(addresses),
+        observer: Some(elsewhere),
+        runtime: runtime.handle().clone(),
+    };
+    let client = Client::new(config).map_err(ServiceError::from)?;
+    wait_for_cluster(&client)?;
+    if is_old {
+        let renewed = client.renewed().map_err(ServiceError::NoCluster)?;
+        dir.write_client_certificate(&renewed)?;
+    }
+    dir.write_nodes(&client.nodes())?;
+    let known = client.store().map_err(unreadable)?;
+    let settle = |store| client.settle_store(store);
+    let store = open_clusters_store(settings, dir, runtime, known, settle)?;
+    Ok((Truth::Client(Arc::new(client)), store))
+}
+
+/// The first mount of a cluster settles which it is.
+fn open_clusters_store(
+    settings: &Settings,
+    dir: &DataDir,
+    runtime: &IoRuntime,
+    known: Option<StoreRecord>,
+    settle: impl FnOnce(StoreRecord) -> Result<(), MembershipError>,
+) -> Result<Arc<dyn ObjectStore>, Failure> {
+    let (known_id, known_url) = known.map(|store| (store.id, store.url)).unzip();
+    let url = dir.store_url_in(given(settings).as_deref(), known_url)?;
     let store = open_store(settings, &url, runtime)?;
     if !settings.store.offline {
         let id = store::id(&*store).map_err(ServiceError::from)?;
-        let record = StoreRecord {
-            id,
-            url: url.clone(),
-        };
-        settle(&node, record, settings.mount.read_only)?;
+        match known_id {
+            Some(known) if known == id => {}
+            // It takes the store that the cluster has, and gives it none.
+            None if settings.mount.read_only => return Err(ServiceError::NoClusterStore.into()),
+            Some(_) | None => {
+                let url = url.clone();
+                settle(StoreRecord { id, url }).map_err(not_settled)?;
+            }
+        }
         // Not before: another store must not stick.
         dir.record_store(&url)?;
     }
-    Ok((Some(Arc::new(member)), Arc::new(node), store))
+    Ok(store)
 }
 
-/// A read-only mount takes the store that the cluster has, and gives it none.
-fn settle(node: &Node, record: StoreRecord, read_only: bool) -> Result<(), ServiceError> {
-    let known = node.store().map_err(unreadable)?;
-    match known {
-        Some(known) if read_only && known.id == record.id => return Ok(()),
-        None if read_only => return Err(ServiceError::NoClusterStore),
-        Some(_) | None => {}
-    }
-    node.settle_store(record).map_err(|error| match error {
+fn not_settled(error: MembershipError) -> ServiceError {
+    match error {
         MembershipError::Refused(Refusal::OtherStore { .. }) => ServiceError::OtherStore(error),
         other => other.into(),
-    })
+    }
 }
 
 /// The nodes of a cluster may be started one after the other.
-fn wait_for_cluster(node: &Node) -> Result<(), ServiceError> {
+fn wait_for_cluster(replica: &dyn Replica) -> Result<(), ServiceError> {
     let began = Instant::now();
+    let give_up = || began.elapsed() >= CLUSTER_PATIENCE;
     loop {
-        match node.catch_up() {
+        match replica.catch_up(&give_up) {
             Ok(()) => return Ok(()),
-            Err(error @ ProposeError::Timeout(_)) if began.elapsed() < CLUSTER_PATIENCE => {
-                tracing::warn!(%error, "no majority of the cluster answers; are its other nodes running?");
+            Err(error @ (ProposeError::Timeout(_) | ProposeError::NoNode(_))) if !give_up() => {
+                tracing::warn!(%error, "no majority of the cluster answers; are its nodes running?");
             }
+            Err(error @ ProposeError::Dismissed(_)) => return Err(ServiceError::Dismissed(error)),
             Err(error) => return Err(ServiceError::NoCluster(error)),
         }
     }

@@ -97,8 +97,8 @@ fn watch(mount: Arc<Mount>, events: mpsc::Sender<Event>) -> Result<(), ServiceEr
 fn daemon(settings: &Settings, parts: &Parts, events: mpsc::Sender<Event>, umask: Umask) -> Daemon {
     Daemon {
         fs: Arc::clone(&parts.fs),
-        node: Arc::clone(&parts.node),
-        member: parts.member.clone(),
+        truth: parts.truth.clone(),
+        replica: parts.truth.replica(),
         store: parts.store.describe(),
         data: parts.dir.path().to_owned(),
         mount: MountStatus {

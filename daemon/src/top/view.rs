@@ -2,7 +2,6 @@
 
 use super::{Frame, StoreRates};
 use crate::config::ByteSize;
-use gitmoor_replicator::Role;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
@@ -72,11 +71,7 @@ fn files(frame: &Frame) -> Vec<String> {
 fn replicator(frame: &Frame) -> Vec<String> {
     let raft = &frame.replicator;
     let status = &raft.status;
-    let role = match status.role {
-        Role::Leader => "leader",
-        Role::Follower => "follower",
-        Role::Candidate => "candidate",
-    };
+    let role = status.role;
     let leader = status
         .leader
         .map_or("nobody".to_owned(), |node| format!("node {node}"));

@@ -96,7 +96,7 @@ impl Filesystem for Handler {
             let owned = name.to_vec();
             return self.wait("lookup", request, (parent, name), move |inner| match inner
                 .tree
-                .ask(caller)
+                .ask_lookup(parent.0, &owned, caller)
             {
                 Ok(()) => inner.lookup(parent.0, &owned, caller, reply),
                 Err(error) => reply.error(failed("lookup", &error)),

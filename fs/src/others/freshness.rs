@@ -9,6 +9,7 @@
 use crate::error::{FsError, FsResult};
 use crate::process::Processes;
 use crate::wait::{Over, Waits, spent};
+use gitmoor_replicator::model::RepoId;
 use gitmoor_replicator::{ProposeError, Replica};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -77,15 +78,26 @@ impl Freshness {
         if self.is_alone() {
             return Ok(());
         }
-        let wait = self.waits.begin("a look", PATIENCE);
         let began = Instant::now();
-        let ask = || self.replica.catch_up(&|| wait.over().is_some());
+        self.wait(|give_up| self.replica.catch_up(give_up))?;
+        let mut confirmed = self.confirmed.lock();
+        *confirmed = (*confirmed).max(Some(began));
+        Ok(())
+    }
+
+    /// Returns when reads of a repository are answered at once.
+    pub(crate) fn hold(&self, repo: RepoId) -> FsResult<()> {
+        self.wait(|give_up| self.replica.hold(repo, give_up))
+    }
+
+    fn wait(
+        &self,
+        ask: impl FnOnce(&dyn Fn() -> bool) -> Result<(), ProposeError>,
+    ) -> FsResult<()> {
+        let wait = self.waits.begin("a look", PATIENCE);
+        let ask = || ask(&|| wait.over().is_some());
         match spent::on(|| "the cluster's answer".to_owned(), ask) {
-            Ok(()) => {
-                let mut confirmed = self.confirmed.lock();
-                *confirmed = (*confirmed).max(Some(began));
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(ProposeError::GivenUp) if wait.over() == Some(Over::Interrupted) => {
                 Err(FsError::Interrupted)
             }

@@ -19,6 +19,7 @@ use crate::objects::name::{holds_objects, is_fan_out};
 use crate::others::{self, Lasting, may_change};
 use crate::repository::room::{Room, is_ref_scratch, room};
 use crate::repository::{Caller, Identity, NewAttributes, Opened, Repository, Type};
+use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{NamePath, RepoId, RepoPath};
 use inodes::Inodes;
 use std::path::Path;
@@ -165,9 +166,34 @@ impl Tree {
         self.shared.fresh.refresh_for(process.pid)
     }
 
-    /// Whether [`Tree::ask`] comes before [`Tree::lookup`].
+    /// Whether [`Tree::ask_lookup`] comes before [`Tree::lookup`].
     pub fn lookup_asks(&self, parent: u64, name: &[u8], process: Process) -> bool {
-        !self.shared.fresh.is_enough_for(process.pid) && self.child_may_change(parent, name)
+        let is_fresh = self.shared.fresh.is_enough_for(process.pid);
+        !is_fresh && self.child_may_change(parent, name) || self.not_held(parent, name).is_some()
+    }
+
+    /// Asks the cluster as [`Tree::ask`] does, and for a repository that is not known here yet.
+    pub fn ask_lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
+        self.ask(process)?;
+        match self.not_held(parent, name) {
+            Some(repo) => self.shared.fresh.hold(repo),
+            None => Ok(()),
+        }
+    }
+
+    /// The repository of this name, if what is in it has to be asked for.
+    fn not_held(&self, parent: u64, name: &[u8]) -> Option<RepoId> {
+        let replica = &self.shared.replica;
+        if replica.is_alone() {
+            return None;
+        }
+        let Some(Place::Name(dir)) = self.inodes.place(parent) else {
+            return None;
+        };
+        match replica.name(&join_name(&dir, name).ok()?) {
+            Ok(Some(NameEntry::Repo(id))) if !replica.holds(id) => Some(id),
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// Whether it comes before [`Tree::looked`].

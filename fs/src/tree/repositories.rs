@@ -25,6 +25,8 @@ impl Repositories {
 
     /// The repository of this id, opened at the first touch.
     pub fn get(&self, id: RepoId) -> FsResult<Arc<Repository>> {
+        // Before others wait for the lock.
+        self.shared.replica.hold(id, &|| false)?;
         let mut open = self.open.lock();
         if let Some(repository) = open.get(&id) {
             repository.furnish_late()?;

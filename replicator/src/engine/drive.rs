@@ -9,7 +9,7 @@
 
 use super::core::{Committed, Core, Effect, Life, RaftLimits, Work};
 use crate::model::{Command, Outcome, SessionId, Version};
-use crate::state::{Overlay, apply};
+use crate::state::{Changes, Overlay, apply};
 use crate::storage::{Disk, Log, OpenError, Position, Stage, WriteError, snapshot};
 use crate::{ReadError, failpoint, metrics, trace};
 use raft::Raft;
@@ -60,15 +60,31 @@ pub struct Applied {
     pub command: Command,
 }
 
+/// What some entries did to the state.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The entries after this one …
+    pub after: u64,
+    /// … up to this one.
+    pub upto: u64,
+    /// What they did.
+    pub changes: Changes,
+}
+
 /// What comes out of a run, in this order.
 #[derive(Debug)]
 pub enum Event {
     /// To send to another node.
     Send(Box<Message>),
+    /// Rows changed, and can be read. Comes before the commands that did it.
+    Changed(Changed),
     /// A command was applied; its effects can be read.
     Applied(Applied),
     /// A snapshot took the place of the state; it can be read.
-    Replaced,
+    Replaced {
+        /// The last entry whose effects are in it.
+        index: u64,
+    },
     /// A question of [`Core::read_index`] is answered.
     Readable {
         /// Which.
@@ -76,6 +92,19 @@ pub enum Event {
         /// Reads see enough when this entry is applied.
         index: u64,
     },
+}
+
+/// Entries that were applied together.
+struct Step {
+    changed: Changed,
+    commands: Vec<Applied>,
+}
+
+impl Step {
+    fn tell(self, out: &mut dyn FnMut(Event)) {
+        out(Event::Changed(self.changed));
+        self.commands.into_iter().map(Event::Applied).for_each(out);
+    }
 }
 
 /// Raft over a disk.
@@ -131,13 +160,14 @@ impl Engine {
         }
         self.core.storage_mut().append(&mut *batch, &work.entries);
         self.save_hard_state(&mut *batch, work.hard_state.as_ref());
-        let mut applied = self.apply(&mut *batch, std::mem::take(&mut work.committed))?;
+        let before = self.apply(&mut *batch, std::mem::take(&mut work.committed))?;
         failpoint::RAFT_UNWRITTEN.hit();
         write(batch, work.must_sync)?;
         failpoint::RAFT_WRITTEN.hit();
-        if work.snapshot.is_some() {
+        if let Some(snapshot) = &work.snapshot {
             failpoint::SNAPSHOT_WRITTEN.hit();
-            out(Event::Replaced);
+            let index = snapshot.get_metadata().index;
+            out(Event::Replaced { index });
         }
         send(work.persisted_messages.drain(..), out);
         let reads = std::mem::take(&mut work.reads);
@@ -145,12 +175,12 @@ impl Engine {
         let after = self.core.persisted(work);
         let mut batch = disk.stage();
         self.save_hard_state(&mut *batch, after.hard_state.as_ref());
-        applied.extend(self.apply(&mut *batch, after.committed)?);
+        let applied = [before, self.apply(&mut *batch, after.committed)?];
         write(batch, false)?;
         failpoint::RAFT_APPLIED.hit();
         send(after.messages, out);
         self.core.applied();
-        applied.into_iter().map(Event::Applied).for_each(&mut *out);
+        (applied.into_iter().flatten()).for_each(|step| step.tell(out));
         for read in reads {
             let (context, index) = (read.request_ctx, read.index);
             out(Event::Readable { context, index });
@@ -182,10 +212,11 @@ impl Engine {
         &mut self,
         batch: &mut dyn Stage,
         committed: Vec<Committed>,
-    ) -> Result<Vec<Applied>, Fatal> {
-        let Some(last) = committed.last() else {
-            return Ok(Vec::new());
+    ) -> Result<Option<Step>, Fatal> {
+        let (Some(first), Some(last)) = (committed.first(), committed.last()) else {
+            return Ok(None);
         };
+        let after = first.index - 1;
         let _timer = metrics::applying();
         let applied = Position {
             index: last.index,
@@ -197,9 +228,16 @@ impl Engine {
         for entry in committed {
             commands.extend(self.apply_one(batch, &mut overlay, entry)?);
         }
-        batch.change(&overlay.into_changes());
+        let changes = overlay.into_changes();
+        batch.change(&changes);
         self.core.storage_mut().save_applied(batch, applied);
-        Ok(commands)
+        let upto = applied.index;
+        let changed = Changed {
+            after,
+            upto,
+            changes,
+        };
+        Ok(Some(Step { changed, commands }))
     }
 
     fn apply_one(

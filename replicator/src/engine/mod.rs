@@ -13,4 +13,4 @@ mod logger;
 pub use self::core::{
     Aftermath, Committed, Core, Effect, Leadership, Life, NotNow, RaftLimits, Work,
 };
-pub use drive::{Applied, Compaction, Engine, Event, Fatal};
+pub use drive::{Applied, Changed, Compaction, Engine, Event, Fatal};

@@ -1,8 +1,8 @@
 //! What may be asked of the replicator, and what it answers.
 
 use super::{
-    BlockDigest, ClusterId, FileEntry, Format, NamePath, PackedRef, RepoId, RepoPath, SecretDigest,
-    SessionId, StoreRecord, Timestamp, Version,
+    BlockDigest, ClusterId, FileEntry, Format, NamePath, Newcomer, PackedRef, Part, RepoId,
+    RepoPath, SecretDigest, SessionId, StoreRecord, Timestamp, Version,
 };
 use crate::trace::TraceContext;
 use serde::{Deserialize, Serialize};
@@ -144,19 +144,21 @@ pub enum Command {
         /// Where others will reach it, host:port.
         address: String,
     },
-    /// Whoever shows this secret may become a node, once.
+    /// Whoever shows this secret is admitted, once.
     Invite {
         /// Of what.
         secret: SecretDigest,
         /// Until when, by the proposers' clocks.
         expires: Timestamp,
+        /// As what.
+        part: Part,
     },
-    /// Whoever showed a secret becomes a node, whose id is the version of this.
+    /// Whoever showed a secret is admitted; its id is the version of this.
     Admit {
         /// Of what.
         secret: SecretDigest,
-        /// Where the others will reach it, host:port.
-        address: String,
+        /// Who.
+        newcomer: Newcomer,
     },
     /// A node is reached elsewhere from here on.
     Relocate {
@@ -165,7 +167,7 @@ pub enum Command {
         /// Where, host:port.
         address: String,
     },
-    /// Nobody needs to reach a node any more. Raft's membership comes first.
+    /// A node or client is none any more. Of a node, raft's membership comes first.
     Dismiss {
         /// Which.
         node: u64,

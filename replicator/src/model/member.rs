@@ -37,6 +37,41 @@ pub struct Member {
     pub address: String,
 }
 
+/// A mount that asks the nodes and has no copy of the state.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Client {
+    /// What its machine calls itself, for people.
+    pub name: String,
+}
+
+/// As what somebody may be admitted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Part {
+    /// A [`Member`], which gets the cluster's key.
+    Node,
+    /// A [`Client`].
+    Client,
+}
+
+/// Whoever is admitted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Newcomer {
+    /// A node.
+    Node(Member),
+    /// A client.
+    Client(Client),
+}
+
+impl Newcomer {
+    /// As what it comes.
+    pub fn part(&self) -> Part {
+        match self {
+            Self::Node(_) => Part::Node,
+            Self::Client(_) => Part::Client,
+        }
+    }
+}
+
 /// Where all nodes of a cluster keep object files.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct StoreRecord {

@@ -16,4 +16,4 @@ pub use entry::{
     RefStorage, Repo, Timestamp,
 };
 pub use id::{NamePath, RepoId, RepoPath, SessionId, Version};
-pub use member::{ClusterId, Member, SecretDigest, StoreRecord};
+pub use member::{Client, ClusterId, Member, Newcomer, Part, SecretDigest, StoreRecord};

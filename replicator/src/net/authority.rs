@@ -102,14 +102,7 @@ impl Authority {
 
     /// A new certificate for the key that somebody has already.
     pub fn renew(&self, identity: &Identity) -> Result<Identity, NetError> {
-        let what = "this node's key";
-        let key =
-            KeyPair::try_from(identity.key()).map_err(|error| NetError::credential(what, error))?;
-        let request = CertificateParams::default()
-            .serialize_request(&key)
-            .map_err(|error| NetError::credential(what, error))?;
-        let certificate = self.certify(identity.holder, request.der())?;
-        Identity::load(identity.key(), &certificate, self.certificate())
+        identity.renewed(&self.certify(identity.holder, &identity.request()?)?)
     }
 
     /// A key and certificate made here.
@@ -173,6 +166,27 @@ impl Identity {
             Holder::Node(id) => id,
             Holder::Client(id) => unreachable!("client {id} has no state to serve"),
         }
+    }
+
+    /// A certificate request for its key, PKCS #10, DER.
+    pub fn request(&self) -> Result<Vec<u8>, NetError> {
+        let what = "this node's key";
+        let key =
+            KeyPair::try_from(self.key()).map_err(|error| NetError::credential(what, error))?;
+        let request = CertificateParams::default()
+            .serialize_request(&key)
+            .map_err(|error| NetError::credential(what, error))?;
+        Ok(request.der().to_vec())
+    }
+
+    /// The same with another certificate, DER, for its key.
+    pub fn renewed(&self, certificate: &[u8]) -> Result<Self, NetError> {
+        Self::load(self.key(), certificate, &self.authority)
+    }
+
+    /// The cluster's certificate, DER.
+    pub fn authority(&self) -> &[u8] {
+        &self.authority
     }
 
     /// Its certificate, DER.

@@ -29,6 +29,14 @@ pub enum NetError {
         /// Why.
         why: String,
     },
+    /// The cluster does not know us, or not any more.
+    #[error("{address} refuses: {why}")]
+    Dismissed {
+        /// host:port.
+        address: String,
+        /// In its words.
+        why: String,
+    },
     /// The other side said no.
     #[error("{address} refuses: {why}")]
     Refused {

@@ -10,7 +10,7 @@ use std::fmt;
 pub enum Holder {
     /// A node with a copy of the state: a voter or a learner.
     Node(u64),
-    /// A mount that asks the nodes.
+    /// A mount that asks the nodes and has no copy of its own.
     Client(u64),
 }
 
@@ -22,6 +22,13 @@ pub(super) fn any_node(cluster: ClusterId) -> String {
 }
 
 impl Holder {
+    /// No two holders of a cluster have the same.
+    pub fn id(self) -> u64 {
+        match self {
+            Self::Node(id) | Self::Client(id) => id,
+        }
+    }
+
     /// The name that stands in the certificate.
     pub(super) fn name(self, cluster: ClusterId) -> String {
         match self {

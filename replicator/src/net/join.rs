@@ -1,32 +1,43 @@
-//! How a machine becomes a node: it sends a one-time secret and a certificate request, and
+//! How a machine becomes a node or client: it sends a one-time secret and a certificate request, and
 //! gets an id and a certificate.
 
 use super::authority::Request as CertificateRequest;
 use super::link::{self, Target};
 use super::services::admission_client::AdmissionClient;
 use super::{Authority, Identity, NetError, Token, tls, wire};
+use crate::model::{Client, Member, Newcomer, Part};
 use std::collections::BTreeMap;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tonic::Status;
 
-/// A stranger's wish to be a node.
+/// A stranger's wish to be a node or client.
 pub struct Admission {
     /// The secret of its token.
     pub secret: Vec<u8>,
     /// PKCS #10, DER.
     pub certificate_request: Vec<u8>,
-    /// Where it says it will listen, host:port.
-    pub address: String,
+    /// What it wants to be.
+    pub newcomer: Newcomer,
 }
 
 /// What the stranger gets.
 pub struct Joined {
     /// Its id.
-    pub node: u64,
+    pub id: u64,
     /// Its certificate, DER.
     pub certificate: Vec<u8>,
-    /// The cluster's key, PKCS #8 DER.
+    /// The cluster's key, PKCS #8 DER; nothing for a client.
     pub authority_key: Vec<u8>,
+    /// Where the nodes are, by id.
+    pub members: BTreeMap<u64, String>,
+}
+
+/// What it has then. All of it is to be kept.
+pub struct Granted {
+    /// Who it is.
+    pub identity: Identity,
+    /// With which it admits others; `None` for a client.
+    pub authority: Option<Authority>,
     /// Where the nodes are, by id.
     pub members: BTreeMap<u64, String>,
 }
@@ -47,9 +58,8 @@ pub enum Refusal {
     NotNow(String),
 }
 
-/// Joins the cluster of a token. `address` is where the others will reach this machine.
-/// `Identity` and `Authority` are to be kept; the token is used up.
-pub async fn join(token: &Token, address: &str) -> Result<(Identity, Authority, Joined), NetError> {
+/// Joins the cluster of a token, which is used up by it.
+pub async fn join(token: &Token, newcomer: Newcomer) -> Result<Granted, NetError> {
     let request = CertificateRequest::new()?;
     let authority = CertificateDer::from(token.authority.clone());
     let target = Target {
@@ -58,19 +68,41 @@ pub async fn join(token: &Token, address: &str) -> Result<(Identity, Authority, 
         tls: tls::stranger(&authority)?.into(),
     };
     let channel = link::connect(&target).await?;
-    let asked = wire::JoinRequest {
+    let asked = Admission {
         secret: token.secret.to_vec(),
         certificate_request: request.der().to_vec(),
-        address: address.to_owned(),
+        newcomer,
     };
     let answer = AdmissionClient::with_interceptor(channel, link::speak)
-        .join(asked)
+        .join(wire::JoinRequest::from(asked))
         .await
         .map_err(|status| link::refused(&token.address, &status))?;
     let joined = Joined::from(answer.into_inner());
-    let identity = request.granted(&token.authority, &joined.certificate)?;
-    let authority = Authority::load(token.cluster, &joined.authority_key, &token.authority)?;
-    Ok((identity, authority, joined))
+    let key = &joined.authority_key;
+    let authority = match token.part {
+        Part::Node => Some(Authority::load(token.cluster, key, &token.authority)?),
+        Part::Client => None,
+    };
+    Ok(Granted {
+        identity: request.granted(&token.authority, &joined.certificate)?,
+        authority,
+        members: joined.members,
+    })
+}
+
+impl From<Admission> for wire::JoinRequest {
+    fn from(admission: Admission) -> Self {
+        let (address, client) = match admission.newcomer {
+            Newcomer::Node(Member { address }) => (address, String::new()),
+            Newcomer::Client(Client { name }) => (String::new(), name),
+        };
+        Self {
+            secret: admission.secret,
+            certificate_request: admission.certificate_request,
+            address,
+            client,
+        }
+    }
 }
 
 impl From<wire::JoinRequest> for Admission {
@@ -78,7 +110,10 @@ impl From<wire::JoinRequest> for Admission {
         Self {
             secret: request.secret,
             certificate_request: request.certificate_request,
-            address: request.address,
+            newcomer: match (request.address, request.client) {
+                (address, name) if address.is_empty() => Newcomer::Client(Client { name }),
+                (address, _) => Newcomer::Node(Member { address }),
+            },
         }
     }
 }
@@ -87,7 +122,7 @@ impl From<Joined> for wire::Admitted {
     fn from(joined: Joined) -> Self {
         let member = |(node, address)| wire::Member { node, address };
         Self {
-            node: joined.node,
+            id: joined.id,
             certificate: joined.certificate,
             authority_key: joined.authority_key,
             members: joined.members.into_iter().map(member).collect(),
@@ -99,7 +134,7 @@ impl From<wire::Admitted> for Joined {
     fn from(admitted: wire::Admitted) -> Self {
         let members = admitted.members.into_iter();
         Self {
-            node: admitted.node,
+            id: admitted.id,
             certificate: admitted.certificate,
             authority_key: admitted.authority_key,
             members: members

@@ -4,11 +4,12 @@
 //! that the certificate names ([`Holder`]); addresses prove nothing and may change. A node
 //! gets its certificate by a one-time [`Token`].
 //!
-//! [`Network`] listens, and keeps a link to every peer it was told of. It carries bytes,
+//! [`Caller`] is how a client of the cluster asks its nodes. [`Network`] listens, and keeps a link to every peer it was told of. It carries bytes,
 //! without looking into them, to a [`Handler`]: in order, or not at all, as raft allows.
 //! Snapshots go beside the messages, in pieces, and go on where they were cut off.
 
 mod authority;
+mod caller;
 mod connection;
 mod error;
 mod holder;
@@ -23,11 +24,12 @@ mod token;
 mod wire;
 
 pub use authority::{Authority, Identity};
+pub use caller::Caller;
 pub use error::NetError;
 pub use holder::Holder;
 
 use crate::model::ClusterId;
-pub use join::{Admission, Joined, Refusal, join};
+pub use join::{Admission, Granted, Joined, Refusal, join};
 pub use link::Network;
 pub use server::Handler;
 pub use token::{Token, TokenError};
@@ -46,5 +48,6 @@ const MAX_MESSAGE: usize = 64 << 20;
 #[allow(missing_docs, clippy::all, unreachable_pub)]
 mod services {
     include!(concat!(env!("OUT_DIR"), "/gitmoor.v1.Node.rs"));
+    include!(concat!(env!("OUT_DIR"), "/gitmoor.v1.Clients.rs"));
     include!(concat!(env!("OUT_DIR"), "/gitmoor.v1.Admission.rs"));
 }

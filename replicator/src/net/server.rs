@@ -3,6 +3,7 @@
 use super::connection::{self, Connection, Peer};
 use super::join::{Admission, Joined, Refusal};
 use super::services::admission_server::{self, AdmissionServer};
+use super::services::clients_server::{self, ClientsServer};
 use super::services::node_server::{self, NodeServer};
 use super::snapshot::Incoming;
 use super::{Holder, Identity, MAX_MESSAGE, NetError, PROTOCOL, PROTOCOL_HEADER, tls, wire};
@@ -26,8 +27,8 @@ const ACCEPTED: usize = 16;
 /// Who receives what the network carries. Nothing here may block.
 #[tonic::async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Whether a node of the cluster may say anything; not when it was removed.
-    fn welcomes(&self, node: u64) -> bool;
+    /// Whether a node or client of the cluster may say anything; not when it was removed.
+    fn welcomes(&self, holder: u64) -> bool;
 
     /// A message from a peer. It may be dropped: raft sends again.
     fn message(&self, from: u64, message: Vec<u8>);
@@ -41,7 +42,10 @@ pub trait Handler: Send + Sync + 'static {
     /// A question of a peer. An error says why there is no answer.
     async fn ask(&self, from: u64, question: Vec<u8>) -> Result<Vec<u8>, String>;
 
-    /// A stranger wants to be a node.
+    /// A question of a client of the cluster. An error says why there is no answer.
+    async fn serve(&self, client: u64, question: Vec<u8>) -> Result<Vec<u8>, String>;
+
+    /// A stranger wants to be a node or client.
     async fn admit(&self, admission: Admission) -> Result<Joined, Refusal>;
 }
 
@@ -67,10 +71,14 @@ pub(super) async fn listen(
     let node = NodeServer::from_arc(service.clone())
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
+    let clients = ClientsServer::from_arc(service.clone())
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
     let server = Server::builder()
         .http2_keepalive_interval(Some(ALIVE / 2))
         .http2_keepalive_timeout(Some(ALIVE / 2))
         .add_service(node)
+        .add_service(clients)
         .add_service(AdmissionServer::from_arc(service))
         .serve_with_incoming_shutdown(
             ReceiverStream::<std::io::Result<Connection>>::new(accepted),
@@ -118,17 +126,28 @@ impl Service {
 
     /// The node that asks. Others are refused, and that is logged: it is an attack or a mistake.
     fn node<T>(&self, request: &Request<T>) -> Result<u64, Status> {
+        match self.holder(request)? {
+            (_, Holder::Node(id)) => Ok(id),
+            (address, other @ Holder::Client(_)) => Err(misplaced(address, other, "a node")),
+        }
+    }
+
+    /// The client that asks, likewise.
+    fn client<T>(&self, request: &Request<T>) -> Result<u64, Status> {
+        match self.holder(request)? {
+            (_, Holder::Client(id)) => Ok(id),
+            (address, other @ Holder::Node(_)) => Err(misplaced(address, other, "a client")),
+        }
+    }
+
+    fn holder<T>(&self, request: &Request<T>) -> Result<(SocketAddr, Holder), Status> {
         let Peer { address, holder } = peer(request)?;
         match holder {
-            Some(Holder::Node(id)) if self.handler.welcomes(id) => Ok(id),
-            Some(Holder::Node(id)) => {
-                tracing::warn!(%address, node = id, "refused: this node was removed");
-                let why = format!("node {id} was removed from this cluster");
+            Some(holder) if self.handler.welcomes(holder.id()) => Ok((address, holder)),
+            Some(holder) => {
+                tracing::warn!(%address, %holder, "refused: it was removed");
+                let why = format!("{holder} was removed from this cluster");
                 Err(Status::permission_denied(why))
-            }
-            Some(other) => {
-                tracing::warn!(%address, %other, "refused: only nodes may say this");
-                Err(Status::permission_denied(format!("{other} is not a node")))
             }
             None => {
                 tracing::warn!(%address, "refused: no certificate");
@@ -136,6 +155,27 @@ impl Service {
                 Err(Status::unauthenticated(why))
             }
         }
+    }
+}
+
+fn misplaced(address: SocketAddr, holder: Holder, wanted: &str) -> Status {
+    tracing::warn!(%address, %holder, "refused: only {wanted} may say this");
+    Status::permission_denied(format!("{holder} is not {wanted}"))
+}
+
+fn answered(answer: Result<Vec<u8>, String>) -> Result<Response<wire::Reply>, Status> {
+    match answer {
+        Ok(reply) => Ok(Response::new(wire::Reply { reply })),
+        Err(why) => Err(Status::aborted(why)),
+    }
+}
+
+#[tonic::async_trait]
+impl clients_server::Clients for Service {
+    async fn ask(&self, request: Request<wire::Question>) -> Result<Response<wire::Reply>, Status> {
+        let client = self.client(&request)?;
+        let wire::Question { question } = request.into_inner();
+        answered(self.handler.serve(client, question).await)
     }
 }
 
@@ -159,10 +199,7 @@ impl node_server::Node for Service {
     async fn ask(&self, request: Request<wire::Question>) -> Result<Response<wire::Reply>, Status> {
         let from = self.node(&request)?;
         let wire::Question { question } = request.into_inner();
-        match self.handler.ask(from, question).await {
-            Ok(reply) => Ok(Response::new(wire::Reply { reply })),
-            Err(why) => Err(Status::aborted(why)),
-        }
+        answered(self.handler.ask(from, question).await)
     }
 
     async fn has_snapshot(
@@ -194,14 +231,14 @@ impl admission_server::Admission for Service {
     ) -> Result<Response<wire::Admitted>, Status> {
         let Peer { address, .. } = peer(&request)?;
         let admission = Admission::from(request.into_inner());
-        let wanted = admission.address.clone();
+        let wanted = format!("{:?}", admission.newcomer);
         match self.handler.admit(admission).await {
             Ok(joined) => {
-                tracing::info!(node = joined.node, address = wanted, "admitted a node");
+                tracing::info!(id = joined.id, wanted, "admitted");
                 Ok(Response::new(joined.into()))
             }
             Err(refusal) => {
-                tracing::warn!(%address, %refusal, "refused to admit a node");
+                tracing::warn!(%address, %refusal, "refused to admit");
                 Err(refusal.into())
             }
         }

@@ -38,6 +38,13 @@ impl Handler for Heard {
         }
     }
 
+    async fn serve(&self, client: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
+        match question.as_slice() {
+            b"?" => Err(format!("client {client} asks nothing")),
+            _ => Ok(question.into_iter().rev().collect()),
+        }
+    }
+
     async fn admit(&self, _: Admission) -> Result<Joined, Refusal> {
         Err(Refusal::NotNow("nobody is admitted here".to_owned()))
     }

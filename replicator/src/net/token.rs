@@ -1,9 +1,10 @@
-//! What a new node is given to join: `gitmoor-join-…`, to copy and paste.
+//! What a new node or client is given to join: `gitmoor-join-…`, to copy and paste.
 //!
 //! It holds the cluster's certificate, so that the new node knows whom it talks to before it sends
 //! the secret, and needs no verification of its own making.
 
 use super::ClusterId;
+use crate::model::Part;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use std::str::FromStr;
 
 const PREFIX: &str = "gitmoor-join-";
 
-/// Admits one node, once. Its `Debug` does not show the secret; its `Display` is the token.
+/// Admits one, once. Its `Debug` does not show the secret; its `Display` is the token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// Of which cluster.
@@ -21,8 +22,10 @@ pub struct Token {
     pub address: String,
     /// The cluster's certificate, DER.
     pub authority: Vec<u8>,
-    /// What proves that an administrator wants this node.
+    /// What proves that an administrator wants this node or client.
     pub secret: [u8; 32],
+    /// Which of the two.
+    pub part: Part,
 }
 
 /// A text is no token.

@@ -46,7 +46,7 @@ pub(crate) struct SnapshotPiece {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// `Node.Ask`: a question to this node, answered by this node.
+/// `Node.Ask`: a question to this node, answered by this node. `Clients.Ask`: one of a client.
 #[derive(Clone, PartialEq, Prost)]
 pub(crate) struct Question {
     #[prost(bytes = "vec", tag = "1")]
@@ -69,21 +69,24 @@ pub(crate) struct JoinRequest {
     /// PKCS #10, DER. Only its public key counts.
     #[prost(bytes = "vec", tag = "2")]
     pub(crate) certificate_request: Vec<u8>,
-    /// Where the other nodes reach the new one, host:port.
+    /// Where the other nodes reach the new one, host:port; nothing when it is to be a client.
     #[prost(string, tag = "3")]
     pub(crate) address: String,
+    /// What a client calls itself.
+    #[prost(string, tag = "4")]
+    pub(crate) client: String,
 }
 
 /// The answer.
 #[derive(Clone, PartialEq, Prost)]
 pub(crate) struct Admitted {
-    /// The new node's id.
+    /// The id of the new node or client.
     #[prost(uint64, tag = "1")]
-    pub(crate) node: u64,
+    pub(crate) id: u64,
     /// Its certificate, DER.
     #[prost(bytes = "vec", tag = "2")]
     pub(crate) certificate: Vec<u8>,
-    /// The cluster's key, PKCS #8 DER: every node may admit others.
+    /// The cluster's key, PKCS #8 DER: every node may admit others. A client gets none.
     #[prost(bytes = "vec", tag = "3")]
     pub(crate) authority_key: Vec<u8>,
     /// Who is in the cluster.

@@ -1,10 +1,12 @@
 //! A node among others: what it hears from them, what they may ask it, and who comes and goes.
 
 use super::inbox::Input;
-use super::locks::{Lock, LockName, LockTable, OwnLocks, RENEWAL, Renewal};
 use super::proposer::Proposer;
+use super::recent::Recent;
+use super::serving::Backups;
 use super::{Role, Status};
-use crate::model::{Actor, Command, Member, Refusal, SecretDigest, Version};
+use crate::locks::{Keeper, Lock, LockTable, OwnLocks, Renewal};
+use crate::model::{Actor, Command, Member, Part, Refusal, SecretDigest, Version};
 use crate::net::{
     self, Admission, Authority, Handler, Holder, Identity, Joined, NetError, Network,
 };
@@ -96,17 +98,17 @@ enum Question {
     /// To be asked of the leader.
     Change(Change),
     State,
-    /// To be asked of the leader, as the next two.
-    Lock(Lock),
-    Unlock(Lock),
-    Locks(Renewal),
+    /// To be asked of the leader, as the next two, each for a holder of locks.
+    Lock(u64, Lock),
+    Unlock(u64, Lock),
+    Locks(u64, Renewal),
 }
 
 #[derive(Serialize, Deserialize)]
 enum Reply {
     Changed(Result<(), ChangeError>),
     State(NodeState),
-    /// Whether whoever asked has the lock; `None` from a node that does not lead.
+    /// Whether the holder has the lock; `None` from a node that does not lead.
     Lock(Option<bool>),
 }
 
@@ -127,64 +129,54 @@ pub(super) struct Membership {
     pub(super) locks: LockTable,
     /// This node's.
     pub(super) own_locks: OwnLocks,
+    pub(super) recent: Arc<Recent>,
+    pub(super) backups: Backups,
 }
 
-impl Membership {
-    /// Takes the lock of a ref, if no other node has it. Where nobody can be asked it is
-    /// as good as taken: what is committed is compared anyway.
-    pub(super) fn lock(&self, name: LockName) -> bool {
-        let lock = self.own_locks.want(name);
-        let taken = match self.lock_here(self.id(), &lock) {
-            Some(taken) => taken,
-            None => {
-                let asked = self.ask_leader(Question::Lock(lock.clone()));
-                match self.runtime.block_on(asked) {
-                    Some(Reply::Lock(Some(taken))) => taken,
-                    Some(_) | None => true,
-                }
-            }
-        };
-        if !taken {
-            self.own_locks.give_back(&lock.name);
-        }
-        taken
+#[tonic::async_trait]
+impl Keeper for Membership {
+    async fn take(&self, lock: Lock) -> Option<bool> {
+        self.take_lock(self.id(), lock).await
     }
 
-    /// Gives it back, sooner or later.
-    pub(super) fn unlock(self: &Arc<Self>, name: &LockName) {
-        let Some(lock) = self.own_locks.give_back(name) else {
-            return;
-        };
-        if self.leads().is_some() {
-            return self.locks.release(self.id(), &lock);
-        }
-        let this = self.clone();
-        // What does not arrive ends with the next renewal, which does not name it.
-        self.runtime.spawn(async move {
-            this.ask_leader(Question::Unlock(lock)).await;
-        });
-    }
-
-    /// Says which locks this node has, for as long as it runs.
-    pub(super) async fn renew_locks(this: Weak<Self>) {
-        let mut had = false;
-        loop {
-            tokio::time::sleep(RENEWAL).await;
-            let Some(this) = this.upgrade() else { return };
-            let own = this.own_locks.all();
-            let has = !own.is_empty();
-            // Once more when there are none left: what was given back may not have arrived.
-            if has || had {
-                this.renew(own).await;
-            }
-            had = has;
-        }
+    async fn release(&self, lock: Lock) {
+        self.release_lock(self.id(), lock).await;
     }
 
     async fn renew(&self, own: Renewal) {
+        self.renew_locks(self.id(), own).await;
+    }
+
+    fn own(&self) -> &OwnLocks {
+        &self.own_locks
+    }
+}
+
+impl Membership {
+    /// A holder wants a lock.
+    pub(super) async fn take_lock(&self, holder: u64, lock: Lock) -> Option<bool> {
+        if let Some(taken) = self.lock_here(holder, &lock) {
+            return Some(taken);
+        }
+        match self.ask_leader(Question::Lock(holder, lock)).await {
+            Some(Reply::Lock(taken)) => taken,
+            Some(_) | None => None,
+        }
+    }
+
+    /// A holder gives one back.
+    pub(super) async fn release_lock(&self, holder: u64, lock: Lock) {
         match self.leads() {
-            Some(term) => self.locks.renew(term, self.id(), &own, Instant::now()),
-            None => drop(self.ask_leader(Question::Locks(own)).await),
+            Some(_) => self.locks.release(holder, &lock),
+            None => drop(self.ask_leader(Question::Unlock(holder, lock)).await),
+        }
+    }
+
+    /// A holder says what it has.
+    pub(super) async fn renew_locks(&self, holder: u64, own: Renewal) {
+        match self.leads() {
+            Some(term) => self.locks.renew(term, holder, &own, Instant::now()),
+            None => drop(self.ask_leader(Question::Locks(holder, own)).await),
         }
     }
 
@@ -198,9 +190,9 @@ impl Membership {
         (status.role == Role::Leader).then_some(status.term)
     }
 
-    fn lock_here(&self, node: u64, lock: &Lock) -> Option<bool> {
+    fn lock_here(&self, holder: u64, lock: &Lock) -> Option<bool> {
         let term = self.leads()?;
-        Some(self.locks.take(term, node, lock, Instant::now()))
+        Some(self.locks.take(term, holder, lock, Instant::now()))
     }
 
     /// About locks; `None` when nobody leads, or does not answer.
@@ -215,7 +207,7 @@ impl Membership {
         network.ok_or(ProposeError::Stopped)
     }
 
-    fn database(&self) -> Result<Arc<Database>, ProposeError> {
+    pub(super) fn database(&self) -> Result<Arc<Database>, ProposeError> {
         self.database.upgrade().ok_or(ProposeError::Stopped)
     }
 
@@ -299,47 +291,59 @@ impl Membership {
         }
     }
 
-    /// A dead node is removed as well; it is asked nothing.
+    /// A node or a client. A dead one is removed as well; it is asked nothing.
     pub(super) fn remove(&self, node: u64) -> Result<(), MembershipError> {
-        if !read::members(&*self.database()?)?.contains_key(&node) {
+        let database = self.database()?;
+        if read::members(&*database)?.contains_key(&node) {
+            self.change(Change::Remove(node))?;
+        } else if !read::clients(&*database)?.contains_key(&node) {
             return Err(Refusal::NoMember(node).into());
         }
-        self.change(Change::Remove(node))?;
         let dismiss = Command::Dismiss { node };
         self.proposer.commit(Actor::default(), dismiss)?.done()?;
         Ok(())
     }
 
-    fn admit_one(&self, admission: &Admission) -> Result<Joined, net::Refusal> {
+    fn admit_one(&self, admission: Admission) -> Result<Joined, net::Refusal> {
         let not_now = |why: &dyn ToString| net::Refusal::NotNow(why.to_string());
         let request = &admission.certificate_request;
+        let part = admission.newcomer.part();
+        let holder = |id| match part {
+            Part::Node => Holder::Node(id),
+            Part::Client => Holder::Client(id),
+        };
         // Before the invitation is used up.
         self.authority
-            .certify(Holder::Node(u64::MAX), request)
+            .certify(holder(u64::MAX), request)
             .map_err(|error| net::Refusal::Malformed(error.to_string()))?;
         let admit = Command::Admit {
             secret: SecretDigest::of(&admission.secret),
-            address: admission.address.clone(),
+            newcomer: admission.newcomer,
         };
         let outcome = self.proposer.commit(Actor::default(), admit);
-        let node = match outcome.map_err(|error| not_now(&error))?.done() {
-            Ok(Version(node)) => node,
+        let id = match outcome.map_err(|error| not_now(&error))?.done() {
+            Ok(Version(id)) => id,
             Err(Refusal::NotInvited) => return Err(net::Refusal::Token),
             Err(other) => return Err(net::Refusal::Malformed(other.to_string())),
         };
         let certificate = self
             .authority
-            .certify(Holder::Node(node), request)
+            .certify(holder(id), request)
             .map_err(|error| not_now(&error))?;
-        if let Err(error) = self.change(Change::AddLearner(node)) {
-            tracing::warn!(node, %error, "admitted, and not a learner yet: run `gitmoor cluster add-learner`");
+        if part == Part::Node
+            && let Err(error) = self.change(Change::AddLearner(id))
+        {
+            tracing::warn!(id, %error, "admitted, and not a learner yet: run `gitmoor cluster add-learner`");
         }
         let database = self.database().map_err(|error| not_now(&error))?;
         let members = read::members(&*database).map_err(|error| not_now(&error))?;
         Ok(Joined {
-            node,
+            id,
             certificate,
-            authority_key: self.authority.key().to_vec(),
+            authority_key: match part {
+                Part::Node => self.authority.key().to_vec(),
+                Part::Client => Vec::new(),
+            },
             members: members
                 .into_iter()
                 .map(|(node, member)| (node, member.address))
@@ -347,21 +351,21 @@ impl Membership {
         })
     }
 
-    fn answer(&self, from: u64, question: &[u8]) -> Result<Reply, String> {
+    fn answer(&self, question: &[u8]) -> Result<Reply, String> {
         match decode(question)? {
             Question::Change(change) => match self.change_here(change) {
                 Ok(changed) => Ok(Reply::Changed(changed)),
                 Err(error) => Err(error.to_string()),
             },
             Question::State => Ok(Reply::State(self.state())),
-            Question::Lock(lock) => Ok(Reply::Lock(self.lock_here(from, &lock))),
-            Question::Unlock(lock) => {
-                self.locks.release(from, &lock);
+            Question::Lock(holder, lock) => Ok(Reply::Lock(self.lock_here(holder, &lock))),
+            Question::Unlock(holder, lock) => {
+                self.locks.release(holder, &lock);
                 Ok(Reply::Lock(None))
             }
-            Question::Locks(locks) => {
+            Question::Locks(holder, own) => {
                 if let Some(term) = self.leads() {
-                    self.locks.renew(term, from, &locks, Instant::now());
+                    self.locks.renew(term, holder, &own, Instant::now());
                 }
                 Ok(Reply::Lock(None))
             }
@@ -397,11 +401,11 @@ async fn ask_state(network: &Network, node: u64) -> Result<NodeState, String> {
     }
 }
 
-fn encode<T: Serialize>(it: &T) -> Vec<u8> {
+pub(crate) fn encode<T: Serialize>(it: &T) -> Vec<u8> {
     postcard::to_stdvec(it).expect("plain data encodes")
 }
 
-fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
+pub(crate) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
     postcard::from_bytes(bytes).map_err(|error| format!("what was sent makes no sense: {error}"))
 }
 
@@ -411,9 +415,9 @@ pub(super) struct Ear(pub(super) Arc<Membership>);
 #[tonic::async_trait]
 impl Handler for Ear {
     /// In doubt it is one: the state of a node that has just joined knows nobody.
-    fn welcomes(&self, node: u64) -> bool {
+    fn welcomes(&self, holder: u64) -> bool {
         let database = self.0.database();
-        let is_dismissed = database.map(|database| read::is_dismissed(&*database, node));
+        let is_dismissed = database.map(|database| read::is_dismissed(&*database, holder));
         !matches!(is_dismissed, Ok(Ok(true)))
     }
 
@@ -429,16 +433,24 @@ impl Handler for Ear {
         let _ = self.0.wire.try_send(Input::Unreachable(to));
     }
 
-    async fn ask(&self, from: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
+    async fn ask(&self, _from: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
         let membership = self.0.clone();
-        let answer = tokio::task::spawn_blocking(move || membership.answer(from, &question));
+        let answer = tokio::task::spawn_blocking(move || membership.answer(&question));
         let reply = answer.await.map_err(|error| error.to_string())??;
         Ok(encode(&reply))
     }
 
+    async fn serve(&self, client: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
+        let membership = self.0.clone();
+        let question = decode(&question)?;
+        let serve = move || membership.serve(client, question);
+        let answer = tokio::task::spawn_blocking(serve).await;
+        Ok(encode(&answer.map_err(|error| error.to_string())??))
+    }
+
     async fn admit(&self, admission: Admission) -> Result<Joined, net::Refusal> {
         let membership = self.0.clone();
-        let admit = move || membership.admit_one(&admission);
+        let admit = move || membership.admit_one(admission);
         let admitted = tokio::task::spawn_blocking(admit).await;
         admitted.map_err(|error| net::Refusal::NotNow(error.to_string()))?
     }

@@ -5,6 +5,11 @@ use crate::peer::GROUP_BYTES;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The largest command, serialised, of a client too.
+pub(crate) const MAX_ENTRY: usize = 8 << 20;
+/// How long a proposal waits for its outcome.
+pub(crate) const PROPOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The settings of a node.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -28,8 +33,8 @@ impl NodeConfig {
         Self {
             dir: dir.into(),
             tick: Duration::from_millis(50),
-            propose_timeout: Duration::from_secs(30),
-            max_entry_bytes: 8 << 20,
+            propose_timeout: PROPOSE_TIMEOUT,
+            max_entry_bytes: MAX_ENTRY,
             compact_entries: 10_000,
             compact_bytes: 256 << 20,
         }

@@ -9,37 +9,42 @@
 mod cluster;
 mod config;
 mod inbox;
-mod locks;
 mod outlet;
 mod proposer;
 mod rebirth;
+mod recent;
 mod run;
+mod serving;
 mod status;
 
 pub use cluster::{ClusterConfig, MemberStatus, MembershipError, NodeState};
+pub(crate) use cluster::{decode, encode};
 pub use config::NodeConfig;
+pub(crate) use config::{MAX_ENTRY, PROPOSE_TIMEOUT};
+pub(crate) use proposer::encode as encode_envelope;
 pub use rebirth::RestoreError;
 pub use status::{Role, Status};
 
 use crate::engine::Life;
+use crate::locks::{self, LockName, LockTable, OwnLocks};
 use crate::metrics;
 use crate::model::{
-    Actor, BlockDigest, ClusterId, Command, FileEntry, Member, NamePath, Outcome, RefEntry, Repo,
-    RepoId, RepoPath, SecretDigest, StoreRecord, Timestamp, Version,
+    Actor, BlockDigest, Client, ClusterId, Command, FileEntry, Member, NamePath, Outcome, Part,
+    RefEntry, Repo, RepoId, RepoPath, SecretDigest, StoreRecord, Timestamp, Version,
 };
 use crate::net::{NetError, Network};
 use crate::peer::{Ask, Change, Peer};
 use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, read};
-use crate::storage::{Backup, Beginning, Database, OpenError};
+use crate::storage::{self, Backup, Beginning, Database, OpenError};
 use crate::trace;
 use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
 use cluster::{Ear, Membership};
 use crossbeam_channel::Receiver;
 use inbox::Input;
-use locks::{LockName, LockTable, OwnLocks};
 use outlet::Outlet;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use proposer::Proposer;
+use recent::Recent;
 use run::Company;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -114,6 +119,7 @@ impl Parts {
         let company = Company {
             wire: crossbeam_channel::never(),
             outlet: None,
+            recent: None,
             observer: None,
             session: self.proposer.session(),
         };
@@ -167,6 +173,12 @@ impl Node {
         let parts = Parts::new(config, id, beginning)?;
         let (back, wire) = crossbeam_channel::bounded(inbox::CAPACITY);
         let runtime = cluster.runtime;
+        let recent = Arc::new(Recent::default());
+        recent.begin_at(
+            storage::applied(&*parts.database)
+                .map_err(OpenError::from)?
+                .index,
+        );
         let membership = Arc::new(Membership {
             proposer: parts.proposer.clone(),
             database: Arc::downgrade(&parts.database),
@@ -178,8 +190,10 @@ impl Node {
             runtime: runtime.clone(),
             locks: LockTable::default(),
             own_locks: OwnLocks::default(),
+            recent: recent.clone(),
+            backups: Mutex::default(),
         });
-        runtime.spawn(Membership::renew_locks(Arc::downgrade(&membership)));
+        runtime.spawn(locks::keep_renewing(Arc::downgrade(&membership)));
         let (incoming, ear) = (cluster.incoming, Arc::new(Ear(membership.clone())));
         let network = Network::start(cluster.identity, cluster.listen, incoming, ear);
         let network = Arc::new(runtime.block_on(network)?);
@@ -196,6 +210,7 @@ impl Node {
         let company = Company {
             wire,
             outlet: Some(outlet),
+            recent: Some(recent),
             observer: cluster.observer,
             session: parts.proposer.session(),
         };
@@ -262,7 +277,7 @@ impl Node {
         self.in_cluster()?.membership.change(change)
     }
 
-    /// A node, dead or alive, is no member any more.
+    /// A node, dead or alive, or a client, is none any more.
     pub fn remove(&self, node: u64) -> Result<(), MembershipError> {
         self.in_cluster()?.membership.remove(node)
     }
@@ -276,8 +291,18 @@ impl Node {
         })
     }
 
-    /// Whoever shows this secret in the given time may become a node, once.
-    pub fn invite(&self, secret: &[u8], within: Duration) -> Result<(), MembershipError> {
+    /// The clients, as far as this node knows.
+    pub fn clients(&self) -> Result<BTreeMap<u64, Client>, ReadError> {
+        read::clients(&*self.database)
+    }
+
+    /// Whoever shows this secret in the given time is admitted, once.
+    pub fn invite(
+        &self,
+        secret: &[u8],
+        part: Part,
+        within: Duration,
+    ) -> Result<(), MembershipError> {
         let now = Timestamp::now();
         let seconds = i64::try_from(within.as_secs()).unwrap_or(i64::MAX);
         self.settle(Command::Invite {
@@ -286,6 +311,7 @@ impl Node {
                 secs: now.secs.saturating_add(seconds),
                 ..now
             },
+            part,
         })
     }
 
@@ -376,13 +402,15 @@ impl Replica for Node {
     fn lock(&self, repo: RepoId, name: &RepoPath) -> bool {
         let name = name.clone();
         let cluster = self.cluster.as_ref();
-        cluster.is_none_or(|cluster| cluster.membership.lock(LockName { repo, name }))
+        cluster.is_none_or(|Cluster { membership, .. }| {
+            locks::lock(&**membership, &membership.runtime, LockName { repo, name })
+        })
     }
 
     fn unlock(&self, repo: RepoId, name: &RepoPath) {
         let name = name.clone();
-        if let Some(cluster) = &self.cluster {
-            cluster.membership.unlock(&LockName { repo, name });
+        if let Some(Cluster { membership, .. }) = &self.cluster {
+            locks::unlock(membership, &membership.runtime, &LockName { repo, name });
         }
     }
 

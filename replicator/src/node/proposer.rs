@@ -100,23 +100,23 @@ impl Proposer {
         sequence: u64,
         command: Command,
     ) -> Result<Vec<u8>, ProposeError> {
-        let time = Timestamp::now();
         let envelope = Envelope {
             session: self.session,
             sequence,
-            time,
+            time: Timestamp::now(),
             actor,
             command,
             trace: trace::context(),
         };
-        let data = postcard::to_stdvec(&envelope).expect("plain data encodes");
-        let limit = self.max_entry_bytes;
-        if data.len() > limit {
-            return Err(ProposeError::TooLarge {
-                size: data.len(),
-                limit,
-            });
-        }
-        Ok(data)
+        encode(&envelope, self.max_entry_bytes)
+    }
+}
+
+/// What a proposer puts into a [`Ask::Propose`].
+pub(crate) fn encode(envelope: &Envelope, limit: usize) -> Result<Vec<u8>, ProposeError> {
+    let data = postcard::to_stdvec(envelope).expect("plain data encodes");
+    match data.len() {
+        size if size > limit => Err(ProposeError::TooLarge { size, limit }),
+        _ => Ok(data),
     }
 }

@@ -7,6 +7,7 @@
 use super::Status;
 use super::inbox::{CAPACITY, Caller, Input};
 use super::outlet::Outlet;
+use super::recent::Recent;
 use crate::Observer;
 use crate::engine::Fatal;
 use crate::metrics;
@@ -24,6 +25,8 @@ pub(super) struct Company {
     pub(super) wire: Receiver<Input>,
     /// `None` for a node alone.
     pub(super) outlet: Option<Outlet>,
+    /// What changed of late, for clients.
+    pub(super) recent: Option<Arc<Recent>>,
     /// Who is told what others change.
     pub(super) observer: Option<Arc<dyn Observer>>,
     /// Of this node's own commands, which are no news.
@@ -192,7 +195,17 @@ impl Company {
                 self.tell(|observer| observer.applied(&command));
             }
             Output::Applied { .. } => {}
-            Output::Replaced => self.tell(|observer| observer.replaced()),
+            Output::Changed(changed) => {
+                if let Some(recent) = &self.recent {
+                    recent.add(changed);
+                }
+            }
+            Output::Replaced { index } => {
+                if let Some(recent) = &self.recent {
+                    recent.begin_at(index);
+                }
+                self.tell(|observer| observer.replaced());
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use crate::storage::Log;
 use raft::{Raft, StateRole};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// The part a node plays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -16,6 +17,19 @@ pub enum Role {
     Candidate,
     /// Leads.
     Leader,
+    /// Has no part: a client, which asks the nodes.
+    Client,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Follower => "follower",
+            Self::Candidate => "candidate",
+            Self::Leader => "leader",
+            Self::Client => "client",
+        })
+    }
 }
 
 /// Where a node stands.

@@ -23,7 +23,9 @@ pub use message::{Body, Message, Unintelligible, VERSION};
 
 pub(crate) use propose::GROUP_BYTES;
 
-use crate::engine::{Applied, Compaction, Engine, Event, Fatal, Leadership, Life, RaftLimits};
+use crate::engine::{
+    Applied, Changed, Compaction, Engine, Event, Fatal, Leadership, Life, RaftLimits,
+};
 use crate::model::{Command, Outcome, SessionId};
 use crate::storage::{Disk, Log, OpenError};
 use change::Changes;
@@ -89,6 +91,8 @@ pub enum Output<C> {
     Send(Message),
     /// To hand to a caller.
     Answer(C, Answer),
+    /// Rows of the state changed. Comes before what follows of it.
+    Changed(Changed),
     /// A command changed the state. Comes before the answer to any read that must see it.
     Applied {
         /// Whose command it was.
@@ -97,7 +101,10 @@ pub enum Output<C> {
         command: Command,
     },
     /// A snapshot took the place of the state. Comes before such answers too.
-    Replaced,
+    Replaced {
+        /// The last entry whose effects are in it.
+        index: u64,
+    },
 }
 
 /// A member.
@@ -249,7 +256,8 @@ impl<C> Peer<C> {
         self.engine.run(&mut |event| match event {
             Event::Send(message) => out(Output::Send(message::carrying(id, &message))),
             Event::Applied(applied) => tell_applied(applied, proposals, out),
-            Event::Replaced => out(Output::Replaced),
+            Event::Changed(changed) => out(Output::Changed(changed)),
+            Event::Replaced { index } => out(Output::Replaced { index }),
             Event::Readable { context, index } => reads.found(&context, index),
         })?;
         self.reads.answer(self.engine.raft(), out);

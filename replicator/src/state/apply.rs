@@ -123,8 +123,12 @@ fn dispatch(
         Command::CondemnRepo { id, version } => condemned::condemn_repo(overlay, *id, *version),
         Command::PurgeRepo { id } => condemned::purge_repo(overlay, *id),
         Command::FoundCluster { id, node, address } => members::found(overlay, *id, *node, address),
-        Command::Invite { secret, expires } => members::invite(overlay, *secret, *expires),
-        Command::Admit { secret, address } => members::admit(overlay, context, *secret, address),
+        Command::Invite {
+            secret,
+            expires,
+            part,
+        } => members::invite(overlay, *secret, *expires, *part),
+        Command::Admit { secret, newcomer } => members::admit(overlay, context, *secret, newcomer),
         Command::Relocate { node, address } => members::relocate(overlay, *node, address),
         Command::MoveRefs {
             change,

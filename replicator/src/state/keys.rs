@@ -138,7 +138,9 @@ pub(super) const CLUSTER: &[u8] = b"c";
 pub(super) const STORE: &[u8] = b"s";
 /// First byte of the keys of members.
 pub(super) const MEMBER: u8 = b'm';
-/// First byte of the keys of nodes that were members.
+/// First byte of the keys of clients.
+pub(super) const CLIENT: u8 = b'k';
+/// First byte of the keys of nodes and clients that were dismissed.
 pub(super) const DISMISSED: u8 = b'd';
 /// First byte of the keys of invitations.
 pub(super) const INVITATION: u8 = b'i';
@@ -148,7 +150,12 @@ pub(super) fn member(node: u64) -> Vec<u8> {
     [[MEMBER].as_slice(), &node.to_be_bytes()].concat()
 }
 
-/// Of a node that was a member.
+/// Of a client of the cluster.
+pub(super) fn client(id: u64) -> Vec<u8> {
+    [[CLIENT].as_slice(), &id.to_be_bytes()].concat()
+}
+
+/// Of a node or client that was dismissed.
 pub(super) fn dismissed(node: u64) -> Vec<u8> {
     [[DISMISSED].as_slice(), &node.to_be_bytes()].concat()
 }

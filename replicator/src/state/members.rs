@@ -1,18 +1,21 @@
 //! Who belongs to the cluster and where they are reached, and who is invited.
 //!
-//! A node's id is the index of the entry that admitted it, so no two have the same, whatever
-//! comes and goes.
+//! The id of a node or client is the index of the entry that admitted it, so no two have the same,
+//! whatever comes and goes.
 
 use super::apply::{Context, Halt};
 use super::view::{KeyRange, load};
 use super::{Overlay, Table, keys, read};
-use crate::model::{ClusterId, Member, Refusal, SecretDigest, StoreRecord, Timestamp};
+use crate::model::{
+    ClusterId, Member, Newcomer, Part, Refusal, SecretDigest, StoreRecord, Timestamp,
+};
 
 /// What a state forgets of the cluster that it was of: all but where its objects are.
-pub(crate) fn rows_of_cluster() -> [KeyRange; 4] {
+pub(crate) fn rows_of_cluster() -> [KeyRange; 5] {
     let prefixes = [
         keys::CLUSTER,
         &[keys::MEMBER],
+        &[keys::CLIENT],
         &[keys::DISMISSED],
         &[keys::INVITATION],
     ];
@@ -36,11 +39,12 @@ pub(super) fn invite(
     overlay: &mut Overlay<'_>,
     secret: SecretDigest,
     expires: Timestamp,
+    part: Part,
 ) -> Result<(), Halt> {
     if read::cluster(overlay)?.is_none() {
         return Err(Refusal::NotFounded.into());
     }
-    overlay.put(Table::Members, keys::invitation(secret), &expires);
+    overlay.put(Table::Members, keys::invitation(secret), &(expires, part));
     Ok(())
 }
 
@@ -56,19 +60,25 @@ pub(super) fn settle_store(overlay: &mut Overlay<'_>, store: &StoreRecord) -> Re
     }
 }
 
-/// An invitation is for one node.
+/// An invitation is for one, and for what it says: a client's must not make a node, which gets the
+/// cluster's key.
 pub(super) fn admit(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
     secret: SecretDigest,
-    address: &str,
+    newcomer: &Newcomer,
 ) -> Result<(), Halt> {
     let row = keys::invitation(secret);
-    let expires: Option<Timestamp> = load(overlay, Table::Members, &row)?;
-    if expires.is_none_or(|expires| expires < context.time) {
+    let invitation: Option<(Timestamp, Part)> = load(overlay, Table::Members, &row)?;
+    let is_invited = |(expires, part)| expires >= context.time && part == newcomer.part();
+    if !invitation.is_some_and(is_invited) {
         return Err(Refusal::NotInvited.into());
     }
-    put(overlay, context.version.0, address)?;
+    let id = context.version.0;
+    match newcomer {
+        Newcomer::Node(Member { address }) => put(overlay, id, address)?,
+        Newcomer::Client(client) => overlay.put(Table::Members, keys::client(id), client),
+    }
     overlay.delete(Table::Members, row);
     Ok(())
 }
@@ -83,6 +93,7 @@ pub(super) fn relocate(overlay: &mut Overlay<'_>, node: u64, address: &str) -> R
 
 pub(super) fn dismiss(overlay: &mut Overlay<'_>, node: u64) {
     overlay.delete(Table::Members, keys::member(node));
+    overlay.delete(Table::Members, keys::client(node));
     // Its certificate stays good for a year.
     overlay.put(Table::Members, keys::dismissed(node), &());
 }

@@ -8,18 +8,18 @@
 use super::Table;
 use super::view::{KeyRange, Step, View, Visit, any_in, encode};
 use crate::ReadError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// What to write: per table, first the ranges to clear, then the rows.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub struct Changes {
     tables: BTreeMap<Table, TableChanges>,
 }
 
 /// The changes of one table.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub struct TableChanges {
     /// Ranges to delete before any row is written.
     pub cleared: Vec<KeyRange>,
@@ -31,6 +31,10 @@ impl TableChanges {
     fn clear(&mut self, range: KeyRange) {
         self.rows.retain(|key, _| !range.contains(key));
         self.cleared.push(range);
+    }
+
+    fn is_any(&self) -> bool {
+        !self.cleared.is_empty() || !self.rows.is_empty()
     }
 
     fn clearing(&self, key: &[u8]) -> Option<&KeyRange> {
@@ -53,8 +57,33 @@ impl Changes {
         self.tables.iter().map(|(&table, changes)| (table, changes))
     }
 
+    /// Bytes of its keys and values.
+    pub fn size(&self) -> usize {
+        let row = |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| {
+            key.len() + value.as_ref().map_or(0, Vec::len)
+        };
+        let tables = self.tables.values();
+        tables.flat_map(|table| table.rows.iter().map(row)).sum()
+    }
+
+    /// Those of which `wanted` says so. Cleared ranges are all in it: they may be of any key.
+    pub fn only(&self, wanted: impl Fn(Table, &[u8]) -> bool) -> Self {
+        let tables = self.tables.iter().map(|(&table, changes)| {
+            let rows = changes.rows.iter().filter(|(key, _)| wanted(table, key));
+            let changes = TableChanges {
+                cleared: changes.cleared.clone(),
+                rows: rows
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect(),
+            };
+            (table, changes)
+        });
+        let tables = tables.filter(|(_, changes)| changes.is_any()).collect();
+        Self { tables }
+    }
+
     /// Adds later changes to these.
-    fn absorb(&mut self, later: Self) {
+    pub fn absorb(&mut self, later: Self) {
         for (table, changes) in later.tables {
             let own = self.tables.entry(table).or_default();
             changes

@@ -5,7 +5,7 @@ use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, load};
 use super::{AuditRecord, Table, keys};
 use crate::model::{
-    BlockDigest, ClusterId, FileEntry, Member, NamePath, PackedRef, RefEntry, Repo, RepoId,
+    BlockDigest, Client, ClusterId, FileEntry, Member, NamePath, PackedRef, RefEntry, Repo, RepoId,
     RepoPath, StoreRecord, Version,
 };
 use crate::{Child, Listing, NameEntry, PackedSink, ReadError};
@@ -52,15 +52,27 @@ pub fn is_dismissed(view: &dyn View, node: u64) -> Result<bool, ReadError> {
 
 /// The members of the cluster, by id.
 pub fn members(view: &dyn View) -> Result<BTreeMap<u64, Member>, ReadError> {
-    let mut members = BTreeMap::new();
-    let rows = KeyRange::prefix(&[keys::MEMBER]);
-    view.scan(Table::Members, &rows, &mut |key, value| {
-        let id = key[1..].try_into().map(u64::from_be_bytes);
-        let id = id.map_err(|_| ReadError::Damaged("the key of a member".to_owned()))?;
-        members.insert(id, decode(Table::Members, key, value)?);
-        Ok(Step::Next)
-    })?;
-    Ok(members)
+    by_id(view, keys::MEMBER)
+}
+
+/// The clients of the cluster, by id.
+pub fn clients(view: &dyn View) -> Result<BTreeMap<u64, Client>, ReadError> {
+    by_id(view, keys::CLIENT)
+}
+
+fn by_id<T: DeserializeOwned>(view: &dyn View, kind: u8) -> Result<BTreeMap<u64, T>, ReadError> {
+    let mut found = BTreeMap::new();
+    view.scan(
+        Table::Members,
+        &KeyRange::prefix(&[kind]),
+        &mut |key, value| {
+            let id = key[1..].try_into().map(u64::from_be_bytes);
+            let id = id.map_err(|_| ReadError::Damaged("the key of a member".to_owned()))?;
+            found.insert(id, decode(Table::Members, key, value)?);
+            Ok(Step::Next)
+        },
+    )?;
+    Ok(found)
 }
 
 /// A repository that is not in the trash.

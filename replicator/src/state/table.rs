@@ -1,7 +1,9 @@
 //! The tables, each a column family of RocksDB.
 
+use serde::{Deserialize, Serialize};
+
 /// A column family. The number is written into snapshots: never reuse one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Table {
     /// Raft entries by index (big-endian).

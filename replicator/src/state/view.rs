@@ -8,9 +8,10 @@
 use super::Table;
 use crate::ReadError;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The keys of a table from `from` (inclusive) to `to` (exclusive).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct KeyRange {
     /// The first key.
     pub from: Vec<u8>,

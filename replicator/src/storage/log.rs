@@ -257,7 +257,7 @@ fn take_snapshot(disk: &dyn Disk) -> Result<Snapshot, ReadError> {
 }
 
 /// The last entry whose effects are in the state tables.
-pub(super) fn applied(view: &dyn View) -> Result<Position, ReadError> {
+pub(crate) fn applied(view: &dyn View) -> Result<Position, ReadError> {
     required(view, APPLIED, decode_position)
 }
 

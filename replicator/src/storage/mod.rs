@@ -24,5 +24,6 @@ pub use backup::{Backup, BadBackup};
 pub use batch::Batch;
 pub use database::Database;
 pub use disk::{Disk, Stage, WriteError};
+pub(crate) use log::applied;
 pub use log::{Log, Position};
 pub use open::{Beginning, OpenError};

@@ -1,14 +1,16 @@
 //! Nodes that come, go and come back.
 
+use gitmoor_replicator::model;
 use gitmoor_replicator::model::{
-    Actor, Change, ClusterId, Command, Expect, NamePath, Outcome, RefEdit, RefEntry, Refusal,
-    RepoChange, RepoId, RepoPath, Version,
+    Actor, Change, ClusterId, Command, Expect, Member, NamePath, Newcomer, Outcome, Part, RefEdit,
+    RefEntry, Refusal, RepoChange, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::net::{Authority, Holder, Identity, NetError, Token, join};
 use gitmoor_replicator::peer;
 use gitmoor_replicator::storage::Beginning;
 use gitmoor_replicator::{
-    ClusterConfig, ClusterError, MembershipError, Node, NodeConfig, Observer, Replica,
+    Client, ClientConfig, ClusterConfig, ClusterError, MembershipError, Node, NodeConfig, Observer,
+    Replica,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -153,16 +155,22 @@ impl Cluster {
         });
     }
 
-    /// A token, by the first machine that runs.
+    /// A token for a node, by the first machine that runs.
     pub(crate) fn token(&self) -> Token {
+        self.token_for(Part::Node)
+    }
+
+    pub(crate) fn token_for(&self, part: Part) -> Token {
         let machine = self.running().next().expect("one that runs");
         let secret: [u8; 32] = rand::random();
-        machine.node().invite(&secret, BOUND).expect("it invites");
+        let invited = machine.node().invite(&secret, part, BOUND);
+        invited.expect("it invites");
         Token {
             cluster: self.id,
             address: machine.address.to_string(),
             authority: machine.identity[2].clone(),
             secret,
+            part,
         }
     }
 
@@ -171,9 +179,11 @@ impl Cluster {
         token: &Token,
         address: SocketAddr,
     ) -> Result<(Identity, Authority, BTreeMap<u64, String>), NetError> {
-        let (identity, authority, joined) =
-            self.runtime.block_on(join(token, &address.to_string()))?;
-        Ok((identity, authority, joined.members))
+        let address = address.to_string();
+        let node = Newcomer::Node(Member { address });
+        let granted = self.runtime.block_on(join(token, node))?;
+        let authority = granted.authority.expect("a node gets it");
+        Ok((granted.identity, authority, granted.members))
     }
 
     /// One more machine, admitted and not started.
@@ -225,6 +235,29 @@ impl Cluster {
         let node = self.open(it, it.dir.path(), beginning).expect("it starts");
         let it = &mut self.machines[machine];
         (it.node, it.has_begun) = (Some(node), true);
+    }
+
+    /// A client that asks these machines.
+    pub(crate) fn client(&self, asked: &[usize]) -> Client {
+        let name = "a client".to_owned();
+        let token = self.token_for(Part::Client);
+        let admit = join(&token, Newcomer::Client(model::Client { name }));
+        let granted = self.runtime.block_on(admit).expect("admitted");
+        assert!(granted.authority.is_none(), "it must not admit others");
+        self.client_with(granted.identity, asked)
+    }
+
+    pub(crate) fn client_with(&self, identity: Identity, asked: &[usize]) -> Client {
+        let addresses = asked
+            .iter()
+            .map(|&it| self.machines[it].address.to_string());
+        let client = Client::new(ClientConfig {
+            identity,
+            addresses: addresses.collect(),
+            observer: None,
+            runtime: self.runtime.handle().clone(),
+        });
+        client.expect("it is one")
     }
 
     pub(crate) fn stop(&mut self, machine: usize) {
@@ -285,7 +318,7 @@ pub(crate) fn repo() -> RepoId {
     RepoId::from_bytes([7; 16])
 }
 
-pub(crate) fn create_repo(node: &Node) {
+pub(crate) fn create_repo(node: &dyn Replica) {
     let create = Command::CreateRepo {
         id: repo(),
         path: NamePath::new("app.git").expect("a path"),
@@ -300,7 +333,7 @@ pub(crate) fn name(name: &str) -> RepoPath {
 
 /// Writes a ref if it is as expected.
 pub(crate) fn write(
-    node: &Node,
+    node: &dyn Replica,
     at: &str,
     expect: Expect,
     value: &str,
@@ -329,12 +362,12 @@ pub(crate) enum WriteError {
     Unknown(String),
 }
 
-pub(crate) fn reference(node: &Node, at: &str) -> Option<RefEntry> {
+pub(crate) fn reference(node: &dyn Replica, at: &str) -> Option<RefEntry> {
     node.reference(repo(), &name(at)).expect("reads")
 }
 
 /// The value of a ref, as of now.
-pub(crate) fn read(node: &Node, at: &str) -> Option<String> {
-    node.catch_up().expect("a quorum");
+pub(crate) fn read(node: &dyn Replica, at: &str) -> Option<String> {
+    node.catch_up(&|| false).expect("a quorum");
     reference(node, at).map(|entry| String::from_utf8(entry.value).expect("text"))
 }

@@ -2,7 +2,8 @@
 
 use crate::support::{World, id, name, time};
 use gitmoor_replicator::model::{
-    ClusterId, Command, Member, Outcome, Refusal, SecretDigest, Timestamp, Version,
+    Client, ClusterId, Command, Member, Newcomer, Outcome, Part, Refusal, SecretDigest, Timestamp,
+    Version,
 };
 use gitmoor_replicator::state::read;
 use gitmoor_replicator::storage::{Batch, snapshot};
@@ -35,13 +36,19 @@ fn refused(outcome: Outcome) -> Refusal {
 
 fn invite(world: &mut World, secret: &[u8], expires: Timestamp) {
     let secret = SecretDigest::of(secret);
-    world.must(Command::Invite { secret, expires });
+    world.must(Command::Invite {
+        secret,
+        expires,
+        part: Part::Node,
+    });
 }
 
 fn admit(world: &mut World, secret: &[u8], address: &str) -> Outcome {
     world.run(Command::Admit {
         secret: SecretDigest::of(secret),
-        address: address.to_owned(),
+        newcomer: Newcomer::Node(Member {
+            address: address.to_owned(),
+        }),
     })
 }
 
@@ -69,6 +76,7 @@ fn a_node_alone_invites_nobody() {
     let outcome = world.run(Command::Invite {
         secret: SecretDigest::of(b"s"),
         expires: FOREVER,
+        part: Part::Node,
     });
     assert_eq!(refused(outcome), Refusal::NotFounded);
     assert_eq!(refused(admit(&mut world, b"s", "b:1")), Refusal::NotInvited);
@@ -85,6 +93,36 @@ fn an_invitation_is_for_one() {
     assert_eq!(members(&world)[&node], "b:1");
     assert_eq!(refused(admit(&mut world, b"s", "c:1")), Refusal::NotInvited);
     assert_eq!(members(&world).len(), 2);
+}
+
+/// A client gets no copy of the state, nor the cluster's key, and must not come to it by its token.
+#[test]
+fn an_invitation_is_for_what_it_says() {
+    let mut world = founded();
+    let invite = |secret: &[u8], part| Command::Invite {
+        secret: SecretDigest::of(secret),
+        expires: FOREVER,
+        part,
+    };
+    world.must(invite(b"s", Part::Client));
+    world.must(invite(b"t", Part::Node));
+    let client = |secret: &[u8]| Command::Admit {
+        secret: SecretDigest::of(secret),
+        newcomer: Newcomer::Client(Client {
+            name: "laptop".to_owned(),
+        }),
+    };
+    assert_eq!(refused(admit(&mut world, b"s", "b:1")), Refusal::NotInvited);
+    assert_eq!(refused(world.run(client(b"t"))), Refusal::NotInvited);
+    let Outcome::Done(Version(id)) = world.run(client(b"s")) else {
+        panic!("invited");
+    };
+    let clients = read::clients(&world.database).expect("reads");
+    assert_eq!(clients[&id].name, "laptop");
+    assert_eq!(members(&world).len(), 1, "it is no node");
+    world.must(Command::Dismiss { node: id });
+    assert!(read::clients(&world.database).expect("reads").is_empty());
+    assert!(read::is_dismissed(&world.database, id).expect("reads"));
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl Cluster {
                 .run(&mut |event| match event {
                     Event::Send(message) => sent.push(*message),
                     Event::Applied(applied) => answers.push(applied),
-                    Event::Replaced => {}
+                    Event::Changed(_) | Event::Replaced { .. } => {}
                     Event::Readable { .. } => unreachable!("nobody asked"),
                 })
                 .expect("works");

@@ -1,7 +1,7 @@
 //! A cluster anew: from a backup, and from the data of one node of another.
 
 use crate::support::{actor, id, name, oid, path, refs, set};
-use gitmoor_replicator::model::{ClusterId, SecretDigest};
+use gitmoor_replicator::model::{ClusterId, Member, Newcomer, Part, SecretDigest};
 use gitmoor_replicator::model::{Command, Envelope, Outcome, SessionId, StoreRecord, Timestamp};
 use gitmoor_replicator::parsers::{encode_conf_state, encode_entry};
 use gitmoor_replicator::state::Table;
@@ -35,7 +35,7 @@ fn furnished(dir: &Path) -> Node {
     must(&node, refs(repo, vec![set("refs/heads/main", &oid(1))]));
     node.found_cluster(ClusterId::random(), "a:1")
         .expect("alone");
-    node.invite(b"secret", Duration::from_secs(60))
+    node.invite(b"secret", Part::Node, Duration::from_secs(60))
         .expect("invited");
     node.settle_store(store()).expect("the first");
     node
@@ -58,8 +58,10 @@ fn check(node: &Node) {
     node.found_cluster(ClusterId::random(), "a:2")
         .expect("a new one");
     let secret = SecretDigest::of(b"secret");
-    let address = "b:1".to_owned();
-    let admitted = node.propose(actor(), Command::Admit { secret, address });
+    let newcomer = Newcomer::Node(Member {
+        address: "b:1".to_owned(),
+    });
+    let admitted = node.propose(actor(), Command::Admit { secret, newcomer });
     assert!(matches!(admitted, Ok(Outcome::Refused(_))), "{admitted:?}");
 }
 

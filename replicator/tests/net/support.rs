@@ -1,6 +1,7 @@
 //! Nodes with nothing but a network, and a wire between them that can be cut.
 
 use gitmoor_replicator::model::ClusterId;
+use gitmoor_replicator::model::{Member, Newcomer};
 use gitmoor_replicator::net::{
     Admission, Authority, Handler, Holder, Identity, Joined, Network, Refusal,
 };
@@ -79,8 +80,18 @@ impl Handler for Heard {
         }
     }
 
+    async fn serve(&self, client: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
+        match question.as_slice() {
+            b"?" => Err(format!("client {client} asks nothing")),
+            _ => Ok(question.into_iter().rev().collect()),
+        }
+    }
+
     async fn admit(&self, admission: Admission) -> Result<Joined, Refusal> {
-        let node = 100 + self.admissions.fetch_add(1, Ordering::SeqCst);
+        let id = 100 + self.admissions.fetch_add(1, Ordering::SeqCst);
+        let Newcomer::Node(Member { address }) = admission.newcomer else {
+            return Err(Refusal::Malformed("no client is admitted here".to_owned()));
+        };
         {
             let mut secrets = self.secrets.lock();
             let known = secrets
@@ -91,13 +102,13 @@ impl Handler for Heard {
         let authority = self.authority.lock().clone().expect("it runs");
         let request = &admission.certificate_request;
         let certificate = authority
-            .certify(Holder::Node(node), request)
+            .certify(Holder::Node(id), request)
             .map_err(|error| Refusal::Malformed(error.to_string()))?;
         Ok(Joined {
-            node,
+            id,
             certificate,
             authority_key: authority.key().to_vec(),
-            members: BTreeMap::from([(node, admission.address)]),
+            members: BTreeMap::from([(id, address)]),
         })
     }
 }

@@ -248,7 +248,7 @@ impl World {
         match output {
             Output::Send(message) => self.send(node, life, after, &message),
             // The checks see the state itself.
-            Output::Applied { .. } | Output::Replaced => {}
+            Output::Changed(_) | Output::Applied { .. } | Output::Replaced { .. } => {}
             Output::Answer(caller, answer) => {
                 let on_the_way = self.chance.random_range(0..MILLISECOND);
                 self.at(

@@ -1,6 +1,7 @@
 //! A cluster of real processes, made and kept by commands; [`mounts`]: what they serve;
 //! [`recovery`]: what is left of them.
 
+mod clients;
 mod locks;
 mod mounts;
 mod partitions;
@@ -97,7 +98,7 @@ fn a_removed_node_that_still_runs() {
     wait::until("it is told", BOUND, || {
         read(&cluster.log(removed)).contains(&told)
     });
-    assert!(read(&cluster.log(other)).contains("refused: this node was removed"));
+    assert!(read(&cluster.log(other)).contains("refused: it was removed"));
     let status = cluster.status(other);
     assert_eq!(
         status["members"].as_array().map(Vec::len),

@@ -33,13 +33,16 @@ pub(super) fn init(cluster: &Cluster, machine: usize, name: &str, options: &str)
 }
 
 /// Each machine in turn changes what the others have just seen.
-fn seen_at_once(cluster: &Cluster, options: &str) {
-    init(cluster, 0, "app.git", options);
-    let works = MACHINES.map(|machine| work(cluster, machine, "app.git"));
+pub(super) fn seen_at_once(cluster: &Cluster, machines: &[usize], options: &str) {
+    init(cluster, machines[0], "app.git", options);
+    let works: Vec<_> = machines
+        .iter()
+        .map(|&machine| work(cluster, machine, "app.git"))
+        .collect();
     let mut seen = String::new();
     for round in 0..12 {
-        let writer = round % 3;
-        let work = &works[writer];
+        let writer = machines[round % machines.len()];
+        let work = &works[round % machines.len()];
         if round > 0 {
             work.ok("pull --quiet origin main");
         }
@@ -58,14 +61,14 @@ fn seen_at_once(cluster: &Cluster, options: &str) {
         }
         let refs = cluster.repo(writer, "app.git").refs();
         assert_ne!(refs, seen);
-        for machine in MACHINES {
+        for &machine in machines {
             let bare = cluster.repo(machine, "app.git");
             assert_eq!(bare.refs(), refs, "round {round}, machine {machine}");
             assert_eq!(bare.oid("main"), work.oid("HEAD"), "round {round}");
         }
         seen = refs;
     }
-    for machine in MACHINES {
+    for &machine in machines {
         cluster.repo(machine, "app.git").fsck();
     }
 }
@@ -73,14 +76,14 @@ fn seen_at_once(cluster: &Cluster, options: &str) {
 #[test]
 fn what_one_pushes_all_see() {
     let cluster = Cluster::mounted(Kind::Dir);
-    seen_at_once(&cluster, "");
+    seen_at_once(&cluster, &MACHINES, "");
 }
 
 #[test]
 fn what_one_pushes_all_see_in_reftables() {
     let cluster = Cluster::mounted(Kind::S3s);
     if cluster.git.has((2, 45), "reftable") {
-        seen_at_once(&cluster, "--ref-format=reftable");
+        seen_at_once(&cluster, &MACHINES, "--ref-format=reftable");
     }
 }
 
@@ -224,15 +227,24 @@ fn all_machines_have_one_store() {
 
 const CLIENTS: usize = 50;
 
-/// Clients of all machines, with a commit each.
+/// Clients of the three machines, with a commit each.
 fn clients(cluster: &Cluster, name: &str, count: usize) -> Vec<Repo> {
+    clients_of(cluster, &MACHINES, name, count)
+}
+
+pub(super) fn clients_of(
+    cluster: &Cluster,
+    machines: &[usize],
+    name: &str,
+    count: usize,
+) -> Vec<Repo> {
     (0..count)
         .map(|number| {
             let path = cluster.scratch(&format!("client-{number}"));
             let work = cluster.git.at(&path);
             work.ok("init --quiet");
             work.commit(&format!("by-{number}"));
-            let url = cluster.repo(number % 3, name).url();
+            let url = cluster.repo(machines[number % machines.len()], name).url();
             work.ok(format!("remote add origin {url}"));
             work
         })

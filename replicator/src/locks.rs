@@ -4,52 +4,103 @@
 //! value is written. It makes nothing safe, that is the compare-and-swap's matter: a lock that is
 //! lost with a leader, or taken twice, can only make a commit fail.
 //!
-//! A node is heard of while it has locks: it says again and again which ones ([`RENEWAL`]), so that a
-//! new leader learns of them, and those of a node that is dead are free after its [`LEASE`].
+//! A holder, which is a node or a client, is heard of while it has locks: it says again and again which
+//! ones ([`RENEWAL`]), so that a new leader learns of them, and those of one that is dead are free after
+//! its [`LEASE`].
 
 use crate::model::{RepoId, RepoPath};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 
-/// For how long a node that is not heard of keeps its locks.
-pub(super) const LEASE: Duration = Duration::from_secs(10);
-/// How often a node with locks is heard of.
-pub(super) const RENEWAL: Duration = Duration::from_secs(2);
+/// For how long a holder that is not heard of keeps its locks.
+const LEASE: Duration = Duration::from_secs(10);
+/// How often a holder with locks is heard of.
+const RENEWAL: Duration = Duration::from_secs(2);
 
 /// What is locked.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub(super) struct LockName {
-    pub(super) repo: RepoId,
-    pub(super) name: RepoPath,
+pub(crate) struct LockName {
+    pub(crate) repo: RepoId,
+    pub(crate) name: RepoPath,
 }
 
-/// A lock of one node. The number tells it from those that the node had of this name before, since
+/// A lock of one holder. The number tells it from those that it had of this name before, since
 /// what releases them may come late.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Lock {
-    pub(super) name: LockName,
+pub(crate) struct Lock {
+    pub(crate) name: LockName,
     number: u64,
 }
 
-/// All that a node has, or has asked for.
+/// All that a holder has, or has asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Renewal {
+pub(crate) struct Renewal {
     held: Vec<Lock>,
     /// The last number that it had given to one.
     last: u64,
 }
 
-impl Renewal {
-    pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty()
+/// The way to whoever leads, for a holder.
+#[tonic::async_trait]
+pub(crate) trait Keeper: Send + Sync {
+    /// Whether the holder has it now; `None` when nobody can be asked.
+    async fn take(&self, lock: Lock) -> Option<bool>;
+
+    /// Gives it back; this may not arrive.
+    async fn release(&self, lock: Lock);
+
+    /// Says what the holder has.
+    async fn renew(&self, own: Renewal);
+
+    /// What that is.
+    fn own(&self) -> &OwnLocks;
+}
+
+/// Takes the lock of a ref, if no other holder has it. Where nobody can be asked it is
+/// as good as taken: what is committed is compared anyway.
+pub(crate) fn lock(keeper: &dyn Keeper, runtime: &Handle, name: LockName) -> bool {
+    let lock = keeper.own().want(name);
+    let taken = runtime.block_on(keeper.take(lock.clone())).unwrap_or(true);
+    if !taken {
+        keeper.own().give_back(&lock.name);
+    }
+    taken
+}
+
+/// Gives it back, sooner or later: what does not arrive ends with the next renewal, which does
+/// not name it.
+pub(crate) fn unlock<K: Keeper + 'static>(keeper: &Arc<K>, runtime: &Handle, name: &LockName) {
+    if let Some(lock) = keeper.own().give_back(name) {
+        let keeper = keeper.clone();
+        runtime.spawn(async move { keeper.release(lock).await });
+    }
+}
+
+/// Says which locks there are, for as long as their holder is there.
+pub(crate) async fn keep_renewing<K: Keeper + 'static>(keeper: Weak<K>) {
+    let mut had = false;
+    loop {
+        tokio::time::sleep(RENEWAL).await;
+        let Some(keeper) = keeper.upgrade() else {
+            return;
+        };
+        let own = keeper.own().all();
+        let has = !own.held.is_empty();
+        // Once more when there are none left: what was given back may not have arrived.
+        if has || had {
+            keeper.renew(own).await;
+        }
+        had = has;
     }
 }
 
 /// What a leader remembers.
 #[derive(Default)]
-pub(super) struct LockTable(Mutex<Table>);
+pub(crate) struct LockTable(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
@@ -71,7 +122,7 @@ impl Table {
         self.heard.insert(node, now);
     }
 
-    /// Whether the node has it from now on: it is free, or the node's already.
+    /// Whether the holder has it from now on: it is free, or the holder's already.
     fn take(&mut self, node: u64, lock: &Lock, now: Instant) -> bool {
         let heard = &self.heard;
         let is_alive = |holder| heard.get(&holder).is_some_and(|at| now < *at + LEASE);
@@ -86,24 +137,24 @@ impl Table {
 }
 
 impl LockTable {
-    /// A node asks for a lock, in a term that this node leads; whether it has it now.
-    pub(super) fn take(&self, term: u64, node: u64, lock: &Lock, now: Instant) -> bool {
+    /// A holder asks for a lock, in a term that this node leads; whether it has it now.
+    pub(crate) fn take(&self, term: u64, node: u64, lock: &Lock, now: Instant) -> bool {
         let mut table = self.0.lock();
         table.hear(term, node, now);
         table.take(node, lock, now)
     }
 
-    /// A node gives one back.
-    pub(super) fn release(&self, node: u64, lock: &Lock) {
+    /// A holder gives one back.
+    pub(crate) fn release(&self, node: u64, lock: &Lock) {
         let mut table = self.0.lock();
         if table.held.get(&lock.name) == Some(&(node, lock.number)) {
             table.held.remove(&lock.name);
         }
     }
 
-    /// A node is there, and has these locks. What this node does not know of them it learns, unless another
+    /// A holder is there, and has these locks. What this node does not know of them it learns, unless another
     /// has them by now; what it did not hear being given back is free.
-    pub(super) fn renew(&self, term: u64, node: u64, own: &Renewal, now: Instant) {
+    pub(crate) fn renew(&self, term: u64, node: u64, own: &Renewal, now: Instant) {
         let mut table = self.0.lock();
         table.hear(term, node, now);
         table.held.retain(|name, &mut (holder, number)| {
@@ -116,9 +167,9 @@ impl LockTable {
     }
 }
 
-/// What this node has.
+/// What a holder has.
 #[derive(Default)]
-pub(super) struct OwnLocks(Mutex<Own>);
+pub(crate) struct OwnLocks(Mutex<Own>);
 
 #[derive(Default)]
 struct Own {
@@ -127,9 +178,9 @@ struct Own {
 }
 
 impl OwnLocks {
-    /// One that is to be asked for. From now on it counts as this node's, so that no renewal that
+    /// One that is to be asked for. From now on it counts as its own, so that no renewal that
     /// overtakes the question frees it again.
-    pub(super) fn want(&self, name: LockName) -> Lock {
+    fn want(&self, name: LockName) -> Lock {
         let mut own = self.0.lock();
         own.last += 1;
         let number = own.last;
@@ -139,11 +190,11 @@ impl OwnLocks {
     }
 
     /// `None` when it has none of this name.
-    pub(super) fn give_back(&self, name: &LockName) -> Option<Lock> {
+    fn give_back(&self, name: &LockName) -> Option<Lock> {
         self.0.lock().held.remove(name)
     }
 
-    pub(super) fn all(&self) -> Renewal {
+    fn all(&self) -> Renewal {
         let own = self.0.lock();
         Renewal {
             held: own.held.values().cloned().collect(),

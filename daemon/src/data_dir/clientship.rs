@@ -1,0 +1,80 @@
+//! `cluster/` of a client: what makes this machine one. Written by `gitmoor cluster join`.
+//!
+//! ```text
+//! authority.der            the cluster
+//! client.der  client.key   this client
+//! client.toml              where the nodes are; written last
+//! ```
+
+use super::{DataDir, DataDirError, failed, write_durably};
+use gitmoor_replicator::net::{Identity, NetError};
+use serde::{Deserialize, Serialize};
+
+/// This machine's part in a cluster that it asks.
+pub struct Clientship {
+    /// Who it is.
+    pub identity: Identity,
+    /// Where the nodes are, host:port.
+    pub addresses: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nodes {
+    addresses: Vec<String>,
+}
+
+const TOML: &str = "client.toml";
+
+impl DataDir {
+    /// Whether this machine is a client of a cluster.
+    pub fn is_client(&self) -> bool {
+        self.cluster().join(TOML).exists()
+    }
+
+    /// Its part.
+    pub fn clientship(&self) -> Result<Clientship, DataDirError> {
+        let dir = self.cluster();
+        let read = |name: &str| {
+            let path = dir.join(name);
+            let context = || format!("reading {}", path.display());
+            std::fs::read(&path).map_err(failed(context))
+        };
+        let damaged = |name: &str, why: String| DataDirError::Membership {
+            path: dir.join(name),
+            why,
+        };
+        let toml = String::from_utf8_lossy(&read(TOML)?).into_owned();
+        let nodes: Result<Nodes, _> = toml::from_str(&toml);
+        let nodes = nodes.map_err(|error| damaged(TOML, error.to_string()))?;
+        let (key, certificate) = (read("client.key")?, read("client.der")?);
+        let identity = Identity::load(&key, &certificate, &read("authority.der")?);
+        Ok(Clientship {
+            identity: identity.map_err(|error: NetError| damaged("", error.to_string()))?,
+            addresses: nodes.addresses,
+        })
+    }
+
+    /// Writes it down; after a crash it is there whole or not at all.
+    pub fn write_clientship(&self, clientship: &Clientship) -> Result<(), DataDirError> {
+        let dir = self.cluster();
+        self.create_dir(&dir)?;
+        let identity = &clientship.identity;
+        write_durably(&dir.join("authority.der"), identity.authority())?;
+        write_durably(&dir.join("client.key"), identity.key())?;
+        self.write_client_certificate(identity)?;
+        self.write_nodes(&clientship.addresses)
+    }
+
+    /// A new certificate for the same key.
+    pub fn write_client_certificate(&self, identity: &Identity) -> Result<(), DataDirError> {
+        write_durably(&self.cluster().join("client.der"), identity.certificate())
+    }
+
+    /// The nodes are here.
+    pub fn write_nodes(&self, addresses: &[String]) -> Result<(), DataDirError> {
+        let addresses = addresses.to_vec();
+        let toml = toml::to_string(&Nodes { addresses }).expect("plain tables encode");
+        write_durably(&self.cluster().join(TOML), toml.as_bytes())
+    }
+}

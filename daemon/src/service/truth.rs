@@ -1,0 +1,72 @@
+//! Where the truth of a mount is: in a node of its own, or with those of a cluster.
+
+use super::Member;
+use crate::admin::protocol::ClusterRequest;
+use crate::admin::{Rejection, Reply, cluster_status};
+use gitmoor_replicator::{Client, MembershipError, Node, Replica, Status};
+use std::sync::Arc;
+
+/// What stands behind [`Replica`].
+#[derive(Clone)]
+pub(crate) enum Truth {
+    /// A node that is alone.
+    Alone(Arc<Node>),
+    /// A node of a cluster.
+    Member(Arc<Member>, Arc<Node>),
+    /// The nodes of a cluster, none of which is here.
+    Client(Arc<Client>),
+}
+
+impl Truth {
+    /// For the file system.
+    pub(crate) fn replica(&self) -> Arc<dyn Replica> {
+        match self {
+            Self::Alone(node) | Self::Member(_, node) => Arc::<Node>::clone(node),
+            Self::Client(client) => Arc::<Client>::clone(client),
+        }
+    }
+
+    /// Where it stands.
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Self::Alone(node) | Self::Member(_, node) => node.status(),
+            Self::Client(client) => client.status(),
+        }
+    }
+
+    /// Sets the gauges that are not kept all the time; those of raft are the nodes'.
+    pub(crate) fn measure(&self) {
+        match self {
+            Self::Alone(node) | Self::Member(_, node) => node.measure(),
+            Self::Client(_) => {}
+        }
+    }
+
+    /// The node that a client asks, host:port.
+    pub(crate) fn asks(&self) -> Option<String> {
+        match self {
+            Self::Alone(_) | Self::Member(..) => None,
+            Self::Client(client) => Some(client.asks()),
+        }
+    }
+
+    /// Answers about the cluster.
+    pub(crate) fn answer(&self, request: ClusterRequest) -> Result<Reply, Rejection> {
+        match (self, request) {
+            (Self::Alone(_), _) => Err(Rejection::usage(MembershipError::Alone)),
+            (Self::Member(member, node), request) => member.answer(node, request),
+            (Self::Client(client), ClusterRequest::Status) => {
+                let members = client.member_states().map_err(Rejection::failed)?;
+                let clients = client.clients().map_err(Rejection::failed)?;
+                let identity = client.identity();
+                let (cluster, this) = (identity.cluster, identity.holder);
+                let status = cluster_status(cluster, this, &client.status(), members, clients);
+                Ok(Reply::Cluster(Box::new(status)))
+            }
+            (Self::Client(client), _) => Err(Rejection::usage(format!(
+                "this machine is a client of the cluster: only its nodes change it, such as the one at {}",
+                client.asks()
+            ))),
+        }
+    }
+}

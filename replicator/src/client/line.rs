@@ -1,0 +1,114 @@
+//! A client's questions, one by one.
+
+use super::words::{Answer, Ask, Known, Question, Reply};
+use crate::ProposeError;
+use crate::locks::{Keeper, Lock, OwnLocks, Renewal};
+use crate::net::{Caller, NetError};
+use crate::node::{Role, Status, decode, encode};
+use parking_lot::RwLock;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+/// A node that has not answered after this is as good as cut off: an election takes two seconds.
+const ATTEMPT: Duration = Duration::from_secs(3);
+/// One that has to send, or to be sent, so many bytes has a second more.
+const BYTES_PER_SECOND: usize = 256 << 10;
+/// Room for a page of an answer.
+const PAGE: usize = 4 << 20;
+/// How often somebody who waits is asked whether to go on.
+const POLL: Duration = Duration::from_millis(100);
+/// A lock that cannot be asked for in this time is as good as taken.
+const LOCK: Duration = Duration::from_secs(2);
+
+pub(super) struct Line {
+    pub(super) caller: Caller,
+    pub(super) runtime: Handle,
+    /// Of the node that answered last.
+    pub(super) status: RwLock<Status>,
+    pub(super) own_locks: OwnLocks,
+}
+
+impl Line {
+    /// Asks until `deadline`, or until `give_up` says not to.
+    pub(super) fn ask(
+        &self,
+        known: &Known,
+        ask: Ask,
+        deadline: Instant,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<Reply, ProposeError> {
+        self.runtime.block_on(async {
+            let mut asking = std::pin::pin!(self.asked(known, ask, deadline));
+            loop {
+                tokio::select! {
+                    reply = &mut asking => return reply.map_err(failed),
+                    () = tokio::time::sleep(POLL) => {}
+                }
+                if give_up() {
+                    return Err(ProposeError::GivenUp);
+                }
+            }
+        })
+    }
+
+    async fn asked(&self, known: &Known, ask: Ask, deadline: Instant) -> Result<Reply, NetError> {
+        let bytes = match &ask {
+            Ask::Rows(_) | Ask::Backup(_) => PAGE,
+            Ask::Propose { data, .. } => data.len(),
+            _ => 0,
+        };
+        let within = ATTEMPT + Duration::from_secs((bytes / BYTES_PER_SECOND) as u64);
+        let known = known.clone();
+        let question = encode(&Question { within, known, ask });
+        let answer = self.caller.ask(&question, within, deadline).await?;
+        let Answer { status, reply } = decode(&answer).map_err(|why| NetError::Refused {
+            address: self.caller.address(),
+            why,
+        })?;
+        *self.status.write() = Status {
+            id: self.caller.identity().holder.id(),
+            role: Role::Client,
+            ..status
+        };
+        Ok(reply)
+    }
+
+    async fn about_locks(&self, ask: Ask) -> Option<Reply> {
+        let known = Known {
+            index: 0,
+            repos: Vec::new(),
+        };
+        let asked = self.asked(&known, ask, Instant::now() + LOCK).await;
+        asked.ok()
+    }
+}
+
+fn failed(error: NetError) -> ProposeError {
+    match error {
+        NetError::Dismissed { .. } => ProposeError::Dismissed(error.to_string()),
+        other => ProposeError::NoNode(other.to_string()),
+    }
+}
+
+#[tonic::async_trait]
+impl Keeper for Line {
+    async fn take(&self, lock: Lock) -> Option<bool> {
+        match self.about_locks(Ask::Lock(lock)).await {
+            Some(Reply::Lock(taken)) => taken,
+            Some(_) | None => None,
+        }
+    }
+
+    async fn release(&self, lock: Lock) {
+        self.about_locks(Ask::Unlock(lock)).await;
+    }
+
+    async fn renew(&self, own: Renewal) {
+        self.about_locks(Ask::Locks(own)).await;
+    }
+
+    fn own(&self) -> &OwnLocks {
+        &self.own_locks
+    }
+}

@@ -1,0 +1,363 @@
+//! What a client has of the state: the namespace, and all of the repositories that it has used.
+//!
+//! Rows come in two ways. News are everything that changed between two entries. A load is what a node had
+//! when it was asked, page by page, each page of another moment. To make one state of both, the mirror knows
+//! two entries: it has all changes up to `position`, and may have some up to `reach`. Changes write whole
+//! rows, so those after `position`, some of them for the second time, in order and at least up to `reach`, make every
+//! row what it was at their end. News that end earlier would take some rows back, and are refused.
+
+use super::words::{Known, News, OF_REPOSITORY, Rows, WHOLE};
+use crate::ReadError;
+use crate::model::RepoId;
+use crate::state::{Changes, KeyRange, Step, Table, View, Visit};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+type TableRows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+#[derive(Default)]
+pub(super) struct Mirror {
+    tables: BTreeMap<Table, TableRows>,
+    position: u64,
+    reach: u64,
+    /// What news are asked for. It counts how often that was another set.
+    repos: BTreeSet<RepoId>,
+    times: u64,
+    /// Those of them that were brought to one state with the others.
+    settled: BTreeSet<RepoId>,
+}
+
+/// What became of news.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Told {
+    /// The mirror is as new as they are.
+    Known,
+    /// They are not about all that the mirror has by now: ask again.
+    Again,
+    /// Too much was missed: load everything.
+    Anew,
+}
+
+/// What news are about.
+pub(super) struct Basis {
+    pub(super) known: Known,
+    times: u64,
+}
+
+/// Rows that were loaded, before they are in the mirror.
+#[derive(Default)]
+pub(super) struct Load {
+    from: Option<u64>,
+    to: u64,
+    rows: Vec<(Table, Vec<u8>, Vec<u8>)>,
+}
+
+impl Load {
+    pub(super) fn add(&mut self, page: Rows) -> Vec<(Table, KeyRange)> {
+        let Rows {
+            from,
+            to,
+            rows,
+            rest,
+        } = page;
+        self.from = Some(self.from.map_or(from, |before| before.min(from)));
+        self.to = self.to.max(to);
+        self.rows.extend(rows);
+        rest
+    }
+}
+
+/// The rows of a repository.
+pub(super) fn ranges_of(repo: RepoId) -> impl Iterator<Item = (Table, KeyRange)> {
+    OF_REPOSITORY
+        .map(|table| (table, KeyRange::prefix(repo.as_bytes())))
+        .into_iter()
+}
+
+impl Mirror {
+    /// What to ask for news of.
+    pub(super) fn basis(&self) -> Basis {
+        let known = Known {
+            index: self.position,
+            repos: self.repos.iter().copied().collect(),
+        };
+        let times = self.times;
+        Basis { known, times }
+    }
+
+    /// All that it has, to be loaded anew.
+    pub(super) fn ranges(&self) -> Vec<(Table, KeyRange)> {
+        let whole = WHOLE.map(|table| (table, KeyRange::all()));
+        let repos = self.repos.iter().flat_map(|&repo| ranges_of(repo));
+        whole.into_iter().chain(repos).collect()
+    }
+
+    pub(super) fn holds(&self, repo: RepoId) -> bool {
+        self.settled.contains(&repo)
+    }
+
+    /// Up to where everything is in it.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Everything was loaded.
+    pub(super) fn replace(&mut self, load: Load) {
+        let repos = std::mem::take(&mut self.repos);
+        let times = self.times + 1;
+        *self = Self {
+            position: load.from.unwrap_or_default(),
+            reach: load.to.max(self.reach),
+            repos,
+            times,
+            ..Self::default()
+        };
+        self.put(load.rows);
+    }
+
+    /// A repository was loaded.
+    pub(super) fn add(&mut self, repo: RepoId, load: Load) {
+        self.position = load
+            .from
+            .map_or(self.position, |from| self.position.min(from));
+        self.reach = self.reach.max(load.to);
+        self.repos.insert(repo);
+        self.times += 1;
+        self.put(load.rows);
+    }
+
+    fn put(&mut self, rows: Vec<(Table, Vec<u8>, Vec<u8>)>) {
+        for (table, key, value) in rows {
+            self.tables.entry(table).or_default().insert(key, value);
+        }
+    }
+
+    /// Takes news of what there was at `basis`; calls `told` with what they change.
+    pub(super) fn hear(&mut self, basis: &Basis, news: News, told: impl FnOnce(&Changes)) -> Told {
+        let is_one = self.position == self.reach;
+        if basis.times == self.times && is_one && news.upto <= self.position {
+            self.settled.clone_from(&self.repos);
+            return Told::Known;
+        }
+        let Some(changes) = news.changes else {
+            return Told::Anew;
+        };
+        if basis.times != self.times || news.upto < self.reach {
+            return Told::Again;
+        }
+        told(&changes);
+        self.apply(&changes);
+        (self.position, self.reach) = (news.upto, news.upto);
+        self.settled.clone_from(&self.repos);
+        Told::Known
+    }
+
+    fn apply(&mut self, changes: &Changes) {
+        for (table, changes) in changes.tables() {
+            let rows = self.tables.entry(table).or_default();
+            for range in &changes.cleared {
+                rows.retain(|key, _| !range.contains(key));
+            }
+            for (key, value) in &changes.rows {
+                match value {
+                    Some(value) => drop(rows.insert(key.clone(), value.clone())),
+                    None => drop(rows.remove(key)),
+                }
+            }
+        }
+    }
+}
+
+impl View for Mirror {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self
+            .tables
+            .get(&table)
+            .and_then(|rows| rows.get(key))
+            .cloned())
+    }
+
+    fn scan(&self, table: Table, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), ReadError> {
+        let Some(rows) = self.tables.get(&table) else {
+            return Ok(());
+        };
+        let mut from = Bound::Included(range.from.clone());
+        loop {
+            let at = from.as_ref().map(Vec::as_slice);
+            let mut ahead = rows.range::<[u8], _>((at, Bound::Unbounded));
+            from = loop {
+                let Some((key, value)) = ahead.next().filter(|(key, _)| range.contains(key)) else {
+                    return Ok(());
+                };
+                match visit(key, value)? {
+                    Step::Next => {}
+                    Step::Seek(to) => break Bound::Included(to),
+                    Step::Stop => return Ok(()),
+                }
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Overlay;
+    use proptest::prelude::*;
+
+    /// The rows that there are, of each entry that there was.
+    #[derive(Default)]
+    struct Nodes(Vec<TableRows>);
+
+    fn key(repo: u8, row: u8) -> Vec<u8> {
+        [[repo; 16].as_slice(), &[row]].concat()
+    }
+
+    fn id(repo: u8) -> RepoId {
+        RepoId::from_bytes([repo; 16])
+    }
+
+    /// Of no rows, to make changes on.
+    struct Nothing;
+
+    impl View for Nothing {
+        fn get(&self, _: Table, _: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+            Ok(None)
+        }
+
+        fn scan(&self, _: Table, _: &KeyRange, _: &mut Visit<'_>) -> Result<(), ReadError> {
+            Ok(())
+        }
+    }
+
+    impl Nodes {
+        fn last(&self) -> u64 {
+            self.0.len() as u64 - 1
+        }
+
+        fn at(&self, index: u64) -> &TableRows {
+            &self.0[index as usize]
+        }
+
+        fn write(&mut self, repo: u8, row: u8, value: Option<u8>) {
+            let mut rows = self.0.last().cloned().unwrap_or_default();
+            match value {
+                Some(value) => drop(rows.insert(key(repo, row), vec![value])),
+                None => drop(rows.remove(&key(repo, row))),
+            }
+            self.0.push(rows);
+        }
+
+        /// A load whose pages, one a row, are of moments between the two.
+        fn load(&self, repo: u8, from: u64, to: u64) -> Load {
+            let mut load = Load::default();
+            for row in 0..4 {
+                let at = (from + u64::from(row)).min(to);
+                let found = self.at(at).get(&key(repo, row));
+                let rows = found.map(|value| (Table::Refs, key(repo, row), value.clone()));
+                let page = Rows {
+                    from: at.saturating_sub(1).max(from),
+                    to: at,
+                    rows: rows.into_iter().collect(),
+                    rest: Vec::new(),
+                };
+                assert!(load.add(page).is_empty());
+            }
+            load
+        }
+
+        fn news(&self, known: &Known, upto: u64) -> News {
+            let mut changes = Changes::default();
+            for index in known.index + 1..=upto {
+                let (before, after) = (self.at(index - 1), self.at(index));
+                let mut overlay = Overlay::new(&Nothing);
+                for (key, value) in after {
+                    overlay.put_raw(Table::Refs, key.clone(), value.clone());
+                }
+                for key in before.keys().filter(|key| !after.contains_key(*key)) {
+                    overlay.delete(Table::Refs, key.clone());
+                }
+                let changed = overlay.into_changes();
+                changes.absorb(
+                    changed.only(|table, key| {
+                        known.has(table, key) && before.get(key) != after.get(key)
+                    }),
+                );
+            }
+            let changes = Some(changes);
+            News { upto, changes }
+        }
+    }
+
+    fn rows_of(mirror: &Mirror, repo: u8) -> TableRows {
+        let mut rows = TableRows::new();
+        let range = KeyRange::prefix(&[repo; 16]);
+        let mut keep = |key: &[u8], value: &[u8]| {
+            rows.insert(key.to_vec(), value.to_vec());
+            Ok(Step::Next)
+        };
+        mirror.scan(Table::Refs, &range, &mut keep).expect("reads");
+        rows
+    }
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Write(u8, u8, Option<u8>),
+        /// A load that takes so many entries.
+        Load(u8, u64),
+        /// News asked for now; they come after so many more acts, of a node that lags by so much.
+        Ask(usize, u64),
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            4 => (1..4_u8, 0..4_u8, any::<Option<u8>>()).prop_map(|(repo, row, value)| Act::Write(repo, row, value)),
+            1 => (1..4_u8, 0..4_u64).prop_map(|(repo, takes)| Act::Load(repo, takes)),
+            3 => (0..4_usize, 0..4_u64).prop_map(|(after, lag)| Act::Ask(after, lag)),
+        ]
+    }
+
+    proptest! {
+        /// Whatever comes in whichever order: what is settled is of one entry, never an older one
+        /// than before, and as new as the news.
+        #[test]
+        fn it_is_of_one_moment(acts in prop::collection::vec(act(), 1..60)) {
+            let mut nodes = Nodes::default();
+            nodes.write(1, 0, Some(0));
+            let mut mirror = Mirror::default();
+            let mut under_way: Vec<(usize, Basis, u64)> = Vec::new();
+            let mut position = 0;
+            for (now, act) in acts.into_iter().enumerate() {
+                match act {
+                    Act::Write(repo, row, value) => nodes.write(repo, row, value),
+                    Act::Load(repo, takes) => {
+                        let to = nodes.last();
+                        let from = to.saturating_sub(takes);
+                        mirror.add(id(repo), nodes.load(repo, from, to));
+                    }
+                    Act::Ask(after, lag) => under_way.push((now + after, mirror.basis(), lag)),
+                }
+                let (due, later): (Vec<_>, Vec<_>) =
+                    under_way.into_iter().partition(|(at, ..)| *at <= now);
+                under_way = later;
+                for (_, basis, lag) in due {
+                    let upto = nodes.last().saturating_sub(lag).max(basis.known.index);
+                    let news = nodes.news(&basis.known, upto);
+                    let told = mirror.hear(&basis, news, |_| {});
+                    if told != Told::Known {
+                        continue;
+                    }
+                    prop_assert!(basis.known.repos.iter().all(|&repo| mirror.holds(repo)));
+                    prop_assert!(mirror.position >= position.max(upto));
+                    position = mirror.position;
+                    for repo in mirror.settled.clone() {
+                        let repo = repo.as_bytes()[0];
+                        let there = nodes.at(position).iter().filter(|(key, _)| key[0] == repo);
+                        let there: TableRows = there.map(|(k, v)| (k.clone(), v.clone())).collect();
+                        prop_assert_eq!(rows_of(&mirror, repo), there);
+                    }
+                }
+            }
+        }
+    }
+}

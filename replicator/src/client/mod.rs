@@ -1,0 +1,319 @@
+//! A client: [`Replica`] without a copy of the state. A mount far away from the nodes, or one of many, has it.
+//!
+//! It has a [`mirror`] of the namespace and of the repositories that it has used, and answers reads from
+//! that. Before a process is shown anything a client asks once ([`Replica::catch_up`]): the node that it asks catches
+//! up with the leader, and answers with what has changed since the client last heard. What a client commits comes back
+//! to it the same way, with the outcome.
+//!
+//! It asks one node for as long as that answers, then another ([`crate::net::Caller`]). Commands carry session and
+//! sequence number, so that one which two nodes were asked to commit is applied once.
+
+mod line;
+mod mirror;
+mod replica;
+mod rows;
+pub(crate) mod words;
+
+use crate::locks::{self, OwnLocks};
+use crate::model::{
+    self, Actor, Command, Envelope, Outcome, RepoId, SessionId, StoreRecord, Timestamp,
+};
+use crate::net::{Caller, Identity, NetError};
+use crate::node::{
+    MAX_ENTRY, MemberStatus, MembershipError, PROPOSE_TIMEOUT, Status, encode_envelope,
+};
+use crate::state::{Changes, KeyRange, Table, read};
+use crate::{Observer, ProposeError, ReadError, metrics, trace};
+use line::Line;
+use mirror::{Basis, Load, Mirror, Told};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use words::{Ask, News, Piece, Reply};
+
+/// What makes a client.
+pub struct ClientConfig {
+    /// Who it is.
+    pub identity: Identity,
+    /// Where nodes are, host:port; one at least.
+    pub addresses: Vec<String>,
+    /// Who is told what others change.
+    pub observer: Option<Arc<dyn Observer>>,
+    /// Where its questions run. Nothing of a client must be called on it.
+    pub runtime: Handle,
+}
+
+/// A client of a cluster.
+pub struct Client {
+    line: Arc<Line>,
+    /// Always read recursively: whoever reads rows may read others for each.
+    mirror: RwLock<Mirror>,
+    /// One load at a time.
+    loading: Mutex<()>,
+    observer: Option<Arc<dyn Observer>>,
+    session: SessionId,
+    /// The last sequence number given out.
+    sequence: AtomicU64,
+}
+
+impl Client {
+    /// A client that has nothing yet, and has asked nobody: whether the cluster answers,
+    /// [`crate::Replica::catch_up`] tells.
+    pub fn new(config: ClientConfig) -> Result<Self, NetError> {
+        let line = Arc::new(Line {
+            caller: Caller::new(config.identity, config.addresses)?,
+            runtime: config.runtime.clone(),
+            status: RwLock::default(),
+            own_locks: OwnLocks::default(),
+        });
+        config
+            .runtime
+            .spawn(locks::keep_renewing(Arc::downgrade(&line)));
+        Ok(Self {
+            line,
+            mirror: RwLock::default(),
+            loading: Mutex::new(()),
+            observer: config.observer,
+            session: SessionId::random(),
+            sequence: AtomicU64::new(0),
+        })
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &Identity {
+        self.line.caller.identity()
+    }
+
+    /// Where the cluster stands, in the words of the node that answered last; what is applied is this
+    /// client's.
+    pub fn status(&self) -> Status {
+        let applied = self.mirror.read_recursive().position();
+        Status {
+            applied,
+            ..self.line.status.read().clone()
+        }
+    }
+
+    /// Where nodes are, host:port.
+    pub fn nodes(&self) -> Vec<String> {
+        self.line.caller.addresses()
+    }
+
+    /// The node that is asked, host:port.
+    pub fn asks(&self) -> String {
+        self.line.caller.address()
+    }
+
+    /// Where the cluster keeps object files.
+    pub fn store(&self) -> Result<Option<StoreRecord>, ReadError> {
+        read::store(&*self.mirror.read_recursive())
+    }
+
+    /// The clients of the cluster.
+    pub fn clients(&self) -> Result<BTreeMap<u64, model::Client>, ReadError> {
+        read::clients(&*self.mirror.read_recursive())
+    }
+
+    /// Object files are in this store, or this is refused: they are in another.
+    pub fn settle_store(&self, store: StoreRecord) -> Result<(), MembershipError> {
+        match self.store()? {
+            Some(there) if there.id == store.id => Ok(()),
+            Some(_) | None => {
+                let settle = Command::SettleStore(store);
+                self.proposed(Actor::default(), settle)?.done()?;
+                Ok(())
+            }
+        }
+    }
+
+    /// The members and how they are.
+    pub fn member_states(&self) -> Result<BTreeMap<u64, MemberStatus>, ProposeError> {
+        let basis = self.mirror.read_recursive().basis();
+        match self.ask(&basis, Ask::Members, &|| false)? {
+            Reply::Members(members) => Ok(members),
+            _ => Err(senseless()),
+        }
+    }
+
+    /// A new certificate for its key.
+    pub fn renewed(&self) -> Result<Identity, ProposeError> {
+        let why = |error: NetError| ProposeError::NoNode(error.to_string());
+        let request = self.identity().request().map_err(why)?;
+        let basis = self.mirror.read_recursive().basis();
+        match self.ask(&basis, Ask::Renew(request), &|| false)? {
+            Reply::Certificate(certificate) => self.identity().renewed(&certificate).map_err(why),
+            _ => Err(senseless()),
+        }
+    }
+
+    fn ask(
+        &self,
+        basis: &Basis,
+        ask: Ask,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<Reply, ProposeError> {
+        let deadline = Instant::now() + PROPOSE_TIMEOUT;
+        self.line.ask(&basis.known, ask, deadline, give_up)
+    }
+
+    /// Returns when the mirror has what was acknowledged anywhere before.
+    fn look(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+        let began = Instant::now();
+        while began.elapsed() < PROPOSE_TIMEOUT {
+            let basis = self.mirror.read_recursive().basis();
+            let Reply::Looked(news) = self.ask(&basis, Ask::Look, give_up)? else {
+                return Err(senseless());
+            };
+            match self.hear(&basis, news) {
+                Told::Known => return Ok(()),
+                Told::Again => {}
+                Told::Anew => self.load_everything(give_up)?,
+            }
+        }
+        Err(ProposeError::Timeout(PROPOSE_TIMEOUT))
+    }
+
+    fn hear(&self, basis: &Basis, news: News) -> Told {
+        let mut mirror = self.mirror.write();
+        let mut is_about_members = false;
+        let told = mirror.hear(basis, news, |changes| {
+            is_about_members = self.pass_on(changes);
+        });
+        if is_about_members {
+            self.learn_nodes(&mirror);
+        }
+        told
+    }
+
+    /// Tells the observer; returns whether members changed.
+    fn pass_on(&self, changes: &Changes) -> bool {
+        let is_deleted = changes.tables().any(|(table, changes)| {
+            table == Table::Repositories && changes.rows.values().any(Option::is_none)
+        });
+        if let (true, Some(observer)) = (is_deleted, &self.observer) {
+            observer.replaced();
+        }
+        changes.tables().any(|(table, _)| table == Table::Members)
+    }
+
+    fn learn_nodes(&self, mirror: &Mirror) {
+        if let Ok(members) = read::members(mirror) {
+            let addresses = members.into_values().map(|member| member.address);
+            self.line.caller.learn(addresses);
+        }
+    }
+
+    fn load_everything(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+        let _one = self.loading.lock();
+        let ranges = self.mirror.read_recursive().ranges();
+        let load = self.load(ranges, give_up)?;
+        let mut mirror = self.mirror.write();
+        mirror.replace(load);
+        self.learn_nodes(&mirror);
+        if let Some(observer) = &self.observer {
+            observer.replaced();
+        }
+        Ok(())
+    }
+
+    fn load(
+        &self,
+        mut ranges: Vec<(Table, KeyRange)>,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<Load, ProposeError> {
+        let basis = self.mirror.read_recursive().basis();
+        let mut load = Load::default();
+        while !ranges.is_empty() {
+            ranges = match self.ask(&basis, Ask::Rows(ranges), give_up)? {
+                Reply::Rows(page) => load.add(page),
+                _ => return Err(senseless()),
+            };
+        }
+        Ok(load)
+    }
+
+    /// Gets what belongs to a repository, if it is not here.
+    fn get(&self, repo: RepoId, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+        if self.mirror.read_recursive().holds(repo) {
+            return Ok(());
+        }
+        let one = self.loading.lock();
+        if !self.mirror.read_recursive().holds(repo) {
+            let load = self.load(mirror::ranges_of(repo).collect(), give_up)?;
+            self.mirror.write().add(repo, load);
+        }
+        drop(one);
+        let is_settled = self.mirror.read_recursive().holds(repo);
+        match is_settled {
+            true => Ok(()),
+            false => self.look(give_up),
+        }
+    }
+
+    fn commit(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        let envelope = Envelope {
+            session: self.session,
+            sequence,
+            time: Timestamp::now(),
+            trace: trace::context(),
+            actor,
+            command,
+        };
+        let propose = Ask::Propose {
+            session: self.session,
+            sequence,
+            data: encode_envelope(&envelope, MAX_ENTRY)?,
+        };
+        let basis = self.mirror.read_recursive().basis();
+        match self.ask(&basis, propose, &|| false)? {
+            Reply::Outcome(outcome, news) => match self.hear(&basis, news) {
+                Told::Known => Ok(outcome),
+                Told::Again | Told::Anew => self.look(&|| false).map(|()| outcome),
+            },
+            _ => Err(senseless()),
+        }
+    }
+
+    /// Commits a command, as every proposer does.
+    fn proposed(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
+        let (kind, began) = (command.kind(), Instant::now());
+        let result = self.commit(actor, command);
+        metrics::proposed(kind, &result, began.elapsed());
+        result
+    }
+
+    /// A backup, whose pieces are all of one node and one moment.
+    fn whole_backup(&self) -> Result<(u64, Vec<u8>), ProposeError> {
+        let basis = self.mirror.read_recursive().basis();
+        let mut bytes = Vec::new();
+        let mut first = None;
+        loop {
+            let ask = Ask::Backup(bytes.len() as u64);
+            let Reply::Backup(piece) = self.ask(&basis, ask, &|| false)? else {
+                return Err(senseless());
+            };
+            let Piece {
+                version,
+                size,
+                bytes: more,
+            } = piece;
+            let goes_on = *first.get_or_insert((version, size)) == (version, size);
+            if !goes_on {
+                let why = "it began another backup; try again".to_owned();
+                return Err(ProposeError::NoNode(why));
+            }
+            bytes.extend_from_slice(&more);
+            if bytes.len() as u64 >= size {
+                return Ok((version, bytes));
+            }
+        }
+    }
+}
+
+fn senseless() -> ProposeError {
+    ProposeError::NoNode("an answer that makes no sense".to_owned())
+}

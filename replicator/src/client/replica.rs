@@ -1,0 +1,135 @@
+//! A client as the file system sees it.
+
+use super::Client;
+use super::rows::Rows;
+use crate::locks::{self, LockName};
+use crate::model::{
+    Actor, BlockDigest, Command, FileEntry, NamePath, Outcome, RefEntry, Repo, RepoId, RepoPath,
+    Version,
+};
+use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, View, read};
+use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+
+impl Client {
+    fn in_repo<T>(
+        &self,
+        repo: RepoId,
+        answer: impl FnOnce(&dyn View) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        if !self.holds(repo) {
+            let got = self.get(repo, &|| false);
+            got.map_err(|error| ReadError::Away(error.to_string()))?;
+        }
+        answer(&*self.mirror.read_recursive())
+    }
+}
+
+impl Custody for Client {
+    fn backup(&self) -> Result<(Version, Vec<u8>), ReadError> {
+        let (version, bytes) = self
+            .whole_backup()
+            .map_err(|error| ReadError::Away(error.to_string()))?;
+        Ok((Version(version), bytes))
+    }
+
+    fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
+        read::trashed_repos(&Rows(self))
+    }
+
+    fn trashed_files(&self, repo: RepoId, after: Version) -> Result<Vec<TrashedFile>, ReadError> {
+        read::trashed_files(&Rows(self), repo, after)
+    }
+
+    fn condemned_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
+        read::condemned_repos(&Rows(self))
+    }
+
+    fn condemned(&self, repo: RepoId) -> Result<Vec<CondemnedKey>, ReadError> {
+        read::condemned(&Rows(self), repo)
+    }
+
+    fn is_condemned(&self, repo: RepoId, key: &str) -> Result<bool, ReadError> {
+        read::is_condemned(&Rows(self), repo, key)
+    }
+
+    fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError> {
+        read::forgotten(&Rows(self), repo)
+    }
+
+    fn audit(
+        &self,
+        repo: RepoId,
+        since: Version,
+        sink: &mut AuditSink<'_>,
+    ) -> Result<(), ReadError> {
+        read::audit(&Rows(self), repo, since, sink)
+    }
+}
+
+impl Replica for Client {
+    fn is_alone(&self) -> bool {
+        false
+    }
+
+    fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+        self.look(give_up)
+    }
+
+    fn holds(&self, repo: RepoId) -> bool {
+        self.mirror.read_recursive().holds(repo)
+    }
+
+    fn hold(&self, repo: RepoId, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+        self.get(repo, give_up)
+    }
+
+    fn propose(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
+        self.proposed(actor, command)
+    }
+
+    fn lock(&self, repo: RepoId, name: &RepoPath) -> bool {
+        let name = name.clone();
+        locks::lock(&*self.line, &self.line.runtime, LockName { repo, name })
+    }
+
+    fn unlock(&self, repo: RepoId, name: &RepoPath) {
+        let name = name.clone();
+        locks::unlock(&self.line, &self.line.runtime, &LockName { repo, name });
+    }
+
+    fn name(&self, path: &NamePath) -> Result<Option<NameEntry>, ReadError> {
+        read::name(&*self.mirror.read_recursive(), path)
+    }
+
+    fn names_in(&self, dir: &NamePath) -> Result<Vec<(Vec<u8>, NameEntry)>, ReadError> {
+        read::names_in(&*self.mirror.read_recursive(), dir)
+    }
+
+    fn repo(&self, id: RepoId) -> Result<Option<Repo>, ReadError> {
+        read::repo(&*self.mirror.read_recursive(), id)
+    }
+
+    fn reference(&self, repo: RepoId, name: &RepoPath) -> Result<Option<RefEntry>, ReadError> {
+        self.in_repo(repo, |view| read::reference(view, repo, name))
+    }
+
+    fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<RefEntry>, ReadError> {
+        self.in_repo(repo, |view| read::references_in(view, repo, dir))
+    }
+
+    fn packed(&self, repo: RepoId, sink: &mut PackedSink<'_>) -> Result<(), ReadError> {
+        self.in_repo(repo, |view| read::packed(view, repo, sink))
+    }
+
+    fn file(&self, repo: RepoId, path: &RepoPath) -> Result<Option<FileEntry>, ReadError> {
+        self.in_repo(repo, |view| read::file(view, repo, path))
+    }
+
+    fn files_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<FileEntry>, ReadError> {
+        self.in_repo(repo, |view| read::files_in(view, repo, dir))
+    }
+
+    fn blocks(&self, repo: RepoId, path: &RepoPath) -> Result<Vec<BlockDigest>, ReadError> {
+        self.in_repo(repo, |view| read::blocks(view, repo, path))
+    }
+}

@@ -1,0 +1,171 @@
+//! A client's way to the nodes: it asks one for as long as that answers, then another.
+
+use super::link::{self, Target, speak};
+use super::services::clients_client::ClientsClient;
+use super::{Identity, MAX_MESSAGE, NetError, tls, wire};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::rustls::ClientConfig;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+/// Between two rounds of asking every node.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Asks any node that answers.
+pub struct Caller {
+    identity: Identity,
+    tls: Arc<ClientConfig>,
+    line: Mutex<Line>,
+}
+
+struct Line {
+    /// Where the nodes are, host:port. The first is asked first.
+    addresses: Vec<String>,
+    /// To the first, from the last question.
+    channel: Option<Channel>,
+}
+
+impl Caller {
+    /// For nodes at these addresses, host:port, of which there is one at least.
+    pub fn new(identity: Identity, addresses: Vec<String>) -> Result<Self, NetError> {
+        assert!(!addresses.is_empty(), "somebody can be asked");
+        let tls = Arc::new(tls::client(&identity)?);
+        let channel = None;
+        let line = Mutex::new(Line { addresses, channel });
+        Ok(Self {
+            identity,
+            tls,
+            line,
+        })
+    }
+
+    /// Whose questions these are.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Where nodes are.
+    pub fn addresses(&self) -> Vec<String> {
+        self.line.lock().addresses.clone()
+    }
+
+    /// Whom the next question goes to.
+    pub fn address(&self) -> String {
+        self.line.lock().addresses[0].clone()
+    }
+
+    /// There are nodes here too.
+    pub fn learn(&self, addresses: impl IntoIterator<Item = String>) {
+        let mut line = self.line.lock();
+        for address in addresses {
+            if !line.addresses.contains(&address) {
+                line.addresses.push(address);
+            }
+        }
+    }
+
+    /// Asks one node after the other, each for `attempt` at most, until one answers or `deadline`
+    /// is over. Nodes may get the question twice. Ends at once when this client was removed.
+    pub async fn ask(
+        &self,
+        question: &[u8],
+        attempt: Duration,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, NetError> {
+        let mut tried = 0;
+        loop {
+            let (address, channel, nodes) = {
+                let line = self.line.lock();
+                let first = line.addresses[0].clone();
+                (first, line.channel.clone(), line.addresses.len())
+            };
+            // One that is kept may have been lost since; that is no attempt.
+            let was_kept = channel.is_some();
+            let until = deadline.min(Instant::now() + attempt);
+            let asked = timeout_at(until, self.ask_one(&address, channel, question)).await;
+            let error = match asked {
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(error @ NetError::Dismissed { .. })) => return Err(error),
+                Ok(Err(error)) => error,
+                Err(_) => NetError::unreachable(&address, "no answer in time"),
+            };
+            let retry = was_kept && matches!(error, NetError::Unreachable { .. });
+            self.give_up_on(&address, retry);
+            tried += usize::from(!retry);
+            let next = match tried % nodes == 0 && !retry {
+                true => Instant::now() + PAUSE,
+                false => Instant::now(),
+            };
+            if next >= deadline {
+                return Err(error);
+            }
+            tracing::debug!(%error, "asking another node");
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    /// Hangs up; another node is asked next, or this one once more.
+    fn give_up_on(&self, address: &str, retry: bool) {
+        let mut line = self.line.lock();
+        // Others who ask may have come to another one meanwhile.
+        if line.addresses[0] == address {
+            line.channel = None;
+            if !retry {
+                line.addresses.rotate_left(1);
+            }
+        }
+    }
+
+    async fn ask_one(
+        &self,
+        address: &str,
+        channel: Option<Channel>,
+        question: &[u8],
+    ) -> Result<Vec<u8>, NetError> {
+        let channel = match channel {
+            Some(channel) => channel,
+            None => self.connect(address).await?,
+        };
+        let question = wire::Question {
+            question: question.to_vec(),
+        };
+        let reply = ClientsClient::with_interceptor(channel, speak)
+            .max_encoding_message_size(MAX_MESSAGE)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .ask(question)
+            .await;
+        match reply {
+            Ok(reply) => Ok(reply.into_inner().reply),
+            // Every node says so.
+            Err(status) if is_dismissal(&status) => Err(NetError::Dismissed {
+                address: address.to_owned(),
+                why: status.message().to_owned(),
+            }),
+            Err(status) => Err(link::refused(address, &status)),
+        }
+    }
+
+    async fn connect(&self, address: &str) -> Result<Channel, NetError> {
+        let target = Target {
+            address: address.to_owned(),
+            name: tls::any_node_name(self.identity.cluster),
+            tls: self.tls.clone(),
+        };
+        let channel = link::connect(&target).await?;
+        let mut line = self.line.lock();
+        if line.addresses[0] == address {
+            line.channel = Some(channel.clone());
+        }
+        Ok(channel)
+    }
+}
+
+fn is_dismissal(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::PermissionDenied | Code::Unauthenticated
+    )
+}
