@@ -50,7 +50,8 @@ pub enum Command {
         #[command(subcommand)]
         command: RepoCommand,
     },
-    /// Remove what was in the trash for long enough, and what nobody owns, from the store
+    /// Repack repositories, and remove what was in the trash for long enough, and what nobody
+    /// owns, from the store
     Gc(GcArgs),
     /// Write down, in the store, what the replicator holds: refs, catalog, settings
     Backup(BackupArgs),
@@ -334,7 +335,20 @@ pub struct WarmArgs {
 pub struct GcArgs {
     /// Only in this repository; without it in all, and deleted repositories too
     pub name: Option<RepoName>,
-    /// Only say what would be removed
+    /// In all repositories, as without NAME
+    #[arg(long, conflicts_with = "name")]
+    pub all: bool,
+    /// Repack everything, and drop what nothing reaches any more; without it only what is small
+    /// or new
+    #[arg(long, conflicts_with = "trash_only")]
+    pub full: bool,
+    /// Put blobs into a pack of their own, so that history alone is small to read
+    #[arg(long, requires = "full")]
+    pub split_blobs: bool,
+    /// Repack nothing
+    #[arg(long)]
+    pub trash_only: bool,
+    /// Only say what there is to repack, and what would be removed
     #[arg(long)]
     pub dry_run: bool,
     /// Print JSON

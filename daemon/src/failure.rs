@@ -46,6 +46,9 @@ pub enum Failure {
         /// Whether a repair was tried.
         repair: bool,
     },
+    /// Some repositories could not be repacked.
+    #[error("not repacked: {}", .0.join("; "))]
+    Unmaintained(Vec<String>),
     /// A confirmation was not given.
     #[error("nothing was deleted")]
     Declined,
@@ -108,6 +111,7 @@ impl Failure {
             | Self::Admin(_)
             | Self::NotSet { .. }
             | Self::Damaged { .. }
+            | Self::Unmaintained(_)
             | Self::Declined
             | Self::Warm(_)
             | Self::Unhealthy { .. }

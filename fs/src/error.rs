@@ -228,7 +228,10 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
                 libc::EISDIR
             }
         }
-        Refusal::RefMoved { .. } | Refusal::RefsMoved { .. } => libc::ESTALE,
+        Refusal::RefMoved { .. }
+        | Refusal::RefsMoved { .. }
+        | Refusal::Repacked { .. }
+        | Refusal::Changed { .. } => libc::ESTALE,
         // The publisher stores again when it meets these.
         Refusal::Condemned { .. } | Refusal::Forgotten | Refusal::Pruned => libc::EAGAIN,
     }

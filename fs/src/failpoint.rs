@@ -51,6 +51,16 @@ gitmoor_replicator::failpoints! {
     CONFIG_RENAMED = "repository::config-renamed";
     /// A repository is deleted; its directory is still there.
     REPO_DELETED = "repository::deleted";
+    /// Maintenance has its view of a repository; git has not begun.
+    REPACK_VIEW = "repack::view";
+    /// git is done; nothing of what it made is stored.
+    REPACK_MADE = "repack::made";
+    /// One of the files that it made is stored.
+    REPACK_SENT = "repack::sent";
+    /// All are; the catalog does not know.
+    REPACK_STORED = "repack::stored";
+    /// The catalog knows; nobody has been told.
+    REPACK_PUBLISHED = "repack::published";
 }
 
 /// Gives points of the file system and the replicator their actions, see

@@ -11,6 +11,7 @@ pub use traffic::Traffic;
 use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
+use crate::maintenance::{self, Maintaining};
 use crate::objects::{Shared, Staged, Staging, catalog};
 use crate::others::{Elsewhere, Freshness};
 use crate::store::{
@@ -66,6 +67,14 @@ pub struct Config {
     pub read_only: bool,
     /// What is shown of owners and permission bits.
     pub shown: Shown,
+    /// How often repositories are looked at for maintenance; `None` for none by itself.
+    pub maintenance_period: Option<Duration>,
+    /// It is due with so many loose objects …
+    pub maintenance_loose: usize,
+    /// … or so many packs.
+    pub maintenance_packs: usize,
+    /// Objects that nothing reaches are kept for so long by a full maintenance.
+    pub cruft_expiration: Duration,
 }
 
 /// What `gitmoor status` prints of the file system.
@@ -194,6 +203,7 @@ pub struct FileSystem {
     pub(crate) collecting: Mutex<()>,
     /// How far fsck has come, as a sentence.
     pub(crate) checking: Mutex<Option<String>>,
+    pub(crate) maintaining: Maintaining,
     listeners: Listeners,
     publish_failure: Mutex<Option<String>>,
     counted: sizes::Counted,
@@ -244,6 +254,7 @@ impl FileSystem {
             repositories,
             collecting: Mutex::default(),
             checking: Mutex::default(),
+            maintaining: Maintaining::default(),
             listeners,
             publish_failure: Mutex::default(),
             counted: sizes::Counted::default(),
@@ -251,6 +262,7 @@ impl FileSystem {
         if fs.is_read_only() {
             return Ok(fs);
         }
+        maintenance::clear(&fs.shared.config.data);
         idle::start(&fs)?;
         if !fs.is_offline() {
             crate::custody::start(&fs)?;
@@ -344,6 +356,7 @@ impl FileSystem {
         let offline = self.shared.store.offline();
         let mut waits = self.waits();
         waits.extend(self.checking.lock().clone());
+        waits.extend(self.maintaining.sentences());
         Status {
             pending_files,
             pending_bytes,

@@ -10,6 +10,7 @@
 //! store       S3 or a directory                    wait  for whom and how long
 //! custody     the trash: restored, or removed for good   fsck  the catalog against the store
 //! backup      of what the replicator holds, in the store
+//! maintenance stock git in a private view of a repository: fewer, larger packs
 //! others      in a cluster: what other nodes change
 //! ```
 
@@ -24,6 +25,7 @@ mod filesystem;
 mod fsck;
 pub mod fuse;
 mod local;
+mod maintenance;
 mod metrics;
 mod objects;
 mod others;
@@ -40,6 +42,9 @@ pub use custody::{Collected, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
 pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status, Traffic};
 pub use fsck::{Checked, Damage, Fault, FsckOptions};
+pub use maintenance::{
+    Heap, MaintenanceError, Mounted, Onlooker, Progress, RepackOptions, Repacked, start_maintenance,
+};
 pub use objects::Staged;
 pub use others::Elsewhere;
 pub use tree::Shown;

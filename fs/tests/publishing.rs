@@ -173,6 +173,10 @@ impl Machine<'_> {
             backup_keep: 1,
             read_only: false,
             shown: Default::default(),
+            maintenance_period: None,
+            maintenance_loose: 500,
+            maintenance_packs: 20,
+            cruft_expiration: Duration::ZERO,
         };
         let fs = FileSystem::open(
             config,

@@ -51,6 +51,12 @@ fn check_paths(command: &Command) {
         | Command::Publish { change, .. }
         | Command::MoveRefs { change, .. } => check_change(change),
         Command::RestoreFiles { files, .. } => check_trashed(files),
+        Command::Repack(repacking) => {
+            let added = repacking.add.iter().map(|add| &add.path);
+            let relied = repacking.relied.iter().map(|relied| &relied.path);
+            let named = added.chain(&repacking.remove).chain(relied);
+            named.for_each(|path| assert_valid(path.as_bytes()));
+        }
         Command::Condemn(condemnation) => check_trashed(&condemnation.expired),
     }
 }

@@ -196,7 +196,9 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::NotInvited
             | Refusal::NoMember(_)
             | Refusal::OtherStore { .. }
-            | Refusal::AddressTaken { .. } => "refused",
+            | Refusal::AddressTaken { .. }
+            | Refusal::Changed { .. }
+            | Refusal::Repacked { .. } => "refused",
         },
         Err(ProposeError::Stopped) => "stopped",
         Err(ProposeError::Timeout(_)) => "timeout",

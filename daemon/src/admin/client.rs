@@ -3,6 +3,7 @@
 use super::protocol::{Answer, LINE_LIMIT, Rejection, Reply, Request};
 use super::socket;
 use crate::data_dir::DataDir;
+use gitmoor_fs::Progress;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -84,16 +85,30 @@ impl Client {
     /// Asks, and waits for the answer. The outer error is the connection's, the
     /// inner one the daemon's.
     pub fn ask(&mut self, request: &Request) -> Result<Result<Reply, Rejection>, AdminError> {
-        let line = self
-            .exchange(request)
-            .map_err(|source| AdminError::Silent {
-                data: self.data.clone(),
-                source,
-            })?;
-        match serde_json::from_slice(&line) {
-            Ok(Answer::Ok(reply)) => Ok(Ok(reply)),
-            Ok(Answer::Error(rejection)) => Ok(Err(rejection)),
-            Err(error) => Err(self.misunderstood(error)),
+        self.ask_watching(request, &mut |_| {})
+    }
+
+    /// The same, told how far it is where that takes long.
+    pub fn ask_watching(
+        &mut self,
+        request: &Request,
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<Result<Reply, Rejection>, AdminError> {
+        let silent = |data: &Path, source| AdminError::Silent {
+            data: data.to_owned(),
+            source,
+        };
+        self.send(request)
+            .map_err(|source| silent(&self.data, source))?;
+        loop {
+            let line = self.receive();
+            let line = line.map_err(|source| silent(&self.data, source))?;
+            match serde_json::from_slice(&line) {
+                Ok(Answer::Ok(reply)) => return Ok(Ok(reply)),
+                Ok(Answer::Error(rejection)) => return Ok(Err(rejection)),
+                Ok(Answer::Progress(progress)) => watch(&progress),
+                Err(error) => return Err(self.misunderstood(error)),
+            }
         }
     }
 
@@ -105,12 +120,15 @@ impl Client {
         }
     }
 
-    fn exchange(&mut self, request: &Request) -> io::Result<Vec<u8>> {
+    fn send(&mut self, request: &Request) -> io::Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         let socket = self.stream.get_mut();
         socket.set_read_timeout(Some(patience(request)))?;
-        socket.write_all(&line)?;
+        socket.write_all(&line)
+    }
+
+    fn receive(&mut self) -> io::Result<Vec<u8>> {
         let mut answer = Vec::new();
         (&mut self.stream)
             .take(LINE_LIMIT)
@@ -144,6 +162,6 @@ fn patience(request: &Request) -> Duration {
         | Request::Cluster(_)
         | Request::Probe
         | Request::RepoConfig { .. } => SLOW,
-        Request::Gc { .. } | Request::Fsck { .. } => LONG,
+        Request::Gc { .. } | Request::Fsck { .. } | Request::Maintain { .. } => LONG,
     }
 }

@@ -1,10 +1,14 @@
-//! The trash, inside the daemon: looked into, restored from, emptied; fsck and backups.
+//! The trash, inside the daemon: looked into, restored from, emptied; maintenance, fsck and backups.
 
+use super::asker::Asker;
 use super::protocol::{Rejection, Restored};
 use super::repos::Repos;
 use crate::config::RepoName;
+use crate::service::mounted;
 use gitmoor_fs::backup::BackupInfo;
-use gitmoor_fs::{Checked, Collected, FsckOptions, Sweep, TrashedRepo};
+use gitmoor_fs::{
+    Checked, Collected, FsckOptions, MaintenanceError, RepackOptions, Repacked, Sweep, TrashedRepo,
+};
 use gitmoor_replicator::model::{Command, RepoId};
 
 impl Repos<'_> {
@@ -94,6 +98,31 @@ impl Repos<'_> {
     pub(super) fn backups(&self) -> Result<Vec<BackupInfo>, Rejection> {
         self.check_online("a list of backups")?;
         self.fs.backups().map_err(Rejection::failed)
+    }
+
+    /// Repacks.
+    pub(super) fn maintain(
+        &self,
+        name: &RepoName,
+        options: RepackOptions,
+        asker: &Asker<'_>,
+    ) -> Result<Repacked, Rejection> {
+        self.check_online("gc")?;
+        let repo = self.existing(name)?;
+        let unchanged = |reason: String| Repacked {
+            repository: name.to_string(),
+            unchanged: Some(reason),
+            ..Repacked::default()
+        };
+        let Some(place) = mounted(self.mount).place_of(&repo) else {
+            return Ok(unchanged(
+                "this daemon mounts another repository alone; ask one that mounts it".to_owned(),
+            ));
+        };
+        match self.fs.maintain(repo.id, &place, options, asker) {
+            Err(error @ MaintenanceError::UnderWay(_)) => Ok(unchanged(error.to_string())),
+            done => done.map_err(|error| Rejection::failed(format!("{name}: {error}"))),
+        }
     }
 
     /// Removes for good what was deleted long enough ago, and what nobody owns.

@@ -2,6 +2,7 @@
 //! by the main thread, which is asked through [`Event`].
 
 use super::answering::Answering;
+use super::asker::Asker;
 use super::protocol::{
     Answer, Cache, Counters, MountStatus, Pending, Probe, Rejection, Reply, Request, Staging,
     State, Status,
@@ -11,7 +12,7 @@ use super::server::Answers;
 use crate::metrics::{self, Facts, Watched};
 use crate::service::Truth;
 use crate::service::git::Umask;
-use gitmoor_fs::{FileSystem, FsckOptions};
+use gitmoor_fs::{FileSystem, FsckOptions, RepackOptions};
 use gitmoor_replicator::Replica;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,8 +62,8 @@ pub struct Daemon {
 }
 
 impl Answers for Daemon {
-    fn answer(&self, request: Request) -> Answer {
-        self.handle(request).into()
+    fn answer(&self, request: Request, asker: &Asker<'_>) -> Answer {
+        self.handle(request, asker).into()
     }
 
     fn answering(&self) -> &Answering {
@@ -86,7 +87,7 @@ impl Watched for Daemon {
 }
 
 impl Daemon {
-    fn handle(&self, request: Request) -> Result<Reply, Rejection> {
+    fn handle(&self, request: Request, asker: &Asker<'_>) -> Result<Reply, Rejection> {
         if self.fs.is_read_only() && request.changes() {
             return Err(Rejection::failed(
                 "this mount is read-only: mount without --read-only, or ask another node",
@@ -142,6 +143,19 @@ impl Daemon {
                 repos.configure(&name, change).map(Reply::Settings)
             }
             Request::Counters => self.counters().map(Box::new).map(Reply::Counters),
+            Request::Maintain {
+                name,
+                full,
+                split_blobs,
+                dry_run,
+            } => {
+                let options = RepackOptions {
+                    full,
+                    split_blobs,
+                    dry_run,
+                };
+                repos.maintain(&name, options, asker).map(Reply::Repacked)
+            }
         }
     }
 

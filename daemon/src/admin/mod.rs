@@ -1,7 +1,8 @@
 //! The daemon's ear: a Unix socket in the data directory, mode 0600. One JSON line
-//! asks, one JSON line answers; a connection may ask any number of times.
+//! asks, one JSON line answers, after some about its progress where that takes long; a connection may ask any number of times.
 
 mod answering;
+mod asker;
 mod client;
 mod cluster;
 mod custody;
@@ -12,6 +13,7 @@ mod server;
 mod socket;
 
 pub use answering::Answering;
+pub use asker::Asker;
 pub use client::{AdminError, Client};
 pub use cluster::{Cluster, cluster_status};
 pub use handle::{Daemon, Event};

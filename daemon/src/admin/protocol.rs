@@ -11,7 +11,7 @@ use crate::config::RepoName;
 pub use gitmoor_fs::Traffic;
 use gitmoor_fs::backup::BackupInfo;
 use gitmoor_fs::store::Probed;
-use gitmoor_fs::{Checked, Collected, Staged, TrashedRepo};
+use gitmoor_fs::{Checked, Collected, Progress, Repacked, Staged, TrashedRepo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -112,6 +112,18 @@ pub enum Request {
     Probe,
     /// What the daemon counts; answered with [`Reply::Counters`].
     Counters,
+    /// Repacks a repository; answered with [`Answer::Progress`] any number of times, then with
+    /// [`Reply::Repacked`]. Ends when whoever asked closes the connection.
+    Maintain {
+        /// Which.
+        name: RepoName,
+        /// All into one pack.
+        full: bool,
+        /// Blobs into a pack of their own.
+        split_blobs: bool,
+        /// Only say what there is.
+        dry_run: bool,
+    },
 }
 
 impl Request {
@@ -135,7 +147,7 @@ impl Request {
             | Self::RepoRestoreObjects { .. }
             | Self::Backup => true,
             Self::Fsck { repair, .. } => *repair,
-            Self::Gc { dry_run, .. } => !dry_run,
+            Self::Gc { dry_run, .. } | Self::Maintain { dry_run, .. } => !dry_run,
             Self::RepoConfig { change, .. } => change.is_some(),
         }
     }
@@ -194,6 +206,8 @@ pub enum Answer {
     Ok(Reply),
     /// It is not, and nothing was changed unless the message says so.
     Error(Rejection),
+    /// It goes on; more lines follow.
+    Progress(Progress),
 }
 
 /// What is answered.
@@ -237,6 +251,8 @@ pub enum Reply {
     Probed(Probe),
     /// Everything that is counted, for `gitmoor top`.
     Counters(Box<Counters>),
+    /// What maintenance did.
+    Repacked(Repacked),
 }
 
 impl From<Result<Reply, Rejection>> for Answer {

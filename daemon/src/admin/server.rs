@@ -4,9 +4,10 @@
 //! They hold the daemon weakly: an idle connection must not keep its database open.
 
 use super::answering::Answering;
+use super::asker::Asker;
 use super::protocol::{Answer, LINE_LIMIT, Rejection, Request};
 use super::socket;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -14,7 +15,7 @@ use std::sync::{Arc, Weak};
 /// Who answers.
 pub trait Answers: Send + Sync {
     /// Does what is asked.
-    fn answer(&self, request: Request) -> Answer;
+    fn answer(&self, request: Request, asker: &Asker<'_>) -> Answer;
 
     /// Answers that are not written yet.
     fn answering(&self) -> &Answering;
@@ -93,13 +94,12 @@ fn answer_all(stream: &UnixStream, daemon: &Weak<dyn Answers>) -> io::Result<()>
 
 /// Holds the daemon's life until the answer is written: an umount is answered by
 /// a process that is about to end.
-fn answer_one(line: &[u8], mut stream: &UnixStream, daemon: &dyn Answers) -> io::Result<()> {
+fn answer_one(line: &[u8], stream: &UnixStream, daemon: &dyn Answers) -> io::Result<()> {
     let _answering = daemon.answering().begin();
+    let asker = Asker(stream);
     let answer = match serde_json::from_slice::<Request>(line) {
-        Ok(request) => daemon.answer(request),
+        Ok(request) => daemon.answer(request, &asker),
         Err(error) => Answer::Error(Rejection::usage(format!("not a request: {error}"))),
     };
-    let mut text = serde_json::to_vec(&answer)?;
-    text.push(b'\n');
-    stream.write_all(&text)
+    asker.answer(&answer)
 }

@@ -4,6 +4,7 @@ mod backup;
 mod cluster;
 mod doctor;
 mod fsck;
+mod gc;
 mod generate;
 mod mount;
 mod node;
@@ -35,7 +36,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Fsck(args) => fsck::run(&cli.place, &args),
         Command::Backup(args) => backup::run(&cli.place, &args),
         Command::Restore(args) => backup::restore(&cli.place, &args),
-        Command::Gc(args) => trash::collect(&cli.place, args),
+        Command::Gc(args) => gc::run(&cli.place, args),
         Command::Warm(args) => warm::run(&cli.place, &args),
         Command::Doctor(args) => doctor::run(&cli.place, &args),
         Command::Completions { shell } => generate::completions(shell),

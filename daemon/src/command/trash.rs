@@ -1,12 +1,12 @@
-//! `gitmoor repo trash`, `gitmoor repo restore` and `gitmoor gc`.
+//! `gitmoor repo trash` and `gitmoor repo restore`.
 
 use super::{ask, output, unexpected};
 use crate::Failure;
 use crate::admin::protocol::Restored;
 use crate::admin::{Reply, Request};
-use crate::cli::{GcArgs, Place, RestoreArgs};
+use crate::cli::{Place, RestoreArgs};
 use crate::config::ByteSize;
-use gitmoor_fs::{Collected, TrashedRepo};
+use gitmoor_fs::TrashedRepo;
 use std::io;
 
 /// Lists the trash.
@@ -66,36 +66,4 @@ fn print_restored(restored: &Restored, objects: bool) -> io::Result<()> {
         output::line(format_args!("not restored: {lost}"))?;
     }
     Ok(())
-}
-
-/// Empties the trash of what was there for long enough.
-pub(super) fn collect(place: &Place, args: GcArgs) -> Result<(), Failure> {
-    let (name, dry_run) = (args.name, args.dry_run);
-    match ask(place, &Request::Gc { name, dry_run })? {
-        Reply::Collected(done) if args.json => Ok(output::json(&done)?),
-        Reply::Collected(done) => Ok(print_collected(&done)?),
-        other => Err(unexpected(place, &other)),
-    }
-}
-
-fn print_collected(done: &Collected) -> io::Result<()> {
-    if done.is_nothing() {
-        return output::line("nothing to remove");
-    }
-    for name in &done.repositories {
-        output::line(format_args!("{name} can no longer be restored"))?;
-    }
-    output::fields(&[
-        ("expired files", done.expired_files.to_string()),
-        ("leftovers", done.leftovers.to_string()),
-        ("unfinished uploads", done.uploads.to_string()),
-        (
-            if done.dry_run {
-                "would delete"
-            } else {
-                "deleted"
-            },
-            format!("{} objects, {}", done.objects, ByteSize(done.bytes)),
-        ),
-    ])
 }

@@ -53,6 +53,14 @@ pub struct Layer {
     pub backup_keep: Option<NonZeroUsize>,
     /// Where nodes of the cluster are, for a client of it.
     pub cluster: Option<Addresses>,
+    /// How often repositories are looked at for maintenance; 0 for none by itself.
+    pub maintenance_period: Option<Seconds>,
+    /// It is due with so many loose objects …
+    pub maintenance_loose: Option<NonZeroUsize>,
+    /// … or so many packs.
+    pub maintenance_packs: Option<NonZeroUsize>,
+    /// Full maintenance keeps what nothing reaches for so long.
+    pub cruft_expiration: Option<Seconds>,
     /// Let other users into the mount.
     pub allow_other: Option<bool>,
     /// Refuse every change.
@@ -181,6 +189,10 @@ impl Layer {
             backup_period: self.backup_period.or(lower.backup_period),
             backup_keep: self.backup_keep.or(lower.backup_keep),
             cluster: self.cluster.or(lower.cluster),
+            maintenance_period: self.maintenance_period.or(lower.maintenance_period),
+            maintenance_loose: self.maintenance_loose.or(lower.maintenance_loose),
+            maintenance_packs: self.maintenance_packs.or(lower.maintenance_packs),
+            cruft_expiration: self.cruft_expiration.or(lower.cruft_expiration),
             allow_other: self.allow_other.or(lower.allow_other),
             read_only: self.read_only.or(lower.read_only),
             uid: self.uid.or(lower.uid),

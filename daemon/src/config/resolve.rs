@@ -50,6 +50,14 @@ pub struct Settings {
     pub backup_keep: usize,
     /// Where nodes of the cluster are; `None`: where they were when this client last mounted.
     pub cluster: Option<Addresses>,
+    /// How often repositories are looked at for maintenance; `None` for none by itself.
+    pub maintenance_period: Option<Duration>,
+    /// It is due with so many loose objects.
+    pub maintenance_loose: usize,
+    /// It is due with so many packs.
+    pub maintenance_packs: usize,
+    /// Full maintenance keeps what nothing reaches for so long.
+    pub cruft_expiration: Duration,
     /// The log.
     pub log: LogSettings,
     /// Where to serve metrics.
@@ -139,6 +147,13 @@ const GC_PERIOD: Duration = Duration::from_secs(3600);
 const BACKUP_PERIOD: Duration = Duration::from_secs(24 * 3600);
 /// As many days as the trash keeps what a backup speaks of.
 const BACKUP_KEEP: usize = 7;
+const MAINTENANCE_PERIOD: Duration = Duration::from_secs(24 * 3600);
+/// A request each, cold: git's own threshold (`gc.auto`, 6700) is for disks.
+const MAINTENANCE_LOOSE: usize = 500;
+/// Each costs some requests, cold, before the first object of it is read; git's own is 50.
+const MAINTENANCE_PACKS: usize = 20;
+/// As `gc.cruftExpiration`.
+const CRUFT_EXPIRATION: Duration = Duration::from_secs(14 * 24 * 3600);
 const CACHE_BYTES: u64 = 10 << 30;
 /// Staging and the replicator's log share the disk with the cache, and stop when it is full.
 const CACHE_FREE_FLOOR: u64 = 1 << 30;
@@ -250,6 +265,21 @@ impl Settings {
                 .filter(|period| !period.is_zero()),
             backup_keep: layer.backup_keep.map_or(BACKUP_KEEP, NonZeroUsize::get),
             cluster: layer.cluster,
+            maintenance_period: Some(
+                layer
+                    .maintenance_period
+                    .map_or(MAINTENANCE_PERIOD, |time| time.0),
+            )
+            .filter(|period| !period.is_zero()),
+            maintenance_loose: layer
+                .maintenance_loose
+                .map_or(MAINTENANCE_LOOSE, NonZeroUsize::get),
+            maintenance_packs: layer
+                .maintenance_packs
+                .map_or(MAINTENANCE_PACKS, NonZeroUsize::get),
+            cruft_expiration: layer
+                .cruft_expiration
+                .map_or(CRUFT_EXPIRATION, |time| time.0),
             log: layer.log.into(),
             metrics,
             traces: traces(layer.traces),

@@ -19,7 +19,7 @@ pub use background::BackgroundError;
 pub(crate) use background::{Readiness, start_in_background};
 pub(crate) use member::Member;
 pub(crate) use node::run as run_node;
-pub(crate) use run::run;
+pub(crate) use run::{mounted, run};
 pub(crate) use truth::Truth;
 
 use crate::metrics::{self, Telling};

@@ -4,7 +4,7 @@ use super::io_runtime::IoRuntime;
 use super::member::Member;
 use super::{notify, open_files, serve_metrics, signals, starting};
 use crate::Failure;
-use crate::admin::{Answer, Answering, Answers, Event, Rejection, Request, Server};
+use crate::admin::{Answer, Answering, Answers, Asker, Event, Rejection, Request, Server};
 use crate::config::NodeSettings;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::metrics::{Facts, Watched};
@@ -86,7 +86,7 @@ impl Watched for NodeDaemon {
 }
 
 impl Answers for NodeDaemon {
-    fn answer(&self, request: Request) -> Answer {
+    fn answer(&self, request: Request, _: &Asker<'_>) -> Answer {
         match request {
             Request::Cluster(request) => self.member.answer(&self.node, request).into(),
             _ => Answer::Error(Rejection::usage(

@@ -235,5 +235,9 @@ fn fs_config(settings: &Settings) -> Config {
         backup_keep: settings.backup_keep,
         read_only: settings.mount.read_only,
         shown: settings.mount.shown,
+        maintenance_period: settings.maintenance_period,
+        maintenance_loose: settings.maintenance_loose,
+        maintenance_packs: settings.maintenance_packs,
+        cruft_expiration: settings.cruft_expiration,
     }
 }

@@ -10,6 +10,8 @@ use crate::admin::{Answering, Answers, Daemon, Event, Server};
 use crate::config::Settings;
 use crate::metrics::Watched;
 use gitmoor_fs::fuse::{Mount, MountOptions};
+use gitmoor_fs::{Mounted, start_maintenance};
+use gitmoor_replicator::model::NamePath;
 use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
@@ -57,6 +59,7 @@ fn mount_and_serve(
     server
         .start(Arc::downgrade(&answers))
         .map_err(starting("the admin socket"))?;
+    start_maintenance(&parts.fs, mounted(&daemon.mount))?;
     Ok(Leaving {
         mount,
         daemon,
@@ -92,6 +95,14 @@ fn watch(mount: Arc<Mount>, events: mpsc::Sender<Event>) -> Result<(), ServiceEr
         .spawn(wait)
         .map(drop)
         .map_err(starting("a thread"))
+}
+
+/// What a daemon has mounted, as the file system needs to know it.
+pub(crate) fn mounted(mount: &MountStatus) -> Mounted {
+    Mounted {
+        at: mount.mountpoint.clone(),
+        repo: mount.repo.as_deref().and_then(NamePath::new),
+    }
 }
 
 fn daemon(settings: &Settings, parts: &Parts, events: mpsc::Sender<Event>, umask: Umask) -> Daemon {

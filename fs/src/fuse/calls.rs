@@ -112,6 +112,11 @@ impl Calls {
 
     pub(super) fn opendir(&self, ino: u64, caller: Process, reply: ReplyOpen) {
         self.tree.looked(ino, caller);
+        // As for open. It may be gone by maintenance, here or elsewhere: libc looks at what it has
+        // opened at once, and for that the kernel does not look again.
+        if let Err(FsError::NotFound) = self.tree.getattr(ino, None) {
+            return reply.error(Errno::ESTALE);
+        }
         let fh = self.last_listing.fetch_add(1, Ordering::Relaxed);
         reply.opened(FileHandle(fh), FopenFlags::empty());
     }

@@ -9,6 +9,9 @@
 //!   gone already, published or not, as everything else was that the deleting process took.
 //!   `git repack -a -d; git commit` is of this kind.
 //!
+//! Neither does it hold when maintenance repacked since then ([`super::repack`]): what the deleting
+//! process found elsewhere, too, may be gone from there.
+//!
 //! A process that looked while the deleting one still ran may have found an object whose
 //! neighbours were gone already, so its moves count.
 
@@ -22,8 +25,8 @@ use std::time::Duration;
 /// A deletion, and who may have decided on it when.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Removal {
-    /// The repository's refs version when the deleting process first touched it.
-    seen: Version,
+    /// Up to which commit the deleting process had seen the repository when it first touched it.
+    pub(super) seen: Version,
     /// That process.
     pid: u32,
     /// Its place among all deletions of this mount's life, from 1.
@@ -179,13 +182,18 @@ impl Objects {
     /// A deletion that comes too late already must not even hide the object until it is
     /// published and undone.
     fn check_unmoved(&self, state: &State, removal: Removal) -> FsResult<()> {
-        let repo = self.shared.replica.repo(self.repo)?;
-        match repo.map(|repo| repo.refs_version) {
-            Some(actual) if actual > state.base(removal) => {
-                Err(Refusal::RefsMoved { actual }.into())
-            }
-            Some(_) | None => Ok(()),
+        let Some(repo) = self.shared.replica.repo(self.repo)? else {
+            return Ok(());
+        };
+        let (actual, repacked) = (repo.refs_version, repo.repacked_version);
+        if actual > state.base(removal) {
+            return Err(Refusal::RefsMoved { actual }.into());
         }
+        if repacked > removal.seen {
+            let actual = repacked;
+            return Err(Refusal::Repacked { actual }.into());
+        }
+        Ok(())
     }
 
     /// Objects go to the trash like all others, also those that are not stored yet.

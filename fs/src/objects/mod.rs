@@ -17,6 +17,7 @@ pub mod name;
 mod pending;
 mod proposals;
 mod publish;
+mod repack;
 mod repair;
 mod revive;
 mod staging;
@@ -44,6 +45,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use looks::Look;
+pub(crate) use repack::{Expired, Made, Published, Repack};
 pub use staging::{Staged, Staging};
 
 /// Takes a name of a repository that changed without the kernel's doing.
@@ -281,6 +283,14 @@ impl Objects {
                 Ok(Content::Stored(file, self.tables(path, entry)?))
             }
         }
+    }
+
+    /// All of them at once, for what is small enough.
+    pub(crate) fn bytes(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Vec<u8>> {
+        Ok(match self.content(path, entry)? {
+            Content::Inline(bytes) => bytes.to_vec(),
+            Content::Stored(file, _) => file.read(0, entry.size as usize)?.to_vec(),
+        })
     }
 
     /// Offline, a file of which nothing is cached is refused when it is opened: git has words

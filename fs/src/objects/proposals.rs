@@ -18,6 +18,15 @@ const FILES_PER_COMMIT: usize = 5_000;
 /// even once.
 const STORINGS: usize = 5;
 
+/// What a deletion is judged against.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Bases {
+    /// Refs have not moved since.
+    refs: Version,
+    /// Nothing was repacked since.
+    repacked: Version,
+}
+
 impl Objects {
     /// Proposes a change of refs, with what a batch stored for it. `removing` is held.
     pub(super) fn move_refs(
@@ -131,25 +140,29 @@ impl Objects {
         actor: &Actor,
     ) -> FsResult<()> {
         let _no_ref_moves = self.removing.write();
-        let mut groups: HashMap<Option<Version>, Vec<(RepoPath, u64)>> = HashMap::new();
+        let mut groups: HashMap<Option<Bases>, Vec<(RepoPath, u64)>> = HashMap::new();
         {
             let state = self.state.lock();
             // Some may be there anew.
             let still = |(path, removal): &(_, _)| state.removed.get(*path) == Some(*removal);
             for (path, removal) in removed.iter().filter(still) {
                 // What is not objects can be had again from them: nothing is lost.
-                let base = name::holds_objects(path).then(|| state.base(*removal));
+                let base = name::holds_objects(path).then(|| Bases {
+                    refs: state.base(*removal),
+                    repacked: removal.seen,
+                });
                 let removal = (path.clone(), removal.order());
                 groups.entry(base).or_default().push(removal);
             }
         }
-        for (unless_refs_moved_since, removals) in groups {
+        for (bases, removals) in groups {
             for removals in removals.chunks(FILES_PER_COMMIT) {
                 let paths: Vec<_> = removals.iter().map(|(path, _)| path.clone()).collect();
                 let last = removals.iter().map(|(_, order)| *order).max();
                 let removal = FileRemoval {
                     paths: paths.clone(),
-                    unless_refs_moved_since,
+                    unless_refs_moved_since: bases.map(|bases| bases.refs),
+                    unless_repacked_since: bases.map(|bases| bases.repacked),
                 };
                 let remove = Some(removal);
                 match self.propose(
@@ -164,8 +177,10 @@ impl Objects {
                         self.state.lock().published_removals(version, last);
                         self.forget_removed(&paths, false);
                     }
-                    Err(FsError::Refused(Refusal::RefsMoved { .. })) => {
-                        tracing::warn!(repo = %self.repo, files = paths.len(), "refs moved while a pruning repack ran: its deletions are undone, run it again");
+                    Err(FsError::Refused(
+                        refusal @ (Refusal::RefsMoved { .. } | Refusal::Repacked { .. }),
+                    )) => {
+                        tracing::warn!(repo = %self.repo, files = paths.len(), "{refusal}: deletions are undone, run the pruning repack again");
                         self.forget_removed(&paths, true);
                     }
                     Err(error) => return Err(error),

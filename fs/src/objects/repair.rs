@@ -83,6 +83,7 @@ impl Objects {
         let removal = FileRemoval {
             paths: vec![path.clone()],
             unless_refs_moved_since: None,
+            unless_repacked_since: None,
         };
         let change = RepoChange {
             remove: Some(removal),

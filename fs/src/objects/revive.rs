@@ -19,8 +19,9 @@
 //! ([`Objects::removing`]). One that is published through another makes the replicator refuse the
 //! ref change (its `trash::check_unpruned`), and it begins again.
 //!
-//! A revival undoes a repack as well: its objects are in the new pack, but only
-//! git could tell. The next one removes the old packs again.
+//! A revival undoes a repack by git on the mount as well: its objects are in the new pack, but only
+//! git could tell. The next one removes the old packs again. What maintenance removed ([`super::repack`]) is
+//! not revived: that its objects are in other files was proved.
 
 use super::Objects;
 use super::looks::Look;
@@ -84,7 +85,9 @@ impl Objects {
         let mut files = self.shared.replica.trashed_files(self.repo, look.seen)?;
         let state = self.state.lock();
         files.retain(|file| {
-            name::holds_objects(&file.path) && !state.was_settled(file.version, look)
+            name::holds_objects(&file.path)
+                && !file.superseded
+                && !state.was_settled(file.version, look)
         });
         let ids = files.into_iter().map(|file| TrashId {
             version: file.version,

@@ -65,6 +65,7 @@ impl World {
             remove: Some(FileRemoval {
                 paths: vec![path.clone()],
                 unless_refs_moved_since: None,
+                unless_repacked_since: None,
             }),
             ..RepoChange::new(self.repo)
         }));
@@ -113,6 +114,10 @@ fn shared(
             backup_keep: 1,
             read_only: false,
             shown: Default::default(),
+            maintenance_period: None,
+            maintenance_loose: 500,
+            maintenance_packs: 20,
+            cruft_expiration: Duration::ZERO,
         },
         waits: Waits::default(),
         staging: Arc::new(Staging::new(None)),

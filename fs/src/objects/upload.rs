@@ -10,7 +10,9 @@ use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::store::{Body, Put};
 use crate::wait::{self, spent};
-use gitmoor_replicator::model::{BlockDigest, FileAdd, FileEntry, Place, RepoPath, Timestamp};
+use gitmoor_replicator::model::{
+    BlockDigest, Digest, FileAdd, FileEntry, Place, RepoPath, Timestamp,
+};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -190,11 +192,23 @@ impl Objects {
         Ok(())
     }
 
-    fn store_file(&self, path: &RepoPath, mut file: &File) -> FsResult<FileAdd> {
+    fn store_file(&self, path: &RepoPath, file: &File) -> FsResult<FileAdd> {
         let meta = file.metadata()?;
         let (size, block_size) = (meta.len(), cache::block_size_for(meta.len()));
         let (digest, blocks) = cache::digest_file(file, size, block_size)?;
         self.check_unchanged(path, &digest)?;
+        self.store_checked(path, file, (digest, blocks))
+    }
+
+    /// Stores a file of which it is known that its bytes may stand under that name.
+    pub(super) fn store_checked(
+        &self,
+        path: &RepoPath,
+        mut file: &File,
+        (digest, blocks): (Digest, Vec<BlockDigest>),
+    ) -> FsResult<FileAdd> {
+        let meta = file.metadata()?;
+        let (size, block_size) = (meta.len(), cache::block_size_for(meta.len()));
         let mut entry = FileEntry {
             size,
             mtime: Timestamp {

@@ -79,7 +79,7 @@ pub enum Event {
     /// Rows changed, and can be read. Comes before the commands that did it.
     Changed(Changed),
     /// A command was applied; its effects can be read.
-    Applied(Applied),
+    Applied(Box<Applied>),
     /// A snapshot took the place of the state; it can be read.
     Replaced {
         /// The last entry whose effects are in it.
@@ -103,7 +103,8 @@ struct Step {
 impl Step {
     fn tell(self, out: &mut dyn FnMut(Event)) {
         out(Event::Changed(self.changed));
-        self.commands.into_iter().map(Event::Applied).for_each(out);
+        let commands = self.commands.into_iter().map(Box::new);
+        commands.map(Event::Applied).for_each(out);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What may be asked of the replicator, and what it answers.
 
 use super::{
-    BlockDigest, ClusterId, FileEntry, Format, NamePath, Newcomer, PackedRef, Part, RepoId,
+    BlockDigest, ClusterId, Digest, FileEntry, Format, NamePath, Newcomer, PackedRef, Part, RepoId,
     RepoPath, SecretDigest, SessionId, StoreRecord, Timestamp, Version,
 };
 use crate::trace::TraceContext;
@@ -185,6 +185,8 @@ pub enum Command {
     },
     /// From here on all nodes keep object files in this store.
     SettleStore(StoreRecord),
+    /// Object files take the place of others.
+    Repack(Box<Repacking>),
 }
 
 /// How long a key stays condemned after its bytes were deleted, by the clocks of
@@ -210,6 +212,33 @@ pub struct Condemnation {
     pub expired: Vec<TrashId>,
     /// Keys that were found in the store without an owner.
     pub leftovers: Vec<String>,
+}
+
+/// What maintenance made of a repository: these object files instead of those.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Repacking {
+    /// Of which repository.
+    pub repo: RepoId,
+    /// What it made.
+    pub add: Vec<FileAdd>,
+    /// What that stands for, and is not needed any more. One that is not in the catalog is skipped.
+    pub remove: Vec<RepoPath>,
+    /// All that this was concluded from: refused unless these are in the catalog, with these bytes.
+    pub relied: Vec<Relied>,
+    /// As for [`Command::Publish`].
+    pub looked: Version,
+    /// Objects are lost with this, for want of a ref that reaches them: it holds only while
+    /// [`super::Repo::refs_version`] is not beyond this. `None` when none is lost.
+    pub unless_refs_moved_since: Option<Version>,
+}
+
+/// A file that is as it was.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Relied {
+    /// Its path.
+    pub path: RepoPath,
+    /// Its bytes.
+    pub digest: Digest,
 }
 
 /// "These object files exist, and these refs moved": a push is one of these.
@@ -254,6 +283,7 @@ impl Command {
             Self::Dismiss { .. } => "dismiss",
             Self::MoveRefs { .. } => "move_refs",
             Self::SettleStore(_) => "settle_store",
+            Self::Repack(_) => "repack",
         }
     }
 }
@@ -298,6 +328,8 @@ pub struct FileRemoval {
     pub paths: Vec<RepoPath>,
     /// The removal holds only while [`super::Repo::refs_version`] is not beyond this.
     pub unless_refs_moved_since: Option<Version>,
+    /// The same for [`super::Repo::repacked_version`].
+    pub unless_repacked_since: Option<Version>,
 }
 
 /// What must be true of a ref before an edit.
@@ -471,5 +503,17 @@ pub enum Refusal {
         address: String,
         /// Which.
         holder: u64,
+    },
+    /// A file that maintenance relied on is not there any more, or is another.
+    #[error("{path} changed while the repository was repacked")]
+    Changed {
+        /// Which.
+        path: RepoPath,
+    },
+    /// A removal came too late: what its walk had found elsewhere may be gone from there.
+    #[error("the repository was repacked since the walk that found these files unneeded")]
+    Repacked {
+        /// The repository's repacked version now.
+        actual: Version,
     },
 }

@@ -102,6 +102,8 @@ pub struct Repo {
     pub catalog_version: Version,
     /// Version of the last commit that changed the packed table.
     pub packed_version: Version,
+    /// Version of the last [`super::Command::Repack`]; 0 before the first.
+    pub repacked_version: Version,
 }
 
 /// One file of the refs room: a loose ref, `HEAD`, `shallow`, a reftable.

@@ -9,7 +9,7 @@ mod member;
 
 pub use command::{
     Actor, Change, Command, Condemnation, Envelope, Expect, FileAdd, FileRemoval, Outcome,
-    PackedEdit, QUARANTINE, RefEdit, Refusal, RepoChange, TrashId,
+    PackedEdit, QUARANTINE, RefEdit, Refusal, Relied, Repacking, RepoChange, TrashId,
 };
 pub use entry::{
     BlockDigest, Digest, FileEntry, Format, ObjectFormat, PACKED_REFS, PackedRef, Place, RefEntry,

@@ -255,7 +255,7 @@ impl<C> Peer<C> {
         let (proposals, reads) = (&mut self.proposals, &mut self.reads);
         self.engine.run(&mut |event| match event {
             Event::Send(message) => out(Output::Send(message::carrying(id, &message))),
-            Event::Applied(applied) => tell_applied(applied, proposals, out),
+            Event::Applied(applied) => tell_applied(*applied, proposals, out),
             Event::Changed(changed) => out(Output::Changed(changed)),
             Event::Replaced { index } => out(Output::Replaced { index }),
             Event::Readable { context, index } => reads.found(&context, index),

@@ -1,7 +1,7 @@
 //! Applying one command: exactly once, wholly or not at all.
 
 use super::sessions::{self, Seen};
-use super::{Overlay, commit, condemned, members, namespace, trash};
+use super::{Overlay, commit, condemned, members, namespace, repack, trash};
 use crate::ReadError;
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
 
@@ -146,5 +146,6 @@ fn dispatch(
             members::dismiss(overlay, *node);
             Ok(())
         }
+        Command::Repack(repacking) => repack::repack(overlay, context, repacking),
     }
 }

@@ -1,13 +1,32 @@
 //! The catalog half of a commit: object files come and go.
 
 use super::apply::{Context, Halt};
+use super::trash::Gone;
 use super::{Overlay, Table, keys, read, trash};
 use crate::ReadError;
-use crate::model::{BlockDigest, FileAdd, FileEntry, FileRemoval, Refusal, Repo, RepoId, RepoPath};
+use crate::model::{
+    BlockDigest, FileAdd, FileEntry, FileRemoval, Refusal, Repo, RepoId, RepoPath, Version,
+};
 
-/// Whether the removal still holds: no ref moved since the walk behind it.
+/// Whether the removal still holds: no ref moved since the walk behind it, and nothing that it may
+/// rely on was superseded.
 pub(super) fn check_removal(repo: &Repo, removal: Option<&FileRemoval>) -> Result<(), Halt> {
-    match removal.and_then(|removal| removal.unless_refs_moved_since) {
+    let Some(removal) = removal else {
+        return Ok(());
+    };
+    check_unmoved(repo, removal.unless_refs_moved_since)?;
+    match removal.unless_repacked_since {
+        Some(since) if repo.repacked_version > since => Err(Refusal::Repacked {
+            actual: repo.repacked_version,
+        }
+        .into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether no ref moved since a commit.
+pub(super) fn check_unmoved(repo: &Repo, since: Option<Version>) -> Result<(), Halt> {
+    match since {
         Some(since) if repo.refs_version > since => Err(Refusal::RefsMoved {
             actual: repo.refs_version,
         }
@@ -23,13 +42,14 @@ pub(super) fn remove(
     context: Context<'_>,
     repo: RepoId,
     paths: &[RepoPath],
+    gone: Gone,
 ) -> Result<bool, ReadError> {
     let mut removed = false;
     for path in paths {
         let Some(file) = take(overlay, repo, path)? else {
             continue;
         };
-        trash::keep_file(overlay, context, repo, path, file);
+        trash::keep_file(overlay, context, repo, path, file, gone);
         removed = true;
     }
     Ok(removed)
@@ -56,12 +76,13 @@ pub(super) fn add(
     context: Context<'_>,
     repo: RepoId,
     files: &[FileAdd],
+    gone: Gone,
 ) -> Result<(), ReadError> {
     for file in files {
         if let Some(old) = take(overlay, repo, &file.path)?
             && old.0.place != file.entry.place
         {
-            trash::keep_file(overlay, context, repo, &file.path, old);
+            trash::keep_file(overlay, context, repo, &file.path, old, gone);
         }
         let key = keys::in_repo(repo, &file.path);
         if !file.blocks.is_empty() {

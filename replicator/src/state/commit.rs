@@ -2,6 +2,7 @@
 
 use super::apply::{Context, Halt};
 use super::refs::Before;
+use super::trash::Gone;
 use super::{Overlay, Table, audit, catalog, condemned, keys, namespace, refs};
 use crate::model::RepoChange;
 
@@ -47,7 +48,7 @@ fn change_catalog(
         .remove
         .as_ref()
         .map_or(&[][..], |removal| &removal.paths);
-    let removed = catalog::remove(overlay, context, change.repo, gone)?;
-    catalog::add(overlay, context, change.repo, &change.add)?;
+    let removed = catalog::remove(overlay, context, change.repo, gone, Gone::Removed)?;
+    catalog::add(overlay, context, change.repo, &change.add, Gone::Removed)?;
     Ok(removed || !change.add.is_empty())
 }

@@ -17,6 +17,7 @@ mod namespace;
 mod overlay;
 pub mod read;
 mod refs;
+mod repack;
 pub mod sessions;
 mod table;
 mod trash;

@@ -8,7 +8,7 @@ use super::apply::{Context, Halt};
 use super::trash::{self, TrashedRepo};
 use super::view::{KeyRange, Step, View, any_in, load};
 use super::{Overlay, Table, keys, read};
-use crate::model::{NamePath, Refusal, Repo, RepoId};
+use crate::model::{NamePath, Refusal, Repo, RepoId, Version};
 use crate::{NameEntry, ReadError};
 use std::collections::BTreeMap;
 
@@ -55,6 +55,7 @@ pub(super) fn create_repo(
         refs_version: context.version,
         catalog_version: context.version,
         packed_version: context.version,
+        repacked_version: Version::default(),
     };
     overlay.put(Table::Names, keys::name(path), &NameEntry::Repo(id));
     overlay.put(Table::Repositories, keys::repo(id), &repo);

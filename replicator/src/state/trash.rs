@@ -8,7 +8,7 @@
 //! [`super::condemned`].
 
 use super::apply::{Context, Halt};
-use super::view::{KeyRange, View, any_in, load};
+use super::view::{View, load};
 use super::{Overlay, Table, catalog, condemned, keys, namespace, read};
 use crate::NameEntry;
 use crate::model::{
@@ -43,21 +43,26 @@ pub struct TrashedFile {
     pub entry: FileEntry,
     /// Its block digests.
     pub blocks: Vec<BlockDigest>,
+    /// All its objects were in other files of the catalog when it was removed.
+    pub superseded: bool,
 }
 
-/// Whether no object file was removed, and not put back, since a commit. One that was replaced by
-/// other bytes counts as well: the caller looks again, and that costs nothing but time.
+/// How a file leaves the catalog.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Gone {
+    /// With what it holds.
+    Removed,
+    /// Others hold the same objects, see [`super::repack`].
+    Superseded,
+}
+
+/// Whether no object file was removed, and not put back, since a commit; superseded ones do not count.
+/// One that was replaced by other bytes does: the caller looks again, and that costs nothing but time.
 pub(super) fn check_unpruned(view: &dyn View, repo: RepoId, since: Version) -> Result<(), Halt> {
-    let Some(next) = since.0.checked_add(1) else {
-        return Ok(());
-    };
-    let rows = KeyRange {
-        from: keys::trashed_file(repo, Version(next), &RepoPath::root()),
-        ..KeyRange::prefix(&keys::trashed_files(repo))
-    };
-    match any_in(view, Table::Trash, &rows)? {
-        true => Err(Refusal::Pruned.into()),
-        false => Ok(()),
+    let removed = read::trashed_files(view, repo, since)?;
+    match removed.iter().all(|file| file.superseded) {
+        true => Ok(()),
+        false => Err(Refusal::Pruned.into()),
     }
 }
 
@@ -77,6 +82,7 @@ pub(super) fn keep_file(
     repo: RepoId,
     path: &RepoPath,
     (entry, blocks): (FileEntry, Vec<BlockDigest>),
+    gone: Gone,
 ) {
     let trashed = TrashedFile {
         time: context.time,
@@ -85,6 +91,7 @@ pub(super) fn keep_file(
         path: path.clone(),
         entry,
         blocks,
+        superseded: gone == Gone::Superseded,
     };
     overlay.put(
         Table::Trash,
@@ -136,7 +143,13 @@ pub(super) fn restore_files(
             blocks,
         };
         // One by one: the same path may have been removed more than once.
-        catalog::add(overlay, context, repo, std::slice::from_ref(&add))?;
+        catalog::add(
+            overlay,
+            context,
+            repo,
+            std::slice::from_ref(&add),
+            Gone::Removed,
+        )?;
         restored = true;
     }
     if !restored {

@@ -25,6 +25,7 @@ fn remove(name: &str) -> Command {
     let remove = Some(FileRemoval {
         paths: vec![path(name)],
         unless_refs_moved_since: None,
+        unless_repacked_since: None,
     });
     Command::Commit(RepoChange {
         remove,

@@ -16,5 +16,6 @@ mod peers;
 mod random_commands;
 mod rebirth;
 mod refs;
+mod repack;
 mod sessions;
 mod support;

@@ -4,11 +4,11 @@
 
 use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{
-    BlockDigest, Change, Command, Condemnation, Expect, FileEntry, NamePath, Outcome, PackedEdit,
-    PackedRef, Place, RefEdit, RefEntry, Refusal, Repo, RepoChange, RepoId, RepoPath, Timestamp,
-    TrashId, Version,
+    BlockDigest, Change, Command, Condemnation, Expect, FileAdd, FileEntry, NamePath, Outcome,
+    PackedEdit, PackedRef, Place, RefEdit, RefEntry, Refusal, Repacking, Repo, RepoChange, RepoId,
+    RepoPath, Timestamp, TrashId, Version,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Default, PartialEq, Debug)]
 pub(crate) struct Model {
@@ -20,6 +20,8 @@ pub(crate) struct Model {
     pub(crate) packed: BTreeMap<(RepoId, RepoPath), PackedRef>,
     pub(crate) files: BTreeMap<(RepoId, RepoPath), (FileEntry, Vec<BlockDigest>)>,
     pub(crate) trashed_files: BTreeMap<(RepoId, TrashId), (FileEntry, Vec<BlockDigest>)>,
+    /// Those of them that nobody can miss.
+    pub(crate) superseded: BTreeSet<(RepoId, TrashId)>,
     /// Condemned keys, and when they were deleted.
     pub(crate) condemned: BTreeMap<(RepoId, String), Option<Timestamp>>,
     pub(crate) forgotten: BTreeMap<RepoId, Version>,
@@ -87,6 +89,7 @@ impl Model {
                     refs_version: version,
                     catalog_version: version,
                     packed_version: version,
+                    repacked_version: Version(0),
                 };
                 self.repos.insert(id, repo);
             }
@@ -187,11 +190,14 @@ impl Model {
                     return Err(Refusal::Forgotten);
                 }
                 let mut removed = self.trashed_files.keys();
-                if removed.any(|(id, file)| *id == repo && file.version > unpruned) {
+                if removed.any(|row| {
+                    row.0 == repo && row.1.version > unpruned && !self.superseded.contains(row)
+                }) {
                     return Err(Refusal::Pruned);
                 }
                 self.commit(version, time, &change)?;
             }
+            Command::Repack(repacking) => self.repack(version, *repacking)?,
             Command::FoundCluster { .. }
             | Command::Invite { .. }
             | Command::Admit { .. }
@@ -200,6 +206,75 @@ impl Model {
             | Command::Dismiss { .. } => unreachable!("members.rs has these"),
         }
         Ok(())
+    }
+
+    fn repack(&mut self, version: Version, repacking: Repacking) -> Result<(), Refusal> {
+        let id = repacking.repo;
+        let refs_version = self.repo(id)?.refs_version;
+        if self.forgotten(id) != repacking.looked {
+            return Err(Refusal::Forgotten);
+        }
+        let keys = repacking
+            .add
+            .iter()
+            .filter_map(|add| stored_key(&add.entry));
+        for key in keys {
+            if self.condemned.contains_key(&(id, key.clone())) {
+                return Err(Refusal::Condemned { key });
+            }
+        }
+        let since = repacking.unless_refs_moved_since;
+        if since.is_some_and(|since| refs_version > since) {
+            return Err(Refusal::RefsMoved {
+                actual: refs_version,
+            });
+        }
+        for relied in repacking.relied {
+            let there = self.files.get(&(id, relied.path.clone()));
+            if there.map(|file| file.0.digest) != Some(relied.digest) {
+                return Err(Refusal::Changed { path: relied.path });
+            }
+        }
+        let before = self.trashed_files.clone();
+        self.change_files(id, version, &repacking.remove, &repacking.add);
+        if since.is_none() {
+            let rows = self.trashed_files.keys();
+            let new = rows.filter(|row| !before.contains_key(row)).cloned();
+            self.superseded.extend(new);
+        }
+        let repo = self.repo(id)?;
+        repo.catalog_version = version;
+        repo.repacked_version = version;
+        Ok(())
+    }
+
+    /// Whether any was removed.
+    fn change_files(
+        &mut self,
+        id: RepoId,
+        version: Version,
+        remove: &[RepoPath],
+        add: &[FileAdd],
+    ) -> bool {
+        let files = self.files.clone();
+        for path in remove {
+            if let Some(old) = self.files.remove(&(id, path.clone())) {
+                let path = path.clone();
+                self.trashed_files
+                    .insert((id, TrashId { version, path }), old);
+            }
+        }
+        let removed = self.files != files;
+        for file in add {
+            let path = file.path.clone();
+            let new = (file.entry.clone(), file.blocks.clone());
+            let old = self.files.insert((id, path.clone()), new);
+            if let Some(old) = old.filter(|old| old.0.place != file.entry.place) {
+                self.trashed_files
+                    .insert((id, TrashId { version, path }), old);
+            }
+        }
+        removed
     }
 
     fn repo(&mut self, id: RepoId) -> Result<&mut Repo, Refusal> {
@@ -283,10 +358,9 @@ impl Model {
         change: &RepoChange,
     ) -> Result<(), Refusal> {
         let id = change.repo;
-        let (refs_version, packed_version) = {
-            let repo = self.repo(id)?;
-            (repo.refs_version, repo.packed_version)
-        };
+        let repo = self.repo(id)?;
+        let (refs_version, packed_version) = (repo.refs_version, repo.packed_version);
+        let repacked_version = repo.repacked_version;
         for edit in &change.refs {
             let entry = self.refs.get(&(id, edit.name.clone()));
             let actual = match entry {
@@ -327,6 +401,15 @@ impl Model {
                 actual: refs_version,
             });
         }
+        let repacked_since = change
+            .remove
+            .as_ref()
+            .and_then(|gone| gone.unless_repacked_since);
+        if repacked_since.is_some_and(|since| repacked_version > since) {
+            return Err(Refusal::Repacked {
+                actual: repacked_version,
+            });
+        }
         for key in change.add.iter().filter_map(|add| stored_key(&add.entry)) {
             if self.condemned.contains_key(&(id, key.clone())) {
                 return Err(Refusal::Condemned { key });
@@ -339,24 +422,8 @@ impl Model {
                 PackedEdit::Delete { name } => drop(self.packed.remove(&(id, name))),
             }
         }
-        let files = self.files.clone();
-        for path in change.remove.iter().flat_map(|removal| &removal.paths) {
-            if let Some(old) = self.files.remove(&(id, path.clone())) {
-                let path = path.clone();
-                self.trashed_files
-                    .insert((id, TrashId { version, path }), old);
-            }
-        }
-        let removed = self.files != files;
-        for file in &change.add {
-            let path = file.path.clone();
-            let new = (file.entry.clone(), file.blocks.clone());
-            let old = self.files.insert((id, path.clone()), new);
-            if let Some(old) = old.filter(|old| old.0.place != file.entry.place) {
-                self.trashed_files
-                    .insert((id, TrashId { version, path }), old);
-            }
-        }
+        let remove = change.remove.as_ref().map_or(&[][..], |gone| &gone.paths);
+        let removed = self.change_files(id, version, remove, &change.add);
         let moved = reftable || self.resolved(id) != before;
         let repo = self.repo(id)?;
         if moved {

@@ -119,6 +119,7 @@ fn removed_and_replaced_object_files_go_to_the_trash() {
         remove: Some(FileRemoval {
             paths: gone,
             unless_refs_moved_since: None,
+            unless_repacked_since: None,
         }),
         ..RepoChange::new(id(1))
     }));
@@ -192,6 +193,7 @@ fn a_removal_holds_only_while_no_ref_moved() {
         let remove = Some(FileRemoval {
             paths,
             unless_refs_moved_since: Some(since),
+            unless_repacked_since: None,
         });
         Command::Commit(RepoChange {
             remove,

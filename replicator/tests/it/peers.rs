@@ -143,7 +143,7 @@ impl Cluster {
             peer.engine
                 .run(&mut |event| match event {
                     Event::Send(message) => sent.push(*message),
-                    Event::Applied(applied) => answers.push(applied),
+                    Event::Applied(applied) => answers.push(*applied),
                     Event::Changed(_) | Event::Replaced { .. } => {}
                     Event::Readable { .. } => unreachable!("nobody asked"),
                 })

@@ -4,8 +4,8 @@
 use crate::model::{Model, children};
 use crate::support::{World, file, id, line, name, oid, path, time};
 use gitmoor_replicator::model::{
-    Change, Command, Condemnation, Expect, FileRemoval, Format, NamePath, PackedEdit, RefEdit,
-    RepoChange, RepoId, RepoPath, Version,
+    Change, Command, Condemnation, Digest, Expect, FileRemoval, Format, NamePath, PackedEdit,
+    RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::state::read;
 use gitmoor_replicator::{Child, Listing};
@@ -154,6 +154,7 @@ fn a_push() -> impl Strategy<Value = Push> {
                     remove: removal.map(|_| FileRemoval {
                         paths,
                         unless_refs_moved_since: None,
+                        unless_repacked_since: None,
                     }),
                     refs: edits.into_iter().map(edit).collect(),
                     packed,
@@ -285,7 +286,14 @@ fn resolve(model: &Model, push: &Push) -> RepoChange {
             (Condition::Stale, _) => Expect::Is(Version(1)),
         };
     }
+    let repacked = model.repos.get(&change.repo);
+    let repacked = repacked.map_or(Version(0), |repo| repo.repacked_version);
     if let Some(removal) = &mut change.remove {
+        removal.unless_repacked_since = match push.removal {
+            Condition::None | Condition::Stale => None,
+            Condition::Holds => Some(repacked),
+            Condition::Absent => Some(Version(repacked.0.saturating_sub(1))),
+        };
         removal.unless_refs_moved_since = match push.removal {
             Condition::None | Condition::Absent => None,
             Condition::Holds => Some(refs_version),
@@ -320,11 +328,33 @@ fn published(model: &Model, change: RepoChange) -> Command {
             looked: model.forgotten(change.repo),
             change,
         },
+        4 => repacked(model, change),
         _ => Command::Publish {
             looked: Version(0),
             change,
         },
     }
+}
+
+/// Concluded from what is removed, and from one file that may not be there.
+fn repacked(model: &Model, change: RepoChange) -> Command {
+    let (removal, repo) = (change.remove.as_ref(), change.repo);
+    let remove = removal.map_or(vec![], |removal| removal.paths.clone());
+    let known = |path: &RepoPath| model.files.get(&(repo, path.clone()));
+    let also = change.refs.iter().map(|_| path(FILES[0]));
+    let relied = remove.iter().filter(|path| known(path).is_some()).cloned();
+    let relied = relied.chain(also).map(|path| Relied {
+        digest: known(&path).map_or(Digest([0; 32]), |file| file.0.digest),
+        path,
+    });
+    Command::Repack(Box::new(Repacking {
+        repo,
+        looked: model.forgotten(repo),
+        unless_refs_moved_since: removal.and_then(|removal| removal.unless_refs_moved_since),
+        relied: relied.collect(),
+        add: change.add,
+        remove,
+    }))
 }
 
 proptest! {
@@ -407,14 +437,25 @@ fn check_custody(world: &World, model: &Model, repo: RepoId) -> Result<(), TestC
         .expect("reads")
         .into_iter();
     let trashed: Vec<_> = trashed
-        .map(|file| ((repo, file.version, file.path), (file.entry, file.blocks)))
+        .map(|file| {
+            let row = (repo, file.version, file.path);
+            (row, (file.entry, file.blocks), file.superseded)
+        })
         .collect();
     let expected = model
         .trashed_files
         .iter()
         .filter(|((id, _), _)| *id == repo);
     let expected: Vec<_> = expected
-        .map(|((_, id), file)| ((repo, id.version, id.path.clone()), file.clone()))
+        .map(|(row, file)| {
+            let (_, id) = row;
+            let superseded = model.superseded.contains(row);
+            (
+                (repo, id.version, id.path.clone()),
+                file.clone(),
+                superseded,
+            )
+        })
         .collect();
     prop_assert_eq!(trashed, expected);
     let condemned = read::condemned(view, repo).expect("reads").into_iter();

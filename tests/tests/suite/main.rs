@@ -14,6 +14,7 @@ mod doctor;
 mod extras;
 mod faults;
 mod fsck;
+mod gc;
 mod immutable;
 mod init;
 mod limits;

@@ -165,7 +165,7 @@ fn keys(place: &Place) -> BTreeSet<String> {
 }
 
 fn gc(place: &Place) -> Value {
-    json(place, &["gc"])
+    json(place, &["gc", "--trash-only"])
 }
 
 /// After gc exactly what the catalog names is left, and all of it is there.
@@ -182,7 +182,7 @@ fn gc_removes_what_expired_and_nothing_else() {
     gitmoor(&place, &["repo", "delete", "--yes", "doomed.git"]);
     settled(&place);
     let before = keys(&place);
-    let foretold = json(&place, &["gc", "--dry-run"]);
+    let foretold = json(&place, &["gc", "--trash-only", "--dry-run"]);
     assert_eq!(keys(&place), before, "a dry run changes nothing");
     let done = gc(&place);
     for fact in [
@@ -307,7 +307,8 @@ fn gc_between_finding_an_object_and_naming_it() {
             place.server().counts().put >= 2
         });
         let done: Value =
-            serde_json::from_str(&settings.gitmoor_ok(&["gc", "--json"])).expect("JSON");
+            serde_json::from_str(&settings.gitmoor_ok(&["gc", "--trash-only", "--json"]))
+                .expect("JSON");
         assert_eq!(done["expired_files"], 1, "{done:#}");
         place.server().release();
         pushed.join().expect("the push");

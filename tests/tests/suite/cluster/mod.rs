@@ -3,7 +3,7 @@
 
 mod clients;
 mod locks;
-mod mounts;
+pub(crate) mod mounts;
 mod partitions;
 mod recovery;
 

@@ -16,7 +16,7 @@ use std::time::Instant;
 pub(super) const MACHINES: [usize; 3] = [0, 1, 2];
 
 /// A work tree that pushes to a repository by way of one machine.
-pub(super) fn work(cluster: &Cluster, machine: usize, name: &str) -> Repo {
+pub(crate) fn work(cluster: &Cluster, machine: usize, name: &str) -> Repo {
     let path = cluster.scratch(&format!("work-{machine}-{name}"));
     let work = cluster.git.at(&path);
     work.ok("init --quiet");
@@ -25,7 +25,7 @@ pub(super) fn work(cluster: &Cluster, machine: usize, name: &str) -> Repo {
     work
 }
 
-pub(super) fn init(cluster: &Cluster, machine: usize, name: &str, options: &str) -> Repo {
+pub(crate) fn init(cluster: &Cluster, machine: usize, name: &str, options: &str) -> Repo {
     let at = cluster.mounted_on(machine).path().join(name);
     let disk = cluster.git.at(cluster.scratch("any"));
     disk.ok(format!("init --quiet --bare {options} {}", at.display()));

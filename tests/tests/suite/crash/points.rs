@@ -313,6 +313,30 @@ const ELSEWHERE: Load = Load {
     points: &[(fs_points::REPO_UNFURNISHED, &[1])],
 };
 
+/// Maintenance: nothing is seen of it until it is published, and nothing is left of it.
+const REPACK: Load = Load {
+    toml: "",
+    init: "",
+    begin: |stage| stage.push("", 30, 100),
+    prepare: nothing,
+    step: |stage| {
+        stage.push("", 30, 100);
+        let settings = stage.place.daemon().settings().clone();
+        settings.gitmoor(&["gc", "app.git"]);
+    },
+    after: |stage| {
+        let home = stage.place.daemon().settings().data.join("maintenance");
+        assert!(!home.exists(), "cleared at the start");
+    },
+    points: &[
+        (fs_points::REPACK_VIEW, &[1]),
+        (fs_points::REPACK_MADE, &[1]),
+        (fs_points::REPACK_SENT, &[1, 2, 4]),
+        (fs_points::REPACK_STORED, &[1]),
+        (fs_points::REPACK_PUBLISHED, &[1]),
+    ],
+};
+
 const LOADS: &[&Load] = &[
     &PUSH,
     &BUNDLE,
@@ -323,6 +347,7 @@ const LOADS: &[&Load] = &[
     &EVICTION,
     &REPOSITORIES,
     &ELSEWHERE,
+    &REPACK,
 ];
 
 /// Points of the replicator that need another node, or a long log; all of its points are drilled
@@ -392,6 +417,11 @@ fn repositories() {
 #[test]
 fn made_elsewhere() {
     ELSEWHERE.drill();
+}
+
+#[test]
+fn repack() {
+    REPACK.drill();
 }
 
 /// A misspelt point must not pass for a drill that was survived.

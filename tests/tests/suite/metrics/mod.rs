@@ -62,9 +62,9 @@ fn what_gc_removes() {
         let trash = json(&place, &["repo", "trash"]);
         trash.as_array().is_some_and(|trash| !trash.is_empty())
     });
-    json(&place, &["gc", "--dry-run"]);
+    json(&place, &["gc", "--trash-only", "--dry-run"]);
     assert_eq!(metrics.value("gitmoor_gc_runs_total{outcome=\"ok\"}"), 0.0);
-    let done = json(&place, &["gc"]);
+    let done = json(&place, &["gc", "--trash-only"]);
     assert_eq!(done["objects"], 1, "{done:#}");
     assert_eq!(metrics.value("gitmoor_gc_runs_total{outcome=\"ok\"}"), 1.0);
     assert_eq!(metrics.value("gitmoor_gc_removed_objects_total"), 1.0);

@@ -1,0 +1,37 @@
+//! Whoever waits for an answer: can be told how far it is, and can go away.
+
+use super::protocol::Answer;
+use gitmoor_fs::{Onlooker, Progress};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+/// The other end of a connection, which has asked something.
+#[derive(Debug)]
+pub struct Asker<'a>(pub(super) &'a UnixStream);
+
+impl Asker<'_> {
+    /// Writes one line.
+    pub(super) fn answer(&self, answer: &Answer) -> io::Result<()> {
+        let mut text = serde_json::to_vec(answer)?;
+        text.push(b'\n');
+        let mut stream = self.0;
+        stream.write_all(&text)
+    }
+}
+
+impl Onlooker for Asker<'_> {
+    fn told(&self, progress: &Progress) {
+        // One who is gone is found to be.
+        let _ = self.answer(&Answer::Progress(progress.clone()));
+    }
+
+    /// Both directions are closed: a script that only has nothing more to ask still waits.
+    fn is_gone(&self) -> bool {
+        let mut connection = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        let polled = poll(&mut connection, PollTimeout::ZERO);
+        let seen = connection[0].revents().unwrap_or(PollFlags::empty());
+        polled.is_ok() && seen.intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
+    }
+}

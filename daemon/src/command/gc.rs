@@ -1,0 +1,171 @@
+//! `gitmoor gc`: repacks, one repository after the other, then empties the trash.
+
+use super::{ask, data_dir, output, unexpected};
+use crate::Failure;
+use crate::admin::{Client, Reply, Request};
+use crate::cli::{GcArgs, Place};
+use crate::config::{ByteSize, RepoName};
+use gitmoor_fs::{Collected, Heap, Progress, Repacked};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::io;
+use std::time::Duration;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Done {
+    maintenance: Vec<Repacked>,
+    /// Why a repository could not be repacked.
+    failures: Vec<String>,
+    #[serde(flatten)]
+    collected: Collected,
+}
+
+/// One repository that cannot be repacked does not keep the others, or the trash, waiting.
+pub(super) fn run(place: &Place, args: GcArgs) -> Result<(), Failure> {
+    let (mut maintenance, mut failures) = (Vec::new(), Vec::new());
+    for name in names(place, &args)? {
+        match maintain(place, name, &args) {
+            Ok(done) => maintenance.push(done),
+            Err(Failure::Rejected(rejection)) => failures.push(rejection.to_string()),
+            Err(other) => return Err(other),
+        }
+    }
+    let (name, dry_run) = (args.name, args.dry_run);
+    let collected = match ask(place, &Request::Gc { name, dry_run })? {
+        Reply::Collected(collected) => collected,
+        other => return Err(unexpected(place, &other)),
+    };
+    let done = Done {
+        maintenance,
+        failures,
+        collected,
+    };
+    match args.json {
+        true => output::json(&done)?,
+        false => print(&done, dry_run)?,
+    }
+    match done.failures.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Unmaintained(done.failures)),
+    }
+}
+
+fn names(place: &Place, args: &GcArgs) -> Result<Vec<RepoName>, Failure> {
+    if args.trash_only {
+        return Ok(Vec::new());
+    }
+    if let Some(name) = &args.name {
+        return Ok(vec![name.clone()]);
+    }
+    match ask(place, &Request::RepoList)? {
+        Reply::Repos(repos) => {
+            let names = repos.iter().map(|repo| repo.name.parse());
+            names.collect::<Result<_, _>>().map_err(Failure::Usage)
+        }
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn maintain(place: &Place, name: RepoName, args: &GcArgs) -> Result<Repacked, Failure> {
+    let bar = bar();
+    let request = Request::Maintain {
+        name,
+        full: args.full,
+        split_blobs: args.split_blobs,
+        dry_run: args.dry_run,
+    };
+    let mut client = Client::connect(&data_dir(place)?)?;
+    let answer = client.ask_watching(&request, &mut |progress| show(&bar, progress));
+    bar.finish_and_clear();
+    match answer?? {
+        Reply::Repacked(done) => Ok(done),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+/// On standard error, if that is a terminal.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    let style = match progress.total {
+        Some(_) => "{spinner} {msg} {percent:>3}% [{wide_bar}] {elapsed}",
+        None => "{spinner} {msg} {pos} {elapsed}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    if let Some(total) = progress.total {
+        bar.set_length(total);
+    }
+    bar.set_message(format!("{}: {}", progress.repository, progress.phase));
+    bar.set_position(progress.done);
+}
+
+fn print(done: &Done, dry_run: bool) -> io::Result<()> {
+    for repacked in &done.maintenance {
+        print_repacked(repacked, dry_run)?;
+    }
+    print_collected(&done.collected)
+}
+
+fn print_repacked(done: &Repacked, dry_run: bool) -> io::Result<()> {
+    let name = &done.repository;
+    match &done.unchanged {
+        Some(reason) => return output::line(format_args!("{name}: not repacked: {reason}")),
+        None if dry_run => {
+            let Heap {
+                packs,
+                loose,
+                bytes,
+            } = done.before;
+            return output::line(format_args!(
+                "{name}: would repack; packs: {packs}, loose objects: {loose}, {}",
+                ByteSize(bytes)
+            ));
+        }
+        None => {}
+    }
+    let (before, after) = (done.before, done.after);
+    output::line(format_args!("{name}: repacked in {:.1} s", done.seconds))?;
+    output::fields(&[
+        ("  packs", format!("{}, were {}", after.packs, before.packs)),
+        (
+            "  loose objects",
+            format!("{}, were {}", after.loose, before.loose),
+        ),
+        ("  stored", files(done.added, done.added_bytes)),
+        ("  to the trash", files(done.removed, done.removed_bytes)),
+        ("  expired objects", done.expired_objects.to_string()),
+    ])
+}
+
+fn files(files: u64, bytes: u64) -> String {
+    format!("{files} files, {}", ByteSize(bytes))
+}
+
+fn print_collected(done: &Collected) -> io::Result<()> {
+    if done.is_nothing() {
+        return output::line("nothing to remove");
+    }
+    for name in &done.repositories {
+        output::line(format_args!("{name} can no longer be restored"))?;
+    }
+    output::fields(&[
+        ("expired files", done.expired_files.to_string()),
+        ("leftovers", done.leftovers.to_string()),
+        ("unfinished uploads", done.uploads.to_string()),
+        (
+            if done.dry_run {
+                "would delete"
+            } else {
+                "deleted"
+            },
+            format!("{} objects, {}", done.objects, ByteSize(done.bytes)),
+        ),
+    ])
+}

@@ -1,0 +1,108 @@
+//! How far maintenance is: told to whoever asked for it, and in `gitmoor status`.
+
+use super::MaintenanceError;
+use super::running::Running;
+use serde::{Deserialize, Serialize};
+
+/// How far it is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Progress {
+    /// The repository's path in the namespace.
+    pub repository: String,
+    /// What is being done: `Storing`, or in git's own words.
+    pub phase: String,
+    /// Of that.
+    pub done: u64,
+    /// Where that is known.
+    pub total: Option<u64>,
+}
+
+/// Who asked for maintenance.
+pub trait Onlooker: Sync {
+    /// Is told now and then.
+    fn told(&self, progress: &Progress);
+
+    /// Whether nobody wants it any more.
+    fn is_gone(&self) -> bool;
+}
+
+/// Tells both.
+pub(super) struct Teller<'a> {
+    running: &'a Running<'a>,
+    onlooker: &'a dyn Onlooker,
+}
+
+impl<'a> Teller<'a> {
+    pub(super) fn new(running: &'a Running<'a>, onlooker: &'a dyn Onlooker) -> Self {
+        Self { running, onlooker }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.running.is_ending() || self.onlooker.is_gone()
+    }
+
+    /// An error when it is to end.
+    pub(super) fn tell(
+        &self,
+        phase: &str,
+        done: u64,
+        total: Option<u64>,
+    ) -> Result<(), MaintenanceError> {
+        if self.is_over() {
+            return Err(MaintenanceError::Interrupted);
+        }
+        let progress = Progress {
+            repository: self.running.repository().to_owned(),
+            phase: phase.to_owned(),
+            done,
+            total,
+        };
+        self.running.note(&progress);
+        self.onlooker.told(&progress);
+        Ok(())
+    }
+}
+
+/// A line of git's: `Writing objects:  40% (4/10), 1.20 MiB | …`, `Enumerating objects: 7, done.`
+pub fn parse(line: &str) -> Option<(&str, u64, Option<u64>)> {
+    let (phase, rest) = line.trim().split_once(": ")?;
+    let number = |text: &str| text.trim().parse().ok();
+    if let Some((_, rest)) = rest.split_once('(')
+        && let Some((done, rest)) = rest.split_once('/')
+        && let Some((total, _)) = rest.split_once(')')
+    {
+        return Some((phase, number(done)?, Some(number(total)?)));
+    }
+    let done = rest.split(',').next()?;
+    Some((phase, number(done)?, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn gits_own_words() {
+        for (line, expected) in [
+            (
+                "Writing objects:  40% (4/10), 1.20 MiB | 3.00 MiB/s",
+                Some(("Writing objects", 4, Some(10))),
+            ),
+            (
+                "Enumerating objects: 407, done.",
+                Some(("Enumerating objects", 407, None)),
+            ),
+            (
+                "Counting objects: 100% (3/3), done.",
+                Some(("Counting objects", 3, Some(3))),
+            ),
+            ("Delta compression using up to 2 threads", None),
+            ("fatal: unable to read deadbeef", None),
+            ("error: (1/0", None),
+            ("Nothing new to pack.", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(line), expected, "{line}");
+        }
+    }
+}

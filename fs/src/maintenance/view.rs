@@ -1,0 +1,328 @@
+//! The private view of a repository: `maintenance/<repo id>` in the data directory. It is removed when it has
+//! done its duty, and at the next start if the daemon died.
+
+use super::{Files, MaintenanceError};
+use crate::FileSystem;
+use crate::objects::name;
+use crate::refs::packed;
+use crate::repository::Repository;
+use gitmoor_replicator::model::{
+    ObjectFormat, RefEntry, RefStorage, Repo, RepoId, RepoPath, Timestamp,
+};
+use gitmoor_replicator::{Child, Replica};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// Parts of a repository that only this machine has, and from which objects are reached.
+const LOCAL: [&str; 6] = [
+    "logs",
+    "worktrees",
+    "index",
+    "refs/bisect",
+    "refs/worktree",
+    "refs/rewritten",
+];
+
+fn home(data: &Path) -> PathBuf {
+    data.join("maintenance")
+}
+
+/// Removes what a daemon that died left behind.
+pub(crate) fn clear(data: &Path) {
+    match fs::remove_dir_all(home(data)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(dir = %home(data).display(), %error, "left by an interrupted maintenance, cannot be removed");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// See the module.
+pub(super) struct View {
+    dir: PathBuf,
+    /// The object files that it began with.
+    was: Vec<RepoPath>,
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            tracing::warn!(dir = %self.dir.display(), %error, "is not needed any more, and cannot be removed");
+        }
+    }
+}
+
+impl View {
+    /// With the refs as they are now, and no objects; with the local parts if it is to be judged what nothing
+    /// reaches.
+    pub(super) fn with_refs(
+        fs: &FileSystem,
+        repo: &Repo,
+        mounted: &Path,
+        with_local: bool,
+    ) -> Result<Self, MaintenanceError> {
+        let data = &fs.shared.config.data;
+        let dir = home(data).join(repo.id.to_string());
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(MaintenanceError::local(&dir)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        // From here on it is removed, whatever happens.
+        let was = Vec::new();
+        let view = Self { dir, was };
+        let local = data.join("repos").join(repo.id.to_string()).join("files");
+        view.furnish(repo, mounted, with_local.then_some(&local))
+            .map_err(MaintenanceError::local(&view.dir))?;
+        let refs = Refs {
+            view: &view,
+            replica: &*fs.shared.replica,
+            repo: repo.id,
+        };
+        refs.copy(&RepoPath::root())?;
+        refs.write_packed()?;
+        Ok(view)
+    }
+
+    /// Adds the object files of the catalog. Those that may be rewritten are copies: git would follow a link to
+    /// write the file that it points at.
+    pub(super) fn add(
+        &mut self,
+        repository: &Repository,
+        mounted: &Path,
+        files: &Files,
+    ) -> Result<(), MaintenanceError> {
+        for (path, entry) in files {
+            let (at, seen) = (
+                self.at(path),
+                mounted.join(OsStr::from_bytes(path.as_bytes())),
+            );
+            self.was.push(path.clone());
+            let bytes = match name::is_rewritable(path) {
+                true => Some(repository.objects().bytes(path, entry)?),
+                false => None,
+            };
+            at.parent()
+                .map_or(Ok(()), make_dirs)
+                .and_then(|()| match bytes {
+                    Some(bytes) => fs::write(&at, bytes),
+                    None => symlink(seen, &at),
+                })
+                .and_then(|()| set_mtime(&at, entry.mtime))
+                .map_err(MaintenanceError::local(&at))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn at(&self, path: &RepoPath) -> PathBuf {
+        self.dir.join(OsStr::from_bytes(path.as_bytes()))
+    }
+
+    fn furnish(&self, repo: &Repo, mounted: &Path, local: Option<&PathBuf>) -> io::Result<()> {
+        for dir in ["objects/pack", "objects/info", "refs", "expired"] {
+            make_dirs(&self.dir.join(dir))?;
+        }
+        fs::write(self.dir.join("config"), config(repo, mounted))?;
+        let Some(local) = local else {
+            return Ok(());
+        };
+        for part in LOCAL {
+            if local.join(part).exists() {
+                symlink(local.join(part), self.dir.join(part))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where git puts what has expired: a directory and the beginning of a name.
+    pub(super) fn expired_prefix(&self) -> PathBuf {
+        self.dir.join("expired/pack")
+    }
+
+    /// What stands there as real files, be it new or not, and what git removed.
+    pub(super) fn changes(&self) -> Result<(Vec<RepoPath>, Vec<RepoPath>), MaintenanceError> {
+        let mut made = Vec::new();
+        self.collect(&RepoPath::new("objects").expect("a valid path"), &mut made)?;
+        let gone = self
+            .was
+            .iter()
+            .filter(|path| self.at(path).symlink_metadata().is_err());
+        Ok((made, gone.cloned().collect()))
+    }
+
+    fn collect(&self, dir: &RepoPath, made: &mut Vec<RepoPath>) -> Result<(), MaintenanceError> {
+        let at = self.at(dir);
+        for entry in fs::read_dir(&at).map_err(MaintenanceError::local(&at))? {
+            let entry = entry.map_err(MaintenanceError::local(&at))?;
+            let kind = entry.file_type().map_err(MaintenanceError::local(&at))?;
+            let Some(path) = dir.join(entry.file_name().as_bytes()) else {
+                continue;
+            };
+            if kind.is_dir() {
+                self.collect(&path, made)?;
+            } else if kind.is_file() && name::kind(&path).is_some() {
+                made.push(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// The pack of what has expired, file by file, under the names that it would have.
+    pub(super) fn expired(&self) -> Result<Vec<(RepoPath, PathBuf)>, MaintenanceError> {
+        let dir = self.dir.join("expired");
+        let names = fs::read_dir(&dir).map_err(MaintenanceError::local(&dir))?;
+        let mut found = Vec::new();
+        for name in names {
+            let name = name.map_err(MaintenanceError::local(&dir))?.file_name();
+            let path = RepoPath::new([b"objects/pack/", name.as_bytes()].concat());
+            found.extend(
+                path.filter(|path| name::kind(path).is_some())
+                    .map(|path| (path, dir.join(&name))),
+            );
+        }
+        Ok(found)
+    }
+
+    /// Whether git made or removed any pack.
+    pub(super) fn packs_changed(&self) -> Result<bool, MaintenanceError> {
+        let (made, gone) = self.changes()?;
+        Ok(made
+            .iter()
+            .chain(&gone)
+            .any(|path| path.as_bytes().ends_with(b".pack")))
+    }
+
+    /// The name of the largest pack that is no cruft pack.
+    pub(super) fn largest_pack(&self) -> Result<Option<String>, MaintenanceError> {
+        let packs = self.packs()?.into_iter();
+        let largest = packs.filter(|pack| !is_cruft(pack)).map(|path| {
+            let size = fs::metadata(&path).map_err(MaintenanceError::local(&path))?;
+            Ok((size.len(), path))
+        });
+        let sizes: Vec<_> = largest.collect::<Result<_, MaintenanceError>>()?;
+        Ok(sizes.iter().max().and_then(|(_, path)| file_name(path)))
+    }
+
+    /// The names of the cruft packs.
+    pub(super) fn cruft_packs(&self) -> Result<Vec<String>, MaintenanceError> {
+        let packs = self.packs()?;
+        let cruft = packs.iter().filter(|pack| is_cruft(pack));
+        Ok(cruft.filter_map(|pack| file_name(pack)).collect())
+    }
+
+    fn packs(&self) -> Result<Vec<PathBuf>, MaintenanceError> {
+        let dir = self.dir.join("objects/pack");
+        let entries = fs::read_dir(&dir).map_err(MaintenanceError::local(&dir))?;
+        let paths = entries.map(|entry| Ok(entry?.path()));
+        let paths: io::Result<Vec<_>> = paths.collect();
+        let mut paths = paths.map_err(MaintenanceError::local(&dir))?;
+        paths.retain(|path| path.extension() == Some(OsStr::new("pack")));
+        Ok(paths)
+    }
+}
+
+/// Cruft packs know when each of their objects was last reached.
+fn is_cruft(pack: &Path) -> bool {
+    pack.with_extension("mtimes").symlink_metadata().is_ok()
+}
+
+fn file_name(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_str()?.to_owned())
+}
+
+/// `git prune` looks at the time of a link, other commands at that of its target.
+fn set_mtime(link: &Path, time: Timestamp) -> io::Result<()> {
+    let time = rustix::fs::Timespec {
+        tv_sec: time.secs,
+        tv_nsec: time.nanos.into(),
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    Ok(rustix::fs::utimensat(rustix::fs::CWD, link, &times, flags)?)
+}
+
+fn make_dirs(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// The replicated settings, and the repository's format; bitmaps come with the index over all packs. Not its `config`: whoever may write that must not thereby
+/// run something in the daemon's name.
+fn config(repo: &Repo, mounted: &Path) -> Vec<u8> {
+    let format = repo.format;
+    let hash = match format.map(|format| format.objects).unwrap_or_default() {
+        ObjectFormat::Sha1 => "sha1",
+        ObjectFormat::Sha256 => "sha256",
+    };
+    let storage = match format.map(|format| format.refs).unwrap_or_default() {
+        RefStorage::Files => "",
+        RefStorage::Reftable => "\trefStorage = reftable\n",
+    };
+    let settings = mounted.join(crate::local::config::SETTINGS);
+    let quoted = settings
+        .to_string_lossy()
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"");
+    format!(
+        "[include]\n\tpath = \"{quoted}\"\n[repack]\n\twriteBitmaps = false\n[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = {hash}\n{storage}"
+    )
+    .into_bytes()
+}
+
+/// Copies the refs room.
+struct Refs<'a> {
+    view: &'a View,
+    replica: &'a dyn Replica,
+    repo: RepoId,
+}
+
+impl Refs<'_> {
+    fn copy(&self, dir: &RepoPath) -> Result<(), MaintenanceError> {
+        for (name, child) in self.replica.references_in(self.repo, dir)? {
+            match (dir.join(&name), child) {
+                (Some(path), Child::Directory) => self.copy(&path)?,
+                (Some(path), Child::File(entry)) => self
+                    .write(&self.view.at(&path), &entry)
+                    .map_err(MaintenanceError::local(&self.view.at(&path)))?,
+                (None, _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, at: &Path, entry: &RefEntry) -> io::Result<()> {
+        at.parent().map_or(Ok(()), make_dirs)?;
+        match entry.mode & libc::S_IFMT {
+            libc::S_IFLNK => symlink(OsString::from_vec(entry.value.clone()), at),
+            _ => fs::write(at, &entry.value),
+        }
+    }
+
+    fn write_packed(&self) -> Result<(), MaintenanceError> {
+        let at = self.view.dir.join("packed-refs");
+        // A file of an unusual form was copied as one, and then the table is empty.
+        let Ok(file) = File::create_new(&at) else {
+            return Ok(());
+        };
+        let mut out = BufWriter::new(file);
+        let mut written = out.write_all(packed::HEADER);
+        self.replica.packed(self.repo, &mut |name, line| {
+            written = packed::write_line(&mut out, name, &line);
+            written.is_ok()
+        })?;
+        written
+            .and_then(|()| out.flush())
+            .map_err(MaintenanceError::local(&at))
+    }
+}

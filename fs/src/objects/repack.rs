@@ -1,0 +1,151 @@
+//! What maintenance made takes the place of what it made it from: stored, then published in one
+//! command. The argument why no ref has to stand still meanwhile is the replicator's
+//! (`state/repack.rs`); the proof that the command needs is in [`crate::maintenance`].
+//!
+//! Storing takes as long as it takes and holds up nobody; only the proposal takes its turn.
+
+use super::{Objects, cache_object};
+use crate::cache;
+use crate::error::{FsError, FsResult};
+use crate::failpoint;
+use gitmoor_replicator::model::{
+    Actor, Command, FileAdd, Place, Refusal, Relied, Repacking, RepoPath, Version,
+};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// A file that was made, and where it is until it is stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) path: RepoPath,
+    pub(crate) at: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// What is to be published.
+#[derive(Debug)]
+pub(crate) struct Repack {
+    pub(crate) made: Vec<Made>,
+    /// What nothing reaches any more, if there is any.
+    pub(crate) expired: Option<Expired>,
+    pub(crate) remove: Vec<RepoPath>,
+    pub(crate) relied: Vec<Relied>,
+}
+
+/// Objects of removed files that nothing else has. They go with these, if no ref moved.
+#[derive(Debug)]
+pub(crate) struct Expired {
+    /// Holds those that were packed.
+    pub(crate) made: Vec<Made>,
+    /// Removed files of the others.
+    pub(crate) loose: Vec<RepoPath>,
+    /// The last commit by which a ref may have moved.
+    pub(crate) unless_refs_moved_since: Version,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Published {
+    /// What had expired is gone with the rest.
+    Whole,
+    /// Refs moved, so that somebody may need what had expired: it is kept.
+    Kept,
+}
+
+impl Objects {
+    /// Stores and publishes. `tell` is told of each file before it is stored, and may end it all.
+    pub(crate) fn repack(
+        &self,
+        repack: &Repack,
+        tell: &dyn Fn(&Made) -> FsResult<()>,
+    ) -> FsResult<Published> {
+        let wait = self.begin_wait("maintenance")?;
+        let _waiting = wait.enter();
+        let (published, adds) = self.until_settled(|| {
+            let looked = self.shared.replica.forgotten(self.repo)?;
+            let mut adds = self.store_made(&repack.made, tell)?;
+            failpoint::REPACK_STORED.hit();
+            let Some(expired) = &repack.expired else {
+                self.propose_repack(repack, &adds, looked, &repack.remove, None)?;
+                return Ok((Published::Whole, adds));
+            };
+            let moved = Some(expired.unless_refs_moved_since);
+            match self.propose_repack(repack, &adds, looked, &repack.remove, moved) {
+                Err(FsError::Refused(Refusal::RefsMoved { .. })) => {}
+                proposed => return proposed.map(|()| (Published::Whole, adds)),
+            }
+            adds.extend(self.store_made(&expired.made, tell)?);
+            let mut remove = repack.remove.clone();
+            remove.retain(|path| !expired.loose.contains(path));
+            self.propose_repack(repack, &adds, looked, &remove, None)?;
+            Ok((Published::Kept, adds))
+        })?;
+        for (add, made) in adds.iter().zip(&repack.made) {
+            self.keep_made(add, &made.at);
+        }
+        Ok(published)
+    }
+
+    fn store_made(
+        &self,
+        made: &[Made],
+        tell: &dyn Fn(&Made) -> FsResult<()>,
+    ) -> FsResult<Vec<FileAdd>> {
+        let store = |made: &Made| {
+            tell(made)?;
+            let file = File::open(&made.at)?;
+            let digests = cache::digest_file(&file, made.bytes, cache::block_size_for(made.bytes))?;
+            let add = self.store_checked(&made.path, &file, digests)?;
+            failpoint::REPACK_SENT.hit();
+            Ok(add)
+        };
+        made.iter().map(store).collect()
+    }
+
+    fn propose_repack(
+        &self,
+        repack: &Repack,
+        adds: &[FileAdd],
+        looked: Version,
+        remove: &[RepoPath],
+        unless_refs_moved_since: Option<Version>,
+    ) -> FsResult<()> {
+        let _turn = self.turn.lock();
+        let _no_ref_moves = self.removing.write();
+        let repacking = Repacking {
+            repo: self.repo,
+            add: adds.to_vec(),
+            remove: remove.to_vec(),
+            relied: repack.relied.clone(),
+            looked,
+            unless_refs_moved_since,
+        };
+        self.propose_command(Command::Repack(Box::new(repacking)), &Actor::default())?;
+        failpoint::REPACK_PUBLISHED.hit();
+        self.forget_touched(remove);
+        let added = adds.iter().map(|add| &add.path);
+        for path in remove.iter().chain(added) {
+            (self.shared.changed)(self.repo, path);
+        }
+        Ok(())
+    }
+
+    /// New times of what is gone would bring it back.
+    fn forget_touched(&self, removed: &[RepoPath]) {
+        let mut state = self.state.lock();
+        for path in removed {
+            state.touched.remove(path);
+        }
+    }
+
+    /// The cache has it, from where it was made.
+    fn keep_made(&self, add: &FileAdd, at: &Path) {
+        let Place::Stored { key } = &add.entry.place else {
+            return;
+        };
+        let object = cache_object(key, &add.entry, add.blocks.clone().into());
+        if let Err(error) = self.shared.cache.adopt(&object, at) {
+            tracing::warn!(repo = %self.repo, path = %add.path, %error, "published, but not kept in the cache");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Maintenance: object files take the place of others, in one command.
+//!
+//! Whoever proposes it has compared the names of the objects: all that the removed files hold is in
+//! added ones, or in others of the catalog. That stays true whatever refs do meanwhile, so it
+//! is valid for as long as every file that it was concluded from is still there with the same bytes
+//! ([`Repacking::relied`]); two of them at the same time exclude each other by that.
+//!
+//! What it removes is *superseded*: nobody can miss it. A ref change that found an object in such a file finds it
+//! in another, and if that is removed too, by one that is no maintenance, then after this, so that the ref change
+//! is refused for that ([`super::trash::check_unpruned`]).
+//!
+//! The other way round, a removal by git itself may have been concluded from a file that is superseded by one
+//! that relies on what git removes. Such a removal is refused when it was decided on before
+//! ([`super::catalog::check_removal`]).
+
+use super::apply::{Context, Halt};
+use super::trash::Gone;
+use super::{Overlay, catalog, condemned, namespace, read};
+use crate::model::{Refusal, Relied, Repacking, RepoId};
+
+pub(super) fn repack(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    repacking: &Repacking,
+) -> Result<(), Halt> {
+    let id = repacking.repo;
+    let repo = namespace::existing_repo(overlay, id)?;
+    condemned::check_looked(overlay, id, repacking.looked)?;
+    condemned::check_adds(overlay, id, &repacking.add)?;
+    catalog::check_unmoved(&repo, repacking.unless_refs_moved_since)?;
+    check_relied(overlay, id, &repacking.relied)?;
+    let gone = match repacking.unless_refs_moved_since {
+        None => Gone::Superseded,
+        Some(_) => Gone::Removed,
+    };
+    catalog::remove(overlay, context, id, &repacking.remove, gone)?;
+    catalog::add(overlay, context, id, &repacking.add, gone)?;
+    namespace::change_repo(overlay, id, |repo| {
+        repo.catalog_version = context.version;
+        repo.repacked_version = context.version;
+    })
+}
+
+fn check_relied(overlay: &Overlay<'_>, id: RepoId, relied: &[Relied]) -> Result<(), Halt> {
+    for Relied { path, digest } in relied {
+        let entry = read::file(overlay, id, path)?;
+        if entry.is_none_or(|entry| entry.digest != *digest) {
+            return Err(Refusal::Changed { path: path.clone() }.into());
+        }
+    }
+    Ok(())
+}
