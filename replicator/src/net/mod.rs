@@ -36,7 +36,7 @@ pub use token::{Token, TokenError};
 
 /// The version of everything that nodes say to each other. Another one is refused: nodes of one
 /// cluster are brought to a new version one after the other only where that version says so.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
 
 /// The header with [`PROTOCOL`].
 const PROTOCOL_HEADER: &str = "gitmoor-protocol";

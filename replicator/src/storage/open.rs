@@ -10,12 +10,9 @@ use std::time::Duration;
 /// The version of the layout of the data directory: tables, keys, and the
 /// postcard shape of every value.
 ///
-/// 2 added commands and rows for emptying the trash, 3 those for the members of a cluster.
-/// Everything of 1 and 2 reads the same, so a directory of these becomes one of 3 when it is
-/// opened.
-pub(super) const FORMAT: u32 = 3;
-
-const BEFORE: std::ops::Range<u32> = 1..FORMAT;
+/// 4 has clients of a cluster, what superseded what, and traces. Of another format not everything reads the
+/// same, so it is refused.
+pub(super) const FORMAT: u32 = 4;
 
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 const NODE_KEY: &[u8] = b"node";
@@ -151,20 +148,12 @@ impl Database {
             .map_err(|_| self.damaged("its format marker is not four bytes".into()))?;
         match u32::from_be_bytes(version) {
             FORMAT => Ok(()),
-            before if BEFORE.contains(&before) => self.mark(),
             found => Err(OpenError::UnknownFormat {
                 dir: self.dir().to_owned(),
                 found,
                 known: FORMAT,
             }),
         }
-    }
-
-    /// Writes the format marker alone.
-    fn mark(&self) -> Result<(), OpenError> {
-        let mut batch = Batch::new(self);
-        self.stage_format(&mut batch);
-        self.write_durably(batch)
     }
 
     pub(super) fn stage_format(&self, batch: &mut Batch<'_>) {

@@ -3,7 +3,7 @@
 use crate::support::{World, database, id, oid, packed, refs, set};
 use gitmoor_replicator::state::{KeyRange, Step, Table, View};
 use gitmoor_replicator::storage::{Batch, Database, Stage, snapshot};
-use gitmoor_replicator::{Node, NodeConfig, OpenError, Replica};
+use gitmoor_replicator::{Node, NodeConfig, OpenError};
 
 fn edit(dir: &std::path::Path, edit: impl FnOnce(&mut Batch<'_>)) {
     let database = Database::open(dir).expect("opens");
@@ -29,31 +29,13 @@ fn an_unknown_format_is_refused_and_named() {
             error,
             OpenError::UnknownFormat {
                 found: 77,
-                known: 3,
+                known: 4,
                 ..
             }
         ),
         "{error:?}"
     );
     assert!(error.to_string().contains("77"), "{error}");
-}
-
-#[test]
-fn a_directory_of_the_first_format_becomes_one_of_this() {
-    let world = World::with_repo(id(1));
-    let dir = tempfile::tempdir().expect("a directory");
-    drop(database(dir.path()));
-    edit(dir.path(), |batch| {
-        let bytes = snapshot::encode(&world.database).expect("reads");
-        snapshot::replace(batch, &bytes).expect("decodes");
-        batch.put(Table::RaftState, b"format", &1_u32.to_be_bytes());
-    });
-    let node = Node::open(NodeConfig::new(dir.path())).expect("opens");
-    assert!(node.repo(id(1)).expect("reads").is_some());
-    drop(node);
-    let database = Database::open(dir.path()).expect("opens");
-    let marker = database.get(Table::RaftState, b"format").expect("reads");
-    assert_eq!(marker, Some(3_u32.to_be_bytes().to_vec()));
 }
 
 #[test]
@@ -136,6 +118,6 @@ fn a_cut_or_foreign_snapshot_is_refused() {
         error
             .expect_err("is foreign")
             .to_string()
-            .contains("format 4")
+            .contains("format 5")
     );
 }
