@@ -312,6 +312,13 @@ fn a_machine_that_cannot_mount() {
     one_finding(&fuse(&output), "fuse", &["no /dev/fuse", "modprobe fuse"]);
 
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
+    // All tests of a run may have a directory that is its user's alone.
+    let all = std::env::temp_dir();
+    let mode = fs::metadata(&all)
+        .expect("it is there")
+        .permissions()
+        .mode();
+    fs::set_permissions(&all, fs::Permissions::from_mode(mode | 0o011)).expect("chmod");
     let copy = dir.path().join("gitmoor");
     fs::copy(&program, &copy).expect("copy");
     let nobody = |mode: u32, path: &str| {

@@ -211,7 +211,7 @@ fn secrets_stay_where_they_are() {
     }
     let log = read(&cluster.log(0));
     assert!(
-        log.contains("admitted a node") && log.contains("refused to admit"),
+        log.contains("admitted id=") && log.contains("refused to admit"),
         "{log}"
     );
     assert!(!log.contains(&token), "{log}");
