@@ -6,6 +6,8 @@ use crate::git::{Git, Installed, Repo};
 use crate::mount::{Mounted, Settings};
 use crate::s3::FakeS3;
 use std::fs;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
@@ -195,4 +197,16 @@ impl Place {
     pub fn scratch(&self, name: impl AsRef<Path>) -> PathBuf {
         self.scratch.join(name)
     }
+}
+
+/// Lets other users come to what lies in the directory of temporary files, which may be this run's own
+/// and its user's alone.
+pub fn let_others_through() {
+    let all = std::env::temp_dir();
+    let mode = std::fs::metadata(&all)
+        .expect("it is there")
+        .permissions()
+        .mode();
+    let mode = Permissions::from_mode(mode | 0o011);
+    std::fs::set_permissions(&all, mode).expect("it is this user's, or open");
 }

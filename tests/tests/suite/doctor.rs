@@ -3,7 +3,7 @@
 use gitmoor_tests::backend::{Kind, Store};
 use gitmoor_tests::cluster::Cluster;
 use gitmoor_tests::mount::{Settings, gitmoor};
-use gitmoor_tests::place::Place;
+use gitmoor_tests::place::{Place, let_others_through};
 use gitmoor_tests::process::{self, report};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statvfs::statvfs;
@@ -312,13 +312,7 @@ fn a_machine_that_cannot_mount() {
     one_finding(&fuse(&output), "fuse", &["no /dev/fuse", "modprobe fuse"]);
 
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
-    // All tests of a run may have a directory that is its user's alone.
-    let all = std::env::temp_dir();
-    let mode = fs::metadata(&all)
-        .expect("it is there")
-        .permissions()
-        .mode();
-    fs::set_permissions(&all, fs::Permissions::from_mode(mode | 0o011)).expect("chmod");
+    let_others_through();
     let copy = dir.path().join("gitmoor");
     fs::copy(&program, &copy).expect("copy");
     let nobody = |mode: u32, path: &str| {

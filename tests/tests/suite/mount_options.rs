@@ -3,7 +3,7 @@
 use gitmoor_tests::backend::{Kind, Store};
 use gitmoor_tests::cluster::Cluster;
 use gitmoor_tests::git::Installed;
-use gitmoor_tests::place::Place;
+use gitmoor_tests::place::{Place, let_others_through};
 use gitmoor_tests::process::{self, report};
 use nix::errno::Errno;
 use std::fs::{self, File, Permissions};
@@ -236,6 +236,7 @@ fn everything_belongs_to_whom_the_mount_says() {
     let place = &owned;
     let above = place.scratch.parent().expect("a directory");
     fs::set_permissions(above, Permissions::from_mode(0o711)).expect("chmod");
+    let_others_through();
     let home = place.scratch("nobody");
     fs::create_dir(&home).expect("mkdir");
     chown(&home, Some(NOBODY), Some(NOBODY)).expect("chown");
