@@ -6,8 +6,8 @@
 //! client.toml              where the nodes are; written last
 //! ```
 
-use super::{DataDir, DataDirError, failed, write_durably};
-use gitmoor_replicator::net::{Identity, NetError};
+use super::{DataDir, DataDirError, write_durably};
+use gitmoor_replicator::net::Identity;
 use serde::{Deserialize, Serialize};
 
 /// This machine's part in a cluster that it asks.
@@ -34,23 +34,14 @@ impl DataDir {
 
     /// Its part.
     pub fn clientship(&self) -> Result<Clientship, DataDirError> {
-        let dir = self.cluster();
-        let read = |name: &str| {
-            let path = dir.join(name);
-            let context = || format!("reading {}", path.display());
-            std::fs::read(&path).map_err(failed(context))
-        };
-        let damaged = |name: &str, why: String| DataDirError::Membership {
-            path: dir.join(name),
-            why,
-        };
+        let read = |name: &str| self.read_of_cluster(name);
         let toml = String::from_utf8_lossy(&read(TOML)?).into_owned();
         let nodes: Result<Nodes, _> = toml::from_str(&toml);
-        let nodes = nodes.map_err(|error| damaged(TOML, error.to_string()))?;
+        let nodes = nodes.map_err(|error| self.damaged_of_cluster(TOML, error))?;
         let (key, certificate) = (read("client.key")?, read("client.der")?);
         let identity = Identity::load(&key, &certificate, &read("authority.der")?);
         Ok(Clientship {
-            identity: identity.map_err(|error: NetError| damaged("", error.to_string()))?,
+            identity: identity.map_err(|error| self.damaged_of_cluster("", error))?,
             addresses: nodes.addresses,
         })
     }

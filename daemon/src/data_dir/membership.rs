@@ -58,6 +58,26 @@ impl DataDir {
         self.path.join("cluster")
     }
 
+    /// A file of what makes this machine a part of one.
+    pub(super) fn read_of_cluster(&self, name: &str) -> Result<Vec<u8>, DataDirError> {
+        let path = self.cluster().join(name);
+        let context = || format!("reading {}", path.display());
+        std::fs::read(&path).map_err(failed(context))
+    }
+
+    /// One of these, or all of them without a name, says nothing that can be used.
+    pub(super) fn damaged_of_cluster(&self, name: &str, why: impl ToString) -> DataDirError {
+        DataDirError::Membership {
+            path: self.cluster().join(name),
+            why: why.to_string(),
+        }
+    }
+
+    /// Whether the nodes of a cluster have its truth: it is one of them, or a client of theirs.
+    pub fn is_in_cluster(&self) -> bool {
+        self.is_member() || self.is_client()
+    }
+
     /// Whether this machine is a node of a cluster.
     pub fn is_member(&self) -> bool {
         self.cluster().join(TOML).exists()
@@ -65,23 +85,14 @@ impl DataDir {
 
     /// Its part; `None` for a machine alone.
     pub fn membership(&self) -> Result<Option<Membership>, DataDirError> {
-        let dir = self.cluster();
-        let read = |name: &str| {
-            let path = dir.join(name);
-            let context = || format!("reading {}", path.display());
-            std::fs::read(&path).map_err(failed(context))
-        };
-        let damaged = |name: &str, why: String| DataDirError::Membership {
-            path: dir.join(name),
-            why,
-        };
         if !self.is_member() {
             return Ok(None);
         }
+        let read = |name: &str| self.read_of_cluster(name);
         let toml = String::from_utf8_lossy(&read(TOML)?).into_owned();
         let reached: Reached =
-            toml::from_str(&toml).map_err(|error| damaged(TOML, error.to_string()))?;
-        let credential = |error: NetError| damaged("", error.to_string());
+            toml::from_str(&toml).map_err(|error| self.damaged_of_cluster(TOML, error))?;
+        let credential = |error: NetError| self.damaged_of_cluster("", error);
         let certificate = read("authority.der")?;
         let authority = Authority::load(reached.cluster, &read("authority.key")?, &certificate)
             .map_err(credential)?;
@@ -91,7 +102,7 @@ impl DataDir {
             identity,
             authority,
             reached,
-            has_begun: dir.join(BEGUN).exists(),
+            has_begun: self.cluster().join(BEGUN).exists(),
         }))
     }
 

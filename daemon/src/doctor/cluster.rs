@@ -3,6 +3,8 @@
 use super::{Check, Finding, Patient};
 use crate::admin::protocol::{ClusterRequest, ClusterStatus, MemberLine};
 use crate::admin::{Reply, Request};
+use crate::data_dir::{DataDir, DataDirError};
+use gitmoor_replicator::net::{Holder, Identity};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Entries that a member in good order is not behind: some seconds of a busy cluster.
@@ -15,18 +17,27 @@ pub(super) fn members(patient: &mut Patient) -> Check {
     let name = "cluster";
     let wrong =
         |problem: String, mend: &str| Check::new(name, "", vec![Finding::new(problem, mend)]);
-    let membership = match patient.dir.membership() {
-        Ok(Some(membership)) => membership,
+    let identity = match part(&patient.dir) {
+        Ok(Some(identity)) => identity,
         Ok(None) => return Check::new(name, "this machine is alone", Vec::new()),
         Err(error) => return wrong(error.to_string(), "see what the message says"),
     };
     let Some(daemon) = patient.answering() else {
+        let (part, start) = match identity.holder {
+            Holder::Node(_) => ("node", "start it: gitmoor mount, or gitmoor node"),
+            Holder::Client(_) => ("client", "start it: gitmoor mount"),
+        };
         let mut findings = vec![Finding::new(
-            "this machine is a node of a cluster, and its daemon does not run, or not answer",
-            "start it: gitmoor mount, or gitmoor node",
+            format!(
+                "this machine is a {part} of a cluster, and its daemon does not run, or not answer"
+            ),
+            start,
         )];
-        let (node, expires) = (membership.identity.node(), membership.identity.expires);
-        findings.extend(expiring(node, expires, SystemTime::now()));
+        findings.extend(expiring(
+            identity.holder,
+            identity.expires,
+            SystemTime::now(),
+        ));
         return Check::new(name, "", findings);
     };
     let elsewhere = "see gitmoor cluster status on another node";
@@ -45,6 +56,14 @@ pub(super) fn members(patient: &mut Patient) -> Check {
     }
 }
 
+/// Who this machine is in a cluster; `None` when it is alone.
+fn part(dir: &DataDir) -> Result<Option<Identity>, DataDirError> {
+    if dir.is_client() {
+        return dir.clientship().map(|it| Some(it.identity));
+    }
+    Ok(dir.membership()?.map(|it| it.identity))
+}
+
 fn judged(status: &ClusterStatus, now: SystemTime) -> Vec<Finding> {
     let mut findings = Vec::new();
     if status.leader.is_none() {
@@ -56,7 +75,9 @@ fn judged(status: &ClusterStatus, now: SystemTime) -> Vec<Finding> {
     for member in &status.members {
         findings.extend(of_member(member));
         let expires = member.certificate_expires.map(Duration::from_secs);
-        findings.extend(expires.and_then(|at| expiring(member.node, UNIX_EPOCH + at, now)));
+        findings.extend(
+            expires.and_then(|at| expiring(Holder::Node(member.node), UNIX_EPOCH + at, now)),
+        );
     }
     findings
 }
@@ -76,12 +97,12 @@ fn of_member(member: &MemberLine) -> Option<Finding> {
     ))
 }
 
-fn expiring(node: u64, expires: SystemTime, now: SystemTime) -> Option<Finding> {
+fn expiring(holder: Holder, expires: SystemTime, now: SystemTime) -> Option<Finding> {
     (expires < now + EXPIRES_SOON).then(|| {
         let at = humantime::format_rfc3339_seconds(expires);
         Finding::new(
-            format!("the certificate of node {node} expires at {at}"),
-            format!("restart node {node}: it makes itself a new one"),
+            format!("the certificate of {holder} expires at {at}"),
+            format!("restart {holder}: it gets a new one then"),
         )
     })
 }

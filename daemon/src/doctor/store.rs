@@ -76,7 +76,7 @@ fn probe(patient: &Patient) -> Result<Probe, String> {
             probed: None,
         });
     }
-    let url = match patient.dir.is_member() {
+    let url = match patient.dir.is_in_cluster() {
         true => patient.dir.store_url_in(given.as_deref(), None),
         false => patient.dir.store_url(given.as_deref()),
     };

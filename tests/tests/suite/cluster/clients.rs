@@ -54,6 +54,14 @@ fn what_it_says_of_itself() {
             .ok(client, &["cluster", "status"])
             .contains(&format!("client {number}  "))
     );
+    // What it finds on this machine besides depends on what else runs there.
+    let said = cluster.gitmoor(client, &["doctor", "--json"]).stdout;
+    let checks: Vec<Value> = serde_json::from_slice(&said).expect("JSON");
+    let check = checks.iter().find(|check| check["name"] == "cluster");
+    let note = check.expect("it is looked at")["note"]
+        .as_str()
+        .expect("text");
+    assert_eq!(note, format!("client {number} of 3 members"));
     // Only nodes change the cluster.
     cluster.refused(client, &["cluster", "token"], 2, &["is a client", &asks]);
     // It has not the key with which others are admitted.
