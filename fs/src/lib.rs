@@ -24,6 +24,7 @@ pub mod failpoint;
 mod filesystem;
 mod fsck;
 pub mod fuse;
+pub mod git;
 mod local;
 mod maintenance;
 mod metrics;

@@ -1,15 +1,15 @@
 //! `gitmoor gc`: repacks, one repository after the other, then empties the trash.
 
+use super::progress::{bar, style};
 use super::{ask, data_dir, output, unexpected};
 use crate::Failure;
 use crate::admin::{Client, Reply, Request};
 use crate::cli::{GcArgs, Place};
 use crate::config::{ByteSize, RepoName};
 use gitmoor_fs::{Collected, Heap, Progress, Repacked};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use std::io;
-use std::time::Duration;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -68,7 +68,7 @@ fn names(place: &Place, args: &GcArgs) -> Result<Vec<RepoName>, Failure> {
 }
 
 fn maintain(place: &Place, name: RepoName, args: &GcArgs) -> Result<Repacked, Failure> {
-    let bar = bar();
+    let bar = bar(COUNTING, 0);
     let request = Request::Maintain {
         name,
         full: args.full,
@@ -84,21 +84,14 @@ fn maintain(place: &Place, name: RepoName, args: &GcArgs) -> Result<Repacked, Fa
     }
 }
 
-/// On standard error, if that is a terminal.
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
+/// While it is not known how much there is to do.
+const COUNTING: &str = "{spinner} {msg} {pos} {elapsed}";
 
 fn show(bar: &ProgressBar, progress: &Progress) {
-    let style = match progress.total {
+    bar.set_style(style(match progress.total {
         Some(_) => "{spinner} {msg} {percent:>3}% [{wide_bar}] {elapsed}",
-        None => "{spinner} {msg} {pos} {elapsed}",
-    };
-    if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style);
-    }
+        None => COUNTING,
+    }));
     if let Some(total) = progress.total {
         bar.set_length(total);
     }

@@ -9,6 +9,7 @@ mod generate;
 mod mount;
 mod node;
 mod output;
+mod progress;
 mod repo;
 mod status;
 mod top;

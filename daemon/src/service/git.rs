@@ -4,7 +4,7 @@ use rustix::fs::Mode;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// The umask that this process was started with. Serving a mount needs an empty one,
@@ -43,13 +43,7 @@ const POLL: Duration = Duration::from_millis(5);
 /// `git init --bare` with these options. Without a template: sample hooks would only
 /// ever exist on this machine.
 pub(crate) fn init_bare(path: &Path, options: &[String], umask: Umask) -> Result<(), GitError> {
-    let mut git = Command::new("git");
-    for (key, _) in std::env::vars_os() {
-        // GIT_DIR and its kin would redirect it.
-        if key.as_encoded_bytes().starts_with(b"GIT_") {
-            git.env_remove(key);
-        }
-    }
+    let mut git = gitmoor_fs::git::command();
     // SAFETY: umask(2) is async-signal-safe and touches nothing of the parent.
     unsafe {
         git.pre_exec(move || {

@@ -11,10 +11,8 @@ use crate::metrics::Telling;
 use crate::mount_point;
 use gitmoor_fs::store::{self, ObjectStore, Offline, StoreUrl};
 use gitmoor_fs::{Config, Elsewhere, FileSystem};
-use gitmoor_replicator::model::{Refusal, StoreRecord};
-use gitmoor_replicator::{
-    Client, ClientConfig, MembershipError, Node, NodeConfig, ProposeError, Replica,
-};
+use gitmoor_replicator::model::{Actor, Command, StoreRecord};
+use gitmoor_replicator::{Client, ClientConfig, Node, NodeConfig, ProposeError, Replica};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -99,8 +97,7 @@ fn open_member(
     let (member, node) = Member::open(dir, runtime, Some(elsewhere))?;
     wait_for_cluster(&node)?;
     let known = node.store().map_err(unreadable)?;
-    let settle = |store| node.settle_store(store);
-    let store = open_clusters_store(settings, dir, runtime, known, settle)?;
+    let store = open_clusters_store(settings, dir, runtime, known, &node)?;
     Ok((Truth::Member(Arc::new(member), Arc::new(node)), store))
 }
 
@@ -133,8 +130,7 @@ fn open_client(
     }
     dir.write_nodes(&client.nodes())?;
     let known = client.store().map_err(unreadable)?;
-    let settle = |store| client.settle_store(store);
-    let store = open_clusters_store(settings, dir, runtime, known, settle)?;
+    let store = open_clusters_store(settings, dir, runtime, known, &client)?;
     Ok((Truth::Client(Arc::new(client)), store))
 }
 
@@ -144,7 +140,7 @@ fn open_clusters_store(
     dir: &DataDir,
     runtime: &IoRuntime,
     known: Option<StoreRecord>,
-    settle: impl FnOnce(StoreRecord) -> Result<(), MembershipError>,
+    replica: &dyn Replica,
 ) -> Result<Arc<dyn ObjectStore>, Failure> {
     let (known_id, known_url) = known.map(|store| (store.id, store.url)).unzip();
     let url = dir.store_url_in(given(settings).as_deref(), known_url)?;
@@ -157,7 +153,7 @@ fn open_clusters_store(
             None if settings.mount.read_only => return Err(ServiceError::NoClusterStore.into()),
             Some(_) | None => {
                 let url = url.clone();
-                settle(StoreRecord { id, url }).map_err(not_settled)?;
+                settle(replica, StoreRecord { id, url })?;
             }
         }
         // Not before: another store must not stick.
@@ -166,10 +162,11 @@ fn open_clusters_store(
     Ok(store)
 }
 
-fn not_settled(error: MembershipError) -> ServiceError {
-    match error {
-        MembershipError::Refused(Refusal::OtherStore { .. }) => ServiceError::OtherStore(error),
-        other => other.into(),
+fn settle(replica: &dyn Replica, store: StoreRecord) -> Result<(), ServiceError> {
+    let settled = replica.propose(Actor::default(), Command::SettleStore(store));
+    match settled.map_err(ServiceError::NoCluster)?.done() {
+        Ok(_) => Ok(()),
+        Err(other) => Err(ServiceError::OtherStore(other)),
     }
 }
 

@@ -103,7 +103,8 @@ fn persist(file: NamedTempFile, path: PathBuf) -> Result<PathBuf, BundleError> {
     }
 }
 
-fn hash_kind(format: ObjectFormat) -> gix_hash::Kind {
+/// As the gix crates call it.
+pub(crate) fn hash_kind(format: ObjectFormat) -> gix_hash::Kind {
     match format {
         ObjectFormat::Sha1 => gix_hash::Kind::Sha1,
         ObjectFormat::Sha256 => gix_hash::Kind::Sha256,

@@ -2,8 +2,9 @@
 
 use super::{Fault, Fsck};
 use crate::FsError;
+use crate::bundle;
 use crate::objects::{Content, catalog, name};
-use gitmoor_replicator::model::{FileEntry, ObjectFormat, RepoPath};
+use gitmoor_replicator::model::{FileEntry, RepoPath};
 use gix_pack::{FileData, index};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -69,10 +70,7 @@ impl Fsck<'_> {
         };
         let copy = tempfile::NamedTempFile::new_in(&self.fs.shared.config.data)?;
         std::fs::write(copy.path(), file.read(0, entry.size as usize)?)?;
-        let hash = match self.repository.objects().format()? {
-            ObjectFormat::Sha1 => gix_hash::Kind::Sha1,
-            ObjectFormat::Sha256 => gix_hash::Kind::Sha256,
-        };
+        let hash = bundle::hash_kind(self.repository.objects().format()?);
         // It is mapped: the name may go.
         Ok(index::File::at(copy.path(), hash).ok())
     }

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use tempfile::TempDir;
 
 impl Fsck<'_> {
@@ -127,13 +127,7 @@ fn index_pack(pack: &Path, format: ObjectFormat) -> io::Result<()> {
         ObjectFormat::Sha1 => "sha1",
         ObjectFormat::Sha256 => "sha256",
     };
-    let mut git = Command::new("git");
-    for (key, _) in std::env::vars_os() {
-        // GIT_DIR and its kin would redirect it.
-        if key.as_encoded_bytes().starts_with(b"GIT_") {
-            git.env_remove(key);
-        }
-    }
+    let mut git = crate::git::command();
     let output = git
         .args(["index-pack", "--rev-index"])
         .arg(format!("--object-format={format}"))

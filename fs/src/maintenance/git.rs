@@ -44,12 +44,7 @@ pub(super) fn run(dir: &Path, step: &[&str], teller: &Teller<'_>) -> Result<(), 
 }
 
 fn command(dir: &Path, step: &[&str]) -> Command {
-    let mut git = Command::new("git");
-    for (key, _) in std::env::vars_os() {
-        if key.as_encoded_bytes().starts_with(b"GIT_") {
-            git.env_remove(key);
-        }
-    }
+    let mut git = crate::git::command();
     git.env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_DIR", dir)

@@ -6,6 +6,7 @@
 
 use super::publication::check_trailer;
 use super::{Files, MaintenanceError};
+use crate::bundle;
 use crate::objects::{Made, name};
 use crate::repository::Repository;
 use gitmoor_replicator::model::{FileEntry, ObjectFormat, Relied, RepoPath};
@@ -182,10 +183,7 @@ impl Prover<'_> {
     }
 
     fn parse(&self, path: &RepoPath, bytes: Vec<u8>) -> Result<Index, MaintenanceError> {
-        let hash = match self.format {
-            ObjectFormat::Sha1 => gix_hash::Kind::Sha1,
-            ObjectFormat::Sha256 => gix_hash::Kind::Sha256,
-        };
+        let hash = bundle::hash_kind(self.format);
         let index = Index::from_data(bytes, path.to_string().into(), hash);
         index.map_err(|error| MaintenanceError::Unprovable {
             path: path.to_string(),

@@ -1,6 +1,6 @@
 //! A client's questions, one by one.
 
-use super::words::{Answer, Ask, Known, Question, Reply};
+use super::words::{Answer, Ask, Question, Reply};
 use crate::ProposeError;
 use crate::locks::{Keeper, Lock, OwnLocks, Renewal};
 use crate::net::{Caller, NetError};
@@ -33,13 +33,12 @@ impl Line {
     /// Asks until `deadline`, or until `give_up` says not to.
     pub(super) fn ask(
         &self,
-        known: &Known,
         ask: Ask,
         deadline: Instant,
         give_up: &dyn Fn() -> bool,
     ) -> Result<Reply, ProposeError> {
         self.runtime.block_on(async {
-            let mut asking = std::pin::pin!(self.asked(known, ask, deadline));
+            let mut asking = std::pin::pin!(self.asked(ask, deadline));
             loop {
                 tokio::select! {
                     reply = &mut asking => return reply.map_err(failed),
@@ -52,15 +51,14 @@ impl Line {
         })
     }
 
-    async fn asked(&self, known: &Known, ask: Ask, deadline: Instant) -> Result<Reply, NetError> {
+    async fn asked(&self, ask: Ask, deadline: Instant) -> Result<Reply, NetError> {
         let bytes = match &ask {
             Ask::Rows(_) | Ask::Backup(_) => PAGE,
             Ask::Propose { data, .. } => data.len(),
             _ => 0,
         };
         let within = ATTEMPT + Duration::from_secs((bytes / BYTES_PER_SECOND) as u64);
-        let known = known.clone();
-        let question = encode(&Question { within, known, ask });
+        let question = encode(&Question { within, ask });
         let answer = self.caller.ask(&question, within, deadline).await?;
         let Answer { status, reply } = decode(&answer).map_err(|why| NetError::Refused {
             address: self.caller.address(),
@@ -75,12 +73,7 @@ impl Line {
     }
 
     async fn about_locks(&self, ask: Ask) -> Option<Reply> {
-        let known = Known {
-            index: 0,
-            repos: Vec::new(),
-        };
-        let asked = self.asked(&known, ask, Instant::now() + LOCK).await;
-        asked.ok()
+        self.asked(ask, Instant::now() + LOCK).await.ok()
     }
 }
 

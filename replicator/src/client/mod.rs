@@ -19,9 +19,7 @@ use crate::model::{
     self, Actor, Command, Envelope, Outcome, RepoId, SessionId, StoreRecord, Timestamp,
 };
 use crate::net::{Caller, Identity, NetError};
-use crate::node::{
-    MAX_ENTRY, MemberStatus, MembershipError, PROPOSE_TIMEOUT, Status, encode_envelope,
-};
+use crate::node::{MAX_ENTRY, MemberStatus, PROPOSE_TIMEOUT, Status, encode_envelope};
 use crate::state::{Changes, KeyRange, Table, read};
 use crate::{Observer, ProposeError, ReadError, metrics, trace};
 use line::Line;
@@ -117,22 +115,9 @@ impl Client {
         read::clients(&*self.mirror.read_recursive())
     }
 
-    /// Object files are in this store, or this is refused: they are in another.
-    pub fn settle_store(&self, store: StoreRecord) -> Result<(), MembershipError> {
-        match self.store()? {
-            Some(there) if there.id == store.id => Ok(()),
-            Some(_) | None => {
-                let settle = Command::SettleStore(store);
-                self.proposed(Actor::default(), settle)?.done()?;
-                Ok(())
-            }
-        }
-    }
-
     /// The members and how they are.
     pub fn member_states(&self) -> Result<BTreeMap<u64, MemberStatus>, ProposeError> {
-        let basis = self.mirror.read_recursive().basis();
-        match self.ask(&basis, Ask::Members, &|| false)? {
+        match self.ask(Ask::Members, &|| false)? {
             Reply::Members(members) => Ok(members),
             _ => Err(senseless()),
         }
@@ -142,21 +127,15 @@ impl Client {
     pub fn renewed(&self) -> Result<Identity, ProposeError> {
         let why = |error: NetError| ProposeError::NoNode(error.to_string());
         let request = self.identity().request().map_err(why)?;
-        let basis = self.mirror.read_recursive().basis();
-        match self.ask(&basis, Ask::Renew(request), &|| false)? {
+        match self.ask(Ask::Renew(request), &|| false)? {
             Reply::Certificate(certificate) => self.identity().renewed(&certificate).map_err(why),
             _ => Err(senseless()),
         }
     }
 
-    fn ask(
-        &self,
-        basis: &Basis,
-        ask: Ask,
-        give_up: &dyn Fn() -> bool,
-    ) -> Result<Reply, ProposeError> {
+    fn ask(&self, ask: Ask, give_up: &dyn Fn() -> bool) -> Result<Reply, ProposeError> {
         let deadline = Instant::now() + PROPOSE_TIMEOUT;
-        self.line.ask(&basis.known, ask, deadline, give_up)
+        self.line.ask(ask, deadline, give_up)
     }
 
     /// Returns when the mirror has what was acknowledged anywhere before.
@@ -164,7 +143,8 @@ impl Client {
         let began = Instant::now();
         while began.elapsed() < PROPOSE_TIMEOUT {
             let basis = self.mirror.read_recursive().basis();
-            let Reply::Looked(news) = self.ask(&basis, Ask::Look, give_up)? else {
+            let look = Ask::Look(basis.known.clone());
+            let Reply::Looked(news) = self.ask(look, give_up)? else {
                 return Err(senseless());
             };
             match self.hear(&basis, news) {
@@ -224,10 +204,9 @@ impl Client {
         mut ranges: Vec<(Table, KeyRange)>,
         give_up: &dyn Fn() -> bool,
     ) -> Result<Load, ProposeError> {
-        let basis = self.mirror.read_recursive().basis();
         let mut load = Load::default();
         while !ranges.is_empty() {
-            ranges = match self.ask(&basis, Ask::Rows(ranges), give_up)? {
+            ranges = match self.ask(Ask::Rows(ranges), give_up)? {
                 Reply::Rows(page) => load.add(page),
                 _ => return Err(senseless()),
             };
@@ -263,13 +242,14 @@ impl Client {
             actor,
             command,
         };
+        let basis = self.mirror.read_recursive().basis();
         let propose = Ask::Propose {
+            known: basis.known.clone(),
             session: self.session,
             sequence,
             data: encode_envelope(&envelope, MAX_ENTRY)?,
         };
-        let basis = self.mirror.read_recursive().basis();
-        match self.ask(&basis, propose, &|| false)? {
+        match self.ask(propose, &|| false)? {
             Reply::Outcome(outcome, news) => match self.hear(&basis, news) {
                 Told::Known => Ok(outcome),
                 Told::Again | Told::Anew => self.look(&|| false).map(|()| outcome),
@@ -288,12 +268,11 @@ impl Client {
 
     /// A backup, whose pieces are all of one node and one moment.
     fn whole_backup(&self) -> Result<(u64, Vec<u8>), ProposeError> {
-        let basis = self.mirror.read_recursive().basis();
         let mut bytes = Vec::new();
         let mut first = None;
         loop {
             let ask = Ask::Backup(bytes.len() as u64);
-            let Reply::Backup(piece) = self.ask(&basis, ask, &|| false)? else {
+            let Reply::Backup(piece) = self.ask(ask, &|| false)? else {
                 return Err(senseless());
             };
             let Piece {

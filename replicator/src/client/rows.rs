@@ -10,11 +10,7 @@ pub(super) struct Rows<'c>(pub(super) &'c Client);
 
 impl Rows<'_> {
     fn page(&self, table: Table, range: KeyRange) -> Result<super::words::Rows, ReadError> {
-        let basis = self.0.mirror.read_recursive().basis();
-        match self
-            .0
-            .ask(&basis, Ask::Rows(vec![(table, range)]), &|| false)
-        {
+        match self.0.ask(Ask::Rows(vec![(table, range)]), &|| false) {
             Ok(Reply::Rows(page)) => Ok(page),
             Ok(_) => Err(ReadError::Away(super::senseless().to_string())),
             Err(error) => Err(ReadError::Away(error.to_string())),

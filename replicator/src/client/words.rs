@@ -13,8 +13,6 @@ use std::time::Duration;
 pub(crate) struct Question {
     /// An answer that comes later is not waited for.
     pub(crate) within: Duration,
-    /// What the client has.
-    pub(crate) known: Known,
     pub(crate) ask: Ask,
 }
 
@@ -29,9 +27,10 @@ pub(crate) struct Known {
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Ask {
     /// What was acknowledged anywhere before is in the news of the answer.
-    Look,
+    Look(Known),
     /// Commits a command; it is in the news of the answer.
     Propose {
+        known: Known,
         session: SessionId,
         sequence: u64,
         /// The serialised [`crate::model::Envelope`].

@@ -253,14 +253,6 @@ impl Node {
         read::store(&*self.database)
     }
 
-    /// Object files are in this store, or this is refused: they are in another.
-    pub fn settle_store(&self, store: StoreRecord) -> Result<(), MembershipError> {
-        match self.store()? {
-            Some(there) if there.id == store.id => Ok(()),
-            Some(_) | None => self.settle(Command::SettleStore(store)),
-        }
-    }
-
     /// The members, as far as this node knows.
     pub fn members(&self) -> Result<BTreeMap<u64, Member>, ReadError> {
         read::members(&*self.database)

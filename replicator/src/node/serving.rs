@@ -9,6 +9,7 @@ use crate::state::{KeyRange, Step, Table, View};
 use crate::storage::{self, Backup};
 use crate::{ProposeError, ReadError};
 use parking_lot::Mutex;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,16 +22,28 @@ pub(super) type Backups = Mutex<Option<(u64, u64, Arc<Vec<u8>>)>>;
 impl Membership {
     /// Blocks.
     pub(super) fn serve(&self, client: u64, question: Question) -> Result<Answer, String> {
-        let Question { within, known, ask } = question;
+        let Question { within, ask } = question;
         let deadline = Instant::now() + within;
-        let late = || Instant::now() >= deadline;
-        let why = |error: &dyn ToString| error.to_string();
-        let reply = match ask {
-            Ask::Look => {
-                self.catch_up(&late).map_err(|error| why(&error))?;
+        let reply = self.reply(client, ask, &|| Instant::now() >= deadline);
+        let reply = reply.map_err(|error| error.to_string())?;
+        let status = self.status.read().clone();
+        Ok(Answer { status, reply })
+    }
+
+    fn reply(
+        &self,
+        client: u64,
+        ask: Ask,
+        late: &dyn Fn() -> bool,
+    ) -> Result<Reply, Box<dyn Error>> {
+        let runtime = &self.runtime;
+        match ask {
+            Ask::Look(known) => {
+                self.catch_up(late)?;
                 Ok(Reply::Looked(self.news(&known)))
             }
             Ask::Propose {
+                known,
                 session,
                 sequence,
                 data,
@@ -40,48 +53,34 @@ impl Membership {
                     sequence,
                     data,
                 };
-                match self.proposer.ask(propose, &late) {
-                    Ok(Answered::Outcome { outcome, .. }) => {
+                match self.proposer.ask(propose, late)? {
+                    Answered::Outcome { outcome, .. } => {
                         Ok(Reply::Outcome(outcome, self.news(&known)))
                     }
-                    Ok(other) => unreachable!("a command has an outcome, not {other:?}"),
-                    Err(error) => Err(error.to_string()),
+                    other => unreachable!("a command has an outcome, not {other:?}"),
                 }
             }
             Ask::Rows(ranges) => {
-                self.catch_up(&late).map_err(|error| why(&error))?;
-                self.rows(ranges).map(Reply::Rows)
+                self.catch_up(late)?;
+                Ok(Reply::Rows(self.rows(ranges)?))
             }
-            Ask::Lock(lock) => {
-                let taken = self.runtime.block_on(self.take_lock(client, lock));
-                Ok(Reply::Lock(taken))
-            }
+            Ask::Lock(lock) => Ok(Reply::Lock(runtime.block_on(self.take_lock(client, lock)))),
             Ask::Unlock(lock) => {
-                self.runtime.block_on(self.release_lock(client, lock));
+                runtime.block_on(self.release_lock(client, lock));
                 Ok(Reply::Done)
             }
             Ask::Locks(own) => {
-                self.runtime.block_on(self.renew_locks(client, own));
+                runtime.block_on(self.renew_locks(client, own));
                 Ok(Reply::Done)
             }
-            Ask::Members => {
-                let members = self.runtime.block_on(self.members());
-                members.map(Reply::Members).map_err(|error| why(&error))
-            }
-            Ask::Backup(from) => {
-                let piece = self.piece_of_backup(client, from);
-                piece.map(Reply::Backup).map_err(|error| why(&error))
-            }
+            Ask::Members => Ok(Reply::Members(runtime.block_on(self.members())?)),
+            Ask::Backup(from) => Ok(Reply::Backup(self.piece_of_backup(client, from)?)),
             Ask::Renew(request) => {
-                let renewed = self.authority.certify(Holder::Client(client), &request);
-                renewed.map(Reply::Certificate).map_err(|error| why(&error))
+                let holder = Holder::Client(client);
+                let certificate = self.authority.certify(holder, &request)?;
+                Ok(Reply::Certificate(certificate))
             }
-        };
-        let status = self.status.read().clone();
-        Ok(Answer {
-            status,
-            reply: reply?,
-        })
+        }
     }
 
     fn catch_up(&self, late: &dyn Fn() -> bool) -> Result<(), ProposeError> {
@@ -94,13 +93,12 @@ impl Membership {
         News { upto, changes }
     }
 
-    fn rows(&self, ranges: Vec<(Table, KeyRange)>) -> Result<Rows, String> {
-        let database = self.database().map_err(|error| error.to_string())?;
+    fn rows(&self, ranges: Vec<(Table, KeyRange)>) -> Result<Rows, MembershipError> {
+        let database = self.database()?;
         // What is told of is written already, and what is written may not be told of yet.
         let from = self.recent.upto();
-        let why = |error: ReadError| error.to_string();
-        let (rows, rest) = page(&*database, ranges).map_err(why)?;
-        let to = storage::applied(&*database).map_err(why)?.index;
+        let (rows, rest) = page(&*database, ranges)?;
+        let to = storage::applied(&*database)?.index;
         Ok(Rows {
             from,
             to,

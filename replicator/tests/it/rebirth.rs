@@ -37,7 +37,7 @@ fn furnished(dir: &Path) -> Node {
         .expect("alone");
     node.invite(b"secret", Part::Node, Duration::from_secs(60))
         .expect("invited");
-    node.settle_store(store()).expect("the first");
+    must(&node, Command::SettleStore(store()));
     node
 }
 

@@ -1,6 +1,7 @@
 //! A whole repository: every object file, from its first byte to its last.
 
-use super::{Repository, WarmError, bar};
+use super::super::progress::bar;
+use super::{Repository, WarmError};
 use indicatif::ProgressBar;
 use std::fs::File;
 use std::io::{self, Read};

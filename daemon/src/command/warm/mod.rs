@@ -12,10 +12,8 @@ use crate::admin::protocol::{Cache, Status};
 use crate::admin::{Reply, Request};
 use crate::cli::{Place, WarmArgs};
 use crate::config::{ByteSize, RepoName};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// It could not be warmed.
 #[derive(Debug, thiserror::Error)]
@@ -181,12 +179,4 @@ impl Repository {
             }),
         }
     }
-}
-
-/// A bar on standard error if that is a terminal, else nothing.
-fn bar(template: &str, length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).expect("the templates here are right");
-    let bar = ProgressBar::new(length).with_style(style);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

@@ -1,7 +1,8 @@
 //! Some objects of a repository: git lists them, which reads commits and trees, and then reads each
 //! one with what it is a difference from.
 
-use super::{Repository, WarmError, bar};
+use super::super::progress::bar;
+use super::{Repository, WarmError};
 use crate::cli::WarmArgs;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -95,12 +96,7 @@ fn read_objects(out: &mut impl BufRead, mut each: impl FnMut()) -> io::Result<u6
 
 /// The repository is named outright, so that nothing else is looked for and nobody asks whose it is.
 fn git(repo: &Repository, command: &[impl AsRef<OsStr>]) -> Command {
-    let mut git = Command::new("git");
-    for (key, _) in std::env::vars_os() {
-        if key.as_encoded_bytes().starts_with(b"GIT_") {
-            git.env_remove(key);
-        }
-    }
+    let mut git = gitmoor_fs::git::command();
     git.env("GIT_LITERAL_PATHSPECS", "1").env("LC_ALL", "C");
     git.arg("--git-dir").arg(&repo.dir).args(command);
     git
