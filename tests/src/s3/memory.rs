@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use parking_lot::Mutex;
 use s3s::dto::*;
-use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -26,6 +26,8 @@ pub(super) struct Bucket {
     pub(super) ignore_conditions: bool,
     /// How far its clock is ahead.
     pub(super) ahead: Duration,
+    /// Keys that are not deleted: with which code, and how many times yet.
+    pub(super) kept: HashMap<String, (&'static str, usize)>,
 }
 
 struct Upload {
@@ -40,6 +42,16 @@ impl Bucket {
         }
         self.aged.remove(&key);
         self.objects.insert(key, bytes);
+        Ok(())
+    }
+
+    /// Deletes a key, or says with which code it does not.
+    fn delete(&mut self, key: &str) -> Result<(), &'static str> {
+        if let Some((code, times)) = self.kept.get_mut(key).filter(|(_, times)| *times > 0) {
+            *times -= 1;
+            return Err(code);
+        }
+        self.objects.remove(key);
         Ok(())
     }
 
@@ -89,6 +101,20 @@ fn only_new(condition: &Option<IfNoneMatch>) -> bool {
 
 fn etag(bytes: &[u8]) -> ETag {
     ETag::Strong(format!("{:08x}-{}", crc32c::crc32c(bytes), bytes.len()))
+}
+
+fn coded(code: &'static str) -> S3Error {
+    let code = S3ErrorCode::from_bytes(code.as_bytes()).expect("text");
+    S3Error::with_message(code, "kept on demand")
+}
+
+fn not_deleted(code: &str, key: String) -> s3s::dto::Error {
+    s3s::dto::Error {
+        code: Some(code.to_owned()),
+        key: Some(key),
+        message: Some("kept on demand".to_owned()),
+        ..Default::default()
+    }
 }
 
 type Answer<T> = S3Result<S3Response<T>>;
@@ -171,7 +197,7 @@ impl S3 for MemoryS3 {
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
         let input = req.input;
         self.with(&input.bucket, |bucket| {
-            Ok(bucket.objects.remove(&input.key))
+            bucket.delete(&input.key).map_err(coded)
         })?;
         ok(DeleteObjectOutput::default())
     }
@@ -181,13 +207,16 @@ impl S3 for MemoryS3 {
         req: S3Request<DeleteObjectsInput>,
     ) -> Answer<DeleteObjectsOutput> {
         let input = req.input;
-        self.with(&input.bucket, |bucket| {
-            for object in &input.delete.objects {
-                bucket.objects.remove(&object.key);
-            }
-            Ok(())
+        let errors = self.with(&input.bucket, |bucket| {
+            let objects = input.delete.objects.into_iter();
+            let failed =
+                objects.filter_map(|object| Some((bucket.delete(&object.key).err()?, object.key)));
+            Ok(failed.map(|(code, key)| not_deleted(code, key)).collect())
         })?;
-        ok(DeleteObjectsOutput::default())
+        ok(DeleteObjectsOutput {
+            errors: Some(errors),
+            ..Default::default()
+        })
     }
 
     async fn list_objects_v2(

@@ -141,6 +141,11 @@ impl FakeS3 {
         self.bucket(|bucket| bucket.objects.remove(key));
     }
 
+    /// The next so many deletions of an object fail with this code, alone or among others.
+    pub fn keep(&self, key: &str, code: &'static str, times: usize) {
+        self.bucket(|bucket| bucket.kept.insert(key.to_string(), (code, times)));
+    }
+
     /// Lets every object of now look as if it was stored that long ago.
     pub fn age(&self, by: Duration) {
         self.bucket(|bucket| {

@@ -49,6 +49,49 @@ fn transient_failures_are_retried() {
     );
 }
 
+/// More than one request's worth, named as the bucket has them.
+fn planted(server: &FakeS3) -> Vec<String> {
+    let keys: Vec<_> = (0..2500).map(|n| format!("many/{n:04}")).collect();
+    keys.iter()
+        .for_each(|key| server.plant(&format!("p/{key}"), "x"));
+    keys
+}
+
+fn left(server: &FakeS3) -> Vec<String> {
+    let keys = server.objects().into_keys();
+    keys.filter(|key| key.contains("many/")).collect()
+}
+
+/// Each answer says of some keys that they are not deleted: these are asked for again, and no other.
+#[test]
+fn what_was_not_deleted_is_asked_for_again() {
+    let (server, store) = fake();
+    let keys = planted(&server);
+    server.keep("p/many/0007", "InternalError", 1);
+    server.keep("p/many/1500", "SlowDown", 2);
+    server.keep("p/many/1501", "InternalError", 1);
+    server.reset();
+    store.delete(&keys).expect("in the end");
+    assert_eq!(left(&server), [""; 0]);
+    assert_eq!(server.counts().delete, 3 + 1 + 2);
+}
+
+/// It keeps no other, and is named with the reason.
+#[test]
+fn a_key_that_the_bucket_keeps() {
+    let (server, store) = fake();
+    let keys = planted(&server);
+    server.keep("p/many/0007", "AccessDenied", usize::MAX);
+    server.keep("p/many/0008", "InternalError", 1);
+    let failed = store.delete(&keys).expect_err("one is kept");
+    assert!(matches!(failed, StoreError::Refused { .. }), "{failed:?}");
+    let said = failed.to_string();
+    for word in ["p/many/0007", "AccessDenied"] {
+        assert!(said.contains(word), "{said}");
+    }
+    assert_eq!(left(&server), ["p/many/0007"]);
+}
+
 #[test]
 fn a_put_whose_answer_was_lost_finds_its_own_bytes() {
     let (server, store) = fake();

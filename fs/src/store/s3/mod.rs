@@ -10,6 +10,7 @@
 mod body;
 mod client;
 mod config;
+mod delete;
 mod failure;
 mod hedge;
 mod list;

@@ -1,16 +1,15 @@
 //! The store.
 
 use super::config::S3Config;
-use super::failure::{classify, of_service};
+use super::failure::classify;
 use super::hedge::Hedge;
-use super::{body, client};
+use super::{body, client, delete};
 use crate::store::retry::{Failure, GaveUp, Request, Tries};
 use crate::store::{
     Body, Listed, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, Upload, key, marker,
 };
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::RequestId;
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Range;
@@ -19,9 +18,6 @@ use tokio::runtime::Handle;
 
 /// Files from here on go up in parts.
 const MULTIPART: u64 = 16 << 20;
-
-/// Most keys of one bulk deletion.
-const DELETE_BATCH: usize = 1000;
 
 /// While connecting: a clear error within 10 seconds is worth more than an outage waited out.
 const CONNECTING: RetryPolicy = RetryPolicy {
@@ -228,54 +224,6 @@ impl S3Store {
         let reason = format!("{} bytes came instead of {expected}", bytes.len());
         Err(Failure::Transient { reason, request_id })
     }
-
-    async fn delete_once(&self, keys: &[String]) -> Result<(), Failure> {
-        let bucket = &self.config.bucket;
-        if let [key] = keys {
-            let delete = self
-                .client
-                .delete_object()
-                .bucket(bucket)
-                .key(self.full_key(key));
-            return delete.send().await.map(drop).map_err(classify);
-        }
-        let identifier = |key: &String| {
-            let key = self.full_key(key);
-            ObjectIdentifier::builder()
-                .key(key)
-                .build()
-                .expect("the key is set")
-        };
-        let objects = keys.iter().map(identifier).collect();
-        let delete = Delete::builder()
-            .set_objects(Some(objects))
-            .quiet(true)
-            .build();
-        let delete = delete.expect("the objects are set");
-        let answer = self
-            .client
-            .delete_objects()
-            .bucket(bucket)
-            .delete(delete)
-            .send()
-            .await;
-        let answer = answer.map_err(classify)?;
-        let failures = answer.errors().iter().map(|e| {
-            of_service(
-                200,
-                e.code().unwrap_or_default(),
-                e.message().unwrap_or_default(),
-                None,
-            )
-        });
-        match failures
-            .into_iter()
-            .find(|f| !matches!(f, Failure::NotFound))
-        {
-            Some(failure) => Err(failure),
-            None => Ok(()),
-        }
-    }
 }
 
 /// A failed condition means that the key was there.
@@ -323,15 +271,10 @@ impl ObjectStore for S3Store {
     }
 
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
-        for batch in keys.chunks(DELETE_BATCH) {
+        delete::each(keys, |batch| {
             let request = Request::new("DELETE", &batch[0], 0);
-            let delete = self.tries.run(request, || self.delete_once(batch));
-            match self.run(request, delete) {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+            self.run(request, self.delete_batch(batch))
+        })
     }
 
     fn list(&self, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
