@@ -20,7 +20,7 @@ use crate::wait::{self, spent};
 use gitmoor_replicator::model::RepoPath;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -57,31 +57,26 @@ struct State {
     finished_bytes: u64,
     /// Finished files that went; grows.
     left: u64,
-    /// Where files in the making are, or were.
-    making: HashSet<PathBuf>,
-    /// How many there were at the last look, and their bytes.
-    seen: u64,
-    seen_bytes: u64,
+    /// Where files in the making are, or were, and their bytes at the last look.
+    making: HashMap<PathBuf, u64>,
     next_look: Instant,
 }
 
 impl State {
     fn look(&mut self) {
         let begin = Instant::now();
-        let nothing = self.making.is_empty() && self.seen == 0;
-        if nothing || begin < self.next_look {
+        if self.making.is_empty() || begin < self.next_look {
             return;
         }
-        let mut bytes = 0;
-        self.making.retain(|path| match fs::symlink_metadata(path) {
-            // A file of several names is counted once, shared among them.
-            Ok(meta) => {
-                bytes += meta.len() / meta.nlink().max(1);
-                true
-            }
-            Err(_) => false,
-        });
-        (self.seen, self.seen_bytes) = (self.making.len() as u64, bytes);
+        self.making
+            .retain(|path, bytes| match fs::symlink_metadata(path) {
+                // A file of several names is counted once, shared among them.
+                Ok(meta) => {
+                    *bytes = meta.len() / meta.nlink().max(1);
+                    true
+                }
+                Err(_) => false,
+            });
         self.next_look = Instant::now() + SAMPLE.max(begin.elapsed() * RARELY);
     }
 }
@@ -93,9 +88,7 @@ impl Staging {
             finished: 0,
             finished_bytes: 0,
             left: 0,
-            making: HashSet::new(),
-            seen: 0,
-            seen_bytes: 0,
+            making: HashMap::new(),
             next_look: Instant::now(),
         };
         Self {
@@ -106,10 +99,10 @@ impl Staging {
 
     /// A file is in the making.
     pub(super) fn began(&self, path: PathBuf) {
-        self.state.lock().making.insert(path);
+        self.state.lock().making.insert(path, 0);
     }
 
-    /// It is not any more, although it is still there.
+    /// It is not any more, although it is still there: if it is finished it is counted as that.
     pub(super) fn ended(&self, path: &Path) {
         self.state.lock().making.remove(path);
     }
@@ -135,8 +128,8 @@ impl Staging {
         state.look();
         Staged {
             finished: state.finished,
-            making: state.seen,
-            bytes: state.finished_bytes + state.seen_bytes,
+            making: state.making.len() as u64,
+            bytes: state.finished_bytes + state.making.values().sum::<u64>(),
         }
     }
 
@@ -159,6 +152,12 @@ impl Objects {
         if room(path) == Room::Objects {
             self.shared.staging.began(self.files.at(path));
         }
+    }
+
+    /// A file in the making has this name no longer. One that is finished now would else be counted
+    /// twice until the next look, and somebody might wait for the store although there is room.
+    pub fn gave_up(&self, path: &RepoPath) {
+        self.shared.staging.ended(&self.files.at(path));
     }
 
     /// Waits until there is room for a new file.

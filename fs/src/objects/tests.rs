@@ -1,6 +1,6 @@
 //! What another mount does between the look of a ref change and its commit.
 
-use super::{Objects, Shared, Staging};
+use super::{Objects, Shared, Staged, Staging};
 use crate::Config;
 use crate::cache::{BlockCache, CacheConfig};
 use crate::local::Files;
@@ -125,19 +125,59 @@ fn shared(
     }
 }
 
-/// One object is deleted after a process has looked, so its ref change brings it back; just
-/// then another goes. The ref must not move before that is back too.
-#[test]
-fn pruned_through_another_mount_while_a_ref_moves() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let node = Node::open(NodeConfig::new(dir.path().join("replica"))).expect("opens");
+/// A new repository on a disk of its own.
+fn world(dir: &Path) -> World {
+    let node = Node::open(NodeConfig::new(dir.join("replica"))).expect("opens");
     let (node, repo) = (Arc::new(node), RepoId::random());
-    let world = Arc::new(World { node, repo });
+    let world = World { node, repo };
     let name = NamePath::new("app.git").expect("a valid path");
     world.propose(Command::CreateRepo {
         id: repo,
         path: name,
     });
+    world
+}
+
+/// Its objects, as one mount has them.
+fn objects(
+    dir: &Path,
+    world: &World,
+    changed: impl Fn(RepoId, &RepoPath) + Send + Sync + 'static,
+) -> Objects {
+    let shared = Arc::new(shared(dir, world.node.clone(), changed));
+    let files = Arc::new(Files::new(dir.join("files")));
+    std::fs::create_dir(dir.join("files")).expect("mkdir");
+    Objects::open(world.repo, shared, files).expect("opens")
+}
+
+/// Also right after it got its name, when nobody has looked again at what is in the making.
+#[test]
+fn what_is_finished_is_counted_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let objects = objects(dir.path(), &world(dir.path()), |_, _| {});
+    let (from, to) = (path("objects/tmp_obj_x"), object(1));
+    std::fs::create_dir_all(objects.files.at(&path("objects/00"))).expect("mkdir");
+    std::fs::write(objects.files.at(&from), [7; 1000]).expect("writes");
+    objects.began(&from);
+    let staged = |finished, making| Staged {
+        finished,
+        making,
+        bytes: 1000,
+    };
+    assert_eq!(objects.shared.staging.staged(), staged(0, 1));
+    objects.files.rename(&from, &to).expect("renames");
+    objects.gave_up(&from);
+    objects.finish(&to);
+    assert_eq!(objects.shared.staging.staged(), staged(1, 0));
+}
+
+/// One object is deleted after a process has looked, so its ref change brings it back; just
+/// then another goes. The ref must not move before that is back too.
+#[test]
+fn pruned_through_another_mount_while_a_ref_moves() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = Arc::new(world(dir.path()));
+    let repo = world.repo;
     (1..=2).for_each(|number| world.add(object(number)));
 
     let (other, is_pruned) = (world.clone(), Mutex::new(false));
@@ -147,10 +187,7 @@ fn pruned_through_another_mount_while_a_ref_moves() {
             other.remove(&object(2));
         }
     };
-    let shared = Arc::new(shared(dir.path(), world.node.clone(), changed));
-    let files = Arc::new(Files::new(dir.path().join("files")));
-    std::fs::create_dir(dir.path().join("files")).expect("mkdir");
-    let objects = Objects::open(repo, shared, files).expect("opens");
+    let objects = objects(dir.path(), &world, changed);
 
     let pid = std::process::id();
     objects.look_of(pid);

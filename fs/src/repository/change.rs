@@ -60,7 +60,12 @@ impl Repository {
                 self.refs.removed(path);
                 Ok(())
             }
-            (Room::Objects | Room::Local, _) => self.files.unlink(path),
+            (Room::Objects, _) => {
+                self.files.unlink(path)?;
+                self.objects.gave_up(path);
+                Ok(())
+            }
+            (Room::Local, _) => self.files.unlink(path),
         }
     }
 

@@ -175,6 +175,7 @@ impl Repository {
             failpoint::OBJECT_UNNAMED.hit();
         }
         self.files.rename(from, to)?;
+        self.objects.gave_up(from);
         self.objects.unfinish(from);
         if name::kind(to).is_some() {
             failpoint::OBJECT_NAMED.hit();
