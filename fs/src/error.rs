@@ -1,7 +1,7 @@
 //! One error for everything the tree does; errno is chosen in one place.
 
 use crate::cache::{CacheError, CacheReadError};
-use crate::store::StoreError;
+use crate::store::{ProbeError, StoreError};
 use gitmoor_replicator::model::{Outcome, Refusal, Version};
 use gitmoor_replicator::{ProposeError, ReadError};
 use std::io;
@@ -90,6 +90,20 @@ pub enum FsError {
         /// How long it was waited for.
         within: Duration,
     },
+    /// What is kept for days would be judged by a wrong clock.
+    #[error(
+        "the store's clock is {} s {} this machine's: nothing is deleted for its age until both are right \
+         (timedatectl shows this machine's)",
+        ahead.unsigned_abs(),
+        if *ahead > 0 { "ahead of" } else { "behind" }
+    )]
+    Clock {
+        /// Seconds by which the store's is ahead.
+        ahead: i64,
+    },
+    /// The store does not do what a store must.
+    #[error("{0}")]
+    Probe(#[from] ProbeError),
     /// The process that waited for it is ending.
     #[error("interrupted")]
     Interrupted,
@@ -148,9 +162,11 @@ impl FsError {
             | FsError::Cache(CacheReadError::Interrupted { .. }) => libc::EINTR,
             FsError::StagingFull { .. } => libc::ENOSPC,
             FsError::TooManyOpen { .. } => libc::ENFILE,
-            FsError::WrongBytes { .. } | FsError::NotCurrent { .. } | FsError::Store(_) => {
-                libc::EIO
-            }
+            FsError::WrongBytes { .. }
+            | FsError::NotCurrent { .. }
+            | FsError::Clock { .. }
+            | FsError::Probe(_)
+            | FsError::Store(_) => libc::EIO,
             FsError::CacheDisk(CacheError::Local { source, .. }) if is_out_of_files(source) => {
                 libc::ENFILE
             }
@@ -172,6 +188,8 @@ impl FsError {
             | FsError::Cache(CacheReadError::Interrupted { .. }) => false,
             FsError::WrongBytes { .. }
             | FsError::NotCurrent { .. }
+            | FsError::Clock { .. }
+            | FsError::Probe(_)
             | FsError::StagingFull { .. }
             | FsError::TooManyOpen { .. }
             | FsError::Store(_)

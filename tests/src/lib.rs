@@ -14,6 +14,7 @@
 //! files     files on a disk, and damage to them
 //! backend   plain directory, or a mount over a directory, FakeS3 or Garage
 //! disk      a disk that is soon full
+//! clocks    clocks of machines that are wrong
 //! cluster   several daemons that are one
 //! namespaces  machines whose links can be cut
 //! power     a disk whose power can be cut
@@ -24,6 +25,7 @@
 //! ```
 
 pub mod backend;
+pub mod clocks;
 pub mod cluster;
 pub mod disk;
 pub mod files;

@@ -1,8 +1,9 @@
 //! gc: what was in the trash for long enough leaves the store. See the module.
 
 use super::{PER_ENTRY, is_older, metrics};
+use crate::error::FsResult;
 use crate::objects::catalog;
-use crate::store::Listed;
+use crate::store::{Listed, StoreError, ahead};
 use crate::{FileSystem, FsError};
 use gitmoor_replicator::model::{
     Command, Condemnation, QUARANTINE, Repo, RepoId, TrashId, Version,
@@ -10,6 +11,7 @@ use gitmoor_replicator::model::{
 use gitmoor_replicator::state::{TrashedFile, TrashedRepo};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// What a collection removed, or with `dry_run` what it would have.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -57,12 +59,14 @@ impl FileSystem {
         only: Option<RepoId>,
         sweep: Sweep,
         dry_run: bool,
-    ) -> Result<Collected, FsError> {
+    ) -> FsResult<Collected> {
         let _one_at_a_time = self.collecting.lock();
         let mut collector = Collector {
             fs: self,
             sweep,
             sizes: HashMap::new(),
+            clock_is_proved: false,
+            refused: None,
             done: Collected {
                 dry_run,
                 ..Collected::default()
@@ -81,19 +85,53 @@ struct Collector<'a> {
     sweep: Sweep,
     /// Bytes of keys that are about to be deleted.
     sizes: HashMap<String, u64>,
+    /// Whether the store's clock says the same as this machine's.
+    clock_is_proved: bool,
+    /// The first deletion that the store refused.
+    refused: Option<FsError>,
     done: Collected,
 }
 
+/// Seconds. Clocks that differ by less make no difference to ages of days.
+const CLOCKS_DIFFER: u64 = 3600;
+
 impl Collector<'_> {
-    fn run(&mut self, only: Option<RepoId>) -> Result<(), FsError> {
+    fn run(&mut self, only: Option<RepoId>) -> FsResult<()> {
         if only.is_none() {
             self.repositories()?;
         }
         for repo in self.fs.live_repos()? {
             if only.is_none_or(|only| only == repo.id) {
-                self.repository(&repo)?;
+                let collected = self.repository(&repo);
+                self.go_on(collected)?;
             }
         }
+        self.refused.take().map_or(Ok(()), Err)
+    }
+
+    /// What the store refuses (a retention, a policy) keeps nothing else from being collected.
+    fn go_on(&mut self, collected: FsResult<()>) -> FsResult<()> {
+        match collected {
+            Err(error @ FsError::Store(StoreError::Refused { .. })) => {
+                tracing::warn!(%error, "gc goes on without it");
+                self.refused.get_or_insert(error);
+                Ok(())
+            }
+            collected => collected,
+        }
+    }
+
+    /// A clock that is days ahead would empty the trash at once. So another is asked before
+    /// anything goes for being this old; of a collection that finds nothing old, none.
+    fn prove_clock(&mut self, age: Duration) -> FsResult<()> {
+        if self.clock_is_proved || age.is_zero() {
+            return Ok(());
+        }
+        let ahead = ahead(&*self.fs.shared.store)?;
+        if ahead.unsigned_abs() > CLOCKS_DIFFER {
+            return Err(FsError::Clock { ahead });
+        }
+        self.clock_is_proved = true;
         Ok(())
     }
 
@@ -104,7 +142,7 @@ impl Collector<'_> {
     }
 
     /// Deleted repositories whose time is over.
-    fn repositories(&mut self) -> Result<(), FsError> {
+    fn repositories(&mut self) -> FsResult<()> {
         let keep = self.fs.shared.config.trash_keep;
         for trashed in self.fs.shared.replica.trashed_repos()? {
             if !is_older(trashed.time, keep) {
@@ -114,6 +152,7 @@ impl Collector<'_> {
                 self.count_stored(&trashed)?;
                 continue;
             }
+            self.prove_clock(keep)?;
             self.fs.propose(Command::CondemnRepo {
                 id: trashed.repo.id,
                 version: trashed.version,
@@ -123,12 +162,13 @@ impl Collector<'_> {
             return Ok(());
         }
         for condemned in self.fs.shared.replica.condemned_repos()? {
-            self.purge(&condemned)?;
+            let purged = self.purge(&condemned);
+            self.go_on(purged)?;
         }
         Ok(())
     }
 
-    fn count_stored(&mut self, trashed: &TrashedRepo) -> Result<(), FsError> {
+    fn count_stored(&mut self, trashed: &TrashedRepo) -> FsResult<()> {
         let done = &mut self.done;
         let prefix = format!("{}/", trashed.repo.id);
         self.fs.shared.store.list(&prefix, &mut |listed| {
@@ -142,7 +182,7 @@ impl Collector<'_> {
     }
 
     /// Nobody can name anything of it any more, and its id never comes again.
-    fn purge(&mut self, condemned: &TrashedRepo) -> Result<(), FsError> {
+    fn purge(&mut self, condemned: &TrashedRepo) -> FsResult<()> {
         let id = condemned.repo.id;
         let store = &self.fs.shared.store;
         let (mut keys, mut uploads) = (Vec::new(), Vec::new());
@@ -169,7 +209,7 @@ impl Collector<'_> {
     }
 
     /// Expired files and leftovers of a repository that is there.
-    fn repository(&mut self, repo: &Repo) -> Result<(), FsError> {
+    fn repository(&mut self, repo: &Repo) -> FsResult<()> {
         let keep = self.fs.shared.config.trash_keep;
         let trashed = self
             .fs
@@ -191,6 +231,12 @@ impl Collector<'_> {
         if self.done.dry_run {
             return self.count_unnamed(repo.id, &kept);
         }
+        if !expired.is_empty() {
+            self.prove_clock(keep)?;
+        }
+        if !leftovers.objects.is_empty() || !leftovers.uploads.is_empty() {
+            self.prove_clock(self.fs.shared.config.gc_grace)?;
+        }
         self.condemn(repo.id, &expired, leftovers.objects.into_keys().collect())?;
         self.delete(repo.id)?;
         self.forget(repo.id)?;
@@ -209,7 +255,7 @@ impl Collector<'_> {
     }
 
     /// What would be deleted: what then nobody names.
-    fn count_unnamed(&mut self, repo: RepoId, kept: &[TrashedFile]) -> Result<(), FsError> {
+    fn count_unnamed(&mut self, repo: RepoId, kept: &[TrashedFile]) -> FsResult<()> {
         let mut sizes = std::mem::take(&mut self.sizes);
         if !sizes.is_empty() {
             for key in catalog::keys(&*self.fs.shared.replica, repo)? {
@@ -229,7 +275,7 @@ impl Collector<'_> {
         repo: RepoId,
         expired: &[TrashedFile],
         leftovers: Vec<String>,
-    ) -> Result<(), FsError> {
+    ) -> FsResult<()> {
         let mut expired = expired.chunks(PER_ENTRY);
         let mut leftovers = leftovers.chunks(PER_ENTRY);
         loop {
@@ -251,30 +297,39 @@ impl Collector<'_> {
     }
 
     /// Deletes what is condemned, also by a collection that was interrupted.
-    fn delete(&mut self, repo: RepoId) -> Result<(), FsError> {
+    fn delete(&mut self, repo: RepoId) -> FsResult<()> {
         // Elsewhere they may have been deleted and forgotten since, and named anew.
         self.fs.shared.fresh.refresh()?;
         let condemned = self.fs.shared.replica.condemned(repo)?.into_iter();
         let keys = condemned.filter(|condemned| condemned.deleted.is_none());
         let keys: Vec<_> = keys.map(|condemned| condemned.key).collect();
         for keys in keys.chunks(PER_ENTRY) {
-            self.fs.shared.store.delete(keys)?;
-            keys.iter().for_each(|key| self.fs.shared.cache.forget(key));
-            self.fs.propose(Command::Bury {
-                repo,
-                deleted: keys.to_vec(),
-                forget: Vec::new(),
-            })?;
-            let bytes = keys.iter().filter_map(|key| self.sizes.remove(key)).sum();
-            self.removed(keys.len(), bytes);
+            let buried = self.bury(repo, keys);
+            self.go_on(buried)?;
         }
         Ok(())
     }
 
-    fn forget(&self, repo: RepoId) -> Result<(), FsError> {
+    fn bury(&mut self, repo: RepoId, keys: &[String]) -> FsResult<()> {
+        self.fs.shared.store.delete(keys)?;
+        keys.iter().for_each(|key| self.fs.shared.cache.forget(key));
+        self.fs.propose(Command::Bury {
+            repo,
+            deleted: keys.to_vec(),
+            forget: Vec::new(),
+        })?;
+        let bytes = keys.iter().filter_map(|key| self.sizes.remove(key)).sum();
+        self.removed(keys.len(), bytes);
+        Ok(())
+    }
+
+    fn forget(&mut self, repo: RepoId) -> FsResult<()> {
         let condemned = self.fs.shared.replica.condemned(repo)?.into_iter();
         let cold = condemned.filter(|key| key.deleted.is_some_and(|at| is_older(at, QUARANTINE)));
         let keys: Vec<_> = cold.map(|condemned| condemned.key).collect();
+        if !keys.is_empty() {
+            self.prove_clock(QUARANTINE)?;
+        }
         for keys in keys.chunks(PER_ENTRY) {
             self.fs.propose(Command::Bury {
                 repo,

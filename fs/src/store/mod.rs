@@ -22,6 +22,7 @@ mod url;
 pub use dir::DirStore;
 pub use offline::Offline;
 pub use open::{StoreOpenError, id, open, open_read_only};
+pub(crate) use probe::ahead;
 pub use probe::{ProbeError, Probed, probe};
 pub use retry::RetryPolicy;
 pub use s3::{S3Config, S3Credentials, S3Settings, S3Store};

@@ -75,15 +75,27 @@ fn try_out(store: &dyn ObjectStore, key: &str) -> Result<Probed, ProbeError> {
     if store.get(key, 100..200)? != bytes.slice(100..200) {
         return Err(wrong(store, key, "a range gave other bytes than it has"));
     }
-    let stored_at = listed(store, key)?;
-    let ahead = match stored_at.duration_since(put_at) {
-        Ok(ahead) => ahead.as_secs() as i64,
-        Err(behind) => -(behind.duration().as_secs() as i64),
-    };
     Ok(Probed {
         refuses_overwrite,
-        ahead,
+        ahead: ahead_of(put_at, listed(store, key)?),
     })
+}
+
+/// Seconds by which the store's clock is ahead of ours, as in [`Probed::ahead`], by an object of its own.
+pub(crate) fn ahead(store: &dyn ObjectStore) -> Result<i64, ProbeError> {
+    let key = format!("{PREFIX}{}", Uuid::new_v4());
+    store.put(&key, Body::Bytes(Bytes::from_static(b"?")))?;
+    let put_at = SystemTime::now();
+    let stored_at = listed(store, &key);
+    store.delete(std::slice::from_ref(&key))?;
+    Ok(ahead_of(put_at, stored_at?))
+}
+
+fn ahead_of(ours: SystemTime, theirs: SystemTime) -> i64 {
+    match theirs.duration_since(ours) {
+        Ok(ahead) => ahead.as_secs() as i64,
+        Err(behind) => -(behind.duration().as_secs() as i64),
+    }
 }
 
 /// When it was stored, by the store's clock.

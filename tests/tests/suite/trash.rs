@@ -2,6 +2,7 @@
 //! that anybody names.
 
 use gitmoor_tests::backend::Kind;
+use gitmoor_tests::clocks::Clocks;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::history::noise;
 use gitmoor_tests::mount::Settings;
@@ -9,7 +10,7 @@ use gitmoor_tests::place::Place;
 use gitmoor_tests::process::report;
 use gitmoor_tests::s3::{Fault, Kind as S3};
 use gitmoor_tests::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
@@ -405,4 +406,55 @@ fn gc_runs_by_itself() {
     });
     place.cool();
     bare.fsck();
+}
+
+/// One that a retention or a policy keeps is named, and keeps no other.
+#[test]
+fn gc_goes_on_beside_what_the_bucket_keeps() {
+    let place = place(Kind::S3s, forgetful);
+    place.pushed("kept.git", 1);
+    settled(&place);
+    let kept = keys(&place).into_iter().next().expect("a key");
+    place.pushed("gone.git", 1);
+    let (bare, _) = place.pushed("app.git", 1);
+    let blob = pruned(&place, &bare, "not for long\n");
+    place.server().keep(&kept, "AccessDenied", usize::MAX);
+    for name in ["kept.git", "gone.git"] {
+        gitmoor(&place, &["repo", "delete", "--yes", name]);
+    }
+    refused(&place, &["gc", "--trash-only"], &[&kept, "AccessDenied"]);
+    assert_eq!(keys_of(&place, &blob), [""; 0]);
+    let files = json(&place, &["repo", "info", "app.git"])["object_files"].clone();
+    assert_eq!(
+        keys(&place).len() as u64,
+        files.as_u64().expect("a number") + 1
+    );
+    place.server().keep(&kept, "", 0);
+    assert_eq!(gc(&place)["repositories"], json!(["kept.git"]));
+    assert!(!keys(&place).contains(&kept));
+}
+
+/// Ages are told by clocks: one that is wrong by days would empty the trash at once.
+#[test]
+fn a_clock_that_is_wrong_empties_no_trash() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let clocks = Clocks::right(dir.path());
+    let place = place(Kind::Dir, |settings| Settings {
+        env: clocks.env(0),
+        ..careful(settings)
+    });
+    place.pushed("new.git", 3);
+    place.pushed("old.git", 3);
+    settled(&place);
+    clocks.set(0, "-8d");
+    gitmoor(&place, &["repo", "delete", "--yes", "old.git"]);
+    clocks.set(0, "+0");
+    gitmoor(&place, &["repo", "delete", "--yes", "new.git"]);
+    clocks.set(0, "+8d");
+    refused(&place, &["gc", "--trash-only"], &["clock", "behind"]);
+    clocks.set(0, "+0");
+    let done = gc(&place);
+    assert_eq!(done["repositories"], json!(["old.git"]), "{done:#}");
+    gitmoor(&place, &["repo", "restore", "new.git"]);
+    place.git.at(place.root.join("new.git")).fsck();
 }
