@@ -1,6 +1,7 @@
 //! A cluster of real processes, made and kept by commands.
 
 use crate::backend::{Kind, Store};
+use crate::clocks::Clocks;
 use crate::git::{Git, Installed, Repo};
 use crate::mount::{Mounted, Settings, gitmoor_in};
 use crate::namespaces::Namespaces;
@@ -34,6 +35,8 @@ pub struct Cluster {
     mounts: Option<Settings>,
     /// Where each machine is, if not on loopback.
     pub namespaces: Option<Namespaces>,
+    /// What time they think it is, if they do not ask the machine of the test.
+    pub clocks: Option<Clocks>,
     // After the mounts, which use it.
     _store: Option<Store>,
 }
@@ -107,6 +110,15 @@ impl Cluster {
         cluster
     }
 
+    /// Three voters with a mount each and clocks of their own, which are right. Their store is a directory.
+    pub fn with_clocks() -> Cluster {
+        let store = Store::start(Kind::Dir).expect("a store");
+        let mut cluster = Cluster::prepared(Some(store), None);
+        cluster.clocks = Some(Clocks::right(&cluster.dir.path().join("clocks")));
+        cluster.mount_three();
+        cluster
+    }
+
     fn mount_three(&mut self) {
         self.mount(0);
         for machine in 1..3 {
@@ -126,6 +138,7 @@ impl Cluster {
             git: Installed::newest().with_home(&dir.path().join("home")),
             mounts: store.as_ref().map(|store| store.settings(dir.path())),
             namespaces,
+            clocks: None,
             _store: store,
             dir,
             machines: Vec::new(),
@@ -138,7 +151,8 @@ impl Cluster {
 
     /// How a mount of this machine is started.
     pub fn settings(&self, machine: usize) -> Settings {
-        let mounts = self.mounts.clone().expect("a cluster with a store");
+        let mut mounts = self.mounts.clone().expect("a cluster with a store");
+        mounts.env.extend(self.clock(machine));
         Settings {
             data: self.data(machine),
             at: self.dir.path().join(format!("mnt-{machine}")),
@@ -146,6 +160,17 @@ impl Cluster {
             netns: self.netns(machine),
             ..mounts
         }
+    }
+
+    /// From now on a machine's clock is off by this.
+    pub fn set_clock(&self, machine: usize, offset: &str) {
+        let clocks = self.clocks.as_ref().expect("clocks of their own");
+        clocks.set(machine, offset);
+    }
+
+    fn clock(&self, machine: usize) -> Vec<(String, String)> {
+        let clocks = self.clocks.as_ref();
+        clocks.map_or_else(Vec::new, |clocks| clocks.env(machine))
     }
 
     fn netns(&self, machine: usize) -> Option<String> {
@@ -243,6 +268,7 @@ impl Cluster {
         let mut command = gitmoor_in(self.netns(machine).as_deref());
         command.args(["node", "--data"]).arg(self.data(machine));
         command.stdin(Stdio::null()).stderr(log);
+        command.envs(self.clock(machine));
         self.machines[machine].process = Some(command.spawn().expect("it starts"));
         wait::until("it answers", BOUND, || {
             let process = self.machines[machine].process.as_mut().expect("started");

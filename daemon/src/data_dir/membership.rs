@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// This machine's part in a cluster.
 pub struct Membership {
@@ -46,8 +46,7 @@ pub struct Reached {
     pub others: BTreeMap<u64, String>,
 }
 
-/// A node that starts so long before its certificate expires, or later, gets a new one. It
-/// is good for a year.
+/// Certificates, which are good for a year, are made anew when they expire so soon, or have.
 pub(crate) const RENEWED_BEFORE: Duration = Duration::from_secs(180 * 24 * 3600);
 
 const TOML: &str = "node.toml";
@@ -106,26 +105,6 @@ impl DataDir {
         }))
     }
 
-    /// The same, and its certificate is made anew when it expires before long.
-    pub fn renewed_membership(&self, now: SystemTime) -> Result<Option<Membership>, DataDirError> {
-        let Some(mut membership) = self.membership()? else {
-            return Ok(None);
-        };
-        let identity = &membership.identity;
-        if identity.expires > now + RENEWED_BEFORE {
-            return Ok(Some(membership));
-        }
-        let renewed = membership.authority.renew(identity);
-        let path = self.cluster().join("node.der");
-        let renewed = renewed.map_err(|error| DataDirError::Membership {
-            path: path.clone(),
-            why: error.to_string(),
-        })?;
-        write_durably(&path, renewed.certificate())?;
-        membership.identity = renewed;
-        Ok(Some(membership))
-    }
-
     /// Writes it down; after a crash it is there whole or not at all.
     pub fn write_membership(&self, membership: &Membership) -> Result<(), DataDirError> {
         let Membership {
@@ -139,12 +118,17 @@ impl DataDir {
         write_durably(&dir.join("authority.key"), authority.key())?;
         write_durably(&dir.join("authority.der"), authority.certificate())?;
         write_durably(&dir.join("node.key"), identity.key())?;
-        write_durably(&dir.join("node.der"), identity.certificate())?;
+        self.write_node_certificate(identity)?;
         if *has_begun {
             self.mark_begun()?;
         }
         let toml = toml::to_string(reached).expect("plain tables encode");
         write_durably(&dir.join(TOML), toml.as_bytes())
+    }
+
+    /// A new certificate for the same key.
+    pub fn write_node_certificate(&self, identity: &Identity) -> Result<(), DataDirError> {
+        write_durably(&self.cluster().join("node.der"), identity.certificate())
     }
 
     /// From now on its data must be there.
@@ -183,8 +167,6 @@ mod tests {
     use super::*;
     use gitmoor_replicator::net::Holder;
 
-    const DAY: Duration = Duration::from_secs(24 * 3600);
-
     fn written() -> (tempfile::TempDir, DataDir) {
         let dir = tempfile::tempdir().expect("a directory");
         let data = DataDir::new(dir.path().to_owned());
@@ -221,21 +203,6 @@ mod tests {
         data.mark_begun().expect("written");
         assert!(read(&data).has_begun);
         data.check_no_member().expect_err("a member");
-    }
-
-    #[test]
-    fn its_certificate_is_renewed_before_it_expires() {
-        let (_dir, data) = written();
-        let first = read(&data).identity;
-        let at = |now| {
-            let renewed = data.renewed_membership(now).expect("whole");
-            renewed.expect("a member").identity
-        };
-        assert_eq!(at(SystemTime::now()).certificate(), first.certificate());
-        let renewed = at(first.expires - 100 * DAY);
-        assert!(renewed.certificate() != first.certificate());
-        assert_eq!(read(&data).identity.certificate(), renewed.certificate());
-        assert_eq!(renewed.key(), first.key());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! This machine's part in a cluster: its node, opened as `gitmoor node` and `gitmoor mount` do.
 
-use super::ServiceError;
 use super::io_runtime::IoRuntime;
+use super::{ServiceError, renewal};
 use crate::Failure;
 use crate::admin::protocol::ClusterRequest;
 use crate::admin::{Cluster, Rejection, Reply};
@@ -9,7 +9,6 @@ use crate::data_dir::{DataDir, DataDirError, Membership, Reached};
 use gitmoor_replicator::storage::Beginning;
 use gitmoor_replicator::{ClusterConfig, Node, NodeConfig, Observer};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// What a node of a cluster says of itself.
 pub(crate) struct Member {
@@ -28,7 +27,7 @@ impl Member {
         runtime: &IoRuntime,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<(Self, Node), Failure> {
-        let membership = dir.renewed_membership(SystemTime::now())?;
+        let membership = dir.membership()?;
         let not_member = || DataDirError::NotMember(dir.path().to_owned());
         let Membership {
             identity,
@@ -56,6 +55,8 @@ impl Member {
         };
         let node = Node::open_in(NodeConfig::new(dir.replica()), cluster, beginning);
         let node = node.map_err(ServiceError::from)?;
+        // Nobody talks to one whose certificate has expired.
+        renewal::renew_if_old(&node, dir)?;
         dir.mark_begun()?;
         Ok((member, node))
     }

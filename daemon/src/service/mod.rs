@@ -11,6 +11,7 @@ mod notify;
 mod open;
 mod open_files;
 pub(crate) mod preflight;
+mod renewal;
 mod run;
 mod signals;
 mod truth;

@@ -2,7 +2,7 @@
 
 use super::io_runtime::IoRuntime;
 use super::member::Member;
-use super::{notify, open_files, serve_metrics, signals, starting};
+use super::{notify, open_files, renewal, serve_metrics, signals, starting};
 use crate::Failure;
 use crate::admin::{Answer, Answering, Answers, Asker, Event, Rejection, Request, Server};
 use crate::config::NodeSettings;
@@ -27,6 +27,8 @@ pub(crate) fn run(settings: &NodeSettings) -> Result<(), Failure> {
         .map_err(starting("signal handling"))?;
     let server = Server::bind(dir.path()).map_err(starting("the admin socket"))?;
     let (member, node) = Member::open(&dir, &runtime, None)?;
+    let node = Arc::new(node);
+    renewal::keep(&node, &dir, &runtime);
     let daemon = Arc::new(NodeDaemon {
         member,
         node,
@@ -67,7 +69,7 @@ fn wait(inbox: &mpsc::Receiver<Event>) {
 /// What the answers are about.
 struct NodeDaemon {
     member: Member,
-    node: Node,
+    node: Arc<Node>,
     answering: Answering,
 }
 

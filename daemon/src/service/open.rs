@@ -3,10 +3,10 @@
 use super::io_runtime::IoRuntime;
 use super::member::Member;
 use super::truth::Truth;
-use super::{ServiceError, open_files, preflight, serve_metrics, starting, unreadable};
+use super::{ServiceError, open_files, preflight, renewal, serve_metrics, starting, unreadable};
 use crate::Failure;
 use crate::config::Settings;
-use crate::data_dir::{Clientship, DataDir, DataDirError, Lock, RENEWED_BEFORE};
+use crate::data_dir::{Clientship, DataDir, DataDirError, Lock};
 use crate::metrics::Telling;
 use crate::mount_point;
 use gitmoor_fs::store::{self, ObjectStore, Offline, StoreUrl};
@@ -16,7 +16,7 @@ use gitmoor_replicator::{Client, ClientConfig, Node, NodeConfig, ProposeError, R
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How long a mount waits for a majority of its cluster.
 const CLUSTER_PATIENCE: Duration = Duration::from_secs(300);
@@ -98,7 +98,9 @@ fn open_member(
     wait_for_cluster(&node)?;
     let known = node.store().map_err(unreadable)?;
     let store = open_clusters_store(settings, dir, runtime, known, &node)?;
-    Ok((Truth::Member(Arc::new(member), Arc::new(node)), store))
+    let node = Arc::new(node);
+    renewal::keep(&node, dir, runtime);
+    Ok((Truth::Member(Arc::new(member), node), store))
 }
 
 fn open_client(
@@ -111,7 +113,6 @@ fn open_client(
         identity,
         addresses,
     } = dir.clientship()?;
-    let is_old = identity.expires <= SystemTime::now() + RENEWED_BEFORE;
     let given = settings
         .cluster
         .as_ref()
@@ -124,14 +125,13 @@ fn open_client(
     };
     let client = Client::new(config).map_err(ServiceError::from)?;
     wait_for_cluster(&client)?;
-    if is_old {
-        let renewed = client.renewed().map_err(ServiceError::NoCluster)?;
-        dir.write_client_certificate(&renewed)?;
-    }
+    renewal::renew_if_old(&client, dir)?;
     dir.write_nodes(&client.nodes())?;
     let known = client.store().map_err(unreadable)?;
     let store = open_clusters_store(settings, dir, runtime, known, &client)?;
-    Ok((Truth::Client(Arc::new(client)), store))
+    let client = Arc::new(client);
+    renewal::keep(&client, dir, runtime);
+    Ok((Truth::Client(client), store))
 }
 
 /// The first mount of a cluster settles which it is.

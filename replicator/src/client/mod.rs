@@ -81,7 +81,7 @@ impl Client {
     }
 
     /// Who it is.
-    pub fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> Arc<Identity> {
         self.line.caller.identity()
     }
 
@@ -131,6 +131,11 @@ impl Client {
             Reply::Certificate(certificate) => self.identity().renewed(&certificate).map_err(why),
             _ => Err(senseless()),
         }
+    }
+
+    /// Shows another certificate of this client from now on.
+    pub fn present(&self, renewed: Identity) -> Result<(), NetError> {
+        self.line.caller.present(renewed)
     }
 
     fn ask(&self, ask: Ask, give_up: &dyn Fn() -> bool) -> Result<Reply, ProposeError> {

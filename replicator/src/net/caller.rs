@@ -1,6 +1,7 @@
 //! A client's way to the nodes: it asks one for as long as that answers, then another.
 
 use super::link::{self, Target, speak};
+use super::presented::Presented;
 use super::services::clients_client::ClientsClient;
 use super::{Identity, MAX_MESSAGE, NetError, tls, wire};
 use parking_lot::Mutex;
@@ -16,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks any node that answers.
 pub struct Caller {
-    identity: Identity,
+    own: Arc<Presented>,
     tls: Arc<ClientConfig>,
     line: Mutex<Line>,
 }
@@ -32,19 +33,21 @@ impl Caller {
     /// For nodes at these addresses, host:port, of which there is one at least.
     pub fn new(identity: Identity, addresses: Vec<String>) -> Result<Self, NetError> {
         assert!(!addresses.is_empty(), "somebody can be asked");
-        let tls = Arc::new(tls::client(&identity)?);
+        let own = Presented::new(identity)?;
+        let tls = Arc::new(tls::client(&own)?);
         let channel = None;
         let line = Mutex::new(Line { addresses, channel });
-        Ok(Self {
-            identity,
-            tls,
-            line,
-        })
+        Ok(Self { own, tls, line })
     }
 
     /// Whose questions these are.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    pub fn identity(&self) -> Arc<Identity> {
+        self.own.identity()
+    }
+
+    /// Shows another certificate of this client from now on.
+    pub fn present(&self, renewed: Identity) -> Result<(), NetError> {
+        self.own.present(renewed)
     }
 
     /// Where nodes are.
@@ -151,7 +154,7 @@ impl Caller {
     async fn connect(&self, address: &str) -> Result<Channel, NetError> {
         let target = Target {
             address: address.to_owned(),
-            name: tls::any_node_name(self.identity.cluster),
+            name: tls::any_node_name(self.identity().cluster),
             tls: self.tls.clone(),
         };
         let channel = link::connect(&target).await?;

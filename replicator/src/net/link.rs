@@ -4,6 +4,7 @@
 //! would only be in the way of new ones. Snapshots have a connection of their own, so that
 //! heartbeats do not stand behind them.
 
+use super::presented::Presented;
 use super::server::{self, Handler, Listening};
 use super::services::node_client::NodeClient;
 use super::{Identity, MAX_MESSAGE, NetError, PROTOCOL, PROTOCOL_HEADER, snapshot, tls, wire};
@@ -46,7 +47,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// This node's ear, and its links to the others. Both end when it is dropped; the port is
 /// free when it is closed.
 pub struct Network {
-    identity: Identity,
+    own: Arc<Presented>,
     client: Arc<ClientConfig>,
     links: Mutex<BTreeMap<u64, Link>>,
     /// Connections by which questions went, with the addresses.
@@ -73,11 +74,11 @@ impl Network {
         handler: Arc<dyn Handler>,
     ) -> Result<Self, NetError> {
         let (stop, stopped) = watch::channel(());
-        let client = Arc::new(tls::client(&identity)?);
-        let listening =
-            server::listen(&identity, address, incoming, handler.clone(), stopped).await?;
+        let own = Presented::new(identity)?;
+        let client = Arc::new(tls::client(&own)?);
+        let listening = server::listen(&own, address, incoming, handler.clone(), stopped).await?;
         Ok(Self {
-            identity,
+            own,
             client,
             links: Mutex::default(),
             asked: Mutex::default(),
@@ -109,8 +110,13 @@ impl Network {
     }
 
     /// Who this node is.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    pub fn identity(&self) -> Arc<Identity> {
+        self.own.identity()
+    }
+
+    /// Shows another certificate of this node from now on.
+    pub fn present(&self, renewed: Identity) -> Result<(), NetError> {
+        self.own.present(renewed)
     }
 
     /// Links to exactly these nodes, at host:port, from now on.
@@ -207,7 +213,7 @@ impl Network {
     fn target(&self, id: u64, address: &str) -> Target {
         Target {
             address: address.to_owned(),
-            name: tls::node_name(self.identity.cluster, id),
+            name: tls::node_name(self.identity().cluster, id),
             tls: self.client.clone(),
         }
     }

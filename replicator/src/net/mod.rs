@@ -15,6 +15,7 @@ mod error;
 mod holder;
 mod join;
 mod link;
+mod presented;
 mod server;
 mod snapshot;
 #[cfg(test)]

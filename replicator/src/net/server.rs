@@ -2,11 +2,12 @@
 
 use super::connection::{self, Connection, Peer};
 use super::join::{Admission, Joined, Refusal};
+use super::presented::Presented;
 use super::services::admission_server::{self, AdmissionServer};
 use super::services::clients_server::{self, ClientsServer};
 use super::services::node_server::{self, NodeServer};
 use super::snapshot::Incoming;
-use super::{Holder, Identity, MAX_MESSAGE, NetError, PROTOCOL, PROTOCOL_HEADER, tls, wire};
+use super::{Holder, MAX_MESSAGE, NetError, PROTOCOL, PROTOCOL_HEADER, tls, wire};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,13 +52,13 @@ pub trait Handler: Send + Sync + 'static {
 
 /// Listens until the sender of `stop` is dropped.
 pub(super) async fn listen(
-    identity: &Identity,
+    own: &Arc<Presented>,
     address: SocketAddr,
     incoming: PathBuf,
     handler: Arc<dyn Handler>,
     stop: watch::Receiver<()>,
 ) -> Result<Listening, NetError> {
-    let acceptor = TlsAcceptor::from(Arc::new(tls::server(identity)?));
+    let acceptor = TlsAcceptor::from(Arc::new(tls::server(own)?));
     let listener = TcpListener::bind(address).await;
     let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (at, listener) = bound.map_err(|source| NetError::Listen { address, source })?;

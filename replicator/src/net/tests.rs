@@ -1,11 +1,15 @@
 //! What only a peer of another making says: the services are asked by hand.
 
+use super::presented::Presented;
 use super::services::node_client::NodeClient;
 use super::{Admission, Authority, ClusterId, Handler, Holder, Joined, Network, Refusal};
 use super::{PROTOCOL, PROTOCOL_HEADER, link, tls, wire};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status};
 
@@ -69,10 +73,11 @@ async fn pair() -> Pair {
     let incoming = dir.path().join("incoming");
     let two = Network::start(identity(2), any, incoming, heard.clone()).await;
     let two = two.expect("it listens");
+    let own = Presented::new(identity(1)).expect("a certificate");
     let target = link::Target {
         address: two.address().to_string(),
         name: tls::node_name(authority.cluster(), 2),
-        tls: tls::client(&identity(1)).expect("a certificate").into(),
+        tls: tls::client(&own).expect("a certificate").into(),
     };
     Pair {
         heard,
@@ -180,4 +185,47 @@ async fn a_snapshot_that_is_not_what_it_says() {
         .await
         .expect("whole");
     assert_eq!(*pair.heard.snapshots.lock(), [b"the truth"]);
+}
+
+/// The certificates that both sides of a new connection show.
+async fn shown(network: &Network, own: &Arc<Presented>) -> [Vec<u8>; 2] {
+    let connector = TlsConnector::from(Arc::new(tls::client(own).expect("a certificate")));
+    let acceptor = TlsAcceptor::from(Arc::new(tls::server(own).expect("a certificate")));
+    let name = tls::node_name(network.identity().cluster, network.identity().node());
+    let socket = TcpStream::connect(network.address())
+        .await
+        .expect("connected");
+    let theirs = connector.connect(name, socket).await.expect("trusted");
+    let first = |chain: Option<&[CertificateDer<'_>]>| chain.expect("shown")[0].to_vec();
+    let seen = first(theirs.get_ref().1.peer_certificates());
+    // And what we show: to ourselves, as node 1.
+    let (one, other) = tokio::io::duplex(1 << 16);
+    let name = tls::node_name(own.identity().cluster, own.identity().node());
+    let (_, accepted) = tokio::join!(connector.connect(name, one), acceptor.accept(other));
+    let ours = first(accepted.expect("trusted").get_ref().1.peer_certificates());
+    [seen, ours]
+}
+
+/// Connections that begin after a renewal show the new certificate, on both sides.
+#[tokio::test]
+async fn certificates_are_made_anew_while_both_run() {
+    let authority = Authority::found(ClusterId::random()).expect("a cluster");
+    let identity = |id| authority.identity(Holder::Node(id)).expect("a certificate");
+    let dir = tempfile::tempdir().expect("dir");
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let heard = Arc::new(Heard::default());
+    let network = Network::start(identity(2), any, dir.path().join("incoming"), heard).await;
+    let network = network.expect("it listens");
+    let own = Presented::new(identity(1)).expect("a certificate");
+    for _ in 0..2 {
+        let [theirs, ours] = shown(&network, &own).await;
+        assert_eq!(theirs, network.identity().certificate());
+        assert_eq!(ours, own.identity().certificate());
+        let renewed = authority.renew(&network.identity()).expect("renewed");
+        network.present(renewed).expect("its own");
+        let renewed = authority.renew(&own.identity()).expect("renewed");
+        own.present(renewed).expect("its own");
+        assert!(network.identity().certificate() != theirs);
+        assert!(own.identity().certificate() != ours);
+    }
 }

@@ -2,12 +2,14 @@
 
 use super::authority::Named;
 use super::holder::any_node;
+use super::presented::Presented;
 use super::{ClusterId, Holder, Identity, NetError};
 use std::sync::Arc;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -16,28 +18,33 @@ const ALPN: &[u8] = b"h2";
 
 /// For the listening side. Who has no certificate is let in, as a stranger, to ask for one;
 /// a certificate that is wrong or expired ends the handshake.
-pub(super) fn server(identity: &Identity) -> Result<ServerConfig, NetError> {
-    let roots = roots(&identity.authority)?;
+pub(super) fn server(own: &Arc<Presented>) -> Result<ServerConfig, NetError> {
+    let roots = roots(&own.identity().authority)?;
     let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider())
         .allow_unauthenticated()
         .build()
         .map_err(|error| NetError::credential("the cluster's certificate", error))?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
-        .map_err(own)?
+        .map_err(unusable)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![identity.certificate.clone()], identity.key.clone_key())
-        .map_err(own)?;
+        .with_cert_resolver(own.clone());
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(config)
 }
 
 /// For the connecting side, with its certificate.
-pub(super) fn client(identity: &Identity) -> Result<ClientConfig, NetError> {
-    let config = trusting(&identity.authority)?
-        .with_client_auth_cert(vec![identity.certificate.clone()], identity.key.clone_key())
-        .map_err(own)?;
-    Ok(speaking_http2(config))
+pub(super) fn client(own: &Arc<Presented>) -> Result<ClientConfig, NetError> {
+    let config = trusting(&own.identity().authority)?;
+    Ok(speaking_http2(
+        config.with_client_cert_resolver(own.clone()),
+    ))
+}
+
+/// What a machine shows, and signs with.
+pub(super) fn certified(identity: &Identity) -> Result<CertifiedKey, NetError> {
+    let chain = vec![identity.certificate.clone()];
+    CertifiedKey::from_der(chain, identity.key.clone_key(), &provider()).map_err(unusable)
 }
 
 /// For the connecting side that has none yet.
@@ -81,7 +88,7 @@ fn trusting(authority: &CertificateDer<'static>) -> Result<Trusting, NetError> {
         .map_err(|error| NetError::credential("the cluster's certificate", error))?;
     Ok(ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
-        .map_err(own)?
+        .map_err(unusable)?
         .with_webpki_verifier(verifier))
 }
 
@@ -102,6 +109,6 @@ fn provider() -> Arc<CryptoProvider> {
     ring::default_provider().into()
 }
 
-fn own(error: tokio_rustls::rustls::Error) -> NetError {
+fn unusable(error: tokio_rustls::rustls::Error) -> NetError {
     NetError::credential("this node's certificate", error)
 }

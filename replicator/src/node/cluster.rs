@@ -64,6 +64,9 @@ pub enum MembershipError {
     /// The leader cannot be reached.
     #[error("the leader: {0}")]
     Leader(NetError),
+    /// Its own key or certificate cannot be used.
+    #[error("{0}")]
+    Own(NetError),
     /// This node is alone.
     #[error("this is not a cluster yet; `gitmoor cluster init` makes it one")]
     Alone,
@@ -120,7 +123,6 @@ pub(super) struct Membership {
     pub(super) database: Weak<Database>,
     pub(super) status: Arc<RwLock<Status>>,
     pub(super) authority: Authority,
-    pub(super) expires: SystemTime,
     /// Messages for the loop.
     pub(super) wire: Sender<Input>,
     pub(super) network: OnceLock<Weak<Network>>,
@@ -222,7 +224,7 @@ impl Membership {
                 async move {
                     let Member { address } = member;
                     let state = match node == me {
-                        true => Ok(this.state()),
+                        true => this.state().map_err(|error| error.to_string()),
                         false => ask_state(network, node).await,
                     };
                     (node, MemberStatus { address, state })
@@ -231,12 +233,12 @@ impl Membership {
         Ok(futures::future::join_all(asked).await.into_iter().collect())
     }
 
-    fn state(&self) -> NodeState {
-        NodeState {
+    fn state(&self) -> Result<NodeState, ProposeError> {
+        Ok(NodeState {
             status: self.status.read().clone(),
-            certificate_expires: self.expires,
+            certificate_expires: self.network()?.identity().expires,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
+        })
     }
 
     /// Has whoever leads change the membership. Blocks.
@@ -357,7 +359,10 @@ impl Membership {
                 Ok(changed) => Ok(Reply::Changed(changed)),
                 Err(error) => Err(error.to_string()),
             },
-            Question::State => Ok(Reply::State(self.state())),
+            Question::State => {
+                let state = self.state().map_err(|error| error.to_string())?;
+                Ok(Reply::State(state))
+            }
             Question::Lock(holder, lock) => Ok(Reply::Lock(self.lock_here(holder, &lock))),
             Question::Unlock(holder, lock) => {
                 self.locks.release(holder, &lock);

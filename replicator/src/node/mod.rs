@@ -32,7 +32,7 @@ use crate::model::{
     Actor, BlockDigest, Client, ClusterId, Command, FileEntry, Member, NamePath, Outcome, Part,
     RefEntry, Repo, RepoId, RepoPath, SecretDigest, StoreRecord, Timestamp, Version,
 };
-use crate::net::{NetError, Network};
+use crate::net::{Identity, NetError, Network};
 use crate::peer::{Ask, Change, Peer};
 use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, read};
 use crate::storage::{self, Backup, Beginning, Database, OpenError};
@@ -184,7 +184,6 @@ impl Node {
             database: Arc::downgrade(&parts.database),
             status: parts.status.clone(),
             authority: cluster.authority,
-            expires: cluster.identity.expires,
             wire: back.clone(),
             network: OnceLock::new(),
             runtime: runtime.clone(),
@@ -262,6 +261,27 @@ impl Node {
     pub fn member_states(&self) -> Result<BTreeMap<u64, MemberStatus>, MembershipError> {
         let membership = &self.in_cluster()?.membership;
         membership.runtime.block_on(membership.members())
+    }
+
+    /// Who this node is in its cluster.
+    pub fn identity(&self) -> Result<Arc<Identity>, MembershipError> {
+        Ok(self.in_cluster()?.network.identity())
+    }
+
+    /// A new certificate for its key.
+    pub fn renewed(&self) -> Result<Identity, MembershipError> {
+        let cluster = self.in_cluster()?;
+        let renewed = cluster
+            .membership
+            .authority
+            .renew(&cluster.network.identity());
+        renewed.map_err(MembershipError::Own)
+    }
+
+    /// Shows another certificate of this node from now on.
+    pub fn present(&self, renewed: Identity) -> Result<(), MembershipError> {
+        let presented = self.in_cluster()?.network.present(renewed);
+        presented.map_err(MembershipError::Own)
     }
 
     /// Has whoever leads change the membership.

@@ -2,6 +2,7 @@
 //! [`recovery`]: what is left of them.
 
 mod clients;
+mod clocks;
 mod locks;
 pub(crate) mod mounts;
 mod partitions;

@@ -111,7 +111,7 @@ impl History {
 }
 
 /// Runs clients of all machines while `trouble` goes on, and judges what they saw.
-fn beside_clients(mut cluster: Cluster, trouble: impl FnOnce(&mut Cluster)) {
+pub(super) fn beside_clients(mut cluster: Cluster, trouble: impl FnOnce(&mut Cluster)) {
     init(&cluster, 0, "app.git", "");
     let bare = MACHINES.map(|machine| cluster.repo(machine, "app.git"));
     let disk = cluster.git.at(cluster.scratch("disk"));
@@ -187,7 +187,7 @@ fn beside_clients(mut cluster: Cluster, trouble: impl FnOnce(&mut Cluster)) {
 }
 
 /// Until a push that is begun from now on is acknowledged through a machine.
-fn goes_on(cluster: &Cluster, machine: usize) {
+pub(super) fn goes_on(cluster: &Cluster, machine: usize) {
     let bare = cluster.repo(machine, "app.git");
     let disk = cluster.git.at(cluster.scratch("disk"));
     let path = bare.path().to_owned();
@@ -202,7 +202,7 @@ fn goes_on(cluster: &Cluster, machine: usize) {
     });
 }
 
-fn all_go_on(cluster: &Cluster) {
+pub(super) fn all_go_on(cluster: &Cluster) {
     for machine in MACHINES {
         goes_on(cluster, machine);
     }
