@@ -67,6 +67,9 @@ pub enum Command {
     },
     /// Check a repository: its catalog against the store, and every byte against its digest
     Fsck(FsckArgs),
+    /// Bring a repository in from elsewhere, with the same packs; interrupted, the same command goes
+    /// on where it was
+    Import(ImportArgs),
     /// Fetch what will be needed of a repository into this machine's cache
     Warm(WarmArgs),
     /// Look for what is wrong with this machine, its store and its cluster, and mend it
@@ -292,6 +295,45 @@ pub struct FsckArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `gitmoor import`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Nothing is seen of a repository before all of it is there and was read back. Taken are objects, \
+refs and HEAD; config, hooks, logs and what belongs to a worktree stay behind."
+)]
+pub struct ImportArgs {
+    /// A git repository on this machine, a URL that git can fetch from, or a bundle
+    #[arg(required_unless_present_any = ["status", "abandon"])]
+    pub source: Option<String>,
+    /// The name it gets, such as team/app.git; with --recursive the directory that all go into
+    pub name: Option<String>,
+    /// Every repository below the directory SOURCE, under its path there
+    #[arg(long)]
+    pub recursive: bool,
+    /// What is checked when it is read back from the store: the checksums of files, or also every
+    /// object
+    #[arg(long, value_name = "WHAT", default_value = "checksums")]
+    pub verify: ImportVerify,
+    /// Only show how far imports are
+    #[arg(long, conflicts_with_all = ["source", "abandon"])]
+    pub status: bool,
+    /// Give up an import that has begun; gc removes what was stored
+    #[arg(long, value_name = "NAME", conflicts_with = "source")]
+    pub abandon: Option<RepoName>,
+    /// Print JSON: one event a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is read back of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImportVerify {
+    /// Every byte against the digest of what was sent
+    Checksums,
+    /// Also every object against its name
+    Full,
 }
 
 /// `gitmoor doctor`.

@@ -49,6 +49,9 @@ pub enum Failure {
     /// Some repositories could not be repacked.
     #[error("not repacked: {}", .0.join("; "))]
     Unmaintained(Vec<String>),
+    /// Some repositories of a tree could not be imported.
+    #[error("not imported: {}", .0.join("; "))]
+    Unimported(Vec<String>),
     /// A confirmation was not given.
     #[error("nothing was deleted")]
     Declined,
@@ -112,6 +115,7 @@ impl Failure {
             | Self::NotSet { .. }
             | Self::Damaged { .. }
             | Self::Unmaintained(_)
+            | Self::Unimported(_)
             | Self::Declined
             | Self::Warm(_)
             | Self::Unhealthy { .. }

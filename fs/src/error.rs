@@ -237,7 +237,10 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         | Refusal::NotInvited
         | Refusal::NoMember(_)
         | Refusal::OtherStore { .. }
-        | Refusal::AddressTaken { .. } => libc::EPERM,
+        | Refusal::AddressTaken { .. }
+        | Refusal::NoImport(_)
+        | Refusal::BeingImported(_)
+        | Refusal::Unverified { .. } => libc::EPERM,
         // As a disk does: a file where a directory is needed, or the reverse.
         Refusal::DirectoryConflict { name, with } => {
             if with.as_bytes().len() < name.as_bytes().len() {

@@ -61,6 +61,20 @@ gitmoor_replicator::failpoints! {
     REPACK_STORED = "repack::stored";
     /// The catalog knows; nobody has been told.
     REPACK_PUBLISHED = "repack::published";
+    /// An import has begun; nothing is stored.
+    IMPORT_BEGUN = "import::begun";
+    /// A file of an import is stored; the replicator does not know.
+    IMPORT_SENT = "import::sent";
+    /// It knows.
+    IMPORT_NOTED = "import::noted";
+    /// All files of an import are stored.
+    IMPORT_COPIED = "import::copied";
+    /// All were read back.
+    IMPORT_VERIFIED = "import::verified";
+    /// The refs of an import are noted; it has no name.
+    IMPORT_REFS = "import::refs";
+    /// It has its name; nobody has been told.
+    IMPORT_FINISHED = "import::finished";
 }
 
 /// Gives points of the file system and the replicator their actions, see

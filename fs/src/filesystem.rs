@@ -11,7 +11,7 @@ pub use traffic::Traffic;
 use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
-use crate::maintenance::{self, Maintaining};
+use crate::maintenance;
 use crate::objects::{Shared, Staged, Staging, catalog};
 use crate::others::{Elsewhere, Freshness};
 use crate::store::{
@@ -19,6 +19,7 @@ use crate::store::{
 };
 use crate::tree::{Repositories, Shown};
 use crate::wait::Waits;
+use crate::work::Working;
 use gitmoor_replicator::model::{NamePath, Repo, RepoId, RepoPath};
 use gitmoor_replicator::{Child, NameEntry, Replica};
 use parking_lot::Mutex;
@@ -203,7 +204,7 @@ pub struct FileSystem {
     pub(crate) collecting: Mutex<()>,
     /// How far fsck has come, as a sentence.
     pub(crate) checking: Mutex<Option<String>>,
-    pub(crate) maintaining: Maintaining,
+    pub(crate) working: Working,
     listeners: Listeners,
     publish_failure: Mutex<Option<String>>,
     counted: sizes::Counted,
@@ -254,7 +255,7 @@ impl FileSystem {
             repositories,
             collecting: Mutex::default(),
             checking: Mutex::default(),
-            maintaining: Maintaining::default(),
+            working: Working::default(),
             listeners,
             publish_failure: Mutex::default(),
             counted: sizes::Counted::default(),
@@ -356,7 +357,7 @@ impl FileSystem {
         let offline = self.shared.store.offline();
         let mut waits = self.waits();
         waits.extend(self.checking.lock().clone());
-        waits.extend(self.maintaining.sentences());
+        waits.extend(self.working.sentences());
         Status {
             pending_files,
             pending_bytes,

@@ -11,6 +11,8 @@
 //! custody     the trash: restored, or removed for good   fsck  the catalog against the store
 //! backup      of what the replicator holds, in the store
 //! maintenance stock git in a private view of a repository: fewer, larger packs
+//! import      repositories brought in from elsewhere
+//! work        long work on a repository: who does it, how far it is
 //! others      in a cluster: what other nodes change
 //! ```
 
@@ -25,6 +27,7 @@ mod filesystem;
 mod fsck;
 pub mod fuse;
 pub mod git;
+pub mod import;
 mod local;
 mod maintenance;
 mod metrics;
@@ -38,14 +41,16 @@ mod repository;
 pub mod store;
 mod tree;
 mod wait;
+mod work;
 
 pub use custody::{Collected, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
 pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status, Traffic};
 pub use fsck::{Checked, Damage, Fault, FsckOptions};
 pub use maintenance::{
-    Heap, MaintenanceError, Mounted, Onlooker, Progress, RepackOptions, Repacked, start_maintenance,
+    Heap, MaintenanceError, Mounted, RepackOptions, Repacked, start_maintenance,
 };
 pub use objects::Staged;
 pub use others::Elsewhere;
 pub use tree::Shown;
+pub use work::{Onlooker, Part, Progress};

@@ -3,7 +3,9 @@
 
 use crate::rows::{assert_valid, decode};
 use gitmoor_replicator::ReadError;
-use gitmoor_replicator::model::{Command, Envelope, PackedEdit, RepoChange, TrashId, Version};
+use gitmoor_replicator::model::{
+    Command, Envelope, ImportStep, PackedEdit, RefEdit, RepoChange, RepoPath, TrashId, Version,
+};
 use gitmoor_replicator::state::{Changes, KeyRange, Overlay, Step, Table, View, Visit, apply};
 use std::collections::BTreeMap;
 
@@ -58,6 +60,18 @@ fn check_paths(command: &Command) {
             named.for_each(|path| assert_valid(path.as_bytes()));
         }
         Command::Condemn(condemnation) => check_trashed(&condemnation.expired),
+        Command::Import(importing) => check_import(&importing.step),
+    }
+}
+
+fn check_import(step: &ImportStep) {
+    let check = |path: &RepoPath| assert_valid(path.as_bytes());
+    match step {
+        ImportStep::Begin { path, .. } => assert_valid(path.as_bytes()),
+        ImportStep::Store(files) => files.iter().for_each(|add| check(&add.path)),
+        ImportStep::Verify { paths, .. } | ImportStep::Drop(paths) => paths.iter().for_each(check),
+        ImportStep::Refs { loose, packed, .. } => check_refs(loose, packed),
+        ImportStep::Reach { .. } | ImportStep::Finish { .. } | ImportStep::Abandon => {}
     }
 }
 
@@ -67,13 +81,20 @@ fn check_trashed(files: &[TrashId]) {
 
 fn check_change(change: &RepoChange) {
     let files = change.add.iter().map(|add| &add.path);
-    let refs = change.refs.iter().map(|edit| &edit.name);
     let gone = change.remove.iter().flat_map(|removal| &removal.paths);
-    let packed = change.packed.iter().filter_map(|edit| match edit {
+    for path in files.chain(gone) {
+        assert_valid(path.as_bytes());
+    }
+    check_refs(&change.refs, &change.packed);
+}
+
+fn check_refs(loose: &[RefEdit], packed: &[PackedEdit]) {
+    let loose = loose.iter().map(|edit| &edit.name);
+    let packed = packed.iter().filter_map(|edit| match edit {
         PackedEdit::Clear => None,
         PackedEdit::Set { name, .. } | PackedEdit::Delete { name } => Some(name),
     });
-    for path in files.chain(refs).chain(gone).chain(packed) {
+    for path in loose.chain(packed) {
         assert_valid(path.as_bytes());
     }
 }

@@ -198,7 +198,10 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::OtherStore { .. }
             | Refusal::AddressTaken { .. }
             | Refusal::Changed { .. }
-            | Refusal::Repacked { .. } => "refused",
+            | Refusal::Repacked { .. }
+            | Refusal::NoImport(_)
+            | Refusal::BeingImported(_)
+            | Refusal::Unverified { .. } => "refused",
         },
         Err(ProposeError::Stopped) => "stopped",
         Err(ProposeError::Timeout(_)) => "timeout",

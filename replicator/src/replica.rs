@@ -2,8 +2,8 @@
 //! embedded node or a client of remote ones stands behind it.
 
 use crate::model::{
-    Actor, BlockDigest, Command, FileEntry, NamePath, Outcome, PackedRef, RefEntry, Repo, RepoId,
-    RepoPath, Version,
+    Actor, BlockDigest, Command, FileEntry, Import, NamePath, Outcome, PackedRef, RefEntry, Repo,
+    RepoId, RepoPath, Version,
 };
 use crate::state::{AuditRecord, CondemnedKey, TrashedFile, TrashedRepo};
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ pub type AuditSink<'a> = dyn FnMut(Version, AuditRecord) -> bool + 'a;
 /// to go on.
 pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
 
-/// What is on its way out: the trash, and what is condemned after it.
+/// What is on its way out, the trash and what is condemned after it, and what is on its way in.
 pub trait Custody: Send + Sync {
     /// Everything that is replicated, as of one moment, whose last commit is the version: for
     /// [`crate::Node::restore`].
@@ -103,6 +103,12 @@ pub trait Custody: Send + Sync {
 
     /// The commit that last forgot condemned keys of a repository.
     fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError>;
+
+    /// The repositories that are brought in from elsewhere, and those that were.
+    fn imports(&self) -> Result<Vec<Import>, ReadError>;
+
+    /// The files of one that were read back, and whether every object of them was hashed.
+    fn verified(&self, id: RepoId) -> Result<Vec<(RepoPath, bool)>, ReadError>;
 
     /// Who moved which ref of a repository, oldest first, from a version on.
     fn audit(

@@ -161,7 +161,12 @@ fn patience(request: &Request) -> Duration {
         | Request::RepoRestoreObjects { .. }
         | Request::Cluster(_)
         | Request::Probe
+        | Request::Imports
+        | Request::ImportAbandon { .. }
         | Request::RepoConfig { .. } => SLOW,
-        Request::Gc { .. } | Request::Fsck { .. } | Request::Maintain { .. } => LONG,
+        Request::Gc { .. }
+        | Request::Fsck { .. }
+        | Request::Maintain { .. }
+        | Request::Import { .. } => LONG,
     }
 }

@@ -68,7 +68,7 @@ impl Repos<'_> {
         })
     }
 
-    fn check_online(&self, what: &str) -> Result<(), Rejection> {
+    pub(super) fn check_online(&self, what: &str) -> Result<(), Rejection> {
         match self.fs.is_offline() {
             false => Ok(()),
             true => Err(Rejection::failed(format!(

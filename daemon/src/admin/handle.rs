@@ -142,6 +142,15 @@ impl Daemon {
             Request::RepoConfig { name, change } => {
                 repos.configure(&name, change).map(Reply::Settings)
             }
+            Request::Import {
+                name,
+                source,
+                verify,
+            } => repos
+                .import(&name, &source, verify, asker)
+                .map(Reply::Imported),
+            Request::ImportAbandon { name } => repos.abandon_import(&name).map(|()| Reply::Done),
+            Request::Imports => repos.imports().map(Reply::Imports),
             Request::Counters => self.counters().map(Box::new).map(Reply::Counters),
             Request::Maintain {
                 name,

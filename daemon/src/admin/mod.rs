@@ -7,6 +7,7 @@ mod client;
 mod cluster;
 mod custody;
 mod handle;
+mod imports;
 pub mod protocol;
 mod repos;
 mod server;

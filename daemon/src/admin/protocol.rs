@@ -10,6 +10,7 @@
 use crate::config::RepoName;
 pub use gitmoor_fs::Traffic;
 use gitmoor_fs::backup::BackupInfo;
+use gitmoor_fs::import::{ImportStatus, Imported, Source, Verify};
 use gitmoor_fs::store::Probed;
 use gitmoor_fs::{Checked, Collected, Progress, Repacked, Staged, TrashedRepo};
 use serde::{Deserialize, Serialize};
@@ -124,6 +125,23 @@ pub enum Request {
         /// Only say what there is.
         dry_run: bool,
     },
+    /// Brings a repository in from elsewhere, or goes on with that; answered with [`Answer::Progress`] any number
+    /// of times, then with [`Reply::Imported`]. Ends when whoever asked closes the connection.
+    Import {
+        /// The name that it gets; directories above it are created.
+        name: RepoName,
+        /// Where it comes from.
+        source: Source,
+        /// What is read back.
+        verify: Verify,
+    },
+    /// Gives an import up; answered with [`Reply::Done`].
+    ImportAbandon {
+        /// The name that it would have got.
+        name: RepoName,
+    },
+    /// Answered with [`Reply::Imports`].
+    Imports,
 }
 
 impl Request {
@@ -139,12 +157,15 @@ impl Request {
             | Self::RepoTrash
             | Self::Backups
             | Self::Cluster(_)
+            | Self::Imports
             | Self::Probe => false,
             Self::RepoCreate { .. }
             | Self::RepoRename { .. }
             | Self::RepoDelete { .. }
             | Self::RepoRestore { .. }
             | Self::RepoRestoreObjects { .. }
+            | Self::Import { .. }
+            | Self::ImportAbandon { .. }
             | Self::Backup => true,
             Self::Fsck { repair, .. } => *repair,
             Self::Gc { dry_run, .. } | Self::Maintain { dry_run, .. } => !dry_run,
@@ -253,6 +274,10 @@ pub enum Reply {
     Counters(Box<Counters>),
     /// What maintenance did.
     Repacked(Repacked),
+    /// What an import did.
+    Imported(Imported),
+    /// How far imports are, the oldest first.
+    Imports(Vec<ImportStatus>),
 }
 
 impl From<Result<Reply, Rejection>> for Answer {

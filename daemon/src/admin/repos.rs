@@ -139,23 +139,7 @@ impl Repos<'_> {
     }
 
     pub(super) fn create_parents(&self, path: &NamePath) -> Result<(), Rejection> {
-        let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else {
-            return Ok(());
-        };
-        if self
-            .replica
-            .name(&parent)
-            .map_err(Rejection::failed)?
-            .is_some()
-        {
-            return Ok(());
-        }
-        self.create_parents(&parent)?;
-        self.change(Command::CreateDirectory {
-            path: parent.clone(),
-        })?;
-        self.fs.name_changed(&parent);
-        Ok(())
+        self.fs.create_parents(path).map_err(Rejection::failed)
     }
 
     pub(super) fn find(&self, name: &RepoName) -> Result<Option<Repo>, Rejection> {

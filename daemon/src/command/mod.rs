@@ -6,6 +6,7 @@ mod doctor;
 mod fsck;
 mod gc;
 mod generate;
+mod import;
 mod mount;
 mod node;
 mod output;
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backup(args) => backup::run(&cli.place, &args),
         Command::Restore(args) => backup::restore(&cli.place, &args),
         Command::Gc(args) => gc::run(&cli.place, args),
+        Command::Import(args) => import::run(&cli.place, &args),
         Command::Warm(args) => warm::run(&cli.place, &args),
         Command::Doctor(args) => doctor::run(&cli.place, &args),
         Command::Completions { shell } => generate::completions(shell),

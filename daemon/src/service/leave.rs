@@ -120,7 +120,7 @@ impl Leaving {
             Unmounted::Refused(error) => {
                 self.daemon.leaving.store(false, Ordering::Relaxed);
                 notify::status(&self.serving());
-                self.daemon.fs.allow_maintenance();
+                self.daemon.fs.allow_work();
                 answer(asker, Err(busy(self, &error)));
                 None
             }
@@ -144,7 +144,7 @@ impl Leaving {
     fn begin(&self) -> Result<u64, PublishError> {
         self.daemon.leaving.store(true, Ordering::Relaxed);
         notify::status("publishing what is pending");
-        self.daemon.fs.end_maintenance();
+        self.daemon.fs.end_work();
         self.daemon.fs.publish_all()
     }
 

@@ -19,28 +19,55 @@ pub fn block_size_for(len: u64) -> u32 {
     u32::try_from(needed.max(BLOCK)).unwrap_or(1 << 31)
 }
 
-/// Digests of the first `len` bytes of a file in one pass. The block digests
-/// are empty when all is one block, for then the first digest says it all.
+/// Takes the digests of a file and of its blocks from its bytes as they come.
+pub struct Digester {
+    whole: blake3::Hasher,
+    blocks: Vec<BlockDigest>,
+    block_size: u32,
+}
+
+impl Digester {
+    /// Of no bytes yet.
+    pub fn new(block_size: u32) -> Self {
+        Self {
+            whole: blake3::Hasher::new(),
+            blocks: Vec::new(),
+            block_size,
+        }
+    }
+
+    /// The next bytes: whole blocks, but for the last time.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.whole.update(bytes);
+        let blocks = bytes.chunks(self.block_size as usize);
+        self.blocks.extend(blocks.map(digest_block));
+    }
+
+    /// The block digests are empty when all is one block, for then the first digest says it all.
+    pub fn finish(mut self) -> (Digest, Vec<BlockDigest>) {
+        if self.blocks.len() <= 1 {
+            self.blocks.clear();
+        }
+        (Digest(*self.whole.finalize().as_bytes()), self.blocks)
+    }
+}
+
+/// Digests of the first `len` bytes of a file in one pass.
 pub fn digest_file(
     file: &File,
     len: u64,
     block_size: u32,
 ) -> io::Result<(Digest, Vec<BlockDigest>)> {
-    let mut whole = blake3::Hasher::new();
-    let mut blocks = Vec::new();
+    let mut digester = Digester::new(block_size);
     let mut buffer = vec![0; len.min(u64::from(block_size)) as usize];
     let mut at = 0;
     while at < len {
         let block = &mut buffer[..(len - at).min(u64::from(block_size)) as usize];
         file.read_exact_at(block, at)?;
-        whole.update(block);
-        blocks.push(digest_block(block));
+        digester.add(block);
         at += block.len() as u64;
     }
-    if blocks.len() <= 1 {
-        blocks.clear();
-    }
-    Ok((Digest(*whole.finalize().as_bytes()), blocks))
+    Ok(digester.finish())
 }
 
 pub(super) fn digest_block(block: &[u8]) -> BlockDigest {

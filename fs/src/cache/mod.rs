@@ -35,6 +35,6 @@ mod shelf;
 
 pub use block_cache::{BlockCache, CacheConfig, CacheObject};
 pub use cached_file::CachedFile;
-pub use digest::{block_size_for, digest_file};
+pub use digest::{Digester, block_size_for, digest_file};
 pub use error::{CacheError, CacheReadError};
 pub(crate) use metrics::register as register_metrics;

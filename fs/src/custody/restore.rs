@@ -136,7 +136,7 @@ impl FileSystem {
         Ok(restored)
     }
 
-    pub(super) fn propose(&self, command: Command) -> Result<Version, FsError> {
+    pub(crate) fn propose(&self, command: Command) -> Result<Version, FsError> {
         self.shared.propose(Actor::default(), command)
     }
 }

@@ -1,6 +1,7 @@
 //! Why maintenance came to nothing. Whichever it is, the repository is as it was.
 
 use crate::FsError;
+use crate::work::WorkError;
 use std::io;
 
 /// See the module.
@@ -57,6 +58,16 @@ impl<E: Into<FsError>> From<E> for MaintenanceError {
         match error.into() {
             FsError::Interrupted => Self::Interrupted,
             other => Self::Fs(other),
+        }
+    }
+}
+
+impl From<WorkError> for MaintenanceError {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::UnderWay(whereabouts) => Self::UnderWay(whereabouts),
+            WorkError::Interrupted => Self::Interrupted,
+            WorkError::Git { step, said } => Self::Git { step, said },
         }
     }
 }

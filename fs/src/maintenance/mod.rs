@@ -17,26 +17,21 @@
 //! One node at a time has the maintenance lock of a repository. Losing it costs work and nothing else.
 
 mod error;
-mod git;
-mod progress;
 mod proof;
 mod publication;
-mod running;
 mod schedule;
 mod steps;
 mod view;
 
 pub use error::MaintenanceError;
-pub use progress::{Onlooker, Progress};
 pub use schedule::start as start_maintenance;
 
-pub(crate) use running::Maintaining;
 pub(crate) use view::clear;
 
 use crate::objects::{Made, Published, catalog, name};
+use crate::work::{Onlooker, Teller, Work};
 use crate::{FileSystem, FsError, failpoint};
 use gitmoor_replicator::model::{FileEntry, NamePath, Repo, RepoId, RepoPath};
-use progress::Teller;
 use publication::Publication;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
@@ -125,7 +120,11 @@ impl FileSystem {
         let began = Instant::now();
         let repo = self.shared.replica.repo(id)?;
         let repo = repo.ok_or(MaintenanceError::Deleted)?;
-        let running = self.begin_maintenance(&repo)?;
+        let running = self.begin_work(Work {
+            kind: "maintenance",
+            id,
+            repository: repo.path.to_string(),
+        })?;
         let teller = Teller::new(&running, onlooker);
         let maintenance = Maintenance {
             fs: self,

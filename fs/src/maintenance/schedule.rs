@@ -1,9 +1,10 @@
 //! Maintenance by itself: a repository with many loose objects or packs is repacked, the small ones into
 //! larger ones. Each mount looks; the lock lets one of them do it, and the others find nothing to do afterwards.
 
-use super::{Heap, MaintenanceError, Mounted, Onlooker, Progress, RepackOptions};
+use super::{Heap, MaintenanceError, Mounted, RepackOptions};
 use crate::FileSystem;
 use crate::filesystem::{OpenError, start_periodic};
+use crate::work::{Onlooker, Progress};
 use gitmoor_replicator::model::Repo;
 use std::sync::Arc;
 

@@ -5,9 +5,10 @@
 //! reachable becomes one pack and the rest a cruft pack. Then one multi-pack-index with bitmaps over all packs,
 //! and a commit-graph.
 
-use super::{Files, Maintenance, MaintenanceError, git};
+use super::{Files, Maintenance, MaintenanceError};
 use crate::FsckOptions;
 use crate::maintenance::view::View;
+use crate::work::git;
 use gitmoor_replicator::model::RepoPath;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -112,7 +113,7 @@ impl Maintenance<'_> {
 
     fn git(&self, view: &View, step: &[&str]) -> Result<(), MaintenanceError> {
         self.teller.tell("git", 0, None)?;
-        git::run(view.dir(), step, &self.teller)
+        Ok(git::run(view.dir(), step, &self.teller)?)
     }
 
     /// If it was a damaged file that git could not read, then which.

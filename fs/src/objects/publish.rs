@@ -57,7 +57,7 @@ impl Objects {
         spent::on(what, || self.removing.read())
     }
 
-    pub(super) fn begin_wait(&self, who: &str) -> FsResult<Wait> {
+    pub(crate) fn begin_wait(&self, who: &str) -> FsResult<Wait> {
         let path = self.shared.replica.repo(self.repo)?.map(|repo| repo.path);
         let path = path.map_or(String::new(), |path| path.to_string());
         let limit = self.shared.config.publish_timeout;

@@ -8,7 +8,7 @@ use crate::bundle::{self, BundleError};
 use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::store::{Body, Put};
+use crate::store::{Body, Put, StoreError, Watch};
 use crate::wait::{self, spent};
 use gitmoor_replicator::model::{
     BlockDigest, Digest, FileAdd, FileEntry, Place, RepoPath, Timestamp,
@@ -24,6 +24,9 @@ const INLINE: u64 = 4096;
 
 /// Files stored at the same time, per publication.
 const UPLOADS: usize = 8;
+
+/// Puts a key into the store.
+type Sending<'a> = dyn Fn(&str, Body<'_>) -> Result<Put, StoreError> + 'a;
 
 impl Objects {
     pub(super) fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
@@ -204,8 +207,34 @@ impl Objects {
     pub(super) fn store_checked(
         &self,
         path: &RepoPath,
+        file: &File,
+        digests: (Digest, Vec<BlockDigest>),
+    ) -> FsResult<FileAdd> {
+        self.store_by(path, file, digests, &|key, body| {
+            self.shared.store.put(key, body)
+        })
+    }
+
+    /// The same of a repository that only this process stores files of, going on where that was cut off.
+    pub(crate) fn store_resuming(
+        &self,
+        path: &RepoPath,
+        file: &File,
+        digests: (Digest, Vec<BlockDigest>),
+        watch: &Watch<'_>,
+    ) -> FsResult<FileAdd> {
+        self.store_by(path, file, digests, &|key, body| match body {
+            Body::File { file, len } => self.shared.store.put_resuming(key, file, len, watch),
+            Body::Bytes(_) => self.shared.store.put(key, body),
+        })
+    }
+
+    fn store_by(
+        &self,
+        path: &RepoPath,
         mut file: &File,
         (digest, blocks): (Digest, Vec<BlockDigest>),
+        send: &Sending<'_>,
     ) -> FsResult<FileAdd> {
         let meta = file.metadata()?;
         let (size, block_size) = (meta.len(), cache::block_size_for(meta.len()));
@@ -225,7 +254,7 @@ impl Objects {
             file.read_to_end(&mut bytes)?;
             entry.place = Place::Inline(bytes);
         } else {
-            self.put(path, file, &mut entry, &blocks)?;
+            self.put(path, file, &mut entry, &blocks, send)?;
         }
         let blocks = if size <= u64::from(block_size) {
             Vec::new()
@@ -246,6 +275,7 @@ impl Objects {
         file: &File,
         entry: &mut FileEntry,
         blocks: &[BlockDigest],
+        send: &Sending<'_>,
     ) -> FsResult<()> {
         let may_be_plain = name::holds_objects(path) && self.shared.store.refuses_overwrite();
         for key in key::candidates(self.repo, path, &entry.digest, may_be_plain) {
@@ -258,7 +288,7 @@ impl Objects {
             };
             // Other bytes may be there: another mount's zlib wrote the same object
             // so, or the index is of another version. Then ours goes beside it.
-            let stored = self.shared.store.put(&key, body)? == Put::Stored;
+            let stored = send(&key, body)? == Put::Stored;
             if stored || self.holds_same(&key, entry, blocks) {
                 entry.place = Place::Stored { key };
                 return Ok(());

@@ -2,7 +2,7 @@
 //! for every store, told apart by the label `store` (`s3` or `dir`). A multipart upload
 //! counts as one put here; single tries are in `gitmoor_s3_retries_total`.
 
-use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, reach, traffic};
+use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, Watch, reach, traffic};
 use crate::wait::spent;
 use bytes::Bytes;
 use gitmoor_replicator::trace;
@@ -10,6 +10,7 @@ use prometheus::{
     HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, register_histogram_vec,
     register_int_counter, register_int_counter_vec, register_int_gauge_vec,
 };
+use std::fs::File;
 use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -136,11 +137,23 @@ impl<S: ObjectStore> Metered<S> {
         result
     }
 
+    fn sent(&self, key: &str, len: u64) {
+        BYTES_OUT.with_label_values(&[self.label]).inc_by(len);
+        traffic::moved(key, 0, len);
+    }
+
     fn received(&self, key: &str, bytes: &Bytes) {
         traffic::moved(key, bytes.len() as u64, 0);
         BYTES_IN
             .with_label_values(&[self.label])
             .inc_by(bytes.len() as u64);
+    }
+}
+
+fn put_outcome(put: &Put) -> &'static str {
+    match put {
+        Put::Stored => "ok",
+        Put::Exists => "exists",
     }
 }
 
@@ -150,13 +163,21 @@ impl<S: ObjectStore> ObjectStore for Metered<S> {
             Body::Bytes(bytes) => bytes.len() as u64,
             Body::File { len, .. } => *len,
         };
-        let outcome = |put: &Put| match put {
-            Put::Stored => "ok",
-            Put::Exists => "exists",
-        };
-        let put = self.count("put", key, outcome, |store| store.put(key, body))?;
-        BYTES_OUT.with_label_values(&[self.label]).inc_by(len);
-        traffic::moved(key, 0, len);
+        let put = self.count("put", key, put_outcome, |store| store.put(key, body))?;
+        self.sent(key, len);
+        Ok(put)
+    }
+
+    fn put_resuming(
+        &self,
+        key: &str,
+        file: &File,
+        len: u64,
+        watch: &Watch<'_>,
+    ) -> Result<Put, StoreError> {
+        let put = |store: &S| store.put_resuming(key, file, len, watch);
+        let put = self.count("put", key, put_outcome, put)?;
+        self.sent(key, len);
         Ok(put)
     }
 

@@ -62,6 +62,9 @@ pub enum Put {
     Exists,
 }
 
+/// Is told of bytes that are stored, and says whether to go on.
+pub type Watch<'a> = dyn Fn(u64) -> bool + Sync + 'a;
+
 /// What [`ObjectStore::list`] finds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Listed {
@@ -94,6 +97,21 @@ pub struct Upload {
 pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// Stores a new key, unless it exists. Durable when this returns.
     fn put(&self, key: &str, body: Body<'_>) -> Result<Put, StoreError>;
+
+    /// [`ObjectStore::put`] of a whole file, going on where an earlier one of the same bytes was cut off, as far as
+    /// the store remembers that. Nobody else may put the key meanwhile. `watch` hears of every byte once, of
+    /// those that were there too; when it says no this ends as [`StoreError::Interrupted`].
+    fn put_resuming(
+        &self,
+        key: &str,
+        file: &File,
+        len: u64,
+        watch: &Watch<'_>,
+    ) -> Result<Put, StoreError> {
+        let put = self.put(key, Body::File { file, len })?;
+        watch(len);
+        Ok(put)
+    }
 
     /// Reads a range of bytes; the answer has exactly that length. The range is
     /// not empty and within the object.

@@ -4,8 +4,8 @@ use super::Client;
 use super::rows::Rows;
 use crate::locks::{self, LockName};
 use crate::model::{
-    Actor, BlockDigest, Command, FileEntry, NamePath, Outcome, RefEntry, Repo, RepoId, RepoPath,
-    Version,
+    Actor, BlockDigest, Command, FileEntry, Import, NamePath, Outcome, RefEntry, Repo, RepoId,
+    RepoPath, Version,
 };
 use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, View, read};
 use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
@@ -54,6 +54,14 @@ impl Custody for Client {
 
     fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError> {
         read::forgotten(&Rows(self), repo)
+    }
+
+    fn imports(&self) -> Result<Vec<Import>, ReadError> {
+        read::imports(&Rows(self))
+    }
+
+    fn verified(&self, id: RepoId) -> Result<Vec<(RepoPath, bool)>, ReadError> {
+        read::verified(&Rows(self), id)
     }
 
     fn audit(

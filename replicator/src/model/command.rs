@@ -1,8 +1,8 @@
 //! What may be asked of the replicator, and what it answers.
 
 use super::{
-    BlockDigest, ClusterId, Digest, FileEntry, Format, NamePath, Newcomer, PackedRef, Part, RepoId,
-    RepoPath, SecretDigest, SessionId, StoreRecord, Timestamp, Version,
+    BlockDigest, ClusterId, Digest, FileEntry, Format, Importing, NamePath, Newcomer, PackedRef,
+    Part, RepoId, RepoPath, SecretDigest, SessionId, StoreRecord, Timestamp, Version,
 };
 use crate::trace::TraceContext;
 use serde::{Deserialize, Serialize};
@@ -187,6 +187,8 @@ pub enum Command {
     SettleStore(StoreRecord),
     /// Object files take the place of others.
     Repack(Box<Repacking>),
+    /// A repository is brought in from elsewhere, step by step.
+    Import(Box<Importing>),
 }
 
 /// How long a key stays condemned after its bytes were deleted, by the clocks of
@@ -284,6 +286,7 @@ impl Command {
             Self::MoveRefs { .. } => "move_refs",
             Self::SettleStore(_) => "settle_store",
             Self::Repack(_) => "repack",
+            Self::Import(_) => "import",
         }
     }
 }
@@ -515,5 +518,17 @@ pub enum Refusal {
     Repacked {
         /// The repository's repacked version now.
         actual: Version,
+    },
+    /// No import of this id is under way.
+    #[error("no import of repository {0} is under way")]
+    NoImport(RepoId),
+    /// Another repository is being brought in under that name.
+    #[error("{0} is being imported already")]
+    BeingImported(NamePath),
+    /// A file of an import was not read back.
+    #[error("{path} was not verified")]
+    Unverified {
+        /// Which.
+        path: RepoPath,
     },
 }

@@ -5,6 +5,7 @@
 mod command;
 mod entry;
 mod id;
+mod import;
 mod member;
 
 pub use command::{
@@ -16,4 +17,5 @@ pub use entry::{
     RefStorage, Repo, Timestamp,
 };
 pub use id::{NamePath, RepoId, RepoPath, SessionId, Version};
+pub use import::{Import, ImportPlan, ImportStage, ImportStep, Importing};
 pub use member::{Client, ClusterId, Member, Newcomer, Part, SecretDigest, StoreRecord};

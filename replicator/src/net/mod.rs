@@ -37,7 +37,7 @@ pub use token::{Token, TokenError};
 
 /// The version of everything that nodes say to each other. Another one is refused: nodes of one
 /// cluster are brought to a new version one after the other only where that version says so.
-const PROTOCOL: u32 = 2;
+const PROTOCOL: u32 = 3;
 
 /// The header with [`PROTOCOL`].
 const PROTOCOL_HEADER: &str = "gitmoor-protocol";

@@ -29,8 +29,8 @@ use crate::engine::Life;
 use crate::locks::{self, LockName, LockTable, OwnLocks};
 use crate::metrics;
 use crate::model::{
-    Actor, BlockDigest, Client, ClusterId, Command, FileEntry, Member, NamePath, Outcome, Part,
-    RefEntry, Repo, RepoId, RepoPath, SecretDigest, StoreRecord, Timestamp, Version,
+    Actor, BlockDigest, Client, ClusterId, Command, FileEntry, Import, Member, NamePath, Outcome,
+    Part, RefEntry, Repo, RepoId, RepoPath, SecretDigest, StoreRecord, Timestamp, Version,
 };
 use crate::net::{Identity, NetError, Network};
 use crate::peer::{Ask, Change, Peer};
@@ -379,6 +379,14 @@ impl Custody for Node {
 
     fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError> {
         read::forgotten(&*self.database, repo)
+    }
+
+    fn imports(&self) -> Result<Vec<Import>, ReadError> {
+        read::imports(&*self.database)
+    }
+
+    fn verified(&self, id: RepoId) -> Result<Vec<(RepoPath, bool)>, ReadError> {
+        read::verified(&*self.database, id)
     }
 
     fn audit(

@@ -1,7 +1,7 @@
 //! Applying one command: exactly once, wholly or not at all.
 
 use super::sessions::{self, Seen};
-use super::{Overlay, commit, condemned, members, namespace, repack, trash};
+use super::{Overlay, commit, condemned, import, members, namespace, repack, trash};
 use crate::ReadError;
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
 
@@ -147,5 +147,6 @@ fn dispatch(
             Ok(())
         }
         Command::Repack(repacking) => repack::repack(overlay, context, repacking),
+        Command::Import(importing) => import::import(overlay, context, importing),
     }
 }

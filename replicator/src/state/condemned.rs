@@ -20,7 +20,7 @@
 use super::apply::{Context, Halt};
 use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, View, load};
-use super::{Overlay, Table, keys, read};
+use super::{Overlay, Table, import, keys, read};
 use crate::ReadError;
 use crate::model::{
     Condemnation, FileAdd, FileEntry, Place, QUARANTINE, Refusal, RepoId, RepoPath, Timestamp,
@@ -211,6 +211,7 @@ pub(super) fn purge_repo(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), Ha
     for prefix in [keys::trashed_files(id), keys::all_condemned(id)] {
         overlay.clear(Table::Trash, KeyRange::prefix(&prefix))?;
     }
+    import::forget(overlay, id)?;
     overlay.delete(Table::Trash, keys::forgotten(id));
     overlay.delete(Table::Trash, keys::condemned_repo(id));
     Ok(())

@@ -164,3 +164,23 @@ pub(super) fn dismissed(node: u64) -> Vec<u8> {
 pub(super) fn invitation(secret: SecretDigest) -> Vec<u8> {
     [[INVITATION].as_slice(), &secret.0].concat()
 }
+
+/// First byte of the keys of imports.
+pub(super) const IMPORT: u8 = b'I';
+/// First byte of the keys of files of imports that were read back.
+const VERIFIED: u8 = b'V';
+
+/// Of an import.
+pub(super) fn import(id: RepoId) -> Vec<u8> {
+    [&[IMPORT], id.as_bytes().as_slice()].concat()
+}
+
+/// Of a file of an import that was read back.
+pub(super) fn verified(id: RepoId, path: &RepoPath) -> Vec<u8> {
+    [all_verified(id).as_slice(), path.as_bytes()].concat()
+}
+
+/// The prefix of all of them.
+pub(super) fn all_verified(id: RepoId) -> Vec<u8> {
+    [&[VERIFIED], id.as_bytes().as_slice()].concat()
+}

@@ -11,6 +11,7 @@ mod audit;
 mod catalog;
 mod commit;
 mod condemned;
+mod import;
 mod keys;
 mod members;
 mod namespace;

@@ -7,7 +7,7 @@
 use super::apply::{Context, Halt};
 use super::trash::{self, TrashedRepo};
 use super::view::{KeyRange, Step, View, any_in, load};
-use super::{Overlay, Table, keys, read};
+use super::{Overlay, Table, import, keys, read};
 use crate::model::{NamePath, Refusal, Repo, RepoId, Version};
 use crate::{NameEntry, ReadError};
 use std::collections::BTreeMap;
@@ -46,7 +46,13 @@ pub(super) fn create_repo(
     if let Some(holder) = holder_of(overlay, id)? {
         return Err(Refusal::Exists(holder).into());
     }
-    let repo = Repo {
+    put_repo(overlay, &new_repo(context, id, path));
+    Ok(())
+}
+
+/// A repository as it begins.
+pub(super) fn new_repo(context: Context<'_>, id: RepoId, path: &NamePath) -> Repo {
+    Repo {
         id,
         path: path.clone(),
         created: context.time,
@@ -56,15 +62,19 @@ pub(super) fn create_repo(
         catalog_version: context.version,
         packed_version: context.version,
         repacked_version: Version::default(),
-    };
-    overlay.put(Table::Names, keys::name(path), &NameEntry::Repo(id));
-    overlay.put(Table::Repositories, keys::repo(id), &repo);
-    Ok(())
+    }
+}
+
+/// Gives a repository its name.
+pub(super) fn put_repo(overlay: &mut Overlay<'_>, repo: &Repo) {
+    let named = NameEntry::Repo(repo.id);
+    overlay.put(Table::Names, keys::name(&repo.path), &named);
+    overlay.put(Table::Repositories, keys::repo(repo.id), repo);
 }
 
 /// Where the repository that has this id stands, or stood before it went to
-/// the trash: its rows are still there, so the id is taken either way.
-fn holder_of(view: &dyn View, id: RepoId) -> Result<Option<NamePath>, ReadError> {
+/// the trash, or shall stand: its rows are there, so the id is taken each way.
+pub(super) fn holder_of(view: &dyn View, id: RepoId) -> Result<Option<NamePath>, ReadError> {
     if let Some(repo) = read::repo(view, id)? {
         return Ok(Some(repo.path));
     }
@@ -73,7 +83,7 @@ fn holder_of(view: &dyn View, id: RepoId) -> Result<Option<NamePath>, ReadError>
             return Ok(Some(trashed.repo.path));
         }
     }
-    Ok(None)
+    Ok(import::unfinished(view, id)?.map(|import| import.path))
 }
 
 pub(super) fn rename(

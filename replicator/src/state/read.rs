@@ -5,8 +5,8 @@ use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, load};
 use super::{AuditRecord, Table, keys};
 use crate::model::{
-    BlockDigest, Client, ClusterId, FileEntry, Member, NamePath, PackedRef, RefEntry, Repo, RepoId,
-    RepoPath, StoreRecord, Version,
+    BlockDigest, Client, ClusterId, FileEntry, Import, Member, NamePath, PackedRef, RefEntry, Repo,
+    RepoId, RepoPath, StoreRecord, Version,
 };
 use crate::{Child, Listing, NameEntry, PackedSink, ReadError};
 use serde::de::DeserializeOwned;
@@ -134,6 +134,21 @@ pub fn file(
     load(view, Table::Catalog, &keys::in_repo(repo, path))
 }
 
+/// The paths of all files of the objects room.
+pub(super) fn file_paths(view: &dyn View, repo: RepoId) -> Result<Vec<RepoPath>, ReadError> {
+    let mut found = Vec::new();
+    view.scan(Table::Catalog, &keys::whole_repo(repo), &mut |key, _| {
+        found.push(path_after(key, keys::ID)?);
+        Ok(Step::Next)
+    })?;
+    Ok(found)
+}
+
+fn path_after(key: &[u8], prefix: usize) -> Result<RepoPath, ReadError> {
+    let path = RepoPath::new(&key[prefix..]);
+    path.ok_or_else(|| ReadError::Damaged(format!("the path in key {}", key.escape_ascii())))
+}
+
 /// The direct children of a directory of the objects room.
 pub fn files_in(
     view: &dyn View,
@@ -226,6 +241,27 @@ pub fn is_condemned(view: &dyn View, repo: RepoId, key: &str) -> Result<bool, Re
 /// The commit that last forgot condemned keys of a repository; version 0 before the first.
 pub fn forgotten(view: &dyn View, repo: RepoId) -> Result<Version, ReadError> {
     Ok(load(view, Table::Trash, &keys::forgotten(repo))?.unwrap_or_default())
+}
+
+/// The imports, those that are done too.
+pub fn imports(view: &dyn View) -> Result<Vec<Import>, ReadError> {
+    all(view, Table::Imports, &[keys::IMPORT])
+}
+
+/// The files of an import that were read back, and whether every object of them was hashed.
+pub fn verified(view: &dyn View, id: RepoId) -> Result<Vec<(RepoPath, bool)>, ReadError> {
+    let prefix = keys::all_verified(id);
+    let mut found = Vec::new();
+    view.scan(
+        Table::Imports,
+        &KeyRange::prefix(&prefix),
+        &mut |key, value| {
+            let path = path_after(key, prefix.len())?;
+            found.push((path, decode(Table::Imports, key, value)?));
+            Ok(Step::Next)
+        },
+    )?;
+    Ok(found)
 }
 
 fn all<T: DeserializeOwned>(

@@ -30,11 +30,13 @@ pub enum Table {
     Trash = 10,
     /// The cluster: its id, its members, and who is invited.
     Members = 11,
+    /// Repositories that are brought in, and which of their files were read back.
+    Imports = 12,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::RaftLog,
         Self::RaftState,
         Self::Repositories,
@@ -47,11 +49,12 @@ impl Table {
         Self::Audit,
         Self::Trash,
         Self::Members,
+        Self::Imports,
     ];
 
     /// The tables that make up the replicated state: what apply writes and a
     /// snapshot carries. The raft tables are each node's own.
-    pub const STATE: [Self; 10] = [
+    pub const STATE: [Self; 11] = [
         Self::Repositories,
         Self::Names,
         Self::Refs,
@@ -62,6 +65,7 @@ impl Table {
         Self::Audit,
         Self::Trash,
         Self::Members,
+        Self::Imports,
     ];
 
     /// The name of its column family.
@@ -79,6 +83,7 @@ impl Table {
             Self::Audit => "audit",
             Self::Trash => "trash",
             Self::Members => "members",
+            Self::Imports => "imports",
         }
     }
 

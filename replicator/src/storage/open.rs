@@ -10,9 +10,9 @@ use std::time::Duration;
 /// The version of the layout of the data directory: tables, keys, and the
 /// postcard shape of every value.
 ///
-/// 4 has clients of a cluster, what superseded what, and traces. Of another format not everything reads the
+/// 5 has imports. Of another format not everything reads the
 /// same, so it is refused.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 const NODE_KEY: &[u8] = b"node";

@@ -5,6 +5,7 @@ mod custody;
 mod damage;
 mod data_directory;
 mod failpoints;
+mod imports;
 mod log;
 mod members;
 mod messages;

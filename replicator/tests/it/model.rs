@@ -204,6 +204,7 @@ impl Model {
             | Command::Relocate { .. }
             | Command::SettleStore(_)
             | Command::Dismiss { .. } => unreachable!("members.rs has these"),
+            Command::Import(_) => unreachable!("imports.rs has these"),
         }
         Ok(())
     }

@@ -321,6 +321,32 @@ impl S3 for MemoryS3 {
         })
     }
 
+    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
+        let input = req.input;
+        let after = input.part_number_marker.unwrap_or(0);
+        let mut parts: Vec<Part> = self.with(&input.bucket, |bucket| {
+            let upload = bucket.uploads.get(&input.upload_id);
+            let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
+            let part = |(number, bytes): (&i32, &Bytes)| Part {
+                part_number: Some(*number),
+                size: Some(bytes.len() as i64),
+                e_tag: Some(etag(bytes)),
+                checksum_crc32c: Some(BASE64_STANDARD.encode(crc32c::crc32c(bytes).to_be_bytes())),
+                ..Default::default()
+            };
+            Ok(upload.parts.range(after + 1..).map(part).collect())
+        })?;
+        let more = parts.len() > PAGE;
+        parts.truncate(PAGE);
+        let last = parts.last().and_then(|part| part.part_number);
+        ok(ListPartsOutput {
+            parts: Some(parts),
+            is_truncated: Some(more),
+            next_part_number_marker: last.filter(|_| more),
+            ..Default::default()
+        })
+    }
+
     async fn complete_multipart_upload(
         &self,
         req: S3Request<CompleteMultipartUploadInput>,

@@ -16,6 +16,7 @@ mod faults;
 mod fsck;
 mod gc;
 mod immutable;
+mod import;
 mod init;
 mod limits;
 mod maintenance;

@@ -11,7 +11,7 @@ use aws_sdk_s3::primitives::DateTime;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where a page of uploads begins: a key and an upload id.
-type UploadMarker = (Option<String>, Option<String>);
+pub(super) type UploadMarker = (Option<String>, Option<String>);
 
 impl S3Store {
     /// Gives every object and then every upload under a prefix to the sink.
@@ -76,7 +76,7 @@ impl S3Store {
         list.send().await.map_err(classify)
     }
 
-    async fn uploads(
+    pub(super) async fn uploads(
         &self,
         prefix: &str,
         (key, id): UploadMarker,
@@ -99,7 +99,7 @@ impl S3Store {
     }
 
     /// The key without the store's prefix.
-    fn own_key(&self, full: &str) -> Option<String> {
+    pub(super) fn own_key(&self, full: &str) -> Option<String> {
         match self.config.prefix.as_str() {
             "" => Some(full.to_owned()),
             prefix => Some(full.strip_prefix(prefix)?.strip_prefix('/')?.to_owned()),

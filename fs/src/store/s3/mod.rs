@@ -15,6 +15,7 @@ mod failure;
 mod hedge;
 mod list;
 mod multipart;
+mod resume;
 mod store;
 
 pub use config::{S3Config, S3Credentials, S3Settings};

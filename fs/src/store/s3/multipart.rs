@@ -18,14 +18,14 @@ const PART: u64 = 8 << 20;
 const MAX_PARTS: u64 = 10_000;
 
 /// Parts under way at the same time, each of them in memory.
-const PARALLEL: usize = 4;
+pub(super) const PARALLEL: usize = 4;
 
 /// One upload that was begun.
 #[derive(Clone, Copy)]
-struct Upload<'a> {
-    key: &'a str,
-    id: &'a str,
-    file: &'a File,
+pub(super) struct Upload<'a> {
+    pub(super) key: &'a str,
+    pub(super) id: &'a str,
+    pub(super) file: &'a File,
 }
 
 impl S3Store {
@@ -49,7 +49,7 @@ impl S3Store {
         put
     }
 
-    async fn begin_upload(&self, key: &str) -> Result<String, Failure> {
+    pub(super) async fn begin_upload(&self, key: &str) -> Result<String, Failure> {
         let (bucket, key) = (&self.config.bucket, self.full_key(key));
         let begin = self
             .client
@@ -71,7 +71,7 @@ impl S3Store {
         stream::iter(sends).buffered(PARALLEL).try_collect().await
     }
 
-    async fn send_part(
+    pub(super) async fn send_part(
         &self,
         upload: Upload<'_>,
         number: i32,
@@ -91,14 +91,14 @@ impl S3Store {
             part.send().await.map_err(classify)
         };
         let answer = self.tries.run(request, attempt).await?;
-        Ok(CompletedPart::builder()
-            .part_number(number)
-            .set_e_tag(answer.e_tag)
-            .checksum_crc32_c(crc)
-            .build())
+        Ok(completed(number, answer.e_tag, crc))
     }
 
-    async fn complete(&self, upload: Upload<'_>, parts: Vec<CompletedPart>) -> Result<Put, GaveUp> {
+    pub(super) async fn complete(
+        &self,
+        upload: Upload<'_>,
+        parts: Vec<CompletedPart>,
+    ) -> Result<Put, GaveUp> {
         let parts = CompletedMultipartUpload::builder()
             .set_parts(Some(parts))
             .build();
@@ -131,7 +131,16 @@ impl S3Store {
     }
 }
 
-fn part_ranges(len: u64) -> Vec<Range<u64>> {
+/// A part that is there.
+pub(super) fn completed(number: i32, e_tag: Option<String>, crc: String) -> CompletedPart {
+    CompletedPart::builder()
+        .part_number(number)
+        .set_e_tag(e_tag)
+        .checksum_crc32_c(crc)
+        .build()
+}
+
+pub(super) fn part_ranges(len: u64) -> Vec<Range<u64>> {
     let size = PART.max(len.div_ceil(MAX_PARTS));
     (0..len.div_ceil(size))
         .map(|n| n * size..((n + 1) * size).min(len))

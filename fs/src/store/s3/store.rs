@@ -6,12 +6,14 @@ use super::hedge::Hedge;
 use super::{body, client, delete};
 use crate::store::retry::{Failure, GaveUp, Request, Tries};
 use crate::store::{
-    Body, Listed, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, Upload, key, marker,
+    Body, Listed, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, Upload, Watch, key,
+    marker,
 };
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::RequestId;
 use bytes::Bytes;
 use std::fmt;
+use std::fs::File;
 use std::ops::Range;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -194,7 +196,7 @@ impl S3Store {
         exists_or(put)
     }
 
-    async fn get_once(
+    pub(super) async fn get_once(
         &self,
         key: &str,
         range: &Range<u64>,
@@ -251,6 +253,22 @@ impl ObjectStore for S3Store {
                 self.run(request, self.put_whole(request, &body))
             }
         }
+    }
+
+    fn put_resuming(
+        &self,
+        key: &str,
+        file: &File,
+        len: u64,
+        watch: &Watch<'_>,
+    ) -> Result<Put, StoreError> {
+        if len < MULTIPART {
+            let put = self.put(key, Body::File { file, len })?;
+            watch(len);
+            return Ok(put);
+        }
+        let request = Request::new("PUT", key, len);
+        self.run(request, self.put_in_old_parts(key, file, len, watch))
     }
 
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {

@@ -14,11 +14,13 @@ use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::history::{History, noise};
 use gitmoor_tests::ledger::Ledger;
 use gitmoor_tests::place::Place;
+use gitmoor_tests::process::report;
 use nix::sys::signal::Signal;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Output;
 use std::time::Duration;
 
 /// How often a load is repeated before a point counts as out of its way.
@@ -130,6 +132,13 @@ impl Stage {
         {
             ledger.is_set(&branch, &tip);
         }
+    }
+
+    /// Imports the work tree's repository under the name of this step.
+    fn import(&self) -> Output {
+        let name = format!("in-{}.git", self.steps.get());
+        let settings = self.place.daemon().settings().clone();
+        settings.gitmoor(&["import", self.work.path(), &name])
     }
 
     /// A command in the repository that may fail; the daemon may be dead before git could enter it.
@@ -337,6 +346,33 @@ const REPACK: Load = Load {
     ],
 };
 
+/// An import: nothing is seen of it until it is whole, and the same command goes on.
+const IMPORT: Load = Load {
+    toml: "",
+    init: "",
+    begin: nothing,
+    prepare: nothing,
+    step: |stage| {
+        stage.push("", 30, 100);
+        stage.import();
+    },
+    after: |stage| {
+        let imported = stage.import();
+        assert!(imported.status.success(), "{}", report(&imported));
+        let name = format!("in-{}.git", stage.steps.get());
+        assert_eq!(stage.place.repo(&name).refs(), stage.work.refs());
+    },
+    points: &[
+        (fs_points::IMPORT_BEGUN, &[1]),
+        (fs_points::IMPORT_SENT, &[1, 2, 4]),
+        (fs_points::IMPORT_NOTED, &[1, 3]),
+        (fs_points::IMPORT_COPIED, &[1]),
+        (fs_points::IMPORT_VERIFIED, &[1]),
+        (fs_points::IMPORT_REFS, &[1]),
+        (fs_points::IMPORT_FINISHED, &[1]),
+    ],
+};
+
 const LOADS: &[&Load] = &[
     &PUSH,
     &BUNDLE,
@@ -348,6 +384,7 @@ const LOADS: &[&Load] = &[
     &REPOSITORIES,
     &ELSEWHERE,
     &REPACK,
+    &IMPORT,
 ];
 
 /// Points of the replicator that need another node, or a long log; all of its points are drilled
@@ -422,6 +459,11 @@ fn made_elsewhere() {
 #[test]
 fn repack() {
     REPACK.drill();
+}
+
+#[test]
+fn import() {
+    IMPORT.drill();
 }
 
 /// A misspelt point must not pass for a drill that was survived.

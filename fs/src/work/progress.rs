@@ -1,6 +1,6 @@
-//! How far maintenance is: told to whoever asked for it, and in `gitmoor status`.
+//! How far work is: told to whoever asked for it, and in `gitmoor status`.
 
-use super::MaintenanceError;
+use super::WorkError;
 use super::running::Running;
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +15,21 @@ pub struct Progress {
     pub done: u64,
     /// Where that is known.
     pub total: Option<u64>,
+    /// Where `done` is bytes: how many objects they hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<Part>,
 }
 
-/// Who asked for maintenance.
+/// So many of so many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Part {
+    /// So far.
+    pub done: u64,
+    /// Of.
+    pub total: u64,
+}
+
+/// Who asked for it.
 pub trait Onlooker: Sync {
     /// Is told now and then.
     fn told(&self, progress: &Progress);
@@ -27,35 +39,42 @@ pub trait Onlooker: Sync {
 }
 
 /// Tells both.
-pub(super) struct Teller<'a> {
+pub(crate) struct Teller<'a> {
     running: &'a Running<'a>,
     onlooker: &'a dyn Onlooker,
 }
 
 impl<'a> Teller<'a> {
-    pub(super) fn new(running: &'a Running<'a>, onlooker: &'a dyn Onlooker) -> Self {
+    pub(crate) fn new(running: &'a Running<'a>, onlooker: &'a dyn Onlooker) -> Self {
         Self { running, onlooker }
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.running.is_ending() || self.onlooker.is_gone()
     }
 
     /// An error when it is to end.
-    pub(super) fn tell(
+    pub(crate) fn tell(&self, phase: &str, done: u64, total: Option<u64>) -> Result<(), WorkError> {
+        self.tell_objects(phase, done, total, None)
+    }
+
+    /// The same of bytes that hold objects.
+    pub(crate) fn tell_objects(
         &self,
         phase: &str,
         done: u64,
         total: Option<u64>,
-    ) -> Result<(), MaintenanceError> {
+        objects: Option<Part>,
+    ) -> Result<(), WorkError> {
         if self.is_over() {
-            return Err(MaintenanceError::Interrupted);
+            return Err(WorkError::Interrupted);
         }
         let progress = Progress {
             repository: self.running.repository().to_owned(),
             phase: phase.to_owned(),
             done,
             total,
+            objects,
         };
         self.running.note(&progress);
         self.onlooker.told(&progress);

@@ -1,0 +1,37 @@
+//! Imports, inside the daemon.
+
+use super::asker::Asker;
+use super::protocol::Rejection;
+use super::repos::Repos;
+use crate::config::RepoName;
+use gitmoor_fs::import::{ImportError, ImportStatus, Imported, Source, Verify};
+
+impl Repos<'_> {
+    /// Brings a repository in, or goes on with that.
+    pub(super) fn import(
+        &self,
+        name: &RepoName,
+        source: &Source,
+        verify: Verify,
+        asker: &Asker<'_>,
+    ) -> Result<Imported, Rejection> {
+        self.check_online("import")?;
+        let imported = self.fs.import(&name.path(), source, verify, asker);
+        imported.map_err(|error| refused(name, &error))
+    }
+
+    /// Gives one up.
+    pub(super) fn abandon_import(&self, name: &RepoName) -> Result<(), Rejection> {
+        let abandoned = self.fs.abandon_import(&name.path());
+        abandoned.map_err(|error| refused(name, &error))
+    }
+
+    /// How far they are.
+    pub(super) fn imports(&self) -> Result<Vec<ImportStatus>, Rejection> {
+        self.fs.imports().map_err(Rejection::failed)
+    }
+}
+
+fn refused(name: &RepoName, error: &ImportError) -> Rejection {
+    Rejection::failed(format!("{name}: {error}"))
+}

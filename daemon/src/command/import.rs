@@ -1,0 +1,240 @@
+//! `gitmoor import`: the daemon does it, and this shows how far it is.
+
+use super::progress::{bar, style};
+use super::{ask, data_dir, output, unexpected};
+use crate::Failure;
+use crate::admin::{Client, Reply, Request};
+use crate::cli::{ImportArgs, ImportVerify, Place};
+use crate::config::{ByteSize, RepoName};
+use gitmoor_fs::Progress;
+use gitmoor_fs::import::{ImportStatus, Imported, Source, Tree, Verify};
+use indicatif::ProgressBar;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+/// A line of `--json`.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Event<'a> {
+    Progress(&'a Progress),
+    Imported(&'a Imported),
+    Failed { reason: &'a str },
+}
+
+pub(super) fn run(place: &Place, args: &ImportArgs) -> Result<(), Failure> {
+    if args.status {
+        return status(place, args.json);
+    }
+    if let Some(name) = &args.abandon {
+        let name = name.clone();
+        return match ask(place, &Request::ImportAbandon { name })? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(place, &other)),
+        };
+    }
+    let source = args.source.as_deref().unwrap_or_default();
+    let source = Source::parse(source).map_err(|error| Failure::Usage(error.to_string()))?;
+    let importer = Importer { place, args };
+    match (&source, args.recursive) {
+        (Source::Disk(dir), true) => importer.tree(dir),
+        (_, true) => Err(Failure::Usage(format!(
+            "--recursive takes a directory of this machine, and {source} is none"
+        ))),
+        (_, false) => importer.one_by_name(&source),
+    }
+}
+
+struct Importer<'a> {
+    place: &'a Place,
+    args: &'a ImportArgs,
+}
+
+impl Importer<'_> {
+    fn one_by_name(&self, source: &Source) -> Result<(), Failure> {
+        let name = self.args.name.as_deref().ok_or_else(|| {
+            Failure::Usage("NAME is missing: expected one such as team/app.git".to_owned())
+        })?;
+        let name: RepoName = name.parse().map_err(Failure::Usage)?;
+        let done = self.one(source, name);
+        if let (Err(Failure::Rejected(rejection)), true) = (&done, self.args.json) {
+            let reason = &rejection.message;
+            event(&Event::Failed { reason })?;
+        }
+        done
+    }
+
+    /// One that cannot be imported does not keep the others waiting.
+    fn tree(&self, dir: &Path) -> Result<(), Failure> {
+        let (named, mut failures) = self.named(dir);
+        let mut imported = 0;
+        for (name, path) in named {
+            match self.one(&Source::Disk(path), name) {
+                Ok(()) => imported += 1,
+                Err(Failure::Rejected(rejection)) => failures.push(rejection.to_string()),
+                Err(other) => return Err(other),
+            }
+        }
+        if self.args.json {
+            for reason in &failures {
+                event(&Event::Failed { reason })?;
+            }
+        } else {
+            let failed = failures.len();
+            output::line(format_args!("imported: {imported}, failed: {failed}"))?;
+        }
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::Unimported(failures)),
+        }
+    }
+
+    /// The repositories of a tree under the names that they get, and what cannot get one.
+    fn named(&self, dir: &Path) -> (BTreeMap<RepoName, std::path::PathBuf>, Vec<String>) {
+        let tree = Tree::below(dir);
+        let mut failures: Vec<_> = tree.unreadable.iter().map(ToString::to_string).collect();
+        let mut named = BTreeMap::new();
+        for path in tree.repositories {
+            match self.name_of(dir, &path) {
+                Err(reason) => failures.push(format!("{}: {reason}", path.display())),
+                Ok(name) => match named.get(&name) {
+                    None => drop(named.insert(name, path)),
+                    Some(first) => {
+                        let first: &Path = first;
+                        failures.push(format!(
+                            "{}: {} would be {name} too; rename one of them, or import it by itself",
+                            path.display(),
+                            first.display()
+                        ));
+                    }
+                },
+            }
+        }
+        (named, failures)
+    }
+
+    /// Its path within the tree, below NAME if that is given.
+    fn name_of(&self, dir: &Path, path: &Path) -> Result<RepoName, String> {
+        let within = path.strip_prefix(dir).unwrap_or(path);
+        let within = match within.as_os_str().is_empty() {
+            true => Path::new(path.file_name().unwrap_or_default()),
+            false => within,
+        };
+        let within = within.to_str().ok_or("its path is not UTF-8")?;
+        let above = self.args.name.as_deref().unwrap_or_default();
+        let above = above.trim_end_matches('/');
+        let slash = if above.is_empty() { "" } else { "/" };
+        let within = within.strip_suffix(".git").unwrap_or(within);
+        format!("{above}{slash}{within}.git").parse()
+    }
+
+    fn one(&self, source: &Source, name: RepoName) -> Result<(), Failure> {
+        let bar = bar(COUNTING, 0);
+        let request = Request::Import {
+            name,
+            source: source.clone(),
+            verify: match self.args.verify {
+                ImportVerify::Checksums => Verify::Checksums,
+                ImportVerify::Full => Verify::Full,
+            },
+        };
+        let mut client = Client::connect(&data_dir(self.place)?)?;
+        let mut written = Ok(());
+        let answer = client.ask_watching(&request, &mut |progress| match self.args.json {
+            true if written.is_ok() => written = event(&Event::Progress(progress)),
+            true => {}
+            false => show(&bar, progress),
+        });
+        bar.finish_and_clear();
+        written?;
+        match answer?? {
+            Reply::Imported(done) if self.args.json => Ok(event(&Event::Imported(&done))?),
+            Reply::Imported(done) => Ok(print(&done)?),
+            other => Err(unexpected(self.place, &other)),
+        }
+    }
+}
+
+fn event(event: &Event<'_>) -> io::Result<()> {
+    output::line(serde_json::to_string(event)?)
+}
+
+/// While it is not known how much there is to do.
+const COUNTING: &str = "{spinner} {msg} {pos} {elapsed}";
+/// What is counted in bytes.
+const BYTES: &str = "{spinner} {msg} {bytes}/{total_bytes} [{wide_bar}] {bytes_per_sec} {eta}";
+/// What is counted otherwise.
+const PARTS: &str = "{spinner} {msg} {pos}/{len} [{wide_bar}] {eta}";
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    let is_bytes = matches!(progress.phase.as_str(), "Copying" | "Verifying");
+    let template = match progress.total {
+        Some(_) if is_bytes => BYTES,
+        Some(_) => PARTS,
+        None => COUNTING,
+    };
+    let message = match progress.objects {
+        Some(objects) => format!(
+            "{}: {}, {}/{} objects,",
+            progress.repository, progress.phase, objects.done, objects.total
+        ),
+        None => format!("{}: {}", progress.repository, progress.phase),
+    };
+    if progress.done < bar.position() {
+        // Another phase: rate and remaining time are its own.
+        bar.reset();
+    }
+    bar.set_style(style(template));
+    bar.set_length(progress.total.unwrap_or(0));
+    bar.set_message(message);
+    bar.set_position(progress.done);
+}
+
+fn print(done: &Imported) -> io::Result<()> {
+    let name = &done.repository;
+    if done.already {
+        return output::line(format_args!(
+            "{name} was imported before from {}",
+            done.source
+        ));
+    }
+    output::line(format_args!(
+        "{name}: imported in {:.1} s; {} refs, {} objects, {} files, {}; stored this time: {}",
+        done.seconds,
+        done.refs,
+        done.objects,
+        done.files,
+        ByteSize(done.bytes),
+        ByteSize(done.stored_bytes)
+    ))
+}
+
+fn status(place: &Place, json: bool) -> Result<(), Failure> {
+    match ask(place, &Request::Imports)? {
+        Reply::Imports(imports) if json => Ok(output::json(&imports)?),
+        Reply::Imports(imports) => Ok(print_status(&imports)?),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+fn print_status(imports: &[ImportStatus]) -> io::Result<()> {
+    for import in imports {
+        let (name, stage) = (&import.repository, &import.stage);
+        output::line(format_args!("{name}  {stage}  from {}", import.source))?;
+        if let Some(reason) = &import.reason {
+            output::line(format_args!("  {reason}"))?;
+        }
+        if stage != "done" {
+            let verified = import.files.iter().filter(|file| file.verified).count();
+            let bytes = import.files.iter().map(|file| file.bytes).sum();
+            output::line(format_args!(
+                "  stored: {} files, {} of {}; verified: {verified} files",
+                import.files.len(),
+                ByteSize(bytes),
+                ByteSize(import.bytes)
+            ))?;
+        }
+    }
+    Ok(())
+}

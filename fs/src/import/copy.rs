@@ -1,0 +1,140 @@
+//! Object files go into the store, those first that are taken as they are. Each is noted when it is there, so that it is not sent again.
+
+use super::contents::Contents;
+use super::source::{Heap, SourceFile};
+use super::{ImportError, Run};
+use crate::objects::name::{self, Kind};
+use crate::work::Part;
+use crate::{bundle, cache, failpoint};
+use gitmoor_replicator::model::{FileAdd, ImportPlan, ImportStep, ObjectFormat, RepoPath};
+use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What git gives finished object files.
+const MODE: u32 = 0o100_444;
+
+/// How much was copied.
+#[derive(Default)]
+pub(super) struct Copied {
+    /// Bytes of files that are through, old and new.
+    bytes: AtomicU64,
+    objects: AtomicU64,
+    /// Bytes that were stored in this run.
+    pub(super) stored: AtomicU64,
+}
+
+/// Copies, and says how far it is.
+pub(super) struct Copying<'a> {
+    pub(super) run: &'a Run<'a>,
+    pub(super) format: ObjectFormat,
+    plan: ImportPlan,
+    copied: Copied,
+}
+
+impl Run<'_> {
+    pub(super) fn copy(
+        &self,
+        heap: &Heap,
+        contents: &Contents,
+        format: ObjectFormat,
+        plan: ImportPlan,
+    ) -> Result<Copied, ImportError> {
+        let wait = self.repository.objects().begin_wait("an import")?;
+        let _waiting = wait.enter();
+        let copying = Copying {
+            run: self,
+            format,
+            plan,
+            copied: Copied::default(),
+        };
+        for pack in &heap.packs {
+            for file in &pack.files {
+                copying.copy(file)?;
+            }
+            copying.through(0, contents.objects_of(pack))?;
+        }
+        copying.copy_loose(heap, contents)?;
+        Ok(copying.copied)
+    }
+}
+
+impl Copying<'_> {
+    /// So much more is there.
+    pub(super) fn through(&self, bytes: u64, objects: u64) -> Result<(), ImportError> {
+        self.copied.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.copied.objects.fetch_add(objects, Ordering::Relaxed);
+        self.tell(0)
+    }
+
+    /// With so many bytes of a file that is under way.
+    fn tell(&self, of_file: u64) -> Result<(), ImportError> {
+        let objects = Part {
+            done: self.copied.objects.load(Ordering::Relaxed),
+            total: self.plan.objects,
+        };
+        let bytes = self.copied.bytes.load(Ordering::Relaxed) + of_file;
+        let total = Some(self.plan.bytes.max(bytes));
+        let teller = &self.run.teller;
+        Ok(teller.tell_objects("Copying", bytes, total, Some(objects))?)
+    }
+
+    fn copy(&self, file: &SourceFile) -> Result<(), ImportError> {
+        if !self.is_stored(file)? {
+            self.store(file)?;
+        }
+        self.through(file.size, 0)
+    }
+
+    /// As rsync judges it: a file with that name, size and time is the same.
+    fn is_stored(&self, file: &SourceFile) -> Result<bool, ImportError> {
+        let replica = &self.run.fs.shared.replica;
+        let there = replica.file(self.run.import.id, &file.path)?;
+        Ok(there.is_some_and(|there| there.size == file.size && there.mtime == file.mtime))
+    }
+
+    /// Checks a file, stores it, and notes that.
+    pub(super) fn store(&self, file: &SourceFile) -> Result<(), ImportError> {
+        self.check(&file.path, file)?;
+        let open = File::open(&file.at).map_err(ImportError::reading(&file.at))?;
+        let block_size = cache::block_size_for(file.size);
+        let digests = cache::digest_file(&open, file.size, block_size);
+        let digests = digests.map_err(ImportError::reading(&file.at))?;
+        let replica = &self.run.fs.shared.replica;
+        let there = replica.file(self.run.import.id, &file.path)?;
+        if there.is_some_and(|there| there.digest == digests.0) {
+            return Ok(());
+        }
+        let sent = AtomicU64::new(0);
+        let watch = |bytes| {
+            self.tell(sent.fetch_add(bytes, Ordering::Relaxed) + bytes)
+                .is_ok()
+        };
+        let objects = self.run.repository.objects();
+        let mut add = objects.store_resuming(&file.path, &open, digests, &watch)?;
+        add.entry.mode = MODE;
+        self.copied.stored.fetch_add(file.size, Ordering::Relaxed);
+        failpoint::IMPORT_SENT.hit();
+        self.note(add)
+    }
+
+    fn note(&self, add: FileAdd) -> Result<(), ImportError> {
+        self.run.step(ImportStep::Store(vec![add]))?;
+        failpoint::IMPORT_NOTED.hit();
+        Ok(())
+    }
+
+    /// What says by itself whether it is whole is asked.
+    fn check(&self, path: &RepoPath, file: &SourceFile) -> Result<(), ImportError> {
+        let is_pack = path.as_bytes().ends_with(b".pack") || path.as_bytes().ends_with(b".idx");
+        if name::kind(path) != Some(Kind::Pack) && !is_pack {
+            return Ok(());
+        }
+        bundle::check_pack_trailer(&file.at, self.format).map_err(|error| match error {
+            bundle::BundleError::Local { source, .. } => ImportError::reading(&file.at)(source),
+            other => ImportError::Damaged {
+                path: file.at.clone(),
+                reason: other.to_string(),
+            },
+        })
+    }
+}

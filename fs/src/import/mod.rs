@@ -1,0 +1,323 @@
+//! Import: a repository is brought in from elsewhere, whole or not at all.
+//!
+//! The source (`import/source`) is a repository on this machine; what is elsewhere is fetched by stock git first. Its packs go up as they are,
+//! loose objects in packs (`import/copy.rs`); a walk from all refs proves meanwhile that every object that they
+//! reach is in what was copied (`import/walk.rs`). Then everything is read back from the store (`import/verify.rs`), and only then
+//! does the repository get its refs and its name (`import/finish.rs`).
+//!
+//! How far it is stands in the replicator (`state/import.rs`), file by file, so that after any interruption the
+//! same import, on any machine that has the source, goes on where it was. Large files go on within themselves
+//! ([`crate::store::ObjectStore::put_resuming`]).
+//!
+//! The source may be in use. Its refs are read first and its objects afterwards; what a repack of it takes away
+//! meanwhile is noticed, and the source looked at anew.
+
+mod contents;
+mod copy;
+mod error;
+mod finish;
+mod loose;
+mod private;
+mod refs;
+mod source;
+mod status;
+mod verify;
+mod walk;
+
+pub use error::ImportError;
+pub use source::{BadSource, Source, Tree, Url};
+pub use status::{FileStatus, ImportStatus};
+
+use crate::repository::Repository;
+use crate::work::{Onlooker, Running, Teller, Work, WorkError};
+use crate::{FileSystem, failpoint};
+use contents::Contents;
+use copy::Copied;
+use gitmoor_replicator::NameEntry;
+use gitmoor_replicator::model::{
+    Command, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath, ObjectFormat, RepoId,
+};
+use private::Private;
+use serde::{Deserialize, Serialize};
+use source::Disk;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often a source is looked at that changes while it is read.
+const PASSES: u32 = 5;
+
+/// How long an import waits for one of the same repository whose command has just ended.
+const HANDOVER: Duration = Duration::from_secs(30);
+
+/// What is read back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// Every byte, against the digest of what was sent, of which the checksum of the pack was checked.
+    #[default]
+    Checksums,
+    /// Also every object against its name.
+    Full,
+}
+
+/// What an import did.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Imported {
+    /// The repository's path in the namespace.
+    pub repository: String,
+    /// Its permanent name.
+    pub id: String,
+    /// Where it came from, without secrets.
+    pub source: String,
+    /// It had been imported before; nothing was done.
+    pub already: bool,
+    /// Refs that it got.
+    pub refs: u64,
+    /// Objects of the source; one that is in two files counts twice.
+    pub objects: u64,
+    /// Object files that it has.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of these, what was stored this time; the rest was there.
+    pub stored_bytes: u64,
+    /// How long it took this time.
+    pub seconds: f64,
+}
+
+impl FileSystem {
+    /// Brings a repository in, or goes on with that.
+    pub fn import(
+        &self,
+        path: &NamePath,
+        source: &Source,
+        verify: Verify,
+        onlooker: &dyn Onlooker,
+    ) -> Result<Imported, ImportError> {
+        let began = Instant::now();
+        self.shared.fresh.refresh()?;
+        if let Some(done) = self.imported_before(path, source)? {
+            return Ok(done);
+        }
+        let import = self.begun(path, source)?;
+        let running = self.begin_import(&import, onlooker)?;
+        // Another may just have brought it to its end.
+        if let Some(done) = self.imported_before(path, source)? {
+            return Ok(done);
+        }
+        let run = Run {
+            fs: self,
+            repository: self.repositories.get(import.id)?,
+            private: Private::open(self, import.id)?,
+            teller: Teller::new(&running, onlooker),
+            source,
+            verify,
+            import,
+        };
+        let mut done = run.run().inspect_err(|error| run.note_failure(error))?;
+        done.seconds = began.elapsed().as_secs_f64();
+        tracing::info!(?done, "imported");
+        Ok(done)
+    }
+
+    /// What is left of an import that is not to come to its end goes to gc.
+    pub fn abandon_import(&self, path: &NamePath) -> Result<(), ImportError> {
+        self.shared.fresh.refresh()?;
+        let import = self.unfinished(path)?;
+        let import = import.ok_or_else(|| ImportError::NotBegun(path.to_string()))?;
+        let _running = self.begin_work(work(&import))?;
+        self.step(import.id, ImportStep::Abandon)?;
+        self.repositories.close(import.id);
+        Ok(Private::open(self, import.id)?.remove()?)
+    }
+
+    /// If the repository is there because it was imported from this source; an error if it is another.
+    fn imported_before(
+        &self,
+        path: &NamePath,
+        source: &Source,
+    ) -> Result<Option<Imported>, ImportError> {
+        let id = match self.shared.replica.name(path)? {
+            None => return Ok(None),
+            Some(NameEntry::Directory) => return Err(ImportError::Exists(path.to_string())),
+            Some(NameEntry::Repo(id)) => id,
+        };
+        let source = source.to_string();
+        let imports = self.shared.replica.imports()?;
+        let is_it = |import: &&Import| import.id == id && import.source == source;
+        match imports.iter().find(is_it) {
+            None => Err(ImportError::Exists(path.to_string())),
+            Some(_) => Ok(Some(Imported {
+                repository: path.to_string(),
+                id: id.to_string(),
+                source,
+                already: true,
+                ..Imported::default()
+            })),
+        }
+    }
+
+    fn unfinished(&self, path: &NamePath) -> Result<Option<Import>, ImportError> {
+        let mut imports = self.shared.replica.imports()?.into_iter();
+        Ok(imports.find(|import| import.path == *path && import.stage != ImportStage::Done))
+    }
+
+    fn begun(&self, path: &NamePath, source: &Source) -> Result<Import, ImportError> {
+        let source = source.to_string();
+        if self.unfinished(path)?.is_none() {
+            let (path, source) = (path.clone(), source.clone());
+            self.step(RepoId::random(), ImportStep::Begin { path, source })?;
+            failpoint::IMPORT_BEGUN.hit();
+        }
+        match self.unfinished(path)? {
+            Some(import) if import.source == source => Ok(import),
+            Some(import) => Err(ImportError::OtherSource {
+                repository: path.to_string(),
+                origin: import.source,
+            }),
+            None => Err(ImportError::NotBegun(path.to_string())),
+        }
+    }
+
+    /// The daemon may not have noticed yet that an earlier command is gone: it is waited for.
+    fn begin_import(
+        &self,
+        import: &Import,
+        onlooker: &dyn Onlooker,
+    ) -> Result<Running<'_>, ImportError> {
+        let until = Instant::now() + HANDOVER;
+        loop {
+            match self.begin_work(work(import)) {
+                Err(WorkError::UnderWay(_)) if Instant::now() < until && !onlooker.is_gone() => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                begun => return Ok(begun?),
+            }
+        }
+    }
+
+    fn step(&self, id: RepoId, step: ImportStep) -> Result<(), ImportError> {
+        self.propose(Command::Import(Box::new(Importing { id, step })))?;
+        Ok(())
+    }
+}
+
+fn work(import: &Import) -> Work {
+    Work {
+        kind: "import",
+        id: import.id,
+        repository: import.path.to_string(),
+    }
+}
+
+/// One run.
+struct Run<'a> {
+    fs: &'a FileSystem,
+    import: Import,
+    /// Which nobody sees yet.
+    repository: Arc<Repository>,
+    private: Private,
+    source: &'a Source,
+    verify: Verify,
+    teller: Teller<'a>,
+}
+
+impl Run<'_> {
+    fn run(&self) -> Result<Imported, ImportError> {
+        let source = self.source.open(&self.private, &self.teller)?;
+        for _ in 1..PASSES {
+            match self.pass(&source) {
+                Err(ImportError::Moved(what)) => {
+                    tracing::info!(import = %self.import.path, what, "the source changed meanwhile, looking at it anew");
+                }
+                done => return done,
+            }
+        }
+        self.pass(&source)
+    }
+
+    fn pass(&self, source: &Disk) -> Result<Imported, ImportError> {
+        self.teller.tell("Looking", 0, None)?;
+        let refs = source.refs(&self.teller)?;
+        // After the refs: by then all is there that they reach.
+        let heap = source.heap(&self.teller)?;
+        let contents = Contents::of(self, &heap, source.format)?;
+        let plan = contents.plan(&heap);
+        self.reach(ImportStage::Copying, plan)?;
+        let copied = self.copy_and_walk(source, &refs, &heap, &contents, plan)?;
+        failpoint::IMPORT_COPIED.hit();
+        self.drop_partial()?;
+        self.reach(ImportStage::Verifying, plan)?;
+        self.verify(source.format)?;
+        failpoint::IMPORT_VERIFIED.hit();
+        self.finish(source.format, &refs, &copied, plan)
+    }
+
+    /// The walk needs the source, copying the network.
+    fn copy_and_walk(
+        &self,
+        source: &Disk,
+        refs: &refs::Refs,
+        heap: &source::Heap,
+        contents: &Contents,
+        plan: ImportPlan,
+    ) -> Result<Copied, ImportError> {
+        let walk = walk::Walk::new(contents);
+        let git = walk::command(self, source)?;
+        std::thread::scope(|scope| {
+            let walking = scope.spawn(|| walk.run(git, &refs.tips()));
+            let copied = self.copy(heap, contents, source.format, plan);
+            if copied.is_err() {
+                walk.stop();
+            }
+            while !walking.is_finished() {
+                let told = self
+                    .teller
+                    .tell("Checking", walk.seen(), Some(plan.objects));
+                if told.is_err() {
+                    walk.stop();
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            let walked = walking
+                .join()
+                .expect("a panic is a defect, and logged as one");
+            let copied = copied?;
+            self.teller
+                .tell("Checking", walk.seen(), Some(plan.objects))?;
+            walked.map(|()| copied)
+        })
+    }
+
+    fn step(&self, step: ImportStep) -> Result<(), ImportError> {
+        self.fs.step(self.import.id, step)
+    }
+
+    fn reach(&self, stage: ImportStage, plan: ImportPlan) -> Result<(), ImportError> {
+        self.step(ImportStep::Reach { stage, plan })
+    }
+
+    /// Best effort: whoever asked is told anyway. What was merely interrupted has not failed.
+    fn note_failure(&self, error: &ImportError) {
+        if matches!(error, ImportError::Interrupted) {
+            return;
+        }
+        let reason = self.source.without_secrets(&error.to_string());
+        let import = self.fs.unfinished(&self.import.path);
+        let plan = import
+            .ok()
+            .flatten()
+            .map_or(self.import.plan, |import| import.plan);
+        if let Err(error) = self.reach(ImportStage::Failed { reason }, plan) {
+            tracing::warn!(import = %self.import.path, %error, "has failed, and this could not be noted");
+        }
+    }
+}
+
+/// As git has them in `extensions.objectFormat`.
+fn format_name(format: ObjectFormat) -> &'static str {
+    match format {
+        ObjectFormat::Sha1 => "sha1",
+        ObjectFormat::Sha256 => "sha256",
+    }
+}

@@ -1,0 +1,150 @@
+//! A repository elsewhere, or in a bundle: fetched, with all of its refs, into a private one. That is kept until the import has
+//! come to its end, so that one that goes on fetches what is new.
+//!
+//! The URL is given to git in its environment, where no other user of the machine sees it, and where it cannot be
+//! taken for an option.
+
+use super::super::private::Private;
+use super::super::{ImportError, format_name};
+use super::disk::Disk;
+use super::url::PROTOCOLS;
+use crate::work::{Teller, git};
+use gitmoor_replicator::model::ObjectFormat;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+const FETCH: [&str; 10] = [
+    "-c",
+    "fetch.unpackLimit=1",
+    "-c",
+    "gc.auto=0",
+    "fetch",
+    "--progress",
+    "--prune",
+    "--no-write-fetch-head",
+    "origin",
+    "+refs/*:refs/*",
+];
+
+/// What a remote says of itself.
+struct Told {
+    format: ObjectFormat,
+    /// `HEAD`, if it says where that points.
+    head: Option<String>,
+}
+
+pub(super) fn fetch(
+    url: &str,
+    private: &Private,
+    teller: &Teller<'_>,
+) -> Result<Disk, ImportError> {
+    let dir = private.kept("fetched.git")?;
+    remove_locks(&dir).map_err(ImportError::local(&dir))?;
+    let told = ask(&dir, url, teller)?;
+    let init = format!("--object-format={}", format_name(told.format));
+    git::run(&dir, &["init", "--bare", "--quiet", &init], teller)?;
+    let command = with_url(git::with_users_settings(&dir, &FETCH), url);
+    git::watch(command, &FETCH[4..], teller)?;
+    if let Some(head) = &told.head {
+        git::run(&dir, &["symbolic-ref", "HEAD", head], teller)?;
+    }
+    Disk::at(dir, teller)
+}
+
+fn with_url(mut command: Command, url: &str) -> Command {
+    command
+        .env("GIT_CONFIG_COUNT", "1")
+        .env("GIT_CONFIG_KEY_0", "remote.origin.url")
+        .env("GIT_CONFIG_VALUE_0", url)
+        .env("GIT_ALLOW_PROTOCOL", PROTOCOLS.join(":"));
+    command
+}
+
+fn ask(dir: &Path, url: &str, teller: &Teller<'_>) -> Result<Told, ImportError> {
+    teller.tell("Asking", 0, None)?;
+    let step = ["ls-remote", "--symref", "origin"];
+    let said = git::capture(
+        with_url(git::with_users_settings(dir, &step), url),
+        b"",
+        teller,
+    )?;
+    if !said.status.success() {
+        return Err(git::failed(&step, &said).into());
+    }
+    let text = String::from_utf8_lossy(&said.stdout);
+    let lines: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .collect();
+    let is_long = lines.iter().any(|(oid, _)| oid.len() == 64);
+    Ok(Told {
+        format: match is_long {
+            true => ObjectFormat::Sha256,
+            false => ObjectFormat::Sha1,
+        },
+        head: head(&lines),
+    })
+}
+
+/// A bundle, and an old server, say what `HEAD` is and not what it points at: then it is a branch that is the same,
+/// as git clone has it.
+fn head(lines: &[(&str, &str)]) -> Option<String> {
+    let of_head = |(_, name): &&(&str, &str)| *name == "HEAD";
+    let symbolic = lines.iter().filter(of_head);
+    let mut symbolic = symbolic.filter_map(|(value, _)| value.strip_prefix("ref: "));
+    if let Some(target) = symbolic.next() {
+        return Some(target.to_owned());
+    }
+    let head = lines.iter().find(of_head).map(|(oid, _)| *oid);
+    let is_it = |(oid, name): &&(&str, &str)| {
+        name.starts_with("refs/heads/") && head.is_none_or(|head| head == *oid)
+    };
+    let mut branches: Vec<_> = lines.iter().filter(is_it).map(|(_, name)| *name).collect();
+    branches.sort_by_key(|name| match *name {
+        "refs/heads/main" => 0,
+        "refs/heads/master" => 1,
+        _ => 2,
+    });
+    branches.first().map(|name| (*name).to_owned())
+}
+
+/// Of a fetch that was killed. Nobody else works here.
+fn remove_locks(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let is_lock = path.extension().is_some_and(|ext| ext == "lock");
+        if path.is_dir() {
+            remove_locks(&path)?;
+        } else if is_lock {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::head;
+
+    #[test]
+    fn head_as_the_remote_says_or_as_clone_guesses() {
+        let main = ("1", "refs/heads/main");
+        let other = ("1", "refs/heads/a");
+        let old = ("2", "refs/heads/old");
+        for (lines, expected) in [
+            (
+                vec![("ref: refs/heads/x", "HEAD"), ("1", "HEAD"), main],
+                Some("refs/heads/x"),
+            ),
+            (vec![("1", "HEAD"), other, main], Some("refs/heads/main")),
+            (vec![("2", "HEAD"), main, old], Some("refs/heads/old")),
+            (vec![other, main], Some("refs/heads/main")),
+            (vec![("3", "HEAD"), main], None),
+            (vec![], None),
+        ] {
+            assert_eq!(head(&lines).as_deref(), expected, "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A repository that is brought in from elsewhere. It has an id, object files and refs from the beginning,
+//! and its name only at the end: nobody sees it before it is whole.
+
+use super::{FileAdd, Format, NamePath, PackedEdit, RefEdit, RepoId, RepoPath, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// How far one is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Import {
+    /// Of the repository that it becomes.
+    pub id: RepoId,
+    /// The name that this gets.
+    pub path: NamePath,
+    /// Where it comes from, without secrets.
+    pub source: String,
+    /// How far it is.
+    pub stage: ImportStage,
+    /// How much there is to do, as far as that is known.
+    pub plan: ImportPlan,
+    /// When it began.
+    pub began: Timestamp,
+    /// When this was last written.
+    pub changed: Timestamp,
+}
+
+/// A stage of an import.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ImportStage {
+    /// Nothing is stored yet.
+    Pending,
+    /// Its object files go into the store.
+    Copying,
+    /// They are read back.
+    Verifying,
+    /// It is a repository like any other.
+    Done,
+    /// It stands still.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What the source has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ImportPlan {
+    /// Object files that are taken as they are.
+    pub files: u64,
+    /// Bytes of these, and of loose objects.
+    pub bytes: u64,
+    /// Objects in all of them; one that is in two counts twice.
+    pub objects: u64,
+}
+
+/// A step of an import.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Importing {
+    /// Of the repository that it becomes.
+    pub id: RepoId,
+    /// The step.
+    pub step: ImportStep,
+}
+
+/// What has been done.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ImportStep {
+    /// It begins.
+    Begin {
+        /// The name that it shall get.
+        path: NamePath,
+        /// Where it comes from, without secrets.
+        source: String,
+    },
+    /// It comes to a stage. It does not become done by this.
+    Reach {
+        /// Which.
+        stage: ImportStage,
+        /// What there is to do.
+        plan: ImportPlan,
+    },
+    /// These files are stored; they are to be read back still.
+    Store(Vec<FileAdd>),
+    /// These files were read back, and are what they should be.
+    Verify {
+        /// Which.
+        paths: Vec<RepoPath>,
+        /// Every object of them was hashed.
+        full: bool,
+    },
+    /// These files are of no use: they go to the trash of the repository.
+    Drop(Vec<RepoPath>),
+    /// Its refs, or a piece of them.
+    Refs {
+        /// The first piece: those noted before are forgotten.
+        first: bool,
+        /// Symbolic refs and `HEAD`.
+        loose: Vec<RefEdit>,
+        /// All others.
+        packed: Vec<PackedEdit>,
+    },
+    /// It gets its name, if all of its files were read back.
+    Finish {
+        /// Of the repository.
+        format: Format,
+    },
+    /// It is given up; gc removes what was stored.
+    Abandon,
+}

@@ -1,0 +1,215 @@
+//! Imports: a repository is brought in as one is that nobody can see.
+//!
+//! Its rows, files and refs, are those of any repository, keyed by its id; it only has no name and no row among the
+//! repositories, as one in the trash. So nobody reads it, nobody changes it, and gc, which goes by names, leaves
+//! its bytes alone. The last step gives it its name, all at once, and only if every file of it was read
+//! back from the store: what nobody verified nobody sees. One that is given up goes the way
+//! of a deleted repository whose time in the trash is over.
+
+use super::apply::{Context, Halt};
+use super::trash::{Gone, TrashedRepo};
+use super::view::{KeyRange, View, load};
+use super::{Overlay, Table, catalog, condemned, keys, namespace, read, refs};
+use crate::ReadError;
+use crate::model::{
+    FileAdd, Format, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath, PackedEdit,
+    RefEdit, Refusal, RepoId, RepoPath,
+};
+use std::collections::BTreeSet;
+
+pub(super) fn import(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    importing: &Importing,
+) -> Result<(), Halt> {
+    let id = importing.id;
+    if let ImportStep::Begin { path, source } = &importing.step {
+        return begin(overlay, context, id, path, source);
+    }
+    let import = unfinished(overlay, id)?.ok_or(Refusal::NoImport(id))?;
+    match &importing.step {
+        ImportStep::Begin { .. } => unreachable!("returned above"),
+        ImportStep::Reach { stage, plan } => reach(overlay, context, import, stage, *plan),
+        ImportStep::Store(files) => store(overlay, context, id, files),
+        ImportStep::Verify { paths, full } => verify(overlay, id, paths, *full),
+        ImportStep::Drop(paths) => drop_files(overlay, context, id, paths),
+        ImportStep::Refs {
+            first,
+            loose,
+            packed,
+        } => note_refs(overlay, context, id, *first, loose, packed),
+        ImportStep::Finish { format } => finish(overlay, context, import, *format),
+        ImportStep::Abandon => abandon(overlay, context, &import),
+    }
+}
+
+/// An import that has not come to its end.
+pub(super) fn unfinished(view: &dyn View, id: RepoId) -> Result<Option<Import>, ReadError> {
+    let import: Option<Import> = load(view, Table::Imports, &keys::import(id))?;
+    Ok(import.filter(|import| import.stage != ImportStage::Done))
+}
+
+/// Forgets all that is known of one.
+pub(super) fn forget(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), ReadError> {
+    overlay.delete(Table::Imports, keys::import(id));
+    forget_verified(overlay, id)
+}
+
+fn forget_verified(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), ReadError> {
+    overlay.clear(Table::Imports, KeyRange::prefix(&keys::all_verified(id)))
+}
+
+fn begin(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    path: &NamePath,
+    source: &str,
+) -> Result<(), Halt> {
+    if !path.names_repository() {
+        return Err(Refusal::BadPath(path.clone()).into());
+    }
+    if read::name(overlay, path)?.is_some() {
+        return Err(Refusal::Exists(path.clone()).into());
+    }
+    if let Some(holder) = namespace::holder_of(overlay, id)? {
+        return Err(Refusal::Exists(holder).into());
+    }
+    for other in read::imports(overlay)? {
+        match other.stage {
+            _ if other.path != *path => {}
+            // Of a repository that has gone from there since.
+            ImportStage::Done => overlay.delete(Table::Imports, keys::import(other.id)),
+            _ => return Err(Refusal::BeingImported(path.clone()).into()),
+        }
+    }
+    let import = Import {
+        id,
+        path: path.clone(),
+        source: source.to_owned(),
+        stage: ImportStage::Pending,
+        plan: ImportPlan::default(),
+        began: context.time,
+        changed: context.time,
+    };
+    overlay.put(Table::Imports, keys::import(id), &import);
+    Ok(())
+}
+
+fn reach(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    mut import: Import,
+    stage: &ImportStage,
+    plan: ImportPlan,
+) -> Result<(), Halt> {
+    if *stage == ImportStage::Done {
+        return Err(Refusal::BeingImported(import.path).into());
+    }
+    import.stage = stage.clone();
+    import.plan = plan;
+    import.changed = context.time;
+    overlay.put(Table::Imports, keys::import(import.id), &import);
+    Ok(())
+}
+
+fn store(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    files: &[FileAdd],
+) -> Result<(), Halt> {
+    condemned::check_adds(overlay, id, files)?;
+    for file in files {
+        overlay.delete(Table::Imports, keys::verified(id, &file.path));
+    }
+    Ok(catalog::add(overlay, context, id, files, Gone::Removed)?)
+}
+
+/// One that is not in the catalog is skipped.
+fn verify(
+    overlay: &mut Overlay<'_>,
+    id: RepoId,
+    paths: &[RepoPath],
+    full: bool,
+) -> Result<(), Halt> {
+    for path in paths {
+        if read::file(overlay, id, path)?.is_some() {
+            overlay.put(Table::Imports, keys::verified(id, path), &full);
+        }
+    }
+    Ok(())
+}
+
+fn drop_files(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    paths: &[RepoPath],
+) -> Result<(), Halt> {
+    for path in paths {
+        overlay.delete(Table::Imports, keys::verified(id, path));
+    }
+    catalog::remove(overlay, context, id, paths, Gone::Removed)?;
+    Ok(())
+}
+
+fn note_refs(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    first: bool,
+    loose: &[RefEdit],
+    packed: &[PackedEdit],
+) -> Result<(), Halt> {
+    if first {
+        overlay.clear(Table::Refs, keys::whole_repo(id))?;
+        overlay.clear(Table::Packed, keys::whole_repo(id))?;
+    }
+    refs::edit_loose(overlay, context, id, loose)?;
+    refs::check_directories(overlay, id, loose)?;
+    Ok(refs::edit_packed(overlay, id, packed)?)
+}
+
+fn finish(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    import: Import,
+    format: Format,
+) -> Result<(), Halt> {
+    namespace::check_free(overlay, &import.path)?;
+    check_verified(overlay, import.id)?;
+    let mut repo = namespace::new_repo(context, import.id, &import.path);
+    repo.format = Some(format);
+    namespace::put_repo(overlay, &repo);
+    forget_verified(overlay, import.id)?;
+    let done = Import {
+        stage: ImportStage::Done,
+        changed: context.time,
+        ..import
+    };
+    overlay.put(Table::Imports, keys::import(done.id), &done);
+    Ok(())
+}
+
+fn check_verified(view: &dyn View, id: RepoId) -> Result<(), Halt> {
+    let verified = read::verified(view, id)?.into_iter();
+    let verified: BTreeSet<_> = verified.map(|(path, _)| path).collect();
+    for path in read::file_paths(view, id)? {
+        if !verified.contains(&path) {
+            return Err(Refusal::Unverified { path }.into());
+        }
+    }
+    Ok(())
+}
+
+fn abandon(overlay: &mut Overlay<'_>, context: Context<'_>, import: &Import) -> Result<(), Halt> {
+    let condemned = TrashedRepo {
+        time: context.time,
+        version: context.version,
+        repo: namespace::new_repo(context, import.id, &import.path),
+    };
+    forget(overlay, import.id)?;
+    overlay.put(Table::Trash, keys::condemned_repo(import.id), &condemned);
+    Ok(())
+}
