@@ -2,9 +2,10 @@
 //! or a clock, so that precedence is decided in one place ([`crate::config`]).
 
 use crate::config::{
-    Addresses, ByteSize, GroupId, LogFilter, LogFormat, OtlpUrl, Ratio, RepoName, Seconds,
+    Addresses, ByteSize, GroupId, LogFilter, LogFormat, Moment, OtlpUrl, Ratio, RepoName, Seconds,
     SizeLimit, StoreUrl, Umask, UserId,
 };
+use crate::repo_limit::LimitName;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -84,6 +85,8 @@ pub enum Command {
         /// Into this directory; made if it is missing
         dir: PathBuf,
     },
+    /// Show who changed what: refs, settings, repositories
+    Audit(AuditArgs),
     /// Watch a daemon work: repositories by traffic, cache, store, replicator, what waits for what
     Top(TopArgs),
 }
@@ -280,6 +283,23 @@ pub struct TopArgs {
     pub interval: Seconds,
 }
 
+/// `gitmoor audit`.
+#[derive(Args, Debug)]
+pub struct AuditArgs {
+    /// A repository, by name, or a deleted one by id or the name it had; without it, what became of
+    /// repositories and directories
+    pub name: Option<String>,
+    /// Only this ref, such as main or refs/heads/main
+    #[arg(long = "ref", value_name = "REF", requires = "name")]
+    pub reference: Option<String>,
+    /// Nothing before this, such as 2026-03-01, or 7d for the last week
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `gitmoor fsck`.
 #[derive(Args, Debug)]
 #[command(after_help = "Exit codes: 0 sound, or repaired; 1 damage is left; 2 wrong usage.")]
@@ -445,6 +465,16 @@ pub enum RepoCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make a repository with everything of another, without a copy of its bytes
+    Fork {
+        /// The one that is forked
+        name: RepoName,
+        /// The name of the fork; directories above it are created
+        to: RepoName,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Rename a repository, creating the directories above the new name
     Rename {
         /// The name it has
@@ -470,6 +500,8 @@ pub enum RepoCommand {
     Restore(RestoreArgs),
     /// Show or change the settings that every machine applies to a repository
     Config(ConfigArgs),
+    /// Show or change what a repository is limited to
+    Limit(LimitArgs),
 }
 
 /// `gitmoor repo create`.
@@ -520,6 +552,25 @@ pub struct ConfigArgs {
     pub value: Option<String>,
     /// Remove the setting
     #[arg(long, requires = "key", conflicts_with = "value")]
+    pub unset: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor repo limit`.
+#[derive(Args, Debug)]
+pub struct LimitArgs {
+    /// Such as team/app.git
+    pub name: RepoName,
+    /// bytes of object files, or refs, beyond which pushes are refused; audit-records: how many its
+    /// audit trail keeps; audit-keep: for how long. All that are set without it
+    pub limit: Option<LimitName>,
+    /// Its new value, such as 10GiB, 10000 or 90d; shows the current one without it
+    #[arg(requires = "limit")]
+    pub value: Option<String>,
+    /// Remove the limit
+    #[arg(long, requires = "limit", conflicts_with = "value")]
     pub unset: bool,
     /// Print JSON
     #[arg(long)]

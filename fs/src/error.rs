@@ -255,5 +255,6 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         | Refusal::Changed { .. } => libc::ESTALE,
         // The publisher stores again when it meets these.
         Refusal::Condemned { .. } | Refusal::Forgotten | Refusal::Pruned => libc::EAGAIN,
+        Refusal::OverQuota { .. } | Refusal::TooManyRows { .. } => libc::EDQUOT,
     }
 }

@@ -14,13 +14,14 @@ use crate::local::config;
 use crate::maintenance;
 use crate::objects::{Shared, Staged, Staging, catalog};
 use crate::others::{Elsewhere, Freshness};
+use crate::process::Origins;
 use crate::store::{
     self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach,
 };
 use crate::tree::{Repositories, Shown};
 use crate::wait::Waits;
 use crate::work::Working;
-use gitmoor_replicator::model::{NamePath, Repo, RepoId, RepoPath};
+use gitmoor_replicator::model::{Actor, NamePath, Repo, RepoId, RepoPath};
 use gitmoor_replicator::{Child, NameEntry, Replica};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -207,7 +208,6 @@ pub struct FileSystem {
     pub(crate) working: Working,
     listeners: Listeners,
     publish_failure: Mutex<Option<String>>,
-    counted: sizes::Counted,
 }
 
 impl FileSystem {
@@ -247,6 +247,7 @@ impl FileSystem {
             waits: Waits::default(),
             fresh,
             elsewhere,
+            origins: Origins::new(),
             changed: Box::new(changed),
         });
         let repositories = Arc::new(Repositories::new(shared.clone()));
@@ -258,7 +259,6 @@ impl FileSystem {
             working: Working::default(),
             listeners,
             publish_failure: Mutex::default(),
-            counted: sizes::Counted::default(),
         });
         if fs.is_read_only() {
             return Ok(fs);
@@ -285,6 +285,11 @@ impl FileSystem {
         let (sender, receiver) = crossbeam_channel::unbounded();
         self.listeners.lock().push(sender);
         receiver
+    }
+
+    /// A process that has something changed otherwise than through the mount.
+    pub fn actor(&self, uid: u32, pid: u32) -> Actor {
+        self.shared.origins.actor(uid, pid)
     }
 
     /// Whether the store is not asked.

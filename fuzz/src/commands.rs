@@ -32,6 +32,7 @@ fn check_paths(command: &Command) {
         Command::CreateDirectory { path }
         | Command::RemoveDirectory { path }
         | Command::CreateRepo { path, .. }
+        | Command::Fork { path, .. }
         | Command::RestoreRepo { path, .. } => assert_valid(path.as_bytes()),
         Command::Rename { from, to } => {
             assert_valid(from.as_bytes());
@@ -40,6 +41,7 @@ fn check_paths(command: &Command) {
         Command::DeleteRepo { .. }
         | Command::SetFormat { .. }
         | Command::SetSetting { .. }
+        | Command::SetLimit { .. }
         | Command::Bury { .. }
         | Command::CondemnRepo { .. }
         | Command::PurgeRepo { .. }

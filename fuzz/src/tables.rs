@@ -6,7 +6,7 @@ use crate::commands::Rows;
 use crate::rows::assert_valid;
 use gitmoor_fs::parsers::packed;
 use gitmoor_replicator::model::{NamePath, RepoId, RepoPath, SessionId, Version};
-use gitmoor_replicator::state::{Table, View, read, sessions};
+use gitmoor_replicator::state::{Table, Trail, View, read, sessions};
 use gitmoor_replicator::{Child, Listing};
 use std::collections::BTreeSet;
 
@@ -57,7 +57,10 @@ fn ask_of(view: &dyn View, id: [u8; 16]) {
     let _ = read::trashed_files(view, repo, Version::default());
     let _ = read::condemned(view, repo);
     let _ = read::forgotten(view, repo);
-    let _ = read::audit(view, repo, Version::default(), &mut |_, _| true);
+    let _ = read::lent(view, repo);
+    let trail = Trail::Of(repo);
+    let _ = read::audit(view, trail, Version::default(), &mut |_, _| true);
+    let _ = read::last_move(view, repo);
     let session = postcard::from_bytes(&[&[16], id.as_slice()].concat());
     let session: SessionId = session.expect("16 bytes are an id");
     let _ = sessions::look_up(view, session, 1);

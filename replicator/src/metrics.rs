@@ -201,7 +201,9 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::Repacked { .. }
             | Refusal::NoImport(_)
             | Refusal::BeingImported(_)
-            | Refusal::Unverified { .. } => "refused",
+            | Refusal::Unverified { .. }
+            | Refusal::TooManyRows { .. } => "refused",
+            Refusal::OverQuota { .. } => "over_quota",
         },
         Err(ProposeError::Stopped) => "stopped",
         Err(ProposeError::Timeout(_)) => "timeout",

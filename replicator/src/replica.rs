@@ -5,8 +5,9 @@ use crate::model::{
     Actor, BlockDigest, Command, FileEntry, Import, NamePath, Outcome, PackedRef, RefEntry, Repo,
     RepoId, RepoPath, Version,
 };
-use crate::state::{AuditRecord, CondemnedKey, TrashedFile, TrashedRepo};
+use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What stands at a path of the namespace.
@@ -79,7 +80,8 @@ pub type AuditSink<'a> = dyn FnMut(Version, AuditRecord) -> bool + 'a;
 /// to go on.
 pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
 
-/// What is on its way out, the trash and what is condemned after it, and what is on its way in.
+/// What is kept beside what there is: the trash, what is condemned after it, the audit trails, and what is on
+/// its way in.
 pub trait Custody: Send + Sync {
     /// Everything that is replicated, as of one moment, whose last commit is the version: for
     /// [`crate::Node::restore`].
@@ -101,6 +103,9 @@ pub trait Custody: Send + Sync {
     /// Whether a key of the store is condemned: then nobody may name it.
     fn is_condemned(&self, repo: RepoId, key: &str) -> Result<bool, ReadError>;
 
+    /// The keys under a repository's prefix that other repositories, its forks, name.
+    fn lent(&self, owner: RepoId) -> Result<BTreeSet<String>, ReadError>;
+
     /// The commit that last forgot condemned keys of a repository.
     fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError>;
 
@@ -110,13 +115,16 @@ pub trait Custody: Send + Sync {
     /// The files of one that were read back, and whether every object of them was hashed.
     fn verified(&self, id: RepoId) -> Result<Vec<(RepoPath, bool)>, ReadError>;
 
-    /// Who moved which ref of a repository, oldest first, from a version on.
+    /// Who changed what, oldest first, from a version on.
     fn audit(
         &self,
-        repo: RepoId,
+        trail: Trail,
         since: Version,
         sink: &mut AuditSink<'_>,
     ) -> Result<(), ReadError>;
+
+    /// Who last moved refs of a repository, while that is on record.
+    fn last_move(&self, repo: RepoId) -> Result<Option<AuditRecord>, ReadError>;
 }
 
 /// Who wants to know what others change. Called from the replicator's own thread, in the order

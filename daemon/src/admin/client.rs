@@ -154,6 +154,7 @@ fn patience(request: &Request) -> Duration {
         | Request::Backups
         | Request::RepoCreate { .. }
         | Request::RepoInfo { .. }
+        | Request::RepoFork { .. }
         | Request::RepoRename { .. }
         | Request::RepoDelete { .. }
         | Request::RepoTrash
@@ -163,7 +164,9 @@ fn patience(request: &Request) -> Duration {
         | Request::Probe
         | Request::Imports
         | Request::ImportAbandon { .. }
-        | Request::RepoConfig { .. } => SLOW,
+        | Request::RepoConfig { .. }
+        | Request::RepoLimit { .. }
+        | Request::Audit(_) => SLOW,
         Request::Gc { .. }
         | Request::Fsck { .. }
         | Request::Maintain { .. }

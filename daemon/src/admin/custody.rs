@@ -41,12 +41,15 @@ impl Repos<'_> {
         Ok(Restored {
             name: name.to_string(),
             id: trashed.id,
-            pieces: self.fs.repo_restored(id).map_err(Rejection::failed)?,
+            pieces: self
+                .fs
+                .repo_restored(id, &self.actor)
+                .map_err(Rejection::failed)?,
         })
     }
 
     /// The repository deleted last of those that are meant.
-    fn deleted(&self, repo: &str) -> Result<TrashedRepo, Rejection> {
+    pub(super) fn deleted(&self, repo: &str) -> Result<TrashedRepo, Rejection> {
         let meant = |trashed: &TrashedRepo| {
             trashed.deleted.is_some() && (trashed.id == repo || trashed.name == repo)
         };
@@ -57,7 +60,7 @@ impl Repos<'_> {
     /// Gives the deleted objects of a repository back that is there.
     pub(super) fn restore_objects(&self, name: &RepoName) -> Result<Restored, Rejection> {
         let repo = self.existing(name)?;
-        let files = self.fs.restore_objects(repo.id);
+        let files = self.fs.restore_objects(repo.id, &self.actor);
         Ok(Restored {
             name: name.to_string(),
             id: repo.id.to_string(),

@@ -14,6 +14,7 @@ use crate::service::Truth;
 use crate::service::git::Umask;
 use gitmoor_fs::{FileSystem, FsckOptions, RepackOptions};
 use gitmoor_replicator::Replica;
+use gitmoor_replicator::model::Actor;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -98,6 +99,7 @@ impl Daemon {
             replica: &*self.replica,
             mount: &self.mount,
             umask: self.umask,
+            actor: self.actor(&request, asker),
         };
         match request {
             Request::Status => Ok(Reply::Status(Box::new(self.status()))),
@@ -119,6 +121,7 @@ impl Daemon {
                     ],
                 )
                 .map(Reply::Created),
+            Request::RepoFork { name, to } => repos.fork(&name, &to).map(Reply::Created),
             Request::RepoRename { from, to } => repos.rename(&from, &to).map(|()| Reply::Done),
             Request::RepoDelete { name } => repos.delete(&name).map(|()| Reply::Done),
             Request::RepoTrash => repos.trash().map(Reply::Trash),
@@ -142,6 +145,8 @@ impl Daemon {
             Request::RepoConfig { name, change } => {
                 repos.configure(&name, change).map(Reply::Settings)
             }
+            Request::RepoLimit { name, change } => repos.limit(&name, change).map(Reply::Limits),
+            Request::Audit(query) => repos.audit(&query).map(Box::new).map(Reply::Audit),
             Request::Import {
                 name,
                 source,
@@ -165,6 +170,14 @@ impl Daemon {
                 };
                 repos.maintain(&name, options, asker).map(Reply::Repacked)
             }
+        }
+    }
+
+    /// Who asks, for the audit trail.
+    fn actor(&self, request: &Request, asker: &Asker<'_>) -> Actor {
+        match asker.credentials() {
+            Ok((uid, pid)) if request.changes() => self.fs.actor(uid, pid),
+            Ok(_) | Err(_) => Actor::default(),
         }
     }
 

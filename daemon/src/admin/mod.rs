@@ -3,6 +3,7 @@
 
 mod answering;
 mod asker;
+mod audit;
 mod client;
 mod cluster;
 mod custody;

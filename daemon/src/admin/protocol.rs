@@ -7,12 +7,14 @@
 //! ← {"error":{"kind":"failed","message":"/mnt/git is busy …"}}
 //! ```
 
+pub use super::audit::{AuditLine, AuditPage, AuditQuery, LastPush, Who};
 use crate::config::RepoName;
 pub use gitmoor_fs::Traffic;
 use gitmoor_fs::backup::BackupInfo;
 use gitmoor_fs::import::{ImportStatus, Imported, Source, Verify};
 use gitmoor_fs::store::Probed;
 use gitmoor_fs::{Checked, Collected, Progress, Repacked, Staged, TrashedRepo};
+use gitmoor_replicator::model::Limit;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,6 +55,14 @@ pub enum Request {
     RepoInfo {
         /// Which.
         name: RepoName,
+    },
+    /// A repository that begins with everything of another, without a copy of its bytes; answered with
+    /// [`Reply::Created`].
+    RepoFork {
+        /// Of which.
+        name: RepoName,
+        /// Its name; directories above it are created.
+        to: RepoName,
     },
     /// Answered with [`Reply::Done`].
     RepoRename {
@@ -109,6 +119,15 @@ pub enum Request {
         /// What to change.
         change: Option<SettingChange>,
     },
+    /// Changes a limit, if asked to, and answers [`Reply::Limits`].
+    RepoLimit {
+        /// Of which repository.
+        name: RepoName,
+        /// What to change.
+        change: Option<LimitChange>,
+    },
+    /// Who changed what; answered with [`Reply::Audit`].
+    Audit(AuditQuery),
     /// Tries the object store out; answered with [`Reply::Probed`].
     Probe,
     /// What the daemon counts; answered with [`Reply::Counters`].
@@ -157,9 +176,11 @@ impl Request {
             | Self::RepoTrash
             | Self::Backups
             | Self::Cluster(_)
+            | Self::Audit(_)
             | Self::Imports
             | Self::Probe => false,
             Self::RepoCreate { .. }
+            | Self::RepoFork { .. }
             | Self::RepoRename { .. }
             | Self::RepoDelete { .. }
             | Self::RepoRestore { .. }
@@ -170,6 +191,7 @@ impl Request {
             Self::Fsck { repair, .. } => *repair,
             Self::Gc { dry_run, .. } | Self::Maintain { dry_run, .. } => !dry_run,
             Self::RepoConfig { change, .. } => change.is_some(),
+            Self::RepoLimit { change, .. } => change.is_some(),
         }
     }
 }
@@ -217,6 +239,16 @@ pub struct SettingChange {
     pub key: String,
     /// `None` removes it.
     pub value: Option<String>,
+}
+
+/// A change of one limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitChange {
+    /// Which.
+    pub limit: Limit,
+    /// In its own unit: records, bytes, refs, seconds. `None` removes it.
+    pub value: Option<u64>,
 }
 
 /// One line of answer.
@@ -268,6 +300,10 @@ pub enum Reply {
     Token(String),
     /// The replicated settings of a repository, after the change.
     Settings(BTreeMap<String, String>),
+    /// The limits of a repository, after the change.
+    Limits(BTreeMap<Limit, u64>),
+    /// A piece of an audit trail.
+    Audit(Box<AuditPage>),
     /// How the object store is.
     Probed(Probe),
     /// Everything that is counted, for `gitmoor top`.
@@ -568,6 +604,8 @@ pub struct RepoInfo {
     pub object_format: Option<String>,
     /// `files` or `reftable`.
     pub ref_storage: Option<String>,
+    /// The name of the repository that it is a fork of, or the id of one that was deleted.
+    pub forked_from: Option<String>,
     /// Loose refs and lines of packed-refs.
     pub refs: u64,
     /// Files in the catalog.
@@ -580,4 +618,8 @@ pub struct RepoInfo {
     pub pending_files: u64,
     /// Replicated settings.
     pub settings: BTreeMap<String, String>,
+    /// Limits that were set.
+    pub limits: BTreeMap<Limit, u64>,
+    /// When refs last moved, and by whom, while that is on record.
+    pub last_push: Option<LastPush>,
 }

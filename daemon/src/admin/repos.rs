@@ -1,13 +1,15 @@
 //! What an administrator does to repositories, inside the daemon. The truth changes
 //! through the replicator; afterwards the kernel is told which names moved.
 
-use super::protocol::{Created, MountStatus, Rejection, RepoInfo, RepoSummary, SettingChange};
+use super::protocol::{
+    Created, LimitChange, MountStatus, Rejection, RepoInfo, RepoSummary, SettingChange,
+};
 use crate::config::RepoName;
 use crate::repo_setting;
 use crate::service::git::{self, Umask};
 use gitmoor_fs::FileSystem;
 use gitmoor_replicator::model::{
-    Actor, Command, Format, NamePath, ObjectFormat, Outcome, RefStorage, Repo, RepoId,
+    Actor, Command, Format, Limit, NamePath, ObjectFormat, Outcome, RefStorage, Repo, RepoId,
 };
 use gitmoor_replicator::{NameEntry, Replica};
 use std::collections::BTreeMap;
@@ -18,6 +20,8 @@ pub(super) struct Repos<'a> {
     pub(super) replica: &'a dyn Replica,
     pub(super) mount: &'a MountStatus,
     pub(super) umask: Umask,
+    /// Who asks.
+    pub(super) actor: Actor,
 }
 
 impl Repos<'_> {
@@ -80,12 +84,41 @@ impl Repos<'_> {
             id: info.id,
             object_format: info.object_format,
             ref_storage: info.ref_storage,
+            forked_from: self.parent_of(&repo)?,
             refs: info.refs,
             object_files: info.object_files,
             object_bytes: info.object_bytes,
             packs: info.packs,
             pending_files: info.pending_files,
             settings: info.settings,
+            limits: repo.limits,
+            last_push: self.last_push(repo.id)?,
+        })
+    }
+
+    /// Creates the directories above the new name, then the fork.
+    pub(super) fn fork(&self, name: &RepoName, to: &RepoName) -> Result<Created, Rejection> {
+        let parent = self.existing(name)?;
+        if self.find(to)?.is_some() {
+            return Err(Rejection::failed(format!("{to} exists already")));
+        }
+        // What no ref needs may be missing in the fork.
+        if let Err(error) = self.fs.publish_repo(parent.id) {
+            tracing::warn!(repo = %parent.id, %error, "forked without files that are not stored");
+        }
+        self.create_parents(&to.path())?;
+        let id = RepoId::random();
+        let forked = self.change(Command::Fork {
+            from: parent.id,
+            id,
+            path: to.path(),
+        });
+        forked.map_err(|error| Rejection::failed(format!("{name}: {error}")))?;
+        self.fs.name_changed(&to.path());
+        Ok(Created {
+            name: to.to_string(),
+            id: id.to_string(),
+            path: self.mount.mountpoint.join(to.as_str()),
         })
     }
 
@@ -115,6 +148,16 @@ impl Repos<'_> {
         Ok(())
     }
 
+    fn parent_of(&self, repo: &Repo) -> Result<Option<String>, Rejection> {
+        let Some(id) = repo.forked_from else {
+            return Ok(None);
+        };
+        let parent = self.replica.repo(id).map_err(Rejection::failed)?;
+        Ok(Some(
+            parent.map_or(id.to_string(), |it| it.path.to_string()),
+        ))
+    }
+
     /// Changes a setting, if asked to, and returns all of them.
     pub(super) fn configure(
         &self,
@@ -138,6 +181,19 @@ impl Repos<'_> {
         Ok(self.existing(name)?.settings)
     }
 
+    /// Changes a limit, if asked to, and returns all of them.
+    pub(super) fn limit(
+        &self,
+        name: &RepoName,
+        change: Option<LimitChange>,
+    ) -> Result<BTreeMap<Limit, u64>, Rejection> {
+        let id = self.existing(name)?.id;
+        if let Some(LimitChange { limit, value }) = change {
+            self.change(Command::SetLimit { id, limit, value })?;
+        }
+        Ok(self.existing(name)?.limits)
+    }
+
     pub(super) fn create_parents(&self, path: &NamePath) -> Result<(), Rejection> {
         self.fs.create_parents(path).map_err(Rejection::failed)
     }
@@ -156,7 +212,7 @@ impl Repos<'_> {
     pub(super) fn change(&self, command: Command) -> Result<(), Rejection> {
         match self
             .replica
-            .propose(Actor::default(), command)
+            .propose(self.actor.clone(), command)
             .map_err(Rejection::failed)?
         {
             Outcome::Done(_) => Ok(()),
@@ -171,14 +227,14 @@ fn absent(name: &RepoName) -> Rejection {
     ))
 }
 
-fn object_format(format: Format) -> &'static str {
+pub(super) fn object_format(format: Format) -> &'static str {
     match format.objects {
         ObjectFormat::Sha1 => "sha1",
         ObjectFormat::Sha256 => "sha256",
     }
 }
 
-fn ref_storage(format: Format) -> &'static str {
+pub(super) fn ref_storage(format: Format) -> &'static str {
     match format.refs {
         RefStorage::Files => "files",
         RefStorage::Reftable => "reftable",

@@ -1,5 +1,6 @@
 //! One file per command. `mount` and `node` become a daemon; nearly all others ask one.
 
+mod audit;
 mod backup;
 mod cluster;
 mod doctor;
@@ -7,6 +8,7 @@ mod fsck;
 mod gc;
 mod generate;
 mod import;
+mod limit;
 mod mount;
 mod node;
 mod output;
@@ -44,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(&cli.place, &args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(&dir),
+        Command::Audit(args) => audit::run(&cli.place, args),
         Command::Top(args) => top::run(&cli.place, &args),
     }
 }

@@ -1,6 +1,6 @@
 //! `gitmoor repo …`.
 
-use super::{ask, output, trash, unexpected};
+use super::{ask, limit, output, trash, unexpected};
 use crate::Failure;
 use crate::admin::protocol::{Created, RepoInfo, RepoSummary, SettingChange};
 use crate::admin::{Reply, Request};
@@ -16,11 +16,15 @@ pub(super) fn run(place: &Place, command: RepoCommand) -> Result<(), Failure> {
         RepoCommand::List { json } => list(place, json),
         RepoCommand::Create(args) => create(place, args),
         RepoCommand::Info { name, json } => info(place, name, json),
+        RepoCommand::Fork { name, to, json } => {
+            created(place, &Request::RepoFork { name, to }, json)
+        }
         RepoCommand::Rename { from, to } => done(place, &Request::RepoRename { from, to }),
         RepoCommand::Delete { name, yes } => delete(place, name, yes),
         RepoCommand::Trash { json } => trash::list(place, json),
         RepoCommand::Restore(args) => trash::restore(place, args),
         RepoCommand::Config(args) => config(place, &args),
+        RepoCommand::Limit(args) => limit::run(place, args),
     }
 }
 
@@ -63,8 +67,12 @@ fn create(place: &Place, args: CreateArgs) -> Result<(), Failure> {
         ref_format: ref_format.to_owned(),
         default_branch: args.default_branch,
     };
-    match ask(place, &request)? {
-        Reply::Created(created) if args.json => Ok(output::json(&created)?),
+    created(place, &request, args.json)
+}
+
+fn created(place: &Place, request: &Request, json: bool) -> Result<(), Failure> {
+    match ask(place, request)? {
+        Reply::Created(created) if json => Ok(output::json(&created)?),
         Reply::Created(Created { path, .. }) => Ok(output::line(path.display())?),
         other => Err(unexpected(place, &other)),
     }
@@ -86,15 +94,26 @@ fn print_info(info: &RepoInfo) -> io::Result<()> {
         info.packs,
         ByteSize(info.object_bytes)
     );
+    let forked = info.forked_from.clone().unwrap_or("nothing".to_owned());
     output::fields(&[
         ("name", info.name.clone()),
         ("id", info.id.clone()),
         ("format", format),
+        ("fork of", forked),
         ("refs", info.refs.to_string()),
         ("objects", objects),
         ("pending", format!("{} files", info.pending_files)),
+        ("last push", last_push(info)),
     ])?;
-    print_settings(&info.settings)
+    print_settings(&info.settings)?;
+    limit::print_all(&info.limits)
+}
+
+fn last_push(info: &RepoInfo) -> String {
+    match &info.last_push {
+        Some(push) => format!("{} by {}", output::date(push.time), push.who),
+        None => "none on record".to_owned(),
+    }
 }
 
 fn done(place: &Place, request: &Request) -> Result<(), Failure> {

@@ -25,7 +25,7 @@ pub use resolve::{
 };
 pub(crate) use value::is_address;
 pub use value::{
-    Addresses, ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret, SizeLimit,
+    Addresses, ByteSize, LogFilter, LogFormat, Moment, OtlpUrl, Ratio, Seconds, Secret, SizeLimit,
 };
 
 use std::path::PathBuf;

@@ -5,7 +5,7 @@ use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Gives a type that parses from text the same form in TOML.
 macro_rules! deserialize_from_text {
@@ -178,6 +178,47 @@ impl FromStr for Seconds {
 }
 
 deserialize_from_text!(Seconds);
+
+/// A point in time: `2026-03-01`, `2026-03-01 12:00:00` (UTC), or a duration before now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// So long ago.
+    Ago(Duration),
+    /// Then: seconds since 1970.
+    At(i64),
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let day = format!("{text}T00:00:00Z");
+        let at = [text, &day]
+            .into_iter()
+            .find_map(|text| humantime::parse_rfc3339_weak(text).ok());
+        let seconds = at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        if let Some(seconds) = seconds {
+            return Ok(Self::At(seconds.as_secs().cast_signed()));
+        }
+        humantime::parse_duration(text).map(Self::Ago).map_err(|_| {
+            format!("{text:?} is no time; expected 2026-03-01, 2026-03-01T12:00:00Z, or 7d for a week ago")
+        })
+    }
+}
+
+impl Moment {
+    /// Seconds since 1970, if it is this now.
+    pub fn seconds(self, now: SystemTime) -> i64 {
+        match self {
+            Self::At(seconds) => seconds,
+            Self::Ago(ago) => {
+                let then = now.checked_sub(ago).unwrap_or(UNIX_EPOCH);
+                let since = then.duration_since(UNIX_EPOCH).unwrap_or_default();
+                since.as_secs().cast_signed()
+            }
+        }
+    }
+}
 
 /// Form of the log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

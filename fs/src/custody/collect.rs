@@ -6,11 +6,11 @@ use crate::objects::catalog;
 use crate::store::{Listed, StoreError, ahead};
 use crate::{FileSystem, FsError};
 use gitmoor_replicator::model::{
-    Command, Condemnation, QUARANTINE, Repo, RepoId, TrashId, Version,
+    Command, Condemnation, QUARANTINE, Repo, RepoId, RepoPath, TrashId, Version,
 };
 use gitmoor_replicator::state::{TrashedFile, TrashedRepo};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 /// What a collection removed, or with `dry_run` what it would have.
@@ -169,10 +169,13 @@ impl Collector<'_> {
     }
 
     fn count_stored(&mut self, trashed: &TrashedRepo) -> FsResult<()> {
+        let lent = self.fs.shared.replica.lent(trashed.repo.id)?;
         let done = &mut self.done;
         let prefix = format!("{}/", trashed.repo.id);
         self.fs.shared.store.list(&prefix, &mut |listed| {
-            if let Listed::Object { size, .. } = listed {
+            if let Listed::Object { key, size, .. } = listed
+                && !lent.contains(&key)
+            {
                 done.objects += 1;
                 done.bytes += size;
             }
@@ -181,15 +184,37 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Nobody can name anything of it any more, and its id never comes again.
+    /// Of what it has, nobody can come to name anything any more but what forks name now, and its id never
+    /// comes again. With those it stays condemned.
     fn purge(&mut self, condemned: &TrashedRepo) -> FsResult<()> {
         let id = condemned.repo.id;
+        let lent = self.fs.shared.replica.lent(id)?;
+        if !lent.is_empty() && self.sweep == Sweep::Trash && self.is_emptied(id)? {
+            return Ok(());
+        }
+        self.delete_all_but(id, &lent)?;
+        self.fs.remove_local(id);
+        self.fs.propose(Command::PurgeRepo { id })?;
+        if lent.is_empty() {
+            self.done.repositories.push(condemned.repo.path.to_string());
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is left to forget of a condemned repository.
+    fn is_emptied(&self, id: RepoId) -> FsResult<bool> {
+        let (replica, top) = (&self.fs.shared.replica, RepoPath::root());
+        Ok(replica.files_in(id, &top)?.is_empty() && replica.references_in(id, &top)?.is_empty())
+    }
+
+    fn delete_all_but(&mut self, id: RepoId, lent: &BTreeSet<String>) -> FsResult<()> {
         let store = &self.fs.shared.store;
         let (mut keys, mut uploads) = (Vec::new(), Vec::new());
         store.list(&format!("{id}/"), &mut |listed| match listed {
             Listed::Object { key, size, .. } => keys.push((key, size)),
             Listed::Upload(upload) => uploads.push(upload),
         })?;
+        keys.retain(|(key, _)| !lent.contains(key));
         for keys in keys.chunks(PER_ENTRY) {
             let names: Vec<_> = keys.iter().map(|(key, _)| key.clone()).collect();
             store.delete(&names)?;
@@ -202,9 +227,6 @@ impl Collector<'_> {
             store.abort(upload)?;
             self.done.uploads += 1;
         }
-        self.fs.remove_local(id);
-        self.fs.propose(Command::PurgeRepo { id })?;
-        self.done.repositories.push(condemned.repo.path.to_string());
         Ok(())
     }
 
@@ -265,6 +287,10 @@ impl Collector<'_> {
         for key in kept.iter().filter_map(|file| file.entry.key()) {
             sizes.remove(key);
         }
+        // Of a fork's parent's keys that decides.
+        let lent = self.fs.shared.replica.lent(repo)?;
+        let own = format!("{repo}/");
+        sizes.retain(|key, _| key.starts_with(&own) && !lent.contains(key));
         self.done.objects += sizes.len() as u64;
         self.done.bytes += sizes.values().sum::<u64>();
         Ok(())

@@ -7,7 +7,7 @@ use crate::{FileSystem, FsError};
 use gitmoor_replicator::model::{
     Actor, Change, Command, Expect, RefEdit, RepoChange, RepoId, RepoPath, TrashId, Version,
 };
-use gitmoor_replicator::state::{AuditRecord, RefValue};
+use gitmoor_replicator::state::{AuditEvent, RefMove, RefValue, Trail};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
@@ -26,13 +26,14 @@ impl FileSystem {
     /// A repository is deleted: what is finished in it is published first, so that
     /// the trash has it.
     pub fn repo_deletes(&self, id: RepoId) {
-        let published = self
-            .repositories
-            .get(id)
-            .and_then(|repo| repo.objects().publish());
-        if let Err(error) = published {
+        if let Err(error) = self.publish_repo(id) {
             tracing::warn!(repo = %id, %error, "deleted with files that are not stored; they stay on this machine until it is purged");
         }
+    }
+
+    /// What is finished in a repository is stored and catalogued.
+    pub fn publish_repo(&self, id: RepoId) -> Result<(), FsError> {
+        self.repositories.get(id)?.objects().publish()
     }
 
     /// It is deleted.
@@ -42,7 +43,7 @@ impl FileSystem {
 
     /// A repository came back from the trash. If it was emptied before it was deleted,
     /// as `rm -rf` does, its object files and refs are given back too.
-    pub fn repo_restored(&self, id: RepoId) -> Result<Restored, FsError> {
+    pub fn repo_restored(&self, id: RepoId, actor: &Actor) -> Result<Restored, FsError> {
         self.repositories.close(id);
         self.repositories.get(id)?;
         let head = RepoPath::new("HEAD").expect("a valid path");
@@ -52,14 +53,14 @@ impl FileSystem {
         if !emptied {
             return Ok(Restored::default());
         }
-        let files = self.restore_objects(id)?;
-        let restored = self.restore_refs(id)?;
+        let files = self.restore_objects(id, actor)?;
+        let restored = self.restore_refs(id, actor)?;
         Ok(Restored { files, ..restored })
     }
 
     /// Gives the deleted objects of a repository back: loose objects, packs and
     /// their indexes. Everything else can be made again from these. Answers how many files.
-    pub fn restore_objects(&self, id: RepoId) -> Result<u64, FsError> {
+    pub fn restore_objects(&self, id: RepoId, actor: &Actor) -> Result<u64, FsError> {
         // A deletion that is not published yet is not in the trash yet.
         self.repositories.get(id)?.objects().publish()?;
         let mut seen = HashSet::new();
@@ -74,17 +75,23 @@ impl FileSystem {
                 path: file.path,
             })
             .collect();
-        self.restore_files(id, &files)
+        self.restore_files(id, &files, actor)
     }
 
-    fn restore_files(&self, repo: RepoId, files: &[TrashId]) -> Result<u64, FsError> {
+    fn restore_files(
+        &self,
+        repo: RepoId,
+        files: &[TrashId],
+        actor: &Actor,
+    ) -> Result<u64, FsError> {
         let before = self.in_trash(repo)?;
         for files in files.chunks(PER_ENTRY) {
             let files = files.to_vec();
-            self.propose(Command::RestoreFiles {
+            let restore = Command::RestoreFiles {
                 repo,
                 files: files.clone(),
-            })?;
+            };
+            self.shared.propose(actor.clone(), restore)?;
             for file in &files {
                 (self.shared.changed)(repo, &file.path);
             }
@@ -106,21 +113,23 @@ impl FileSystem {
     }
 
     /// Sets the refs again that were deleted after the last change that was no deletion.
-    fn restore_refs(&self, repo: RepoId) -> Result<Restored, FsError> {
+    fn restore_refs(&self, repo: RepoId, actor: &Actor) -> Result<Restored, FsError> {
         let mut deletions = Vec::new();
-        self.shared
-            .replica
-            .audit(repo, Version::default(), &mut |_, record| {
-                if record.new != RefValue::Absent {
-                    deletions.clear();
-                } else {
-                    deletions.push(record);
-                }
-                true
-            })?;
+        let mut follow = |moved: RefMove| match moved.new {
+            RefValue::Absent => deletions.push(moved),
+            _ => deletions.clear(),
+        };
+        let trail = Trail::Of(repo);
+        let replica = &self.shared.replica;
+        replica.audit(trail, Version::default(), &mut |_, record| {
+            if let AuditEvent::RefsMoved(moves) = record.event {
+                moves.into_iter().for_each(&mut follow);
+            }
+            true
+        })?;
         let mut restored = Restored::default();
         let mut change = RepoChange::new(repo);
-        for AuditRecord { name, old, .. } in deletions {
+        for RefMove { name, old, .. } in deletions {
             match edit(&name, old) {
                 Ok(Some(edit)) => {
                     restored.refs.push(name.to_string());
@@ -131,7 +140,8 @@ impl FileSystem {
             }
         }
         if !change.is_empty() {
-            self.propose(Command::Commit(change))?;
+            let commit = Command::Commit(change);
+            self.shared.propose(actor.clone(), commit)?;
         }
         Ok(restored)
     }

@@ -72,6 +72,13 @@ static REPOSITORY_FILES: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 static REPOSITORY_BYTES: LazyLock<IntGaugeVec> =
     LazyLock::new(|| by_repository("gitmoor_repository_object_bytes", "Their bytes"));
 
+static REPOSITORY_QUOTA: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    by_repository(
+        "gitmoor_repository_quota_bytes",
+        "What these may come to, where that is limited",
+    )
+});
+
 impl FileSystem {
     /// Says how it is now in the metrics, for whoever is about to gather them.
     pub fn measure(&self) {
@@ -97,6 +104,7 @@ fn tell_sizes(mut sizes: Vec<sizes::Size>) {
     // Others may be the largest now.
     REPOSITORY_FILES.reset();
     REPOSITORY_BYTES.reset();
+    REPOSITORY_QUOTA.reset();
     for size in sizes.iter().take(NAMED) {
         let name = [size.repository.as_str()];
         REPOSITORY_FILES
@@ -105,5 +113,9 @@ fn tell_sizes(mut sizes: Vec<sizes::Size>) {
         REPOSITORY_BYTES
             .with_label_values(&name)
             .set(size.bytes as i64);
+        if let Some(quota) = size.quota {
+            let quota = i64::try_from(quota).unwrap_or(i64::MAX);
+            REPOSITORY_QUOTA.with_label_values(&name).set(quota);
+        }
     }
 }

@@ -3,12 +3,12 @@
 use super::{Fault, Fsck};
 use crate::bundle;
 use crate::cache::CachedFile;
-use crate::objects::{Content, name};
+use crate::objects::{Content, catalog, name};
 use crate::store::{Listed, StoreError};
 use crate::{FileSystem, FsError};
 use bytes::Bytes;
 use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Bytes of one request, at least one block.
 const PIECE: u64 = 4 << 20;
@@ -17,14 +17,23 @@ const PIECE: u64 = 4 << 20;
 const INFLATED: u64 = 64 << 20;
 
 impl FileSystem {
-    /// What the store holds of a repository: one listing instead of a request per file.
+    /// What the store holds of a repository: one listing instead of a request per file, and of a fork one for each
+    /// repository whose keys it names.
     pub(super) fn sizes(&self, id: RepoId) -> Result<HashMap<String, u64>, FsError> {
+        let keys = catalog::keys(&*self.shared.replica, id)?;
+        let owners = keys.iter().filter_map(|key| key.split_once('/'));
+        let mut owners: BTreeSet<_> = owners.map(|(owner, _)| owner.to_owned()).collect();
+        owners.insert(id.to_string());
         let mut sizes = HashMap::new();
-        self.shared.store.list(&format!("{id}/"), &mut |listed| {
-            if let Listed::Object { key, size, .. } = listed {
-                sizes.insert(key, size);
-            }
-        })?;
+        for owner in owners {
+            self.shared
+                .store
+                .list(&format!("{owner}/"), &mut |listed| {
+                    if let Listed::Object { key, size, .. } = listed {
+                        sizes.insert(key, size);
+                    }
+                })?;
+        }
         Ok(sizes)
     }
 }

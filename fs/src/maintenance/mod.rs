@@ -28,7 +28,7 @@ pub use schedule::start as start_maintenance;
 
 pub(crate) use view::clear;
 
-use crate::objects::{Made, Published, catalog, name};
+use crate::objects::{Made, Published, catalog, is_over_quota, name};
 use crate::work::{Onlooker, Teller, Work};
 use crate::{FileSystem, FsError, failpoint};
 use gitmoor_replicator::model::{FileEntry, NamePath, Repo, RepoId, RepoPath};
@@ -157,13 +157,21 @@ struct Maintenance<'a> {
 }
 
 impl Maintenance<'_> {
+    /// What is beyond the quota waits for what this may free.
+    fn publish_finished(&self, id: RepoId) -> Result<(), FsError> {
+        match self.fs.repositories.get(id)?.objects().publish() {
+            Err(error) if is_over_quota(&error) => Ok(()),
+            published => published,
+        }
+    }
+
     fn run(&self) -> Result<Repacked, MaintenanceError> {
         self.teller.tell("Looking", 0, None)?;
         let id = self.repo.id;
         self.fs.shared.fresh.refresh()?;
         if !self.options.dry_run {
             // What is finished and not stored would otherwise be packed a day later.
-            self.fs.repositories.get(id)?.objects().publish()?;
+            self.publish_finished(id)?;
         }
         // Before the refs are read: what moves after this may need what they do not reach.
         let moved = self.fs.shared.replica.repo(id)?;

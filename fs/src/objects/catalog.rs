@@ -28,7 +28,8 @@ pub(crate) fn keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<String
     Ok(keys.map(str::to_owned).collect())
 }
 
-/// Every key that the catalog, the trash or a condemnation names.
+/// Every key that the catalog, the trash or a condemnation names, and those under the repository's prefix that
+/// its forks name.
 pub(crate) fn named_keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<String>> {
     let mut named = keys(replica, id)?;
     let trashed = replica.trashed_files(id, Version::default())?;
@@ -36,5 +37,6 @@ pub(crate) fn named_keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<
     named.extend(trashed.map(str::to_owned));
     let condemned = replica.condemned(id)?.into_iter();
     named.extend(condemned.map(|condemned| condemned.key));
+    named.extend(replica.lent(id)?);
     Ok(named)
 }

@@ -17,6 +17,7 @@ pub mod name;
 mod pending;
 mod proposals;
 mod publish;
+mod quota;
 mod repack;
 mod repair;
 mod revive;
@@ -30,6 +31,7 @@ use crate::error::{FsError, FsResult, done};
 use crate::filesystem::Config;
 use crate::local::Files;
 use crate::others::{Elsewhere, Freshness};
+use crate::process::Origins;
 use crate::store::ObjectStore;
 use crate::wait::{Waits, spent};
 use deletion::{Deleter, Move, Removal};
@@ -45,6 +47,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use looks::Look;
+pub(crate) use quota::is_over_quota;
 pub(crate) use repack::{Expired, Made, Published, Repack};
 pub use staging::{Staged, Staging};
 
@@ -69,6 +72,8 @@ pub struct Shared {
     pub fresh: Freshness,
     /// What others delete.
     pub elsewhere: Arc<Elsewhere>,
+    /// Where changes come from.
+    pub(crate) origins: Origins,
     /// Called with names that changed behind the kernel's back.
     pub changed: Box<Changed>,
 }

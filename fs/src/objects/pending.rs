@@ -21,30 +21,42 @@ pub(super) struct Finished {
 
 pub(super) struct Pending {
     files: BTreeMap<RepoPath, Finished>,
+    /// Of all of them.
+    bytes: u64,
     staging: Arc<Staging>,
 }
 
 impl Pending {
     pub(super) fn new(staging: Arc<Staging>) -> Self {
         let files = BTreeMap::new();
-        Self { files, staging }
+        Self {
+            files,
+            bytes: 0,
+            staging,
+        }
     }
 
     pub(super) fn insert(&mut self, path: RepoPath, file: Finished) {
         self.staging.came(file.size);
+        self.bytes += file.size;
         if let Some(old) = self.files.insert(path, file) {
-            self.staging.went(old.size);
+            self.went(old.size);
         }
     }
 
     pub(super) fn remove(&mut self, path: &RepoPath) {
         if let Some(old) = self.files.remove(path) {
-            self.staging.went(old.size);
+            self.went(old.size);
         }
     }
 
+    fn went(&mut self, size: u64) {
+        self.staging.went(size);
+        self.bytes -= size;
+    }
+
     pub(super) fn bytes(&self) -> u64 {
-        self.files.values().map(|file| file.size).sum()
+        self.bytes
     }
 }
 

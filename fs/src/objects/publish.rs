@@ -5,7 +5,7 @@
 //! with "these files exist" and "these refs moved". [`Objects::publish`] does the
 //! same without a ref change, for the idle publisher and for leaving.
 
-use super::{Objects, cache_object};
+use super::{Objects, cache_object, quota};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::wait::{self, Wait, spent};
@@ -34,7 +34,7 @@ impl Objects {
         let _turn = self.take_turn(&wait)?;
         let _waiting = wait.enter();
         let removed = self.state.lock().removed.clone();
-        let (version, batch) = self.until_settled(|| {
+        let published = self.until_settled(|| {
             let mut batch = self.store_pending(Scope::Barrier)?;
             self.catalogue_ahead(&mut batch, actor)?;
             change.add = batch.adds();
@@ -43,7 +43,16 @@ impl Objects {
             let version = self.move_refs(change.clone(), Some(&batch), actor)?;
             failpoint::CATALOGUED.hit();
             Ok((version, batch))
-        })?;
+        });
+        let (version, batch) = match published {
+            // What is finished waits for room; deleting is a way to it.
+            Err(error) if quota::is_over_quota(&error) && quota::only_deletes(&change) => {
+                change.add.clear();
+                let _no_removal = self.no_removal();
+                return self.until_settled(|| self.move_refs(change.clone(), None, actor));
+            }
+            published => published?,
+        };
         self.published(batch);
         // After the refs, so that these count among what moved under the deletions.
         if let Err(error) = self.publish_removals(&removed, actor) {

@@ -5,6 +5,7 @@ use crate::Config;
 use crate::cache::{BlockCache, CacheConfig};
 use crate::local::Files;
 use crate::others::Freshness;
+use crate::process::Origins;
 use crate::store::DirStore;
 use crate::wait::Waits;
 use gitmoor_replicator::model::{
@@ -92,6 +93,7 @@ fn shared(
     Shared {
         fresh: Freshness::new(node.clone(), Duration::ZERO),
         elsewhere: Arc::default(),
+        origins: Origins::new(),
         replica: node,
         store: store.clone(),
         cache: BlockCache::open(cache, store).expect("opens"),
@@ -205,8 +207,8 @@ fn pruned_through_another_mount_while_a_ref_moves() {
         ..RepoChange::new(repo)
     };
     let actor = Actor {
-        uid: None,
         pid: Some(pid),
+        ..Actor::default()
     };
     objects.commit(change, &actor).expect("it moves");
     assert!(world.has(&object(1)) && world.has(&object(2)), "both back");

@@ -23,7 +23,7 @@ struct Known<T> {
     asked: AtomicU64,
 }
 
-impl<T: Copy + Send + Sync + 'static> Processes<T> {
+impl<T: Clone + Send + Sync + 'static> Processes<T> {
     pub(crate) fn new() -> Self {
         let known = moka::sync::Cache::builder()
             .max_capacity(100_000)
@@ -33,7 +33,7 @@ impl<T: Copy + Send + Sync + 'static> Processes<T> {
 
     pub(crate) fn get(&self, id: u32) -> Option<T> {
         let known = self.0.get(&id)?;
-        known.is_of(id).then_some(known.what)
+        known.is_of(id).then(|| known.what.clone())
     }
 
     pub(crate) fn insert(&self, id: u32, what: T) {

@@ -3,8 +3,10 @@
 
 mod known;
 pub(crate) mod lineage;
+mod origin;
 
 pub(crate) use known::Processes;
+pub(crate) use origin::Origins;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};

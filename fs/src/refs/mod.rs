@@ -22,8 +22,8 @@ use crate::repository::room::{is_ref_scratch, is_table};
 use crate::wait::spent;
 use gitmoor_replicator::Child;
 use gitmoor_replicator::model::{
-    Actor, Change, Expect, PACKED_REFS, PackedEdit, RefEdit, RefEntry, RepoChange, RepoId,
-    RepoPath, Version,
+    Actor, Change, Expect, Limit, PACKED_REFS, PackedEdit, RefEdit, RefEntry, Refusal, RepoChange,
+    RepoId, RepoPath, Version,
 };
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -123,7 +123,8 @@ impl Refs {
             }
             // What others wrote until now is before the lock, not in its way.
             let expect = self.shared.fresh.refresh();
-            match expect.and_then(|()| self.current(&target)) {
+            let expect = expect.and_then(|()| self.current(&target));
+            match expect.and_then(|expect| self.check_quota(&target, expect)) {
                 Ok(expect) => drop(self.locked.lock().insert(target, expect)),
                 Err(error) => {
                     self.shared.replica.unlock(self.repo, &target);
@@ -152,6 +153,41 @@ impl Refs {
             false => None,
         };
         Ok(repo.map_or(Expect::Absent, |repo| Expect::Is(repo.packed_version)))
+    }
+
+    /// Whether a ref may come that is not there. The replicator decides, at the commit; here git can say why not.
+    fn check_quota(&self, name: &RepoPath, expect: Expect) -> FsResult<Expect> {
+        let replica = &self.shared.replica;
+        let is_new = expect == Expect::Absent && name.as_bytes().starts_with(b"refs/");
+        let repo = match is_new {
+            true => replica.repo(self.repo)?,
+            false => None,
+        };
+        let Some((repo, most)) = repo.and_then(|repo| {
+            let most = *repo.limits.get(&Limit::Refs)?;
+            Some((repo, most))
+        }) else {
+            return Ok(expect);
+        };
+        let would_be = repo.usage.refs + 1;
+        if would_be <= most || self.is_packed(name)? {
+            return Ok(expect);
+        }
+        let limit = Limit::Refs;
+        Err(FsError::Refused(Refusal::OverQuota {
+            limit,
+            most,
+            would_be,
+        }))
+    }
+
+    fn is_packed(&self, name: &RepoPath) -> FsResult<bool> {
+        let mut found = false;
+        self.shared.replica.packed(self.repo, &mut |line, _| {
+            found = line == name.as_bytes();
+            line < name.as_bytes()
+        })?;
+        Ok(found)
     }
 
     fn expected(&self, name: &RepoPath) -> Expect {

@@ -103,7 +103,7 @@ impl Repository {
             .mode
             .map(|mode| entry.mode & libc::S_IFMT | mode & 0o7777);
         match mode {
-            Some(mode) if mode != entry.mode => self.refs.set_mode(path, mode, &caller.actor()),
+            Some(mode) if mode != entry.mode => self.refs.set_mode(path, mode, &self.actor(caller)),
             Some(_) | None => Ok(()),
         }
     }

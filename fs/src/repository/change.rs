@@ -51,7 +51,7 @@ impl Repository {
             (Room::Refs, _) if !is_ref_scratch(path) => {
                 self.files.unlink_if_there(path)?;
                 match self.refs.find(path)? {
-                    Some(_) => self.refs.unlink(path, &caller.actor()),
+                    Some(_) => self.refs.unlink(path, &self.actor(caller)),
                     None => Ok(()),
                 }
             }
@@ -79,7 +79,7 @@ impl Repository {
             if is_ref_scratch(path) {
                 self.refs.created(path)?;
             } else {
-                self.refs.commit_file(path, path, &caller.actor())?;
+                self.refs.commit_file(path, path, &self.actor(caller))?;
             }
         }
         Ok(())
@@ -119,6 +119,7 @@ impl Repository {
             }
             _ => return Err(FsError::CrossRoom),
         }
+        self.check_quota(from, to)?;
         match room(to) {
             Room::Objects if name::kind(to).is_some() => {
                 self.objects.check(from, to)?;
@@ -130,7 +131,7 @@ impl Repository {
             }
             Room::Refs if !is_ref_scratch(to) => {
                 let value = self.files.read(from)?.ok_or(FsError::NotFound)?;
-                let actor = caller.actor();
+                let actor = self.actor(caller);
                 self.refs
                     .write(to, 0o100_644, value, Expect::Absent, &actor)
                     .map(|_| ())

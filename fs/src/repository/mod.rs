@@ -62,15 +62,6 @@ pub struct Caller {
     pub look: Look,
 }
 
-impl Caller {
-    fn actor(&self) -> Actor {
-        Actor {
-            uid: Some(self.uid),
-            pid: Some(self.look.pid),
-        }
-    }
-}
-
 /// What stands at a path.
 pub enum Found {
     /// A real file, directory, symbolic link, FIFO or socket.
@@ -169,6 +160,10 @@ impl Repository {
         repository.furnish()?;
         repository.note_config()?;
         Ok(repository)
+    }
+
+    fn actor(&self, caller: &Caller) -> Actor {
+        self.shared.origins.actor(caller.uid, caller.look.pid)
     }
 
     /// One more operation.

@@ -244,8 +244,13 @@ impl Repository {
         let meta = file.metadata()?;
         let value = opened.read(0, meta.len() as usize)?;
         let expect = Expect::Anything;
-        self.refs
-            .write(path, meta.mode(), value.to_vec(), expect, &caller.actor())?;
+        self.refs.write(
+            path,
+            meta.mode(),
+            value.to_vec(),
+            expect,
+            &self.actor(caller),
+        )?;
         self.files.unlink_if_there(path)
     }
 

@@ -68,6 +68,14 @@ fn of(path: &RepoPath) -> Option<RepoPath> {
     })
 }
 
+/// What a path will be when the push that it is in succeeds.
+pub(super) fn final_name(path: &RepoPath) -> RepoPath {
+    let dir = of(path);
+    let inside = dir.and_then(|dir| path.as_bytes().strip_prefix(dir.as_bytes()));
+    let name = inside.map(|inside| [b"objects", inside].concat());
+    name.and_then(RepoPath::new).unwrap_or_else(|| path.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +93,12 @@ mod tests {
         assert_eq!(of(&path("objects/12/tmp_objdir-x")), None);
         assert_eq!(of(&path("objects/tmp_obj_12")), None);
         assert_eq!(of(&path("objects")), None);
+        let pack = path("objects/pack/pack-1.pack");
+        assert_eq!(
+            final_name(&path("objects/incoming-abc/pack/pack-1.pack")),
+            pack
+        );
+        assert_eq!(final_name(&pack), pack);
     }
 
     #[test]

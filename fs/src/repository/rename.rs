@@ -1,5 +1,6 @@
 //! rename(2), by the rooms of source and target.
 
+use super::quarantine::final_name;
 use super::room::{Room, is_ref_scratch, room};
 use super::{Caller, Found, Repository, Type};
 use crate::durable;
@@ -112,9 +113,11 @@ impl Repository {
                 self.refs.removed(from);
                 self.refs.created(to)
             }
-            Found::Real(meta) if !meta.is_dir() => self.refs.commit_file(from, to, &caller.actor()),
+            Found::Real(meta) if !meta.is_dir() => {
+                self.refs.commit_file(from, to, &self.actor(caller))
+            }
             Found::Ref(_) if is_ref_scratch(to) => Err(FsError::CrossRoom),
-            Found::Ref(_) => self.refs.rename(from, to, &caller.actor()),
+            Found::Ref(_) => self.refs.rename(from, to, &self.actor(caller)),
             Found::Real(_) | Found::Directory => self.rename_refs_directory(from, to, caller),
         }
     }
@@ -129,7 +132,7 @@ impl Repository {
         caller: &Caller,
     ) -> FsResult<()> {
         if self.refs.has_children(from)? {
-            self.refs.rename(from, to, &caller.actor())?;
+            self.refs.rename(from, to, &self.actor(caller))?;
         }
         for (name, kind) in self.files.list(from)? {
             let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) else {
@@ -138,7 +141,7 @@ impl Repository {
             if kind.is_dir() {
                 self.rename_refs_directory(&from, &to, caller)?;
             } else {
-                self.refs.commit_file(&from, &to, &caller.actor())?;
+                self.refs.commit_file(&from, &to, &self.actor(caller))?;
             }
         }
         if self.files.stat(to)?.is_none() && self.files.stat(from)?.is_some() {
@@ -170,6 +173,7 @@ impl Repository {
                 self.files.rename(from, to)
             };
         }
+        self.check_quota(from, to)?;
         if name::kind(to).is_some() {
             self.objects.check(from, to)?;
             failpoint::OBJECT_UNNAMED.hit();
@@ -184,6 +188,14 @@ impl Repository {
             self.objects.began(to);
         }
         Ok(())
+    }
+
+    /// A file gets the name of one that holds objects, in a quarantine too: whoever pushes is told there.
+    pub(super) fn check_quota(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
+        match name::holds_objects(&final_name(to)) {
+            true => self.objects.check_quota(from),
+            false => Ok(()),
+        }
     }
 
     /// A catalogued file that may change its name (git makes the one

@@ -489,8 +489,8 @@ impl Tree {
             (Place::Repo(repo, path), Place::Repo(..)) => {
                 repo.rmdir(path, &self.caller(repo, process))?;
             }
-            (Place::Repo(repo, _), Place::Name(_)) => self.delete_emptied(repo)?,
-            (Place::Name(path), _) => self.remove_name(path)?,
+            (Place::Repo(repo, _), Place::Name(_)) => self.delete_emptied(repo, process)?,
+            (Place::Name(path), _) => self.remove_name(path, process)?,
         }
         self.inodes.orphan(&place);
         Ok(())
@@ -507,7 +507,8 @@ impl Tree {
         self.check_writable()?;
         match (self.place(parent)?, self.place(new_parent)?) {
             (Place::Name(from), Place::Name(to)) => {
-                self.rename_name(&join_name(&from, name)?, &join_name(&to, new_name)?)
+                let (from, to) = (join_name(&from, name)?, join_name(&to, new_name)?);
+                self.rename_name(&from, &to, process)
             }
             (Place::Repo(repo, from), Place::Repo(other, to)) => {
                 let (from, to) = (join(&from, name)?, join(&to, new_name)?);

@@ -3,9 +3,10 @@
 use super::{Listed, Place, Process, Tree};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
+use crate::process::of_thread;
 use crate::repository::{NewAttributes, Repository, Type};
 use gitmoor_replicator::NameEntry;
-use gitmoor_replicator::model::{Actor, Command, NamePath, RepoId, RepoPath};
+use gitmoor_replicator::model::{Command, NamePath, RepoId, RepoPath};
 
 impl Tree {
     /// What stands at a path of the namespace.
@@ -27,11 +28,9 @@ impl Tree {
             .collect())
     }
 
-    fn propose(&self, command: Command, process: Option<Process>) -> FsResult<()> {
-        let actor = process.map_or(Actor::default(), |p| Actor {
-            uid: Some(p.uid),
-            pid: Some(p.pid),
-        });
+    fn propose(&self, command: Command, process: Process) -> FsResult<()> {
+        let pid = of_thread(process.pid);
+        let actor = self.shared.origins.actor(process.uid, pid);
         self.shared.propose(actor, command).map(drop)
     }
 
@@ -43,10 +42,7 @@ impl Tree {
         process: Process,
     ) -> FsResult<Place> {
         if !path.names_repository() {
-            self.propose(
-                Command::CreateDirectory { path: path.clone() },
-                Some(process),
-            )?;
+            self.propose(Command::CreateDirectory { path: path.clone() }, process)?;
             return Ok(Place::Name(path.clone()));
         }
         let id = RepoId::random();
@@ -55,7 +51,7 @@ impl Tree {
                 id,
                 path: path.clone(),
             },
-            Some(process),
+            process,
         )?;
         failpoint::REPO_CREATED.hit();
         let repo = self.repositories.get(id)?;
@@ -71,16 +67,16 @@ impl Tree {
     }
 
     /// rmdir of a namespace directory.
-    pub(super) fn remove_name(&self, path: &NamePath) -> FsResult<()> {
-        self.propose(Command::RemoveDirectory { path: path.clone() }, None)
+    pub(super) fn remove_name(&self, path: &NamePath, process: Process) -> FsResult<()> {
+        self.propose(Command::RemoveDirectory { path: path.clone() }, process)
     }
 
     /// rmdir of a repository's top, after rm -rf has removed what is in it.
-    pub(super) fn delete_emptied(&self, repo: &Repository) -> FsResult<()> {
+    pub(super) fn delete_emptied(&self, repo: &Repository, process: Process) -> FsResult<()> {
         if !repo.is_empty()? {
             return Err(FsError::NotEmpty);
         }
-        self.propose(Command::DeleteRepo { id: repo.id }, None)?;
+        self.propose(Command::DeleteRepo { id: repo.id }, process)?;
         failpoint::REPO_DELETED.hit();
         self.repositories.close(repo.id);
         Ok(())
@@ -88,13 +84,18 @@ impl Tree {
 
     /// mv of a repository or a directory of them. An empty directory in the way
     /// is replaced, as rename(2) does.
-    pub(super) fn rename_name(&self, from: &NamePath, to: &NamePath) -> FsResult<()> {
+    pub(super) fn rename_name(
+        &self,
+        from: &NamePath,
+        to: &NamePath,
+        process: Process,
+    ) -> FsResult<()> {
         let source = self.named(from)?;
         if let Ok(target) = self.named(to) {
             match (&source, &target) {
                 _ if from == to => return Ok(()),
-                (Place::Name(_), Place::Name(path)) => self.remove_name(path)?,
-                (Place::Repo(..), Place::Repo(repo, _)) => self.delete_emptied(repo)?,
+                (Place::Name(_), Place::Name(path)) => self.remove_name(path, process)?,
+                (Place::Repo(..), Place::Repo(repo, _)) => self.delete_emptied(repo, process)?,
                 _ => return Err(FsError::Exists),
             }
             self.inodes.orphan(&target);
@@ -104,7 +105,7 @@ impl Tree {
                 from: from.clone(),
                 to: to.clone(),
             },
-            None,
+            process,
         )?;
         if matches!(source, Place::Name(_)) {
             self.inodes

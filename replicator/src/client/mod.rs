@@ -244,7 +244,10 @@ impl Client {
             sequence,
             time: Timestamp::now(),
             trace: trace::context(),
-            actor,
+            actor: Actor {
+                node: Some(self.identity().holder.id()),
+                ..actor
+            },
             command,
         };
         let basis = self.mirror.read_recursive().basis();

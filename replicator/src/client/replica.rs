@@ -7,8 +7,9 @@ use crate::model::{
     Actor, BlockDigest, Command, FileEntry, Import, NamePath, Outcome, RefEntry, Repo, RepoId,
     RepoPath, Version,
 };
-use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, View, read};
+use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo, View, read};
 use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+use std::collections::BTreeSet;
 
 impl Client {
     fn in_repo<T>(
@@ -52,6 +53,10 @@ impl Custody for Client {
         read::is_condemned(&Rows(self), repo, key)
     }
 
+    fn lent(&self, owner: RepoId) -> Result<BTreeSet<String>, ReadError> {
+        read::lent(&Rows(self), owner)
+    }
+
     fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError> {
         read::forgotten(&Rows(self), repo)
     }
@@ -66,11 +71,15 @@ impl Custody for Client {
 
     fn audit(
         &self,
-        repo: RepoId,
+        trail: Trail,
         since: Version,
         sink: &mut AuditSink<'_>,
     ) -> Result<(), ReadError> {
-        read::audit(&Rows(self), repo, since, sink)
+        read::audit(&Rows(self), trail, since, sink)
+    }
+
+    fn last_move(&self, repo: RepoId) -> Result<Option<AuditRecord>, ReadError> {
+        read::last_move(&Rows(self), repo)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What may be asked of the replicator, and what it answers.
 
 use super::{
-    BlockDigest, ClusterId, Digest, FileEntry, Format, Importing, NamePath, Newcomer, PackedRef,
-    Part, RepoId, RepoPath, SecretDigest, SessionId, StoreRecord, Timestamp, Version,
+    BlockDigest, ClusterId, Digest, FileEntry, Format, Importing, Limit, NamePath, Newcomer,
+    PackedRef, Part, RepoId, RepoPath, SecretDigest, SessionId, StoreRecord, Timestamp, Version,
 };
 use crate::trace::TraceContext;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,12 @@ pub struct Actor {
     pub uid: Option<u32>,
     /// Its process id.
     pub pid: Option<u32>,
+    /// The node or client through which it asked; whoever proposes fills it in.
+    pub node: Option<u64>,
+    /// What it was started as, without what may be secret in that.
+    pub command: Option<String>,
+    /// Where its user came from, if somebody served them: an IP address.
+    pub address: Option<String>,
 }
 
 /// One raft entry: a command and what makes it apply exactly once.
@@ -189,7 +195,30 @@ pub enum Command {
     Repack(Box<Repacking>),
     /// A repository is brought in from elsewhere, step by step.
     Import(Box<Importing>),
+    /// Sets (or, with `None`, removes) a limit.
+    SetLimit {
+        /// Of which repository.
+        id: RepoId,
+        /// Which.
+        limit: Limit,
+        /// In the limit's own unit.
+        value: Option<u64>,
+    },
+    /// A new repository with the refs, object files, settings and limits of another. It names the
+    /// other's keys; no byte is copied.
+    Fork {
+        /// Of which.
+        from: RepoId,
+        /// Its permanent name.
+        id: RepoId,
+        /// Must name a repository.
+        path: NamePath,
+    },
 }
+
+/// Refs and object files of a repository that can be forked: a fork is made in one step, which
+/// must not take long.
+pub const FORK_ROWS: u64 = 1_000_000;
 
 /// How long a key stays condemned after its bytes were deleted, by the clocks of
 /// those who propose. A request to the store that its sender has given up may
@@ -286,6 +315,8 @@ impl Command {
             Self::MoveRefs { .. } => "move_refs",
             Self::SettleStore(_) => "settle_store",
             Self::Repack(_) => "repack",
+            Self::SetLimit { .. } => "set_limit",
+            Self::Fork { .. } => "fork",
             Self::Import(_) => "import",
         }
     }
@@ -519,6 +550,24 @@ pub enum Refusal {
         /// The repository's repacked version now.
         actual: Version,
     },
+    /// A repository has too much to be forked at once.
+    #[error(
+        "it has more than {limit} refs and object files; repack it with gitmoor gc, and fork it then"
+    )]
+    TooManyRows {
+        /// How many there may be.
+        limit: u64,
+    },
+    /// A repository would grow beyond its quota.
+    #[error("{}", over_quota(*.limit, *.most, *.would_be))]
+    OverQuota {
+        /// Which limit.
+        limit: Limit,
+        /// Its value.
+        most: u64,
+        /// What it would come to.
+        would_be: u64,
+    },
     /// No import of this id is under way.
     #[error("no import of repository {0} is under way")]
     NoImport(RepoId),
@@ -531,4 +580,13 @@ pub enum Refusal {
         /// Which.
         path: RepoPath,
     },
+}
+
+fn over_quota(limit: Limit, most: u64, would_be: u64) -> String {
+    let what = match limit {
+        Limit::Bytes => "bytes of objects",
+        Limit::Refs => "refs",
+        Limit::AuditRecords | Limit::AuditKeep => "audit records",
+    };
+    format!("over quota: it would have {would_be} {what}, and {most} are allowed")
 }

@@ -82,6 +82,31 @@ pub struct Format {
     pub refs: RefStorage,
 }
 
+/// What a repository may come to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    /// Records of its audit trail.
+    AuditRecords,
+    /// Seconds for which they are kept.
+    AuditKeep,
+    /// Bytes of its catalogued files.
+    Bytes,
+    /// Refs, but for those in reftables.
+    Refs,
+}
+
+/// What a repository has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Files in the catalog.
+    pub files: u64,
+    /// Their bytes; a fork's count in full.
+    pub bytes: u64,
+    /// Names beneath `refs/` that point somewhere, loose or packed, but for those in reftables.
+    pub refs: u64,
+}
+
 /// A repository.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Repo {
@@ -91,10 +116,16 @@ pub struct Repo {
     pub path: NamePath,
     /// When it was created.
     pub created: Timestamp,
+    /// Of which it is a fork: then it may name keys of others.
+    pub forked_from: Option<RepoId>,
     /// `None` until git (or `repo create`) has written the format keys.
     pub format: Option<Format>,
     /// Replicated settings rendered into `gitmoor.config`: key → value.
     pub settings: BTreeMap<String, String>,
+    /// Those that were set.
+    pub limits: BTreeMap<Limit, u64>,
+    /// Kept with every change.
+    pub usage: Usage,
     /// Version of the last commit that changed where any ref points. Moving a
     /// ref between the loose and the packed layer is not such a change.
     pub refs_version: Version,

@@ -16,7 +16,7 @@ impl RepoId {
     }
 
     /// The id whose big-endian bytes these are.
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
 

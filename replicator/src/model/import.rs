@@ -1,7 +1,7 @@
 //! A repository that is brought in from elsewhere. It has an id, object files and refs from the beginning,
 //! and its name only at the end: nobody sees it before it is whole.
 
-use super::{FileAdd, Format, NamePath, PackedEdit, RefEdit, RepoId, RepoPath, Timestamp};
+use super::{FileAdd, Format, NamePath, PackedEdit, RefEdit, RepoId, RepoPath, Timestamp, Usage};
 use serde::{Deserialize, Serialize};
 
 /// How far one is.
@@ -17,6 +17,8 @@ pub struct Import {
     pub stage: ImportStage,
     /// How much there is to do, as far as that is known.
     pub plan: ImportPlan,
+    /// What it has by now.
+    pub usage: Usage,
     /// When it began.
     pub began: Timestamp,
     /// When this was last written.

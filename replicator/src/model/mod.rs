@@ -9,12 +9,12 @@ mod import;
 mod member;
 
 pub use command::{
-    Actor, Change, Command, Condemnation, Envelope, Expect, FileAdd, FileRemoval, Outcome,
-    PackedEdit, QUARANTINE, RefEdit, Refusal, Relied, Repacking, RepoChange, TrashId,
+    Actor, Change, Command, Condemnation, Envelope, Expect, FORK_ROWS, FileAdd, FileRemoval,
+    Outcome, PackedEdit, QUARANTINE, RefEdit, Refusal, Relied, Repacking, RepoChange, TrashId,
 };
 pub use entry::{
-    BlockDigest, Digest, FileEntry, Format, ObjectFormat, PACKED_REFS, PackedRef, Place, RefEntry,
-    RefStorage, Repo, Timestamp,
+    BlockDigest, Digest, FileEntry, Format, Limit, ObjectFormat, PACKED_REFS, PackedRef, Place,
+    RefEntry, RefStorage, Repo, Timestamp, Usage,
 };
 pub use id::{NamePath, RepoId, RepoPath, SessionId, Version};
 pub use import::{Import, ImportPlan, ImportStage, ImportStep, Importing};

@@ -34,7 +34,7 @@ use crate::model::{
 };
 use crate::net::{Identity, NetError, Network};
 use crate::peer::{Ask, Change, Peer};
-use crate::state::{CondemnedKey, TrashedFile, TrashedRepo, read};
+use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo, read};
 use crate::storage::{self, Backup, Beginning, Database, OpenError};
 use crate::trace;
 use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
@@ -46,7 +46,7 @@ use parking_lot::{Mutex, RwLock};
 use proposer::Proposer;
 use recent::Recent;
 use run::Company;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -103,7 +103,7 @@ impl Parts {
         let (sender, inbox) = crossbeam_channel::bounded(inbox::CAPACITY);
         Ok(Self {
             database,
-            proposer: Arc::new(Proposer::new(sender, &config)),
+            proposer: Arc::new(Proposer::new(sender, node, &config)),
             status: Arc::new(RwLock::new(Status::default())),
             inbox,
             life: Life {
@@ -377,6 +377,10 @@ impl Custody for Node {
         read::is_condemned(&*self.database, repo, key)
     }
 
+    fn lent(&self, owner: RepoId) -> Result<BTreeSet<String>, ReadError> {
+        read::lent(&*self.database, owner)
+    }
+
     fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError> {
         read::forgotten(&*self.database, repo)
     }
@@ -391,11 +395,15 @@ impl Custody for Node {
 
     fn audit(
         &self,
-        repo: RepoId,
+        trail: Trail,
         since: Version,
         sink: &mut AuditSink<'_>,
     ) -> Result<(), ReadError> {
-        read::audit(&*self.database, repo, since, sink)
+        read::audit(&*self.database, trail, since, sink)
+    }
+
+    fn last_move(&self, repo: RepoId) -> Result<Option<AuditRecord>, ReadError> {
+        read::last_move(&*self.database, repo)
     }
 }
 

@@ -15,6 +15,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 pub(super) struct Proposer {
     inbox: Sender<Input>,
+    node: u64,
     session: SessionId,
     /// The last sequence number given out.
     sequence: AtomicU64,
@@ -23,9 +24,10 @@ pub(super) struct Proposer {
 }
 
 impl Proposer {
-    pub(super) fn new(inbox: Sender<Input>, config: &NodeConfig) -> Self {
+    pub(super) fn new(inbox: Sender<Input>, node: u64, config: &NodeConfig) -> Self {
         Self {
             inbox,
+            node,
             session: SessionId::random(),
             sequence: AtomicU64::new(0),
             timeout: config.propose_timeout,
@@ -104,7 +106,10 @@ impl Proposer {
             session: self.session,
             sequence,
             time: Timestamp::now(),
-            actor,
+            actor: Actor {
+                node: Some(self.node),
+                ..actor
+            },
             command,
             trace: trace::context(),
         };

@@ -1,7 +1,9 @@
 //! Applying one command: exactly once, wholly or not at all.
 
 use super::sessions::{self, Seen};
-use super::{Overlay, commit, condemned, import, members, namespace, repack, trash};
+use super::{
+    Overlay, commit, condemned, fork, import, members, namespace, repack, settings, trash,
+};
 use crate::ReadError;
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
 
@@ -91,26 +93,24 @@ fn dispatch(
     command: &Command,
 ) -> Result<(), Halt> {
     match command {
-        Command::CreateDirectory { path } => namespace::create_directory(overlay, path),
-        Command::RemoveDirectory { path } => namespace::remove_directory(overlay, path),
+        Command::CreateDirectory { path } => namespace::create_directory(overlay, context, path),
+        Command::RemoveDirectory { path } => namespace::remove_directory(overlay, context, path),
         Command::CreateRepo { id, path } => namespace::create_repo(overlay, context, *id, path),
-        Command::Rename { from, to } => namespace::rename(overlay, from, to),
+        Command::Rename { from, to } => namespace::rename(overlay, context, from, to),
         Command::DeleteRepo { id } => namespace::delete_repo(overlay, context, *id),
-        Command::SetFormat { id, format } => {
-            namespace::change_repo(overlay, *id, |repo| repo.format = Some(*format))
-        }
+        Command::SetFormat { id, format } => settings::set_format(overlay, context, *id, *format),
         Command::SetSetting { id, key, value } => {
-            namespace::change_repo(overlay, *id, |repo| match value {
-                Some(value) => drop(repo.settings.insert(key.clone(), value.clone())),
-                None => drop(repo.settings.remove(key)),
-            })
+            settings::set_setting(overlay, context, *id, (key, value.as_deref()))
+        }
+        Command::SetLimit { id, limit, value } => {
+            settings::set_limit(overlay, context, *id, (*limit, *value))
         }
         Command::Commit(change) => commit::commit(overlay, context, change),
         Command::Publish { change, looked } => {
             condemned::check_looked(overlay, change.repo, *looked)?;
             commit::commit(overlay, context, change)
         }
-        Command::RestoreRepo { id, path } => trash::restore_repo(overlay, *id, path),
+        Command::RestoreRepo { id, path } => trash::restore_repo(overlay, context, *id, path),
         Command::RestoreFiles { repo, files } => {
             trash::restore_files(overlay, context, *repo, files)
         }
@@ -120,8 +120,10 @@ fn dispatch(
             deleted,
             forget,
         } => condemned::bury(overlay, context, *repo, deleted, forget),
-        Command::CondemnRepo { id, version } => condemned::condemn_repo(overlay, *id, *version),
-        Command::PurgeRepo { id } => condemned::purge_repo(overlay, *id),
+        Command::CondemnRepo { id, version } => {
+            condemned::condemn_repo(overlay, context, *id, *version)
+        }
+        Command::PurgeRepo { id } => condemned::purge_repo(overlay, context, *id),
         Command::FoundCluster { id, node, address } => members::found(overlay, *id, *node, address),
         Command::Invite {
             secret,
@@ -146,6 +148,7 @@ fn dispatch(
             members::dismiss(overlay, *node);
             Ok(())
         }
+        Command::Fork { from, id, path } => fork::fork(overlay, context, *from, *id, path),
         Command::Repack(repacking) => repack::repack(overlay, context, repacking),
         Command::Import(importing) => import::import(overlay, context, importing),
     }

@@ -1,110 +1,326 @@
-//! Who moved which ref from what to what.
+//! The audit trail: who changed what, when, from what to what.
+//!
+//! Every repository has a trail; the namespace has one of its own, in which repositories come and go,
+//! so that it says of a purged one who purged it. A record costs one row, and the trail's head another. Refs that
+//! one commit moves share a record, up to [`MOVES`] of them: who rewrites `packed-refs` writes few rows.
+//!
+//! A trail is kept by number and age of its records ([`Limit::AuditRecords`], [`Limit::AuditKeep`]). What is beyond them
+//! goes when something is recorded, a little at a time and by the proposer's clock, so that every node drops the same,
+//! and a clock that is wrong drops little.
 
 use super::apply::Context;
-use super::view::View;
-use super::{Overlay, Table, keys, read};
+use super::value::RefValue;
+use super::view::{KeyRange, Step, View, load};
+use super::{Overlay, Table, keys};
 use crate::ReadError;
-use crate::model::{Actor, Digest, RefEntry, RepoId, RepoPath, Timestamp};
+use crate::model::{Actor, Format, Limit, NamePath, Repo, RepoId, RepoPath, Timestamp, Version};
 use serde::{Deserialize, Serialize};
 
-/// Values longer than this are told apart by digest. Longer than any ref that
-/// git writes; reftables are longer.
-const SHORT: usize = 1024;
+/// Moves of refs in one record at most.
+const MOVES: usize = 1000;
 
-/// Where a name points, whichever layer says so.
+/// Records that a trail keeps unless its repository's limits say otherwise …
+const RECORDS: u64 = 100_000;
+
+/// … and for how many seconds: a year.
+const AGE: u64 = 365 * 24 * 3600;
+
+/// How many old records go at most with a new one, beside one for each that comes.
+const AT_ONCE: u64 = 16;
+
+/// Whose trail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trail {
+    /// Of the namespace: what became of directories and repositories.
+    Namespace,
+    /// Of a repository, which may be in the trash.
+    Of(RepoId),
+}
+
+impl Trail {
+    /// At the front of its keys. No repository has the greatest id: they are random, in a form that it has not.
+    pub(super) fn id(self) -> RepoId {
+        match self {
+            Self::Namespace => RepoId::from_bytes([0xff; 16]),
+            Self::Of(repo) => repo,
+        }
+    }
+}
+
+/// What somebody did.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum RefValue {
-    /// Nowhere.
-    Absent,
-    /// At an object: a packed line, or a loose file that holds just an id.
-    Object(Vec<u8>),
-    /// A short file that holds anything else, such as `ref: refs/heads/main`.
-    Text(Vec<u8>),
-    /// A symbolic link, with its target.
-    Link(Vec<u8>),
-    /// A long file.
-    Long {
-        /// Bytes.
-        size: u64,
-        /// BLAKE3.
-        digest: Digest,
+pub struct AuditRecord {
+    /// The proposer's clock. First, so that it can be read without the rest.
+    pub time: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// To which repository; none of a directory of the namespace.
+    pub repo: Option<RepoId>,
+    /// What.
+    pub event: AuditEvent,
+}
+
+/// A change that is on record.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum AuditEvent {
+    /// Refs point elsewhere.
+    RefsMoved(Vec<RefMove>),
+    /// Object files went to the trash.
+    ObjectsRemoved {
+        /// How many.
+        files: u64,
     },
-}
-
-const S_IFMT: u32 = 0o170_000;
-const S_IFLNK: u32 = 0o120_000;
-
-impl RefValue {
-    /// Where a name points now: the loose entry hides the packed line.
-    pub fn of(view: &dyn View, repo: RepoId, name: &RepoPath) -> Result<Self, ReadError> {
-        if let Some(entry) = read::reference(view, repo, name)? {
-            return Ok(Self::of_entry(&entry));
-        }
-        let line = read::packed_ref(view, repo, name)?;
-        Ok(line.map_or(Self::Absent, |line| Self::Object(line.oid)))
-    }
-
-    fn of_entry(entry: &RefEntry) -> Self {
-        if entry.value.len() > SHORT {
-            let digest = Digest(*blake3::hash(&entry.value).as_bytes());
-            return Self::Long {
-                size: entry.value.len() as u64,
-                digest,
-            };
-        }
-        if entry.mode & S_IFMT == S_IFLNK {
-            return Self::Link(entry.value.clone());
-        }
-        object_id(&entry.value).map_or_else(|| Self::Text(entry.value.clone()), Self::Object)
-    }
-}
-
-/// The object id that a loose ref holds, in binary: 40 or 64 hex digits, then
-/// nothing but white space, as git's `parse_loose_ref_contents` has it.
-fn object_id(value: &[u8]) -> Option<Vec<u8>> {
-    let hex = value.trim_ascii_end();
-    if !matches!(hex.len(), 40 | 64) {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    hex.chunks_exact(2)
-        .map(|pair| Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8))
-        .collect()
+    /// Object files came back from the trash.
+    ObjectsRestored {
+        /// How many.
+        files: u64,
+    },
+    /// Object files left the trash for good.
+    ObjectsExpired {
+        /// How many.
+        files: u64,
+    },
+    /// Object files took the place of others.
+    Repacked {
+        /// How many came.
+        added: u64,
+        /// How many went.
+        removed: u64,
+    },
+    /// A repository was created.
+    Created {
+        /// Where.
+        path: NamePath,
+    },
+    /// A repository, or a directory with all beneath it, was renamed.
+    Renamed {
+        /// From here …
+        from: NamePath,
+        /// … to here.
+        to: NamePath,
+    },
+    /// A repository went to the trash.
+    Deleted {
+        /// Where it stood.
+        path: NamePath,
+    },
+    /// A repository came back from the trash.
+    Restored {
+        /// Where it stands.
+        path: NamePath,
+    },
+    /// A repository left the trash for good.
+    Condemned {
+        /// Where it stood.
+        path: NamePath,
+    },
+    /// Everything of a repository is gone.
+    Purged {
+        /// Where it stood.
+        path: NamePath,
+    },
+    /// The format was written.
+    FormatSet(Format),
+    /// A setting was set or removed.
+    SettingSet {
+        /// Which.
+        key: String,
+        /// Its value before.
+        old: Option<String>,
+        /// Its value after.
+        new: Option<String>,
+    },
+    /// A limit was set or removed.
+    LimitSet {
+        /// Which.
+        limit: Limit,
+        /// Its value before.
+        old: Option<u64>,
+        /// Its value after.
+        new: Option<u64>,
+    },
+    /// A directory of the namespace was created.
+    DirectoryCreated {
+        /// Where.
+        path: NamePath,
+    },
+    /// A directory of the namespace was removed.
+    DirectoryRemoved {
+        /// Where it was.
+        path: NamePath,
+    },
+    /// A repository was created as a fork.
+    Forked {
+        /// Where.
+        path: NamePath,
+        /// Of which.
+        from: RepoId,
+    },
+    /// A repository was brought in from elsewhere.
+    Imported {
+        /// Where it stands.
+        path: NamePath,
+        /// Where it came from, without secrets.
+        source: String,
+    },
 }
 
 /// One ref that moved.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct AuditRecord {
+pub struct RefMove {
     /// Which ref.
     pub name: RepoPath,
     /// From here …
     pub old: RefValue,
     /// … to here.
     pub new: RefValue,
-    /// The proposer's clock.
-    pub time: Timestamp,
-    /// Who.
-    pub actor: Actor,
 }
 
-pub(super) fn record(
+/// What there is of a trail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// How many records.
+    records: u64,
+    /// The commit of the oldest: a scan from here meets no deleted rows.
+    first: Version,
+    /// When that was.
+    since: Timestamp,
+    /// The last commit that moved refs.
+    pub(super) moved: Version,
+}
+
+/// How much of a trail is kept.
+struct Keep {
+    records: u64,
+    seconds: u64,
+}
+
+impl Keep {
+    fn of(repo: Option<&Repo>) -> Self {
+        let limit = |limit| repo.and_then(|repo| repo.limits.get(&limit).copied());
+        Self {
+            records: limit(Limit::AuditRecords).unwrap_or(RECORDS),
+            seconds: limit(Limit::AuditKeep).unwrap_or(AGE),
+        }
+    }
+}
+
+/// Moves of refs as events: one, unless there are very many.
+pub(super) fn moves(moves: Vec<RefMove>) -> impl Iterator<Item = AuditEvent> {
+    let mut moves = moves.into_iter();
+    std::iter::from_fn(move || {
+        let some: Vec<_> = moves.by_ref().take(MOVES).collect();
+        (!some.is_empty()).then_some(AuditEvent::RefsMoved(some))
+    })
+}
+
+/// Records what happened in a repository. At most once in a command for each repository.
+pub(super) fn of_repo(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
-    repo: RepoId,
-    moves: Vec<(RepoPath, RefValue, RefValue)>,
-) {
-    for (ordinal, (name, old, new)) in (0..).zip(moves) {
+    repo: &Repo,
+    events: impl IntoIterator<Item = AuditEvent>,
+) -> Result<(), ReadError> {
+    let trail = Trail::Of(repo.id);
+    let keep = Keep::of(Some(repo));
+    append(overlay, context, trail, &keep, Some(repo.id), events)
+}
+
+/// Records what happened to a repository in its own trail, and in that of the namespace.
+pub(super) fn of_both(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    repo: &Repo,
+    event: AuditEvent,
+) -> Result<(), ReadError> {
+    of_namespace(overlay, context, Some(repo.id), event.clone())?;
+    of_repo(overlay, context, repo, [event])
+}
+
+/// Records what happened in the namespace. At most once in a command.
+pub(super) fn of_namespace(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    repo: Option<RepoId>,
+    event: AuditEvent,
+) -> Result<(), ReadError> {
+    let trail = Trail::Namespace;
+    append(overlay, context, trail, &Keep::of(None), repo, [event])
+}
+
+fn append(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    trail: Trail,
+    keep: &Keep,
+    repo: Option<RepoId>,
+    events: impl IntoIterator<Item = AuditEvent>,
+) -> Result<(), ReadError> {
+    let mut head: Head = load(overlay, Table::Audit, &keys::trail(trail))?.unwrap_or_default();
+    let mut added = 0;
+    for (ordinal, event) in (0..).zip(events) {
+        if let AuditEvent::RefsMoved(_) = event {
+            head.moved = context.version;
+        }
         let record = AuditRecord {
-            name,
-            old,
-            new,
             time: context.time,
             actor: context.actor.clone(),
+            repo,
+            event,
         };
-        overlay.put(
-            Table::Audit,
-            keys::audit(repo, context.version, ordinal),
-            &record,
-        );
+        let key = keys::audit(trail, context.version, ordinal);
+        overlay.put(Table::Audit, key, &record);
+        added += 1;
     }
+    if added == 0 {
+        return Ok(());
+    }
+    if head.records == 0 {
+        (head.first, head.since) = (context.version, context.time);
+    }
+    head.records += added;
+    trim(overlay, context, trail, &mut head, keep, added + AT_ONCE)?;
+    overlay.put(Table::Audit, keys::trail(trail), &head);
+    Ok(())
+}
+
+/// Drops the oldest records that are beyond what is kept, `most` at most.
+fn trim(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    trail: Trail,
+    head: &mut Head,
+    keep: &Keep,
+    most: u64,
+) -> Result<(), ReadError> {
+    let over = head.records.saturating_sub(keep.records);
+    let oldest = context.time.secs.saturating_sub_unsigned(keep.seconds);
+    if over == 0 && head.since.secs >= oldest {
+        return Ok(());
+    }
+    let range = KeyRange {
+        from: keys::audit(trail, head.first, 0),
+        ..keys::whole_repo(trail.id())
+    };
+    let mut gone = Vec::new();
+    overlay.scan(Table::Audit, &range, &mut |key, value| {
+        let (count, time) = (gone.len() as u64, time_of(key, value)?);
+        if count >= most || count >= over && time.secs >= oldest {
+            (head.first, head.since) = (keys::version_of(key)?, time);
+            return Ok(Step::Stop);
+        }
+        gone.push(key.to_vec());
+        Ok(Step::Next)
+    })?;
+    head.records -= gone.len() as u64;
+    for key in gone {
+        overlay.delete(Table::Audit, key);
+    }
+    Ok(())
+}
+
+fn time_of(key: &[u8], value: &[u8]) -> Result<Timestamp, ReadError> {
+    let (time, _) = postcard::take_from_bytes(value)
+        .map_err(|_| ReadError::Damaged(format!("audit record {}", key.escape_ascii())))?;
+    Ok(time)
 }

@@ -2,10 +2,10 @@
 
 use super::apply::{Context, Halt};
 use super::trash::Gone;
-use super::{Overlay, Table, keys, read, trash};
+use super::{Overlay, Table, keys, quota, read, trash};
 use crate::ReadError;
 use crate::model::{
-    BlockDigest, FileAdd, FileEntry, FileRemoval, Refusal, Repo, RepoId, RepoPath, Version,
+    BlockDigest, FileAdd, FileEntry, FileRemoval, Refusal, Repo, RepoPath, Version,
 };
 
 /// Whether the removal still holds: no ref moved since the walk behind it, and nothing that it may
@@ -35,37 +35,39 @@ pub(super) fn check_unmoved(repo: &Repo, since: Option<Version>) -> Result<(), H
     }
 }
 
-/// Removes files into the trash; returns whether any was there. Comes before
+/// Removes files into the trash; returns how many were there. Comes before
 /// [`add`], so that a path that is in both has its new content.
 pub(super) fn remove(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
-    repo: RepoId,
+    repo: &mut Repo,
     paths: &[RepoPath],
     gone: Gone,
-) -> Result<bool, ReadError> {
-    let mut removed = false;
+) -> Result<u64, ReadError> {
+    let mut removed = 0;
     for path in paths {
         let Some(file) = take(overlay, repo, path)? else {
             continue;
         };
-        trash::keep_file(overlay, context, repo, path, file, gone);
-        removed = true;
+        trash::keep_file(overlay, context, repo.id, path, file, gone);
+        removed += 1;
     }
     Ok(removed)
 }
 
 fn take(
     overlay: &mut Overlay<'_>,
-    repo: RepoId,
+    repo: &mut Repo,
     path: &RepoPath,
 ) -> Result<Option<(FileEntry, Vec<BlockDigest>)>, ReadError> {
-    let Some(entry) = read::file(overlay, repo, path)? else {
+    let id = repo.id;
+    let Some(entry) = read::file(overlay, id, path)? else {
         return Ok(None);
     };
-    let blocks = read::blocks(overlay, repo, path)?;
-    overlay.delete(Table::Catalog, keys::in_repo(repo, path));
-    overlay.delete(Table::Blocks, keys::in_repo(repo, path));
+    let blocks = read::blocks(overlay, id, path)?;
+    overlay.delete(Table::Catalog, keys::in_repo(id, path));
+    overlay.delete(Table::Blocks, keys::in_repo(id, path));
+    quota::less(&mut repo.usage, &entry);
     Ok(Some((entry, blocks)))
 }
 
@@ -74,7 +76,7 @@ fn take(
 pub(super) fn add(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
-    repo: RepoId,
+    repo: &mut Repo,
     files: &[FileAdd],
     gone: Gone,
 ) -> Result<(), ReadError> {
@@ -82,9 +84,10 @@ pub(super) fn add(
         if let Some(old) = take(overlay, repo, &file.path)?
             && old.0.place != file.entry.place
         {
-            trash::keep_file(overlay, context, repo, &file.path, old, gone);
+            trash::keep_file(overlay, context, repo.id, &file.path, old, gone);
         }
-        let key = keys::in_repo(repo, &file.path);
+        quota::more(&mut repo.usage, &file.entry);
+        let key = keys::in_repo(repo.id, &file.path);
         if !file.blocks.is_empty() {
             let digests = file.blocks.iter().flat_map(|block| block.0).collect();
             overlay.put_raw(Table::Blocks, key.clone(), digests);

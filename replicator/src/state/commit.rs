@@ -1,10 +1,11 @@
 //! A commit: object files and refs of one repository, all or nothing.
 
 use super::apply::{Context, Halt};
+use super::audit::{self, AuditEvent};
 use super::refs::Before;
 use super::trash::Gone;
-use super::{Overlay, Table, audit, catalog, condemned, keys, namespace, refs};
-use crate::model::RepoChange;
+use super::{Overlay, Table, catalog, condemned, keys, namespace, quota, refs};
+use crate::model::{Repo, RepoChange};
 
 pub(super) fn commit(
     overlay: &mut Overlay<'_>,
@@ -27,28 +28,33 @@ pub(super) fn commit(
     let moved = before.moved(overlay, repo.id)?;
     if !moved.is_empty() {
         repo.refs_version = context.version;
-        audit::record(overlay, context, repo.id, moved);
+        quota::moved(&mut repo.usage, &moved);
     }
-    if change_catalog(overlay, context, change)? {
+    let removed = change_catalog(overlay, context, &mut repo, change)?;
+    if removed > 0 || !change.add.is_empty() {
         repo.catalog_version = context.version;
     }
+    quota::check(&old, &repo)?;
     if repo != old {
         overlay.put(Table::Repositories, keys::repo(repo.id), &repo);
     }
-    Ok(())
+    let removed = (removed > 0).then_some(AuditEvent::ObjectsRemoved { files: removed });
+    let events = audit::moves(moved).chain(removed);
+    Ok(audit::of_repo(overlay, context, &repo, events)?)
 }
 
-/// Returns whether the catalog changed.
+/// Returns how many files were removed.
 fn change_catalog(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
+    repo: &mut Repo,
     change: &RepoChange,
-) -> Result<bool, Halt> {
+) -> Result<u64, Halt> {
     let gone = change
         .remove
         .as_ref()
         .map_or(&[][..], |removal| &removal.paths);
-    let removed = catalog::remove(overlay, context, change.repo, gone, Gone::Removed)?;
-    catalog::add(overlay, context, change.repo, &change.add, Gone::Removed)?;
-    Ok(removed || !change.add.is_empty())
+    let removed = catalog::remove(overlay, context, repo, gone, Gone::Removed)?;
+    catalog::add(overlay, context, repo, &change.add, Gone::Removed)?;
+    Ok(removed)
 }

@@ -5,7 +5,7 @@
 //! somebody is about to delete them. What keeps the two apart is here:
 //!
 //! 1. A key is condemned only by a command, and only while neither the catalog
-//!    nor the trash names it.
+//!    nor the trash of any repository names it ([`super::loans`]).
 //! 2. No command names a condemned key ([`check_adds`]).
 //! 3. Bytes are deleted only while their key is condemned, and the key is forgotten
 //!    no earlier than [`QUARANTINE`] after that.
@@ -18,16 +18,18 @@
 //! so that by 1 it cannot be condemned. No interleaving loses bytes.
 
 use super::apply::{Context, Halt};
+use super::audit::{self, AuditEvent};
 use super::trash::{TrashedFile, TrashedRepo};
-use super::view::{KeyRange, View, load};
-use super::{Overlay, Table, import, keys, read};
+use super::view::{KeyRange, Step, View, decode, load};
+use super::{Overlay, Table, import, keys, loans, read};
 use crate::ReadError;
 use crate::model::{
     Condemnation, FileAdd, FileEntry, Place, QUARANTINE, Refusal, RepoId, RepoPath, Timestamp,
     TrashId, Version,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 /// A key of the store that nobody may name.
@@ -49,25 +51,94 @@ pub(super) fn condemn(
 ) -> Result<(), Halt> {
     let repo = condemnation.repo;
     let mut doomed: BTreeSet<_> = condemnation.leftovers.iter().cloned().collect();
+    let mut expired = 0;
     for id in &condemnation.expired {
         let file = take(overlay, repo, id)?;
+        expired += u64::from(file.is_some());
         doomed.extend(file.and_then(stored_key));
     }
-    let in_trash = trashed_keys(overlay, repo)?;
+    record_expired(overlay, context, repo, expired)?;
+    let mut named = Named::default();
     for key in doomed {
-        let row = keys::condemned(repo, &key);
-        let known = overlay.get(Table::Trash, &row)?.is_some();
-        if known || in_trash.contains(&key) || is_catalogued(overlay, repo, &key)? {
-            continue;
+        match loans::lender(repo, &key) {
+            None => condemn_unnamed(overlay, context, &mut named, repo, key)?,
+            Some(owner) if !named.by(overlay, repo, &key)? => {
+                give_back(overlay, context, &mut named, (owner, repo), key)?;
+            }
+            Some(_) => {}
         }
-        let condemned = CondemnedKey {
-            key,
-            since: context.time,
-            deleted: None,
-        };
-        overlay.put(Table::Trash, row, &condemned);
     }
     Ok(())
+}
+
+/// Who names what, within one command, after its rows left the trash.
+#[derive(Default)]
+struct Named {
+    /// The keys that the trash of a repository names.
+    trashed: BTreeMap<RepoId, BTreeSet<String>>,
+}
+
+impl Named {
+    fn by(&mut self, view: &dyn View, repo: RepoId, key: &str) -> Result<bool, ReadError> {
+        if let Entry::Vacant(unknown) = self.trashed.entry(repo) {
+            unknown.insert(trashed_keys(view, repo)?);
+        }
+        Ok(self.trashed[&repo].contains(key) || is_catalogued(view, repo, key)?)
+    }
+}
+
+/// Condemns a key under its owner, unless somebody names it.
+fn condemn_unnamed(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    named: &mut Named,
+    owner: RepoId,
+    key: String,
+) -> Result<(), ReadError> {
+    let row = keys::condemned(owner, &key);
+    let known = overlay.get(Table::Trash, &row)?.is_some();
+    if known || loans::is_lent(overlay, owner, &key)? || named.by(overlay, owner, &key)? {
+        return Ok(());
+    }
+    let condemned = CondemnedKey {
+        key,
+        since: context.time,
+        deleted: None,
+    };
+    overlay.put(Table::Trash, row, &condemned);
+    Ok(())
+}
+
+/// Ends a loan, of an owner to a borrower that does not name the key any more. Of an owner that is past the
+/// trash everything goes that nobody has on loan.
+fn give_back(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    named: &mut Named,
+    (owner, borrower): (RepoId, RepoId),
+    key: String,
+) -> Result<(), ReadError> {
+    overlay.delete(Table::Trash, keys::loan(owner, &key, borrower));
+    let in_trash = overlay.get(Table::Trash, &keys::trashed_repo(owner))?;
+    if read::repo(overlay, owner)?.is_none() && in_trash.is_none() {
+        return Ok(());
+    }
+    condemn_unnamed(overlay, context, named, owner, key)
+}
+
+fn record_expired(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    repo: RepoId,
+    files: u64,
+) -> Result<(), ReadError> {
+    match read::repo(overlay, repo)? {
+        Some(repo) if files > 0 => {
+            let event = AuditEvent::ObjectsExpired { files };
+            audit::of_repo(overlay, context, &repo, [event])
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// A row of the trash, which is then no longer there.
@@ -93,11 +164,14 @@ fn stored_key(file: TrashedFile) -> Option<String> {
     file.entry.key().map(str::to_owned)
 }
 
-/// Whether the catalog names a key. A key is the repository's id and the path of
+/// Whether the catalog of a repository names a key. A key is its owner's id and the path of
 /// the file that it was made for, perhaps with suffixes after a dot; so only the
-/// rows of these few paths can name it.
+/// rows of these few paths can name it, also in a fork.
 fn is_catalogued(view: &dyn View, repo: RepoId, key: &str) -> Result<bool, ReadError> {
-    let Some(path) = key.strip_prefix(&format!("{repo}/")) else {
+    let path = key
+        .split_once('/')
+        .filter(|(owner, _)| owner.parse::<RepoId>().is_ok());
+    let Some((_, path)) = path else {
         return Ok(true); // none of ours to judge
     };
     // Of a path that is not all printable ASCII, which is escaped or hashed there: it is
@@ -128,12 +202,18 @@ pub(super) fn check_looked(view: &dyn View, repo: RepoId, looked: Version) -> Re
     }
 }
 
-/// Whether any of these files has a condemned key.
+/// Whether all of these files have keys that may be named: none that is condemned, and of others' those
+/// on loan, which are not.
 pub(super) fn check_adds(view: &dyn View, repo: RepoId, adds: &[FileAdd]) -> Result<(), Halt> {
     for add in adds {
-        if let Place::Stored { key } = &add.entry.place
-            && read::is_condemned(view, repo, key)?
-        {
+        let Place::Stored { key } = &add.entry.place else {
+            continue;
+        };
+        let usable = match loans::lender(repo, key) {
+            None => !read::is_condemned(view, repo, key)?,
+            Some(owner) => loans::has(view, owner, key, repo)?,
+        };
+        if !usable {
             return Err(Refusal::Condemned { key: key.clone() }.into());
         }
     }
@@ -179,6 +259,7 @@ fn is_cold(known: &CondemnedKey, now: Timestamp) -> bool {
 /// Takes a repository out of the trash, into the hands of gc.
 pub(super) fn condemn_repo(
     overlay: &mut Overlay<'_>,
+    context: Context<'_>,
     id: RepoId,
     version: Version,
 ) -> Result<(), Halt> {
@@ -188,17 +269,56 @@ pub(super) fn condemn_repo(
     let trashed = trashed.ok_or(Refusal::NotInTrash(id))?;
     overlay.delete(Table::Trash, row);
     overlay.put(Table::Trash, keys::condemned_repo(id), &trashed);
-    Ok(())
+    let path = trashed.repo.path.clone();
+    let event = AuditEvent::Condemned { path };
+    Ok(audit::of_both(overlay, context, &trashed.repo, event)?)
 }
 
-/// Forgets every row of a condemned repository.
-pub(super) fn purge_repo(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), Halt> {
-    if overlay
-        .get(Table::Trash, &keys::condemned_repo(id))?
-        .is_none()
-    {
-        return Err(Refusal::NotInTrash(id).into());
+/// Forgets every row of a condemned repository. It stays condemned while others name keys of it.
+pub(super) fn purge_repo(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+) -> Result<(), Halt> {
+    let condemned = load(overlay, Table::Trash, &keys::condemned_repo(id))?;
+    let condemned: TrashedRepo = condemned.ok_or(Refusal::NotInTrash(id))?;
+    let borrowed = match condemned.repo.forked_from {
+        Some(_) => borrowed(overlay, id)?,
+        None => BTreeSet::new(),
+    };
+    clear(overlay, id)?;
+    let mut named = Named::default();
+    for (owner, key) in borrowed {
+        give_back(overlay, context, &mut named, (owner, id), key)?;
     }
+    if loans::any_of(overlay, id)? {
+        return Ok(());
+    }
+    overlay.delete(Table::Trash, keys::condemned_repo(id));
+    let path = condemned.repo.path;
+    let event = AuditEvent::Purged { path };
+    Ok(audit::of_namespace(overlay, context, Some(id), event)?)
+}
+
+/// The keys of others that a repository names, and their owners.
+fn borrowed(view: &dyn View, repo: RepoId) -> Result<BTreeSet<(RepoId, String)>, ReadError> {
+    let mut keys = trashed_keys(view, repo)?;
+    view.scan(
+        Table::Catalog,
+        &keys::whole_repo(repo),
+        &mut |row, value| {
+            let file: FileEntry = decode(Table::Catalog, row, value)?;
+            keys.extend(file.key().map(str::to_owned));
+            Ok(Step::Next)
+        },
+    )?;
+    let others = keys.into_iter();
+    Ok(others
+        .filter_map(|key| Some((loans::lender(repo, &key)?, key)))
+        .collect())
+}
+
+fn clear(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), ReadError> {
     for table in [
         Table::Refs,
         Table::Packed,
@@ -213,6 +333,5 @@ pub(super) fn purge_repo(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), Ha
     }
     import::forget(overlay, id)?;
     overlay.delete(Table::Trash, keys::forgotten(id));
-    overlay.delete(Table::Trash, keys::condemned_repo(id));
     Ok(())
 }

@@ -7,13 +7,14 @@
 //! of a deleted repository whose time in the trash is over.
 
 use super::apply::{Context, Halt};
+use super::audit::{self, AuditEvent};
 use super::trash::{Gone, TrashedRepo};
 use super::view::{KeyRange, View, load};
 use super::{Overlay, Table, catalog, condemned, keys, namespace, read, refs};
 use crate::ReadError;
 use crate::model::{
     FileAdd, Format, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath, PackedEdit,
-    RefEdit, Refusal, RepoId, RepoPath,
+    RefEdit, Refusal, Repo, RepoId, RepoPath, Usage,
 };
 use std::collections::BTreeSet;
 
@@ -30,14 +31,14 @@ pub(super) fn import(
     match &importing.step {
         ImportStep::Begin { .. } => unreachable!("returned above"),
         ImportStep::Reach { stage, plan } => reach(overlay, context, import, stage, *plan),
-        ImportStep::Store(files) => store(overlay, context, id, files),
+        ImportStep::Store(files) => store(overlay, context, import, files),
         ImportStep::Verify { paths, full } => verify(overlay, id, paths, *full),
-        ImportStep::Drop(paths) => drop_files(overlay, context, id, paths),
+        ImportStep::Drop(paths) => drop_files(overlay, context, import, paths),
         ImportStep::Refs {
             first,
             loose,
             packed,
-        } => note_refs(overlay, context, id, *first, loose, packed),
+        } => note_refs(overlay, context, import, *first, (loose, packed)),
         ImportStep::Finish { format } => finish(overlay, context, import, *format),
         ImportStep::Abandon => abandon(overlay, context, &import),
     }
@@ -89,6 +90,7 @@ fn begin(
         source: source.to_owned(),
         stage: ImportStage::Pending,
         plan: ImportPlan::default(),
+        usage: Usage::default(),
         began: context.time,
         changed: context.time,
     };
@@ -113,17 +115,33 @@ fn reach(
     Ok(())
 }
 
+/// The repository that it becomes, which has no row yet.
+fn hidden(context: Context<'_>, import: &Import) -> Repo {
+    Repo {
+        usage: import.usage,
+        ..namespace::new_repo(context, import.id, &import.path)
+    }
+}
+
+fn note_usage(overlay: &mut Overlay<'_>, mut import: Import, usage: Usage) {
+    import.usage = usage;
+    overlay.put(Table::Imports, keys::import(import.id), &import);
+}
+
 fn store(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
-    id: RepoId,
+    import: Import,
     files: &[FileAdd],
 ) -> Result<(), Halt> {
-    condemned::check_adds(overlay, id, files)?;
+    condemned::check_adds(overlay, import.id, files)?;
     for file in files {
-        overlay.delete(Table::Imports, keys::verified(id, &file.path));
+        overlay.delete(Table::Imports, keys::verified(import.id, &file.path));
     }
-    Ok(catalog::add(overlay, context, id, files, Gone::Removed)?)
+    let mut repo = hidden(context, &import);
+    catalog::add(overlay, context, &mut repo, files, Gone::Removed)?;
+    note_usage(overlay, import, repo.usage);
+    Ok(())
 }
 
 /// One that is not in the catalog is skipped.
@@ -144,31 +162,39 @@ fn verify(
 fn drop_files(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
-    id: RepoId,
+    import: Import,
     paths: &[RepoPath],
 ) -> Result<(), Halt> {
     for path in paths {
-        overlay.delete(Table::Imports, keys::verified(id, path));
+        overlay.delete(Table::Imports, keys::verified(import.id, path));
     }
-    catalog::remove(overlay, context, id, paths, Gone::Removed)?;
+    let mut repo = hidden(context, &import);
+    catalog::remove(overlay, context, &mut repo, paths, Gone::Removed)?;
+    note_usage(overlay, import, repo.usage);
     Ok(())
 }
 
 fn note_refs(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
-    id: RepoId,
+    import: Import,
     first: bool,
-    loose: &[RefEdit],
-    packed: &[PackedEdit],
+    (loose, packed): (&[RefEdit], &[PackedEdit]),
 ) -> Result<(), Halt> {
+    let (id, mut usage) = (import.id, import.usage);
     if first {
         overlay.clear(Table::Refs, keys::whole_repo(id))?;
         overlay.clear(Table::Packed, keys::whole_repo(id))?;
+        usage.refs = 0;
     }
+    // Each name comes once.
+    let below_refs = |edit: &&RefEdit| edit.name.as_bytes().starts_with(b"refs/");
+    usage.refs += (packed.len() + loose.iter().filter(below_refs).count()) as u64;
     refs::edit_loose(overlay, context, id, loose)?;
     refs::check_directories(overlay, id, loose)?;
-    Ok(refs::edit_packed(overlay, id, packed)?)
+    refs::edit_packed(overlay, id, packed)?;
+    note_usage(overlay, import, usage);
+    Ok(())
 }
 
 fn finish(
@@ -179,17 +205,19 @@ fn finish(
 ) -> Result<(), Halt> {
     namespace::check_free(overlay, &import.path)?;
     check_verified(overlay, import.id)?;
-    let mut repo = namespace::new_repo(context, import.id, &import.path);
+    let mut repo = hidden(context, &import);
     repo.format = Some(format);
     namespace::put_repo(overlay, &repo);
     forget_verified(overlay, import.id)?;
+    let (path, source) = (import.path.clone(), import.source.clone());
     let done = Import {
         stage: ImportStage::Done,
         changed: context.time,
         ..import
     };
     overlay.put(Table::Imports, keys::import(done.id), &done);
-    Ok(())
+    let event = AuditEvent::Imported { path, source };
+    Ok(audit::of_both(overlay, context, &repo, event)?)
 }
 
 fn check_verified(view: &dyn View, id: RepoId) -> Result<(), Halt> {

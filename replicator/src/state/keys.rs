@@ -2,7 +2,9 @@
 //! order; what belongs to a repository begins with its 16-byte id, so that it
 //! is one range and a rename of the repository touches none of it.
 
+use super::audit::Trail;
 use super::view::KeyRange;
+use crate::ReadError;
 use crate::model::{NamePath, RepoId, RepoPath, SecretDigest, SessionId, Version};
 
 /// Bytes of a repository id at the front of a key.
@@ -47,14 +49,24 @@ pub(super) fn whole_repo(id: RepoId) -> KeyRange {
     KeyRange::prefix(id.as_bytes())
 }
 
-/// Of the n-th audited change of a commit.
-pub(super) fn audit(id: RepoId, version: Version, ordinal: u32) -> Vec<u8> {
-    [
-        id.as_bytes().as_slice(),
-        &version.0.to_be_bytes(),
-        &ordinal.to_be_bytes(),
-    ]
-    .concat()
+/// Of the n-th record of a commit in a trail.
+pub(super) fn audit(trail: Trail, version: Version, ordinal: u32) -> Vec<u8> {
+    let mut key = self::trail(trail);
+    key.extend_from_slice(&version.0.to_be_bytes());
+    key.extend_from_slice(&ordinal.to_be_bytes());
+    key
+}
+
+/// Of the head of a trail, before its records.
+pub(super) fn trail(trail: Trail) -> Vec<u8> {
+    trail.id().as_bytes().to_vec()
+}
+
+/// Of which commit the record with this key is.
+pub(super) fn version_of(audit: &[u8]) -> Result<Version, ReadError> {
+    let version = audit.get(ID..).and_then(<[u8]>::first_chunk);
+    let version = version.copied().map(u64::from_be_bytes).map(Version);
+    version.ok_or_else(|| ReadError::Damaged("key of an audit record".to_owned()))
 }
 
 /// First byte of the trash keys of repositories.
@@ -85,6 +97,8 @@ pub(super) fn trashed_files(id: RepoId) -> Vec<u8> {
 pub(super) const CONDEMNED: u8 = b'C';
 /// First byte of the keys of condemned repositories.
 pub(super) const CONDEMNED_REPO: u8 = b'X';
+/// First byte of the keys of loans.
+const LENT: u8 = b'L';
 /// First byte of the keys that say when condemned keys were last forgotten.
 const FORGOTTEN: u8 = b'G';
 
@@ -98,6 +112,21 @@ pub(super) fn condemned(id: RepoId, key: &str) -> Vec<u8> {
 /// The prefix of a repository's condemned keys.
 pub(super) fn all_condemned(id: RepoId) -> Vec<u8> {
     [&[CONDEMNED], id.as_bytes().as_slice()].concat()
+}
+
+/// Of a repository that names a key of another.
+pub(super) fn loan(owner: RepoId, key: &str, borrower: RepoId) -> Vec<u8> {
+    [&loans_of(owner, key), borrower.as_bytes().as_slice()].concat()
+}
+
+/// The prefix of those who name a key. There is no zero byte in a key.
+pub(super) fn loans_of(owner: RepoId, key: &str) -> Vec<u8> {
+    [&loans(owner), key.as_bytes(), &[0]].concat()
+}
+
+/// The prefix of those who name any of a repository's keys.
+pub(super) fn loans(owner: RepoId) -> Vec<u8> {
+    [&[LENT], owner.as_bytes().as_slice()].concat()
 }
 
 /// Of a condemned repository.

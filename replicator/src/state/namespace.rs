@@ -5,23 +5,33 @@
 //! a repository is keyed by its id.
 
 use super::apply::{Context, Halt};
+use super::audit::{self, AuditEvent};
 use super::trash::{self, TrashedRepo};
 use super::view::{KeyRange, Step, View, any_in, load};
 use super::{Overlay, Table, import, keys, read};
-use crate::model::{NamePath, Refusal, Repo, RepoId, Version};
+use crate::model::{NamePath, Refusal, Repo, RepoId, Usage, Version};
 use crate::{NameEntry, ReadError};
 use std::collections::BTreeMap;
 
-pub(super) fn create_directory(overlay: &mut Overlay<'_>, path: &NamePath) -> Result<(), Halt> {
+pub(super) fn create_directory(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    path: &NamePath,
+) -> Result<(), Halt> {
     check_free(overlay, path)?;
     if path.names_repository() {
         return Err(Refusal::BadPath(path.clone()).into());
     }
     overlay.put(Table::Names, keys::name(path), &NameEntry::Directory);
-    Ok(())
+    let event = AuditEvent::DirectoryCreated { path: path.clone() };
+    Ok(audit::of_namespace(overlay, context, None, event)?)
 }
 
-pub(super) fn remove_directory(overlay: &mut Overlay<'_>, path: &NamePath) -> Result<(), Halt> {
+pub(super) fn remove_directory(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    path: &NamePath,
+) -> Result<(), Halt> {
     if path.is_root() || existing(overlay, path)? != NameEntry::Directory {
         return Err(Refusal::BadPath(path.clone()).into());
     }
@@ -30,7 +40,8 @@ pub(super) fn remove_directory(overlay: &mut Overlay<'_>, path: &NamePath) -> Re
         return Err(Refusal::NotEmpty(path.clone()).into());
     }
     overlay.delete(Table::Names, keys::name(path));
-    Ok(())
+    let event = AuditEvent::DirectoryRemoved { path: path.clone() };
+    Ok(audit::of_namespace(overlay, context, None, event)?)
 }
 
 pub(super) fn create_repo(
@@ -39,15 +50,11 @@ pub(super) fn create_repo(
     id: RepoId,
     path: &NamePath,
 ) -> Result<(), Halt> {
-    check_free(overlay, path)?;
-    if !path.names_repository() {
-        return Err(Refusal::BadPath(path.clone()).into());
-    }
-    if let Some(holder) = holder_of(overlay, id)? {
-        return Err(Refusal::Exists(holder).into());
-    }
-    put_repo(overlay, &new_repo(context, id, path));
-    Ok(())
+    check_new(overlay, id, path)?;
+    let repo = new_repo(context, id, path);
+    put_repo(overlay, &repo);
+    let event = AuditEvent::Created { path: path.clone() };
+    Ok(audit::of_both(overlay, context, &repo, event)?)
 }
 
 /// A repository as it begins.
@@ -56,8 +63,11 @@ pub(super) fn new_repo(context: Context<'_>, id: RepoId, path: &NamePath) -> Rep
         id,
         path: path.clone(),
         created: context.time,
+        forked_from: None,
         format: None,
         settings: BTreeMap::new(),
+        limits: BTreeMap::new(),
+        usage: Usage::default(),
         refs_version: context.version,
         catalog_version: context.version,
         packed_version: context.version,
@@ -70,6 +80,18 @@ pub(super) fn put_repo(overlay: &mut Overlay<'_>, repo: &Repo) {
     let named = NameEntry::Repo(repo.id);
     overlay.put(Table::Names, keys::name(&repo.path), &named);
     overlay.put(Table::Repositories, keys::repo(repo.id), repo);
+}
+
+/// Whether a repository of this id may be created at a path.
+pub(super) fn check_new(view: &dyn View, id: RepoId, path: &NamePath) -> Result<(), Halt> {
+    check_free(view, path)?;
+    if !path.names_repository() {
+        return Err(Refusal::BadPath(path.clone()).into());
+    }
+    match holder_of(view, id)? {
+        Some(holder) => Err(Refusal::Exists(holder).into()),
+        None => Ok(()),
+    }
 }
 
 /// Where the repository that has this id stands, or stood before it went to
@@ -88,6 +110,7 @@ pub(super) fn holder_of(view: &dyn View, id: RepoId) -> Result<Option<NamePath>,
 
 pub(super) fn rename(
     overlay: &mut Overlay<'_>,
+    context: Context<'_>,
     from: &NamePath,
     to: &NamePath,
 ) -> Result<(), Halt> {
@@ -100,13 +123,27 @@ pub(super) fn rename(
     if to.is_within(from) || to.names_repository() != is_repo {
         return Err(Refusal::BadPath(to.clone()).into());
     }
-    move_name(overlay, from, to, moved)?;
+    move_name(overlay, context, from, to, moved)?;
     for (rest, entry) in subtree(overlay, from)? {
         let from = rejoin(from, &rest);
         let to = rejoin(to, &rest);
-        move_name(overlay, &from, &to, entry)?;
+        move_name(overlay, context, &from, &to, entry)?;
     }
-    Ok(())
+    let repo = match moved {
+        NameEntry::Repo(id) => Some(id),
+        NameEntry::Directory => None,
+    };
+    Ok(audit::of_namespace(
+        overlay,
+        context,
+        repo,
+        renamed(from, to),
+    )?)
+}
+
+fn renamed(from: &NamePath, to: &NamePath) -> AuditEvent {
+    let (from, to) = (from.clone(), to.clone());
+    AuditEvent::Renamed { from, to }
 }
 
 /// Everything beneath a directory: the rest of its path, and what it is.
@@ -132,16 +169,25 @@ fn rejoin(dir: &NamePath, rest: &[u8]) -> NamePath {
 
 fn move_name(
     overlay: &mut Overlay<'_>,
+    context: Context<'_>,
     from: &NamePath,
     to: &NamePath,
     entry: NameEntry,
 ) -> Result<(), Halt> {
     overlay.delete(Table::Names, keys::name(from));
     overlay.put(Table::Names, keys::name(to), &entry);
-    match entry {
-        NameEntry::Directory => Ok(()),
-        NameEntry::Repo(id) => change_repo(overlay, id, |repo| repo.path = to.clone()),
-    }
+    let NameEntry::Repo(id) = entry else {
+        return Ok(());
+    };
+    let mut repo = existing_repo(overlay, id)?;
+    repo.path = to.clone();
+    overlay.put(Table::Repositories, keys::repo(id), &repo);
+    Ok(audit::of_repo(
+        overlay,
+        context,
+        &repo,
+        [renamed(from, to)],
+    )?)
 }
 
 pub(super) fn delete_repo(
@@ -152,18 +198,9 @@ pub(super) fn delete_repo(
     let repo = existing_repo(overlay, id)?;
     overlay.delete(Table::Names, keys::name(&repo.path));
     overlay.delete(Table::Repositories, keys::repo(id));
+    let path = repo.path.clone();
+    audit::of_both(overlay, context, &repo, AuditEvent::Deleted { path })?;
     trash::keep_repo(overlay, context, repo);
-    Ok(())
-}
-
-pub(super) fn change_repo(
-    overlay: &mut Overlay<'_>,
-    id: RepoId,
-    change: impl FnOnce(&mut Repo),
-) -> Result<(), Halt> {
-    let mut repo = existing_repo(overlay, id)?;
-    change(&mut repo);
-    overlay.put(Table::Repositories, keys::repo(id), &repo);
     Ok(())
 }
 

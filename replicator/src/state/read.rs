@@ -1,16 +1,17 @@
 //! The questions of [`crate::Replica`], answered from any view.
 
+use super::audit::{Head, Trail};
 use super::condemned::CondemnedKey;
 use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, load};
-use super::{AuditRecord, Table, keys};
+use super::{AuditRecord, Table, keys, loans};
 use crate::model::{
     BlockDigest, Client, ClusterId, FileEntry, Import, Member, NamePath, PackedRef, RefEntry, Repo,
     RepoId, RepoPath, StoreRecord, Version,
 };
-use crate::{Child, Listing, NameEntry, PackedSink, ReadError};
+use crate::{AuditSink, Child, Listing, NameEntry, PackedSink, ReadError};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What stands at a path of the namespace.
 pub fn name(view: &dyn View, path: &NamePath) -> Result<Option<NameEntry>, ReadError> {
@@ -176,30 +177,35 @@ pub fn blocks(
     Ok(blocks.iter().copied().map(BlockDigest).collect())
 }
 
-/// The audit trail of a repository, oldest first, from a version on.
+/// An audit trail, oldest first, from a version on.
 pub fn audit(
     view: &dyn View,
-    repo: RepoId,
+    trail: Trail,
     since: Version,
-    sink: &mut dyn FnMut(Version, AuditRecord) -> bool,
+    sink: &mut AuditSink<'_>,
 ) -> Result<(), ReadError> {
     let range = KeyRange {
-        from: keys::audit(repo, since, 0),
-        ..keys::whole_repo(repo)
+        from: keys::audit(trail, since, 0),
+        ..keys::whole_repo(trail.id())
     };
     view.scan(Table::Audit, &range, &mut |key, value| {
-        let version = key[keys::ID..]
-            .first_chunk()
-            .copied()
-            .map(u64::from_be_bytes);
-        let version = version.ok_or_else(|| ReadError::Damaged("key of an audit record".into()))?;
         let record = decode(Table::Audit, key, value)?;
-        Ok(if sink(Version(version), record) {
+        Ok(if sink(keys::version_of(key)?, record) {
             Step::Next
         } else {
             Step::Stop
         })
     })
+}
+
+/// The last record of refs that moved in a repository, if it is still kept.
+pub fn last_move(view: &dyn View, repo: RepoId) -> Result<Option<AuditRecord>, ReadError> {
+    let trail = Trail::Of(repo);
+    let head: Option<Head> = load(view, Table::Audit, &keys::trail(trail))?;
+    match head {
+        Some(head) => load(view, Table::Audit, &keys::audit(trail, head.moved, 0)),
+        None => Ok(None),
+    }
 }
 
 /// The repositories in the trash.
@@ -236,6 +242,11 @@ pub fn condemned(view: &dyn View, repo: RepoId) -> Result<Vec<CondemnedKey>, Rea
 pub fn is_condemned(view: &dyn View, repo: RepoId, key: &str) -> Result<bool, ReadError> {
     let row = view.get(Table::Trash, &keys::condemned(repo, key))?;
     Ok(row.is_some())
+}
+
+/// The keys under a repository's prefix that other repositories name.
+pub fn lent(view: &dyn View, owner: RepoId) -> Result<BTreeSet<String>, ReadError> {
+    loans::all_of(view, owner)
 }
 
 /// The commit that last forgot condemned keys of a repository; version 0 before the first.

@@ -5,7 +5,8 @@
 //! lets one commit turn `a` into `a/b`.
 
 use super::apply::{Context, Halt};
-use super::audit::RefValue;
+use super::audit::RefMove;
+use super::value::RefValue;
 use super::view::{KeyRange, Step, View};
 use super::{Overlay, Table, keys, read};
 use crate::ReadError;
@@ -188,16 +189,12 @@ impl Before {
 
     /// The names that point elsewhere after the change, with both values. A ref
     /// that went from loose to packed with the same value is not among them.
-    pub(super) fn moved(
-        self,
-        view: &dyn View,
-        repo: RepoId,
-    ) -> Result<Vec<(RepoPath, RefValue, RefValue)>, ReadError> {
+    pub(super) fn moved(self, view: &dyn View, repo: RepoId) -> Result<Vec<RefMove>, ReadError> {
         let mut moved = Vec::new();
         for (name, old) in self.0 {
             let new = RefValue::of(view, repo, &name)?;
             if old != new || always_moves(&name, &new) {
-                moved.push((name, old, new));
+                moved.push(RefMove { name, old, new });
             }
         }
         Ok(moved)

@@ -14,8 +14,9 @@
 //! ([`super::catalog::check_removal`]).
 
 use super::apply::{Context, Halt};
+use super::audit::{self, AuditEvent};
 use super::trash::Gone;
-use super::{Overlay, catalog, condemned, namespace, read};
+use super::{Overlay, Table, catalog, condemned, keys, namespace, read};
 use crate::model::{Refusal, Relied, Repacking, RepoId};
 
 pub(super) fn repack(
@@ -24,7 +25,7 @@ pub(super) fn repack(
     repacking: &Repacking,
 ) -> Result<(), Halt> {
     let id = repacking.repo;
-    let repo = namespace::existing_repo(overlay, id)?;
+    let mut repo = namespace::existing_repo(overlay, id)?;
     condemned::check_looked(overlay, id, repacking.looked)?;
     condemned::check_adds(overlay, id, &repacking.add)?;
     catalog::check_unmoved(&repo, repacking.unless_refs_moved_since)?;
@@ -33,12 +34,14 @@ pub(super) fn repack(
         None => Gone::Superseded,
         Some(_) => Gone::Removed,
     };
-    catalog::remove(overlay, context, id, &repacking.remove, gone)?;
-    catalog::add(overlay, context, id, &repacking.add, gone)?;
-    namespace::change_repo(overlay, id, |repo| {
-        repo.catalog_version = context.version;
-        repo.repacked_version = context.version;
-    })
+    let removed = catalog::remove(overlay, context, &mut repo, &repacking.remove, gone)?;
+    catalog::add(overlay, context, &mut repo, &repacking.add, gone)?;
+    let added = repacking.add.len() as u64;
+    let event = AuditEvent::Repacked { added, removed };
+    repo.catalog_version = context.version;
+    repo.repacked_version = context.version;
+    overlay.put(Table::Repositories, keys::repo(id), &repo);
+    Ok(audit::of_repo(overlay, context, &repo, [event])?)
 }
 
 fn check_relied(overlay: &Overlay<'_>, id: RepoId, relied: &[Relied]) -> Result<(), Halt> {

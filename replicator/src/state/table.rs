@@ -24,7 +24,7 @@ pub enum Table {
     Blocks = 7,
     /// Sessions and their outcomes.
     Sessions = 8,
-    /// Repository id, version, ordinal → who moved which ref.
+    /// Audit trails: repository id → head; with version and ordinal → a record.
     Audit = 9,
     /// Removed repositories and object files.
     Trash = 10,

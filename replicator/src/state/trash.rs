@@ -8,6 +8,7 @@
 //! [`super::condemned`].
 
 use super::apply::{Context, Halt};
+use super::audit::{self, AuditEvent};
 use super::view::{View, load};
 use super::{Overlay, Table, catalog, condemned, keys, namespace, read};
 use crate::NameEntry;
@@ -103,6 +104,7 @@ pub(super) fn keep_file(
 /// Gives a repository in the trash a name again.
 pub(super) fn restore_repo(
     overlay: &mut Overlay<'_>,
+    context: Context<'_>,
     id: RepoId,
     path: &NamePath,
 ) -> Result<(), Halt> {
@@ -117,7 +119,8 @@ pub(super) fn restore_repo(
     overlay.delete(Table::Trash, row);
     overlay.put(Table::Names, keys::name(path), &NameEntry::Repo(id));
     overlay.put(Table::Repositories, keys::repo(id), &repo);
-    Ok(())
+    let event = AuditEvent::Restored { path: path.clone() };
+    Ok(audit::of_both(overlay, context, &repo, event)?)
 }
 
 /// Puts object files back where they were, unless something stands there.
@@ -127,8 +130,8 @@ pub(super) fn restore_files(
     repo: RepoId,
     files: &[TrashId],
 ) -> Result<(), Halt> {
-    namespace::existing_repo(overlay, repo)?;
-    let mut restored = false;
+    let mut row = namespace::existing_repo(overlay, repo)?;
+    let mut restored = 0;
     for id in files {
         if read::file(overlay, repo, &id.path)?.is_some() {
             continue;
@@ -146,14 +149,17 @@ pub(super) fn restore_files(
         catalog::add(
             overlay,
             context,
-            repo,
+            &mut row,
             std::slice::from_ref(&add),
             Gone::Removed,
         )?;
-        restored = true;
+        restored += 1;
     }
-    if !restored {
+    if restored == 0 {
         return Ok(());
     }
-    namespace::change_repo(overlay, repo, |repo| repo.catalog_version = context.version)
+    row.catalog_version = context.version;
+    overlay.put(Table::Repositories, keys::repo(repo), &row);
+    let event = AuditEvent::ObjectsRestored { files: restored };
+    Ok(audit::of_repo(overlay, context, &row, [event])?)
 }

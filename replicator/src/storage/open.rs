@@ -10,8 +10,8 @@ use std::time::Duration;
 /// The version of the layout of the data directory: tables, keys, and the
 /// postcard shape of every value.
 ///
-/// 5 has imports. Of another format not everything reads the
-/// same, so it is refused.
+/// 5 has audit trails with everything that changes a repository, limits and imports. Of another format not everything
+/// reads the same, so it is refused.
 pub(super) const FORMAT: u32 = 5;
 
 pub(super) const FORMAT_KEY: &[u8] = b"format";

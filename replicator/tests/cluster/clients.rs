@@ -5,6 +5,7 @@ use gitmoor_replicator::model::{
     Actor, BlockDigest, Command, Digest, Expect, FileAdd, FileEntry, NamePath, Outcome, Place,
     RepoChange, RepoId, Timestamp,
 };
+use gitmoor_replicator::state::Trail;
 use gitmoor_replicator::{Client, Custody, NameEntry, Node, ProposeError, Replica, Role};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -340,11 +341,13 @@ fn what_it_reads_from_the_nodes_each_time() {
             true
         };
         replica
-            .audit(repo(), Default::default(), &mut keep)
+            .audit(Trail::Of(repo()), Default::default(), &mut keep)
             .expect("reads");
         moves
     };
-    assert_eq!(moves(&client).len(), 3);
+    assert_eq!(moves(&client).len(), 4, "its creation, and three pushes");
+    let last = client.last_move(repo()).expect("reads").expect("kept");
+    assert_eq!(last.actor.node, Some(client.identity().holder.id()));
     assert_eq!(moves(&client), moves(cluster.node(0)));
     let id: RepoId = repo();
     let delete = Command::DeleteRepo { id };

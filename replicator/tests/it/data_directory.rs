@@ -29,7 +29,7 @@ fn an_unknown_format_is_refused_and_named() {
             error,
             OpenError::UnknownFormat {
                 found: 77,
-                known: 4,
+                known: 5,
                 ..
             }
         ),
@@ -118,6 +118,6 @@ fn a_cut_or_foreign_snapshot_is_refused() {
         error
             .expect_err("is foreign")
             .to_string()
-            .contains("format 5")
+            .contains("format 6")
     );
 }

@@ -4,9 +4,9 @@ use crate::support::{World, file, id, line, name, path, set};
 use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{
     Command, Format, Import, ImportPlan, ImportStage, ImportStep, Importing, ObjectFormat, Outcome,
-    RefStorage, Refusal, RepoId, Version,
+    RefStorage, Refusal, RepoId, Usage, Version,
 };
-use gitmoor_replicator::state::read;
+use gitmoor_replicator::state::{AuditEvent, Trail, read};
 
 const PACK: &str = "objects/pack/pack-1.pack";
 const IDX: &str = "objects/pack/pack-1.idx";
@@ -211,4 +211,26 @@ fn a_name_that_is_free_again_can_be_imported_to_again() {
     world.must(Command::DeleteRepo { id: id(1) });
     world.must(begin(id(2), "app.git"));
     assert_eq!(the_import(&world).id, id(2));
+}
+
+/// What it has is counted on its way in, and it is on record where it came from.
+#[test]
+fn a_finished_one_is_counted_and_on_record() {
+    let mut world = whole();
+    world.must(finish(id(1)));
+    let expected = Usage {
+        files: 2,
+        bytes: 3 << 20,
+        refs: 1,
+    };
+    assert_eq!(world.repo(id(1)).usage, expected);
+    let trail = Trail::Of(id(1));
+    let mut events = Vec::new();
+    read::audit(&world.database, trail, Version(0), &mut |_, record| {
+        events.push(record.event);
+        true
+    })
+    .expect("reads");
+    let (path, source) = (name("app.git"), "elsewhere".to_owned());
+    assert_eq!(events, [AuditEvent::Imported { path, source }]);
 }

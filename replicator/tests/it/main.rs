@@ -1,10 +1,12 @@
 //! Tests of the replicator, from the state machine up to a killed process.
 
+mod audit;
 mod crash;
 mod custody;
 mod damage;
 mod data_directory;
 mod failpoints;
+mod fork;
 mod imports;
 mod log;
 mod members;
@@ -14,6 +16,7 @@ mod namespace;
 mod node;
 mod overlay;
 mod peers;
+mod quota;
 mod random_commands;
 mod rebirth;
 mod refs;

@@ -4,9 +4,9 @@
 
 use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{
-    BlockDigest, Change, Command, Condemnation, Expect, FileAdd, FileEntry, NamePath, Outcome,
-    PackedEdit, PackedRef, Place, RefEdit, RefEntry, Refusal, Repacking, Repo, RepoChange, RepoId,
-    RepoPath, Timestamp, TrashId, Version,
+    BlockDigest, Change, Command, Condemnation, Expect, FileAdd, FileEntry, Limit, NamePath,
+    Outcome, PackedEdit, PackedRef, Place, RefEdit, RefEntry, Refusal, Repacking, Repo, RepoChange,
+    RepoId, RepoPath, Timestamp, TrashId, Usage, Version,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,13 +35,62 @@ impl Model {
         command: &Command,
     ) -> Outcome {
         let before = self.clone();
-        match self.run(version, time, command) {
+        let quotas = matches!(
+            command,
+            Command::Commit(_) | Command::Publish { .. } | Command::MoveRefs { .. }
+        );
+        let done = self.run(version, time, command).and_then(|()| {
+            self.count();
+            match quotas {
+                true => self.check_quotas(&before),
+                false => Ok(()),
+            }
+        });
+        match done {
             Ok(()) => Outcome::Done(version),
             Err(refusal) => {
                 *self = before;
                 Outcome::Refused(refusal)
             }
         }
+    }
+
+    /// What each has, from the rows alone.
+    fn count(&mut self) {
+        let ids: Vec<_> = self.repos.keys().copied().collect();
+        for id in ids {
+            let files = self.files.iter().filter(|((repo, _), _)| *repo == id);
+            let refs = self.resolved(id).into_keys();
+            let usage = Usage {
+                files: files.clone().count() as u64,
+                bytes: files.map(|(_, file)| file.0.size).sum(),
+                refs: refs
+                    .filter(|name| name.to_string().starts_with("refs/"))
+                    .count() as u64,
+            };
+            if let Some(repo) = self.repos.get_mut(&id) {
+                repo.usage = usage;
+            }
+        }
+    }
+
+    fn check_quotas(&self, before: &Self) -> Result<(), Refusal> {
+        for (id, repo) in &self.repos {
+            let (old, new) = (before.repos[id].usage, repo.usage);
+            let sizes = [(old.bytes, new.bytes), (old.refs, new.refs)];
+            for (limit, (old, new)) in [Limit::Bytes, Limit::Refs].into_iter().zip(sizes) {
+                let most = repo.limits.get(&limit).copied().unwrap_or(u64::MAX);
+                if new > most.max(old) {
+                    let would_be = new;
+                    return Err(Refusal::OverQuota {
+                        limit,
+                        most,
+                        would_be,
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn run(&mut self, version: Version, time: Timestamp, command: &Command) -> Result<(), Refusal> {
@@ -68,24 +117,17 @@ impl Model {
                 self.names.remove(&path);
             }
             Command::CreateRepo { id, path } => {
-                self.check_free(&path)?;
-                if !is_repo_name(&path) {
-                    return Err(Refusal::BadPath(path));
-                }
-                if let Some(repo) = self.repos.get(&id) {
-                    return Err(Refusal::Exists(repo.path.clone()));
-                }
-                let old = self.trashed.get(&id).or(self.condemned_repos.get(&id));
-                if let Some((_, old)) = old {
-                    return Err(Refusal::Exists(old.path.clone()));
-                }
+                self.check_new(id, &path)?;
                 self.names.insert(path.clone(), NameEntry::Repo(id));
                 let repo = Repo {
                     id,
                     path,
                     created: time,
+                    forked_from: None,
                     format: None,
                     settings: BTreeMap::new(),
+                    limits: BTreeMap::new(),
+                    usage: Usage::default(),
                     refs_version: version,
                     catalog_version: version,
                     packed_version: version,
@@ -93,6 +135,7 @@ impl Model {
                 };
                 self.repos.insert(id, repo);
             }
+            Command::Fork { from, id, path } => self.fork(version, time, from, id, path)?,
             Command::Rename { from, to } => self.rename(&from, &to)?,
             Command::DeleteRepo { id } => {
                 let repo = self.repos.remove(&id).ok_or(Refusal::NoRepo(id))?;
@@ -113,6 +156,20 @@ impl Model {
                 value: None,
             } => {
                 self.repo(id)?.settings.remove(&key);
+            }
+            Command::SetLimit {
+                id,
+                limit,
+                value: Some(value),
+            } => {
+                self.repo(id)?.limits.insert(limit, value);
+            }
+            Command::SetLimit {
+                id,
+                limit,
+                value: None,
+            } => {
+                self.repo(id)?.limits.remove(&limit);
             }
             Command::Commit(change) => self.commit(version, time, &change)?,
             Command::Publish { change, looked } => {
@@ -172,13 +229,18 @@ impl Model {
             }
             Command::PurgeRepo { id } => {
                 let found = self.condemned_repos.remove(&id);
-                found.ok_or(Refusal::NotInTrash(id))?;
+                let found = found.ok_or(Refusal::NotInTrash(id))?;
+                let named = self.named_by(id);
                 self.refs.retain(|(repo, _), _| *repo != id);
                 self.packed.retain(|(repo, _), _| *repo != id);
                 self.files.retain(|(repo, _), _| *repo != id);
                 self.trashed_files.retain(|(repo, _), _| *repo != id);
                 self.condemned.retain(|(repo, _), _| *repo != id);
                 self.forgotten.remove(&id);
+                named.into_iter().for_each(|key| self.give_back(id, key));
+                if self.named().iter().any(|key| owner(key) == Some(id)) {
+                    self.condemned_repos.insert(id, found);
+                }
             }
             Command::MoveRefs {
                 change,
@@ -220,9 +282,7 @@ impl Model {
             .iter()
             .filter_map(|add| stored_key(&add.entry));
         for key in keys {
-            if self.condemned.contains_key(&(id, key.clone())) {
-                return Err(Refusal::Condemned { key });
-            }
+            self.check_usable(id, key)?;
         }
         let since = repacking.unless_refs_moved_since;
         if since.is_some_and(|since| refs_version > since) {
@@ -294,15 +354,97 @@ impl Model {
                 doomed.extend(stored_key(&entry));
             }
         }
-        let ours = format!("{repo}/");
         for key in doomed {
-            let files = self.files.values();
-            let trashed = self.trashed_files.values();
-            let mut named = files.chain(trashed).filter_map(|file| stored_key(&file.0));
-            if key.starts_with(&ours) && !named.any(|name| name == key) {
-                self.condemned.entry((repo, key)).or_default();
+            match owner(&key) {
+                Some(owner) if owner == repo => {
+                    if !self.named().contains(&key) {
+                        self.condemned.entry((repo, key)).or_default();
+                    }
+                }
+                Some(_) if !self.named_by(repo).contains(&key) => self.give_back(repo, key),
+                Some(_) | None => {}
             }
         }
+    }
+
+    /// The keys that a repository names.
+    pub(crate) fn named_by(&self, id: RepoId) -> BTreeSet<String> {
+        let files = self.files.iter().map(|((repo, _), file)| (repo, file));
+        let trashed = self.trashed_files.iter();
+        let trashed = trashed.map(|((repo, _), file)| (repo, file));
+        let all = files.chain(trashed).filter(|(repo, _)| **repo == id);
+        all.filter_map(|(_, file)| stored_key(&file.0)).collect()
+    }
+
+    /// The keys that anybody names.
+    pub(crate) fn named(&self) -> BTreeSet<String> {
+        let all = self.files.values().chain(self.trashed_files.values());
+        all.filter_map(|file| stored_key(&file.0)).collect()
+    }
+
+    /// A repository names a key no more.
+    fn give_back(&mut self, id: RepoId, key: String) {
+        let Some(owner) = owner(&key).filter(|owner| *owner != id) else {
+            return;
+        };
+        let there = self.repos.contains_key(&owner) || self.trashed.contains_key(&owner);
+        if there && !self.named().contains(&key) {
+            self.condemned.entry((owner, key)).or_default();
+        }
+    }
+
+    fn check_usable(&self, id: RepoId, key: String) -> Result<(), Refusal> {
+        let usable = match owner(&key) {
+            Some(owner) if owner != id => self.named_by(id).contains(&key),
+            Some(_) | None => !self.condemned.contains_key(&(id, key.clone())),
+        };
+        match usable {
+            true => Ok(()),
+            false => Err(Refusal::Condemned { key }),
+        }
+    }
+
+    fn check_new(&self, id: RepoId, path: &NamePath) -> Result<(), Refusal> {
+        self.check_free(path)?;
+        if !is_repo_name(path) {
+            return Err(Refusal::BadPath(path.clone()));
+        }
+        if let Some(repo) = self.repos.get(&id) {
+            return Err(Refusal::Exists(repo.path.clone()));
+        }
+        let old = self.trashed.get(&id).or(self.condemned_repos.get(&id));
+        match old {
+            Some((_, old)) => Err(Refusal::Exists(old.path.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn fork(
+        &mut self,
+        version: Version,
+        time: Timestamp,
+        from: RepoId,
+        id: RepoId,
+        path: NamePath,
+    ) -> Result<(), Refusal> {
+        self.check_new(id, &path)?;
+        let repo = Repo {
+            id,
+            path: path.clone(),
+            created: time,
+            forked_from: Some(from),
+            refs_version: version,
+            catalog_version: version,
+            packed_version: version,
+            repacked_version: Version(0),
+            ..self.repo(from)?.clone()
+        };
+        self.names.insert(path, NameEntry::Repo(id));
+        self.repos.insert(id, repo);
+        copied(&mut self.refs, from, id);
+        copied(&mut self.packed, from, id);
+        copied(&mut self.files, from, id);
+        Ok(())
     }
 
     fn stands(&self, path: &NamePath) -> Option<NameEntry> {
@@ -412,9 +554,7 @@ impl Model {
             });
         }
         for key in change.add.iter().filter_map(|add| stored_key(&add.entry)) {
-            if self.condemned.contains_key(&(id, key.clone())) {
-                return Err(Refusal::Condemned { key });
-            }
+            self.check_usable(id, key)?;
         }
         for edit in &change.packed {
             match edit.clone() {
@@ -538,6 +678,19 @@ impl Model {
         }
         resolved
     }
+}
+
+fn copied<T: Clone>(of: &mut BTreeMap<(RepoId, RepoPath), T>, from: RepoId, to: RepoId) {
+    let rows = of.iter().filter(|((repo, _), _)| *repo == from);
+    let rows: Vec<_> = rows
+        .map(|((_, path), value)| ((to, path.clone()), value.clone()))
+        .collect();
+    of.extend(rows);
+}
+
+/// Under whose prefix a key lies.
+pub(crate) fn owner(key: &str) -> Option<RepoId> {
+    key.split_once('/')?.0.parse().ok()
 }
 
 fn stored_key(entry: &FileEntry) -> Option<String> {

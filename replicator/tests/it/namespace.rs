@@ -1,11 +1,10 @@
 //! Names, repositories and the trash.
 
-use crate::support::{World, actor, file, id, name, oid, path, refs, set, time};
+use crate::support::{World, file, id, name, oid, path, refs, set, time};
 use gitmoor_replicator::model::{
-    BlockDigest, Command, Digest, Envelope, FileRemoval, Outcome, Refusal, RepoChange, SessionId,
-    Version,
+    BlockDigest, Command, Envelope, FileRemoval, Outcome, Refusal, RepoChange, SessionId, Version,
 };
-use gitmoor_replicator::state::{AuditRecord, KeyRange, RefValue, Table, View, Visit, read};
+use gitmoor_replicator::state::{KeyRange, Table, View, Visit, read};
 use gitmoor_replicator::{Child, NameEntry, ReadError};
 
 fn mkdir(path: &str) -> Command {
@@ -246,62 +245,6 @@ impl View for Counting<'_> {
             visit(key, value)
         })
     }
-}
-
-#[test]
-fn who_moved_what_is_on_record() {
-    let mut world = World::with_repo(id(1));
-    let first = world.must(refs(id(1), vec![set("refs/heads/main", &oid(1))]));
-    let edits = vec![
-        set("HEAD", "ref: refs/heads/main\n"),
-        set("refs/heads/main", &oid(2)),
-        set("reftable/big.ref", &"x".repeat(5000)),
-    ];
-    let second = world.must(refs(id(1), edits));
-    let mut records = Vec::new();
-    read::audit(
-        &world.database,
-        id(1),
-        Version(0),
-        &mut |version, record| {
-            records.push((version, record));
-            true
-        },
-    )
-    .expect("reads");
-    let record = |version: Version, name: &str, old, new| {
-        let time = time(version.0);
-        (
-            version,
-            AuditRecord {
-                name: path(name),
-                old,
-                new,
-                time,
-                actor: actor(),
-            },
-        )
-    };
-    let object = |byte| RefValue::Object(vec![byte; 20]);
-    let head = RefValue::Text(b"ref: refs/heads/main\n".into());
-    let digest = Digest(*blake3::hash(&[b'x'; 5000]).as_bytes());
-    let big = RefValue::Long { size: 5000, digest };
-    assert_eq!(
-        records,
-        [
-            record(first, "refs/heads/main", RefValue::Absent, object(1)),
-            record(second, "HEAD", RefValue::Absent, head),
-            record(second, "refs/heads/main", object(1), object(2)),
-            record(second, "reftable/big.ref", RefValue::Absent, big),
-        ]
-    );
-    let mut later = 0;
-    read::audit(&world.database, id(1), second, &mut |_, _| {
-        later += 1;
-        true
-    })
-    .expect("reads");
-    assert_eq!(later, 3);
 }
 
 #[test]

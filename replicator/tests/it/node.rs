@@ -2,7 +2,7 @@
 
 use crate::support::{actor, id, name, oid, path, refs, set, set_if};
 use gitmoor_replicator::model::{Change, Command, Expect, Outcome, RefEdit, RefEntry, Version};
-use gitmoor_replicator::state::RefValue;
+use gitmoor_replicator::state::{AuditEvent, RefValue, Trail};
 use gitmoor_replicator::{
     Custody, NameEntry, Node, NodeConfig, ProposeError, Replica, Role, Status,
 };
@@ -112,8 +112,10 @@ fn racing_proposers_make_one_chain() {
     );
 
     let mut chain = Vec::new();
-    node.audit(id(1), Version(0), &mut |_, record| {
-        chain.push((record.old, record.new));
+    node.audit(Trail::Of(id(1)), Version(0), &mut |_, record| {
+        if let AuditEvent::RefsMoved(moves) = record.event {
+            chain.extend(moves.into_iter().map(|moved| (moved.old, moved.new)));
+        }
         true
     })
     .expect("reads");

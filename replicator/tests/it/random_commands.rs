@@ -1,17 +1,18 @@
 //! Random commands in random batches: the state machine over RocksDB against
 //! the model, outcome by outcome and read by read.
 
-use crate::model::{Model, children};
+use crate::model::{Model, children, owner};
 use crate::support::{World, file, id, line, name, oid, path, time};
 use gitmoor_replicator::model::{
-    Change, Command, Condemnation, Digest, Expect, FileRemoval, Format, NamePath, PackedEdit,
-    RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
+    Change, Command, Condemnation, Digest, Expect, FileRemoval, Format, Limit, NamePath,
+    PackedEdit, RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::state::read;
 use gitmoor_replicator::{Child, Listing};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use std::collections::BTreeSet;
 
 const NAMES: [&str; 12] = [
     "",
@@ -132,7 +133,10 @@ fn a_packed_edit() -> impl Strategy<Value = PackedEdit> {
 
 fn a_push() -> impl Strategy<Value = Push> {
     let edits = vec((a_path(&REFS), a_condition(), a_change()), 0..4);
-    let adds = vec((select(&FILES[..]), 0..3_u8, select(vec!["", ".k2"])), 0..3);
+    // Now and then under the prefix of whichever repository: only a fork may name those.
+    let owner = prop_oneof![6 => Just(None), 1 => an_id().prop_map(Some)];
+    let file_of = (select(&FILES[..]), 0..3_u8, select(vec!["", ".k2"]), owner);
+    let adds = vec(file_of, 0..3);
     let removal = proptest::option::of((vec(a_path(&FILES), 0..3), a_condition()));
     (an_id(), edits, vec(a_packed_edit(), 0..4), adds, removal).prop_map(
         |(repo, edits, packed, adds, removal)| {
@@ -149,7 +153,10 @@ fn a_push() -> impl Strategy<Value = Push> {
                     repo,
                     add: adds
                         .into_iter()
-                        .map(|(name, blocks, suffix)| file(name, &key(repo, name, suffix), blocks))
+                        .map(|(name, blocks, suffix, owner)| {
+                            let key = key(owner.unwrap_or(repo), name, suffix);
+                            file(name, &key, blocks)
+                        })
                         .collect(),
                     remove: removal.map(|_| FileRemoval {
                         paths,
@@ -228,6 +235,12 @@ fn custody(model: &Model, (kind, repo, n): (Custody, RepoId, usize)) -> Command 
 
 fn a_plain_command() -> impl Strategy<Value = Command> {
     let setting = proptest::option::of(Just("0".to_owned()));
+    let limits = vec![
+        (Limit::AuditRecords, 2),
+        (Limit::Refs, 2),
+        (Limit::Bytes, 2 << 20),
+    ];
+    let limit = (select(limits), any::<bool>());
     let format = Format {
         bare: true,
         objects: Default::default(),
@@ -237,6 +250,9 @@ fn a_plain_command() -> impl Strategy<Value = Command> {
         3 => a_name().prop_map(|path| Command::CreateDirectory { path }),
         1 => a_name().prop_map(|path| Command::RemoveDirectory { path }),
         4 => (an_id(), a_name()).prop_map(|(id, path)| Command::CreateRepo { id, path }),
+        3 => (an_id(), an_id(), a_name()).prop_map(|(from, id, path)| {
+            Command::Fork { from, id, path }
+        }),
         2 => (a_name(), a_name()).prop_map(|(from, to)| Command::Rename { from, to }),
         1 => an_id().prop_map(|id| Command::DeleteRepo { id }),
         1 => (an_id(), a_name()).prop_map(|(id, path)| Command::RestoreRepo { id, path }),
@@ -244,6 +260,9 @@ fn a_plain_command() -> impl Strategy<Value = Command> {
         1 => an_id().prop_map(move |id| Command::SetFormat { id, format }),
         1 => (an_id(), setting).prop_map(|(id, value)| {
             Command::SetSetting { id, key: "gc.auto".into(), value }
+        }),
+        1 => (an_id(), limit).prop_map(|(id, ((limit, value), is_set))| {
+            Command::SetLimit { id, limit, value: is_set.then_some(value) }
         }),
     ]
 }
@@ -465,6 +484,16 @@ fn check_custody(world: &World, model: &Model, repo: RepoId) -> Result<(), TestC
         .map(|((_, key), deleted)| (key.clone(), *deleted))
         .collect();
     prop_assert_eq!(condemned, expected);
+    let named = model.named();
+    for key in read::condemned(view, repo).expect("reads") {
+        prop_assert!(!named.contains(&key.key), "{} is condemned", key.key);
+    }
+    let others = model.repos.keys().chain(model.trashed.keys());
+    let others = others.chain(model.condemned_repos.keys());
+    let lent = others.filter(|other| **other != repo);
+    let lent = lent.flat_map(|other| model.named_by(*other));
+    let lent: BTreeSet<_> = lent.filter(|key| owner(key) == Some(repo)).collect();
+    prop_assert_eq!(read::lent(view, repo).expect("reads"), lent);
     let forgotten = read::forgotten(view, repo).expect("reads");
     prop_assert_eq!(forgotten, model.forgotten(repo));
     Ok(())

@@ -24,6 +24,9 @@ pub(crate) fn actor() -> Actor {
     Actor {
         uid: Some(1000),
         pid: Some(42),
+        node: Some(1),
+        command: Some("git-receive-pack app.git".to_owned()),
+        address: Some("10.0.0.7".to_owned()),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::linear;
 use crate::plan::{FOR_EVER, SECOND};
 use crate::world::World;
 use gitmoor_replicator::model::Version;
-use gitmoor_replicator::state::{RefValue, read};
+use gitmoor_replicator::state::{AuditEvent, AuditRecord, RefMove, RefValue, Trail, read};
 use gitmoor_replicator::storage::snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,20 +91,29 @@ impl World {
         let member = self.leader().expect("somebody leads");
         let disk = &*self.nodes[&member].disk;
         let mut written = BTreeMap::new();
-        read::audit(
-            disk,
-            clients::repository(),
-            Version(0),
-            &mut |version, record| {
-                let RefValue::Text(text) = &record.new else {
-                    panic!("{record:?} is not what clients write");
-                };
-                let token = clients::value_of(text).last().copied();
-                written.insert(version.0, token.expect("a value has a token"));
-                true
-            },
-        )
-        .expect("reads");
+        let mut keep = |version: Version, record: AuditRecord| {
+            if let AuditEvent::RefsMoved(moves) = &record.event {
+                written.insert(version.0, token_of(moves));
+            }
+            true
+        };
+        let trail = Trail::Of(clients::repository());
+        read::audit(disk, trail, Version(0), &mut keep).expect("reads");
         written
     }
+}
+
+/// The last token of the one value that clients write in a command.
+fn token_of(moves: &[RefMove]) -> Token {
+    let [
+        RefMove {
+            new: RefValue::Text(text),
+            ..
+        },
+    ] = moves
+    else {
+        panic!("{moves:?} is not what clients write");
+    };
+    let token = clients::value_of(text).last().copied();
+    token.expect("a value has a token")
 }

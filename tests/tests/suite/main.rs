@@ -3,6 +3,7 @@
 //! `cargo test --release -p gitmoor-tests --test suite refs::` runs one question;
 //! every test's name ends in the backend it ran on.
 
+mod audit;
 mod budgets;
 mod cli;
 mod cluster;
@@ -13,6 +14,7 @@ mod damaged_replica;
 mod doctor;
 mod extras;
 mod faults;
+mod fork;
 mod fsck;
 mod gc;
 mod immutable;
@@ -26,6 +28,7 @@ mod mount_options;
 mod namespace;
 mod open_files;
 mod prune;
+mod quota;
 mod reaching_s3;
 mod reference;
 mod refs;

@@ -1,0 +1,43 @@
+//! What may still come into a repository.
+//!
+//! The replicator decides, when files are catalogued: there no two pushes at once get by. Here they are refused
+//! before that, when git gives them a name, since what git says then reaches the screen of whoever pushes.
+
+use super::Objects;
+use crate::error::{FsError, FsResult};
+use gitmoor_replicator::model::{Change, Limit, PackedEdit, Refusal, RepoChange, RepoPath};
+
+impl Objects {
+    /// Whether a file in the making may become one of the repository's.
+    pub fn check_quota(&self, file: &RepoPath) -> FsResult<()> {
+        let Some(repo) = self.shared.replica.repo(self.repo)? else {
+            return Ok(());
+        };
+        let Some(&most) = repo.limits.get(&Limit::Bytes) else {
+            return Ok(());
+        };
+        let size = self.files.stat(file)?.map_or(0, |meta| meta.len());
+        let would_be = repo.usage.bytes + self.state.lock().pending.bytes() + size;
+        if would_be <= most {
+            return Ok(());
+        }
+        let limit = Limit::Bytes;
+        Err(FsError::Refused(Refusal::OverQuota {
+            limit,
+            most,
+            would_be,
+        }))
+    }
+}
+
+/// Whether a change only takes refs away: then it needs no object.
+pub(super) fn only_deletes(change: &RepoChange) -> bool {
+    let loose = change.refs.iter().all(|edit| edit.change == Change::Delete);
+    let is_set = |edit: &PackedEdit| matches!(edit, PackedEdit::Set { .. });
+    loose && !change.packed.iter().any(is_set)
+}
+
+/// Whether it was refused for being too much.
+pub(crate) fn is_over_quota(error: &FsError) -> bool {
+    matches!(error, FsError::Refused(Refusal::OverQuota { .. }))
+}

@@ -1,0 +1,210 @@
+//! Where what a process does comes from, for the audit trail: what it was started as, and which
+//! address is served by it.
+//!
+//! Arguments may hold secrets, and the trail is kept for long, on every node. So passwords in URLs and
+//! values of configuration and of options that sound like secrets are left out, and of the environment
+//! nothing is told but an IP address. Both are read when a process first changes something, which
+//! waits for that.
+
+use super::Processes;
+use gitmoor_replicator::model::Actor;
+use std::io::Read;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Longest command that is told, bytes.
+const COMMAND: usize = 200;
+
+/// How much of a command line and of an environment is read, bytes.
+const READ: u64 = 64 << 10;
+
+/// Variables with the address that a process serves: of CGI and git-daemon, of sshd. Each request has the
+/// former; a server that was started from a login has the latter.
+const ADDRESSES: [&str; 3] = ["REMOTE_ADDR", "SSH_CONNECTION", "SSH_CLIENT"];
+
+/// Options whose value is left out when this is in their name.
+const SECRETS: [&str; 6] = ["pass", "token", "secret", "auth", "header", "key"];
+
+/// The origins of processes, each read once.
+pub(crate) struct Origins(Processes<Arc<Origin>>);
+
+/// Of one process.
+#[derive(Default)]
+struct Origin {
+    command: Option<String>,
+    address: Option<String>,
+}
+
+impl Origins {
+    pub(crate) fn new() -> Self {
+        Self(Processes::new())
+    }
+
+    /// Who a process is. Its number is 0 if it is in another pid namespace.
+    pub(crate) fn actor(&self, uid: u32, pid: u32) -> Actor {
+        let origin = self.of(pid);
+        Actor {
+            uid: Some(uid),
+            pid: Some(pid),
+            node: None,
+            command: origin.command.clone(),
+            address: origin.address.clone(),
+        }
+    }
+
+    fn of(&self, pid: u32) -> Arc<Origin> {
+        if pid == 0 {
+            return Arc::default();
+        }
+        self.0.get(pid).unwrap_or_else(|| {
+            let origin = Arc::new(Origin::read(pid));
+            self.0.insert(pid, origin.clone());
+            origin
+        })
+    }
+}
+
+impl Origin {
+    fn read(pid: u32) -> Self {
+        let line = read(pid, "cmdline").and_then(|line| command(&line));
+        let name = || read(pid, "comm").and_then(|name| command(&name));
+        let environment = read(pid, "environ");
+        Self {
+            command: line.or_else(name),
+            address: environment.and_then(|variables| address(&variables)),
+        }
+    }
+}
+
+/// `None` also where it is another user's, and the daemon is not root.
+fn read(pid: u32, file: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(format!("/proc/{pid}/{file}")).ok()?;
+    file.take(READ).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// A command line, whose words end in zero bytes, as one line of text.
+fn command(line: &[u8]) -> Option<String> {
+    let words = line.split(|byte| *byte == 0).map(<[u8]>::trim_ascii_end);
+    let mut words = words.map(String::from_utf8_lossy);
+    let mut told = words.next()?.into_owned();
+    let mut sets = false;
+    for word in words {
+        told.push(' ');
+        told.push_str(&without_secrets(&word, sets));
+        sets = matches!(&*word, "-c" | "--config" | "--config-env");
+        if told.len() > COMMAND {
+            break;
+        }
+    }
+    let told = told.trim_end().replace(char::is_control, "?");
+    (!told.is_empty()).then(|| cut(told))
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > COMMAND {
+        text.truncate(text.floor_char_boundary(COMMAND));
+        text.push('…');
+    }
+    text
+}
+
+/// A word of a command line; whether it sets something, such as `http.extraHeader=…` after -c.
+fn without_secrets(word: &str, sets: bool) -> String {
+    let (name, value) = word.split_once('=').unwrap_or((word, ""));
+    let option = name.to_ascii_lowercase();
+    let is_secret = name.starts_with('-') && SECRETS.iter().any(|part| option.contains(part));
+    if !value.is_empty() && (sets || is_secret) {
+        return format!("{name}=…");
+    }
+    let Some((scheme, rest)) = word.split_once("://") else {
+        return word.to_owned();
+    };
+    let host = rest.find(['/', '?']).unwrap_or(rest.len());
+    match rest[..host].rfind('@') {
+        Some(at) => format!("{scheme}://…{}", &rest[at..]),
+        None => word.to_owned(),
+    }
+}
+
+/// The address in an environment, if it is one.
+fn address(environment: &[u8]) -> Option<String> {
+    let variables: Vec<_> = environment.split(|byte| *byte == 0).collect();
+    ADDRESSES.iter().find_map(|name| {
+        let mut values = variables
+            .iter()
+            .filter_map(|it| it.strip_prefix(name.as_bytes()));
+        let value = values.find_map(|value| value.strip_prefix(b"="))?;
+        let first = std::str::from_utf8(value).ok()?.split(' ').next()?;
+        let (first, _) = first.split_once('%').unwrap_or((first, ""));
+        let address: IpAddr = first.trim_matches(['[', ']']).parse().ok()?;
+        Some(address.to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_without_their_secrets() {
+        let of = |line: &str| command(line.replace(' ', "\0").as_bytes());
+        let same = |line: &str| assert_eq!(of(line), Some(line.to_owned()));
+        same("git-receive-pack /srv/app.git");
+        same("git fetch https://example.org/x@y");
+        assert_eq!(
+            of("git fetch https://me:secret@example.org/x"),
+            Some("git fetch https://…@example.org/x".to_owned())
+        );
+        assert_eq!(
+            of("git fetch https://me:se@cret@example.org/x"),
+            Some("git fetch https://…@example.org/x".to_owned())
+        );
+        assert_eq!(
+            of("git -c http.extraHeader=secret push --user-token=secret --force"),
+            Some("git -c http.extraHeader=… push --user-token=… --force".to_owned())
+        );
+        assert_eq!(of(""), None);
+    }
+
+    #[test]
+    fn commands_are_lines_of_bounded_length() {
+        assert_eq!(command(b"a\nb\0\x1b[1m"), Some("a?b ?[1m".to_owned()));
+        let long = command("ü".repeat(10_000).as_bytes()).expect("text");
+        assert!(long.len() <= COMMAND + '…'.len_utf8() && long.ends_with("ü…"));
+    }
+
+    #[test]
+    fn addresses() {
+        let names = |text: &str| address(text.replace(';', "\0").as_bytes());
+        assert_eq!(names("HOME=/x"), None);
+        assert_eq!(
+            names("A=1;SSH_CONNECTION=10.0.0.7 50022 10.0.0.1 22;B=2").as_deref(),
+            Some("10.0.0.7")
+        );
+        let served = "SSH_CONNECTION=10.0.0.7 5 10.0.0.1 22;REMOTE_ADDR=[2001:db8::1]";
+        assert_eq!(names(served).as_deref(), Some("2001:db8::1"));
+        assert_eq!(
+            names("REMOTE_ADDR=fe80::1%eth0").as_deref(),
+            Some("fe80::1")
+        );
+        assert_eq!(names("REMOTE_ADDR=my secret;XREMOTE_ADDR=10.0.0.7"), None);
+    }
+
+    #[test]
+    fn a_process_is_told_of() {
+        let mut child = std::process::Command::new("sleep");
+        let child = child
+            .arg("60")
+            .env("SSH_CONNECTION", "10.0.0.7 1 10.0.0.1 22");
+        let mut child = child.spawn().expect("sleep");
+        let actor = Origins::new().actor(7, child.id());
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+        assert_eq!(actor.command.as_deref(), Some("sleep 60"));
+        assert_eq!(actor.address.as_deref(), Some("10.0.0.7"));
+        assert_eq!((actor.uid, actor.pid), (Some(7), Some(child.id())));
+        assert_eq!(Origins::new().actor(7, 0).command, None);
+    }
+}

@@ -1,0 +1,75 @@
+//! A fork: a repository that begins with everything of another.
+//!
+//! Rows are copied, bytes are not: the fork's catalog names the keys of its parent ([`super::loans`]). From then on
+//! neither knows of the other. What is in the parent's trash stays there.
+
+use super::apply::{Context, Halt};
+use super::audit::{self, AuditEvent};
+use super::view::{Step, View, decode};
+use super::{Overlay, Table, keys, loans, namespace};
+use crate::NameEntry;
+use crate::model::{FORK_ROWS, FileEntry, NamePath, Refusal, Repo, RepoId, Version};
+
+pub(super) fn fork(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    from: RepoId,
+    id: RepoId,
+    path: &NamePath,
+) -> Result<(), Halt> {
+    namespace::check_new(overlay, id, path)?;
+    let parent = namespace::existing_repo(overlay, from)?;
+    let mut room = FORK_ROWS;
+    for table in [Table::Refs, Table::Packed, Table::Catalog, Table::Blocks] {
+        copy(overlay, table, from, id, &mut room)?;
+    }
+    let repo = Repo {
+        id,
+        path: path.clone(),
+        created: context.time,
+        forked_from: Some(from),
+        refs_version: context.version,
+        catalog_version: context.version,
+        packed_version: context.version,
+        repacked_version: Version::default(),
+        ..parent
+    };
+    overlay.put(Table::Names, keys::name(path), &NameEntry::Repo(id));
+    overlay.put(Table::Repositories, keys::repo(id), &repo);
+    let path = path.clone();
+    Ok(audit::of_both(
+        overlay,
+        context,
+        &repo,
+        AuditEvent::Forked { path, from },
+    )?)
+}
+
+fn copy(
+    overlay: &mut Overlay<'_>,
+    table: Table,
+    from: RepoId,
+    to: RepoId,
+    room: &mut u64,
+) -> Result<(), Halt> {
+    let mut rows = Vec::new();
+    overlay.scan(table, &keys::whole_repo(from), &mut |key, value| {
+        rows.push((key[keys::ID..].to_vec(), value.to_vec()));
+        Ok(if rows.len() as u64 > *room {
+            Step::Stop
+        } else {
+            Step::Next
+        })
+    })?;
+    let left = room.checked_sub(rows.len() as u64);
+    *room = left.ok_or(Refusal::TooManyRows { limit: FORK_ROWS })?;
+    for (rest, value) in rows {
+        let key = [to.as_bytes(), rest.as_slice()].concat();
+        if table == Table::Catalog {
+            let file: FileEntry = decode(table, &key, &value)?;
+            loans::take(overlay, to, &file);
+        }
+        overlay.put_raw(table, key, value);
+    }
+    Ok(())
+}

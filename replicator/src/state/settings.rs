@@ -1,0 +1,61 @@
+//! What is set of a repository: its format, its settings, its limits.
+
+use super::apply::{Context, Halt};
+use super::audit::{self, AuditEvent};
+use super::{Overlay, Table, keys, namespace};
+use crate::model::{Format, Limit, Repo, RepoId};
+
+pub(super) fn set_format(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    format: Format,
+) -> Result<(), Halt> {
+    set(overlay, context, id, |repo| {
+        repo.format = Some(format);
+        AuditEvent::FormatSet(format)
+    })
+}
+
+pub(super) fn set_setting(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    (key, new): (&str, Option<&str>),
+) -> Result<(), Halt> {
+    set(overlay, context, id, |repo| {
+        let (key, new) = (key.to_owned(), new.map(str::to_owned));
+        let old = match &new {
+            Some(value) => repo.settings.insert(key.clone(), value.clone()),
+            None => repo.settings.remove(&key),
+        };
+        AuditEvent::SettingSet { key, old, new }
+    })
+}
+
+pub(super) fn set_limit(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    (limit, new): (Limit, Option<u64>),
+) -> Result<(), Halt> {
+    set(overlay, context, id, |repo| {
+        let old = match new {
+            Some(value) => repo.limits.insert(limit, value),
+            None => repo.limits.remove(&limit),
+        };
+        AuditEvent::LimitSet { limit, old, new }
+    })
+}
+
+fn set(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    change: impl FnOnce(&mut Repo) -> AuditEvent,
+) -> Result<(), Halt> {
+    let mut repo = namespace::existing_repo(overlay, id)?;
+    let event = change(&mut repo);
+    overlay.put(Table::Repositories, keys::repo(id), &repo);
+    Ok(audit::of_repo(overlay, context, &repo, [event])?)
+}

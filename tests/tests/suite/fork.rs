@@ -1,0 +1,235 @@
+//! Forks: made at once, without a byte, and neither harms the other whatever becomes of it.
+
+use gitmoor_tests::backend::Kind;
+use gitmoor_tests::git::{Installed, Repo};
+use gitmoor_tests::mount::Settings;
+use gitmoor_tests::place::Place;
+use gitmoor_tests::process::report;
+use gitmoor_tests::wait;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// What is deleted is gone with the next gc.
+fn place(kind: Kind) -> Place {
+    let toml =
+        "trash-keep = \"0s\"\ngc-grace = \"0s\"\ngc-period = \"1h\"\nidle-publish = \"50ms\"\n";
+    Place::set(kind, toml)
+}
+
+fn settings(place: &Place) -> Settings {
+    place.daemon().settings().clone()
+}
+
+fn gitmoor(place: &Place, args: &[&str]) -> String {
+    settings(place).gitmoor_ok(args)
+}
+
+fn json(place: &Place, args: &[&str]) -> Value {
+    let text = gitmoor(place, &[args, &["--json"]].concat());
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+fn settled(place: &Place) {
+    let settings = settings(place);
+    wait::until("everything is published", Duration::from_secs(30), || {
+        settings.status()["pending"]["files"] == 0
+    });
+}
+
+fn id(place: &Place, name: &str) -> String {
+    let info = json(place, &["repo", "info", name]);
+    info["id"].as_str().expect("an id").to_owned()
+}
+
+fn fork(place: &Place, from: &str, to: &str) -> Repo {
+    gitmoor(place, &["repo", "fork", from, to]);
+    place.repo(to)
+}
+
+/// Everything that may expire does.
+fn gc(place: &Place) {
+    settled(place);
+    gitmoor(place, &["gc", "--trash-only"]);
+}
+
+/// Readable to the last byte, with nothing of it on this machine.
+fn sound(place: &Place, repo: &Repo, tip: &str) {
+    place.cool();
+    assert_eq!(repo.oid("main"), tip);
+    repo.fsck();
+    let name = repo.dir.strip_prefix(&place.root).expect("in the root");
+    gitmoor(place, &["fsck", name.to_str().expect("text")]);
+}
+
+fn of_format(options: &str) {
+    let place = place(Kind::S3s);
+    let bare = place.init("team/app.git", options);
+    let work = place.scratch("work");
+    let at = place.git.at(&place.scratch);
+    at.ok(format!("clone --quiet {} {}", bare.url(), work.display()));
+    let work = place.git.at(work);
+    for n in 0..20 {
+        work.commit(&format!("file-{n}"));
+    }
+    work.ok("push --quiet origin HEAD:main HEAD~1:refs/heads/side HEAD~2:refs/tags/t");
+    bare.ok("pack-refs --all");
+    gitmoor(&place, &["repo", "config", "team/app.git", "gc.auto", "7"]);
+    settled(&place);
+
+    let (refs, tip) = (bare.refs(), bare.oid("main"));
+    let before = place.server().counts();
+    let fork = fork(&place, "team/app.git", "other/fork.git");
+    assert_eq!(place.server().counts(), before, "without a request");
+    assert_eq!(fork.refs(), refs);
+    assert_eq!(fork.ok("symbolic-ref HEAD"), bare.ok("symbolic-ref HEAD"));
+    assert_eq!(fork.ok("config gc.auto"), "7");
+    let info = json(&place, &["repo", "info", "other/fork.git"]);
+    assert_eq!(info["forked_from"], "team/app.git", "{info:#}");
+    fork.fsck();
+
+    work.ok(format!("remote add fork {}", fork.url()));
+    let ahead = work.commit("only-in-the-fork");
+    work.ok("push --quiet fork HEAD:main :side");
+    assert_eq!(bare.refs(), refs, "the parent is as it was");
+    bare.fail(format!("cat-file -e {ahead}"));
+    sound(&place, &fork, &ahead);
+    sound(&place, &bare, &tip);
+}
+
+#[test]
+fn it_begins_with_everything() {
+    of_format("");
+}
+
+#[test]
+fn with_sha256_and_reftables() {
+    let newest = Installed::newest().with_home(Path::new("/nonexistent"));
+    if newest.has((2, 45), "reftables") {
+        of_format("--object-format=sha256 --ref-format=reftable");
+    }
+}
+
+/// The keys of repositories in the bucket.
+fn keys(place: &Place, ids: &[&String]) -> BTreeSet<String> {
+    let objects = place.server().objects().into_keys();
+    let of = |key: &String| ids.iter().any(|id| key.contains(*id));
+    objects.filter(of).collect()
+}
+
+/// The parent is repacked, deleted and purged; what the fork names of it stays until that goes too.
+#[test]
+fn the_parent_goes_first() {
+    let place = place(Kind::S3s);
+    let (bare, work) = place.pushed("app.git", 30);
+    let fork = fork(&place, "app.git", "fork.git");
+    let ids = [id(&place, "app.git"), id(&place, "fork.git")];
+    let tip = work.oid("main");
+    work.commit("after");
+    work.ok("push --quiet origin main");
+    bare.ok("repack -a -d --quiet");
+    bare.ok("prune --expire=now");
+    gc(&place);
+    sound(&place, &fork, &tip);
+    gitmoor(&place, &["repo", "delete", "--yes", "app.git"]);
+    gc(&place);
+    gc(&place);
+    sound(&place, &fork, &tip);
+    let left = keys(&place, &[&ids[0]]);
+    assert!(!left.is_empty(), "the fork's objects are its parent's");
+
+    // Repacked, the fork needs nothing of it any more.
+    gitmoor(&place, &["gc", "fork.git", "--full"]);
+    gc(&place);
+    gc(&place);
+    assert_eq!(keys(&place, &[&ids[0]]), BTreeSet::new());
+    sound(&place, &fork, &tip);
+    gitmoor(&place, &["repo", "delete", "--yes", "fork.git"]);
+    gc(&place);
+    assert_eq!(keys(&place, &[&ids[0], &ids[1]]), BTreeSet::new());
+}
+
+/// A fork of a fork, and the one between goes: what it had borrowed does not go with it.
+#[test]
+fn the_fork_between_goes_first() {
+    let place = place(Kind::S3s);
+    let (bare, work) = place.pushed("app.git", 30);
+    let between = fork(&place, "app.git", "between.git");
+    let tip = work.commit("between");
+    work.ok(format!("push --quiet {} main", between.url()));
+    let last = fork(&place, "between.git", "last.git");
+    let ids = ["app.git", "between.git"].map(|name| id(&place, name));
+    gitmoor(&place, &["repo", "delete", "--yes", "between.git"]);
+    gc(&place);
+    sound(&place, &last, &tip);
+    let parent = bare.oid("main");
+    sound(&place, &bare, &parent);
+
+    gitmoor(&place, &["repo", "delete", "--yes", "last.git"]);
+    gc(&place);
+    gc(&place);
+    assert_eq!(keys(&place, &[&ids[1]]), BTreeSet::new());
+    sound(&place, &bare, &parent);
+    gitmoor(&place, &["repo", "delete", "--yes", "app.git"]);
+    gc(&place);
+    assert_eq!(keys(&place, &[&ids[0]]), BTreeSet::new());
+}
+
+/// `rm -rf` of a fork, and back: also what it borrowed.
+#[test]
+fn a_fork_comes_back_from_the_trash() {
+    let place = Place::set(Kind::Dir, "idle-publish = \"50ms\"\n");
+    let (_, work) = place.pushed("app.git", 5);
+    let fork = fork(&place, "app.git", "fork.git");
+    let tip = work.oid("main");
+    fs::remove_dir_all(&fork.dir).expect("rm -rf");
+    gitmoor(&place, &["repo", "delete", "--yes", "app.git"]);
+    gitmoor(&place, &["repo", "restore", "fork.git"]);
+    sound(&place, &fork, &tip);
+}
+
+/// By hand: the objects of a fork are those under its own prefix and under its parent's, in one directory.
+#[test]
+fn read_from_the_bucket_by_hand() {
+    let place = place(Kind::Dir);
+    let (_, work) = place.pushed("app.git", 5);
+    let fork = fork(&place, "app.git", "fork.git");
+    let tip = work.commit("only-in-the-fork");
+    work.ok(format!("push --quiet {} main", fork.url()));
+    settled(&place);
+    let by_hand = place.work("by-hand");
+    let store = settings(&place).store;
+    let store = Path::new(store.strip_prefix("dir:").expect("a directory"));
+    for name in ["app.git", "fork.git"] {
+        let objects = store.join(id(&place, name)).join("objects");
+        let to = by_hand.dir.join(".git/objects");
+        let copied = std::process::Command::new("cp")
+            .args(["-r", "-n", "-T"])
+            .args([objects, to])
+            .status();
+        assert!(copied.expect("cp runs").success());
+    }
+    by_hand.ok(format!("update-ref refs/heads/main {tip}"));
+    assert_eq!(by_hand.ok("rev-list --count main"), "6");
+    by_hand.fsck();
+}
+
+#[test]
+fn wrong_use() {
+    let place = place(Kind::Dir);
+    place.bare("app.git");
+    place.bare("other.git");
+    let refused = |args: &[&str], word: &str| {
+        let output = settings(&place).gitmoor(&[&["repo", "fork"], args].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", report(&output));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(word), "{said}");
+    };
+    refused(&["app.git", "other.git"], "exists already");
+    refused(&["none.git", "new.git"], "there is no repository none.git");
+    // The fork of an empty repository is one.
+    let fork = fork(&place, "app.git", "new.git");
+    assert_eq!(fork.ok("symbolic-ref HEAD"), "refs/heads/main");
+}
