@@ -119,6 +119,10 @@ pub struct MountArgs {
     /// Permission bits that nothing is shown to have, such as 027 [env GITMOOR_UMASK; default 000]
     #[arg(long, value_name = "BITS")]
     pub umask: Option<Umask>,
+    /// Take over every repository below this directory that is not here yet, as import --live does:
+    /// each is served at once, and imported meanwhile [env GITMOOR_FALLBACK]
+    #[arg(long, value_name = "DIR")]
+    pub fallback: Option<PathBuf>,
     /// Let nobody run a program that lies on the mount, hooks included
     #[arg(long)]
     pub noexec: bool,
@@ -332,6 +336,10 @@ pub struct ImportArgs {
     /// Every repository below the directory SOURCE, under its path there
     #[arg(long)]
     pub recursive: bool,
+    /// Serve it from the beginning: a hook keeps refs from changing in SOURCE, a repository on this
+    /// machine, from which objects are read until they are in the store
+    #[arg(long)]
+    pub live: bool,
     /// What is checked when it is read back from the store: the checksums of files, or also every
     /// object
     #[arg(long, value_name = "WHAT", default_value = "checksums")]

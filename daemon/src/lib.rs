@@ -24,6 +24,7 @@ pub mod config;
 pub mod data_dir;
 mod doctor;
 mod failure;
+mod import_tree;
 mod logging;
 mod metrics;
 mod mount_helper;

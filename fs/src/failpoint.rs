@@ -63,6 +63,12 @@ gitmoor_replicator::failpoints! {
     REPACK_PUBLISHED = "repack::published";
     /// An import has begun; nothing is stored.
     IMPORT_BEGUN = "import::begun";
+    /// No ref of the source can change any more; it is not served here.
+    IMPORT_FENCED = "import::fenced";
+    /// A repository that borrowed has all of its files; its source still lends.
+    IMPORT_GIVEN = "import::given";
+    /// It is served here; that it is to be imported stands nowhere else.
+    IMPORT_TAKEN_OVER = "import::taken-over";
     /// A file of an import is stored; the replicator does not know.
     IMPORT_SENT = "import::sent";
     /// It knows.

@@ -73,7 +73,10 @@ fn check_import(step: &ImportStep) {
         ImportStep::Store(files) => files.iter().for_each(|add| check(&add.path)),
         ImportStep::Verify { paths, .. } | ImportStep::Drop(paths) => paths.iter().for_each(check),
         ImportStep::Refs { loose, packed, .. } => check_refs(loose, packed),
-        ImportStep::Reach { .. } | ImportStep::Finish { .. } | ImportStep::Abandon => {}
+        ImportStep::Reach { .. }
+        | ImportStep::Finish { .. }
+        | ImportStep::Abandon
+        | ImportStep::GiveTo { .. } => {}
     }
 }
 

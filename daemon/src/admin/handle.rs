@@ -12,6 +12,7 @@ use super::server::Answers;
 use crate::metrics::{self, Facts, Watched};
 use crate::service::Truth;
 use crate::service::git::Umask;
+use gitmoor_fs::import::How;
 use gitmoor_fs::{FileSystem, FsckOptions, RepackOptions};
 use gitmoor_replicator::Replica;
 use gitmoor_replicator::model::Actor;
@@ -151,8 +152,9 @@ impl Daemon {
                 name,
                 source,
                 verify,
+                live,
             } => repos
-                .import(&name, &source, verify, asker)
+                .import(&name, &source, How { verify, live }, asker)
                 .map(Reply::Imported),
             Request::ImportAbandon { name } => repos.abandon_import(&name).map(|()| Reply::Done),
             Request::Imports => repos.imports().map(Reply::Imports),

@@ -4,7 +4,7 @@ use super::asker::Asker;
 use super::protocol::Rejection;
 use super::repos::Repos;
 use crate::config::RepoName;
-use gitmoor_fs::import::{ImportError, ImportStatus, Imported, Source, Verify};
+use gitmoor_fs::import::{How, ImportError, ImportStatus, Imported, Source};
 
 impl Repos<'_> {
     /// Brings a repository in, or goes on with that.
@@ -12,11 +12,11 @@ impl Repos<'_> {
         &self,
         name: &RepoName,
         source: &Source,
-        verify: Verify,
+        how: How,
         asker: &Asker<'_>,
     ) -> Result<Imported, Rejection> {
         self.check_online("import")?;
-        let imported = self.fs.import(&name.path(), source, verify, asker);
+        let imported = self.fs.import(&name.path(), source, how, asker);
         imported.map_err(|error| refused(name, &error))
     }
 

@@ -153,6 +153,8 @@ pub enum Request {
         source: Source,
         /// What is read back.
         verify: Verify,
+        /// Served from the beginning.
+        live: bool,
     },
     /// Gives an import up; answered with [`Reply::Done`].
     ImportAbandon {

@@ -6,11 +6,11 @@ use crate::Failure;
 use crate::admin::{Client, Reply, Request};
 use crate::cli::{ImportArgs, ImportVerify, Place};
 use crate::config::{ByteSize, RepoName};
+use crate::import_tree::{Named, named};
 use gitmoor_fs::Progress;
-use gitmoor_fs::import::{ImportStatus, Imported, Source, Tree, Verify};
+use gitmoor_fs::import::{ImportStatus, Imported, Source, Verify};
 use indicatif::ProgressBar;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -67,9 +67,13 @@ impl Importer<'_> {
 
     /// One that cannot be imported does not keep the others waiting.
     fn tree(&self, dir: &Path) -> Result<(), Failure> {
-        let (named, mut failures) = self.named(dir);
+        let above = self.args.name.as_deref().unwrap_or_default();
+        let Named {
+            repositories,
+            mut failures,
+        } = named(dir, above);
         let mut imported = 0;
-        for (name, path) in named {
+        for (name, path) in repositories {
             match self.one(&Source::Disk(path), name) {
                 Ok(()) => imported += 1,
                 Err(Failure::Rejected(rejection)) => failures.push(rejection.to_string()),
@@ -90,45 +94,6 @@ impl Importer<'_> {
         }
     }
 
-    /// The repositories of a tree under the names that they get, and what cannot get one.
-    fn named(&self, dir: &Path) -> (BTreeMap<RepoName, std::path::PathBuf>, Vec<String>) {
-        let tree = Tree::below(dir);
-        let mut failures: Vec<_> = tree.unreadable.iter().map(ToString::to_string).collect();
-        let mut named = BTreeMap::new();
-        for path in tree.repositories {
-            match self.name_of(dir, &path) {
-                Err(reason) => failures.push(format!("{}: {reason}", path.display())),
-                Ok(name) => match named.get(&name) {
-                    None => drop(named.insert(name, path)),
-                    Some(first) => {
-                        let first: &Path = first;
-                        failures.push(format!(
-                            "{}: {} would be {name} too; rename one of them, or import it by itself",
-                            path.display(),
-                            first.display()
-                        ));
-                    }
-                },
-            }
-        }
-        (named, failures)
-    }
-
-    /// Its path within the tree, below NAME if that is given.
-    fn name_of(&self, dir: &Path, path: &Path) -> Result<RepoName, String> {
-        let within = path.strip_prefix(dir).unwrap_or(path);
-        let within = match within.as_os_str().is_empty() {
-            true => Path::new(path.file_name().unwrap_or_default()),
-            false => within,
-        };
-        let within = within.to_str().ok_or("its path is not UTF-8")?;
-        let above = self.args.name.as_deref().unwrap_or_default();
-        let above = above.trim_end_matches('/');
-        let slash = if above.is_empty() { "" } else { "/" };
-        let within = within.strip_suffix(".git").unwrap_or(within);
-        format!("{above}{slash}{within}.git").parse()
-    }
-
     fn one(&self, source: &Source, name: RepoName) -> Result<(), Failure> {
         let bar = bar(COUNTING, 0);
         let request = Request::Import {
@@ -138,6 +103,7 @@ impl Importer<'_> {
                 ImportVerify::Checksums => Verify::Checksums,
                 ImportVerify::Full => Verify::Full,
             },
+            live: self.args.live,
         };
         let mut client = Client::connect(&data_dir(self.place)?)?;
         let mut written = Ok(());

@@ -23,6 +23,7 @@ pub fn from_environment(env: &Environment<'_>) -> Result<Layer, ConfigError> {
         gid: parsed(env, "GITMOOR_GID")?,
         umask: parsed(env, "GITMOOR_UMASK")?,
         cluster: parsed(env, "GITMOOR_CLUSTER")?,
+        fallback: present(env, "GITMOOR_FALLBACK").map(Into::into),
         store: store(env)?,
         s3: S3Layer {
             endpoint: first_text(env, &ENDPOINT)?,

@@ -61,6 +61,8 @@ pub struct Layer {
     pub maintenance_packs: Option<NonZeroUsize>,
     /// Full maintenance keeps what nothing reaches for so long.
     pub cruft_expiration: Option<Seconds>,
+    /// Take over every repository below this directory.
+    pub fallback: Option<PathBuf>,
     /// Let other users into the mount.
     pub allow_other: Option<bool>,
     /// Refuse every change.
@@ -193,6 +195,7 @@ impl Layer {
             maintenance_loose: self.maintenance_loose.or(lower.maintenance_loose),
             maintenance_packs: self.maintenance_packs.or(lower.maintenance_packs),
             cruft_expiration: self.cruft_expiration.or(lower.cruft_expiration),
+            fallback: self.fallback.or(lower.fallback),
             allow_other: self.allow_other.or(lower.allow_other),
             read_only: self.read_only.or(lower.read_only),
             uid: self.uid.or(lower.uid),

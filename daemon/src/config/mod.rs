@@ -77,6 +77,9 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
+    /// Nothing can be taken over there.
+    #[error("--fallback: a mount that is {0} takes nothing over; leave one of them out")]
+    FallbackOf(&'static str),
     /// Nobody can be told to go there.
     #[error("--advertise {0:?}: expected host:port, such as git1.example.org:7400")]
     Advertise(String),

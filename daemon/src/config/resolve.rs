@@ -128,6 +128,8 @@ pub struct MountSettings {
     pub noexec: bool,
     /// What mount tables show as its source.
     pub source: String,
+    /// Every repository below it is taken over.
+    pub fallback: Option<PathBuf>,
 }
 
 /// How far the defaults reach: reads outlast a short outage of the store, since
@@ -238,6 +240,7 @@ impl Settings {
         let Located { data, layer } = locate(place, env)?;
         let layer = flags(args).over(layer);
         let metrics = metrics(&layer)?;
+        let fallback = fallback(&layer, args)?;
         let store = layer.store.map(absolute_store).transpose()?;
         Ok(Self {
             store: StoreSettings {
@@ -298,9 +301,26 @@ impl Settings {
                     .source
                     .clone()
                     .unwrap_or_else(|| data.display().to_string()),
+                fallback,
             },
             data,
         })
+    }
+}
+
+/// What is taken over must find its place here.
+fn fallback(layer: &Layer, args: &MountArgs) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(dir) = &layer.fallback else {
+        return Ok(None);
+    };
+    let refused = [
+        (layer.read_only.unwrap_or(false), "read-only"),
+        (layer.offline.unwrap_or(false), "offline"),
+        (args.repo.is_some(), "of one repository (--repo)"),
+    ];
+    match refused.iter().find(|(is_so, _)| *is_so) {
+        Some((_, what)) => Err(ConfigError::FallbackOf(what)),
+        None => absolute("--fallback", dir).map(Some),
     }
 }
 
@@ -315,6 +335,7 @@ fn flags(args: &MountArgs) -> Layer {
         cluster: args.cluster.clone(),
         allow_other: args.allow_other.then_some(true),
         read_only: args.read_only.then_some(true),
+        fallback: args.fallback.clone(),
         uid: args.uid,
         gid: args.gid,
         umask: args.umask,

@@ -2,6 +2,7 @@
 //! leaves in the reverse order, publishing what is pending first.
 
 mod background;
+mod fallback;
 pub(crate) mod git;
 mod io_runtime;
 mod leave;

@@ -3,7 +3,7 @@
 use super::git::Umask;
 use super::leave::Leaving;
 use super::open::{Parts, open};
-use super::{Readiness, ServiceError, signals, starting};
+use super::{Readiness, ServiceError, fallback, signals, starting};
 use crate::Failure;
 use crate::admin::protocol::MountStatus;
 use crate::admin::{Answering, Answers, Daemon, Event, Server};
@@ -60,6 +60,9 @@ fn mount_and_serve(
         .start(Arc::downgrade(&answers))
         .map_err(starting("the admin socket"))?;
     start_maintenance(&parts.fs, mounted(&daemon.mount))?;
+    if let Some(dir) = &settings.mount.fallback {
+        fallback::start(&parts.fs, dir)?;
+    }
     Ok(Leaving {
         mount,
         daemon,

@@ -25,6 +25,22 @@ pub enum ImportError {
     /// Nothing is under way that could be given up.
     #[error("no import of {0} is under way")]
     NotBegun(String),
+    /// Refs of the source can still change.
+    #[error("{}: {reason}", path.display())]
+    Unfenced {
+        /// What is in the way.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// Its objects cannot be read meanwhile.
+    #[error("{0}: only a repository on this machine can be served while it is imported")]
+    NotLive(String),
+    /// It is too late for that.
+    #[error(
+        "an import of {0} has begun: go on without --live, or give it up with gitmoor import --abandon {0}"
+    )]
+    BegunHidden(String),
     /// Another has the lock.
     #[error("an import of it is under way {0}")]
     UnderWay(&'static str),

@@ -2,12 +2,13 @@
 
 use super::copy::Copied;
 use super::refs::Refs;
+use super::source::Disk;
 use super::{ImportError, Imported, Run};
 use crate::error::{FsError, FsResult};
 use crate::objects::catalog;
 use crate::{FileSystem, failpoint};
 use gitmoor_replicator::model::{
-    Command, Format, ImportPlan, ImportStep, NamePath, ObjectFormat, RefStorage, Refusal, RepoPath,
+    Command, Format, ImportPlan, ImportStep, NamePath, RefStorage, Refusal, RepoPath,
 };
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -34,32 +35,34 @@ impl Run<'_> {
 
     pub(super) fn finish(
         &self,
-        format: ObjectFormat,
+        source: &Disk,
         refs: &Refs,
         copied: &Copied,
         plan: ImportPlan,
     ) -> Result<Imported, ImportError> {
-        self.note_refs(refs)?;
-        failpoint::IMPORT_REFS.hit();
-        self.fs.create_parents(&self.import.path)?;
         let files = catalog::files(&*self.fs.shared.replica, self.import.id)?;
-        self.step(ImportStep::Finish {
-            format: Format {
-                bare: true,
-                objects: format,
-                refs: RefStorage::Files,
-            },
-        })?;
+        match self.borrower {
+            Some(borrower) => self.give_to(borrower, source)?,
+            None => {
+                self.note_refs(refs)?;
+                failpoint::IMPORT_REFS.hit();
+                self.name_it(Format {
+                    bare: true,
+                    objects: source.format,
+                    refs: RefStorage::Files,
+                })?;
+            }
+        }
         failpoint::IMPORT_FINISHED.hit();
-        // As one that was made elsewhere: the next look furnishes it.
-        self.fs.repositories.close(self.import.id);
-        self.fs.name_changed(&self.import.path);
         if let Err(error) = self.private.remove() {
             tracing::warn!(import = %self.import.path, %error, "is not needed any more, and cannot be removed");
         }
         Ok(Imported {
             repository: self.import.path.to_string(),
-            id: self.import.id.to_string(),
+            id: self
+                .borrower
+                .map_or(self.import.id, |borrower| borrower.id)
+                .to_string(),
             source: self.source.to_string(),
             already: false,
             refs: refs.count(),
@@ -71,7 +74,17 @@ impl Run<'_> {
         })
     }
 
-    fn note_refs(&self, refs: &Refs) -> Result<(), ImportError> {
+    /// From now on it is a repository like any other.
+    pub(super) fn name_it(&self, format: Format) -> Result<(), ImportError> {
+        self.fs.create_parents(&self.import.path)?;
+        self.step(ImportStep::Finish { format })?;
+        // As one that was made elsewhere: the next look furnishes it.
+        self.fs.repositories.close(self.import.id);
+        self.fs.name_changed(&self.import.path);
+        Ok(())
+    }
+
+    pub(super) fn note_refs(&self, refs: &Refs) -> Result<(), ImportError> {
         self.step(ImportStep::Refs {
             first: true,
             loose: Vec::new(),

@@ -9,13 +9,18 @@
 //! same import, on any machine that has the source, goes on where it was. Large files go on within themselves
 //! ([`crate::store::ObjectStore::put_resuming`]).
 //!
+//! A repository may also be served from the beginning ([`live`]).
+//!
 //! The source may be in use. Its refs are read first and its objects afterwards; what a repack of it takes away
 //! meanwhile is noticed, and the source looked at anew.
 
 mod contents;
 mod copy;
 mod error;
+mod fence;
 mod finish;
+mod lent;
+mod live;
 mod loose;
 mod private;
 mod refs;
@@ -37,6 +42,7 @@ use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{
     Command, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath, ObjectFormat, RepoId,
 };
+use live::Borrower;
 use private::Private;
 use serde::{Deserialize, Serialize};
 use source::Disk;
@@ -58,6 +64,15 @@ pub enum Verify {
     Checksums,
     /// Also every object against its name.
     Full,
+}
+
+/// How a repository is brought in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct How {
+    /// What is read back.
+    pub verify: Verify,
+    /// It is served from the beginning, and its source takes no more pushes.
+    pub live: bool,
 }
 
 /// What an import did.
@@ -91,33 +106,52 @@ impl FileSystem {
         &self,
         path: &NamePath,
         source: &Source,
-        verify: Verify,
+        how: How,
         onlooker: &dyn Onlooker,
     ) -> Result<Imported, ImportError> {
         let began = Instant::now();
         self.shared.fresh.refresh()?;
+        if how.live {
+            self.take_over(path, source, onlooker)?;
+        }
         if let Some(done) = self.imported_before(path, source)? {
             return Ok(done);
         }
-        let import = self.begun(path, source)?;
+        let borrower = self.borrower(path, source)?;
+        let import = self.begun(path, source, borrower)?;
         let running = self.begin_import(&import, onlooker)?;
         // Another may just have brought it to its end.
         if let Some(done) = self.imported_before(path, source)? {
             return Ok(done);
         }
         let run = Run {
-            fs: self,
-            repository: self.repositories.get(import.id)?,
-            private: Private::open(self, import.id)?,
-            teller: Teller::new(&running, onlooker),
-            source,
-            verify,
-            import,
+            verify: how.verify,
+            borrower,
+            ..self.run_of(import, &running, onlooker, source)?
         };
         let mut done = run.run().inspect_err(|error| run.note_failure(error))?;
         done.seconds = began.elapsed().as_secs_f64();
         tracing::info!(?done, "imported");
         Ok(done)
+    }
+
+    fn run_of<'a>(
+        &'a self,
+        import: Import,
+        running: &'a Running<'a>,
+        onlooker: &'a dyn Onlooker,
+        source: &'a Source,
+    ) -> Result<Run<'a>, ImportError> {
+        Ok(Run {
+            fs: self,
+            repository: self.repositories.get(import.id)?,
+            private: Private::open(self, import.id)?,
+            teller: Teller::new(running, onlooker),
+            source,
+            verify: Verify::default(),
+            borrower: None,
+            import,
+        })
     }
 
     /// What is left of an import that is not to come to its end goes to gc.
@@ -131,7 +165,7 @@ impl FileSystem {
         Ok(Private::open(self, import.id)?.remove()?)
     }
 
-    /// If the repository is there because it was imported from this source; an error if it is another.
+    /// If the repository is there, whole, because it was imported from this source; an error if it is another.
     fn imported_before(
         &self,
         path: &NamePath,
@@ -142,6 +176,9 @@ impl FileSystem {
             Some(NameEntry::Directory) => return Err(ImportError::Exists(path.to_string())),
             Some(NameEntry::Repo(id)) => id,
         };
+        if self.borrower(path, source)?.is_some() {
+            return Ok(None);
+        }
         let source = source.to_string();
         let imports = self.shared.replica.imports()?;
         let is_it = |import: &&Import| import.id == id && import.source == source;
@@ -162,11 +199,20 @@ impl FileSystem {
         Ok(imports.find(|import| import.path == *path && import.stage != ImportStage::Done))
     }
 
-    fn begun(&self, path: &NamePath, source: &Source) -> Result<Import, ImportError> {
+    fn begun(
+        &self,
+        path: &NamePath,
+        source: &Source,
+        borrower: Option<Borrower>,
+    ) -> Result<Import, ImportError> {
         let source = source.to_string();
         if self.unfinished(path)?.is_none() {
-            let (path, source) = (path.clone(), source.clone());
-            self.step(RepoId::random(), ImportStep::Begin { path, source })?;
+            let begin = ImportStep::Begin {
+                path: path.clone(),
+                source: source.clone(),
+                borrower: borrower.map(|borrower| borrower.id),
+            };
+            self.step(RepoId::random(), begin)?;
             failpoint::IMPORT_BEGUN.hit();
         }
         match self.unfinished(path)? {
@@ -219,12 +265,17 @@ struct Run<'a> {
     private: Private,
     source: &'a Source,
     verify: Verify,
+    /// Which is served already, and has this source's refs.
+    borrower: Option<Borrower>,
     teller: Teller<'a>,
 }
 
 impl Run<'_> {
     fn run(&self) -> Result<Imported, ImportError> {
-        let source = self.source.open(&self.private, &self.teller)?;
+        let mut source = self.source.open(&self.private, &self.teller)?;
+        if self.borrower.is_some() {
+            source.take_what_is_lent();
+        }
         for _ in 1..PASSES {
             match self.pass(&source) {
                 Err(ImportError::Moved(what)) => {
@@ -250,7 +301,7 @@ impl Run<'_> {
         self.reach(ImportStage::Verifying, plan)?;
         self.verify(source.format)?;
         failpoint::IMPORT_VERIFIED.hit();
-        self.finish(source.format, &refs, &copied, plan)
+        self.finish(source, &refs, &copied, plan)
     }
 
     /// The walk needs the source, copying the network.

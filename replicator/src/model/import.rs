@@ -1,7 +1,9 @@
 //! A repository that is brought in from elsewhere. It has an id, object files and refs from the beginning,
 //! and its name only at the end: nobody sees it before it is whole.
 
-use super::{FileAdd, Format, NamePath, PackedEdit, RefEdit, RepoId, RepoPath, Timestamp, Usage};
+use super::{
+    Digest, FileAdd, Format, NamePath, PackedEdit, RefEdit, RepoId, RepoPath, Timestamp, Usage,
+};
 use serde::{Deserialize, Serialize};
 
 /// How far one is.
@@ -72,6 +74,8 @@ pub enum ImportStep {
         path: NamePath,
         /// Where it comes from, without secrets.
         source: String,
+        /// The repository that has that name already, and borrows from the source what this brings.
+        borrower: Option<RepoId>,
     },
     /// It comes to a stage. It does not become done by this.
     Reach {
@@ -107,4 +111,11 @@ pub enum ImportStep {
     },
     /// It is given up; gc removes what was stored.
     Abandon,
+    /// A repository gets all of its files, if they were read back.
+    GiveTo {
+        /// Which.
+        repo: RepoId,
+        /// And loses its `objects/info/alternates`, if that still has this digest.
+        instead_of: Digest,
+    },
 }

@@ -282,10 +282,7 @@ pub(super) fn purge_repo(
 ) -> Result<(), Halt> {
     let condemned = load(overlay, Table::Trash, &keys::condemned_repo(id))?;
     let condemned: TrashedRepo = condemned.ok_or(Refusal::NotInTrash(id))?;
-    let borrowed = match condemned.repo.forked_from {
-        Some(_) => borrowed(overlay, id)?,
-        None => BTreeSet::new(),
-    };
+    let borrowed = borrowed(overlay, id)?;
     clear(overlay, id)?;
     let mut named = Named::default();
     for (owner, key) in borrowed {

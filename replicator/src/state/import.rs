@@ -3,19 +3,20 @@
 //! Its rows, files and refs, are those of any repository, keyed by its id; it only has no name and no row among the
 //! repositories, as one in the trash. So nobody reads it, nobody changes it, and gc, which goes by names, leaves
 //! its bytes alone. The last step gives it its name, all at once, and only if every file of it was read
-//! back from the store: what nobody verified nobody sees. One that is given up goes the way
+//! back from the store: what nobody verified nobody sees. Of a repository that is served meanwhile, by a name that it
+//! has already, the last step gives that the files. One that is given up goes the way
 //! of a deleted repository whose time in the trash is over.
 
 use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::trash::{Gone, TrashedRepo};
 use super::view::{KeyRange, View, load};
-use super::{Overlay, Table, catalog, condemned, keys, namespace, read, refs};
-use crate::ReadError;
+use super::{Overlay, Table, catalog, condemned, keys, loans, namespace, read, refs};
 use crate::model::{
-    FileAdd, Format, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath, PackedEdit,
-    RefEdit, Refusal, Repo, RepoId, RepoPath, Usage,
+    Digest, FileAdd, Format, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath,
+    PackedEdit, RefEdit, Refusal, Repo, RepoId, RepoPath, Usage,
 };
+use crate::{NameEntry, ReadError};
 use std::collections::BTreeSet;
 
 pub(super) fn import(
@@ -24,7 +25,13 @@ pub(super) fn import(
     importing: &Importing,
 ) -> Result<(), Halt> {
     let id = importing.id;
-    if let ImportStep::Begin { path, source } = &importing.step {
+    if let ImportStep::Begin {
+        path,
+        source,
+        borrower,
+    } = &importing.step
+    {
+        check_name(overlay, path, *borrower)?;
         return begin(overlay, context, id, path, source);
     }
     let import = unfinished(overlay, id)?.ok_or(Refusal::NoImport(id))?;
@@ -40,7 +47,13 @@ pub(super) fn import(
             packed,
         } => note_refs(overlay, context, import, *first, (loose, packed)),
         ImportStep::Finish { format } => finish(overlay, context, import, *format),
-        ImportStep::Abandon => abandon(overlay, context, &import),
+        ImportStep::Abandon => {
+            abandon(overlay, context, &import)?;
+            Ok(forget(overlay, id)?)
+        }
+        ImportStep::GiveTo { repo, instead_of } => {
+            give_to(overlay, context, import, *repo, *instead_of)
+        }
     }
 }
 
@@ -60,6 +73,18 @@ fn forget_verified(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), ReadErro
     overlay.clear(Table::Imports, KeyRange::prefix(&keys::all_verified(id)))
 }
 
+/// Whether what is at a path is what shall be there.
+fn check_name(view: &dyn View, path: &NamePath, borrower: Option<RepoId>) -> Result<(), Halt> {
+    if !path.names_repository() {
+        return Err(Refusal::BadPath(path.clone()).into());
+    }
+    match (read::name(view, path)?, borrower.map(NameEntry::Repo)) {
+        (there, expected) if there == expected => Ok(()),
+        (Some(_), _) => Err(Refusal::Exists(path.clone()).into()),
+        (None, _) => Err(Refusal::NotFound(path.clone()).into()),
+    }
+}
+
 fn begin(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
@@ -67,12 +92,6 @@ fn begin(
     path: &NamePath,
     source: &str,
 ) -> Result<(), Halt> {
-    if !path.names_repository() {
-        return Err(Refusal::BadPath(path.clone()).into());
-    }
-    if read::name(overlay, path)?.is_some() {
-        return Err(Refusal::Exists(path.clone()).into());
-    }
     if let Some(holder) = namespace::holder_of(overlay, id)? {
         return Err(Refusal::Exists(holder).into());
     }
@@ -231,13 +250,48 @@ fn check_verified(view: &dyn View, id: RepoId) -> Result<(), Halt> {
     Ok(())
 }
 
+/// Nobody can name anything of it any more, but for what is on loan.
 fn abandon(overlay: &mut Overlay<'_>, context: Context<'_>, import: &Import) -> Result<(), Halt> {
     let condemned = TrashedRepo {
         time: context.time,
         version: context.version,
         repo: namespace::new_repo(context, import.id, &import.path),
     };
-    forget(overlay, import.id)?;
     overlay.put(Table::Trash, keys::condemned_repo(import.id), &condemned);
     Ok(())
+}
+
+/// The files keep their keys, which are on loan from then on, as those of a fork are.
+fn give_to(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    import: Import,
+    to: RepoId,
+    instead_of: Digest,
+) -> Result<(), Halt> {
+    check_verified(overlay, import.id)?;
+    let mut repo = namespace::existing_repo(overlay, to)?;
+    for add in read::file_adds(overlay, import.id)? {
+        loans::take(overlay, to, &add.entry);
+        catalog::add(overlay, context, &mut repo, &[add], Gone::Removed)?;
+    }
+    let alternates = RepoPath::new("objects/info/alternates").expect("a valid path");
+    let there = read::file(overlay, to, &alternates)?;
+    if there.is_some_and(|there| there.digest == instead_of) {
+        catalog::remove(overlay, context, &mut repo, &[alternates], Gone::Removed)?;
+    }
+    repo.catalog_version = context.version;
+    overlay.put(Table::Repositories, keys::repo(to), &repo);
+    abandon(overlay, context, &import)?;
+    forget(overlay, import.id)?;
+    let (path, source) = (import.path.clone(), import.source.clone());
+    let done = Import {
+        id: to,
+        stage: ImportStage::Done,
+        changed: context.time,
+        ..import
+    };
+    overlay.put(Table::Imports, keys::import(to), &done);
+    let event = AuditEvent::Imported { path, source };
+    Ok(audit::of_both(overlay, context, &repo, event)?)
 }

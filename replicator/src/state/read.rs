@@ -6,8 +6,8 @@ use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, load};
 use super::{AuditRecord, Table, keys, loans};
 use crate::model::{
-    BlockDigest, Client, ClusterId, FileEntry, Import, Member, NamePath, PackedRef, RefEntry, Repo,
-    RepoId, RepoPath, StoreRecord, Version,
+    BlockDigest, Client, ClusterId, FileAdd, FileEntry, Import, Member, NamePath, PackedRef,
+    RefEntry, Repo, RepoId, RepoPath, StoreRecord, Version,
 };
 use crate::{AuditSink, Child, Listing, NameEntry, PackedSink, ReadError};
 use serde::de::DeserializeOwned;
@@ -143,6 +143,23 @@ pub(super) fn file_paths(view: &dyn View, repo: RepoId) -> Result<Vec<RepoPath>,
         Ok(Step::Next)
     })?;
     Ok(found)
+}
+
+/// Every file of a repository, as it was added.
+pub(super) fn file_adds(view: &dyn View, repo: RepoId) -> Result<Vec<FileAdd>, ReadError> {
+    let adds = file_paths(view, repo)?.into_iter().filter_map(|path| {
+        let entry = file(view, repo, &path).transpose()?;
+        let add = entry.and_then(|entry| {
+            let blocks = blocks(view, repo, &path)?;
+            Ok(FileAdd {
+                path,
+                entry,
+                blocks,
+            })
+        });
+        Some(add)
+    });
+    adds.collect()
 }
 
 fn path_after(key: &[u8], prefix: usize) -> Result<RepoPath, ReadError> {

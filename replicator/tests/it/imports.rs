@@ -3,10 +3,11 @@
 use crate::support::{World, file, id, line, name, path, set};
 use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{
-    Command, Format, Import, ImportPlan, ImportStage, ImportStep, Importing, ObjectFormat, Outcome,
-    RefStorage, Refusal, RepoId, Usage, Version,
+    Command, Digest, Format, Import, ImportPlan, ImportStage, ImportStep, Importing, ObjectFormat,
+    Outcome, RefStorage, Refusal, RepoChange, RepoId, Usage, Version,
 };
 use gitmoor_replicator::state::{AuditEvent, Trail, read};
+use std::collections::BTreeSet;
 
 const PACK: &str = "objects/pack/pack-1.pack";
 const IDX: &str = "objects/pack/pack-1.idx";
@@ -16,8 +17,19 @@ fn step(id: RepoId, step: ImportStep) -> Command {
 }
 
 fn begin(id: RepoId, to: &str) -> Command {
+    begin_for(id, to, None)
+}
+
+fn begin_for(id: RepoId, to: &str, borrower: Option<RepoId>) -> Command {
     let (path, source) = (name(to), "elsewhere".to_owned());
-    step(id, ImportStep::Begin { path, source })
+    step(
+        id,
+        ImportStep::Begin {
+            path,
+            source,
+            borrower,
+        },
+    )
 }
 
 fn stored(id: RepoId) -> Command {
@@ -233,4 +245,77 @@ fn a_finished_one_is_counted_and_on_record() {
     .expect("reads");
     let (path, source) = (name("app.git"), "elsewhere".to_owned());
     assert_eq!(events, [AuditEvent::Imported { path, source }]);
+}
+
+/// All at once, and only once they were read back; from then on they are its own, as a fork's are.
+#[test]
+fn a_borrower_gets_the_files() {
+    let mut world = World::new();
+    let (borrower, import) = (id(9), id(1));
+    let create = |id, at: &str| Command::CreateRepo { id, path: name(at) };
+    world.must(create(borrower, "app.git"));
+    world.must(create(id(8), "other.git"));
+    const ALTERNATES: &str = "objects/info/alternates";
+    let alternates = file(ALTERNATES, &format!("{borrower}/{ALTERNATES}"), 1);
+    let digest = alternates.entry.digest;
+    world.must(Command::Commit(RepoChange {
+        add: vec![alternates],
+        ..RepoChange::new(borrower)
+    }));
+    let taken = Outcome::Refused(Refusal::Exists(name("app.git")));
+    assert_eq!(world.run(begin_for(import, "app.git", Some(id(8)))), taken);
+    assert_eq!(world.run(begin_for(import, "app.git", None)), taken);
+    world.must(begin_for(import, "app.git", Some(borrower)));
+    let keys = [PACK, IDX].map(|path| format!("{import}/{path}"));
+    let files = vec![file(PACK, &keys[0], 2), file(IDX, &keys[1], 1)];
+    world.must(step(import, ImportStep::Store(files)));
+    world.must(verified(import, PACK));
+    let give = |instead_of| {
+        let repo = borrower;
+        step(import, ImportStep::GiveTo { repo, instead_of })
+    };
+    let unverified = Outcome::Refused(Refusal::Unverified { path: path(IDX) });
+    assert_eq!(world.run(give(digest)), unverified);
+    world.must(verified(import, IDX));
+    world.must(give(digest));
+
+    let has = |world: &World, at| read::file(&world.database, borrower, &path(at)).expect("reads");
+    assert!(has(&world, PACK).is_some() && has(&world, IDX).is_some());
+    assert!(has(&world, ALTERNATES).is_none());
+    let usage = world.repo(borrower).usage;
+    assert_eq!((usage.files, usage.bytes), (2, 3 << 20));
+    assert_eq!(the_import(&world).id, borrower);
+    // Of the import nothing is left but what is on loan; that goes with who has it.
+    let condemned = |world: &World| read::condemned_repos(&world.database).expect("reads").len();
+    world.must(Command::PurgeRepo { id: import });
+    assert_eq!(condemned(&world), 1);
+    let lent = read::lent(&world.database, import).expect("reads");
+    assert_eq!(lent, BTreeSet::from(keys));
+    let version = world.must(Command::DeleteRepo { id: borrower });
+    world.must(Command::CondemnRepo {
+        id: borrower,
+        version,
+    });
+    world.must(Command::PurgeRepo { id: borrower });
+    world.must(Command::PurgeRepo { id: import });
+    assert_eq!(condemned(&world), 0);
+}
+
+/// What somebody wrote there meanwhile is theirs.
+#[test]
+fn alternates_that_were_changed_stay() {
+    let mut world = World::with_repo(id(9));
+    let at = world.repo(id(9)).path.to_string();
+    let path = "objects/info/alternates";
+    let change = RepoChange {
+        add: vec![file(path, &format!("{}/{path}", id(9)), 1)],
+        ..RepoChange::new(id(9))
+    };
+    world.must(Command::Commit(change));
+    world.must(begin_for(id(1), &at, Some(id(9))));
+    let instead_of = Digest([1; 32]);
+    let repo = id(9);
+    world.must(step(id(1), ImportStep::GiveTo { repo, instead_of }));
+    let there = read::file(&world.database, id(9), &crate::support::path(path));
+    assert!(there.expect("reads").is_some());
 }

@@ -16,6 +16,8 @@ pub(crate) struct Disk {
     /// `GIT_DIR`: of all worktrees together.
     pub(crate) dir: PathBuf,
     pub(crate) format: ObjectFormat,
+    /// Its objects, if they are not where git has them.
+    elsewhere: Option<PathBuf>,
 }
 
 impl Disk {
@@ -37,6 +39,7 @@ impl Disk {
         let mut disk = Self {
             dir,
             format: ObjectFormat::Sha1,
+            elsewhere: None,
         };
         let format = disk.ask(&["rev-parse", "--show-object-format"], teller)?;
         if format.trim_ascii() == b"sha256" {
@@ -68,8 +71,16 @@ impl Disk {
         }
     }
 
+    /// Its objects are those that it lends, and no others.
+    pub(crate) fn take_what_is_lent(&mut self) {
+        self.elsewhere = Some(self.lent());
+    }
+
     /// Its directory of objects, and those that it borrows from, which git finds.
     pub(crate) fn objects(&self, teller: &Teller<'_>) -> Result<Vec<PathBuf>, ImportError> {
+        if let Some(lent) = &self.elsewhere {
+            return Ok(vec![lent.clone()]);
+        }
         let mut dirs = vec![self.dir.join("objects")];
         if !dirs[0].join("info/alternates").exists() {
             return Ok(dirs);
@@ -120,6 +131,19 @@ impl Disk {
     /// Its standard output alone.
     pub(crate) fn ask(&self, step: &[&str], teller: &Teller<'_>) -> Result<Vec<u8>, ImportError> {
         Ok(self.said(step, b"", teller)?.stdout)
+    }
+
+    /// What git says of it to its users: with their settings, and those of the system.
+    pub(crate) fn ask_as_user(
+        &self,
+        step: &[&str],
+        teller: &Teller<'_>,
+    ) -> Result<Vec<u8>, ImportError> {
+        let said = git::capture(git::with_users_settings(&self.dir, step), b"", teller)?;
+        match said.status.success() {
+            true => Ok(said.stdout),
+            false => Err(git::failed(step, &said).into()),
+        }
     }
 
     /// The same of a command whose exit code is an answer: `None` for 1.

@@ -141,6 +141,20 @@ impl Stage {
         settings.gitmoor(&["import", self.work.path(), &name])
     }
 
+    /// Takes over a repository of this step, which is like the work tree's.
+    fn take_over(&self) -> Output {
+        let name = format!("old-{}.git", self.steps.get());
+        let old = self.place.scratch(&name);
+        if !old.exists() {
+            let (from, to) = (self.work.path(), old.display());
+            let at = self.place.git.at(&self.place.scratch);
+            at.ok(format!("clone --quiet --bare --no-local {from} {to}"));
+        }
+        let old = old.to_str().expect("text");
+        let settings = self.place.daemon().settings().clone();
+        settings.gitmoor(&["import", "--live", old, &name])
+    }
+
     /// A command in the repository that may fail; the daemon may be dead before git could enter it.
     fn may(&self, command: &str) {
         let at = self.place.git.at(&self.place.scratch);
@@ -373,6 +387,30 @@ const IMPORT: Load = Load {
     ],
 };
 
+/// The same of one that is served meanwhile.
+const LIVE: Load = Load {
+    toml: "",
+    init: "",
+    begin: nothing,
+    prepare: nothing,
+    step: |stage| {
+        stage.push("", 30, 100);
+        stage.take_over();
+    },
+    after: |stage| {
+        let taken = stage.take_over();
+        assert!(taken.status.success(), "{}", report(&taken));
+        let name = format!("old-{}.git", stage.steps.get());
+        let old = stage.place.git.at(stage.place.scratch(&name));
+        assert_eq!(stage.place.repo(&name).refs(), old.refs());
+    },
+    points: &[
+        (fs_points::IMPORT_FENCED, &[1]),
+        (fs_points::IMPORT_TAKEN_OVER, &[1]),
+        (fs_points::IMPORT_GIVEN, &[1]),
+    ],
+};
+
 const LOADS: &[&Load] = &[
     &PUSH,
     &BUNDLE,
@@ -385,6 +423,7 @@ const LOADS: &[&Load] = &[
     &ELSEWHERE,
     &REPACK,
     &IMPORT,
+    &LIVE,
 ];
 
 /// Points of the replicator that need another node, or a long log; all of its points are drilled
@@ -464,6 +503,11 @@ fn repack() {
 #[test]
 fn import() {
     IMPORT.drill();
+}
+
+#[test]
+fn live() {
+    LIVE.drill();
 }
 
 /// A misspelt point must not pass for a drill that was survived.

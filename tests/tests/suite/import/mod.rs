@@ -2,6 +2,7 @@
 
 mod bad;
 mod interrupted;
+mod live;
 mod sources;
 
 use gitmoor_tests::git::Repo;

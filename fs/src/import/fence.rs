@@ -1,0 +1,164 @@
+//! The fence of a repository that was taken over: it takes no more ref changes: whoever tries is told where it went.
+//!
+//! git asks the hook `reference-transaction` when it has locked all refs of a transaction and before it changes any
+//! of them (githooks(5), git 2.28 and later). A transaction that had its locks before the hook was there goes on, so its
+//! lock files are waited for; one that takes them later is refused. After that nothing moves, and the refs that
+//! are read then are the last.
+
+use super::ImportError;
+use super::source::Disk;
+use crate::durable;
+use crate::work::Teller;
+use gitmoor_replicator::model::NamePath;
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const HOOK: &str = "reference-transaction";
+
+/// By this line our hook is known.
+const MARK: &str = "# Written by gitmoor, which has taken this repository over.";
+
+/// How long a transaction that was under way may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Locks of all refs together, wherever they are stored.
+const LOCKS: [&str; 3] = ["HEAD.lock", "packed-refs.lock", "reftable/tables.list.lock"];
+
+impl Disk {
+    /// Returns when no ref can change any more.
+    pub(super) fn fence(&self, path: &NamePath, teller: &Teller<'_>) -> Result<(), ImportError> {
+        let hook = self.hooks(teller)?.join(HOOK);
+        match fs::read_to_string(&hook) {
+            Ok(text) if text.contains(MARK) => {}
+            Ok(_) => {
+                return Err(ImportError::Unfenced {
+                    path: hook,
+                    reason:
+                        "there is a hook, and the fence is a hook of that name: put yours aside"
+                            .to_owned(),
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.put(&hook, path)?,
+            Err(error) => return Err(ImportError::reading(&hook)(error)),
+        }
+        self.wait_for_locks(teller).inspect_err(|_| {
+            if let Err(error) = self.unfence() {
+                tracing::error!(hook = %hook.display(), %error, "cannot be removed: remove it, so that pushes are taken again");
+            }
+        })
+    }
+
+    /// It takes ref changes again.
+    pub(super) fn unfence(&self) -> io::Result<()> {
+        let hook = self.dir.join("hooks").join(HOOK);
+        match fs::read_to_string(&hook) {
+            Ok(text) if text.contains(MARK) => fs::remove_file(&hook),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Where git looks for them, if that is a place of this repository alone.
+    fn hooks(&self, teller: &Teller<'_>) -> Result<PathBuf, ImportError> {
+        let said = self.ask_as_user(
+            &["rev-parse", "--path-format=absolute", "--git-path", "hooks"],
+            teller,
+        )?;
+        let hooks = PathBuf::from(OsStr::from_bytes(said.trim_ascii_end()));
+        let own = self.dir.join("hooks");
+        let is_own = hooks == own || fs::canonicalize(&hooks).ok() == fs::canonicalize(&own).ok();
+        match is_own {
+            true => Ok(own),
+            false => Err(ImportError::Unfenced {
+                path: hooks,
+                reason: "git takes the hooks of this repository from there (core.hooksPath), and the fence is for it alone: unset that".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Disk {
+    fn put(&self, hook: &Path, path: &NamePath) -> Result<(), ImportError> {
+        let write = || -> io::Result<()> {
+            durable::create_dir_all(&self.dir.join("hooks"))?;
+            // It has its mode before it has its name: git passes over one that it may not run.
+            let made = hook.with_extension("gitmoor");
+            durable::write(&made, script(path).as_bytes())?;
+            fs::set_permissions(&made, Permissions::from_mode(0o755))?;
+            durable::rename(&made, hook)
+        };
+        write().map_err(ImportError::local(hook))
+    }
+
+    /// Whoever has one now had it, or may have had it, before the hook was there.
+    fn wait_for_locks(&self, teller: &Teller<'_>) -> Result<(), ImportError> {
+        let before = Instant::now();
+        let mut locks = self.locks()?;
+        while !locks.is_empty() {
+            if before.elapsed() > PATIENCE {
+                return Err(ImportError::Unfenced {
+                    path: locks.remove(0),
+                    reason: format!(
+                        "it has been there for {PATIENCE:?}: somebody is changing refs, or a git that died left it behind; remove it if nobody is"
+                    ),
+                });
+            }
+            teller.tell("Waiting", locks.len() as u64, None)?;
+            std::thread::sleep(POLL);
+            // New ones are those of transactions that will be refused.
+            locks.retain(|lock| lock.symlink_metadata().is_ok());
+        }
+        Ok(())
+    }
+
+    fn locks(&self) -> Result<Vec<PathBuf>, ImportError> {
+        let mut found: Vec<_> = LOCKS
+            .iter()
+            .map(|name| self.dir.join(name))
+            .filter(|lock| lock.symlink_metadata().is_ok())
+            .collect();
+        locks_below(&self.dir.join("refs"), &mut found)?;
+        Ok(found)
+    }
+}
+
+fn locks_below(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), ImportError> {
+    let entries = match fs::read_dir(dir) {
+        // Of reftables it is a file; a directory that was just emptied is removed.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(());
+        }
+        entries => entries.map_err(ImportError::reading(dir))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(ImportError::reading(dir))?.path();
+        if path.extension() == Some(OsStr::new("lock")) {
+            found.push(path);
+        } else if path.is_dir() {
+            locks_below(&path, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// The name is quoted for the shell.
+fn script(path: &NamePath) -> String {
+    let name = path.to_string().replace('\'', r"'\''");
+    format!(
+        "#!/bin/sh\n{MARK}\n\
+         # Its refs are there now; this hook keeps them from changing here.\n\
+         [ \"$1\" = prepared ] || exit 0\n\
+         printf '%s\\n' 'this repository has moved: push to {name} on Gitmoor' >&2\n\
+         exit 1\n"
+    )
+}
