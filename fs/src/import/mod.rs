@@ -9,7 +9,7 @@
 //! same import, on any machine that has the source, goes on where it was. Large files go on within themselves
 //! ([`crate::store::ObjectStore::put_resuming`]).
 //!
-//! A repository may also be served from the beginning ([`live`]).
+//! A repository may also be served from the beginning (`live`).
 //!
 //! The source may be in use. Its refs are read first and its objects afterwards; what a repack of it takes away
 //! meanwhile is noticed, and the source looked at anew.
