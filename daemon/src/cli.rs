@@ -71,6 +71,8 @@ pub enum Command {
     /// Bring a repository in from elsewhere, with the same packs; interrupted, the same command goes
     /// on where it was
     Import(ImportArgs),
+    /// Take a repository out: as a plain bare repository, or as a bundle
+    Export(ExportArgs),
     /// Fetch what will be needed of a repository into this machine's cache
     Warm(WarmArgs),
     /// Look for what is wrong with this machine, its store and its cluster, and mend it
@@ -351,6 +353,28 @@ pub struct ImportArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "source")]
     pub abandon: Option<RepoName>,
     /// Print JSON: one event a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor export`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "It gets its name when it is whole and was checked. Taken are objects, refs and HEAD; config, hooks and \
+logs stay behind."
+)]
+pub struct ExportArgs {
+    /// Such as team/app.git
+    pub name: RepoName,
+    /// The new repository, or the bundle if this ends in .bundle; must not exist
+    pub dest: PathBuf,
+    /// A bundle, whatever its name
+    #[arg(long)]
+    pub bundle: bool,
+    /// Have git check every object, and not only that all that refs reach is there
+    #[arg(long)]
+    pub full: bool,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -1,7 +1,7 @@
 //! Why a command ended without success, and the exit code that says so.
 
 use crate::admin::{AdminError, Rejection, RejectionKind};
-use crate::command::WarmError;
+use crate::command::{ExportError, WarmError};
 use crate::config::{ConfigError, RepoName};
 use crate::data_dir::DataDirError;
 use crate::mount_point::MountPointError;
@@ -85,6 +85,9 @@ pub enum Failure {
     /// A repository could not be warmed.
     #[error(transparent)]
     Warm(#[from] WarmError),
+    /// A repository could not be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// The answer could not be printed.
     #[error("standard output: {0}")]
     Output(#[from] std::io::Error),
@@ -118,6 +121,7 @@ impl Failure {
             | Self::Unimported(_)
             | Self::Declined
             | Self::Warm(_)
+            | Self::Export(_)
             | Self::Unhealthy { .. }
             | Self::Output(_) => FAILED,
         }

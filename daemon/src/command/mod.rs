@@ -4,12 +4,14 @@ mod audit;
 mod backup;
 mod cluster;
 mod doctor;
+mod export;
 mod fsck;
 mod gc;
 mod generate;
 mod import;
 mod limit;
 mod mount;
+mod mounted;
 mod node;
 mod output;
 mod progress;
@@ -20,6 +22,7 @@ mod trash;
 mod umount;
 mod warm;
 
+pub(crate) use export::ExportError;
 pub(crate) use warm::WarmError;
 
 use crate::Failure;
@@ -42,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Restore(args) => backup::restore(&cli.place, &args),
         Command::Gc(args) => gc::run(&cli.place, args),
         Command::Import(args) => import::run(&cli.place, &args),
+        Command::Export(args) => export::run(&cli.place, &args),
         Command::Warm(args) => warm::run(&cli.place, &args),
         Command::Doctor(args) => doctor::run(&cli.place, &args),
         Command::Completions { shell } => generate::completions(shell),

@@ -12,6 +12,7 @@ mod copying;
 mod crash;
 mod damaged_replica;
 mod doctor;
+mod export;
 mod extras;
 mod faults;
 mod fork;

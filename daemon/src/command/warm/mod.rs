@@ -6,6 +6,7 @@
 mod files;
 mod objects;
 
+use super::mounted::{self, NotMounted};
 use super::{ask, output, unexpected};
 use crate::Failure;
 use crate::admin::protocol::{Cache, Status};
@@ -22,15 +23,8 @@ pub enum WarmError {
     #[error("this mount is offline: mount without --offline")]
     Offline,
     /// It is not on this mount.
-    #[error("{name} is not mounted here: {} is {what}", at.display())]
-    NotMounted {
-        /// The repository.
-        name: RepoName,
-        /// The mount point.
-        at: PathBuf,
-        /// What is there.
-        what: String,
-    },
+    #[error(transparent)]
+    NotMounted(#[from] NotMounted),
     /// It would push out what it has just fetched.
     #[error(
         "{name} needs {}, but the cache holds {}: raise cache-size, or warm less of it (--rev, --path, \
@@ -137,32 +131,9 @@ fn repository(status: &Status, name: &RepoName) -> Result<Repository, WarmError>
     if status.offline {
         return Err(WarmError::Offline);
     }
-    let not_here = |at: &PathBuf, what: &str| WarmError::NotMounted {
-        name: name.clone(),
-        at: at.clone(),
-        what: what.to_owned(),
-    };
-    let Some(mount) = status.mounts.first() else {
-        return Err(not_here(
-            &status.data,
-            "the data directory of a node without a mount",
-        ));
-    };
-    let at = &mount.mountpoint;
-    let dir = match &mount.repo {
-        None => at.join(name.as_str()),
-        Some(only) if only == name.as_str() => at.clone(),
-        Some(only) => return Err(not_here(at, &format!("a mount of {only} alone"))),
-    };
-    if !dir.join("objects").is_dir() {
-        return Err(not_here(
-            at,
-            "a mount without it; gitmoor repo list shows what is there",
-        ));
-    }
     Ok(Repository {
         name: name.clone(),
-        dir,
+        dir: mounted::dir(status, name)?,
         limit: status.cache.limit,
     })
 }

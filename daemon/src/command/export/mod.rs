@@ -1,0 +1,138 @@
+//! `gitmoor export`: a plain bare repository, or a bundle, out of a repository on the mount. It gets its name when it is
+//! whole and was checked; a name that is taken is left alone.
+
+mod bundle;
+mod copy;
+mod git;
+mod refs;
+
+use super::mounted::{self, NotMounted};
+use super::{ask, output, unexpected};
+use crate::Failure;
+use crate::admin::{Reply, Request};
+use crate::cli::{ExportArgs, Place};
+use crate::config::ByteSize;
+use refs::Refs;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::Serialize;
+use std::io;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// It could not be exported. Nothing has got the name.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// It is not on this mount.
+    #[error(transparent)]
+    NotMounted(#[from] NotMounted),
+    /// Something has the name.
+    #[error("{} exists already, and nothing is overwritten", .0.display())]
+    Exists(PathBuf),
+    /// A disk error, or one of the mount.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The repository is repacked faster than it can be copied.
+    #[error("object files go away while they are copied; give the command again")]
+    Moving,
+    /// git did not do it, or found that something is missing.
+    #[error("git {command}: {said}")]
+    Git {
+        /// Which command.
+        command: String,
+        /// Its words.
+        said: String,
+    },
+    /// The refs of what was made are others than those that were read.
+    #[error("what was made has other refs than {name}: {example}")]
+    OtherRefs {
+        /// The repository.
+        name: String,
+        /// One that differs.
+        example: String,
+    },
+}
+
+impl ExportError {
+    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// What `gitmoor export --json` prints.
+#[derive(Serialize)]
+struct Exported {
+    name: String,
+    /// Where it is.
+    path: PathBuf,
+    /// Without `HEAD`.
+    refs: usize,
+    bytes: u64,
+}
+
+pub(super) fn run(place: &Place, args: &ExportArgs) -> Result<(), Failure> {
+    let status = match ask(place, &Request::Status)? {
+        Reply::Status(status) => status,
+        other => return Err(unexpected(place, &other)),
+    };
+    let source = mounted::dir(&status, &args.name).map_err(ExportError::from)?;
+    let exported = export(&source, args)?;
+    match args.json {
+        true => output::json(&exported)?,
+        false => output::line(format_args!(
+            "{}: {} refs, {}, in {}",
+            exported.name,
+            exported.refs,
+            ByteSize(exported.bytes),
+            exported.path.display()
+        ))?,
+    }
+    Ok(())
+}
+
+fn export(source: &Path, args: &ExportArgs) -> Result<Exported, ExportError> {
+    if args.dest.symlink_metadata().is_ok() {
+        return Err(ExportError::Exists(args.dest.clone()));
+    }
+    let work = beside(&args.dest)?;
+    let is_bundle = args.bundle || args.dest.extension().is_some_and(|ext| ext == "bundle");
+    // Before the objects: by then all is there that they reach.
+    let refs = Refs::of(source)?;
+    let (made, bytes) = match is_bundle {
+        true => bundle::make(source, &refs, work.path(), args)?,
+        false => copy::make(source, &refs, work.path(), args)?,
+    };
+    give_name(&made, &args.dest)?;
+    Ok(Exported {
+        name: args.name.to_string(),
+        path: args.dest.clone(),
+        refs: refs.count(),
+        bytes,
+    })
+}
+
+/// A directory on the same disk, which is removed in the end, whatever that is.
+fn beside(dest: &Path) -> Result<TempDir, ExportError> {
+    let above = match dest.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    let builder = &mut tempfile::Builder::new();
+    let dir = builder.prefix(".gitmoor-export-").tempdir_in(above);
+    dir.map_err(ExportError::file(above))
+}
+
+fn give_name(made: &Path, dest: &Path) -> Result<(), ExportError> {
+    match renameat_with(CWD, made, CWD, dest, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::EXIST) => Err(ExportError::Exists(dest.to_owned())),
+        Err(error) => Err(ExportError::file(dest)(error.into())),
+    }
+}
