@@ -12,7 +12,7 @@ cd "$root"
 
 set_up() {
     need_rust
-    need_packages git curl procps e2fsprogs mount iproute2 nftables libfaketime man-db shellcheck "${BUILD_PACKAGES[@]}"
+    need_packages git curl procps e2fsprogs mount iproute2 nftables libfaketime man-db postgresql shellcheck "${BUILD_PACKAGES[@]}"
     need_fuse
     PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
     # The S3 server of the integration tests.

@@ -330,7 +330,8 @@ pub struct FsckArgs {
 refs and HEAD; config, hooks, logs and what belongs to a worktree stay behind."
 )]
 pub struct ImportArgs {
-    /// A git repository on this machine, a URL that git can fetch from, or a bundle
+    /// A git repository on this machine, a URL that git can fetch from, a bundle, or
+    /// postgres://USER@HOST/DATABASE
     #[arg(required_unless_present_any = ["status", "abandon"])]
     pub source: Option<String>,
     /// The name it gets, such as team/app.git; with --recursive the directory that all go into
@@ -342,6 +343,31 @@ pub struct ImportArgs {
     /// machine, from which objects are read until they are in the store
     #[arg(long)]
     pub live: bool,
+    /// Of a postgres:// source: the value of the repository column
+    #[arg(long, value_name = "ID")]
+    pub repo: Option<String>,
+    /// Of a postgres:// source: the table of objects
+    #[arg(long, value_name = "NAME", default_value = "repo_objects")]
+    pub table: String,
+    /// Its columns: repository, id (binary or hex), type (name or number), content
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "repo_id,oid,type,data"
+    )]
+    pub columns: Vec<String>,
+    /// Of a postgres:// source: the table of refs
+    #[arg(long, value_name = "NAME", default_value = "repo_refs")]
+    pub refs_table: String,
+    /// Its columns: repository, name, object in hex (or `ref: NAME`)
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "repo_id,name,target"
+    )]
+    pub refs_columns: Vec<String>,
     /// What is checked when it is read back from the store: the checksums of files, or also every
     /// object
     #[arg(long, value_name = "WHAT", default_value = "checksums")]

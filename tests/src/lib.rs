@@ -17,6 +17,7 @@
 //! clocks    clocks of machines that are wrong
 //! cluster   several daemons that are one
 //! namespaces  machines whose links can be cut
+//! postgres  a PostgreSQL server with a repository in it
 //! power     a disk whose power can be cut
 //! s3        the two S3 servers
 //! otlp      a collector of traces
@@ -36,6 +37,7 @@ pub mod mount;
 pub mod namespaces;
 pub mod otlp;
 pub mod place;
+pub mod postgres;
 pub mod power;
 pub mod process;
 pub mod s3;

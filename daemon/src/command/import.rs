@@ -8,7 +8,9 @@ use crate::cli::{ImportArgs, ImportVerify, Place};
 use crate::config::{ByteSize, RepoName};
 use crate::import_tree::{Named, named};
 use gitmoor_fs::Progress;
-use gitmoor_fs::import::{ImportStatus, Imported, Source, Verify};
+use gitmoor_fs::import::{
+    Database, ImportStatus, Imported, ObjectColumns, RefColumns, Source, Url, Verify,
+};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::io;
@@ -34,8 +36,7 @@ pub(super) fn run(place: &Place, args: &ImportArgs) -> Result<(), Failure> {
             other => Err(unexpected(place, &other)),
         };
     }
-    let source = args.source.as_deref().unwrap_or_default();
-    let source = Source::parse(source).map_err(|error| Failure::Usage(error.to_string()))?;
+    let source = source(args)?;
     let importer = Importer { place, args };
     match (&source, args.recursive) {
         (Source::Disk(dir), true) => importer.tree(dir),
@@ -44,6 +45,37 @@ pub(super) fn run(place: &Place, args: &ImportArgs) -> Result<(), Failure> {
         ))),
         (_, false) => importer.one_by_name(&source),
     }
+}
+
+fn source(args: &ImportArgs) -> Result<Source, Failure> {
+    let text = args.source.as_deref().unwrap_or_default();
+    let url = Url::new(text);
+    match (url.is_postgres(), &args.repo) {
+        (true, Some(repo)) => Ok(Source::Postgres(Box::new(Database {
+            url,
+            repo: repo.clone(),
+            objects: ObjectColumns {
+                table: args.table.clone(),
+                columns: columns("--columns", &args.columns)?,
+            },
+            refs: RefColumns {
+                table: args.refs_table.clone(),
+                columns: columns("--refs-columns", &args.refs_columns)?,
+            },
+        }))),
+        (true, None) => Err(Failure::Usage(
+            "--repo is missing: expected which repository of the database".to_owned(),
+        )),
+        (false, Some(_)) => Err(Failure::Usage(
+            "--repo is of a postgres:// source, and this is another".to_owned(),
+        )),
+        (false, None) => Source::parse(text).map_err(|error| Failure::Usage(error.to_string())),
+    }
+}
+
+fn columns<const N: usize>(option: &str, given: &[String]) -> Result<[String; N], Failure> {
+    let columns = given.to_vec().try_into();
+    columns.map_err(|_| Failure::Usage(format!("{option}: expected {N} names with commas between")))
 }
 
 struct Importer<'a> {

@@ -25,6 +25,18 @@ pub fn check_loose_bytes(oid: &str, file: &[u8], format: ObjectFormat) -> Result
     LooseObject::new(file, oid)?.copy_to(&mut io::sink())
 }
 
+/// Checks content against the name that it would have as a loose object.
+pub(super) fn check_content(oid: ObjectId, kind: &str, content: &[u8]) -> Result<(), BundleError> {
+    let mut hasher = gix_hash::hasher(oid.kind());
+    hasher.update(format!("{kind} {}\0", content.len()).as_bytes());
+    hasher.update(content);
+    let actual = hasher.try_finalize().map_err(|e| corrupt(oid, e))?;
+    match actual == oid {
+        true => Ok(()),
+        false => Err(corrupt(oid, format!("its content is {actual}"))),
+    }
+}
+
 /// The types that a loose object can have, numbered as in packs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
@@ -38,7 +50,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn parse(name: &[u8]) -> Self {
+    pub(super) fn parse(name: &[u8]) -> Self {
         match name {
             b"commit" => Self::Commit,
             b"tree" => Self::Tree,

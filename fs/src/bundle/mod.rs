@@ -22,10 +22,10 @@ use crate::failpoint;
 use error::local;
 use gitmoor_replicator::model::ObjectFormat;
 use gix_hash::ObjectId;
-use loose::LooseObject;
+use loose::{Kind, LooseObject};
 use pack::PackWriter;
 use std::collections::HashSet;
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -50,22 +50,62 @@ pub fn bundle_loose(
     into: &Path,
 ) -> Result<Bundled, BundleError> {
     let objects = distinct(objects, format)?;
-    let mut pack_file = temporary(into)?;
-    let mut pack = PackWriter::begin(pack_file.as_file_mut(), objects.len(), hash_kind(format))
-        .map_err(local("writing a pack in", into))?;
+    let mut packing = Packing::begin(into, objects.len(), format)?;
     for (oid, path) in objects {
-        pack.add(oid, LooseObject::open(path, oid)?)?;
+        packing.pack.add(oid, LooseObject::open(path, oid)?)?;
     }
-    let (entries, trailer) = pack.finish().map_err(local("writing a pack in", into))?;
-    let mut idx_file = temporary(into)?;
-    idx::write(idx_file.as_file_mut(), entries, trailer)
-        .map_err(local("writing a pack index in", into))?;
-    let name = format!("pack-{trailer}");
-    // The index last, as git does: a pack is visible once its index is.
-    let pack = persist(pack_file, into.join(format!("{name}.pack")))?;
-    failpoint::BUNDLE_NAMELESS_IDX.hit();
-    let idx = persist(idx_file, into.join(format!("{name}.idx")))?;
-    Ok(Bundled { pack, idx, name })
+    packing.finish()
+}
+
+/// A pack in the making.
+pub struct Packing {
+    pack: PackWriter<File>,
+    file: NamedTempFile,
+    into: PathBuf,
+    format: ObjectFormat,
+}
+
+impl Packing {
+    /// Of exactly so many objects, in the directory `into`.
+    pub fn begin(into: &Path, objects: usize, format: ObjectFormat) -> Result<Self, BundleError> {
+        let file = temporary(into)?;
+        let out = file.reopen().map_err(local("writing a pack in", into))?;
+        let pack = PackWriter::begin(out, objects, hash_kind(format));
+        Ok(Self {
+            pack: pack.map_err(local("writing a pack in", into))?,
+            file,
+            into: into.to_owned(),
+            format,
+        })
+    }
+
+    /// Objects so far.
+    pub fn written(&self) -> usize {
+        self.pack.written()
+    }
+
+    /// One that is in memory, after it was checked against its name.
+    pub fn add(&mut self, hex: &str, kind: &str, content: &[u8]) -> Result<(), BundleError> {
+        let oid = parse_oid(hex, self.format)?;
+        loose::check_content(oid, kind, content)?;
+        self.pack
+            .add_content(oid, Kind::parse(kind.as_bytes()), content)
+    }
+
+    /// Gives it its name. The index last, as git does: a pack is visible once its index is.
+    pub fn finish(self) -> Result<Bundled, BundleError> {
+        let into = &self.into;
+        let finished = self.pack.finish();
+        let (entries, trailer) = finished.map_err(local("writing a pack in", into))?;
+        let mut idx_file = temporary(into)?;
+        idx::write(idx_file.as_file_mut(), entries, trailer)
+            .map_err(local("writing a pack index in", into))?;
+        let name = format!("pack-{trailer}");
+        let pack = persist(self.file, into.join(format!("{name}.pack")))?;
+        failpoint::BUNDLE_NAMELESS_IDX.hit();
+        let idx = persist(idx_file, into.join(format!("{name}.idx")))?;
+        Ok(Bundled { pack, idx, name })
+    }
 }
 
 /// The objects in their order, without repetitions, their ids parsed.

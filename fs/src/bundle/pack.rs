@@ -56,6 +56,52 @@ impl<W: Write> PackWriter<W> {
         Ok(())
     }
 
+    /// Objects so far.
+    pub(super) fn written(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// An object that is in memory.
+    pub(super) fn add_content(
+        &mut self,
+        oid: ObjectId,
+        kind: Kind,
+        content: &[u8],
+    ) -> Result<(), BundleError> {
+        let offset = self.out.offset;
+        self.out.crc.reset();
+        self.write_content(oid, kind, content)?;
+        self.entries.push(PackEntry {
+            oid,
+            offset,
+            crc: self.out.crc.sum(),
+        });
+        Ok(())
+    }
+
+    fn write_content(
+        &mut self,
+        oid: ObjectId,
+        kind: Kind,
+        content: &[u8],
+    ) -> Result<(), BundleError> {
+        if kind == Kind::Other {
+            let oid = oid.to_string();
+            return Err(BundleError::NoPackType { oid });
+        }
+        let mut write = || {
+            let header = entry_header(kind, content.len() as u64);
+            self.out.write_all(&header)?;
+            let mut deflate = ZlibEncoder::new(&mut self.out, Compression::default());
+            deflate.write_all(content)?;
+            deflate.finish().map(drop)
+        };
+        write().map_err(|source| BundleError::Local {
+            context: format!("writing object {oid} to a pack"),
+            source,
+        })
+    }
+
     fn write<R: BufRead>(
         &mut self,
         oid: ObjectId,

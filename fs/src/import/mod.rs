@@ -30,6 +30,7 @@ mod verify;
 mod walk;
 
 pub use error::ImportError;
+pub use source::postgres::{Database, ObjectColumns, RefColumns};
 pub use source::{BadSource, Source, Tree, Url};
 pub use status::{FileStatus, ImportStatus};
 

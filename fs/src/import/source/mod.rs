@@ -2,6 +2,7 @@
 
 mod disk;
 mod heap;
+pub mod postgres;
 mod remote;
 mod tree;
 mod url;
@@ -11,6 +12,7 @@ pub(super) use heap::{Heap, Loose, PackFiles, SourceFile};
 pub use tree::Tree;
 pub use url::Url;
 
+use self::postgres::Database;
 use super::ImportError;
 use super::private::Private;
 use crate::work::Teller;
@@ -28,13 +30,16 @@ pub enum Source {
     Url(Url),
     /// A file that `git bundle` wrote.
     Bundle(PathBuf),
+    /// A repository in tables of PostgreSQL.
+    Postgres(Box<Database>),
 }
 
 /// What was given cannot be a source.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{given:?} is no source: {reason}; expected a directory with a git repository, a bundle, or a URL that git can \
-     fetch from (https://, http://, ssh://, git://, file://, host:path)"
+     fetch from (https://, http://, ssh://, git://, file://, host:path), or \
+     postgres://"
 )]
 pub struct BadSource {
     given: String,
@@ -74,6 +79,7 @@ impl Source {
             Self::Url(url) => remote::fetch(url.secret(), private, teller)
                 .map_err(|error| url.without_secrets(error)),
             Self::Bundle(path) => remote::fetch(&bundle(path)?, private, teller),
+            Self::Postgres(database) => postgres::fetch(database, private, teller),
         }
     }
 
@@ -81,6 +87,7 @@ impl Source {
     pub(super) fn without_secrets(&self, text: &str) -> String {
         match self {
             Self::Url(url) => url.redact(text),
+            Self::Postgres(database) => database.url.redact(text),
             Self::Disk(_) | Self::Bundle(_) => text.to_owned(),
         }
     }
@@ -92,6 +99,7 @@ impl fmt::Display for Source {
         match self {
             Self::Disk(path) | Self::Bundle(path) => path.display().fmt(f),
             Self::Url(url) => url.fmt(f),
+            Self::Postgres(database) => database.fmt(f),
         }
     }
 }

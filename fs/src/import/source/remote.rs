@@ -102,12 +102,17 @@ fn head(lines: &[(&str, &str)]) -> Option<String> {
         name.starts_with("refs/heads/") && head.is_none_or(|head| head == *oid)
     };
     let mut branches: Vec<_> = lines.iter().filter(is_it).map(|(_, name)| *name).collect();
-    branches.sort_by_key(|name| match *name {
+    branches.sort_by_key(|name| rank(name));
+    branches.first().map(|name| (*name).to_owned())
+}
+
+/// Which of several branches is likelier to be the main one.
+pub(super) fn rank(branch: &str) -> u8 {
+    match branch {
         "refs/heads/main" => 0,
         "refs/heads/master" => 1,
         _ => 2,
-    });
-    branches.first().map(|name| (*name).to_owned())
+    }
 }
 
 /// Of a fetch that was killed. Nobody else works here.

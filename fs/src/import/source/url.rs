@@ -13,13 +13,21 @@ pub(super) const PROTOCOLS: [&str; 5] = ["https", "http", "ssh", "git", "file"];
 pub struct Url(String);
 
 impl Url {
-    pub(super) fn new(text: &str) -> Self {
+    /// Any text.
+    pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 
     pub(super) fn is_allowed(&self) -> bool {
         let scheme = self.0.split_once("://").map(|(scheme, _)| scheme);
         scheme.is_some_and(|scheme| PROTOCOLS.contains(&scheme))
+    }
+
+    /// Whether it names a database.
+    pub fn is_postgres(&self) -> bool {
+        ["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| self.0.starts_with(scheme))
     }
 
     /// As it was given.

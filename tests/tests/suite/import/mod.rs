@@ -1,6 +1,7 @@
 //! `gitmoor import`: what comes in is what was there, and nothing is seen of it before.
 
 mod bad;
+mod database;
 mod interrupted;
 mod live;
 mod sources;
