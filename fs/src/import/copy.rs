@@ -4,6 +4,7 @@ use super::contents::Contents;
 use super::source::{Heap, SourceFile};
 use super::{ImportError, Run};
 use crate::objects::name::{self, Kind};
+use crate::wait;
 use crate::work::Part;
 use crate::{bundle, cache, failpoint};
 use gitmoor_replicator::model::{FileAdd, ImportPlan, ImportStep, ObjectFormat, RepoPath};
@@ -104,8 +105,11 @@ impl Copying<'_> {
         if there.is_some_and(|there| there.digest == digests.0) {
             return Ok(());
         }
+        // Checking it took as long as it took, and is no reason to give up on the store.
+        wait::moved();
         let sent = AtomicU64::new(0);
         let watch = |bytes| {
+            wait::moved();
             self.tell(sent.fetch_add(bytes, Ordering::Relaxed) + bytes)
                 .is_ok()
         };

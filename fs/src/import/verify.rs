@@ -4,6 +4,7 @@
 use super::{ImportError, Run, Verify, format_name};
 use crate::cache::Digester;
 use crate::objects::catalog;
+use crate::wait;
 use crate::work::git;
 use gitmoor_replicator::model::{FileEntry, ImportStep, ObjectFormat, Place, RepoPath};
 use std::collections::{BTreeMap, HashMap};
@@ -113,6 +114,8 @@ impl Run<'_> {
             Some(at) => Some((at, File::create(at).map_err(ImportError::local(at))?)),
             None => None,
         };
+        // Hashing what came before is not waiting for the store.
+        wait::moved();
         let mut digester = Digester::new(entry.block_size);
         let block = u64::from(entry.block_size);
         let step = block * (PIECE / block).max(1);

@@ -41,6 +41,13 @@ struct Waiting {
     patience: Arc<Patience>,
 }
 
+/// Whatever this thread has done since it last heard of the store was not waiting for it.
+pub(crate) fn moved() {
+    if let Some(patience) = current() {
+        patience.restart();
+    }
+}
+
 /// One wait; over when dropped.
 pub(crate) struct Wait {
     waits: Waits,
