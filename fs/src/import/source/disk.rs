@@ -181,6 +181,11 @@ fn common_dir(dir: &Path) -> PathBuf {
     }
 }
 
+/// Whether the `.git` of a directory is that of a work tree whose repository is elsewhere.
+pub(crate) fn is_linked(at: &Path) -> bool {
+    git_dir(at).join("commondir").exists()
+}
+
 /// Whether git would take it for one.
 pub(crate) fn is_repository(dir: &Path) -> bool {
     let common = common_dir(dir);

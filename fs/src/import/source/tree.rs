@@ -1,7 +1,7 @@
 //! A whole tree of repositories.
 
 use super::super::ImportError;
-use super::disk::is_repository;
+use super::disk::{is_linked, is_repository};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,8 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Every repository in a directory, itself included. Symbolic links are not followed, and what lies within a
-    /// repository is its own matter.
+    /// Every repository in a directory, itself included. Symbolic links are not followed, what lies within a
+    /// repository is its own matter, and a further work tree of one is no other.
     pub fn below(dir: &Path) -> Self {
         let mut tree = Self::default();
         tree.look_into(dir);
@@ -26,7 +26,10 @@ impl Tree {
 
     fn look_into(&mut self, dir: &Path) {
         if is_repository(dir) || dir.join(".git").exists() {
-            return self.repositories.push(dir.to_owned());
+            if !is_linked(&dir.join(".git")) {
+                self.repositories.push(dir.to_owned());
+            }
+            return;
         }
         let unreadable = |error| ImportError::Unreadable {
             path: dir.to_owned(),

@@ -203,6 +203,8 @@ fn with_many_refs() {
 fn of_a_tree() {
     let place = place(Kind::Dir);
     let sound = mixed(&place, "tree/team/sound", "");
+    let linked = place.scratch("tree/linked");
+    sound.ok(format!("worktree add --quiet {} r0", linked.display()));
     let bare = mixed(&place, "tree/bare.git", "--bare");
     let broken = mixed(&place, "tree/broken.git", "--bare");
     mixed(&place, "tree/twice", "--bare");
