@@ -4,7 +4,7 @@
 
 use gitmoor_fs::parsers::packed;
 use gitmoor_replicator::model::{
-    FileEntry, NamePath, Outcome, PackedRef, RefEntry, Repo, RepoPath, Timestamp,
+    FileEntry, Import, NamePath, Outcome, PackedRef, RefEntry, Repo, RepoPath, Timestamp,
 };
 use gitmoor_replicator::state::{AuditRecord, TrashedFile, TrashedRepo};
 use serde::Serialize;
@@ -17,7 +17,7 @@ pub fn run(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else {
         return;
     };
-    match kind % 10 {
+    match kind % 11 {
         0 => drop(decode::<Repo>(bytes).map(|repo| time(repo.created))),
         1 => drop(decode::<RefEntry>(bytes).map(|entry| time(entry.mtime))),
         2 => drop(decode::<PackedRef>(bytes).map(|line| render(&line))),
@@ -27,7 +27,8 @@ pub fn run(data: &[u8]) {
         6 => drop(decode::<TrashedFile>(bytes)),
         7 => drop(decode::<TrashedRepo>(bytes)),
         8 => drop(decode::<RepoPath>(bytes).map(|path| assert_valid(path.as_bytes()))),
-        _ => drop(decode::<NamePath>(bytes).map(|path| assert_valid(path.as_bytes()))),
+        9 => drop(decode::<NamePath>(bytes).map(|path| assert_valid(path.as_bytes()))),
+        _ => drop(decode::<Import>(bytes).map(|import| assert_valid(import.path.as_bytes()))),
     }
 }
 

@@ -49,6 +49,7 @@ fn ask(view: &dyn View) {
     let _ = read::names_in(view, &NamePath::root());
     let _ = read::trashed_repos(view);
     let _ = read::condemned_repos(view);
+    let _ = read::imports(view);
 }
 
 fn ask_of(view: &dyn View, id: [u8; 16]) {
@@ -61,6 +62,7 @@ fn ask_of(view: &dyn View, id: [u8; 16]) {
     let trail = Trail::Of(repo);
     let _ = read::audit(view, trail, Version::default(), &mut |_, _| true);
     let _ = read::last_move(view, repo);
+    let _ = read::verified(view, repo);
     let session = postcard::from_bytes(&[&[16], id.as_slice()].concat());
     let session: SessionId = session.expect("16 bytes are an id");
     let _ = sessions::look_up(view, session, 1);
