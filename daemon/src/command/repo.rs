@@ -94,17 +94,20 @@ fn print_info(info: &RepoInfo) -> io::Result<()> {
         info.packs,
         ByteSize(info.object_bytes)
     );
-    let forked = info.forked_from.clone().unwrap_or("nothing".to_owned());
-    output::fields(&[
+    let parent = info.forked_from.clone().map(|parent| ("fork of", parent));
+    let mut fields = vec![
         ("name", info.name.clone()),
         ("id", info.id.clone()),
         ("format", format),
-        ("fork of", forked),
+    ];
+    fields.extend(parent);
+    fields.extend([
         ("refs", info.refs.to_string()),
         ("objects", objects),
         ("pending", format!("{} files", info.pending_files)),
         ("last push", last_push(info)),
-    ])?;
+    ]);
+    output::fields(&fields)?;
     print_settings(&info.settings)?;
     limit::print_all(&info.limits)
 }

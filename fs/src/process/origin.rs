@@ -146,6 +146,7 @@ fn address(environment: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn commands_without_their_secrets() {
@@ -199,6 +200,11 @@ mod tests {
             .arg("60")
             .env("SSH_CONNECTION", "10.0.0.7 1 10.0.0.1 22");
         let mut child = child.spawn().expect("sleep");
+        // spawn returns while exec is about to set them; a process that asks for anything has come further.
+        let until = Instant::now() + Duration::from_secs(30);
+        while read(child.id(), "cmdline").is_none_or(|line| line.is_empty()) {
+            assert!(Instant::now() < until, "exec does not end");
+        }
         let actor = Origins::new().actor(7, child.id());
         child.kill().expect("it runs");
         child.wait().expect("it ends");

@@ -213,6 +213,8 @@ fn manual() -> BTreeMap<String, BTreeSet<String>> {
 pub(super) fn do_everything(place: &Place) {
     let (_, work) = place.pushed("app.git", 1);
     settle(place);
+    let settings = place.daemon().settings().clone();
+    settings.gitmoor_ok(&["repo", "limit", "app.git", "bytes", "1GiB"]);
     place.server().fail(S3::Put, Fault::SlowDown, 1);
     work.commit("retried");
     work.ok("push --quiet origin main");
