@@ -398,8 +398,8 @@ impl FileSystem {
         Ok(Some(RepoInfo {
             id: id.to_string(),
             path: repo.path.to_string(),
-            object_format: repo.format.map(|format| lower(format.objects)),
-            ref_storage: repo.format.map(|format| lower(format.refs)),
+            object_format: repo.format.map(|format| format.objects.name().to_owned()),
+            ref_storage: repo.format.map(|format| format.refs.name().to_owned()),
             refs: self.loose_refs_below(id, &refs)? + self.packed_refs(id)?,
             object_files: files.len() as u64,
             object_bytes: files.iter().map(|(_, entry)| entry.size).sum(),
@@ -514,10 +514,6 @@ fn tell(listeners: &Listeners, change: &Change) {
     listeners
         .lock()
         .retain(|listener| listener.send(change.clone()).is_ok());
-}
-
-fn lower(value: impl std::fmt::Debug) -> String {
-    format!("{value:?}").to_lowercase()
 }
 
 fn make_dir(path: &Path) -> Result<(), OpenError> {

@@ -1,7 +1,7 @@
 //! Who changed what, for people and scripts: the records of the audit trails as lines of one shape.
 
 use super::protocol::Rejection;
-use super::repos::{Repos, object_format, ref_storage};
+use super::repos::Repos;
 use crate::repo_limit;
 use gitmoor_replicator::ProposeError;
 use gitmoor_replicator::model::{Actor, Format, NamePath, RepoId, Version};
@@ -286,6 +286,6 @@ fn files_told(files: u64) -> String {
 
 fn format_told(format: Format) -> String {
     let kind = if format.bare { "bare" } else { "not bare" };
-    let (objects, refs) = (object_format(format), ref_storage(format));
+    let (objects, refs) = (format.objects.name(), format.refs.name());
     format!("{objects}, {refs}, {kind}")
 }

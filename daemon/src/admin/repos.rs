@@ -8,9 +8,7 @@ use crate::config::RepoName;
 use crate::repo_setting;
 use crate::service::git::{self, Umask};
 use gitmoor_fs::FileSystem;
-use gitmoor_replicator::model::{
-    Actor, Command, Format, Limit, NamePath, ObjectFormat, Outcome, RefStorage, Repo, RepoId,
-};
+use gitmoor_replicator::model::{Actor, Command, Limit, NamePath, Outcome, Repo, RepoId};
 use gitmoor_replicator::{NameEntry, Replica};
 use std::collections::BTreeMap;
 
@@ -47,8 +45,8 @@ impl Repos<'_> {
         Ok(repo.map(|repo| RepoSummary {
             name: repo.path.to_string(),
             id: repo.id.to_string(),
-            object_format: repo.format.map(|format| object_format(format).to_owned()),
-            ref_storage: repo.format.map(|format| ref_storage(format).to_owned()),
+            object_format: repo.format.map(|format| format.objects.name().to_owned()),
+            ref_storage: repo.format.map(|format| format.refs.name().to_owned()),
         }))
     }
 
@@ -225,18 +223,4 @@ fn absent(name: &RepoName) -> Rejection {
     Rejection::failed(format!(
         "there is no repository {name} (gitmoor repo list shows all)"
     ))
-}
-
-pub(super) fn object_format(format: Format) -> &'static str {
-    match format.objects {
-        ObjectFormat::Sha1 => "sha1",
-        ObjectFormat::Sha256 => "sha256",
-    }
-}
-
-pub(super) fn ref_storage(format: Format) -> &'static str {
-    match format.refs {
-        RefStorage::Files => "files",
-        RefStorage::Reftable => "reftable",
-    }
 }

@@ -123,14 +123,10 @@ impl Fsck<'_> {
 
 /// `git index-pack`, which writes `again.idx` and `again.rev` beside the pack.
 fn index_pack(pack: &Path, format: ObjectFormat) -> io::Result<()> {
-    let format = match format {
-        ObjectFormat::Sha1 => "sha1",
-        ObjectFormat::Sha256 => "sha256",
-    };
     let mut git = crate::git::command();
     let output = git
         .args(["index-pack", "--rev-index"])
-        .arg(format!("--object-format={format}"))
+        .arg(format!("--object-format={}", format.name()))
         .arg("-o")
         .arg(pack.with_extension("idx"))
         .arg(pack)

@@ -41,7 +41,7 @@ use contents::Contents;
 use copy::Copied;
 use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{
-    Command, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath, ObjectFormat, RepoId,
+    Command, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath, RepoId,
 };
 use live::Borrower;
 use private::Private;
@@ -363,13 +363,5 @@ impl Run<'_> {
         if let Err(error) = self.reach(ImportStage::Failed { reason }, plan) {
             tracing::warn!(import = %self.import.path, %error, "has failed, and this could not be noted");
         }
-    }
-}
-
-/// As git has them in `extensions.objectFormat`.
-fn format_name(format: ObjectFormat) -> &'static str {
-    match format {
-        ObjectFormat::Sha1 => "sha1",
-        ObjectFormat::Sha256 => "sha256",
     }
 }

@@ -1,7 +1,7 @@
 //! What was stored is read back, from the store itself and past the cache, and compared with the digests that were taken of what was
 //! sent. On demand git also hashes every object of every pack that comes back.
 
-use super::{ImportError, Run, Verify, format_name};
+use super::{ImportError, Run, Verify};
 use crate::cache::Digester;
 use crate::objects::catalog;
 use crate::wait;
@@ -146,7 +146,7 @@ impl Run<'_> {
         format: ObjectFormat,
     ) -> Result<(), ImportError> {
         let pack = at.to_string_lossy();
-        let format = format!("--object-format={}", format_name(format));
+        let format = format!("--object-format={}", format.name());
         let step = ["index-pack", "--verify", "-v", &format, &pack];
         let dir = at.parent().unwrap_or(Path::new("/"));
         let mut command = git::command(dir, &step);

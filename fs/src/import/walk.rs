@@ -5,7 +5,7 @@
 
 use super::contents::Contents;
 use super::source::Disk;
-use super::{ImportError, Run, format_name};
+use super::{ImportError, Run};
 use crate::work::git;
 use gix_hash::ObjectId;
 use std::fs;
@@ -56,7 +56,7 @@ fn furnish(dir: &Path, source: &Disk, objects: &[PathBuf]) -> std::io::Result<()
     fs::create_dir_all(dir.join("objects/info"))?;
     fs::create_dir_all(dir.join("refs"))?;
     fs::write(dir.join("HEAD"), "ref: refs/heads/none\n")?;
-    let format = format_name(source.format);
+    let format = source.format.name();
     let config = format!(
         "[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = {format}\n"
     );

@@ -6,9 +6,7 @@ use crate::FileSystem;
 use crate::objects::name;
 use crate::refs::packed;
 use crate::repository::Repository;
-use gitmoor_replicator::model::{
-    ObjectFormat, RefEntry, RefStorage, Repo, RepoId, RepoPath, Timestamp,
-};
+use gitmoor_replicator::model::{RefEntry, RefStorage, Repo, RepoId, RepoPath, Timestamp};
 use gitmoor_replicator::{Child, Replica};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
@@ -261,10 +259,10 @@ fn make_dirs(dir: &Path) -> io::Result<()> {
 /// run something in the daemon's name.
 fn config(repo: &Repo, mounted: &Path) -> Vec<u8> {
     let format = repo.format;
-    let hash = match format.map(|format| format.objects).unwrap_or_default() {
-        ObjectFormat::Sha1 => "sha1",
-        ObjectFormat::Sha256 => "sha256",
-    };
+    let hash = format
+        .map(|format| format.objects)
+        .unwrap_or_default()
+        .name();
     let storage = match format.map(|format| format.refs).unwrap_or_default() {
         RefStorage::Files => "",
         RefStorage::Reftable => "\trefStorage = reftable\n",

@@ -60,6 +60,16 @@ pub enum ObjectFormat {
     Sha256,
 }
 
+impl ObjectFormat {
+    /// As git has it in `extensions.objectFormat`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+        }
+    }
+}
+
 /// How a repository stores its refs (`extensions.refStorage`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,6 +79,16 @@ pub enum RefStorage {
     Files,
     /// `reftable/**`.
     Reftable,
+}
+
+impl RefStorage {
+    /// As git has it in `extensions.refStorage`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Reftable => "reftable",
+        }
+    }
 }
 
 /// What of a repository's `config` every machine must know.

@@ -4,8 +4,8 @@
 //! The URL is given to git in its environment, where no other user of the machine sees it, and where it cannot be
 //! taken for an option.
 
+use super::super::ImportError;
 use super::super::private::Private;
-use super::super::{ImportError, format_name};
 use super::disk::Disk;
 use super::url::PROTOCOLS;
 use crate::work::{Teller, git};
@@ -43,7 +43,7 @@ pub(super) fn fetch(
     let dir = private.kept("fetched.git")?;
     remove_locks(&dir).map_err(ImportError::local(&dir))?;
     let told = ask(&dir, url, teller)?;
-    let init = format!("--object-format={}", format_name(told.format));
+    let init = format!("--object-format={}", told.format.name());
     git::run(&dir, &["init", "--bare", "--quiet", &init], teller)?;
     let command = with_url(git::with_users_settings(&dir, &FETCH), url);
     git::watch(command, &FETCH[4..], teller)?;

@@ -41,7 +41,7 @@ pub(super) fn fetch(
     let mut reader = Reader::begin(database, &mut client)?;
     let format = reader.format()?;
     let dir = private.kept("fetched.git")?;
-    let init = format!("--object-format={}", super::super::format_name(format));
+    let init = format!("--object-format={}", format.name());
     git::run(&dir, &["init", "--bare", "--quiet", &init], teller)?;
     // Before the objects, though both are as of one moment.
     let refs = reader.refs()?;
