@@ -53,4 +53,4 @@ pub use maintenance::{
 pub use objects::Staged;
 pub use others::Elsewhere;
 pub use tree::Shown;
-pub use work::{Onlooker, Part, Progress};
+pub use work::{Nobody, Onlooker, Part, Progress};

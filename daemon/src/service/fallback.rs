@@ -2,25 +2,13 @@
 //! longer than reading refs; then it is imported, one repository after the other.
 
 use super::{ServiceError, starting};
+use crate::config::RepoName;
 use crate::import_tree::{Named, named};
 use gitmoor_fs::import::{How, ImportError, Source};
-use gitmoor_fs::{FileSystem, Onlooker, Progress};
+use gitmoor_fs::{FileSystem, Nobody};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use crate::config::RepoName;
-
-/// Nobody asked, so nobody leaves; how far it is, `gitmoor status` says.
-struct Nobody;
-
-impl Onlooker for Nobody {
-    fn told(&self, _: &Progress) {}
-
-    fn is_gone(&self) -> bool {
-        false
-    }
-}
 
 /// Starts the thread that does it. It ends with the mount, and the next one goes on.
 pub(super) fn start(fs: &Arc<FileSystem>, dir: &Path) -> Result<(), ServiceError> {

@@ -4,20 +4,9 @@
 use super::{Heap, MaintenanceError, Mounted, RepackOptions};
 use crate::FileSystem;
 use crate::filesystem::{OpenError, start_periodic};
-use crate::work::{Onlooker, Progress};
+use crate::work::Nobody;
 use gitmoor_replicator::model::Repo;
 use std::sync::Arc;
-
-/// Nobody asked, so nobody leaves.
-struct Nobody;
-
-impl Onlooker for Nobody {
-    fn told(&self, _: &Progress) {}
-
-    fn is_gone(&self) -> bool {
-        false
-    }
-}
 
 /// Starts the thread, if there is to be one.
 pub fn start(fs: &Arc<FileSystem>, mounted: Mounted) -> Result<(), OpenError> {

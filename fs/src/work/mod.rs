@@ -6,7 +6,7 @@ mod progress;
 mod running;
 
 pub(crate) use progress::Teller;
-pub use progress::{Onlooker, Part, Progress};
+pub use progress::{Nobody, Onlooker, Part, Progress};
 pub(crate) use running::{Running, Work, Working};
 
 /// Why it came to nothing.

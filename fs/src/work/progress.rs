@@ -38,6 +38,17 @@ pub trait Onlooker: Sync {
     fn is_gone(&self) -> bool;
 }
 
+/// For work that nobody asked for, so that nobody leaves; how far it is, `gitmoor status` says.
+pub struct Nobody;
+
+impl Onlooker for Nobody {
+    fn told(&self, _: &Progress) {}
+
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
 /// Tells both.
 pub(crate) struct Teller<'a> {
     running: &'a Running<'a>,
