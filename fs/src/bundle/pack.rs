@@ -15,6 +15,9 @@ pub(super) struct PackEntry {
     pub(super) crc: u32,
 }
 
+/// Takes the content of an entry.
+type Deflate<'a, W> = ZlibEncoder<&'a mut Sums<BufWriter<W>>>;
+
 pub(super) struct PackWriter<W: Write> {
     out: Sums<BufWriter<W>>,
     entries: Vec<PackEntry>,
@@ -45,15 +48,8 @@ impl<W: Write> PackWriter<W> {
         oid: ObjectId,
         object: LooseObject<R>,
     ) -> Result<(), BundleError> {
-        let offset = self.out.offset;
-        self.out.crc.reset();
-        self.write(oid, object)?;
-        self.entries.push(PackEntry {
-            oid,
-            offset,
-            crc: self.out.crc.sum(),
-        });
-        Ok(())
+        let (kind, size) = (object.kind, object.size);
+        self.add_entry(oid, kind, size, |deflate| object.copy_to(deflate))
     }
 
     /// Objects so far.
@@ -68,57 +64,34 @@ impl<W: Write> PackWriter<W> {
         kind: Kind,
         content: &[u8],
     ) -> Result<(), BundleError> {
-        let offset = self.out.offset;
-        self.out.crc.reset();
-        self.write_content(oid, kind, content)?;
-        self.entries.push(PackEntry {
-            oid,
-            offset,
-            crc: self.out.crc.sum(),
-        });
-        Ok(())
+        self.add_entry(oid, kind, content.len() as u64, |deflate| {
+            deflate.write_all(content).map_err(writing(oid))
+        })
     }
 
-    fn write_content(
+    fn add_entry(
         &mut self,
         oid: ObjectId,
         kind: Kind,
-        content: &[u8],
+        size: u64,
+        write: impl FnOnce(&mut Deflate<'_, W>) -> Result<(), BundleError>,
     ) -> Result<(), BundleError> {
         if kind == Kind::Other {
             let oid = oid.to_string();
             return Err(BundleError::NoPackType { oid });
         }
-        let mut write = || {
-            let header = entry_header(kind, content.len() as u64);
-            self.out.write_all(&header)?;
-            let mut deflate = ZlibEncoder::new(&mut self.out, Compression::default());
-            deflate.write_all(content)?;
-            deflate.finish().map(drop)
-        };
-        write().map_err(|source| BundleError::Local {
-            context: format!("writing object {oid} to a pack"),
-            source,
-        })
-    }
-
-    fn write<R: BufRead>(
-        &mut self,
-        oid: ObjectId,
-        object: LooseObject<R>,
-    ) -> Result<(), BundleError> {
-        if object.kind == Kind::Other {
-            let oid = oid.to_string();
-            return Err(BundleError::NoPackType { oid });
-        }
-        let context = format!("writing object {oid} to a pack");
-        let local = |source| BundleError::Local { context, source };
-        if let Err(e) = self.out.write_all(&entry_header(object.kind, object.size)) {
-            return Err(local(e));
-        }
+        let offset = self.out.offset;
+        self.out.crc.reset();
+        let header = entry_header(kind, size);
+        self.out.write_all(&header).map_err(writing(oid))?;
         let mut deflate = ZlibEncoder::new(&mut self.out, Compression::default());
-        object.copy_to(&mut deflate)?;
-        deflate.finish().map_err(local)?;
+        write(&mut deflate)?;
+        deflate.finish().map_err(writing(oid))?;
+        self.entries.push(PackEntry {
+            oid,
+            offset,
+            crc: self.out.crc.sum(),
+        });
         Ok(())
     }
 
@@ -128,6 +101,13 @@ impl<W: Write> PackWriter<W> {
         self.out.out.write_all(trailer.as_slice())?;
         self.out.out.flush()?;
         Ok((self.entries, trailer))
+    }
+}
+
+fn writing(oid: ObjectId) -> impl FnOnce(io::Error) -> BundleError {
+    move |source| BundleError::Local {
+        context: format!("writing object {oid} to a pack"),
+        source,
     }
 }
 
