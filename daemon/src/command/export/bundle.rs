@@ -21,12 +21,7 @@ pub(super) fn make(
     let path = made.to_string_lossy();
     git::ask(source, &["bundle", "create", "--quiet", &path, "--all"])?;
     making.set_message("checking");
-    let format = git::ask(source, &["rev-parse", "--show-object-format"])?;
-    let format = format!("--object-format={}", format.trim());
-    git::ask(
-        &clone,
-        &["init", "--bare", "--quiet", "--template=", &format],
-    )?;
+    git::init_like(source, &clone)?;
     let fetch = ["fetch", "--quiet", &path, "+refs/*:refs/*"];
     git::ask(&clone, &fetch)?;
     git::check(&clone, args.full)?;

@@ -20,12 +20,7 @@ pub(super) fn make(
     args: &ExportArgs,
 ) -> Result<(PathBuf, u64), ExportError> {
     let made = work.join("made.git");
-    let format = git::ask(source, &["rev-parse", "--show-object-format"])?;
-    let format = format!("--object-format={}", format.trim());
-    git::ask(
-        &made,
-        &["init", "--bare", "--quiet", "--template=", &format],
-    )?;
+    git::init_like(source, &made)?;
     let bytes = copy_objects(&source.join("objects"), &made.join("objects"))?;
     refs.write(&made)?;
     borrow_no_more(source, &made)?;

@@ -40,6 +40,14 @@ pub(super) fn ask_whether(dir: &Path, step: &[&str]) -> Result<Option<String>, E
     }
 }
 
+/// An empty bare repository of the object format that another has.
+pub(super) fn init_like(other: &Path, dir: &Path) -> Result<(), ExportError> {
+    let format = ask(other, &["rev-parse", "--show-object-format"])?;
+    let format = format!("--object-format={}", format.trim());
+    let init = ["init", "--bare", "--quiet", "--template=", &format];
+    ask(dir, &init).map(drop)
+}
+
 fn run(mut command: Command, step: &[&str]) -> Result<Output, ExportError> {
     let output = command.stdin(Stdio::null()).output();
     output.map_err(|error| ExportError::Git {
