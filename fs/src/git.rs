@@ -13,3 +13,12 @@ pub fn command() -> Command {
     }
     git
 }
+
+/// The same, and nothing that a user or the system has configured has a say; it speaks English.
+pub fn isolated() -> Command {
+    let mut git = command();
+    git.env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("LC_ALL", "C");
+    git
+}

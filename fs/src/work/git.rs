@@ -54,18 +54,19 @@ pub(crate) fn watch(
 
 /// `git STEP` in a repository, not started yet.
 pub(crate) fn command(dir: &Path, step: &[&str]) -> Command {
-    let mut git = with_users_settings(dir, step);
-    git.env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null");
-    git
+    in_repository(crate::git::isolated(), dir, step)
 }
 
 /// The same with what the daemon's user has configured: credentials, proxies.
 pub(crate) fn with_users_settings(dir: &Path, step: &[&str]) -> Command {
     let mut git = crate::git::command();
+    git.env("LC_ALL", "C");
+    in_repository(git, dir, step)
+}
+
+fn in_repository(mut git: Command, dir: &Path, step: &[&str]) -> Command {
     git.env("GIT_DIR", dir)
         .env("GIT_TERMINAL_PROMPT", "0")
-        .env("LC_ALL", "C")
         .current_dir(dir)
         .args(step)
         .stdin(Stdio::null())

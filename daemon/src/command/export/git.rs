@@ -10,11 +10,8 @@ const LINES: usize = 8;
 
 /// `git STEP` in a repository.
 pub(super) fn command(dir: &Path, step: &[&str]) -> Command {
-    let mut git = gitmoor_fs::git::command();
-    git.env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_NO_REPLACE_OBJECTS", "1")
-        .env("LC_ALL", "C")
+    let mut git = gitmoor_fs::git::isolated();
+    git.env("GIT_NO_REPLACE_OBJECTS", "1")
         .arg("--git-dir")
         .arg(dir)
         .args(step);
