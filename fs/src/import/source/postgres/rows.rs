@@ -63,16 +63,18 @@ impl<'a> Reader<'a> {
         let builder = builder.isolation_level(IsolationLevel::RepeatableRead);
         let mut transaction = builder.read_only(true).start().map_err(fail)?;
         let (objects, refs) = (&database.objects, &database.refs);
-        let types = check(
+        let types = tables::check(
             database,
             &mut transaction,
-            (&objects.table, &objects.columns),
+            &objects.table,
+            &objects.columns,
             &ObjectColumns::expected(),
         )?;
-        let ref_types = check(
+        let ref_types = tables::check(
             database,
             &mut transaction,
-            (&refs.table, &refs.columns),
+            &refs.table,
+            &refs.columns,
             &RefColumns::expected(),
         )?;
         let oid = quoted(&objects.columns[1]);
@@ -229,16 +231,6 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
-}
-
-fn check(
-    database: &Database,
-    transaction: &mut Transaction<'_>,
-    (table, columns): (&str, &[String]),
-    expected: &[Vec<&'static str>],
-) -> Result<Vec<String>, ImportError> {
-    let expected: Vec<&[&str]> = expected.iter().map(Vec::as_slice).collect();
-    tables::check(database, transaction, table, columns, &expected)
 }
 
 /// The column keeps its type, so that its index is used.

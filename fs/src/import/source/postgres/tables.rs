@@ -83,7 +83,7 @@ pub(super) fn check(
     transaction: &mut postgres::Transaction<'_>,
     table: &str,
     columns: &[String],
-    expected: &[&[&str]],
+    expected: &[Vec<&str>],
 ) -> Result<Vec<String>, ImportError> {
     let damaged = |reason: String| ImportError::Damaged {
         path: PathBuf::from(database.url.to_string()),
