@@ -25,10 +25,10 @@ pub enum ImportError {
     /// Nothing is under way that could be given up.
     #[error("no import of {0} is under way")]
     NotBegun(String),
-    /// Refs of the source can still change.
+    /// Something at the source keeps it from being taken over.
     #[error("{}: {reason}", path.display())]
-    Unfenced {
-        /// What is in the way.
+    InTheWay {
+        /// What.
         path: PathBuf,
         /// Why, and what to do.
         reason: String,

@@ -37,7 +37,7 @@ impl Disk {
         match fs::read_to_string(&hook) {
             Ok(text) if text.contains(MARK) => {}
             Ok(_) => {
-                return Err(ImportError::Unfenced {
+                return Err(ImportError::InTheWay {
                     path: hook,
                     reason:
                         "there is a hook, and the fence is a hook of that name: put yours aside"
@@ -74,7 +74,7 @@ impl Disk {
         let is_own = hooks == own || fs::canonicalize(&hooks).ok() == fs::canonicalize(&own).ok();
         match is_own {
             true => Ok(own),
-            false => Err(ImportError::Unfenced {
+            false => Err(ImportError::InTheWay {
                 path: hooks,
                 reason: "git takes the hooks of this repository from there (core.hooksPath), and the fence is for it alone: unset that".to_owned(),
             }),
@@ -101,7 +101,7 @@ impl Disk {
         let mut locks = self.locks()?;
         while !locks.is_empty() {
             if before.elapsed() > PATIENCE {
-                return Err(ImportError::Unfenced {
+                return Err(ImportError::InTheWay {
                     path: locks.remove(0),
                     reason: format!(
                         "it has been there for {PATIENCE:?}: somebody is changing refs, or a git that died left it behind; remove it if nobody is"

@@ -74,8 +74,7 @@ impl Disk {
         let mut number = 0;
         for pack in &heap.packs {
             let mut there = true;
-            // The index last: git looks for it.
-            for file in pack.files.iter().rev() {
+            for file in &pack.files {
                 let name = file.path.to_string();
                 let name = name.strip_prefix("objects/").unwrap_or(&name);
                 there &= link(&file.at, &objects.join(name), like)?;
@@ -115,7 +114,7 @@ fn link(from: &Path, to: &Path, like: &Metadata) -> Result<bool, ImportError> {
         Err(error) => match error.kind() {
             io::ErrorKind::AlreadyExists => Ok(true),
             io::ErrorKind::NotFound => Ok(false),
-            io::ErrorKind::CrossesDevices => Err(ImportError::Unfenced {
+            io::ErrorKind::CrossesDevices => Err(ImportError::InTheWay {
                 path: from.to_owned(),
                 reason: "it is on another file system than the repository, which borrows it: run git repack -a -d there first".to_owned(),
             }),

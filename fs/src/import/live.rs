@@ -2,8 +2,8 @@
 //!
 //! It is *taken over*: the old one is fenced ([`super::fence`]) and lends the objects that it has ([`super::lent`]); then
 //! refs and name are here, in one step, and of objects nothing but `objects/info/alternates`, by which git finds what
-//! is lent. From then on what is pushed comes here. A second, hidden import copies the objects meanwhile, and proves that all are
-//! there, as of any source; at its end the repository takes its files, and borrows no more, in one command.
+//! is lent. From then on what is pushed comes here. A second, hidden import copies what is lent meanwhile, and proves that all
+//! objects are there, as of any source; at its end the repository takes its files, and borrows no more, in one command.
 //!
 //! Whether a repository is on this way says that file alone, which names the source in its first line: so it goes
 //! on after any interruption.
