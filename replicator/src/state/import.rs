@@ -47,10 +47,7 @@ pub(super) fn import(
             packed,
         } => note_refs(overlay, context, import, *first, (loose, packed)),
         ImportStep::Finish { format } => finish(overlay, context, import, *format),
-        ImportStep::Abandon => {
-            abandon(overlay, context, &import)?;
-            Ok(forget(overlay, id)?)
-        }
+        ImportStep::Abandon => Ok(abandon(overlay, context, &import)?),
         ImportStep::GiveTo { repo, instead_of } => {
             give_to(overlay, context, import, *repo, *instead_of)
         }
@@ -251,14 +248,18 @@ fn check_verified(view: &dyn View, id: RepoId) -> Result<(), Halt> {
 }
 
 /// Nobody can name anything of it any more, but for what is on loan.
-fn abandon(overlay: &mut Overlay<'_>, context: Context<'_>, import: &Import) -> Result<(), Halt> {
+fn abandon(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    import: &Import,
+) -> Result<(), ReadError> {
     let condemned = TrashedRepo {
         time: context.time,
         version: context.version,
         repo: namespace::new_repo(context, import.id, &import.path),
     };
     overlay.put(Table::Trash, keys::condemned_repo(import.id), &condemned);
-    Ok(())
+    forget(overlay, import.id)
 }
 
 /// The files keep their keys, which are on loan from then on, as those of a fork are.
@@ -283,7 +284,6 @@ fn give_to(
     repo.catalog_version = context.version;
     overlay.put(Table::Repositories, keys::repo(to), &repo);
     abandon(overlay, context, &import)?;
-    forget(overlay, import.id)?;
     let (path, source) = (import.path.clone(), import.source.clone());
     let done = Import {
         id: to,
