@@ -7,7 +7,6 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::view::{Step, View, decode};
 use super::{Overlay, Table, keys, loans, namespace};
-use crate::NameEntry;
 use crate::model::{FORK_ROWS, FileEntry, NamePath, Refusal, Repo, RepoId, Version};
 
 pub(super) fn fork(
@@ -34,8 +33,7 @@ pub(super) fn fork(
         repacked_version: Version::default(),
         ..parent
     };
-    overlay.put(Table::Names, keys::name(path), &NameEntry::Repo(id));
-    overlay.put(Table::Repositories, keys::repo(id), &repo);
+    namespace::put_repo(overlay, &repo);
     let path = path.clone();
     Ok(audit::of_both(
         overlay,

@@ -11,7 +11,6 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::view::{View, load};
 use super::{Overlay, Table, catalog, condemned, keys, namespace, read};
-use crate::NameEntry;
 use crate::model::{
     BlockDigest, FileAdd, FileEntry, NamePath, Refusal, Repo, RepoId, RepoPath, Timestamp, TrashId,
     Version,
@@ -117,8 +116,7 @@ pub(super) fn restore_repo(
     let mut repo = trashed.ok_or(Refusal::NotInTrash(id))?.repo;
     repo.path = path.clone();
     overlay.delete(Table::Trash, row);
-    overlay.put(Table::Names, keys::name(path), &NameEntry::Repo(id));
-    overlay.put(Table::Repositories, keys::repo(id), &repo);
+    namespace::put_repo(overlay, &repo);
     let event = AuditEvent::Restored { path: path.clone() };
     Ok(audit::of_both(overlay, context, &repo, event)?)
 }
