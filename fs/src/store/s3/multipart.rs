@@ -3,11 +3,11 @@
 
 use super::body;
 use super::failure::classify;
+use super::resume::Parts;
 use super::store::{S3Store, exists_or};
 use crate::store::Put;
 use crate::store::retry::{Failure, GaveUp, Request};
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
-use futures::{StreamExt, TryStreamExt, stream};
 use std::fs::File;
 use std::ops::Range;
 
@@ -39,7 +39,8 @@ impl S3Store {
         let request = Request::new("BEGIN", key, 0);
         let id = self.tries.run(request, || self.begin_upload(key)).await?;
         let upload = Upload { key, id: &id, file };
-        let put = match self.send_parts(upload, len).await {
+        let none = Parts::new();
+        let put = match self.send_missing(upload, len, &none, &|_| true).await {
             Ok(parts) => self.complete(upload, parts).await,
             Err(e) => Err(e),
         };
@@ -62,13 +63,6 @@ impl S3Store {
             reason: "an upload without an id".to_string(),
         };
         answer.upload_id.ok_or_else(no_id)
-    }
-
-    /// Answers the parts in their order.
-    async fn send_parts(&self, upload: Upload<'_>, len: u64) -> Result<Vec<CompletedPart>, GaveUp> {
-        let sends = part_ranges(len).into_iter().zip(1..);
-        let sends = sends.map(|(range, number)| self.send_part(upload, number, range));
-        stream::iter(sends).buffered(PARALLEL).try_collect().await
     }
 
     pub(super) async fn send_part(

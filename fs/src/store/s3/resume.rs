@@ -16,7 +16,7 @@ use std::fs::File;
 use std::ops::Range;
 
 /// Parts by their numbers.
-type Parts = HashMap<i32, Part>;
+pub(super) type Parts = HashMap<i32, Part>;
 
 impl S3Store {
     /// Puts a file of `len` bytes. An upload that fails is left to whoever goes on with it.
@@ -47,8 +47,8 @@ impl S3Store {
         self.complete(upload, parts).await
     }
 
-    /// Those of all parts, in their order.
-    async fn send_missing(
+    /// Sends the parts that are not there; those of all, in their order.
+    pub(super) async fn send_missing(
         &self,
         upload: Upload<'_>,
         len: u64,
