@@ -164,14 +164,20 @@ impl Stage {
 
 fn nothing(_: &Stage) {}
 
-/// Few objects: receive-pack unpacks them, each is stored by itself.
-const PUSH: Load = Load {
+/// On a usual repository, with nothing to do around the work.
+const BASE: Load = Load {
     toml: "",
     init: "",
     begin: nothing,
     prepare: nothing,
-    step: |stage| stage.push("", 1, 100),
+    step: nothing,
     after: nothing,
+    points: &[],
+};
+
+/// Few objects: receive-pack unpacks them, each is stored by itself.
+const PUSH: Load = Load {
+    step: |stage| stage.push("", 1, 100),
     points: &[
         (fs_points::OBJECT_UNNAMED, &[1, 3]),
         (fs_points::OBJECT_NAMED, &[1, 3]),
@@ -190,16 +196,12 @@ const PUSH: Load = Load {
         (raft_points::RAFT_APPLIED, &[8]),
         (raft_points::APPLY, &[4]),
     ],
+    ..BASE
 };
 
 /// More objects than are stored one by one.
 const BUNDLE: Load = Load {
-    toml: "",
-    init: "",
-    begin: nothing,
-    prepare: nothing,
     step: |stage| stage.push("", 30, 100),
-    after: nothing,
     points: &[
         (fs_points::BUNDLED, &[1]),
         (fs_points::BUNDLE_NAMELESS_IDX, &[1]),
@@ -208,16 +210,12 @@ const BUNDLE: Load = Load {
         (fs_points::ADOPTED, &[1]),
         (fs_points::UNBUNDLED, &[1, 7]),
     ],
+    ..BASE
 };
 
 /// Enough objects that receive-pack keeps the pack, of several blocks.
 const PACK: Load = Load {
-    toml: "",
-    init: "",
-    begin: nothing,
-    prepare: nothing,
     step: |stage| stage.push("", 150, 20_000),
-    after: nothing,
     points: &[
         (fs_points::OBJECT_NAMED, &[1, 2]),
         (fs_points::SENT, &[1, 2]),
@@ -226,60 +224,49 @@ const PACK: Load = Load {
         (fs_points::CACHE_TAKEN, &[1]),
         (fs_points::CACHE_REMOVING, &[1]),
     ],
+    ..BASE
 };
 
 /// The packed layer of refs.
 const PACKED_REFS: Load = Load {
-    toml: "",
-    init: "",
-    begin: nothing,
-    prepare: nothing,
     step: |stage| {
         stage.push("", 1, 100);
         stage.may("pack-refs --all");
     },
-    after: nothing,
     points: &[
         (fs_points::PACKED_PIECE, &[1]),
         (fs_points::PACKED_COMMITTED, &[1]),
         (raft_points::RAFT_WRITTEN, &[13, 14, 15]),
     ],
+    ..BASE
 };
 
 /// The other ref storage; it rewrites its tables as it goes.
 const REFTABLE: Load = Load {
-    toml: "",
     init: "--ref-format=reftable",
-    begin: nothing,
-    prepare: nothing,
     step: |stage| stage.push("", 1, 100),
-    after: nothing,
     points: &[
         (fs_points::STORED, &[1]),
         (fs_points::REF_WRITTEN, &[1, 2, 7]),
         (raft_points::RAFT_WRITTEN, &[8]),
     ],
+    ..BASE
 };
 
 /// Reads that find nothing in the cache.
 const COLD: Load = Load {
-    toml: "",
-    init: "",
     begin: |stage| stage.push("", 150, 20_000),
     prepare: |stage| {
         fs::remove_dir_all(stage.place.daemon().settings().data.join("cache")).expect("rm cache");
     },
     step: |stage| stage.may("fsck --full"),
-    after: nothing,
     points: &[(fs_points::CACHE_WRITTEN, &[1, 4])],
+    ..BASE
 };
 
 /// Reads of more than the cache holds.
 const EVICTION: Load = Load {
     toml: "cache-size = \"3MiB\"\n",
-    init: "",
-    begin: nothing,
-    prepare: nothing,
     step: |stage| {
         let step = stage.steps.get();
         stage.work.write("noise", noise(6 << 20, step as u64));
@@ -288,20 +275,16 @@ const EVICTION: Load = Load {
         stage.push("-c core.bigFileThreshold=1m", 120, 20_000);
         stage.may("fsck --full");
     },
-    after: nothing,
     points: &[
         (fs_points::CACHE_EVICTING, &[1, 3]),
         (fs_points::CACHE_REMOVING, &[2]),
         (fs_points::CACHE_WRITTEN, &[9]),
     ],
+    ..BASE
 };
 
 /// Repositories that come and go beside the one that is watched.
 const REPOSITORIES: Load = Load {
-    toml: "",
-    init: "",
-    begin: nothing,
-    prepare: nothing,
     step: |stage| {
         let path = stage.place.root.join("other.git");
         let at = stage.place.git.at(&stage.place.scratch);
@@ -319,13 +302,11 @@ const REPOSITORIES: Load = Load {
         (fs_points::REPO_DELETED, &[1, 2]),
         (raft_points::RAFT_WRITTEN, &[6, 7, 8]),
     ],
+    ..BASE
 };
 
 /// A repository that another machine made, so that this one has nothing of it yet.
 const ELSEWHERE: Load = Load {
-    toml: "",
-    init: "",
-    begin: nothing,
     prepare: |stage| {
         fs::remove_dir_all(stage.place.daemon().settings().data.join("repos")).expect("rm repos");
     },
@@ -334,14 +315,12 @@ const ELSEWHERE: Load = Load {
     },
     after: |stage| assert_eq!(stage.bare.ok("config --local core.bare"), "true"),
     points: &[(fs_points::REPO_UNFURNISHED, &[1])],
+    ..BASE
 };
 
 /// Maintenance: nothing is seen of it until it is published, and nothing is left of it.
 const REPACK: Load = Load {
-    toml: "",
-    init: "",
     begin: |stage| stage.push("", 30, 100),
-    prepare: nothing,
     step: |stage| {
         stage.push("", 30, 100);
         let settings = stage.place.daemon().settings().clone();
@@ -358,14 +337,11 @@ const REPACK: Load = Load {
         (fs_points::REPACK_STORED, &[1]),
         (fs_points::REPACK_PUBLISHED, &[1]),
     ],
+    ..BASE
 };
 
 /// An import: nothing is seen of it until it is whole, and the same command goes on.
 const IMPORT: Load = Load {
-    toml: "",
-    init: "",
-    begin: nothing,
-    prepare: nothing,
     step: |stage| {
         stage.push("", 30, 100);
         stage.import();
@@ -385,14 +361,11 @@ const IMPORT: Load = Load {
         (fs_points::IMPORT_REFS, &[1]),
         (fs_points::IMPORT_FINISHED, &[1]),
     ],
+    ..BASE
 };
 
 /// The same of one that is served meanwhile.
 const LIVE: Load = Load {
-    toml: "",
-    init: "",
-    begin: nothing,
-    prepare: nothing,
     step: |stage| {
         stage.push("", 30, 100);
         stage.take_over();
@@ -409,6 +382,7 @@ const LIVE: Load = Load {
         (fs_points::IMPORT_TAKEN_OVER, &[1]),
         (fs_points::IMPORT_GIVEN, &[1]),
     ],
+    ..BASE
 };
 
 const LOADS: &[&Load] = &[
