@@ -608,18 +608,30 @@ fn what_cannot_be_repacked_says_so() {
     bare.fsck();
 }
 
-#[test]
-fn by_itself() {
+/// It may begin while pushes go on: what the last of them brought waits until it is due again. `is_over` is true when it has
+/// been, and is not any more.
+fn by_itself(due: &str, is_over: impl Fn(&Repo) -> bool) {
     let place = place(
         Kind::Dir,
-        "maintenance-period = \"100ms\"\nmaintenance-packs = 3\n",
+        &format!("maintenance-period = \"100ms\"\n{due}\n"),
     );
     let (bare, _) = busy(&place, "", "");
-    wait::until("it is repacked", BOUND, || {
-        bare.counted("packs") < 8 && bare.counted("count") == 0
-    });
+    wait::until("it is repacked", BOUND, || is_over(&bare));
+    assert!(bare.counted("packs") < 8);
     assert_eq!(ends(&bare, "multi-pack-index"), 1);
     bare.fsck();
+}
+
+#[test]
+fn many_packs_are_due() {
+    by_itself("maintenance-packs = 3", |bare| {
+        bare.counted("packs") < 3 || bare.counted("count") == 0
+    });
+}
+
+#[test]
+fn loose_objects_are_due() {
+    by_itself("maintenance-loose = 1", |bare| bare.counted("count") == 0);
 }
 
 /// A repository on three machines, pushed to through two while the third repacks it again and again.
