@@ -4,7 +4,7 @@ use super::protocol::Rejection;
 use super::repos::Repos;
 use crate::repo_limit;
 use gitmoor_replicator::ProposeError;
-use gitmoor_replicator::model::{Actor, Format, NamePath, RepoId, Version};
+use gitmoor_replicator::model::{Actor, Format, NamePath, RepoId, Version, hex};
 use gitmoor_replicator::state::{AuditEvent, AuditRecord, RefMove, RefValue, Trail};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -274,10 +274,6 @@ fn value(value: RefValue) -> Option<String> {
             Some(format!("{size} bytes, blake3 {}", hex(&digest.0[..16])))
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn files_told(files: u64) -> String {

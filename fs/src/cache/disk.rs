@@ -38,7 +38,7 @@ impl FileName {
     }
 
     fn hex(&self) -> String {
-        self.0.iter().map(|b| format!("{b:02x}")).collect()
+        format!("{:032x}", u128::from_be_bytes(self.0))
     }
 
     fn parse(hex: &str) -> Option<Self> {

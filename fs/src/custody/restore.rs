@@ -5,7 +5,7 @@ use super::PER_ENTRY;
 use crate::objects::name;
 use crate::{FileSystem, FsError};
 use gitmoor_replicator::model::{
-    Actor, Change, Command, Expect, RefEdit, RepoChange, RepoId, RepoPath, TrashId, Version,
+    Actor, Change, Command, Expect, RefEdit, RepoChange, RepoId, RepoPath, TrashId, Version, hex,
 };
 use gitmoor_replicator::state::{AuditEvent, RefMove, RefValue, Trail};
 use serde::{Deserialize, Serialize};
@@ -155,7 +155,7 @@ impl FileSystem {
 fn edit(name: &RepoPath, value: RefValue) -> Result<Option<RefEdit>, &'static str> {
     let (mode, value) = match value {
         RefValue::Absent => return Ok(None),
-        RefValue::Object(oid) => (0o100_644, hex_line(&oid)),
+        RefValue::Object(oid) => (0o100_644, (hex(&oid) + "\n").into_bytes()),
         RefValue::Text(text) => (0o100_644, text),
         RefValue::Link(target) => (0o120_777, target),
         RefValue::Long { .. } => return Err("only its digest is on record"),
@@ -166,10 +166,4 @@ fn edit(name: &RepoPath, value: RefValue) -> Result<Option<RefEdit>, &'static st
         expect: Expect::Absent,
         change,
     }))
-}
-
-fn hex_line(oid: &[u8]) -> Vec<u8> {
-    let mut line: String = oid.iter().map(|byte| format!("{byte:02x}")).collect();
-    line.push('\n');
-    line.into_bytes()
 }

@@ -9,7 +9,7 @@
 //! bytes) is passed over for the next. The state machine finds the path of a key by
 //! taking suffixes off (`state/condemned.rs`), so they begin with dots.
 
-use gitmoor_replicator::model::{Digest, RepoId, RepoPath};
+use gitmoor_replicator::model::{Digest, RepoId, RepoPath, hex};
 
 /// Longest file name in a key: with a digest and a number behind it, 255 bytes.
 const MOST: usize = 218;
@@ -35,7 +35,7 @@ pub fn by_name(repo: RepoId, path: &RepoPath) -> String {
     format!("{repo}/{dir}/{}", file_name(path.file_name()))
 }
 
-/// For any file.
+/// For any file. Half of the digest is plenty for a name.
 pub fn by_content(repo: RepoId, path: &RepoPath, digest: &Digest) -> String {
     let plain = by_name(repo, path);
     format!("{plain}.{}", hex(&digest.0[..16]))
@@ -59,9 +59,4 @@ fn escaped(name: &[u8]) -> String {
         }
     }
     text
-}
-
-/// Half of the digest is plenty for a name.
-fn hex(half: &[u8]) -> String {
-    half.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -189,3 +189,8 @@ impl NamePath {
         name.len() > 4 && name.ends_with(b".git")
     }
 }
+
+/// Object ids and digests in text, as git writes them: two small hexadecimal digits a byte.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -16,6 +16,6 @@ pub use entry::{
     BlockDigest, Digest, FileEntry, Format, Limit, ObjectFormat, PACKED_REFS, PackedRef, Place,
     RefEntry, RefStorage, Repo, Timestamp, Usage,
 };
-pub use id::{NamePath, RepoId, RepoPath, SessionId, Version};
+pub use id::{NamePath, RepoId, RepoPath, SessionId, Version, hex};
 pub use import::{Import, ImportPlan, ImportStage, ImportStep, Importing};
 pub use member::{Client, ClusterId, Member, Newcomer, Part, SecretDigest, StoreRecord};
