@@ -10,6 +10,7 @@ mod custody;
 mod handle;
 mod imports;
 pub mod protocol;
+mod report;
 mod repos;
 mod server;
 mod socket;
