@@ -1,6 +1,7 @@
 //! The tree: namespace → repository → room. One method per FUSE operation, with
 //! no FUSE in it.
 
+mod ask;
 mod inodes;
 mod names;
 mod place;
@@ -15,11 +16,9 @@ pub use stat::Stat;
 
 use crate::error::{FsError, FsResult};
 use crate::objects::Shared;
-use crate::objects::name::{holds_objects, is_fan_out};
-use crate::others::{self, Lasting, may_change};
+use crate::others::Lasting;
 use crate::repository::room::{Room, is_ref_scratch, room};
 use crate::repository::{Caller, Identity, NewAttributes, Opened, Repository, Type};
-use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{NamePath, RepoId, RepoPath};
 use inodes::Inodes;
 use std::path::Path;
@@ -136,79 +135,6 @@ impl Tree {
         Ok(Entry { ino, stat, lasting })
     }
 
-    /// How long what stands there lasts.
-    fn lasting(&self, place: &Place) -> Lasting {
-        match place {
-            Place::Repo(_, path) => self.lasting_in_repo(path, true),
-            Place::Name(_) if self.shared.fresh.is_alone() => Lasting::Long,
-            Place::Name(_) => Lasting::Never,
-        }
-    }
-
-    fn lasting_in_repo(&self, path: &RepoPath, is_there: bool) -> Lasting {
-        match self.shared.fresh.is_alone() {
-            true => Lasting::Long,
-            false => others::lasting(path, is_there),
-        }
-    }
-
-    fn child_may_change(&self, dir: u64, name: &[u8]) -> bool {
-        !self.shared.fresh.is_alone()
-            && match self.inodes.place(dir) {
-                Some(Place::Name(_)) => true,
-                Some(Place::Repo(_, dir)) => dir.join(name).is_some_and(|path| may_change(&path)),
-                None => false,
-            }
-    }
-
-    /// Asks the cluster, if a process may not be shown what is known here.
-    pub fn ask(&self, process: Process) -> FsResult<()> {
-        self.shared.fresh.refresh_for(process.pid)
-    }
-
-    /// Whether [`Tree::ask_lookup`] comes before [`Tree::lookup`].
-    pub fn lookup_asks(&self, parent: u64, name: &[u8], process: Process) -> bool {
-        let is_fresh = self.shared.fresh.is_enough_for(process.pid);
-        !is_fresh && self.child_may_change(parent, name) || self.not_held(parent, name).is_some()
-    }
-
-    /// Asks the cluster as [`Tree::ask`] does, and for a repository that is not known here yet.
-    pub fn ask_lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
-        self.ask(process)?;
-        match self.not_held(parent, name) {
-            Some(repo) => self.shared.fresh.hold(repo),
-            None => Ok(()),
-        }
-    }
-
-    /// The repository of this name, if what is in it has to be asked for.
-    fn not_held(&self, parent: u64, name: &[u8]) -> Option<RepoId> {
-        let replica = &self.shared.replica;
-        if replica.is_alone() {
-            return None;
-        }
-        let Some(Place::Name(dir)) = self.inodes.place(parent) else {
-            return None;
-        };
-        match replica.name(&join_name(&dir, name).ok()?) {
-            Ok(Some(NameEntry::Repo(id))) if !replica.holds(id) => Some(id),
-            Ok(_) | Err(_) => None,
-        }
-    }
-
-    /// Whether it comes before [`Tree::looked`].
-    pub fn look_asks(&self, ino: u64, process: Process) -> bool {
-        let fresh = &self.shared.fresh;
-        !fresh.is_enough_for(process.pid)
-            && (self.inodes.place(ino)).is_some_and(|place| place.may_change())
-    }
-
-    /// Whether [`Tree::create`] asks, since others may hold what is locked, or [`Tree::wait_for_room`] waits.
-    pub fn create_waits(&self, parent: u64, name: &[u8]) -> bool {
-        self.child_may_change(parent, name)
-            || self.is_in_objects(parent) && !self.shared.staging.has_room()
-    }
-
     fn stat_place(&self, place: &Place) -> FsResult<(Stat, Option<Identity>)> {
         match place {
             Place::Name(_) => Ok((self.shown().of(Stat::namespace()), None)),
@@ -227,21 +153,6 @@ impl Tree {
             repo.objects().look_of(process.pid);
         }
         self.entry(&place)
-    }
-
-    /// How long "there is no such name" may be remembered by the kernel: never of
-    /// what this file system itself brings into being, which are also objects (in a pack
-    /// that bundles loose ones, or back because a ref needs them). The kernel learns of
-    /// those a moment later, when a ref may name them already.
-    pub fn absence_lasts(&self, parent: u64, name: &[u8]) -> Lasting {
-        let path = match self.inodes.place(parent) {
-            Some(Place::Repo(_, dir)) => dir.join(name),
-            Some(Place::Name(_)) | None => None,
-        };
-        match path {
-            Some(path) if !is_ours(&path) => self.lasting_in_repo(&path, false),
-            Some(_) | None => Lasting::Never,
-        }
     }
 
     /// forget.
@@ -337,10 +248,6 @@ impl Tree {
             }
             Some(_) | None => Ok(()),
         }
-    }
-
-    fn is_in_objects(&self, dir: u64) -> bool {
-        matches!(self.inodes.place(dir), Some(Place::Repo(_, dir)) if room(&dir) == Room::Objects)
     }
 
     /// create; see [`Tree::create_waits`].
@@ -584,10 +491,6 @@ impl Tree {
             self.inodes.orphan(&Place::Repo(repo, path.clone()));
         }
     }
-}
-
-fn is_ours(path: &RepoPath) -> bool {
-    path.as_bytes() == b"config" || holds_objects(path) || is_fan_out(path)
 }
 
 fn set_nameless(opened: &Opened, new: &NewAttributes) -> FsResult<()> {
