@@ -2,18 +2,20 @@
 //! on both in turn, in one run on one machine, so that the ratio of the medians says
 //! something even where the times do not.
 //!
-//! Besides, what only mounts can be compared in: what durability costs (`safety`), and how long
-//! a start takes after a crash (`recovery`).
+//! Besides, what only mounts can be compared in: what durability costs (`safety`), how long
+//! a start takes after a crash (`recovery`), what traces cost (`tracing`); and imports and forks (`moving`).
 //!
 //! `bench [REPOSITORY] [--rounds N] [--json FILE] [--only NAME]...`; without a repository one is
 //! generated. `--only` measures what has NAME in its name. The store is a directory.
 
 mod compare;
+mod moving;
 mod options;
 mod reading;
 mod recovery;
 mod report;
 mod safety;
+mod tracing;
 mod writing;
 
 use compare::Bench;
@@ -25,10 +27,11 @@ use report::{Report, memory};
 
 fn main() {
     let options = options::options();
-    let (safety, recovery) = (safety::measure(&options), recovery::measure(&options));
+    let mut others = vec![safety::measure(&options), recovery::measure(&options)];
+    others.extend(moving::measure(&options));
+    others.push(tracing::measure(&options));
     let mut report = compared(&options);
-    report.safety = safety;
-    report.recovery = recovery;
+    report.others = others;
     report::print_table(&report);
     if let Some(file) = &options.json {
         let text = serde_json::to_string_pretty(&report).expect("a plain structure");
@@ -53,8 +56,7 @@ fn compared(options: &Options) -> Report {
         objects: bench.disk.object_count(),
         rounds: options.rounds,
         results: bench.results,
-        safety: Vec::new(),
-        recovery: Vec::new(),
+        others: Vec::new(),
         daemon_rss_bytes: memory(pid, "VmRSS"),
         daemon_peak_rss_bytes: memory(pid, "VmHWM"),
     }

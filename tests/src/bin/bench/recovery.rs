@@ -2,7 +2,7 @@
 //! were not stored yet, against the same with none.
 
 use crate::options::Options;
-use crate::report::{Pair, median};
+use crate::report::{Pair, Section, median};
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::history::noise;
@@ -16,7 +16,15 @@ const ROUNDS: usize = 3;
 
 /// Until the mount answers, and until git has had an answer from the repository: from
 /// starting the daemon.
-pub(crate) fn measure(options: &Options) -> Vec<Pair> {
+pub(crate) fn measure(options: &Options) -> Section {
+    Section {
+        title: "start after kill -9",
+        sides: ["10000 staged", "none"],
+        pairs: pairs(options),
+    }
+}
+
+fn pairs(options: &Options) -> Vec<Pair> {
     if !options.wants("recovery") {
         return Vec::new();
     }

@@ -18,13 +18,23 @@ pub(crate) struct Measured {
     pub(crate) target: Option<f64>,
 }
 
-/// The same on two mounts.
+/// A table of pairs.
+#[derive(Serialize)]
+pub(crate) struct Section {
+    pub(crate) title: &'static str,
+    /// Of what the two times of each pair are.
+    pub(crate) sides: [&'static str; 2],
+    /// None when it was not to be measured.
+    pub(crate) pairs: Vec<Pair>,
+}
+
+/// The same in two ways.
 #[derive(Serialize)]
 pub(crate) struct Pair {
     pub(crate) name: String,
-    /// Medians, seconds: with what is asked about …
+    /// Medians, seconds: of what is asked about …
     pub(crate) with: f64,
-    /// … and without it.
+    /// … and of what it is compared with.
     pub(crate) without: f64,
     pub(crate) ratio: f64,
 }
@@ -47,8 +57,8 @@ pub(crate) struct Report {
     pub(crate) objects: usize,
     pub(crate) rounds: usize,
     pub(crate) results: Vec<Measured>,
-    pub(crate) safety: Vec<Pair>,
-    pub(crate) recovery: Vec<Pair>,
+    /// What a mount on its own is compared in.
+    pub(crate) others: Vec<Section>,
     pub(crate) daemon_rss_bytes: u64,
     pub(crate) daemon_peak_rss_bytes: u64,
 }
@@ -94,16 +104,7 @@ pub(crate) fn print_table(report: &Report) {
             line.ratio
         );
     }
-    print_pairs(
-        "price of durability",
-        ["disk ms", "memory ms"],
-        &report.safety,
-    );
-    print_pairs(
-        "start after kill -9",
-        ["10000 staged", "none"],
-        &report.recovery,
-    );
+    report.others.iter().for_each(print_section);
     let (now, peak) = (report.daemon_rss_bytes, report.daemon_peak_rss_bytes);
     let mark = if peak > MEMORY_TARGET { " over" } else { "" };
     println!(
@@ -114,12 +115,16 @@ pub(crate) fn print_table(report: &Report) {
     );
 }
 
-fn print_pairs(title: &str, [with, without]: [&str; 2], pairs: &[Pair]) {
-    if pairs.is_empty() {
+fn print_section(section: &Section) {
+    if section.pairs.is_empty() {
         return;
     }
-    println!("{title:32} {with:>12} {without:>10} {:>7}", "ratio");
-    for pair in pairs {
+    let [with, without] = section.sides;
+    println!(
+        "{:32} {with:>12} {without:>10} {:>7}",
+        section.title, "ratio"
+    );
+    for pair in &section.pairs {
         let (with, without) = (pair.with * 1e3, pair.without * 1e3);
         let (name, ratio) = (&pair.name, pair.ratio);
         println!("{name:32} {with:>12.1} {without:>10.1} {ratio:>7.2}");

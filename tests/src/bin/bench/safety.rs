@@ -4,7 +4,7 @@
 
 use crate::compare::within;
 use crate::options::Options;
-use crate::report::{Pair, median};
+use crate::report::{Pair, Section, median};
 use crate::writing::commit;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::{Installed, Repo};
@@ -31,7 +31,15 @@ impl Side {
 }
 
 /// The disk is where temporary files are.
-pub(crate) fn measure(options: &Options) -> Vec<Pair> {
+pub(crate) fn measure(options: &Options) -> Section {
+    Section {
+        title: "price of durability",
+        sides: ["disk ms", "memory ms"],
+        pairs: pairs(options),
+    }
+}
+
+fn pairs(options: &Options) -> Vec<Pair> {
     if !options.wants("safety") || !Path::new(MEMORY).is_dir() {
         return Vec::new();
     }
