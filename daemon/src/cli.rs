@@ -523,12 +523,16 @@ pub enum RepoCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Make a repository with everything of another, without a copy of its bytes
+    /// Make a repository with everything of another, at once and without a copy of its bytes
     Fork {
         /// The one that is forked
         name: RepoName,
         /// The name of the fork; directories above it are created
         to: RepoName,
+        /// Have the store copy the bytes, so that it depends on nothing of the other; of a fork that
+        /// is there already, what is left to copy
+        #[arg(long)]
+        copy: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,

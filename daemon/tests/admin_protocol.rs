@@ -41,6 +41,7 @@ fn answers_say_ok_or_error() {
         name: "a.git".into(),
         id: "i".into(),
         path: "/m/a.git".into(),
+        copied: None,
     };
     assert_eq!(
         text(&Answer::Ok(Reply::Created(created))),

@@ -61,6 +61,10 @@ gitmoor_replicator::failpoints! {
     REPACK_STORED = "repack::stored";
     /// The catalog knows; nobody has been told.
     REPACK_PUBLISHED = "repack::published";
+    /// The store has copied files that a fork borrowed; the catalog does not name the copies.
+    OWN_COPIED = "own::copied";
+    /// It does; the loans have not ended.
+    OWN_PUBLISHED = "own::published";
     /// An import has begun; nothing is stored.
     IMPORT_BEGUN = "import::begun";
     /// No ref of the source can change any more; it is not served here.

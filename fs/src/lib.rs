@@ -43,7 +43,7 @@ mod tree;
 mod wait;
 mod work;
 
-pub use custody::{Collected, Restored, Sweep, TrashedRepo};
+pub use custody::{Collected, Copied, CopyError, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
 pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status, Traffic};
 pub use fsck::{Checked, Damage, Fault, FsckOptions};

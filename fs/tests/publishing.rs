@@ -5,7 +5,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use gitmoor_fs::bundle::bundle_loose;
-use gitmoor_fs::store::{Body, DirStore, Listed, ObjectStore, Put, StoreError, Upload};
+use gitmoor_fs::store::{Body, DirStore, Listed, ObjectStore, Put, StoreError, Upload, Watch};
 use gitmoor_fs::{Config, FileSystem};
 use gitmoor_replicator::model::{
     Actor, Command, Format, NamePath, ObjectFormat, Outcome, Place, RefStorage, RepoId, RepoPath,
@@ -47,6 +47,10 @@ impl ObjectStore for Flaky {
         }
         *self.stored.lock().entry(key.to_owned()).or_default() += 1;
         self.inner.put(key, body)
+    }
+
+    fn copy(&self, from: &str, to: &str, len: u64, watch: &Watch<'_>) -> Result<Put, StoreError> {
+        self.inner.copy(from, to, len, watch)
     }
 
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {

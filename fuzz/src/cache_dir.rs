@@ -4,7 +4,7 @@
 use crate::fields;
 use bytes::Bytes;
 use gitmoor_fs::cache::{BlockCache, CacheConfig, CacheObject, digest_file};
-use gitmoor_fs::store::{Body, Listed, ObjectStore, Put, StoreError, Upload};
+use gitmoor_fs::store::{Body, Listed, ObjectStore, Put, StoreError, Upload, Watch};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
@@ -96,6 +96,10 @@ struct Source;
 
 impl ObjectStore for Source {
     fn put(&self, _: &str, _: Body<'_>) -> Result<Put, StoreError> {
+        unimplemented!("the cache only reads")
+    }
+
+    fn copy(&self, _: &str, _: &str, _: u64, _: &Watch<'_>) -> Result<Put, StoreError> {
         unimplemented!("the cache only reads")
     }
 

@@ -154,7 +154,7 @@ fn patience(request: &Request) -> Duration {
         | Request::Backups
         | Request::RepoCreate { .. }
         | Request::RepoInfo { .. }
-        | Request::RepoFork { .. }
+        | Request::RepoFork { copy: false, .. }
         | Request::RepoRename { .. }
         | Request::RepoDelete { .. }
         | Request::RepoTrash
@@ -170,6 +170,7 @@ fn patience(request: &Request) -> Duration {
         Request::Gc { .. }
         | Request::Fsck { .. }
         | Request::Maintain { .. }
+        | Request::RepoFork { copy: true, .. }
         | Request::Import { .. } => LONG,
     }
 }

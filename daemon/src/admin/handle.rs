@@ -122,7 +122,9 @@ impl Daemon {
                     ],
                 )
                 .map(Reply::Created),
-            Request::RepoFork { name, to } => repos.fork(&name, &to).map(Reply::Created),
+            Request::RepoFork { name, to, copy } => {
+                repos.fork(&name, &to, copy, asker).map(Reply::Created)
+            }
             Request::RepoRename { from, to } => repos.rename(&from, &to).map(|()| Reply::Done),
             Request::RepoDelete { name } => repos.delete(&name).map(|()| Reply::Done),
             Request::RepoTrash => repos.trash().map(Reply::Trash),

@@ -66,6 +66,9 @@ pub enum Request {
         name: RepoName,
         /// Its name; directories above it are created.
         to: RepoName,
+        /// The store then copies the bytes, so that it is independent; of a fork that is there, what is left.
+        #[serde(default)]
+        copy: bool,
     },
     /// Answered with [`Reply::Done`].
     RepoRename {

@@ -2,7 +2,7 @@
 
 use super::audit::LastPush;
 use gitmoor_fs::store::Probed;
-use gitmoor_fs::{Staged, Traffic};
+use gitmoor_fs::{Copied, Staged, Traffic};
 use gitmoor_replicator::model::Limit;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -209,7 +209,7 @@ pub struct RepoSummary {
     pub ref_storage: Option<String>,
 }
 
-/// What `gitmoor repo create` prints.
+/// What `gitmoor repo create` and `fork` print.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Created {
     /// Its path in the namespace.
@@ -218,6 +218,9 @@ pub struct Created {
     pub id: String,
     /// Where git finds it on this machine.
     pub path: PathBuf,
+    /// What the store has copied for it, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
 }
 
 /// What `gitmoor repo restore` prints.

@@ -1,6 +1,7 @@
 //! What an administrator does to repositories, inside the daemon. The truth changes
 //! through the replicator; afterwards the kernel is told which names moved.
 
+use super::asker::Asker;
 use super::protocol::{
     Created, LimitChange, MountStatus, Rejection, RepoInfo, RepoSummary, SettingChange,
 };
@@ -69,6 +70,7 @@ impl Repos<'_> {
             name: name.to_string(),
             id,
             path,
+            copied: None,
         })
     }
 
@@ -94,11 +96,43 @@ impl Repos<'_> {
         })
     }
 
-    /// Creates the directories above the new name, then the fork.
-    pub(super) fn fork(&self, name: &RepoName, to: &RepoName) -> Result<Created, Rejection> {
+    /// Creates the directories above the new name, then the fork. An independent one has its own files at the end; what was
+    /// cut off goes on.
+    pub(super) fn fork(
+        &self,
+        name: &RepoName,
+        to: &RepoName,
+        copy: bool,
+        asker: &Asker<'_>,
+    ) -> Result<Created, Rejection> {
+        if copy {
+            self.check_online("a copy")?;
+        }
         let parent = self.existing(name)?;
-        if self.find(to)?.is_some() {
-            return Err(Rejection::failed(format!("{to} exists already")));
+        let id = match self.find(to)? {
+            None => self.new_fork(&parent, to)?,
+            Some(fork) if copy && fork.forked_from == Some(parent.id) => fork.id,
+            Some(_) => return Err(Rejection::failed(format!("{to} exists already"))),
+        };
+        let copied = copy.then(|| self.fs.own_files(id, asker)).transpose();
+        Ok(Created {
+            name: to.to_string(),
+            id: id.to_string(),
+            path: self.mount.mountpoint.join(to.as_str()),
+            copied: copied.map_err(|error| Rejection::failed(format!("{to}: {error}")))?,
+        })
+    }
+
+    fn new_fork(&self, parent: &Repo, to: &RepoName) -> Result<RepoId, Rejection> {
+        if self
+            .fs
+            .is_taken_over(parent.id)
+            .map_err(Rejection::failed)?
+        {
+            return Err(Rejection::failed(format!(
+                "{} borrows objects until its import has ended: gitmoor import --status says how far it is",
+                parent.path
+            )));
         }
         // What no ref needs may be missing in the fork.
         if let Err(error) = self.fs.publish_repo(parent.id) {
@@ -111,13 +145,9 @@ impl Repos<'_> {
             id,
             path: to.path(),
         });
-        forked.map_err(|error| Rejection::failed(format!("{name}: {error}")))?;
+        forked.map_err(|error| Rejection::failed(format!("{}: {error}", parent.path)))?;
         self.fs.name_changed(&to.path());
-        Ok(Created {
-            name: to.to_string(),
-            id: id.to_string(),
-            path: self.mount.mountpoint.join(to.as_str()),
-        })
+        Ok(id)
     }
 
     /// Creates the directories above the new name, then moves.

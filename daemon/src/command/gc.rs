@@ -1,13 +1,12 @@
 //! `gitmoor gc`: repacks, one repository after the other, then empties the trash.
 
-use super::progress::{bar, style};
-use super::{ask, data_dir, output, unexpected};
+use super::progress::ask_watching;
+use super::{ask, output, unexpected};
 use crate::Failure;
-use crate::admin::{Client, Reply, Request};
+use crate::admin::{Reply, Request};
 use crate::cli::{GcArgs, Place};
 use crate::config::{ByteSize, RepoName};
-use gitmoor_fs::{Collected, Heap, Progress, Repacked};
-use indicatif::ProgressBar;
+use gitmoor_fs::{Collected, Heap, Repacked};
 use serde::Serialize;
 use std::io;
 
@@ -68,35 +67,16 @@ fn names(place: &Place, args: &GcArgs) -> Result<Vec<RepoName>, Failure> {
 }
 
 fn maintain(place: &Place, name: RepoName, args: &GcArgs) -> Result<Repacked, Failure> {
-    let bar = bar(COUNTING, 0);
     let request = Request::Maintain {
         name,
         full: args.full,
         split_blobs: args.split_blobs,
         dry_run: args.dry_run,
     };
-    let mut client = Client::connect(&data_dir(place)?)?;
-    let answer = client.ask_watching(&request, &mut |progress| show(&bar, progress));
-    bar.finish_and_clear();
-    match answer?? {
+    match ask_watching(place, &request)? {
         Reply::Repacked(done) => Ok(done),
         other => Err(unexpected(place, &other)),
     }
-}
-
-/// While it is not known how much there is to do.
-const COUNTING: &str = "{spinner} {msg} {pos} {elapsed}";
-
-fn show(bar: &ProgressBar, progress: &Progress) {
-    bar.set_style(style(match progress.total {
-        Some(_) => "{spinner} {msg} {percent:>3}% [{wide_bar}] {elapsed}",
-        None => COUNTING,
-    }));
-    if let Some(total) = progress.total {
-        bar.set_length(total);
-    }
-    bar.set_message(format!("{}: {}", progress.repository, progress.phase));
-    bar.set_position(progress.done);
 }
 
 fn print(done: &Done, dry_run: bool) -> io::Result<()> {

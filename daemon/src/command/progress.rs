@@ -1,5 +1,10 @@
 //! How far a command is, on standard error if that is a terminal, else nowhere.
 
+use super::data_dir;
+use crate::Failure;
+use crate::admin::{Client, Reply, Request};
+use crate::cli::Place;
+use gitmoor_fs::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
@@ -12,4 +17,28 @@ pub(super) fn bar(template: &str, length: u64) -> ProgressBar {
 
 pub(super) fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates here are right")
+}
+
+/// Asks the daemon for long work, and shows how far that is.
+pub(super) fn ask_watching(place: &Place, request: &Request) -> Result<Reply, Failure> {
+    let bar = bar(COUNTING, 0);
+    let mut client = Client::connect(&data_dir(place)?)?;
+    let answer = client.ask_watching(request, &mut |progress| show(&bar, progress));
+    bar.finish_and_clear();
+    Ok(answer??)
+}
+
+/// While it is not known how much there is to do.
+const COUNTING: &str = "{spinner} {msg} {pos} {elapsed}";
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    bar.set_style(style(match progress.total {
+        Some(_) => "{spinner} {msg} {percent:>3}% [{wide_bar}] {elapsed}",
+        None => COUNTING,
+    }));
+    if let Some(total) = progress.total {
+        bar.set_length(total);
+    }
+    bar.set_message(format!("{}: {}", progress.repository, progress.phase));
+    bar.set_position(progress.done);
 }

@@ -1,5 +1,6 @@
 //! `gitmoor repo …`.
 
+use super::progress::ask_watching;
 use super::{ask, limit, output, trash, unexpected};
 use crate::Failure;
 use crate::admin::protocol::{Created, RepoInfo, RepoSummary, SettingChange};
@@ -16,9 +17,12 @@ pub(super) fn run(place: &Place, command: RepoCommand) -> Result<(), Failure> {
         RepoCommand::List { json } => list(place, json),
         RepoCommand::Create(args) => create(place, args),
         RepoCommand::Info { name, json } => info(place, name, json),
-        RepoCommand::Fork { name, to, json } => {
-            created(place, &Request::RepoFork { name, to }, json)
-        }
+        RepoCommand::Fork {
+            name,
+            to,
+            copy,
+            json,
+        } => fork(place, &Request::RepoFork { name, to, copy }, json),
         RepoCommand::Rename { from, to } => done(place, &Request::RepoRename { from, to }),
         RepoCommand::Delete { name, yes } => delete(place, name, yes),
         RepoCommand::Trash { json } => trash::list(place, json),
@@ -67,11 +71,15 @@ fn create(place: &Place, args: CreateArgs) -> Result<(), Failure> {
         ref_format: ref_format.to_owned(),
         default_branch: args.default_branch,
     };
-    created(place, &request, args.json)
+    print_created(place, ask(place, &request)?, args.json)
 }
 
-fn created(place: &Place, request: &Request, json: bool) -> Result<(), Failure> {
-    match ask(place, request)? {
+fn fork(place: &Place, request: &Request, json: bool) -> Result<(), Failure> {
+    print_created(place, ask_watching(place, request)?, json)
+}
+
+fn print_created(place: &Place, reply: Reply, json: bool) -> Result<(), Failure> {
+    match reply {
         Reply::Created(created) if json => Ok(output::json(&created)?),
         Reply::Created(Created { path, .. }) => Ok(output::line(path.display())?),
         other => Err(unexpected(place, &other)),

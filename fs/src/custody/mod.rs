@@ -20,12 +20,14 @@ mod background;
 mod collect;
 mod leftovers;
 mod metrics;
+mod own;
 mod restore;
 mod trash;
 
 pub(crate) use background::start;
 pub use collect::{Collected, Sweep};
 pub(crate) use metrics::register as register_metrics;
+pub use own::{Copied, CopyError};
 pub use restore::Restored;
 pub use trash::TrashedRepo;
 

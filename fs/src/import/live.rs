@@ -16,7 +16,7 @@ use crate::work::Onlooker;
 use crate::{FileSystem, FsError, failpoint};
 use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::model::{
-    Digest, FileAdd, Format, ImportStep, NamePath, Place, RefStorage, RepoId, RepoPath,
+    Digest, FileAdd, FileEntry, Format, ImportStep, NamePath, Place, RefStorage, RepoId, RepoPath,
 };
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
@@ -29,8 +29,18 @@ fn alternates() -> RepoPath {
 }
 
 /// git passes over a line that begins so.
+const MARK: &str = "# taken over from ";
+
 fn mark(source: &Source) -> String {
-    format!("# taken over from {source}\n")
+    format!("{MARK}{source}\n")
+}
+
+/// Of a small file.
+fn begins(entry: &FileEntry, with: &str) -> bool {
+    match &entry.place {
+        Place::Inline(bytes) => bytes.starts_with(with.as_bytes()),
+        Place::Stored { .. } => false,
+    }
 }
 
 /// Who borrows, and the digest of what says so.
@@ -54,12 +64,14 @@ impl FileSystem {
         let Some(entry) = replica.file(id, &alternates())? else {
             return Ok(None);
         };
-        let is_ours = match &entry.place {
-            Place::Inline(bytes) => bytes.starts_with(mark(source).as_bytes()),
-            Place::Stored { .. } => false,
-        };
         let alternates = entry.digest;
-        Ok(is_ours.then_some(Borrower { id, alternates }))
+        Ok(begins(&entry, &mark(source)).then_some(Borrower { id, alternates }))
+    }
+
+    /// Whether a repository borrows objects until its import has ended.
+    pub fn is_taken_over(&self, id: RepoId) -> Result<bool, FsError> {
+        let entry = self.shared.replica.file(id, &alternates())?;
+        Ok(entry.is_some_and(|entry| begins(&entry, MARK)))
     }
 
     /// Serves a repository from now on, unless something of that name is there. [`FileSystem::import`] goes on from there.

@@ -14,6 +14,8 @@ pub mod idx;
 pub mod key;
 mod looks;
 pub mod name;
+mod own;
+mod parallel;
 mod pending;
 mod proposals;
 mod publish;

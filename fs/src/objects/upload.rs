@@ -3,30 +3,24 @@
 
 use super::name::{self, Kind};
 use super::publish::{Batch, Scope};
-use super::{Objects, cache_object, key};
+use super::{Objects, cache_object, key, parallel};
 use crate::bundle::{self, BundleError};
 use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::store::{Body, Put, StoreError, Watch};
-use crate::wait::{self, spent};
 use gitmoor_replicator::model::{
     BlockDigest, Digest, FileAdd, FileEntry, Place, RepoPath, Timestamp,
 };
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Mutex as StdMutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Mutable files up to this size live in the catalog itself.
 const INLINE: u64 = 4096;
 
-/// Files stored at the same time, per publication.
-const UPLOADS: usize = 8;
-
 /// Puts a key into the store.
-type Sending<'a> = dyn Fn(&str, Body<'_>) -> Result<Put, StoreError> + 'a;
+pub(super) type Sending<'a> = dyn Fn(&str) -> Result<Put, StoreError> + 'a;
 
 impl Objects {
     pub(super) fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
@@ -113,53 +107,10 @@ impl Objects {
         Ok(Some(paths))
     }
 
-    /// Stores files in parallel; the first error stops the rest. What was stored
-    /// is remembered and not stored again.
+    /// What was stored is remembered and not stored again.
     fn store_all(&self, paths: &[RepoPath]) -> FsResult<Vec<FileAdd>> {
-        let next = AtomicUsize::new(0);
-        let results = StdMutex::new((Vec::new(), None));
-        let span = tracing::Span::current();
-        let patience = wait::current();
-        let worker = || {
-            let _in_span = span.enter();
-            let _waiting = patience.as_ref().map(|patience| patience.enter());
-            while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let stored = self.store(path);
-                let mut results = results
-                    .lock()
-                    .expect("no worker panics while it holds this");
-                match stored {
-                    Ok(Some(add)) => results.0.push(add),
-                    Ok(None) => {}
-                    Err(error) => {
-                        results.1.get_or_insert(error);
-                        next.store(paths.len(), Ordering::Relaxed);
-                    }
-                }
-            }
-        };
-        match paths.len() {
-            0 => {}
-            1 => worker(),
-            n => std::thread::scope(|scope| {
-                let helper = || {
-                    worker();
-                    spent::take()
-                };
-                let helpers: Vec<_> = (0..n.min(UPLOADS)).map(|_| scope.spawn(helper)).collect();
-                for helper in helpers {
-                    spent::absorb(
-                        helper
-                            .join()
-                            .expect("a panic is a defect, and logged as one"),
-                    );
-                }
-            }),
-        }
-        let (added, error) = results
-            .into_inner()
-            .expect("no worker panics while it holds this");
-        error.map_or(Ok(added), Err)
+        let stored = parallel::each(paths, |path| self.store(path))?;
+        Ok(stored.into_iter().flatten().collect())
     }
 
     /// Stores one finished file. `None` when git deleted it meanwhile.
@@ -210,8 +161,9 @@ impl Objects {
         file: &File,
         digests: (Digest, Vec<BlockDigest>),
     ) -> FsResult<FileAdd> {
-        self.store_by(path, file, digests, &|key, body| {
-            self.shared.store.put(key, body)
+        let len = file.metadata()?.len();
+        self.store_by(path, file, digests, &|key| {
+            self.shared.store.put(key, Body::File { file, len })
         })
     }
 
@@ -223,9 +175,9 @@ impl Objects {
         digests: (Digest, Vec<BlockDigest>),
         watch: &Watch<'_>,
     ) -> FsResult<FileAdd> {
-        self.store_by(path, file, digests, &|key, body| match body {
-            Body::File { file, len } => self.shared.store.put_resuming(key, file, len, watch),
-            Body::Bytes(_) => self.shared.store.put(key, body),
+        let len = file.metadata()?.len();
+        self.store_by(path, file, digests, &|key| {
+            self.shared.store.put_resuming(key, file, len, watch)
         })
     }
 
@@ -254,7 +206,7 @@ impl Objects {
             file.read_to_end(&mut bytes)?;
             entry.place = Place::Inline(bytes);
         } else {
-            self.put(path, file, &mut entry, &blocks, send)?;
+            self.put(path, &mut entry, &blocks, send)?;
         }
         let blocks = if size <= u64::from(block_size) {
             Vec::new()
@@ -269,10 +221,9 @@ impl Objects {
     }
 
     /// Puts a file under a key that never had other bytes (invariant 11).
-    fn put(
+    pub(super) fn put(
         &self,
         path: &RepoPath,
-        file: &File,
         entry: &mut FileEntry,
         blocks: &[BlockDigest],
         send: &Sending<'_>,
@@ -282,13 +233,9 @@ impl Objects {
             if self.shared.replica.is_condemned(self.repo, &key)? {
                 continue;
             }
-            let body = Body::File {
-                file,
-                len: entry.size,
-            };
             // Other bytes may be there: another mount's zlib wrote the same object
             // so, or the index is of another version. Then ours goes beside it.
-            let stored = send(&key, body)? == Put::Stored;
+            let stored = send(&key)? == Put::Stored;
             if stored || self.holds_same(&key, entry, blocks) {
                 entry.place = Place::Stored { key };
                 return Ok(());

@@ -7,7 +7,7 @@
 //! does not exist, also after power loss, and `Exists` is answered only for what
 //! would survive one.
 
-use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, key};
+use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, Watch, key};
 use crate::failpoint;
 use crate::wait;
 use bytes::{Bytes, BytesMut};
@@ -161,6 +161,12 @@ impl ObjectStore for DirStore {
         let path = self.path("PUT", key)?;
         self.check_poison()?;
         self.write_new(&path, &body)
+    }
+
+    fn copy(&self, from: &str, to: &str, len: u64, watch: &Watch<'_>) -> Result<Put, StoreError> {
+        let path = self.path("COPY", from)?;
+        let file = File::open(&path).map_err(|e| self.not_found(from, &path, e))?;
+        self.put_resuming(to, &file, len, watch)
     }
 
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {

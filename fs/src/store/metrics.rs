@@ -181,6 +181,11 @@ impl<S: ObjectStore> ObjectStore for Metered<S> {
         Ok(put)
     }
 
+    fn copy(&self, from: &str, to: &str, len: u64, watch: &Watch<'_>) -> Result<Put, StoreError> {
+        let copy = |store: &S| store.copy(from, to, len, watch);
+        self.count("copy", to, put_outcome, copy)
+    }
+
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let bytes = self.count("get", key, |_| "ok", |store| store.get(key, range))?;
         self.received(key, &bytes);

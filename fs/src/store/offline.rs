@@ -1,7 +1,7 @@
 //! A store that is not asked: every request is refused at once and by name, so that an
 //! offline mount serves what its machine has and says what it lacks.
 
-use super::{Body, Listed, ObjectStore, Put, StoreError, StoreUrl, Upload};
+use super::{Body, Listed, ObjectStore, Put, StoreError, StoreUrl, Upload, Watch};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::ops::Range;
@@ -49,6 +49,10 @@ impl Offline {
 impl ObjectStore for Offline {
     fn put(&self, key: &str, _: Body<'_>) -> Result<Put, StoreError> {
         Err(self.refuse("PUT", key))
+    }
+
+    fn copy(&self, from: &str, _: &str, _: u64, _: &Watch<'_>) -> Result<Put, StoreError> {
+        Err(self.refuse("COPY", from))
     }
 
     fn get(&self, key: &str, _: Range<u64>) -> Result<Bytes, StoreError> {

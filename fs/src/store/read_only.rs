@@ -1,6 +1,6 @@
 //! A store to which nothing is written: keys that may only read suffice for it.
 
-use super::{Body, Listed, ObjectStore, Put, StoreError, Upload};
+use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, Watch};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,6 +21,10 @@ impl ReadOnly {
 impl ObjectStore for ReadOnly {
     fn put(&self, key: &str, _: Body<'_>) -> Result<Put, StoreError> {
         self.refuse("PUT", key)
+    }
+
+    fn copy(&self, _: &str, to: &str, _: u64, _: &Watch<'_>) -> Result<Put, StoreError> {
+        self.refuse("COPY", to)
     }
 
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use gitmoor_fs::cache::{BlockCache, CacheConfig, CacheObject, digest_file};
-use gitmoor_fs::store::{Body, Listed, ObjectStore, Put, StoreError, Upload};
+use gitmoor_fs::store::{Body, Listed, ObjectStore, Put, StoreError, Upload, Watch};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
 use std::fs;
@@ -66,6 +66,10 @@ impl MemStore {
 
 impl ObjectStore for MemStore {
     fn put(&self, _: &str, _: Body<'_>) -> Result<Put, StoreError> {
+        unimplemented!("the cache only reads")
+    }
+
+    fn copy(&self, _: &str, _: &str, _: u64, _: &Watch<'_>) -> Result<Put, StoreError> {
         unimplemented!("the cache only reads")
     }
 

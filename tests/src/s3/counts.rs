@@ -1,6 +1,6 @@
 //! Kinds of requests, told apart by method and query, and how many there were.
 
-use hyper::{Method, Uri};
+use hyper::{HeaderMap, Method, Uri};
 
 /// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -17,6 +17,8 @@ pub enum Kind {
     Delete,
     /// UploadPart.
     Part,
+    /// UploadPartCopy.
+    Copy,
     /// Begin, completion or abortion of a multipart upload.
     Multipart,
     /// Anything else.
@@ -24,7 +26,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(super) fn of(method: &Method, uri: &Uri) -> Self {
+    pub(super) fn of(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
         let has = |name: &str| {
             let query = uri.query().unwrap_or_default();
             query
@@ -36,6 +38,7 @@ impl Kind {
             "GET" if bucket_only => Self::List,
             "GET" => Self::Get,
             "HEAD" => Self::Head,
+            "PUT" if headers.contains_key("x-amz-copy-source") => Self::Copy,
             "PUT" if has("partNumber") => Self::Part,
             "PUT" if !bucket_only => Self::Put,
             "POST" if has("delete") => Self::Delete,
@@ -62,6 +65,8 @@ pub struct Counts {
     pub delete: u64,
     /// UploadPart.
     pub part: u64,
+    /// UploadPartCopy.
+    pub copy: u64,
     /// Begin, completion or abortion of a multipart upload.
     pub multipart: u64,
     /// Anything else.
@@ -81,6 +86,7 @@ impl Counts {
             + self.list
             + self.delete
             + self.part
+            + self.copy
             + self.multipart
             + self.other
     }
@@ -93,6 +99,7 @@ impl Counts {
             Kind::List => &mut self.list,
             Kind::Delete => &mut self.delete,
             Kind::Part => &mut self.part,
+            Kind::Copy => &mut self.copy,
             Kind::Multipart => &mut self.multipart,
             Kind::Other => &mut self.other,
         };

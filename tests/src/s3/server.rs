@@ -205,7 +205,7 @@ impl State {
 
 /// An error closes the connection.
 async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Response<s3s::Body>> {
-    let kind = Kind::of(request.method(), request.uri());
+    let kind = Kind::of(request.method(), request.uri(), request.headers());
     let fault = {
         state.counts.lock().add(kind);
         state.faults.lock().next(kind)

@@ -9,6 +9,7 @@ use gitmoor_fs::store::{
 use gitmoor_tests::s3::{Counts, FakeS3, Garage};
 use std::fs::File;
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
@@ -115,6 +116,8 @@ fn behaves(store: &dyn ObjectStore) {
         assert_eq!(end, content[len - 10..]);
     }
 
+    copies(store);
+
     let mut listed = Vec::new();
     let mut note = |found| match found {
         Listed::Object { key, size, .. } => listed.push((key, size)),
@@ -146,6 +149,47 @@ fn behaves(store: &dyn ObjectStore) {
         matches!(refused, Err(StoreError::Refused { .. })),
         "{refused:?}"
     );
+}
+
+/// Of one part and of several, under names that must be escaped; nothing is left of them.
+fn copies(store: &dyn ObjectStore) {
+    let large = noise(65 * MIB);
+    let (file, len) = (file(&large), large.len() as u64);
+    let body = Body::File { file: &file, len };
+    store.put("r/large+ü 100%.pack", body).expect("puts");
+    for (from, to) in [
+        ("r/large+ü 100%.pack", "s/large+ü %20.pack"),
+        ("r/objects/ab/cd", "s/ab/cd"),
+    ] {
+        let expected = store.get_small(from, len).expect("reads");
+        let size = expected.len() as u64;
+        let told = AtomicU64::new(0);
+        let watch = |bytes| {
+            told.fetch_add(bytes, Ordering::Relaxed);
+            true
+        };
+        let put = store.copy(from, to, size, &watch).expect("copies");
+        assert_eq!((put, told.into_inner()), (Put::Stored, size), "{to}");
+        let copied = store.get_small(to, 2 * len).expect("reads");
+        assert!(copied == expected, "{to}: as it was");
+        if store.refuses_overwrite() {
+            let again = store.copy("r/objects/ab/cd", to, 5, &|_| true);
+            assert_eq!(again.expect("is no error"), Put::Exists);
+            assert!(store.get_small(to, 2 * len).expect("reads") == expected);
+        }
+        store.delete(&[to.to_owned()]).expect("deletes");
+    }
+    let absent = store.copy("r/nothing", "s/nothing", 5, &|_| true);
+    let is_absent = matches!(&absent, Err(StoreError::NotFound { key, .. }) if key == "r/nothing");
+    assert!(is_absent, "{absent:?}");
+    store
+        .delete(&["r/large+ü 100%.pack".to_owned()])
+        .expect("deletes");
+    let mut left = Vec::new();
+    store
+        .list("s/", &mut |found| left.push(found))
+        .expect("lists");
+    assert_eq!(left, []);
 }
 
 /// Opening again finds the same marker; a version from the future is refused.

@@ -1,13 +1,16 @@
 //! Forks: made at once, without a byte, and neither harms the other whatever becomes of it.
 
+use bytes::Bytes;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::{Installed, Repo};
+use gitmoor_tests::history::noise;
 use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::process::report;
+use gitmoor_tests::s3::{Counts, Fault, Garage, Kind as S3};
 use gitmoor_tests::wait;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -190,6 +193,161 @@ fn a_fork_comes_back_from_the_trash() {
     sound(&place, &fork, &tip);
 }
 
+/// The store copies, of large files nothing comes to this machine, and the parent's objects go with the parent.
+fn independent(kind: Kind) {
+    let place = place(kind);
+    let work = large_parent(&place);
+    let before = (kind == Kind::S3s).then(|| place.server().counts());
+    let made = json(&place, &["repo", "fork", "app.git", "copy.git", "--copy"]);
+    let ids = ["app.git", "copy.git"].map(|name| id(&place, name));
+    if let Some(before) = before {
+        let after = place.server().counts();
+        let [theirs, ours] = ids.each_ref().map(|id| contents(&place, id));
+        assert_eq!(made["copied"]["files"], ours.len(), "{made:#}");
+        for (key, bytes) in &ours {
+            assert!(theirs.get(key) == Some(bytes), "{key}: under the same name");
+        }
+        let small = ours.len() as u64 - 1;
+        let expected = Counts {
+            get: before.get + small,
+            put: before.put + small,
+            copy: before.copy + 1,
+            multipart: before.multipart + 2,
+            bytes_in: after.bytes_in,
+            bytes_out: after.bytes_out,
+            ..before
+        };
+        assert_eq!(after, expected);
+        let moved = after.bytes_in - before.bytes_in + after.bytes_out - before.bytes_out;
+        assert!(moved < LARGE as u64, "{moved}");
+    }
+    let tip = work.oid("main");
+    gitmoor(&place, &["repo", "delete", "--yes", "app.git"]);
+    gc(&place);
+    if kind == Kind::S3s {
+        assert_eq!(keys(&place, &[&ids[0]]), BTreeSet::new());
+    }
+    let copy = place.repo("copy.git");
+    sound(&place, &copy, &tip);
+    work.commit("later");
+    work.ok(format!("push --quiet {} main", copy.url()));
+    sound(&place, &copy, &work.oid("main"));
+}
+
+/// Bytes of a pack that the store copies itself.
+const LARGE: usize = 500_000;
+
+/// With one large pack, and with loose objects; its work tree.
+fn large_parent(place: &Place) -> Repo {
+    let (bare, work) = place.pushed("app.git", 30);
+    work.write("large", noise(LARGE, 1));
+    work.commit("large");
+    work.ok("push --quiet origin main");
+    bare.ok("repack -a -d --quiet");
+    work.commit("loose");
+    work.ok("push --quiet origin main");
+    settled(place);
+    work
+}
+
+/// The objects of a repository in the bucket, without its id.
+fn contents(place: &Place, id: &str) -> BTreeMap<String, Bytes> {
+    let objects = place.server().objects().into_iter();
+    let of = |(key, bytes): (String, Bytes)| {
+        let (_, rest) = key.split_once(&format!("{id}/"))?;
+        Some((rest.to_owned(), bytes))
+    };
+    objects.filter_map(of).collect()
+}
+
+#[test]
+fn a_copy_is_independent() {
+    independent(Kind::S3s);
+}
+
+#[test]
+fn a_copy_in_a_directory() {
+    independent(Kind::Dir);
+}
+
+#[test]
+fn a_copy_in_garage() {
+    if Garage::binary().is_some() || std::env::var_os("GITMOOR_TEST_REQUIRE_GARAGE").is_some() {
+        independent(Kind::Garage);
+    }
+}
+
+/// Whether the daemon dies or the store fails: it is a fork, and the same command goes on with what is left.
+#[test]
+fn a_copy_goes_on() {
+    for stop in ["own::copied=kill@1", "own::published=kill@1", ""] {
+        let place = place(Kind::S3s);
+        let tip = large_parent(&place).oid("main");
+        let copy = ["repo", "fork", "app.git", "copy.git", "--copy"];
+        if stop.is_empty() {
+            place.server().fail(S3::Copy, Fault::InternalError, 100);
+        } else {
+            place.daemon().arm(stop);
+            place.crash();
+        }
+        let output = settings(&place).gitmoor(&copy);
+        assert!(!output.status.success(), "{}", report(&output));
+        if stop.is_empty() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains("the same command goes on"), "{said}");
+            place.server().heal();
+        } else {
+            place.daemon().arm("");
+            place.crash();
+        }
+        let fork = place.repo("copy.git");
+        assert_eq!(fork.oid("main"), tip, "{stop}");
+        fork.fsck();
+        gitmoor(&place, &copy);
+        let again = json(&place, &copy);
+        assert_eq!(again["copied"]["files"], 0, "{again:#}");
+        let parent = id(&place, "app.git");
+        gitmoor(&place, &["repo", "delete", "--yes", "app.git"]);
+        gc(&place);
+        assert_eq!(keys(&place, &[&parent]), BTreeSet::new(), "{stop}");
+        sound(&place, &fork, &tip);
+        assert_eq!(place.server().open_uploads(), 0, "{stop}");
+    }
+}
+
+/// What is pushed, and what is repacked, while the store copies.
+#[test]
+fn used_while_it_is_copied() {
+    let place = place(Kind::S3s);
+    let work = large_parent(&place);
+    place.server().fail(S3::Copy, Fault::Hold, 1);
+    let command = ["repo", "fork", "app.git", "copy.git", "--copy"];
+    let mut copying = settings(&place)
+        .command(&command)
+        .spawn()
+        .expect("it starts");
+    let server = place.server();
+    wait::until("it copies", Duration::from_secs(30), || {
+        server.counts().copy > 0
+    });
+    let fork = place.repo("copy.git");
+    let tip = work.commit("meanwhile");
+    work.ok(format!("push --quiet {} main", fork.url()));
+    fork.ok("repack -a -d --quiet");
+    settled(&place);
+    server.release();
+    let ended = wait::poll(Duration::from_secs(60), || {
+        copying.try_wait().expect("wait")
+    });
+    assert!(ended.expect("it comes to its end").success());
+    let parent = id(&place, "app.git");
+    gitmoor(&place, &["repo", "delete", "--yes", "app.git"]);
+    gc(&place);
+    gc(&place);
+    assert_eq!(keys(&place, &[&parent]), BTreeSet::new());
+    sound(&place, &fork, &tip);
+}
+
 /// By hand: the objects of a fork are those under its own prefix and under its parent's, in one directory.
 #[test]
 fn read_from_the_bucket_by_hand() {
@@ -228,6 +386,7 @@ fn wrong_use() {
         assert!(said.contains(word), "{said}");
     };
     refused(&["app.git", "other.git"], "exists already");
+    refused(&["app.git", "other.git", "--copy"], "exists already");
     refused(&["none.git", "new.git"], "there is no repository none.git");
     // The fork of an empty repository is one.
     let fork = fork(&place, "app.git", "new.git");

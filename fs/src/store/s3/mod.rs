@@ -10,6 +10,7 @@
 mod body;
 mod client;
 mod config;
+mod copy;
 mod delete;
 mod failure;
 mod hedge;

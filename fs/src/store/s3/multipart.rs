@@ -7,12 +7,13 @@ use super::resume::Parts;
 use super::store::{S3Store, exists_or};
 use crate::store::Put;
 use crate::store::retry::{Failure, GaveUp, Request};
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::ChecksumAlgorithm::{self, Crc32C};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use std::fs::File;
 use std::ops::Range;
 
-/// Bytes of a part, unless the file is so large that it would have too many.
-const PART: u64 = 8 << 20;
+/// Bytes of a part.
+pub(super) const PART: u64 = 8 << 20;
 
 /// S3's limit of parts per upload.
 const MAX_PARTS: u64 = 10_000;
@@ -25,7 +26,6 @@ pub(super) const PARALLEL: usize = 4;
 pub(super) struct Upload<'a> {
     pub(super) key: &'a str,
     pub(super) id: &'a str,
-    pub(super) file: &'a File,
 }
 
 impl S3Store {
@@ -36,11 +36,20 @@ impl S3Store {
         file: &File,
         len: u64,
     ) -> Result<Put, GaveUp> {
-        let request = Request::new("BEGIN", key, 0);
-        let id = self.tries.run(request, || self.begin_upload(key)).await?;
-        let upload = Upload { key, id: &id, file };
+        let id = self.begin_upload(key, Some(Crc32C)).await?;
+        let upload = Upload { key, id: &id };
         let none = Parts::new();
-        let put = match self.send_missing(upload, len, &none, &|_| true).await {
+        let sent = self.send_missing(upload, (file, len), &none, &|_| true);
+        self.end_upload(upload, sent.await).await
+    }
+
+    /// Completes it, or aborts it if parts are not there or the key is.
+    pub(super) async fn end_upload(
+        &self,
+        upload: Upload<'_>,
+        parts: Result<Vec<CompletedPart>, GaveUp>,
+    ) -> Result<Put, GaveUp> {
+        let put = match parts {
             Ok(parts) => self.complete(upload, parts).await,
             Err(e) => Err(e),
         };
@@ -50,14 +59,29 @@ impl S3Store {
         put
     }
 
-    pub(super) async fn begin_upload(&self, key: &str) -> Result<String, Failure> {
+    /// The store's name for it. Whoever sends parts says which checksum they come with.
+    pub(super) async fn begin_upload(
+        &self,
+        key: &str,
+        checksum: Option<ChecksumAlgorithm>,
+    ) -> Result<String, GaveUp> {
+        let request = Request::new("BEGIN", key, 0);
+        let attempt = || self.begin_once(key, checksum.clone());
+        self.tries.run(request, attempt).await
+    }
+
+    async fn begin_once(
+        &self,
+        key: &str,
+        checksum: Option<ChecksumAlgorithm>,
+    ) -> Result<String, Failure> {
         let (bucket, key) = (&self.config.bucket, self.full_key(key));
         let begin = self
             .client
             .create_multipart_upload()
             .bucket(bucket)
             .key(key);
-        let begin = begin.checksum_algorithm(ChecksumAlgorithm::Crc32C);
+        let begin = begin.set_checksum_algorithm(checksum);
         let answer = begin.send().await.map_err(classify)?;
         let no_id = || Failure::Refused {
             reason: "an upload without an id".to_string(),
@@ -68,11 +92,11 @@ impl S3Store {
     pub(super) async fn send_part(
         &self,
         upload: Upload<'_>,
-        number: i32,
-        range: Range<u64>,
+        file: &File,
+        (number, range): (i32, Range<u64>),
     ) -> Result<CompletedPart, GaveUp> {
         let request = Request::new("PART", upload.key, range.end - range.start);
-        let bytes = body::load_part(upload.file, range).map_err(GaveUp::AtOnce)?;
+        let bytes = body::load_part(file, range).map_err(GaveUp::AtOnce)?;
         let crc = body::crc32c(&bytes);
         let attempt = || async {
             let part = self.client.upload_part().bucket(&self.config.bucket);
@@ -85,7 +109,7 @@ impl S3Store {
             part.send().await.map_err(classify)
         };
         let answer = self.tries.run(request, attempt).await?;
-        Ok(completed(number, answer.e_tag, crc))
+        Ok(completed(number, answer.e_tag, Some(crc)))
     }
 
     pub(super) async fn complete(
@@ -126,17 +150,17 @@ impl S3Store {
 }
 
 /// A part that is there.
-pub(super) fn completed(number: i32, e_tag: Option<String>, crc: String) -> CompletedPart {
+pub(super) fn completed(number: i32, e_tag: Option<String>, crc: Option<String>) -> CompletedPart {
     CompletedPart::builder()
         .part_number(number)
         .set_e_tag(e_tag)
-        .checksum_crc32_c(crc)
+        .set_checksum_crc32_c(crc)
         .build()
 }
 
-pub(super) fn part_ranges(len: u64) -> Vec<Range<u64>> {
-    let size = PART.max(len.div_ceil(MAX_PARTS));
-    (0..len.div_ceil(size))
-        .map(|n| n * size..((n + 1) * size).min(len))
-        .collect()
+/// Numbers and bytes of all parts, of this size unless there would be too many.
+pub(super) fn parts_of(len: u64, part: u64) -> Vec<(i32, Range<u64>)> {
+    let size = part.max(len.div_ceil(MAX_PARTS));
+    let range = |n: u64| n * size..((n + 1) * size).min(len);
+    (1..).zip((0..len.div_ceil(size)).map(range)).collect()
 }

@@ -5,10 +5,11 @@
 use super::body;
 use super::failure::classify;
 use super::list::UploadMarker;
-use super::multipart::{self, PARALLEL, Upload};
+use super::multipart::{self, PARALLEL, PART, Upload};
 use super::store::S3Store;
 use crate::store::retry::{Failure, GaveUp, Request};
 use crate::store::{Put, Watch};
+use aws_sdk_s3::types::ChecksumAlgorithm::Crc32C;
 use aws_sdk_s3::types::{CompletedPart, Part};
 use futures::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
@@ -36,14 +37,12 @@ impl S3Store {
                 watch(len);
                 return Ok(Put::Exists);
             }
-            None => {
-                let request = Request::new("BEGIN", key, 0);
-                let id = self.tries.run(request, || self.begin_upload(key)).await?;
-                (id, Parts::new())
-            }
+            None => (self.begin_upload(key, Some(Crc32C)).await?, Parts::new()),
         };
-        let upload = Upload { key, id: &id, file };
-        let parts = self.send_missing(upload, len, &parts, watch).await?;
+        let upload = Upload { key, id: &id };
+        let parts = self
+            .send_missing(upload, (file, len), &parts, watch)
+            .await?;
         self.complete(upload, parts).await
     }
 
@@ -51,16 +50,16 @@ impl S3Store {
     pub(super) async fn send_missing(
         &self,
         upload: Upload<'_>,
-        len: u64,
+        (file, len): (&File, u64),
         there: &Parts,
         watch: &Watch<'_>,
     ) -> Result<Vec<CompletedPart>, GaveUp> {
-        let sends = multipart::part_ranges(len).into_iter().zip(1..);
-        let sends = sends.map(async |(range, number)| {
+        let sends = multipart::parts_of(len, PART).into_iter();
+        let sends = sends.map(async |(number, range)| {
             let bytes = range.end - range.start;
-            let part = match adopt(upload.file, number, &range, there)? {
+            let part = match adopt(file, number, &range, there)? {
                 Some(part) => part,
-                None => self.send_part(upload, number, range).await?,
+                None => self.send_part(upload, file, (number, range)).await?,
             };
             match watch(bytes) {
                 true => Ok(part),
@@ -148,5 +147,5 @@ fn adopt(
         .checksum_crc32_c
         .as_ref()
         .is_none_or(|stated| *stated == crc);
-    Ok(is_ours.then(|| multipart::completed(number, part.e_tag.clone(), crc)))
+    Ok(is_ours.then(|| multipart::completed(number, part.e_tag.clone(), Some(crc))))
 }

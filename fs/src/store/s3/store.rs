@@ -1,6 +1,7 @@
 //! The store.
 
 use super::config::S3Config;
+use super::copy::{self, Source};
 use super::failure::classify;
 use super::hedge::Hedge;
 use super::{body, client, delete};
@@ -269,6 +270,17 @@ impl ObjectStore for S3Store {
         }
         let request = Request::new("PUT", key, len);
         self.run(request, self.put_in_old_parts(key, file, len, watch))
+    }
+
+    fn copy(&self, from: &str, to: &str, len: u64, watch: &Watch<'_>) -> Result<Put, StoreError> {
+        if len < copy::SMALL {
+            let put = self.put(to, Body::Bytes(self.get(from, 0..len)?))?;
+            watch(len);
+            return Ok(put);
+        }
+        let request = Request::new("COPY", from, len);
+        let source = Source { key: from, len };
+        self.run(request, self.copy_in_parts(source, to, watch))
     }
 
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {

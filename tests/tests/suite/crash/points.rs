@@ -141,6 +141,12 @@ impl Stage {
         settings.gitmoor(&["import", self.work.path(), &name])
     }
 
+    fn copy(&self) -> Output {
+        let name = format!("copy-{}.git", self.steps.get());
+        let settings = self.place.daemon().settings().clone();
+        settings.gitmoor(&["repo", "fork", "app.git", &name, "--copy"])
+    }
+
     /// Takes over a repository of this step, which is like the work tree's.
     fn take_over(&self) -> Output {
         let name = format!("old-{}.git", self.steps.get());
@@ -385,6 +391,25 @@ const LIVE: Load = Load {
     ..BASE
 };
 
+/// An independent copy: it is a whole fork until it is one, and the same command goes on.
+const COPY: Load = Load {
+    step: |stage| {
+        stage.push("", 30, 100);
+        stage.copy();
+    },
+    after: |stage| {
+        let copied = stage.copy();
+        assert!(copied.status.success(), "{}", report(&copied));
+        let name = format!("copy-{}.git", stage.steps.get());
+        assert_eq!(stage.place.repo(&name).refs(), stage.bare.refs());
+    },
+    points: &[
+        (fs_points::OWN_COPIED, &[1]),
+        (fs_points::OWN_PUBLISHED, &[1]),
+    ],
+    ..BASE
+};
+
 const LOADS: &[&Load] = &[
     &PUSH,
     &BUNDLE,
@@ -398,6 +423,7 @@ const LOADS: &[&Load] = &[
     &REPACK,
     &IMPORT,
     &LIVE,
+    &COPY,
 ];
 
 /// Points of the replicator that need another node, or a long log; all of its points are drilled
@@ -482,6 +508,11 @@ fn import() {
 #[test]
 fn live() {
     LIVE.drill();
+}
+
+#[test]
+fn copy() {
+    COPY.drill();
 }
 
 /// A misspelt point must not pass for a drill that was survived.

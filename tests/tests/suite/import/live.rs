@@ -59,6 +59,14 @@ fn pushes_and_fetches_all_through_it() {
     place.server().fail(S3::Part, Fault::Hold, 1000);
     place.server().fail(S3::Get, Fault::Hold, 1000);
     go_over(&clone, &bare);
+    // What it borrows, a fork would lack at the end.
+    let forked = settings(&place).gitmoor(&["repo", "fork", "team/app.git", "fork.git"]);
+    let said = String::from_utf8_lossy(&forked.stderr);
+    assert!(
+        said.contains("borrows objects until its import has ended"),
+        "{said}"
+    );
+    assert_eq!(listed(&place), ["team/app.git"]);
     clone.ok("push --quiet origin HEAD:late :light");
     let other = place.clone("", &bare, "another");
     assert_eq!(other.oid("origin/late"), clone.oid("HEAD"));

@@ -1,0 +1,135 @@
+//! A fork becomes independent: it gets copies of the object files that it has on loan, and gives the loans back.
+//!
+//! It is served all the while, and whatever was copied stays when the rest is interrupted. What the copies took the place of has
+//! gone to the trash, where nobody needs it: the same bytes stand in the catalog. So it leaves the
+//! trash at once, and with that the loans end.
+
+use crate::FileSystem;
+use crate::error::{FsError, FsResult};
+use crate::objects::Objects;
+use crate::work::{Onlooker, Teller, Work, WorkError};
+use gitmoor_replicator::model::{FileEntry, Refusal, RepoId, RepoPath, Version};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Files that one command names.
+const BATCH: usize = 500;
+
+/// How often it looks again because the repository has changed meanwhile.
+const LOOKS: usize = 20;
+
+/// What was copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Copied {
+    /// Object files.
+    pub files: u64,
+    /// Their bytes, none of which came to this machine.
+    pub bytes: u64,
+}
+
+/// Why a repository still borrows. It is whole nevertheless, and the same command goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// One thing at a time.
+    #[error("maintenance or a copy of it is under way {0}: repeat the command when that has ended")]
+    UnderWay(&'static str),
+    /// The repository is gone.
+    #[error("it was deleted meanwhile")]
+    Deleted,
+    /// Everything else.
+    #[error("not all of its files are copied: {0}; it is whole, and the same command goes on")]
+    Fs(FsError),
+}
+
+impl<E: Into<FsError>> From<E> for CopyError {
+    fn from(error: E) -> Self {
+        Self::Fs(error.into())
+    }
+}
+
+impl FileSystem {
+    /// Copies, within the store, all object files that a repository has on loan.
+    pub fn own_files(&self, id: RepoId, onlooker: &dyn Onlooker) -> Result<Copied, CopyError> {
+        self.shared.fresh.refresh()?;
+        let repo = self.shared.replica.repo(id)?.ok_or(CopyError::Deleted)?;
+        let begun = self.begin_work(Work {
+            kind: "copy",
+            id,
+            repository: repo.path.to_string(),
+        });
+        let running = begun.map_err(|error| match error {
+            WorkError::UnderWay(whereabouts) => CopyError::UnderWay(whereabouts),
+            WorkError::Interrupted | WorkError::Git { .. } => FsError::Interrupted.into(),
+        })?;
+        let repository = self.repositories.get(id)?;
+        let copying = Copying {
+            fs: self,
+            objects: repository.objects(),
+            teller: Teller::new(&running, onlooker),
+        };
+        let copied = copying.run()?;
+        self.give_back(id, repository.objects())?;
+        Ok(copied)
+    }
+
+    /// What was replaced by copies is in nobody's way any more.
+    fn give_back(&self, id: RepoId, objects: &Objects) -> FsResult<()> {
+        let catalog: HashMap<_, _> = objects.files()?.into_iter().collect();
+        let mut trashed = self.shared.replica.trashed_files(id, Version::default())?;
+        trashed.retain(|file| {
+            let key = file.entry.key().unwrap_or_default();
+            let is_same = |entry: &FileEntry| entry.digest == file.entry.digest;
+            objects.is_anothers(key) && catalog.get(&file.path).is_some_and(is_same)
+        });
+        self.condemn(id, &trashed, Vec::new())
+    }
+}
+
+/// One run.
+struct Copying<'a> {
+    fs: &'a FileSystem,
+    objects: &'a Objects,
+    teller: Teller<'a>,
+}
+
+impl Copying<'_> {
+    fn run(&self) -> FsResult<Copied> {
+        let mut copied = Copied::default();
+        for _ in 0..LOOKS {
+            let borrowed = self.objects.borrowed()?;
+            if borrowed.is_empty() {
+                return Ok(copied);
+            }
+            match self.copy(&borrowed, &mut copied) {
+                // Repacked, or removed by git.
+                Err(FsError::Refused(Refusal::Changed { .. })) => self.fs.shared.fresh.refresh()?,
+                ended => ended?,
+            }
+        }
+        match self.objects.borrowed()?.first() {
+            None => Ok(copied),
+            Some((path, _)) => Err(Refusal::Changed { path: path.clone() }.into()),
+        }
+    }
+
+    fn copy(&self, files: &[(RepoPath, FileEntry)], copied: &mut Copied) -> FsResult<()> {
+        let (done, total) = (AtomicU64::new(0), bytes(files));
+        let told = |bytes| {
+            let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            let told = self.teller.tell("Copying", done, Some(total.max(done)));
+            told.map_err(|_| FsError::Interrupted)
+        };
+        for batch in files.chunks(BATCH) {
+            told(0)?;
+            self.objects.own(batch, &told)?;
+            copied.files += batch.len() as u64;
+            copied.bytes += bytes(batch);
+        }
+        Ok(())
+    }
+}
+
+fn bytes(files: &[(RepoPath, FileEntry)]) -> u64 {
+    files.iter().map(|(_, entry)| entry.size).sum()
+}

@@ -1,0 +1,81 @@
+//! A fork comes to own what it has on loan: the store copies, and then the catalog names the copies.
+//!
+//! That takes the way of maintenance: the command relies on each file's being in the catalog with the bytes that were
+//! copied. What was removed or replaced meanwhile refuses it, and whoever asked looks again.
+
+use super::{Objects, catalog, parallel};
+use crate::error::FsResult;
+use crate::failpoint;
+use gitmoor_replicator::model::{
+    Actor, Command, FileAdd, FileEntry, Relied, Repacking, RepoPath, Version,
+};
+
+/// Is told of bytes that were copied; an error ends it all.
+pub(crate) type Told<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;
+
+impl Objects {
+    /// All catalogued files.
+    pub(crate) fn files(&self) -> FsResult<Vec<(RepoPath, FileEntry)>> {
+        catalog::files(&*self.shared.replica, self.repo)
+    }
+
+    /// The catalogued files whose keys lie under other repositories' prefixes.
+    pub(crate) fn borrowed(&self) -> FsResult<Vec<(RepoPath, FileEntry)>> {
+        let mut files = self.files()?;
+        files.retain(|(_, entry)| entry.key().is_some_and(|key| self.is_anothers(key)));
+        Ok(files)
+    }
+
+    /// Whether a key lies under another repository's prefix.
+    pub(crate) fn is_anothers(&self, key: &str) -> bool {
+        let own = key.strip_prefix(&self.repo.to_string());
+        own.is_none_or(|rest| !rest.starts_with('/'))
+    }
+
+    /// Copies borrowed files. Refused as [`Refusal::Changed`](gitmoor_replicator::model::Refusal::Changed) when the
+    /// catalog has changed meanwhile; then it names none of the copies.
+    pub(crate) fn own(&self, files: &[(RepoPath, FileEntry)], told: &Told<'_>) -> FsResult<()> {
+        let wait = self.begin_wait("a copy of borrowed files")?;
+        let _waiting = wait.enter();
+        self.until_settled(|| {
+            let looked = self.shared.replica.forgotten(self.repo)?;
+            let copies = parallel::each(files, |(path, entry)| self.copy(path, entry, told))?;
+            failpoint::OWN_COPIED.hit();
+            self.propose_copies(copies, looked)
+        })
+    }
+
+    /// Under a key of its own, whose bytes are the same.
+    fn copy(&self, path: &RepoPath, entry: &FileEntry, told: &Told<'_>) -> FsResult<FileAdd> {
+        let from = entry.key().expect("what is borrowed is stored");
+        let blocks = self.shared.replica.blocks(self.repo, path)?;
+        let (mut entry, size) = (entry.clone(), entry.size);
+        let watch = |bytes| told(bytes).is_ok();
+        let copy = |to: &str| self.shared.store.copy(from, to, size, &watch);
+        self.put(path, &mut entry, &blocks, &copy)?;
+        Ok(FileAdd {
+            path: path.clone(),
+            entry,
+            blocks,
+        })
+    }
+
+    fn propose_copies(&self, copies: Vec<FileAdd>, looked: Version) -> FsResult<()> {
+        let relied = copies.iter().map(|add| Relied {
+            path: add.path.clone(),
+            digest: add.entry.digest,
+        });
+        let repacking = Repacking {
+            repo: self.repo,
+            relied: relied.collect(),
+            add: copies,
+            remove: Vec::new(),
+            looked,
+            unless_refs_moved_since: None,
+        };
+        let _turn = self.turn.lock();
+        self.propose_command(Command::Repack(Box::new(repacking)), &Actor::default())?;
+        failpoint::OWN_PUBLISHED.hit();
+        Ok(())
+    }
+}
