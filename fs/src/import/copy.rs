@@ -40,7 +40,7 @@ impl Run<'_> {
         format: ObjectFormat,
         plan: ImportPlan,
     ) -> Result<Copied, ImportError> {
-        let wait = self.repository.objects().begin_wait("an import")?;
+        let wait = self.begin_wait();
         let _waiting = wait.enter();
         let copying = Copying {
             run: self,

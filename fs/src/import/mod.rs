@@ -35,6 +35,7 @@ pub use source::{BadSource, Source, Tree, Url};
 pub use status::{FileStatus, ImportStatus};
 
 use crate::repository::Repository;
+use crate::wait::Wait;
 use crate::work::{Onlooker, Running, Teller, Work, WorkError};
 use crate::{FileSystem, failpoint};
 use contents::Contents;
@@ -272,6 +273,13 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// For the store.
+    fn begin_wait(&self) -> Wait {
+        let path = self.import.path.to_string();
+        let objects = self.repository.objects();
+        objects.begin_wait_in("an import", &path)
+    }
+
     fn run(&self) -> Result<Imported, ImportError> {
         let mut source = self.source.open(&self.private, &self.teller)?;
         if self.borrower.is_some() {

@@ -20,7 +20,7 @@ type Group = Vec<(RepoPath, FileEntry)>;
 
 impl Run<'_> {
     pub(super) fn verify(&self, format: ObjectFormat) -> Result<(), ImportError> {
-        let wait = self.repository.objects().begin_wait("an import")?;
+        let wait = self.begin_wait();
         let _waiting = wait.enter();
         let full = self.verify == Verify::Full;
         let verified = self.fs.shared.replica.verified(self.import.id)?;

@@ -69,8 +69,13 @@ impl Objects {
     pub(crate) fn begin_wait(&self, who: &str) -> FsResult<Wait> {
         let path = self.shared.replica.repo(self.repo)?.map(|repo| repo.path);
         let path = path.map_or(String::new(), |path| path.to_string());
+        Ok(self.begin_wait_in(who, &path))
+    }
+
+    /// The same in a repository that has no name yet.
+    pub(crate) fn begin_wait_in(&self, who: &str, path: &str) -> Wait {
         let limit = self.shared.config.publish_timeout;
-        Ok(self.shared.waits.begin(format!("{who} in {path}"), limit))
+        self.shared.waits.begin(format!("{who} in {path}"), limit)
     }
 
     /// Waits until no other publication of the repository is under way. Those end

@@ -8,7 +8,7 @@ use gitmoor_tests::place::Place;
 use gitmoor_tests::process::report;
 use gitmoor_tests::s3::{self, Fault};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn place() -> Place {
     Place::new(Kind::Dir, &Installed::newest())
@@ -116,6 +116,44 @@ fn a_loose_object_of_another_name() {
         fs::copy(&at, &other).expect("copies");
         (other.clone(), vec![oid, other.display().to_string()])
     });
+}
+
+/// Every checksum is right, and the object is another.
+#[test]
+fn a_packed_object_of_another_name() {
+    let place = place();
+    let source = mixed(&place, "source", "--bare");
+    let (lie, at) = loose(&source, "a lie");
+    let pack = source.feed("pack-objects -q objects/pack/pack", format!("{lie}\n"));
+    fs::remove_file(at).expect("rm");
+    let (truth, at) = loose(&source, "the truth");
+    fs::remove_file(at).expect("rm");
+    let idx = format!("objects/pack/pack-{pack}.idx");
+    rename_only_object(&source.dir.join(idx), &truth);
+    fs::write(source.dir.join("refs/tags/truth"), format!("{truth}\n")).expect("writes");
+    let said = refused(&place, &["--verify=full", source.path(), "app.git"]);
+    assert!(said.contains("is not what its name says"), "{said}");
+    assert!(said.contains(&pack), "{said}");
+    assert!(listed(&place).is_empty());
+}
+
+/// In an index of version 2 (gitformat-pack(5)).
+fn rename_only_object(idx: &Path, oid: &str) {
+    let mut bytes = fs::read(idx).expect("reads");
+    let (head, fanout, name, sum) = (8, 1024, 20, 20);
+    let digits = |at: usize| u8::from_str_radix(&oid[2 * at..2 * at + 2], 16).expect("hex");
+    let oid: Vec<u8> = (0..name).map(digits).collect();
+    for first in 0..256 {
+        let objects = u32::from(first >= usize::from(oid[0]));
+        bytes[head + 4 * first..][..4].copy_from_slice(&objects.to_be_bytes());
+    }
+    bytes[head + fanout..][..name].copy_from_slice(&oid);
+    let end = bytes.len() - sum;
+    let mut digest = gix_hash::hasher(gix_hash::Kind::Sha1);
+    digest.update(&bytes[..end]);
+    let digest = digest.try_finalize().expect("no collision");
+    bytes[end..].copy_from_slice(digest.as_slice());
+    fs::write(idx, bytes).expect("writes");
 }
 
 #[test]

@@ -49,6 +49,10 @@ fn pushes_and_fetches_all_through_it() {
     let bare = place.repo("team/app.git");
     assert_eq!(shape(&bare), before);
     assert!(borrows(&bare));
+    wait::until("the import waits for the store", BOUND, || {
+        let waits = settings(&place).status()["waits"].to_string();
+        waits.contains("an import in team/app.git")
+    });
 
     clone.commit("too late");
     let said = clone.refuse("push origin HEAD:late", "");
