@@ -7,10 +7,11 @@ mod entry;
 mod id;
 mod import;
 mod member;
+mod outcome;
 
 pub use command::{
     Actor, Change, Command, Condemnation, Envelope, Expect, FORK_ROWS, FileAdd, FileRemoval,
-    Outcome, PackedEdit, QUARANTINE, RefEdit, Refusal, Relied, Repacking, RepoChange, TrashId,
+    PackedEdit, QUARANTINE, RefEdit, Relied, Repacking, RepoChange, TrashId,
 };
 pub use entry::{
     BlockDigest, Digest, FileEntry, Format, Limit, ObjectFormat, PACKED_REFS, PackedRef, Place,
@@ -19,3 +20,4 @@ pub use entry::{
 pub use id::{NamePath, RepoId, RepoPath, SessionId, Version, hex};
 pub use import::{Import, ImportPlan, ImportStage, ImportStep, Importing};
 pub use member::{Client, ClusterId, Member, Newcomer, Part, SecretDigest, StoreRecord};
+pub use outcome::{Outcome, Refusal};

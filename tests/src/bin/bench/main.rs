@@ -23,24 +23,35 @@ use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::Installed;
 use gitmoor_tests::place::Place;
 use options::Options;
-use report::{Report, memory};
+use report::{Compared, Report, memory};
 
 fn main() {
     let options = options::options();
-    let mut others = vec![safety::measure(&options), recovery::measure(&options)];
-    others.extend(moving::measure(&options));
-    others.push(tracing::measure(&options));
-    let mut report = compared(&options);
-    report.others = others;
-    report::print_table(&report);
+    let mut sections = vec![safety::measure(&options), recovery::measure(&options)];
+    sections.extend(moving::measure(&options));
+    sections.push(tracing::measure(&options));
+    let repository = options.repository.as_ref();
+    let report = Report {
+        git: Installed::newest().to_string(),
+        repository: repository.map_or("generated".to_owned(), |path| path.display().to_string()),
+        rounds: options.rounds,
+        compared: options
+            .wants_other_than(&SECTIONS)
+            .then(|| compared(&options)),
+        sections,
+    };
+    report::print(&report);
     if let Some(file) = &options.json {
         let text = serde_json::to_string_pretty(&report).expect("a plain structure");
         std::fs::write(file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
 }
 
+/// What [`Options::only`] calls them.
+const SECTIONS: [&str; 4] = ["safety", "recovery", "moving", "tracing"];
+
 /// git on a mount against git on the disk.
-fn compared(options: &Options) -> Report {
+fn compared(options: &Options) -> Compared {
     let git = Installed::newest();
     let place = Place::new(Kind::Dir, &git);
     let source = compare::source(&place, options);
@@ -49,14 +60,9 @@ fn compared(options: &Options) -> Report {
     bench.reading();
     bench.writing();
     let pid = place.daemon().pid().expect("the daemon runs");
-    let repository = options.repository.as_ref();
-    Report {
-        git: git.to_string(),
-        repository: repository.map_or("generated".to_owned(), |path| path.display().to_string()),
+    Compared {
         objects: bench.disk.object_count(),
-        rounds: options.rounds,
         results: bench.results,
-        others: Vec::new(),
         daemon_rss_bytes: memory(pid, "VmRSS"),
         daemon_peak_rss_bytes: memory(pid, "VmHWM"),
     }

@@ -8,6 +8,7 @@ use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::place::Place;
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// An import stores all of it anew each time.
@@ -21,7 +22,7 @@ pub(crate) fn measure(options: &Options) -> [Section; 2] {
     for (store, kind) in STORES {
         if options.wants("moving") {
             let place = Place::new(kind, &Installed::newest());
-            let source = source(&place, options);
+            let source = mirror(&place, options);
             imports.push(imported(&place, &source, store));
             forks.push(forked(&place, options, store));
         }
@@ -38,6 +39,18 @@ pub(crate) fn measure(options: &Options) -> [Section; 2] {
             pairs: forks,
         },
     ]
+}
+
+/// The repository as it is, its packs too.
+fn mirror(place: &Place, options: &Options) -> Repo {
+    let Some(from) = &options.repository else {
+        return source(place, options);
+    };
+    let to = place.scratch("source.git");
+    let words = ["clone", "--quiet", "--mirror", "--no-hardlinks"].map(PathBuf::from);
+    let at = place.git.at(&place.scratch);
+    within(&at, [&words[..], &[from.clone(), to.clone()]].concat());
+    place.git.at(to)
 }
 
 fn imported(place: &Place, source: &Repo, store: &str) -> Pair {

@@ -16,6 +16,11 @@ impl Options {
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part))
     }
+
+    /// Whether anything but these is to be measured.
+    pub(crate) fn wants_other_than(&self, names: &[&str]) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| !names.contains(&part.as_str()))
+    }
 }
 
 /// From the command line; ends the process when that makes no sense.

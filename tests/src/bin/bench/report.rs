@@ -54,11 +54,18 @@ impl Pair {
 pub(crate) struct Report {
     pub(crate) git: String,
     pub(crate) repository: String,
-    pub(crate) objects: usize,
     pub(crate) rounds: usize,
-    pub(crate) results: Vec<Measured>,
     /// What a mount on its own is compared in.
-    pub(crate) others: Vec<Section>,
+    pub(crate) sections: Vec<Section>,
+    #[serde(flatten)]
+    pub(crate) compared: Option<Compared>,
+}
+
+/// A mount and the disk.
+#[derive(Serialize)]
+pub(crate) struct Compared {
+    pub(crate) objects: usize,
+    pub(crate) results: Vec<Measured>,
     pub(crate) daemon_rss_bytes: u64,
     pub(crate) daemon_peak_rss_bytes: u64,
 }
@@ -78,11 +85,14 @@ pub(crate) fn memory(pid: u32, key: &str) -> u64 {
 }
 
 /// For people.
-pub(crate) fn print_table(report: &Report) {
-    println!(
-        "{}; {} objects ({})",
-        report.git, report.objects, report.repository
-    );
+pub(crate) fn print(report: &Report) {
+    println!("{}; {}", report.git, report.repository);
+    report.sections.iter().for_each(print_section);
+    report.compared.iter().for_each(print_compared);
+}
+
+fn print_compared(report: &Compared) {
+    println!("{} objects", report.objects);
     println!(
         "{:32} {:>10} {:>10} {:>7} {:>7}",
         "", "disk ms", "mount ms", "ratio", "target"
@@ -104,7 +114,6 @@ pub(crate) fn print_table(report: &Report) {
             line.ratio
         );
     }
-    report.others.iter().for_each(print_section);
     let (now, peak) = (report.daemon_rss_bytes, report.daemon_peak_rss_bytes);
     let mark = if peak > MEMORY_TARGET { " over" } else { "" };
     println!(

@@ -1,0 +1,161 @@
+//! What the replicator answers.
+
+use super::{ClusterId, Limit, NamePath, RepoId, RepoPath, Version};
+use serde::{Deserialize, Serialize};
+
+/// What apply answers. A refusal changed nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Done, with this version.
+    Done(Version),
+    /// Not done.
+    Refused(Refusal),
+}
+
+impl Outcome {
+    /// The version of what was done.
+    pub fn done(self) -> Result<Version, Refusal> {
+        match self {
+            Self::Done(version) => Ok(version),
+            Self::Refused(refusal) => Err(refusal),
+        }
+    }
+}
+
+/// Why a command was refused.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// The namespace path exists already.
+    #[error("{0} exists already")]
+    Exists(NamePath),
+    /// There is no such path in the namespace.
+    #[error("{0} does not exist")]
+    NotFound(NamePath),
+    /// A namespace directory still has entries.
+    #[error("{0} is not empty")]
+    NotEmpty(NamePath),
+    /// The path may not be used so (a repository inside a repository, a
+    /// repository name for a directory or the other way round).
+    #[error(
+        "{0} cannot be used so: repository names end in .git, directory names do not, and repositories do not nest"
+    )]
+    BadPath(NamePath),
+    /// There is no such repository.
+    #[error("repository {0} does not exist")]
+    NoRepo(RepoId),
+    /// A ref is not what the command expected.
+    #[error("{name} changed meanwhile")]
+    RefMoved {
+        /// Which.
+        name: RepoPath,
+        /// Its version now; `None` when it is absent.
+        actual: Option<Version>,
+    },
+    /// A loose ref would be both a file and a directory.
+    #[error("{name} conflicts with {with}")]
+    DirectoryConflict {
+        /// The ref to write.
+        name: RepoPath,
+        /// The ref that is in the way.
+        with: RepoPath,
+    },
+    /// A removal came too late: refs moved since the walk that justified it.
+    #[error("refs moved since the walk that found these files unneeded")]
+    RefsMoved {
+        /// The repository's refs version now.
+        actual: Version,
+    },
+    /// The repository is not in the trash, or not any more.
+    #[error("repository {0} is not in the trash")]
+    NotInTrash(RepoId),
+    /// A key was condemned: its bytes are gone, or soon will be.
+    #[error("{key} was condemned by gc meanwhile")]
+    Condemned {
+        /// The key.
+        key: String,
+    },
+    /// Condemned keys were forgotten since the proposer looked; whether its own
+    /// were among them nobody knows any more.
+    #[error("gc deleted objects since these were stored")]
+    Forgotten,
+    /// Object files were removed since the proposer last looked for those that it needs.
+    #[error("objects were removed since those that a ref needs were found")]
+    Pruned,
+    /// This is a node of a cluster already.
+    #[error("this is cluster {0} already")]
+    Founded(ClusterId),
+    /// Only a cluster has members.
+    #[error("this is not a cluster yet; `gitmoor cluster init` makes it one")]
+    NotFounded,
+    /// The secret was used, or has expired, or never was one.
+    #[error("nobody is invited with this secret, or no longer")]
+    NotInvited,
+    /// There is no such node.
+    #[error("node {0} is not in this cluster")]
+    NoMember(u64),
+    /// The cluster's objects are in another store.
+    #[error("the cluster's objects are in another store, {url}")]
+    OtherStore {
+        /// Where that was first reached.
+        url: String,
+    },
+    /// Another node is reached there.
+    #[error("node {holder} is at {address}")]
+    AddressTaken {
+        /// Where.
+        address: String,
+        /// Which.
+        holder: u64,
+    },
+    /// A file that maintenance relied on is not there any more, or is another.
+    #[error("{path} changed while the repository was repacked")]
+    Changed {
+        /// Which.
+        path: RepoPath,
+    },
+    /// A removal came too late: what its walk had found elsewhere may be gone from there.
+    #[error("the repository was repacked since the walk that found these files unneeded")]
+    Repacked {
+        /// The repository's repacked version now.
+        actual: Version,
+    },
+    /// A repository has too much to be forked at once.
+    #[error(
+        "it has more than {limit} refs and object files; repack it with gitmoor gc, and fork it then"
+    )]
+    TooManyRows {
+        /// How many there may be.
+        limit: u64,
+    },
+    /// A repository would grow beyond its quota.
+    #[error("{}", over_quota(*.limit, *.most, *.would_be))]
+    OverQuota {
+        /// Which limit.
+        limit: Limit,
+        /// Its value.
+        most: u64,
+        /// What it would come to.
+        would_be: u64,
+    },
+    /// No import of this id is under way.
+    #[error("no import of repository {0} is under way")]
+    NoImport(RepoId),
+    /// Another repository is being brought in under that name.
+    #[error("{0} is being imported already")]
+    BeingImported(NamePath),
+    /// A file of an import was not read back.
+    #[error("{path} was not verified")]
+    Unverified {
+        /// Which.
+        path: RepoPath,
+    },
+}
+
+fn over_quota(limit: Limit, most: u64, would_be: u64) -> String {
+    let what = match limit {
+        Limit::Bytes => "bytes of objects",
+        Limit::Refs => "refs",
+        Limit::AuditRecords | Limit::AuditKeep => "audit records",
+    };
+    format!("over quota: it would have {would_be} {what}, and {most} are allowed")
+}
