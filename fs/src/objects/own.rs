@@ -3,7 +3,7 @@
 //! That takes the way of maintenance: the command relies on each file's being in the catalog with the bytes that were
 //! copied. What was removed or replaced meanwhile refuses it, and whoever asked looks again.
 
-use super::{Objects, catalog, parallel};
+use super::{Found, Objects, catalog, parallel};
 use crate::error::FsResult;
 use crate::failpoint;
 use gitmoor_replicator::model::{
@@ -60,7 +60,11 @@ impl Objects {
         })
     }
 
-    fn propose_copies(&self, copies: Vec<FileAdd>, looked: Version) -> FsResult<()> {
+    fn propose_copies(&self, mut copies: Vec<FileAdd>, looked: Version) -> FsResult<()> {
+        let _turn = self.turn.lock();
+        for add in &mut copies {
+            self.renew(add)?;
+        }
         let relied = copies.iter().map(|add| Relied {
             path: add.path.clone(),
             digest: add.entry.digest,
@@ -68,14 +72,35 @@ impl Objects {
         let repacking = Repacking {
             repo: self.repo,
             relied: relied.collect(),
-            add: copies,
+            add: copies.clone(),
             remove: Vec::new(),
             looked,
             unless_refs_moved_since: None,
         };
-        let _turn = self.turn.lock();
         self.propose_command(Command::Repack(Box::new(repacking)), &Actor::default())?;
         failpoint::OWN_PUBLISHED.hit();
+        self.replace_touched(copies);
         Ok(())
+    }
+
+    /// git may have given a file a new time while it was copied: by that it keeps what it would have written again.
+    fn renew(&self, add: &mut FileAdd) -> FsResult<()> {
+        if let Some(Found::Entry(now)) = self.find(&add.path)?
+            && now.digest == add.entry.digest
+        {
+            let place = add.entry.place.clone();
+            add.entry = FileEntry { place, ..now };
+        }
+        Ok(())
+    }
+
+    /// New times that are not published yet must not bring the old places back.
+    fn replace_touched(&self, copies: Vec<FileAdd>) {
+        let mut state = self.state.lock();
+        for add in copies {
+            if let Some(touched) = state.touched.get_mut(&add.path) {
+                touched.place = add.entry.place;
+            }
+        }
     }
 }

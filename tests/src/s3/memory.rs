@@ -45,6 +45,15 @@ impl Bucket {
         Ok(())
     }
 
+    /// Of an upload that was begun.
+    fn keep_part(&mut self, upload: &str, (number, bytes): (i32, Bytes)) -> S3Result<ETag> {
+        let upload = self.uploads.get_mut(upload);
+        let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
+        let e_tag = etag(&bytes);
+        upload.parts.insert(number, bytes);
+        Ok(e_tag)
+    }
+
     /// Deletes a key, or says with which code it does not.
     fn delete(&mut self, key: &str) -> Result<(), &'static str> {
         if let Some((code, times)) = self.kept.get_mut(key).filter(|(_, times)| *times > 0) {
@@ -325,15 +334,10 @@ impl S3 for MemoryS3 {
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {
         let input = req.input;
         let bytes = receive(input.body, input.checksum_crc32c).await?;
-        let e_tag = Some(etag(&bytes));
-        self.with(&input.bucket, |bucket| {
-            let upload = bucket.uploads.get_mut(&input.upload_id);
-            let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
-            upload.parts.insert(input.part_number, bytes);
-            Ok(())
-        })?;
+        let part = (input.part_number, bytes);
+        let e_tag = self.with(&input.bucket, |it| it.keep_part(&input.upload_id, part))?;
         ok(UploadPartOutput {
-            e_tag,
+            e_tag: Some(e_tag),
             ..Default::default()
         })
     }
@@ -350,14 +354,9 @@ impl S3 for MemoryS3 {
             let found = bucket.objects.get(&*key).cloned();
             found.ok_or_else(|| s3_error!(NoSuchKey))
         })?;
-        let bytes = ranged(bytes, input.copy_source_range)?;
-        let e_tag = Some(etag(&bytes));
-        self.with(&input.bucket, |bucket| {
-            let upload = bucket.uploads.get_mut(&input.upload_id);
-            let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
-            upload.parts.insert(input.part_number, bytes);
-            Ok(())
-        })?;
+        let part = (input.part_number, ranged(bytes, input.copy_source_range)?);
+        let e_tag = self.with(&input.bucket, |it| it.keep_part(&input.upload_id, part))?;
+        let e_tag = Some(e_tag);
         ok(UploadPartCopyOutput {
             copy_part_result: Some(CopyPartResult {
                 e_tag,

@@ -315,37 +315,68 @@ fn a_copy_goes_on() {
     }
 }
 
-/// What is pushed, and what is repacked, while the store copies.
-#[test]
-fn used_while_it_is_copied() {
-    let place = place(Kind::S3s);
-    let work = large_parent(&place);
-    place.server().fail(S3::Copy, Fault::Hold, 1);
+/// Works in a fork while the store copies; afterwards nothing of its parent is left.
+fn used_meanwhile(place: &Place, work: impl FnOnce(&Repo)) {
+    let server = place.server();
+    server.fail(S3::Copy, Fault::Hold, 1);
     let command = ["repo", "fork", "app.git", "copy.git", "--copy"];
-    let mut copying = settings(&place)
+    let mut copying = settings(place)
         .command(&command)
         .spawn()
         .expect("it starts");
-    let server = place.server();
     wait::until("it copies", Duration::from_secs(30), || {
         server.counts().copy > 0
     });
-    let fork = place.repo("copy.git");
-    let tip = work.commit("meanwhile");
-    work.ok(format!("push --quiet {} main", fork.url()));
-    fork.ok("repack -a -d --quiet");
-    settled(&place);
+    work(&place.repo("copy.git"));
+    settled(place);
     server.release();
     let ended = wait::poll(Duration::from_secs(60), || {
         copying.try_wait().expect("wait")
     });
     assert!(ended.expect("it comes to its end").success());
-    let parent = id(&place, "app.git");
-    gitmoor(&place, &["repo", "delete", "--yes", "app.git"]);
-    gc(&place);
-    gc(&place);
-    assert_eq!(keys(&place, &[&parent]), BTreeSet::new());
-    sound(&place, &fork, &tip);
+    let parent = id(place, "app.git");
+    gitmoor(place, &["repo", "delete", "--yes", "app.git"]);
+    gc(place);
+    gc(place);
+    assert_eq!(keys(place, &[&parent]), BTreeSet::new());
+}
+
+/// Pushes and repacks.
+#[test]
+fn used_while_it_is_copied() {
+    let place = place(Kind::S3s);
+    let work = large_parent(&place);
+    used_meanwhile(&place, |fork| {
+        work.commit("meanwhile");
+        work.ok(format!("push --quiet {} main", fork.url()));
+        fork.ok("repack -a -d --quiet");
+    });
+    sound(&place, &place.repo("copy.git"), &work.oid("main"));
+}
+
+/// git gives an object that it would have written again a new time, so that it is not pruned soon.
+#[test]
+fn new_times_while_it_is_copied() {
+    let place = place(Kind::S3s);
+    let work = large_parent(&place);
+    let time = |repo: &Repo| {
+        let oid = repo.oid("main:loose.txt");
+        let at = repo.dir.join("objects").join(&oid[..2]).join(&oid[2..]);
+        let meta = fs::metadata(at).expect("a loose object");
+        meta.modified().expect("a time")
+    };
+    let before = time(&place.repo("app.git"));
+    let mut renewed = None;
+    used_meanwhile(&place, |fork| {
+        fork.feed("hash-object -w --stdin", "loose\n");
+        renewed = Some(time(fork));
+    });
+    let fork = place.repo("copy.git");
+    assert!(renewed > Some(before), "{renewed:?}, {before:?}");
+    assert_eq!(Some(time(&fork)), renewed);
+    place.cool();
+    assert_eq!(Some(time(&fork)), renewed);
+    sound(&place, &fork, &work.oid("main"));
 }
 
 /// By hand: the objects of a fork are those under its own prefix and under its parent's, in one directory.
