@@ -108,10 +108,9 @@ impl Repos<'_> {
         if copy {
             self.check_online("a copy")?;
         }
-        let parent = self.existing(name)?;
         let id = match self.find(to)? {
-            None => self.new_fork(&parent, to)?,
-            Some(fork) if copy && fork.forked_from == Some(parent.id) => fork.id,
+            None => self.new_fork(&self.existing(name)?, to)?,
+            Some(fork) if copy && self.is_fork_of(&fork, name)? => fork.id,
             Some(_) => return Err(Rejection::failed(format!("{to} exists already"))),
         };
         let copied = copy.then(|| self.fs.own_files(id, asker)).transpose();
@@ -121,6 +120,21 @@ impl Repos<'_> {
             path: self.mount.mountpoint.join(to.as_str()),
             copied: copied.map_err(|error| Rejection::failed(format!("{to}: {error}")))?,
         })
+    }
+
+    /// Also of one that was deleted since.
+    fn is_fork_of(&self, fork: &Repo, name: &RepoName) -> Result<bool, Rejection> {
+        let Some(parent) = fork.forked_from else {
+            return Ok(false);
+        };
+        match self.find(name)? {
+            Some(named) => Ok(named.id == parent),
+            None => Ok(self
+                .replica
+                .repo(parent)
+                .map_err(Rejection::failed)?
+                .is_none()),
+        }
     }
 
     fn new_fork(&self, parent: &Repo, to: &RepoName) -> Result<RepoId, Rejection> {

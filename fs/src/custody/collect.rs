@@ -78,34 +78,6 @@ impl FileSystem {
         }
         ended.map(|()| collector.done)
     }
-
-    /// Takes files out of the trash for good, and condemns their keys and these leftovers, as far as nobody
-    /// names them.
-    pub(super) fn condemn(
-        &self,
-        repo: RepoId,
-        expired: &[TrashedFile],
-        leftovers: Vec<String>,
-    ) -> FsResult<()> {
-        let mut expired = expired.chunks(PER_ENTRY);
-        let mut leftovers = leftovers.chunks(PER_ENTRY);
-        loop {
-            let (files, keys) = (expired.next(), leftovers.next());
-            if files.is_none() && keys.is_none() {
-                return Ok(());
-            }
-            let trash_id = |file: &TrashedFile| TrashId {
-                version: file.version,
-                path: file.path.clone(),
-            };
-            let files = files.unwrap_or_default().iter().map(trash_id);
-            self.propose(Command::Condemn(Condemnation {
-                repo,
-                expired: files.collect(),
-                leftovers: keys.unwrap_or_default().to_vec(),
-            }))?;
-        }
-    }
 }
 
 struct Collector<'a> {
@@ -287,8 +259,7 @@ impl Collector<'_> {
         if !leftovers.objects.is_empty() || !leftovers.uploads.is_empty() {
             self.prove_clock(self.fs.shared.config.gc_grace)?;
         }
-        self.fs
-            .condemn(repo.id, &expired, leftovers.objects.into_keys().collect())?;
+        self.condemn(repo.id, &expired, leftovers.objects.into_keys().collect())?;
         self.delete(repo.id)?;
         self.forget(repo.id)?;
         for upload in &leftovers.uploads {
@@ -323,6 +294,32 @@ impl Collector<'_> {
         self.done.objects += sizes.len() as u64;
         self.done.bytes += sizes.values().sum::<u64>();
         Ok(())
+    }
+
+    fn condemn(
+        &self,
+        repo: RepoId,
+        expired: &[TrashedFile],
+        leftovers: Vec<String>,
+    ) -> FsResult<()> {
+        let mut expired = expired.chunks(PER_ENTRY);
+        let mut leftovers = leftovers.chunks(PER_ENTRY);
+        loop {
+            let (files, keys) = (expired.next(), leftovers.next());
+            if files.is_none() && keys.is_none() {
+                return Ok(());
+            }
+            let trash_id = |file: &TrashedFile| TrashId {
+                version: file.version,
+                path: file.path.clone(),
+            };
+            let files = files.unwrap_or_default().iter().map(trash_id);
+            self.fs.propose(Command::Condemn(Condemnation {
+                repo,
+                expired: files.collect(),
+                leftovers: keys.unwrap_or_default().to_vec(),
+            }))?;
+        }
     }
 
     /// Deletes what is condemned, also by a collection that was interrupted.

@@ -1,20 +1,22 @@
-//! A fork becomes independent: it gets copies of the object files that it has on loan, and gives the loans back.
+//! A fork becomes independent: it gets copies of the object files that it has on loan.
 //!
-//! It is served all the while, and whatever was copied stays when the rest is interrupted. What the copies took the place of has
-//! gone to the trash, where nobody needs it: the same bytes stand in the catalog. So it leaves the
-//! trash at once, and with that the loans end.
+//! It is served all the while, and whatever was copied stays when the rest is interrupted. What the copies took the
+//! place of goes to the trash, and the loans end when it expires, like all that maintenance replaces: until
+//! then a backup may name it, and a process may have it open.
 
 use crate::FileSystem;
 use crate::error::{FsError, FsResult};
 use crate::objects::Objects;
 use crate::work::{Onlooker, Teller, Work, WorkError};
-use gitmoor_replicator::model::{FileEntry, Refusal, RepoId, RepoPath, Version};
+use gitmoor_replicator::model::{FileEntry, Refusal, RepoId, RepoPath};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Files that one command names.
+/// Files that one command names at most …
 const BATCH: usize = 500;
+
+/// … and bytes, of more than one: what is interrupted before its command looks at its files again.
+const BATCH_BYTES: u64 = 1 << 30;
 
 /// How often it looks again because the repository has changed meanwhile.
 const LOOKS: usize = 20;
@@ -24,7 +26,7 @@ const LOOKS: usize = 20;
 pub struct Copied {
     /// Object files.
     pub files: u64,
-    /// Their bytes, none of which came to this machine.
+    /// Their bytes.
     pub bytes: u64,
 }
 
@@ -68,21 +70,10 @@ impl FileSystem {
             objects: repository.objects(),
             teller: Teller::new(&running, onlooker),
         };
-        let copied = copying.run()?;
-        self.give_back(id, repository.objects())?;
-        Ok(copied)
-    }
-
-    /// What was replaced by copies is in nobody's way any more.
-    fn give_back(&self, id: RepoId, objects: &Objects) -> FsResult<()> {
-        let catalog: HashMap<_, _> = objects.files()?.into_iter().collect();
-        let mut trashed = self.shared.replica.trashed_files(id, Version::default())?;
-        trashed.retain(|file| {
-            let key = file.entry.key().unwrap_or_default();
-            let is_same = |entry: &FileEntry| entry.digest == file.entry.digest;
-            objects.is_anothers(key) && catalog.get(&file.path).is_some_and(is_same)
-        });
-        self.condemn(id, &trashed, Vec::new())
+        match copying.run() {
+            Err(FsError::Refused(Refusal::NoRepo(_))) => Err(CopyError::Deleted),
+            copied => Ok(copied?),
+        }
     }
 }
 
@@ -120,14 +111,25 @@ impl Copying<'_> {
             let told = self.teller.tell("Copying", done, Some(total.max(done)));
             told.map_err(|_| FsError::Interrupted)
         };
-        for batch in files.chunks(BATCH) {
-            told(0)?;
+        for batch in batches(files) {
             self.objects.own(batch, &told)?;
             copied.files += batch.len() as u64;
             copied.bytes += bytes(batch);
         }
         Ok(())
     }
+}
+
+fn batches(files: &[(RepoPath, FileEntry)]) -> impl Iterator<Item = &[(RepoPath, FileEntry)]> {
+    let mut left = files;
+    std::iter::from_fn(move || {
+        let fits = |end: &usize| bytes(&left[..*end]) <= BATCH_BYTES;
+        let most = left.len().min(BATCH);
+        let end = (2..=most).take_while(fits).last().unwrap_or(most.min(1));
+        let (batch, rest) = left.split_at(end);
+        left = rest;
+        (!batch.is_empty()).then_some(batch)
+    })
 }
 
 fn bytes(files: &[(RepoPath, FileEntry)]) -> u64 {

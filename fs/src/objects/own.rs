@@ -1,7 +1,7 @@
 //! A fork comes to own what it has on loan: the store copies, and then the catalog names the copies.
 //!
-//! That takes the way of maintenance: the command relies on each file's being in the catalog with the bytes that were
-//! copied. What was removed or replaced meanwhile refuses it, and whoever asked looks again.
+//! That takes the way of maintenance: the command relies on each file's being in the catalog with the bytes
+//! that were copied. What was removed or replaced meanwhile refuses it, and whoever asked looks again.
 
 use super::{Found, Objects, catalog, parallel};
 use crate::error::FsResult;
@@ -14,26 +14,20 @@ use gitmoor_replicator::model::{
 pub(crate) type Told<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;
 
 impl Objects {
-    /// All catalogued files.
-    pub(crate) fn files(&self) -> FsResult<Vec<(RepoPath, FileEntry)>> {
-        catalog::files(&*self.shared.replica, self.repo)
-    }
-
     /// The catalogued files whose keys lie under other repositories' prefixes.
     pub(crate) fn borrowed(&self) -> FsResult<Vec<(RepoPath, FileEntry)>> {
-        let mut files = self.files()?;
+        let mut files = catalog::files(&*self.shared.replica, self.repo)?;
         files.retain(|(_, entry)| entry.key().is_some_and(|key| self.is_anothers(key)));
         Ok(files)
     }
 
-    /// Whether a key lies under another repository's prefix.
-    pub(crate) fn is_anothers(&self, key: &str) -> bool {
+    fn is_anothers(&self, key: &str) -> bool {
         let own = key.strip_prefix(&self.repo.to_string());
         own.is_none_or(|rest| !rest.starts_with('/'))
     }
 
-    /// Copies borrowed files. Refused as [`Refusal::Changed`](gitmoor_replicator::model::Refusal::Changed) when the
-    /// catalog has changed meanwhile; then it names none of the copies.
+    /// Copies borrowed files. Refused as `Refusal::Changed` when the catalog has changed meanwhile; then it
+    /// names none of the copies.
     pub(crate) fn own(&self, files: &[(RepoPath, FileEntry)], told: &Told<'_>) -> FsResult<()> {
         let wait = self.begin_wait("a copy of borrowed files")?;
         let _waiting = wait.enter();
@@ -47,6 +41,7 @@ impl Objects {
 
     /// Under a key of its own, whose bytes are the same.
     fn copy(&self, path: &RepoPath, entry: &FileEntry, told: &Told<'_>) -> FsResult<FileAdd> {
+        told(0)?;
         let from = entry.key().expect("what is borrowed is stored");
         let blocks = self.shared.replica.blocks(self.repo, path)?;
         let (mut entry, size) = (entry.clone(), entry.size);
@@ -72,18 +67,18 @@ impl Objects {
         let repacking = Repacking {
             repo: self.repo,
             relied: relied.collect(),
-            add: copies.clone(),
+            add: copies,
             remove: Vec::new(),
             looked,
             unless_refs_moved_since: None,
         };
         self.propose_command(Command::Repack(Box::new(repacking)), &Actor::default())?;
         failpoint::OWN_PUBLISHED.hit();
-        self.replace_touched(copies);
         Ok(())
     }
 
-    /// git may have given a file a new time while it was copied: by that it keeps what it would have written again.
+    /// git may have given a file a new time while it was copied: by that it keeps what it would have
+    /// written again.
     fn renew(&self, add: &mut FileAdd) -> FsResult<()> {
         if let Some(Found::Entry(now)) = self.find(&add.path)?
             && now.digest == add.entry.digest
@@ -92,15 +87,5 @@ impl Objects {
             add.entry = FileEntry { place, ..now };
         }
         Ok(())
-    }
-
-    /// New times that are not published yet must not bring the old places back.
-    fn replace_touched(&self, copies: Vec<FileAdd>) {
-        let mut state = self.state.lock();
-        for add in copies {
-            if let Some(touched) = state.touched.get_mut(&add.path) {
-                touched.place = add.entry.place;
-            }
-        }
     }
 }

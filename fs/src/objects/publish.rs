@@ -9,7 +9,7 @@ use super::{Objects, cache_object, quota};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::wait::{self, Wait, spent};
-use gitmoor_replicator::model::{Actor, FileAdd, Place, RepoChange, RepoPath, Version};
+use gitmoor_replicator::model::{Actor, FileAdd, FileEntry, Place, RepoChange, RepoPath, Version};
 use parking_lot::{MutexGuard, RwLockReadGuard};
 
 /// What to leave out of a publication.
@@ -145,11 +145,10 @@ impl Objects {
         change.add = batch.adds();
         let touched = self.state.lock().touched.clone();
         for (path, entry) in &touched {
-            let blocks = self.shared.replica.blocks(self.repo, path)?;
             change.add.push(FileAdd {
                 path: path.clone(),
-                entry: entry.clone(),
-                blocks,
+                entry: self.with_place_of_now(path, entry)?,
+                blocks: self.shared.replica.blocks(self.repo, path)?,
             });
         }
         if !change.is_empty() {
@@ -161,6 +160,19 @@ impl Objects {
             .touched
             .retain(|path, entry| touched.get(path) != Some(entry));
         Ok(())
+    }
+
+    /// Since it was touched its bytes may have come to stand under another key.
+    fn with_place_of_now(&self, path: &RepoPath, touched: &FileEntry) -> FsResult<FileEntry> {
+        let now = self.shared.replica.file(self.repo, path)?;
+        let place = match now {
+            Some(now) if now.digest == touched.digest => now.place,
+            Some(_) | None => touched.place.clone(),
+        };
+        Ok(FileEntry {
+            place,
+            ..touched.clone()
+        })
     }
 
     /// The catalog has them: the local files become cached ones.

@@ -9,6 +9,7 @@ use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::store::{Body, Put, StoreError, Watch};
+use crate::wait;
 use gitmoor_replicator::model::{
     BlockDigest, Digest, FileAdd, FileEntry, Place, RepoPath, Timestamp,
 };
@@ -18,6 +19,9 @@ use std::os::unix::fs::MetadataExt;
 
 /// Mutable files up to this size live in the catalog itself.
 const INLINE: u64 = 4096;
+
+/// Of a stored file that is read to be compared.
+const BLOCKS_AT_ONCE: u64 = 8;
 
 /// Puts a key into the store.
 pub(super) type Sending<'a> = dyn Fn(&str) -> Result<Put, StoreError> + 'a;
@@ -251,10 +255,29 @@ impl Objects {
             blocks
         };
         let object = cache_object(key, entry, blocks.into());
-        self.shared
-            .cache
-            .file(object)
-            .is_ok_and(|file| file.fetch_all().is_ok())
+        let fetched = self.shared.cache.file(object).map(|file| file.fetch_all());
+        match fetched {
+            Ok(Ok(true)) => true,
+            // Too large for the cache.
+            Ok(Ok(false)) => self
+                .stored_digest(key, entry)
+                .is_ok_and(|it| it == entry.digest),
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    /// Of as many bytes as the entry says.
+    fn stored_digest(&self, key: &str, entry: &FileEntry) -> FsResult<Digest> {
+        let mut digester = cache::Digester::new(entry.block_size);
+        let step = u64::from(entry.block_size) * BLOCKS_AT_ONCE;
+        let mut from = 0;
+        while from < entry.size {
+            let to = entry.size.min(from + step);
+            digester.add(&self.shared.store.get(key, from..to)?);
+            wait::moved();
+            from = to;
+        }
+        Ok(digester.finish().0)
     }
 }
 

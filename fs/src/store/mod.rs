@@ -113,9 +113,9 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
         Ok(put)
     }
 
-    /// Stores what another key holds, all `len` bytes of it (at least one), under a new key, unless that exists: the store itself copies, but for what is
-    /// small.
-    /// Durable when this returns. `watch` as in [`ObjectStore::put_resuming`].
+    /// Stores what another key holds, all `len` bytes of it (at least one), under a new key, unless that exists.
+    /// The store itself copies, but for what is small. Durable when this returns. `watch` hears of every
+    /// byte, and ends a large copy as [`StoreError::Interrupted`] when it says no.
     fn copy(&self, from: &str, to: &str, len: u64, watch: &Watch<'_>) -> Result<Put, StoreError>;
 
     /// Reads a range of bytes; the answer has exactly that length. The range is

@@ -1,9 +1,9 @@
-//! Copies within the bucket: the server reads and writes, and nothing comes here. Each is an upload in parts, even where one
-//! part is enough. Its end is conditional, as that of any upload, which the request that copies an object at once is not with every
-//! server; and that one ends at 5 GB.
+//! Copies within the bucket: the server reads and writes, and nothing comes here. Each is an upload in parts,
+//! even where one part is enough. Its end is conditional, as that of any upload, which the request that
+//! copies an object at once is not with every server; and that one ends at 5 GB.
 //!
-//! Small objects are read and put: two requests instead of three, and Garage copies no part of an object that it keeps
-//! inline.
+//! Small objects are read and put: two requests instead of four, and Garage copies no part of an object that it
+//! keeps inline.
 
 use super::failure::classify;
 use super::multipart::{self, PARALLEL, Upload};
@@ -44,6 +44,11 @@ impl S3Store {
         to: &str,
         watch: &Watch<'_>,
     ) -> Result<Put, GaveUp> {
+        // Also by one that was cut off afterwards.
+        if self.is_there(to).await? {
+            watch(from.len);
+            return Ok(Put::Exists);
+        }
         // The server keeps what checksums it likes: nobody here has seen the bytes.
         let id = self.begin_upload(to, None).await?;
         let upload = Upload { key: to, id: &id };

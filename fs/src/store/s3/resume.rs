@@ -114,7 +114,7 @@ impl S3Store {
         }
     }
 
-    async fn is_there(&self, key: &str) -> Result<bool, GaveUp> {
+    pub(super) async fn is_there(&self, key: &str) -> Result<bool, GaveUp> {
         let request = Request::new("GET", key, 1);
         match self
             .tries
