@@ -51,6 +51,14 @@ pub enum FsError {
         /// Process number.
         push: u32,
     },
+    /// The commit that names it was made after all.
+    #[error(
+        "{path} is named by tables.list, whose change was reported as failed and was made after all"
+    )]
+    Listed {
+        /// Path in the repository.
+        path: String,
+    },
     /// The bytes of an object file are not those its name promises.
     #[error("{path}: {reason}")]
     WrongBytes {
@@ -156,7 +164,7 @@ impl FsError {
             FsError::ReadOnly | FsError::Store(StoreError::ReadOnly { .. }) => libc::EROFS,
             FsError::Unsupported(_) => libc::EOPNOTSUPP,
             FsError::Invalid => libc::EINVAL,
-            FsError::Quarantined { .. } => libc::EBUSY,
+            FsError::Quarantined { .. } | FsError::Listed { .. } => libc::EBUSY,
             FsError::Interrupted
             | FsError::Store(StoreError::Interrupted { .. })
             | FsError::Cache(CacheReadError::Interrupted { .. }) => libc::EINTR,
@@ -214,6 +222,7 @@ impl FsError {
             | FsError::Unsupported(_)
             | FsError::Invalid
             | FsError::Quarantined { .. }
+            | FsError::Listed { .. }
             | FsError::Refused(_) => false,
         }
     }

@@ -5,7 +5,7 @@
 
 use super::Objects;
 use crate::error::{FsError, FsResult};
-use gitmoor_replicator::model::{Change, Limit, PackedEdit, Refusal, RepoChange, RepoPath};
+use gitmoor_replicator::model::{Limit, PackedEdit, Refusal, RepoChange, RepoPath};
 
 impl Objects {
     /// Whether a file in the making may become one of the repository's.
@@ -32,9 +32,9 @@ impl Objects {
 
 /// Whether a change only takes refs away: then it needs no object.
 pub(super) fn only_deletes(change: &RepoChange) -> bool {
-    let loose = change.refs.iter().all(|edit| edit.change == Change::Delete);
+    let writes = change.refs.iter().any(|edit| edit.change.writes());
     let is_set = |edit: &PackedEdit| matches!(edit, PackedEdit::Set { .. });
-    loose && !change.packed.iter().any(is_set)
+    !writes && !change.packed.iter().any(is_set)
 }
 
 /// Whether it was refused for being too much.

@@ -27,7 +27,7 @@ use super::Objects;
 use super::looks::Look;
 use super::name;
 use crate::error::FsResult;
-use gitmoor_replicator::model::{Actor, Change, Command, RepoChange, TrashId, Version};
+use gitmoor_replicator::model::{Actor, Command, RepoChange, TrashId, Version};
 
 /// Revivals that one raft entry carries at most.
 const PER_ENTRY: usize = 1000;
@@ -42,7 +42,7 @@ impl Objects {
         actor: &Actor,
         by: Option<Look>,
     ) -> FsResult<Option<Version>> {
-        if change.refs.iter().all(|edit| edit.change == Change::Delete) {
+        if !change.refs.iter().any(|edit| edit.change.writes()) {
             return Ok(None);
         }
         self.undo_removals(by);

@@ -11,6 +11,7 @@
 
 pub mod packed;
 mod rendered;
+mod tables;
 
 pub use rendered::Rendered;
 
@@ -18,7 +19,7 @@ use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::local::Files;
 use crate::objects::{Objects, Shared};
-use crate::repository::room::{is_ref_scratch, is_table};
+use crate::repository::room::is_ref_scratch;
 use crate::wait::spent;
 use gitmoor_replicator::Child;
 use gitmoor_replicator::model::{
@@ -26,7 +27,7 @@ use gitmoor_replicator::model::{
     RepoId, RepoPath, Version,
 };
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub struct Refs {
     /// What a ref was when its lock was taken, by the ref's name.
     locked: Mutex<HashMap<RepoPath, Expect>>,
     rendered: rendered::Cache,
+    /// Tables of lists of which nobody knows whether they are committed.
+    uncertain: Mutex<HashSet<RepoPath>>,
 }
 
 /// A replicated name of the refs room.
@@ -71,6 +74,7 @@ impl Refs {
             objects,
             locked: Mutex::default(),
             rendered,
+            uncertain: Mutex::default(),
         }
     }
 
@@ -211,7 +215,7 @@ impl Refs {
         }
         self.write(to, meta.mode(), value, self.expected(to), actor)?;
         failpoint::REF_COMMITTED.hit();
-        self.files.unlink_if_there(from)?;
+        self.clean_up(from);
         self.removed(from);
         Ok(())
     }
@@ -229,29 +233,27 @@ impl Refs {
             self.replace_packed(name, &value, mode, expect, actor)?;
             return Ok(Version::default());
         }
-        let mut refs = Vec::new();
-        let mut tables = Vec::new();
-        if name.as_bytes() == b"reftable/tables.list" {
-            tables = self.table_edits(&value, &mut refs, actor)?;
+        if name.as_bytes() == tables::LIST {
+            return self.write_list(name, mode, value, expect, actor);
         }
-        refs.push(RefEdit {
+        let mut change = RepoChange::new(self.repo);
+        change.refs.push(RefEdit {
             name: name.clone(),
             expect,
             change: Change::Set { mode, value },
         });
-        let version = self.commit(
-            RepoChange {
-                refs,
-                ..RepoChange::new(self.repo)
-            },
-            actor,
-        )?;
+        let version = self.commit(change, actor)?;
         self.wrote_past_lock(name, Expect::Is(version));
         failpoint::REF_WRITTEN.hit();
-        for table in tables {
-            self.files.unlink_if_there(&table)?;
-        }
         Ok(version)
+    }
+
+    /// Removes the real file of what is committed. It is: no error of the disk takes it back, and a git that
+    /// is told of one takes the commit for failed and clears away what it rests on.
+    fn clean_up(&self, path: &RepoPath) {
+        if let Err(error) = self.files.unlink_if_there(path) {
+            tracing::warn!(repo = %self.repo, %path, %error, "committed, but the file that it was read from stays: it is removed at the next start, look at the disk of the data directory");
+        }
     }
 
     /// Past a held lock, as a disk allows: the lock's holder goes on from here.
@@ -265,78 +267,6 @@ impl Refs {
         self.objects.commit(change, actor)
     }
 
-    /// The tables that a new `tables.list` names for the first time go up with
-    /// it, those that it no longer names go: one transaction, one commit.
-    /// Returns the real files that are replicated by it.
-    fn table_edits(
-        &self,
-        list: &[u8],
-        edits: &mut Vec<RefEdit>,
-        actor: &Actor,
-    ) -> FsResult<Vec<RepoPath>> {
-        let dir = RepoPath::new("reftable").expect("a valid path");
-        let listed: Vec<&[u8]> = list
-            .split(|&b| b == b'\n')
-            .filter(|name| is_table(name))
-            .collect();
-        let mut fresh = Vec::new();
-        for path in listed.iter().filter_map(|name| dir.join(name)) {
-            let Some(meta) = self.files.stat(&path)? else {
-                continue;
-            };
-            let value = self.files.read(&path)?.unwrap_or_default();
-            self.table_pieces(&path, meta.mode(), value, edits, actor)?;
-            fresh.push(path);
-        }
-        for (name, _) in self.shared.replica.references_in(self.repo, &dir)? {
-            let gone = is_table(&name) && !listed.contains(&name.as_slice());
-            if let Some(name) = dir.join(&name).filter(|_| gone) {
-                edits.push(RefEdit {
-                    name,
-                    expect: Expect::Anything,
-                    change: Change::Delete,
-                });
-            }
-        }
-        Ok(fresh)
-    }
-
-    /// A big table goes ahead in pieces: nothing reads it before it is listed.
-    fn table_pieces(
-        &self,
-        path: &RepoPath,
-        mode: u32,
-        value: Vec<u8>,
-        edits: &mut Vec<RefEdit>,
-        actor: &Actor,
-    ) -> FsResult<()> {
-        let edit = |change| RefEdit {
-            name: path.clone(),
-            expect: Expect::Anything,
-            change,
-        };
-        if value.len() <= CHUNK {
-            edits.push(edit(Change::Set { mode, value }));
-            return Ok(());
-        }
-        for (i, piece) in value.chunks(CHUNK).enumerate() {
-            let value = piece.to_vec();
-            let change = if i == 0 {
-                Change::Set { mode, value }
-            } else {
-                Change::Append { value }
-            };
-            self.commit(
-                RepoChange {
-                    refs: vec![edit(change)],
-                    ..RepoChange::new(self.repo)
-                },
-                actor,
-            )?;
-        }
-        Ok(())
-    }
-
     fn commit_packed(
         &self,
         from: &RepoPath,
@@ -347,12 +277,11 @@ impl Refs {
         let mode = self.files.stat(from)?.map_or(0o100_644, |meta| meta.mode());
         let usual = self.replace_packed(to, file, mode, self.expected(to), actor)?;
         failpoint::PACKED_COMMITTED.hit();
-        if usual {
-            // The file that git wrote is the rendering of this version.
-            self.rendered.adopt(&self.files.at(from))?;
-        } else {
-            self.files.unlink_if_there(from)?;
+        // The file that git wrote is the rendering of this version.
+        if usual && let Err(error) = self.rendered.adopt(&self.files.at(from)) {
+            tracing::debug!(repo = %self.repo, %error, "packed-refs will be rendered anew");
         }
+        self.clean_up(from);
         Ok(())
     }
 
@@ -416,6 +345,7 @@ impl Refs {
         if path.as_bytes() == PACKED_REFS {
             change.packed.push(PackedEdit::Clear);
         }
+        change.refs.extend(self.unless_listed(path)?);
         let expect = self.expected(path);
         change.refs.push(RefEdit {
             name: path.clone(),
@@ -423,6 +353,7 @@ impl Refs {
             change: Change::Delete,
         });
         let version = self.commit(change, actor)?;
+        self.uncertain.lock().remove(path);
         // The table is only empty now.
         let now = match path.as_bytes() == PACKED_REFS {
             true => Expect::Is(version),

@@ -412,6 +412,15 @@ pub enum Change {
     },
     /// Removes the entry; one that is absent already is no error.
     Delete,
+    /// Nothing: the whole change only depends on what is expected.
+    Keep,
+}
+
+impl Change {
+    /// Whether a value may stand there afterwards that did not stand there before.
+    pub fn writes(&self) -> bool {
+        !matches!(self, Self::Delete | Self::Keep)
+    }
 }
 
 /// An edit of the packed table.

@@ -59,7 +59,7 @@ pub(super) fn edit_loose(
     repo: RepoId,
     edits: &[RefEdit],
 ) -> Result<(), ReadError> {
-    for edit in edits {
+    for edit in edits.iter().filter(|edit| edit.change != Change::Keep) {
         let key = keys::in_repo(repo, &edit.name);
         let old = read::reference(overlay, repo, &edit.name)?;
         match edited(old, &edit.change, context) {
@@ -93,6 +93,7 @@ fn edited(old: Option<RefEntry>, change: &Change, context: Context<'_>) -> Optio
                 ..old
             })
         }
+        (Change::Keep, old) => old,
         (Change::SetMode { .. }, None) | (Change::Delete, _) => None,
     }
 }
@@ -209,7 +210,11 @@ fn always_moves(name: &RepoPath, new: &RefValue) -> bool {
 
 /// The names whose value a change could move.
 fn touched(view: &dyn View, change: &RepoChange) -> Result<Vec<RepoPath>, ReadError> {
-    let mut names: Vec<_> = change.refs.iter().map(|edit| edit.name.clone()).collect();
+    let edits = change
+        .refs
+        .iter()
+        .filter(|edit| edit.change != Change::Keep);
+    let mut names: Vec<_> = edits.map(|edit| edit.name.clone()).collect();
     for edit in &change.packed {
         match edit {
             PackedEdit::Set { name, .. } | PackedEdit::Delete { name } => names.push(name.clone()),

@@ -622,12 +622,15 @@ impl Model {
                 }
             }
             Change::Delete => drop(self.refs.remove(&key)),
+            Change::Keep => {}
         }
     }
 
     /// Whether an edit is of a file of a reftable that exists.
     fn any_reftable(&self, id: RepoId, edits: &[RefEdit]) -> bool {
-        let of_reftable = |edit: &&RefEdit| edit.name.as_bytes().starts_with(b"reftable/");
+        let of_reftable = |edit: &&RefEdit| {
+            edit.change != Change::Keep && edit.name.as_bytes().starts_with(b"reftable/")
+        };
         let mut edits = edits.iter().filter(of_reftable);
         edits.any(|edit| self.refs.contains_key(&(id, edit.name.clone())))
     }

@@ -120,6 +120,7 @@ fn a_change() -> impl Strategy<Value = Change> {
         1 => a_value().prop_map(|value| Change::Append { value: value.into() }),
         1 => Just(Change::SetMode { mode: 0o100_600 }),
         3 => Just(Change::Delete),
+        1 => Just(Change::Keep),
     ]
 }
 

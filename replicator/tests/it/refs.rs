@@ -292,3 +292,39 @@ fn pieces_of_a_reftable_add_up() {
     );
     assert_ne!(version, Version(0));
 }
+
+#[test]
+fn what_is_kept_must_be_as_expected() {
+    let mut world = World::with_repo(id(1));
+    let edit = |name: &str, expect, change| RefEdit {
+        name: path(name),
+        expect,
+        change,
+    };
+    let set = |text: &str| Change::Set {
+        mode: 0o100_644,
+        value: text.into(),
+    };
+    let (list, table) = ("reftable/tables.list", "reftable/0x1.ref");
+    let anything = Expect::Anything;
+    let listed = world.must(refs(id(1), vec![edit(list, anything, set("0x1.ref\n"))]));
+    let before = read::reference(&world.database, id(1), &path(list)).expect("reads");
+    let removal = |expect| {
+        let kept = edit(list, expect, Change::Keep);
+        refs(id(1), vec![kept, edit(table, anything, Change::Delete)])
+    };
+    world.must(refs(id(1), vec![edit(table, anything, set("bytes"))]));
+    for wrong in [Expect::Absent, Expect::Is(Version::default())] {
+        let actual = Some(listed);
+        let name = path(list);
+        let moved = Refusal::RefMoved { name, actual };
+        assert_eq!(world.run(removal(wrong)), Outcome::Refused(moved));
+    }
+    let there = read::reference(&world.database, id(1), &path(table)).expect("reads");
+    assert!(there.is_some(), "refused as a whole");
+    world.must(removal(Expect::Is(listed)));
+    let gone = read::reference(&world.database, id(1), &path(table)).expect("reads");
+    assert_eq!(gone, None);
+    let after = read::reference(&world.database, id(1), &path(list)).expect("reads");
+    assert_eq!(after, before, "kept, with its version");
+}

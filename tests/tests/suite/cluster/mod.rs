@@ -7,6 +7,7 @@ mod locks;
 pub(crate) mod mounts;
 mod partitions;
 mod recovery;
+mod uncertain;
 
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::{BOUND, Cluster, read};

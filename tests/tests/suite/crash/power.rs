@@ -249,3 +249,40 @@ fn repack_in_the_idle_publishers_hands() {
     } = &mut writer;
     check_and_push(&machine.place, bare, work, ledger);
 }
+
+/// A commit that is made is reported as made, whatever becomes of the file that it was read from:
+/// a git that is told of an error removes the tables that the committed list names.
+#[test]
+fn the_disk_of_lock_files_goes_alone() {
+    let Some(machine) = Machine::of_three_disks() else {
+        return;
+    };
+    let place = &machine.place;
+    if !place.git.has((2, 45), "reftable") {
+        return;
+    }
+    let mut writer = Writer::new(place, "tables", "--ref-format=reftable");
+    assert!(writer.step());
+    place.daemon().umount();
+    place.daemon().arm("refs::committed=sleep(1000)");
+    place.daemon().launch();
+    let settings = place.daemon().settings().clone();
+    let lists = || {
+        let records = settings.gitmoor_ok(&["audit", "tables.git"]);
+        records.matches("reftable/tables.list").count()
+    };
+    let before = lists();
+    std::thread::scope(|scope| {
+        let push = scope.spawn(|| writer.step());
+        wait::until("a list is committed", process::LIMIT, || lists() > before);
+        machine.disks[1].cut();
+        push.join().expect("no panic");
+    });
+    place.daemon().kill9();
+    place.daemon().arm("");
+    machine.restore();
+    let Writer {
+        bare, work, ledger, ..
+    } = &mut writer;
+    check_and_push(place, bare, work, ledger);
+}
