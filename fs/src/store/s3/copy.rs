@@ -6,16 +6,15 @@
 //! keeps inline.
 
 use super::failure::classify;
-use super::multipart::{self, PARALLEL, Upload};
+use super::multipart::{self, Upload};
 use super::store::S3Store;
 use crate::store::retry::{Failure, GaveUp, Request};
 use crate::store::{Put, Watch};
 use aws_sdk_s3::types::CompletedPart;
-use futures::{StreamExt, TryStreamExt, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::ops::Range;
 
-/// What is smaller is not worth three requests.
+/// What is smaller is not worth four requests.
 pub(super) const SMALL: u64 = 64 << 10;
 
 /// Bytes of a part: few requests, and none that takes minutes.
@@ -52,26 +51,9 @@ impl S3Store {
         // The server keeps what checksums it likes: nobody here has seen the bytes.
         let id = self.begin_upload(to, None).await?;
         let upload = Upload { key: to, id: &id };
-        let parts = self.copy_parts(from, upload, watch).await;
+        let copy = |number, range| self.copy_part(from, upload, (number, range));
+        let parts = multipart::each_part(from.len, PART, watch, copy).await;
         self.end_upload(upload, parts).await
-    }
-
-    async fn copy_parts(
-        &self,
-        from: Source<'_>,
-        upload: Upload<'_>,
-        watch: &Watch<'_>,
-    ) -> Result<Vec<CompletedPart>, GaveUp> {
-        let parts = multipart::parts_of(from.len, PART).into_iter();
-        let copies = parts.map(async |(number, range)| {
-            let bytes = range.end - range.start;
-            let part = self.copy_part(from, upload, (number, range)).await?;
-            match watch(bytes) {
-                true => Ok(part),
-                false => Err(GaveUp::Interrupted),
-            }
-        });
-        stream::iter(copies).buffered(PARALLEL).try_collect().await
     }
 
     async fn copy_part(

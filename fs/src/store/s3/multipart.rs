@@ -5,10 +5,11 @@ use super::body;
 use super::failure::classify;
 use super::resume::Parts;
 use super::store::{S3Store, exists_or};
-use crate::store::Put;
 use crate::store::retry::{Failure, GaveUp, Request};
+use crate::store::{Put, Watch};
 use aws_sdk_s3::types::ChecksumAlgorithm::{self, Crc32C};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use futures::{StreamExt, TryStreamExt, stream};
 use std::fs::File;
 use std::ops::Range;
 
@@ -19,7 +20,7 @@ pub(super) const PART: u64 = 8 << 20;
 const MAX_PARTS: u64 = 10_000;
 
 /// Parts under way at the same time, each of them in memory.
-pub(super) const PARALLEL: usize = 4;
+const PARALLEL: usize = 4;
 
 /// One upload that was begun.
 #[derive(Clone, Copy)]
@@ -158,8 +159,32 @@ pub(super) fn completed(number: i32, e_tag: Option<String>, crc: Option<String>)
         .build()
 }
 
+/// Makes the parts of `len` bytes, some of them at the same time; all of them in their order. Stops when `watch` says so.
+pub(super) async fn each_part<F>(
+    len: u64,
+    size: u64,
+    watch: &Watch<'_>,
+    make: impl Fn(i32, Range<u64>) -> F,
+) -> Result<Vec<CompletedPart>, GaveUp>
+where
+    F: Future<Output = Result<CompletedPart, GaveUp>>,
+{
+    let parts = parts_of(len, size).into_iter().map(|(number, range)| {
+        let bytes = range.end - range.start;
+        let made = make(number, range);
+        async move {
+            let part = made.await?;
+            match watch(bytes) {
+                true => Ok(part),
+                false => Err(GaveUp::Interrupted),
+            }
+        }
+    });
+    stream::iter(parts).buffered(PARALLEL).try_collect().await
+}
+
 /// Numbers and bytes of all parts, of this size unless there would be too many.
-pub(super) fn parts_of(len: u64, part: u64) -> Vec<(i32, Range<u64>)> {
+fn parts_of(len: u64, part: u64) -> Vec<(i32, Range<u64>)> {
     let size = part.max(len.div_ceil(MAX_PARTS));
     let range = |n: u64| n * size..((n + 1) * size).min(len);
     (1..).zip((0..len.div_ceil(size)).map(range)).collect()

@@ -5,13 +5,12 @@
 use super::body;
 use super::failure::classify;
 use super::list::UploadMarker;
-use super::multipart::{self, PARALLEL, PART, Upload};
+use super::multipart::{self, PART, Upload};
 use super::store::S3Store;
 use crate::store::retry::{Failure, GaveUp, Request};
 use crate::store::{Put, Watch};
 use aws_sdk_s3::types::ChecksumAlgorithm::Crc32C;
 use aws_sdk_s3::types::{CompletedPart, Part};
-use futures::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
@@ -54,19 +53,13 @@ impl S3Store {
         there: &Parts,
         watch: &Watch<'_>,
     ) -> Result<Vec<CompletedPart>, GaveUp> {
-        let sends = multipart::parts_of(len, PART).into_iter();
-        let sends = sends.map(async |(number, range)| {
-            let bytes = range.end - range.start;
-            let part = match adopt(file, number, &range, there)? {
-                Some(part) => part,
-                None => self.send_part(upload, file, (number, range)).await?,
-            };
-            match watch(bytes) {
-                true => Ok(part),
-                false => Err(GaveUp::Interrupted),
+        let send = |number, range| async move {
+            match adopt(file, number, &range, there)? {
+                Some(part) => Ok(part),
+                None => self.send_part(upload, file, (number, range)).await,
             }
-        });
-        stream::iter(sends).buffered(PARALLEL).try_collect().await
+        };
+        multipart::each_part(len, PART, watch, send).await
     }
 
     /// The last upload of a key that was begun.
