@@ -17,13 +17,9 @@ impl Objects {
     /// The catalogued files whose keys lie under other repositories' prefixes.
     pub(crate) fn borrowed(&self) -> FsResult<Vec<(RepoPath, FileEntry)>> {
         let mut files = catalog::files(&*self.shared.replica, self.repo)?;
-        files.retain(|(_, entry)| entry.key().is_some_and(|key| self.is_anothers(key)));
+        let own = format!("{}/", self.repo);
+        files.retain(|(_, entry)| entry.key().is_some_and(|key| !key.starts_with(&own)));
         Ok(files)
-    }
-
-    fn is_anothers(&self, key: &str) -> bool {
-        let own = key.strip_prefix(&self.repo.to_string());
-        own.is_none_or(|rest| !rest.starts_with('/'))
     }
 
     /// Copies borrowed files. Refused as `Refusal::Changed` when the catalog has changed meanwhile; then it

@@ -7,7 +7,7 @@ use gitmoor_tests::history::noise;
 use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::process::report;
-use gitmoor_tests::s3::{Counts, Fault, Garage, Kind as S3};
+use gitmoor_tests::s3::{Counts, Fault, Kind as S3};
 use gitmoor_tests::wait;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -274,9 +274,7 @@ fn a_copy_in_a_directory() {
 
 #[test]
 fn a_copy_in_garage() {
-    if Garage::binary().is_some() || std::env::var_os("GITMOOR_TEST_REQUIRE_GARAGE").is_some() {
-        independent(Kind::Garage);
-    }
+    independent(Kind::Garage);
 }
 
 /// Whether the daemon dies or the store fails: it is a fork, and the same command goes on with what is left, also
