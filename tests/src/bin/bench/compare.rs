@@ -5,7 +5,7 @@ use crate::report::{Measured, median};
 use gitmoor_tests::git::{Args, Repo};
 use gitmoor_tests::history::History;
 use gitmoor_tests::place::Place;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// No command may take longer, on the largest repository.
@@ -24,16 +24,7 @@ pub(crate) fn source(place: &Place, options: &Options) -> Repo {
     let at = place.git.at(&place.scratch);
     let source = place.git.at(&path);
     match &options.repository {
-        Some(from) => {
-            let from = from
-                .canonicalize()
-                .unwrap_or_else(|error| usage(&format!("{}: {error}", from.display())));
-            let mut words = ["clone", "--quiet", "--mirror", "--no-hardlinks"]
-                .map(PathBuf::from)
-                .to_vec();
-            words.extend([from, path]);
-            within(&at, words);
-        }
+        Some(from) => mirrored(&at, from, path),
         None => {
             at.ok(["init", "--quiet", "--bare", source.path()]);
             let history = History::default()
@@ -50,6 +41,18 @@ pub(crate) fn source(place: &Place, options: &Options) -> Repo {
     source.ok("pack-refs --all");
     within(&source, "repack -q -a -d");
     source
+}
+
+/// The repository as it is, its packs too.
+pub(crate) fn mirrored(at: &Repo, from: &Path, to: PathBuf) {
+    let from = from
+        .canonicalize()
+        .unwrap_or_else(|error| usage(&format!("{}: {error}", from.display())));
+    let mut words = ["clone", "--quiet", "--mirror", "--no-hardlinks"]
+        .map(PathBuf::from)
+        .to_vec();
+    words.extend([from, to]);
+    within(at, words);
 }
 
 /// A command of any length.

@@ -6,7 +6,7 @@
 //! a start takes after a crash (`recovery`), what traces cost (`tracing`); and imports and forks (`moving`).
 //!
 //! `bench [REPOSITORY] [--rounds N] [--json FILE] [--only NAME]...`; without a repository one is
-//! generated. `--only` measures what has NAME in its name. The store is a directory.
+//! generated. `--only` measures what has NAME in its name. The store is a directory; for `moving` Garage too.
 
 mod compare;
 mod moving;

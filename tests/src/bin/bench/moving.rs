@@ -1,14 +1,13 @@
 //! Moving in: an import against a mirror that git clones onto this disk, and forks of what was
 //! imported against forks of an empty repository.
 
-use crate::compare::{source, within};
+use crate::compare::{mirrored, source, within};
 use crate::options::Options;
 use crate::report::{Pair, Section, median};
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::place::Place;
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// An import stores all of it anew each time.
@@ -41,15 +40,13 @@ pub(crate) fn measure(options: &Options) -> [Section; 2] {
     ]
 }
 
-/// The repository as it is, its packs too.
+/// The given repository as it is, or a generated one.
 fn mirror(place: &Place, options: &Options) -> Repo {
     let Some(from) = &options.repository else {
         return source(place, options);
     };
     let to = place.scratch("source.git");
-    let words = ["clone", "--quiet", "--mirror", "--no-hardlinks"].map(PathBuf::from);
-    let at = place.git.at(&place.scratch);
-    within(&at, [&words[..], &[from.clone(), to.clone()]].concat());
+    mirrored(&place.git.at(&place.scratch), from, to.clone());
     place.git.at(to)
 }
 

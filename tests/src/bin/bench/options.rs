@@ -17,9 +17,10 @@ impl Options {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part))
     }
 
-    /// Whether anything but these is to be measured.
+    /// Whether anything but these may be to be measured.
     pub(crate) fn wants_other_than(&self, names: &[&str]) -> bool {
-        self.only.is_empty() || self.only.iter().any(|part| !names.contains(&part.as_str()))
+        let other = |part: &String| !names.iter().any(|name| name.contains(part.as_str()));
+        self.only.is_empty() || self.only.iter().any(other)
     }
 }
 
