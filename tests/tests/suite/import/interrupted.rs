@@ -252,6 +252,14 @@ fn through_another_machine() {
     }
 }
 
+/// Twenty of them, in order.
+fn moments(end: u64) -> Vec<u64> {
+    let mut random = StdRng::seed_from_u64(20);
+    let mut moments: Vec<_> = (0..20).map(|_| random.random_range(0..end)).collect();
+    moments.sort_unstable();
+    moments
+}
+
 /// The whole thing: 850,000 objects, twenty deaths at random, nothing sent twice to speak of.
 #[test]
 fn git_itself() {
@@ -262,13 +270,17 @@ fn git_itself() {
     let place = Place::set(Kind::S3s, "");
     let source = place.git.at(Path::new(&mirror));
     place.server().reset();
-    let mut random = StdRng::seed_from_u64(20);
+    let size = size_of(&source);
     let limit = Duration::from_secs(3600);
-    for _ in 0..20 {
+    for progress in moments(size + size * 9 / 10) {
         let mut command = begin(&place, &[source.path(), "git.git"]);
-        std::thread::sleep(Duration::from_millis(random.random_range(100..20_000)));
+        wait::until("so much is sent and read back", limit, || {
+            let counts = place.server().counts();
+            counts.bytes_in + counts.bytes_out >= progress
+        });
         place.crash();
         command.wait().expect("ends");
+        assert_eq!(listed(&place), [""; 0]);
     }
     let mut last = begin(&place, &[source.path(), "git.git"]);
     wait::until("it is there", limit, || {
