@@ -4,15 +4,17 @@
 mod idle;
 mod metrics;
 mod sizes;
+mod status;
 mod traffic;
 
+pub use status::{RepoInfo, Status};
 pub use traffic::Traffic;
 
 use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
 use crate::maintenance;
-use crate::objects::{Shared, Staged, Staging, catalog};
+use crate::objects::{Shared, Staging};
 use crate::others::{Elsewhere, Freshness};
 use crate::process::Origins;
 use crate::store::{
@@ -22,9 +24,8 @@ use crate::tree::{Repositories, Shown};
 use crate::wait::Waits;
 use crate::work::Working;
 use gitmoor_replicator::model::{Actor, NamePath, Repo, RepoId, RepoPath};
-use gitmoor_replicator::{Child, NameEntry, Replica};
+use gitmoor_replicator::{NameEntry, Replica};
 use parking_lot::Mutex;
-use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,61 +78,6 @@ pub struct Config {
     pub maintenance_packs: usize,
     /// Objects that nothing reaches are kept for so long by a full maintenance.
     pub cruft_expiration: Duration,
-}
-
-/// What `gitmoor status` prints of the file system.
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {
-    /// Finished files that are not in the store yet.
-    pub pending_files: u64,
-    /// Their bytes.
-    pub pending_bytes: u64,
-    /// What is staged: that, and files in the making.
-    pub staged: Staged,
-    /// Its limit.
-    pub staging_limit: Option<u64>,
-    /// Bytes in the block cache.
-    pub cache_bytes: u64,
-    /// Its limit.
-    pub cache_limit: u64,
-    /// Operations that wait right now, as sentences: who waits for what since when.
-    pub waits: Vec<String>,
-    /// The last failure of the background publisher, if it has not succeeded since.
-    pub publish_failure: Option<String>,
-    /// How long ago the cluster confirmed what is shown here; `None` when nobody else can change
-    /// it, or nobody has looked yet.
-    pub confirmed: Option<Duration>,
-    /// The store is not asked.
-    pub offline: bool,
-    /// The last requests that were therefore refused.
-    pub refused: Vec<String>,
-    /// Nothing can be changed.
-    pub read_only: bool,
-}
-
-/// What `gitmoor repo info` prints.
-#[derive(Clone, Debug, Serialize)]
-pub struct RepoInfo {
-    /// Its permanent name.
-    pub id: String,
-    /// Its path in the namespace.
-    pub path: String,
-    /// `sha1`, `sha256`, or `None` before git initialised it.
-    pub object_format: Option<String>,
-    /// `files` or `reftable`.
-    pub ref_storage: Option<String>,
-    /// Loose refs and lines of packed-refs.
-    pub refs: u64,
-    /// Files in the catalog.
-    pub object_files: u64,
-    /// Their bytes.
-    pub object_bytes: u64,
-    /// How many of them are packs.
-    pub packs: u64,
-    /// Finished files that are not in the store yet.
-    pub pending_files: u64,
-    /// Replicated settings.
-    pub settings: std::collections::BTreeMap<String, String>,
 }
 
 /// The file system cannot be opened.
@@ -339,79 +285,6 @@ impl FileSystem {
         check_reach(&*self.shared.store)
     }
 
-    fn oldest_pending(&self) -> Option<Duration> {
-        let all = self.repositories.all();
-        let each = all
-            .iter()
-            .filter_map(|repo| repo.objects().oldest_pending());
-        each.max()
-    }
-
-    fn pending(&self) -> (u64, u64) {
-        let each = self
-            .repositories
-            .all()
-            .into_iter()
-            .map(|repo| repo.objects().pending());
-        each.fold((0, 0), |(files, bytes), (f, b)| (files + f, bytes + b))
-    }
-
-    /// For `gitmoor status`.
-    pub fn status(&self) -> Status {
-        let (pending_files, pending_bytes) = self.pending();
-        let offline = self.shared.store.offline();
-        let mut waits = self.waits();
-        waits.extend(self.checking.lock().clone());
-        waits.extend(self.working.sentences());
-        Status {
-            pending_files,
-            pending_bytes,
-            staged: self.shared.staging.staged(),
-            staging_limit: self.shared.config.staging_bytes,
-            cache_bytes: self.shared.cache.used_bytes(),
-            cache_limit: self.shared.config.cache_bytes,
-            waits,
-            publish_failure: self.publish_failure.lock().clone(),
-            confirmed: self.shared.fresh.age(),
-            offline: offline.is_some(),
-            refused: offline.map(|offline| offline.refused()).unwrap_or_default(),
-            read_only: self.is_read_only(),
-        }
-    }
-
-    /// Reads, then publications.
-    fn waits(&self) -> Vec<String> {
-        let mut waits = self.shared.cache.waits();
-        let store = self.shared.store.describe();
-        waits.extend(self.shared.waits.sentences(&store));
-        waits.extend(self.shared.fresh.waits());
-        waits
-    }
-
-    /// For `gitmoor repo info`; `None` when there is no such repository.
-    pub fn repo_info(&self, id: RepoId) -> Result<Option<RepoInfo>, FsError> {
-        let Some(repo) = self.shared.replica.repo(id)? else {
-            return Ok(None);
-        };
-        let files = catalog::files(&*self.shared.replica, id)?;
-        let refs = RepoPath::new("refs").expect("a valid path");
-        Ok(Some(RepoInfo {
-            id: id.to_string(),
-            path: repo.path.to_string(),
-            object_format: repo.format.map(|format| format.objects.name().to_owned()),
-            ref_storage: repo.format.map(|format| format.refs.name().to_owned()),
-            refs: self.loose_refs_below(id, &refs)? + self.packed_refs(id)?,
-            object_files: files.len() as u64,
-            object_bytes: files.iter().map(|(_, entry)| entry.size).sum(),
-            packs: files
-                .iter()
-                .filter(|(path, _)| path.as_bytes().ends_with(b".pack"))
-                .count() as u64,
-            pending_files: self.repositories.get(id)?.objects().pending().0,
-            settings: repo.settings,
-        }))
-    }
-
     /// Every repository of the namespace.
     pub(crate) fn live_repos(&self) -> Result<Vec<Repo>, FsError> {
         let mut found = Vec::new();
@@ -426,27 +299,6 @@ impl FileSystem {
         }
         found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)
-    }
-
-    fn loose_refs_below(&self, id: RepoId, dir: &RepoPath) -> Result<u64, FsError> {
-        let mut refs = 0;
-        for (name, child) in self.shared.replica.references_in(id, dir)? {
-            refs += match (child, dir.join(&name)) {
-                (Child::Directory, Some(dir)) => self.loose_refs_below(id, &dir)?,
-                (Child::File(_), _) => 1,
-                (Child::Directory, None) => 0,
-            };
-        }
-        Ok(refs)
-    }
-
-    fn packed_refs(&self, id: RepoId) -> Result<u64, FsError> {
-        let mut lines = 0;
-        self.shared.replica.packed(id, &mut |_, _| {
-            lines += 1;
-            true
-        })?;
-        Ok(lines)
     }
 
     /// Tells the kernel that a namespace path changed behind its back (an admin

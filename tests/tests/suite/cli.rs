@@ -80,6 +80,8 @@ fn repositories_by_command() {
             .gitmoor_ok(&["repo", "list"])
             .contains("team/app.git")
     );
+    // A ref that is loose and packed is one.
+    bare.ok("pack-refs --all --no-prune");
     let info = settings.gitmoor_ok(&["repo", "info", "team/app.git", "--json"]);
     let info: serde_json::Value = serde_json::from_str(&info).expect("JSON");
     assert_eq!(info["refs"], 1, "{info:#}");
