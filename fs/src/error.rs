@@ -4,6 +4,7 @@ use crate::cache::{CacheError, CacheReadError};
 use crate::store::{ProbeError, StoreError};
 use gitmoor_replicator::model::{Outcome, Refusal, Version};
 use gitmoor_replicator::{ProposeError, ReadError};
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -266,4 +267,15 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         Refusal::Condemned { .. } | Refusal::Forgotten | Refusal::Pruned => libc::EAGAIN,
         Refusal::OverQuota { .. } | Refusal::TooManyRows { .. } => libc::EDQUOT,
     }
+}
+
+/// An error with all its causes.
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
 }

@@ -1,10 +1,14 @@
-//! A PostgreSQL server on a socket of its own, with the objects and refs of a repository in its tables.
+//! A PostgreSQL server on a socket of its own, or with TLS on addresses of its own, with the objects and refs of a repository in its tables.
 
 use crate::git::Repo;
 use crate::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User, chown};
 use postgres::{Client, NoTls};
+use rcgen::CertifiedKey;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +17,9 @@ use tempfile::TempDir;
 
 const BOUND: Duration = Duration::from_secs(60);
 
+/// Of these its certificate is for the first.
+pub const ADDRESSES: [u8; 2] = [1, 2];
+
 /// See the module. It ends when it is dropped.
 pub struct Server {
     server: Child,
@@ -20,9 +27,37 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one.
+    /// Starts one that only listens on a socket.
     #[track_caller]
     pub fn start() -> Self {
+        Self::start_with(|_| vec!["listen_addresses=".to_owned()])
+    }
+
+    /// Starts one that also listens on [`ADDRESSES`], and admits nobody there without TLS. Its certificate is for the first.
+    #[track_caller]
+    pub fn start_with_tls() -> Self {
+        let addresses = ADDRESSES.map(|number| address(number).to_string());
+        Self::start_with(|data| {
+            let certified = rcgen::generate_simple_self_signed([addresses[0].clone()]);
+            let CertifiedKey { cert, signing_key } = certified.expect("a certificate");
+            for (name, content) in [
+                ("server.crt", cert.pem()),
+                ("server.key", signing_key.serialize_pem()),
+                (
+                    "pg_hba.conf",
+                    "local all all trust\nhostssl all all 127.0.0.0/8 trust\n".to_owned(),
+                ),
+            ] {
+                write_for_server(&data.join(name), &content);
+            }
+            vec![
+                format!("listen_addresses={}", addresses.join(",")),
+                "ssl=on".to_owned(),
+            ]
+        })
+    }
+
+    fn start_with(prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
         // Short: the name of a socket has at most 107 bytes.
         let dir = tempfile::Builder::new().prefix("gm-pg-").tempdir_in("/tmp");
         let dir = dir.expect("a temporary directory");
@@ -46,8 +81,14 @@ impl Server {
         let output = init.arg(&data).output().expect("initdb");
         assert!(output.status.success(), "{output:?}");
         let mut server = program("postgres", user.as_ref());
-        server.args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"]);
-        server.arg(dir.path()).arg("-D").arg(&data);
+        for setting in prepare(&data) {
+            server.args(["-c", &setting]);
+        }
+        server
+            .args(["-c", "fsync=off", "-k"])
+            .arg(dir.path())
+            .arg("-D")
+            .arg(&data);
         server.stdout(Stdio::null()).stderr(Stdio::null());
         let server = Self {
             server: server.spawn().expect("postgres"),
@@ -66,6 +107,16 @@ impl Server {
             "postgres://postgres:no-secret@{}/postgres",
             dir.replace('/', "%2F")
         )
+    }
+
+    /// At one of [`ADDRESSES`], without what it says of TLS.
+    pub fn tcp_url(&self, number: u8) -> String {
+        format!("postgres://postgres:no-secret@{}/postgres", address(number))
+    }
+
+    /// The certificate, which vouches for itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.path().join("data/server.crt")
     }
 
     /// Runs some SQL.
@@ -140,6 +191,21 @@ impl Drop for Server {
     }
 }
 
+/// Of this test process alone.
+fn address(number: u8) -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high, low, number)
+}
+
+/// A file that only the server reads.
+fn write_for_server(at: &Path, content: &str) {
+    fs::write(at, content).expect("writes");
+    fs::set_permissions(at, fs::Permissions::from_mode(0o600)).expect("chmod");
+    if let Some(user) = postgres_user() {
+        chown(at, Some(user.uid), Some(user.gid)).expect("chown");
+    }
+}
+
 /// The server refuses to run as root.
 fn postgres_user() -> Option<User> {
     match Uid::current().is_root() {
@@ -163,9 +229,7 @@ fn program(name: &str, user: Option<&User>) -> Command {
 
 /// Debian keeps them out of the search path, one directory for each version.
 fn find(name: &str) -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten();
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let dirs = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
     let mut found: Vec<_> = dirs
         .map(|dir| dir.join(name))

@@ -1,5 +1,6 @@
 //! What an error of the SDK means for us, and what the user can try.
 
+use crate::error::causes;
 use crate::store::retry::Failure;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
@@ -114,15 +115,4 @@ fn advice(status: u16, code: &str) -> &'static str {
         }
         _ => "check the endpoint, and S3_USE_PATH_STYLE",
     }
-}
-
-/// An error with all its causes.
-fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }

@@ -5,7 +5,7 @@ use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::Installed;
 use gitmoor_tests::history::History;
 use gitmoor_tests::place::Place;
-use gitmoor_tests::postgres::Server;
+use gitmoor_tests::postgres::{ADDRESSES, Server};
 use gitmoor_tests::wait;
 use std::fs;
 use std::path::PathBuf;
@@ -189,4 +189,50 @@ fn goes_on_where_it_was() {
     ));
     import(&place, &[&url, "--repo=1", "app.git"]);
     same(&place, &source, "app.git");
+}
+
+/// Nobody can stand between: without TLS the server refuses, and without its certificate Gitmoor does.
+#[test]
+fn over_tls() {
+    let (place, server) = (place(), Server::start_with_tls());
+    let source = mixed(&place, "source", "--bare");
+    server.make_tables();
+    server.fill(1, &source);
+    let [named, unnamed] = ADDRESSES.map(|number| server.tcp_url(number));
+    let pem = server.certificate();
+    let root = format!("sslrootcert={}", pem.display()).replace('/', "%2F");
+    let rubbish = place.scratch("rubbish.pem");
+    fs::write(&rubbish, "rubbish").expect("writes");
+    for (number, (url, words)) in [
+        (named.clone(), "no encryption"),
+        (format!("{named}?sslmode=disable&{root}"), "no encryption"),
+        (format!("{named}?sslmode=require"), "UnknownIssuer"),
+        (
+            format!("{unnamed}?sslmode=require&{root}"),
+            "not valid for name",
+        ),
+        (
+            format!("{named}?sslmode=require&sslrootcert={}", rubbish.display()),
+            "rubbish.pem: there is no certificate in it",
+        ),
+        (
+            format!("{named}?sslmode=require&sslrootcert=/not/there.pem"),
+            "/not/there.pem",
+        ),
+        (format!("{named}?sslmode=maybe"), "sslmode"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("refused-{number}.git");
+        let said = refused(&place, &[&url, "--repo=1", &name]);
+        assert!(said.contains(words), "{words:?} in {said}");
+        assert!(!said.contains("no-secret"), "{said}");
+        assert_eq!(listed(&place), [""; 0]);
+    }
+    for (mode, name) in [("require", "a.git"), ("verify-full", "b.git")] {
+        let url = format!("{named}?sslmode={mode}&{root}");
+        import(&place, &[&url, "--repo=1", name]);
+        same(&place, &source, name);
+    }
 }

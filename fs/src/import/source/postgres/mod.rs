@@ -4,6 +4,7 @@
 //! already is not asked for again. Then git packs it all together, and it is imported as any repository is. At no time
 //! is more in memory than a batch of rows, or one row that is larger.
 
+mod connect;
 mod rows;
 mod tables;
 
@@ -37,7 +38,7 @@ pub(super) fn fetch(
     teller: &Teller<'_>,
 ) -> Result<Disk, ImportError> {
     teller.tell("Asking", 0, None)?;
-    let mut client = tables::connect(database)?;
+    let mut client = connect::connect(database)?;
     let mut reader = Reader::begin(database, &mut client)?;
     let format = reader.format()?;
     let dir = private.kept("fetched.git")?;

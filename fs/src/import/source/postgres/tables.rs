@@ -2,12 +2,11 @@
 
 use super::super::super::ImportError;
 use super::super::Url;
-use postgres::{Client, Config, NoTls};
+use crate::error::causes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// A repository in a database.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -54,22 +53,12 @@ const TEXT: [&str; 3] = ["text", "character varying", "character"];
 /// Types of numbers.
 const NUMBERS: [&str; 3] = ["smallint", "integer", "bigint"];
 
-pub(super) fn connect(database: &Database) -> Result<Client, ImportError> {
-    let config = database.url.secret().parse::<Config>();
-    let mut config = config.map_err(|error| failed(database, &error))?;
-    config
-        .connect_timeout(Duration::from_secs(10))
-        .application_name("gitmoor");
-    config
-        .connect(NoTls)
-        .map_err(|error| failed(database, &error))
-}
-
 /// In PostgreSQL's words.
 pub(super) fn failed(database: &Database, error: &postgres::Error) -> ImportError {
     let said = match error.as_db_error() {
         Some(error) => error.to_string(),
-        None => error.to_string(),
+        // Only the causes say what it is.
+        None => causes(error),
     };
     ImportError::Damaged {
         path: PathBuf::from(database.url.to_string()),
