@@ -278,11 +278,19 @@ impl Refs {
         let usual = self.replace_packed(to, file, mode, self.expected(to), actor)?;
         failpoint::PACKED_COMMITTED.hit();
         // The file that git wrote is the rendering of this version.
-        if usual && let Err(error) = self.rendered.adopt(&self.files.at(from)) {
+        let adopted = usual && self.adopt_rendered(from);
+        if !adopted {
+            self.clean_up(from);
+        }
+        Ok(())
+    }
+
+    fn adopt_rendered(&self, from: &RepoPath) -> bool {
+        let adopted = self.rendered.adopt(&self.files.at(from));
+        if let Err(error) = &adopted {
             tracing::debug!(repo = %self.repo, %error, "packed-refs will be rendered anew");
         }
-        self.clean_up(from);
-        Ok(())
+        adopted.is_ok()
     }
 
     /// Makes the packed table, which is `packed-refs`, equal to a file, if it is still what is expected. Returns whether it
