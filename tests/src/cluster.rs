@@ -5,13 +5,13 @@ use crate::clocks::Clocks;
 use crate::git::{Git, Installed, Repo};
 use crate::mount::{Mounted, Settings, gitmoor_in};
 use crate::namespaces::Namespaces;
-use crate::process::{self, report};
+use crate::process::{self, loopback, report};
 use crate::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -208,9 +208,8 @@ impl Cluster {
         if let Some(namespaces) = &self.namespaces {
             return format!("{}:7400", namespaces.ip(machine));
         }
-        let [.., high, low] = std::process::id().to_be_bytes();
         let number = self.first + u8::try_from(machine).expect("few");
-        SocketAddr::from((Ipv4Addr::new(127, high, low, number), 7400)).to_string()
+        SocketAddr::from((loopback(number), 7400)).to_string()
     }
 
     /// Its data directory.

@@ -1,13 +1,13 @@
 //! A PostgreSQL server on a socket of its own, or with TLS on addresses of its own, with the objects and refs of a repository in its tables.
 
 use crate::git::Repo;
+use crate::process::loopback;
 use crate::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User, chown};
 use postgres::{Client, NoTls};
 use rcgen::CertifiedKey;
 use std::fs;
-use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Server {
     /// Starts one that also listens on [`ADDRESSES`], and admits nobody there without TLS. Its certificate is for the first.
     #[track_caller]
     pub fn start_with_tls() -> Self {
-        let addresses = ADDRESSES.map(|number| address(number).to_string());
+        let addresses = ADDRESSES.map(|number| loopback(number).to_string());
         Self::start_with(|data| {
             let certified = rcgen::generate_simple_self_signed([addresses[0].clone()]);
             let CertifiedKey { cert, signing_key } = certified.expect("a certificate");
@@ -111,7 +111,10 @@ impl Server {
 
     /// At one of [`ADDRESSES`], without what it says of TLS.
     pub fn tcp_url(&self, number: u8) -> String {
-        format!("postgres://postgres:no-secret@{}/postgres", address(number))
+        format!(
+            "postgres://postgres:no-secret@{}/postgres",
+            loopback(number)
+        )
     }
 
     /// The certificate, which vouches for itself.
@@ -189,12 +192,6 @@ impl Drop for Server {
         let _ = kill(pid, Signal::SIGQUIT);
         let _ = self.server.wait();
     }
-}
-
-/// Of this test process alone.
-fn address(number: u8) -> Ipv4Addr {
-    let [.., high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, high, low, number)
 }
 
 /// A file that only the server reads.

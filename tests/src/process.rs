@@ -6,6 +6,7 @@ use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
@@ -17,6 +18,12 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// How long a command may go on when nobody needs it any more.
 const LINGER: Duration = Duration::from_secs(10);
+
+/// A loopback address that no other test process has.
+pub fn loopback(number: u8) -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high, low, number)
+}
 
 /// Runs a command to its end with `input` on its standard input.
 #[track_caller]

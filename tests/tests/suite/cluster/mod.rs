@@ -13,7 +13,7 @@ use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::{BOUND, Cluster, read};
 use gitmoor_tests::git::Installed;
 use gitmoor_tests::place::Place;
-use gitmoor_tests::process::report;
+use gitmoor_tests::process::{loopback, report};
 use gitmoor_tests::wait;
 use nix::sys::signal::Signal;
 use std::fs;
@@ -178,8 +178,7 @@ fn a_machine_with_repositories_becomes_a_cluster() {
     let (bare, work) = place.pushed("app.git", 1);
     let mut daemon = place.daemon();
     daemon.umount();
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let listen = format!("127.{high}.{low}.250:7400");
+    let listen = format!("{}:7400", loopback(250));
     let init = ["cluster", "init", "--listen", &listen];
     daemon.settings().gitmoor_ok(&init);
     daemon.launch();
