@@ -8,6 +8,7 @@
 //! ```text
 //! process   child processes with a time limit        wait     conditions with a bound
 //! git       the installed gits, in a hermetic environment
+//! hostile   a user whom nobody trusts, beside a daemon of root's
 //! history   repositories of a wanted shape, as fast-import streams
 //! ledger    what git acknowledged, against what a crash left
 //! mount     one `gitmoor` daemon and its mount point
@@ -32,6 +33,7 @@ pub mod disk;
 pub mod files;
 pub mod git;
 pub mod history;
+pub mod hostile;
 pub mod ledger;
 pub mod mount;
 pub mod namespaces;

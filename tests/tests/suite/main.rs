@@ -18,6 +18,7 @@ mod faults;
 mod fork;
 mod fsck;
 mod gc;
+mod hostile;
 mod immutable;
 mod import;
 mod init;

@@ -1,0 +1,4 @@
+//! An unprivileged user against a daemon of root's that lets other users in: each kind of attack,
+//! with root's files outside as canaries and another repository that must answer all the while.
+
+mod ground;
