@@ -113,6 +113,15 @@ pub enum FsError {
     /// The store does not do what a store must.
     #[error("{0}")]
     Probe(#[from] ProbeError),
+    /// Another machine may have had the lock meanwhile.
+    #[error(
+        "the lock of {name} was lost: this machine was not heard of for longer than a lock lasts, and \
+         another may have had it; nothing was changed, try again"
+    )]
+    LockLost {
+        /// What was locked.
+        name: String,
+    },
     /// The process that waited for it is ending.
     #[error("interrupted")]
     Interrupted,
@@ -182,6 +191,7 @@ impl FsError {
             FsError::Cache(_) | FsError::CacheDisk(_) | FsError::Read(_) | FsError::Propose(_) => {
                 libc::EIO
             }
+            FsError::LockLost { .. } => libc::ESTALE,
             FsError::Refused(refusal) => refusal_errno(refusal),
             FsError::Io(error) if is_out_of_files(error) => libc::ENFILE,
             FsError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
@@ -224,6 +234,7 @@ impl FsError {
             | FsError::Invalid
             | FsError::Quarantined { .. }
             | FsError::Listed { .. }
+            | FsError::LockLost { .. }
             | FsError::Refused(_) => false,
         }
     }

@@ -7,9 +7,15 @@
 //! A holder, which is a node or a client, is heard of while it has locks: it says again and again which
 //! ones ([`RENEWAL`]), so that a new leader learns of them, and those of one that is dead are free after
 //! its [`LEASE`].
+//!
+//! A holder that was frozen does not know that it was, and goes on. So it counts from the moment before each
+//! question that a leader answered: when more than the lease has passed since the last one, or the leader says
+//! that a lock is another's, the lock is lost ([`OwnLocks::is_lost`]) and stays so until it is given back, even if
+//! nobody else has it by then: somebody may have had it. A lock that no leader has heard of yet is not lost.
 
 use crate::model::{RepoId, RepoPath};
 use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -53,8 +59,8 @@ pub(crate) trait Keeper: Send + Sync {
     /// Gives it back; this may not arrive.
     async fn release(&self, lock: Lock);
 
-    /// Says what the holder has.
-    async fn renew(&self, own: Renewal);
+    /// Says what the holder has; which of these are another's by now. `None` when nobody can be told.
+    async fn renew(&self, own: Renewal) -> Option<Vec<Lock>>;
 
     /// What that is.
     fn own(&self) -> &OwnLocks;
@@ -64,11 +70,14 @@ pub(crate) trait Keeper: Send + Sync {
 /// as good as taken: what is committed is compared anyway.
 pub(crate) fn lock(keeper: &dyn Keeper, runtime: &Handle, name: LockName) -> bool {
     let lock = keeper.own().want(name);
-    let taken = runtime.block_on(keeper.take(lock.clone())).unwrap_or(true);
-    if !taken {
-        keeper.own().give_back(&lock.name);
+    let asked = now();
+    let taken = runtime.block_on(keeper.take(lock.clone()));
+    match taken {
+        Some(true) => keeper.own().took(&lock, asked),
+        Some(false) => drop(keeper.own().give_back(&lock.name)),
+        None => {}
     }
-    taken
+    taken.unwrap_or(true)
 }
 
 /// Gives it back, sooner or later: what does not arrive ends with the next renewal, which does
@@ -92,7 +101,10 @@ pub(crate) async fn keep_renewing<K: Keeper + 'static>(keeper: Weak<K>) {
         let has = !own.held.is_empty();
         // Once more when there are none left: what was given back may not have arrived.
         if has || had {
-            keeper.renew(own).await;
+            let asked = now();
+            if let Some(lost) = keeper.renew(own.clone()).await {
+                keeper.own().renewed(&own, &lost, asked, now());
+            }
         }
         had = has;
     }
@@ -153,17 +165,18 @@ impl LockTable {
     }
 
     /// A holder is there, and has these locks. What this node does not know of them it learns, unless another
-    /// has them by now; what it did not hear being given back is free.
-    pub(crate) fn renew(&self, term: u64, node: u64, own: &Renewal, now: Instant) {
+    /// has them by now: those are returned. What it did not hear being given back is free.
+    pub(crate) fn renew(&self, term: u64, node: u64, own: &Renewal, now: Instant) -> Vec<Lock> {
         let mut table = self.0.lock();
         table.hear(term, node, now);
         table.held.retain(|name, &mut (holder, number)| {
             let is_old = holder == node && number <= own.last;
             !is_old || own.held.iter().any(|lock| lock.name == *name)
         });
-        for lock in &own.held {
-            table.take(node, lock, now);
-        }
+        let held = own.held.iter();
+        held.filter(|lock| !table.take(node, lock, now))
+            .cloned()
+            .collect()
     }
 }
 
@@ -174,7 +187,23 @@ pub(crate) struct OwnLocks(Mutex<Own>);
 #[derive(Default)]
 struct Own {
     last: u64,
-    held: HashMap<LockName, Lock>,
+    held: HashMap<LockName, Held>,
+}
+
+struct Held {
+    lock: Lock,
+    /// When the last question about it was asked that a leader answered.
+    heard: Option<Duration>,
+    lost: bool,
+}
+
+impl Held {
+    /// Whether another may have had it. Once it may, it stays so.
+    fn is_lost(&mut self, now: Duration) -> bool {
+        let is_over = |heard: Duration| now.saturating_sub(heard) >= LEASE;
+        self.lost |= self.heard.is_some_and(is_over);
+        self.lost
+    }
 }
 
 impl OwnLocks {
@@ -185,22 +214,67 @@ impl OwnLocks {
         own.last += 1;
         let number = own.last;
         let lock = Lock { name, number };
-        own.held.insert(lock.name.clone(), lock.clone());
+        let held = Held {
+            lock: lock.clone(),
+            heard: None,
+            lost: false,
+        };
+        own.held.insert(lock.name.clone(), held);
         lock
+    }
+
+    /// A leader gave it, when asked at this time.
+    fn took(&self, lock: &Lock, asked: Duration) {
+        if let Some(held) = self.0.lock().held.get_mut(&lock.name)
+            && held.lock == *lock
+        {
+            held.heard = Some(asked);
+        }
+    }
+
+    /// A leader was told of these at `asked`, and its answer came at `answered`: all but those that are lost are
+    /// the holder's, and were all the time if the leader can have heard of the holder no later than a lease after
+    /// the last time.
+    fn renewed(&self, own: &Renewal, lost: &[Lock], asked: Duration, answered: Duration) {
+        let mut table = self.0.lock();
+        for lock in &own.held {
+            let held = table.held.get_mut(&lock.name);
+            let Some(held) = held.filter(|held| held.lock == *lock) else {
+                continue;
+            };
+            held.lost |= lost.contains(lock);
+            if !held.is_lost(answered) {
+                held.heard = Some(asked);
+            }
+        }
+    }
+
+    /// Whether a lock of this name that the holder has was lost: another may have had it meanwhile.
+    pub(crate) fn is_lost(&self, name: &LockName) -> bool {
+        let mut own = self.0.lock();
+        let held = own.held.get_mut(name);
+        held.is_some_and(|held| held.is_lost(now()))
     }
 
     /// `None` when it has none of this name.
     fn give_back(&self, name: &LockName) -> Option<Lock> {
-        self.0.lock().held.remove(name)
+        let held = self.0.lock().held.remove(name);
+        held.map(|held| held.lock)
     }
 
     fn all(&self) -> Renewal {
         let own = self.0.lock();
         Renewal {
-            held: own.held.values().cloned().collect(),
+            held: own.held.values().map(|held| held.lock.clone()).collect(),
             last: own.last,
         }
     }
+}
+
+/// On a clock that goes on while the machine sleeps.
+fn now() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }
 
 #[cfg(test)]
@@ -259,7 +333,8 @@ mod tests {
         assert!(!table.take(1, 8, &lock("HEAD", 1), now + LEASE));
         assert!(table.take(1, 8, &lock("HEAD", 1), later + LEASE));
         // Its node was only away: now another has it.
-        table.renew(1, 7, &own, later + LEASE);
+        let lost = table.renew(1, 7, &own, later + LEASE);
+        assert_eq!(lost, [lock("HEAD", 1)]);
         assert!(!table.take(1, 7, &lock("HEAD", 2), later + LEASE));
     }
 
@@ -283,8 +358,79 @@ mod tests {
         // Another led in between, and gave it to somebody.
         assert!(table.take(3, 8, &lock("HEAD", 1), now));
         let own = renewal(&[lock("HEAD", 1), lock("shallow", 2)], 2);
-        table.renew(3, 7, &own, now);
+        let lost = table.renew(3, 7, &own, now);
+        assert_eq!(lost, [lock("HEAD", 1)]);
         assert!(!table.take(3, 7, &lock("HEAD", 3), now));
         assert!(!table.take(3, 8, &lock("shallow", 3), now));
+    }
+
+    /// A lock of somebody who asked at second 100, and was given it.
+    fn held(own: &OwnLocks, text: &str) -> Lock {
+        let lock = own.want(name(text));
+        own.took(&lock, Duration::from_secs(100));
+        lock
+    }
+
+    fn is_lost(own: &OwnLocks, lock: &Lock, at: Duration) -> bool {
+        let mut own = own.0.lock();
+        own.held.get_mut(&lock.name).expect("held").is_lost(at)
+    }
+
+    #[test]
+    fn one_that_is_renewed_in_time_is_not_lost() {
+        let own = OwnLocks::default();
+        let lock = held(&own, "HEAD");
+        for at in (102..200).step_by(2).map(Duration::from_secs) {
+            assert!(!is_lost(&own, &lock, at));
+            own.renewed(&own.all(), &[], at, at);
+        }
+        assert!(!is_lost(&own, &lock, Duration::from_secs(207)));
+        assert!(is_lost(&own, &lock, Duration::from_secs(208)));
+    }
+
+    /// Frozen, the holder wakes up; whichever comes first, its next step or its next renewal.
+    #[test]
+    fn one_that_was_not_renewed_for_a_lease_is_lost_for_good() {
+        let own = OwnLocks::default();
+        let late = Duration::from_secs(110);
+        let lock = held(&own, "HEAD");
+        own.renewed(&own.all(), &[], late, late);
+        assert!(is_lost(&own, &lock, late));
+        // The leader may have heard of it too late, although it was asked in time.
+        let lock = held(&own, "HEAD");
+        own.renewed(&own.all(), &[], Duration::from_secs(102), late);
+        assert!(is_lost(&own, &lock, late));
+        own.renewed(&own.all(), &[], late, late);
+        assert!(is_lost(&own, &lock, late), "nobody has it by now");
+        own.give_back(&lock.name);
+        let again = held(&own, "HEAD");
+        assert!(!is_lost(&own, &again, Duration::from_secs(101)));
+    }
+
+    #[test]
+    fn one_that_the_leader_calls_anothers_is_lost() {
+        let own = OwnLocks::default();
+        let (lock, other) = (held(&own, "HEAD"), held(&own, "shallow"));
+        let soon = Duration::from_secs(102);
+        own.renewed(&own.all(), std::slice::from_ref(&lock), soon, soon);
+        assert!(is_lost(&own, &lock, soon));
+        assert!(!is_lost(&own, &other, soon));
+        // An answer about one of before says nothing of this one.
+        let stale = own.all();
+        own.give_back(&other.name);
+        let again = held(&own, "shallow");
+        own.renewed(&stale, &[other], soon, soon);
+        assert!(!is_lost(&own, &again, soon));
+    }
+
+    #[test]
+    fn one_that_no_leader_has_heard_of_is_not_lost() {
+        let own = OwnLocks::default();
+        let lock = own.want(name("HEAD"));
+        assert!(!is_lost(&own, &lock, Duration::MAX));
+        let late = Duration::from_secs(110);
+        own.renewed(&own.all(), &[], late, late);
+        assert!(!is_lost(&own, &lock, Duration::from_secs(119)));
+        assert!(is_lost(&own, &lock, Duration::from_secs(120)));
     }
 }

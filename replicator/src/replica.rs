@@ -172,6 +172,10 @@ pub trait Replica: Custody {
     /// Gives a lock back, if this node has it.
     fn unlock(&self, repo: RepoId, name: &RepoPath);
 
+    /// Whether a lock that this node took and did not give back was lost: it was not heard of for a lease, so that
+    /// another may have had the lock since. Nothing that rests on the lock may go on.
+    fn lost(&self, repo: RepoId, name: &RepoPath) -> bool;
+
     /// What stands at a path; the root is always a directory.
     fn name(&self, path: &NamePath) -> Result<Option<NameEntry>, ReadError>;
 
@@ -186,6 +190,9 @@ pub trait Replica: Custody {
 
     /// The direct children of a directory of the refs room, in byte order.
     fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<RefEntry>, ReadError>;
+
+    /// A line of the packed table.
+    fn packed_ref(&self, repo: RepoId, name: &RepoPath) -> Result<Option<PackedRef>, ReadError>;
 
     /// Walks the packed table of one consistent snapshot.
     fn packed(&self, repo: RepoId, sink: &mut PackedSink<'_>) -> Result<(), ReadError>;

@@ -7,8 +7,9 @@
 //!
 //! Creating `X.lock` notes the version of X; renaming it to X proposes a
 //! compare-and-swap on that version. Safety is the compare-and-swap, the lock
-//! only makes a conflict show where git handles it.
+//! only makes a conflict show where git handles it ([`locked`]).
 
+mod locked;
 pub mod packed;
 mod rendered;
 mod tables;
@@ -41,7 +42,7 @@ pub struct Refs {
     files: Arc<Files>,
     objects: Arc<Objects>,
     /// What a ref was when its lock was taken, by the ref's name.
-    locked: Mutex<HashMap<RepoPath, Expect>>,
+    locked: Mutex<HashMap<RepoPath, locked::Noted>>,
     rendered: rendered::Cache,
     /// Tables of lists of which nobody knows whether they are committed.
     uncertain: Mutex<HashSet<RepoPath>>,
@@ -128,12 +129,10 @@ impl Refs {
             // What others wrote until now is before the lock, not in its way.
             let expect = self.shared.fresh.refresh();
             let expect = expect.and_then(|()| self.current(&target));
-            match expect.and_then(|expect| self.check_quota(&target, expect)) {
-                Ok(expect) => drop(self.locked.lock().insert(target, expect)),
-                Err(error) => {
-                    self.shared.replica.unlock(self.repo, &target);
-                    return Err(error);
-                }
+            let expect = expect.and_then(|expect| self.check_quota(&target, expect));
+            if let Err(error) = expect.and_then(|expect| self.note(&target, expect)) {
+                self.shared.replica.unlock(self.repo, &target);
+                return Err(error);
             }
         }
         Ok(())
@@ -186,20 +185,8 @@ impl Refs {
     }
 
     fn is_packed(&self, name: &RepoPath) -> FsResult<bool> {
-        let mut found = false;
-        self.shared.replica.packed(self.repo, &mut |line, _| {
-            found = line == name.as_bytes();
-            line < name.as_bytes()
-        })?;
-        Ok(found)
-    }
-
-    fn expected(&self, name: &RepoPath) -> Expect {
-        self.locked
-            .lock()
-            .get(name)
-            .copied()
-            .unwrap_or(Expect::Anything)
+        let line = self.shared.replica.packed_ref(self.repo, name)?;
+        Ok(line.is_some())
     }
 
     /// rename(2) of a scratch file (or any real file) to a name that is kept.
@@ -213,7 +200,7 @@ impl Refs {
         if to.as_bytes() == PACKED_REFS {
             return self.commit_packed(from, to, &value, actor);
         }
-        self.write(to, meta.mode(), value, self.expected(to), actor)?;
+        self.write(to, meta.mode(), value, self.expected(to)?, actor)?;
         failpoint::REF_COMMITTED.hit();
         self.clean_up(from);
         self.removed(from);
@@ -242,7 +229,10 @@ impl Refs {
             expect,
             change: Change::Set { mode, value },
         });
-        let version = self.commit(change, actor)?;
+        let version = match expect {
+            Expect::Anything => self.commit(change, actor)?,
+            Expect::Absent | Expect::Is(_) => self.commit_under_lock(name, &change, actor)?,
+        };
         self.wrote_past_lock(name, Expect::Is(version));
         failpoint::REF_WRITTEN.hit();
         Ok(version)
@@ -253,13 +243,6 @@ impl Refs {
     fn clean_up(&self, path: &RepoPath) {
         if let Err(error) = self.files.unlink_if_there(path) {
             tracing::warn!(repo = %self.repo, %path, %error, "committed, but the file that it was read from stays: it is removed at the next start, look at the disk of the data directory");
-        }
-    }
-
-    /// Past a held lock, as a disk allows: the lock's holder goes on from here.
-    fn wrote_past_lock(&self, name: &RepoPath, now: Expect) {
-        if let Some(noted) = self.locked.lock().get_mut(name) {
-            *noted = now;
         }
     }
 
@@ -275,7 +258,7 @@ impl Refs {
         actor: &Actor,
     ) -> FsResult<()> {
         let mode = self.files.stat(from)?.map_or(0o100_644, |meta| meta.mode());
-        let usual = self.replace_packed(to, file, mode, self.expected(to), actor)?;
+        let usual = self.replace_packed(to, file, mode, self.expected(to)?, actor)?;
         failpoint::PACKED_COMMITTED.hit();
         // The file that git wrote is the rendering of this version.
         let adopted = usual && self.adopt_rendered(from);
@@ -330,9 +313,11 @@ impl Refs {
             if std::mem::take(&mut is_unusual) {
                 packed.insert(0, PackedEdit::Clear);
             }
+            let mut refs = self.unlocked_by(&packed)?;
+            // Of a table, this only compares.
+            refs.push(edit(expect, Change::Delete));
             let change = RepoChange {
-                // Of a table, this only compares.
-                refs: vec![edit(expect, Change::Delete)],
+                refs,
                 packed,
                 ..RepoChange::new(self.repo)
             };
@@ -354,7 +339,8 @@ impl Refs {
             change.packed.push(PackedEdit::Clear);
         }
         change.refs.extend(self.unless_listed(path)?);
-        let expect = self.expected(path);
+        change.refs.extend(self.packed_stays(path)?);
+        let expect = self.expected(path)?;
         change.refs.push(RefEdit {
             name: path.clone(),
             expect,

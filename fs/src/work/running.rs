@@ -60,8 +60,10 @@ impl Running<'_> {
         &self.work.repository
     }
 
+    /// Whether it is to end: the daemon leaves, or another machine may have begun the same.
     pub(crate) fn is_ending(&self) -> bool {
-        self.fs.working.state.lock().ending
+        let name = self.work.lock_name();
+        self.fs.working.state.lock().ending || self.fs.shared.replica.lost(self.work.id, &name)
     }
 
     pub(crate) fn note(&self, progress: &Progress) {

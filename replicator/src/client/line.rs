@@ -97,8 +97,11 @@ impl Keeper for Line {
         self.about_locks(Ask::Unlock(lock)).await;
     }
 
-    async fn renew(&self, own: Renewal) {
-        self.about_locks(Ask::Locks(own)).await;
+    async fn renew(&self, own: Renewal) -> Option<Vec<Lock>> {
+        match self.about_locks(Ask::Locks(own)).await {
+            Some(Reply::Lost(lost)) => lost,
+            Some(_) | None => None,
+        }
     }
 
     fn own(&self) -> &OwnLocks {

@@ -4,8 +4,8 @@ use super::Client;
 use super::rows::Rows;
 use crate::locks::{self, LockName};
 use crate::model::{
-    Actor, BlockDigest, Command, FileEntry, Import, NamePath, Outcome, RefEntry, Repo, RepoId,
-    RepoPath, Version,
+    Actor, BlockDigest, Command, FileEntry, Import, NamePath, Outcome, PackedRef, RefEntry, Repo,
+    RepoId, RepoPath, Version,
 };
 use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo, View, read};
 use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
@@ -114,6 +114,11 @@ impl Replica for Client {
         locks::unlock(&self.line, &self.line.runtime, &LockName { repo, name });
     }
 
+    fn lost(&self, repo: RepoId, name: &RepoPath) -> bool {
+        let name = name.clone();
+        self.line.own_locks.is_lost(&LockName { repo, name })
+    }
+
     fn name(&self, path: &NamePath) -> Result<Option<NameEntry>, ReadError> {
         read::name(&*self.mirror.read_recursive(), path)
     }
@@ -132,6 +137,10 @@ impl Replica for Client {
 
     fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<RefEntry>, ReadError> {
         self.in_repo(repo, |view| read::references_in(view, repo, dir))
+    }
+
+    fn packed_ref(&self, repo: RepoId, name: &RepoPath) -> Result<Option<PackedRef>, ReadError> {
+        self.in_repo(repo, |view| read::packed_ref(view, repo, name))
     }
 
     fn packed(&self, repo: RepoId, sink: &mut PackedSink<'_>) -> Result<(), ReadError> {

@@ -67,6 +67,8 @@ pub(crate) enum Reply {
     Members(BTreeMap<u64, MemberStatus>),
     Backup(Piece),
     Certificate(Vec<u8>),
+    /// Which of its locks the client does not have any more; `None` when no leader answers.
+    Lost(Option<Vec<Lock>>),
 }
 
 /// What changed since what the client has.

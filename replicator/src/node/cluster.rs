@@ -113,6 +113,8 @@ enum Reply {
     State(NodeState),
     /// Whether the holder has the lock; `None` from a node that does not lead.
     Lock(Option<bool>),
+    /// Which of its locks the holder does not have any more; `None` likewise.
+    Lost(Option<Vec<Lock>>),
 }
 
 /// This node's part in the cluster.
@@ -145,8 +147,8 @@ impl Keeper for Membership {
         self.release_lock(self.id(), lock).await;
     }
 
-    async fn renew(&self, own: Renewal) {
-        self.renew_locks(self.id(), own).await;
+    async fn renew(&self, own: Renewal) -> Option<Vec<Lock>> {
+        self.renew_locks(self.id(), own).await
     }
 
     fn own(&self) -> &OwnLocks {
@@ -174,11 +176,14 @@ impl Membership {
         }
     }
 
-    /// A holder says what it has.
-    pub(super) async fn renew_locks(&self, holder: u64, own: Renewal) {
-        match self.leads() {
-            Some(term) => self.locks.renew(term, holder, &own, Instant::now()),
-            None => drop(self.ask_leader(Question::Locks(holder, own)).await),
+    /// A holder says what it has; which of these are another's. `None` when no leader can be told.
+    pub(super) async fn renew_locks(&self, holder: u64, own: Renewal) -> Option<Vec<Lock>> {
+        if let Some(lost) = self.renew_here(holder, &own) {
+            return Some(lost);
+        }
+        match self.ask_leader(Question::Locks(holder, own)).await {
+            Some(Reply::Lost(lost)) => lost,
+            Some(_) | None => None,
         }
     }
 
@@ -195,6 +200,11 @@ impl Membership {
     fn lock_here(&self, holder: u64, lock: &Lock) -> Option<bool> {
         let term = self.leads()?;
         Some(self.locks.take(term, holder, lock, Instant::now()))
+    }
+
+    fn renew_here(&self, holder: u64, own: &Renewal) -> Option<Vec<Lock>> {
+        let term = self.leads()?;
+        Some(self.locks.renew(term, holder, own, Instant::now()))
     }
 
     /// About locks; `None` when nobody leads, or does not answer.
@@ -274,7 +284,7 @@ impl Membership {
                     .map_err(MembershipError::Leader)?;
                 match decode(&reply) {
                     Ok(Reply::Changed(changed)) => Ok(changed?),
-                    Ok(Reply::State(_) | Reply::Lock(_)) | Err(_) => {
+                    Ok(Reply::State(_) | Reply::Lock(_) | Reply::Lost(_)) | Err(_) => {
                         let address = format!("node {leader}");
                         let why = "an answer that makes no sense".to_owned();
                         Err(MembershipError::Leader(NetError::Refused { address, why }))
@@ -368,12 +378,7 @@ impl Membership {
                 self.locks.release(holder, &lock);
                 Ok(Reply::Lock(None))
             }
-            Question::Locks(holder, own) => {
-                if let Some(term) = self.leads() {
-                    self.locks.renew(term, holder, &own, Instant::now());
-                }
-                Ok(Reply::Lock(None))
-            }
+            Question::Locks(holder, own) => Ok(Reply::Lost(self.renew_here(holder, &own))),
         }
     }
 
@@ -402,7 +407,9 @@ async fn ask_state(network: &Network, node: u64) -> Result<NodeState, String> {
         .map_err(|error| error.to_string())?;
     match decode(&reply)? {
         Reply::State(state) => Ok(state),
-        Reply::Changed(_) | Reply::Lock(_) => Err("an answer to another question".to_owned()),
+        Reply::Changed(_) | Reply::Lock(_) | Reply::Lost(_) => {
+            Err("an answer to another question".to_owned())
+        }
     }
 }
 

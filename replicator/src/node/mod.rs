@@ -30,7 +30,8 @@ use crate::locks::{self, LockName, LockTable, OwnLocks};
 use crate::metrics;
 use crate::model::{
     Actor, BlockDigest, Client, ClusterId, Command, FileEntry, Import, Member, NamePath, Outcome,
-    Part, RefEntry, Repo, RepoId, RepoPath, SecretDigest, StoreRecord, Timestamp, Version,
+    PackedRef, Part, RefEntry, Repo, RepoId, RepoPath, SecretDigest, StoreRecord, Timestamp,
+    Version,
 };
 use crate::net::{Identity, NetError, Network};
 use crate::peer::{Ask, Change, Peer};
@@ -442,6 +443,14 @@ impl Replica for Node {
         }
     }
 
+    fn lost(&self, repo: RepoId, name: &RepoPath) -> bool {
+        let name = name.clone();
+        let cluster = self.cluster.as_ref();
+        cluster.is_some_and(|Cluster { membership, .. }| {
+            membership.own_locks.is_lost(&LockName { repo, name })
+        })
+    }
+
     fn name(&self, path: &NamePath) -> Result<Option<NameEntry>, ReadError> {
         read::name(&*self.database, path)
     }
@@ -460,6 +469,10 @@ impl Replica for Node {
 
     fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<RefEntry>, ReadError> {
         read::references_in(&*self.database, repo, dir)
+    }
+
+    fn packed_ref(&self, repo: RepoId, name: &RepoPath) -> Result<Option<PackedRef>, ReadError> {
+        read::packed_ref(&*self.database, repo, name)
     }
 
     fn packed(&self, repo: RepoId, sink: &mut PackedSink<'_>) -> Result<(), ReadError> {

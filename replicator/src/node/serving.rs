@@ -69,10 +69,7 @@ impl Membership {
                 runtime.block_on(self.release_lock(client, lock));
                 Ok(Reply::Done)
             }
-            Ask::Locks(own) => {
-                runtime.block_on(self.renew_locks(client, own));
-                Ok(Reply::Done)
-            }
+            Ask::Locks(own) => Ok(Reply::Lost(runtime.block_on(self.renew_locks(client, own)))),
             Ask::Members => Ok(Reply::Members(runtime.block_on(self.members())?)),
             Ask::Backup(from) => Ok(Reply::Backup(self.piece_of_backup(client, from)?)),
             Ask::Renew(request) => {

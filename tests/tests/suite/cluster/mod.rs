@@ -4,6 +4,7 @@
 mod clients;
 mod clocks;
 mod locks;
+mod lost_locks;
 pub(crate) mod mounts;
 mod partitions;
 mod recovery;
