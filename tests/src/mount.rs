@@ -207,6 +207,11 @@ impl Mounted {
         self.settings.env.push((key.into(), value.into()));
     }
 
+    /// The configuration file of the next [`Mounted::launch`].
+    pub fn configure(&mut self, toml: String) {
+        self.settings.toml = toml;
+    }
+
     /// Empties the mount point, in which commands that outlived a mount may have
     /// gone on making directories. Only while nothing is mounted.
     pub fn sweep(&self) {

@@ -1,7 +1,7 @@
 //! Transactions of many refs: all are visible or none, whatever fails; after a
 //! crash too where the ref storage has transactions, and otherwise what a disk gives.
 
-use super::recovery::{EAGER, check_and_push};
+use super::recovery::{EAGER, check_and_push, come_back_armed, disarm};
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::ledger::Ledger;
@@ -156,16 +156,14 @@ fn hook_refuses_one_reftable() {
 fn crash(place: &Place, bare: &Repo, work: &Repo, point: &str) -> usize {
     let tip = work.commit(&point.replace([':', '=', '@'], "-"));
     let mut ledger = Ledger::of(bare);
-    place.daemon().umount();
-    place.daemon().arm(point);
-    place.daemon().launch();
+    come_back_armed(place, point);
     names("many").for_each(|name| ledger.will_set(&name, &tip));
     let acknowledged = work.is(push("many"));
     wait::until("the daemon dies", process::LIMIT, || {
         !place.daemon().is_alive()
     });
     place.daemon().kill9();
-    place.daemon().arm("");
+    disarm(place);
     place.daemon().launch();
     let moved = moved(bare, "many", &tip);
     assert!(

@@ -4,7 +4,7 @@
 //! of data, so that nobody's fsync saves what another forgot: one journal commit makes
 //! all earlier names of its file system durable, whoever made them.
 
-use super::recovery::{EAGER, check_and_push};
+use super::recovery::{EAGER, check_and_push, come_back_armed, disarm};
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::history::History;
@@ -226,23 +226,24 @@ fn objects_in_s3() {
     power_cuts(Machine::of_one_disk(Kind::S3s));
 }
 
-/// The new pack of a repack is stored before the old ones leave the catalog.
+/// The new pack of a repack is stored before the old ones leave the catalog. The publisher has it when the
+/// daemon leaves: while git is at it yet, the daemon must not die.
 #[test]
-fn repack_in_the_idle_publishers_hands() {
+fn repack_in_the_publishers_hands() {
     let Some(machine) = Machine::of_three_disks() else {
         return;
     };
     let mut writer = Writer::new(&machine.place, "files", "");
     (0..3).for_each(|_| assert!(writer.step()));
-    machine.place.daemon().umount();
-    machine.place.daemon().arm("publish::unsent=kill@1");
-    machine.place.daemon().launch();
+    come_back_armed(&machine.place, "publish::unsent=kill@1");
     writer.bare.ok("repack -a -d --quiet");
+    let settings = machine.place.daemon().settings().clone();
+    settings.gitmoor(&["umount", settings.at.to_str().expect("UTF-8")]);
     wait::until("the publisher dies", process::LIMIT, || {
         !machine.place.daemon().is_alive()
     });
     machine.cut();
-    machine.place.daemon().arm("");
+    disarm(&machine.place);
     machine.restore();
     let Writer {
         bare, work, ledger, ..
