@@ -81,14 +81,24 @@ pub enum FsError {
         /// Why none goes up.
         reason: String,
     },
-    /// The daemon's limit of open files is near.
+    /// The daemon's limit of open files is near, or a user has a full share of it.
     #[error(
-        "{open} files are open on the mount, as many as the daemon's own limit of open files \
-         allows: raise that (ulimit -Hn, LimitNOFILE=)"
+        "user {user} has {open} files open on the mount, as many as the daemon's own limit of open files \
+         allows one user: raise that (ulimit -Hn, LimitNOFILE=)"
     )]
     TooManyOpen {
-        /// How many.
-        open: usize,
+        /// How many that user has open.
+        open: u64,
+        /// User id.
+        user: u32,
+    },
+    /// A user has a full share of the calls that may wait.
+    #[error(
+        "user {user} has as many calls waiting as one user may: see gitmoor status for what they wait for"
+    )]
+    TooManyWaiting {
+        /// User id.
+        user: u32,
     },
     /// Others may have changed it, and the cluster does not say.
     #[error(
@@ -180,6 +190,7 @@ impl FsError {
             | FsError::Cache(CacheReadError::Interrupted { .. }) => libc::EINTR,
             FsError::StagingFull { .. } => libc::ENOSPC,
             FsError::TooManyOpen { .. } => libc::ENFILE,
+            FsError::TooManyWaiting { .. } => libc::EAGAIN,
             FsError::WrongBytes { .. }
             | FsError::NotCurrent { .. }
             | FsError::Clock { .. }
@@ -203,6 +214,7 @@ impl FsError {
     pub fn is_fault(&self) -> bool {
         match self {
             FsError::Interrupted
+            | FsError::TooManyWaiting { .. }
             | FsError::Store(StoreError::Interrupted { .. })
             | FsError::Cache(CacheReadError::Interrupted { .. }) => false,
             FsError::WrongBytes { .. }

@@ -38,11 +38,16 @@ impl Ground {
     /// A mount with a configuration file. The test must run as root.
     #[track_caller]
     pub fn new(kind: Kind, toml: &str) -> Ground {
+        Self::with(kind, toml, |settings| settings)
+    }
+
+    /// The same with other settings of the mount.
+    #[track_caller]
+    pub fn with(kind: Kind, toml: &str, change: impl FnOnce(Settings) -> Settings) -> Ground {
         assert!(nix::unistd::geteuid().is_root(), "root must run this test");
         let toml = format!("allow-other = true\n{toml}");
-        let place = Place::with(kind, &Installed::newest(), |settings| Settings {
-            toml,
-            ..settings
+        let place = Place::with(kind, &Installed::newest(), |settings| {
+            change(Settings { toml, ..settings })
         });
         let above = place.scratch.parent().expect("a directory").to_owned();
         fs::set_permissions(&above, Permissions::from_mode(0o711)).expect("chmod");
@@ -78,14 +83,8 @@ impl Ground {
     /// The same with a time limit; the test fails when that is over.
     #[track_caller]
     pub fn sh_within(&self, script: &str, limit: Duration) -> Output {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]).current_dir(&self.mine.dir);
-        command.env_clear().env("HOME", &self.home);
-        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command.env("M", &self.place.root);
-        command.env("CANARIES", &self.canaries.dir);
-        command.env("GIT_CONFIG_NOSYSTEM", "1");
-        command.uid(INTRUDER).gid(INTRUDER);
+        let mut command = self.command("sh");
+        command.args(["-c", script]);
         process::run(&mut command, b"", limit)
     }
 
@@ -109,6 +108,19 @@ impl Ground {
     #[track_caller]
     pub fn gitmoor(&self, args: &[&str]) -> Output {
         self.place.daemon().settings().gitmoor(args)
+    }
+
+    /// A program of the intruder's that a test goes on beside, in `a.git`; to be ended by the test.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.mine.dir);
+        command.env_clear().env("HOME", &self.home);
+        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.env("M", &self.place.root);
+        command.env("CANARIES", &self.canaries.dir);
+        command.env("GIT_CONFIG_NOSYSTEM", "1");
+        command.uid(INTRUDER).gid(INTRUDER);
+        command
     }
 
     /// What must hold whatever the intruder did: the daemon lives, other repositories answer

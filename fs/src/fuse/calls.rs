@@ -2,9 +2,11 @@
 //! handler chose.
 
 use super::commands::Commands;
-use super::convert::{attr, entry};
+use super::convert::{attr, entry, kind};
+use super::listings::{Listing, Listings};
 use super::metrics::{self, At, Timer};
 use super::open_files::{Handle, OpenFiles};
+use super::reading_threads;
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::others::{AGAIN, Lasting};
@@ -12,17 +14,15 @@ use crate::repository::{Closing, Type};
 use crate::tree::{Entry, Listed, Process, Stat, Tree};
 use bytes::Bytes;
 use fuser::{
-    Errno, FileHandle, FopenFlags, Generation, RenameFlags, ReplyCreate, ReplyData, ReplyEmpty,
-    ReplyEntry, ReplyOpen, Request,
+    Errno, FileHandle, FopenFlags, Generation, INodeNo, RenameFlags, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, Request,
 };
 use gitmoor_replicator::trace::TARGET;
-use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tracing::span::EnteredSpan;
 use tracing::{Span, info_span};
@@ -37,8 +37,11 @@ pub(super) struct Calls {
     pub(super) tree: Arc<Tree>,
     commands: Commands,
     pub(super) files: OpenFiles,
-    pub(super) listings: Mutex<HashMap<u64, Arc<Vec<Listed>>>>,
+    pub(super) listings: Listings,
     last_listing: AtomicU64,
+    /// Reading threads that list a directory, and how many may.
+    listing: AtomicUsize,
+    may_list: usize,
     pub(super) passthrough: AtomicBool,
     /// An operation that takes longer is logged.
     slow: Duration,
@@ -83,8 +86,10 @@ impl Calls {
             tree,
             commands,
             files: OpenFiles::new(),
-            listings: Mutex::default(),
+            listings: Listings::new(),
             last_listing: AtomicU64::new(0),
+            listing: AtomicUsize::new(0),
+            may_list: reading_threads() - 1,
             passthrough: AtomicBool::new(false),
             slow,
         })
@@ -179,15 +184,16 @@ impl Calls {
 
     pub(super) fn open(&self, ino: u64, write: bool, caller: Process, reply: ReplyOpen) {
         self.tree.looked(ino, caller);
-        let opened = self.files.check_room();
-        let opened = match opened.and_then(|()| self.tree.open(ino, write)) {
+        let room = self.files.room(caller.uid);
+        let opened = room.and_then(|room| Ok((room, self.tree.open(ino, write)?)));
+        let (room, opened) = match opened {
             Ok(opened) => opened,
             // The name is another file's by now: the kernel looks again.
             Err(FsError::NotFound) => return reply.error(Errno::ESTALE),
             Err(error) => return reply.error(failed("open", &error)),
         };
         let register = self.register(|file| reply.open_backing(file));
-        let (fh, handle) = self.files.add(ino, opened, register);
+        let (fh, handle) = self.files.add(room, ino, opened, register);
         let flags = open_flags(&handle, write);
         match handle.backing() {
             Some(backing) => reply.opened_passthrough(FileHandle(fh), flags, backing),
@@ -204,12 +210,13 @@ impl Calls {
         reply: ReplyCreate,
     ) {
         let create = || self.tree.create(parent, name.as_bytes(), mode, caller);
-        let (made, opened) = match self.files.check_room().and_then(|()| create()) {
+        let room = self.files.room(caller.uid);
+        let (room, (made, opened)) = match room.and_then(|room| Ok((room, create()?))) {
             Ok(created) => created,
             Err(error) => return reply.error(failed("create", &error)),
         };
         let register = self.register(|file| reply.open_backing(file));
-        let (fh, handle) = self.files.add(made.ino, opened, register);
+        let (fh, handle) = self.files.add(room, made.ino, opened, register);
         let flags = open_flags(&handle, true);
         let (fh, attr) = (FileHandle(fh), entry(&made));
         let ttl = ttl(made.lasting);
@@ -221,23 +228,51 @@ impl Calls {
         }
     }
 
-    /// The names of an open directory, as they were when it was opened or rewound.
-    pub(super) fn listing(&self, ino: u64, fh: u64, offset: u64) -> FsResult<Arc<Vec<Listed>>> {
-        if offset > 0 {
-            let listings = self.listings.lock();
-            return listings.get(&fh).cloned().ok_or(FsError::Invalid);
+    /// Tells a piece of a listing, made anew unless it is kept.
+    pub(super) fn readdir(
+        &self,
+        ino: u64,
+        fh: u64,
+        offset: u64,
+        user: u32,
+        mut reply: ReplyDirectory,
+    ) {
+        let kept = self.listings.kept(fh, offset);
+        let listing = match kept.map_or_else(|| self.list(ino, fh, offset, user), Ok) {
+            Ok(listing) => listing,
+            Err(error) => return reply.error(failed("readdir", &error)),
+        };
+        let mut told = None;
+        for (next, listed) in listing.from(offset) {
+            // The kernel takes the number from lookup; here it only must not be 0.
+            let name = OsStr::from_bytes(&listed.name);
+            if reply.add(INodeNo(u64::MAX), next, kind(listed.kind), name) {
+                break;
+            }
+            told = Some((next, &listed.name));
         }
+        if let Some((next, last)) = told {
+            self.listings.told(fh, next, last);
+        }
+        reply.ok();
+    }
+
+    fn list(&self, ino: u64, fh: u64, offset: u64, user: u32) -> FsResult<Listing> {
         let dots = [".", ".."].map(|name| Listed {
             name: name.into(),
             kind: Type::Directory,
         });
-        let names = Arc::new(
-            dots.into_iter()
-                .chain(self.tree.list(ino)?)
-                .collect::<Vec<_>>(),
-        );
-        self.listings.lock().insert(fh, names.clone());
-        Ok(names)
+        let names = dots.into_iter().chain(self.tree.list(ino)?).collect();
+        let listing = self.listings.keep(fh, user, offset, names);
+        listing.ok_or(FsError::Invalid)
+    }
+
+    /// Leave for a reading thread to list a directory, which takes long if it is large: given to all of them
+    /// but one, so that requests are read all the while.
+    pub(super) fn leave_to_list(&self) -> Option<impl Drop + '_> {
+        let begun = self.listing.fetch_add(1, Ordering::Relaxed);
+        let leave = Lists(&self.listing);
+        (begun < self.may_list).then_some(leave)
     }
 
     pub(super) fn rename_flags(flags: RenameFlags) -> FsResult<bool> {
@@ -247,6 +282,15 @@ impl Calls {
             return Err(FsError::Unsupported("RENAME_EXCHANGE and RENAME_WHITEOUT"));
         }
         Ok(!flags.contains(RenameFlags::RENAME_NOREPLACE))
+    }
+}
+
+/// One more lists; no longer when it is dropped.
+struct Lists<'a>(&'a AtomicUsize);
+
+impl Drop for Lists<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,11 +1,12 @@
 //! The FUSE operations. What is answered from memory or by one local system call
 //! is answered on the thread that read the request; what may wait for the
-//! replicator or the store goes to a pool, so that it holds up nobody.
+//! replicator or the store goes to others ([`super::waiting`]), so that it holds up nobody.
 
 use super::calls::{Calls, TTL, empty, failed, reply_read};
-use super::convert::{attr, kind, process, time};
+use super::convert::{attr, process, time};
 use super::metrics::At;
-use crate::error::FsError;
+use super::waiting::{BACKGROUND, Call, Waiting};
+use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::repository::{Closing, NewAttributes};
 use crate::tree::Tree;
@@ -23,12 +24,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
-/// Threads that may wait at the same time; beyond that requests queue.
-const WAITING: usize = 512;
-
 pub(super) struct Handler {
     inner: Arc<Calls>,
-    pool: tokio::runtime::Runtime,
+    waiting: Waiting,
     ended: crossbeam_channel::Sender<()>,
 }
 
@@ -38,39 +36,81 @@ impl Handler {
         tree: Arc<Tree>,
         ended: crossbeam_channel::Sender<()>,
     ) -> io::Result<Self> {
-        let pool = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .max_blocking_threads(WAITING)
-            .thread_name("fuse-wait")
-            .build()?;
         Ok(Self {
             inner: Arc::new(Calls::new(fs, tree)?),
-            pool,
+            waiting: Waiting::new()?,
             ended,
         })
     }
 
-    /// Runs what may wait. The span carries the request's id to the logs of the
-    /// store and the replicator.
-    fn wait<'a>(
+    /// Runs what may wait, when the share of its user allows that.
+    fn wait<'a, R: Refusable>(
         &self,
         op: &'static str,
         request: &Request,
         at: impl Into<At<'a>>,
-        work: impl FnOnce(&Calls) + Send + 'static,
+        reply: R,
+        work: impl FnOnce(&Calls, R) + Send + 'static,
     ) {
+        let (user, can_be_refused) = (request.uid(), true);
+        let answer = self.answer(op, request, at, reply, work);
+        self.waiting.begin(Call {
+            user,
+            caller: request.pid(),
+            can_be_refused,
+            answer,
+        });
+    }
+
+    /// The span carries the request's id to the logs of the store and the replicator.
+    fn answer<'a, R: Refusable>(
+        &self,
+        op: &'static str,
+        request: &Request,
+        at: impl Into<At<'a>>,
+        reply: R,
+        work: impl FnOnce(&Calls, R) + Send + 'static,
+    ) -> Box<dyn FnOnce(FsResult<()>) + Send> {
         let (begin, at) = (Instant::now(), at.into().into_owned());
         let (inner, caller) = (self.inner.clone(), request.pid());
         let span = inner.step(op, request, &at).unwrap_or_else(|| {
             tracing::info_span!("fuse", op, request = request.unique().0, pid = caller)
         });
-        self.pool.spawn_blocking(move || {
+        Box::new(move |may: FsResult<()>| {
             let _in_span = span.enter();
             let _timer = inner.time_since(begin, op, at);
-            on_behalf_of(caller, || work(&inner));
-        });
+            match may {
+                Ok(()) => on_behalf_of(caller, || work(&inner, reply)),
+                Err(refused) => reply.refuse(failed(op, &refused)),
+            }
+        })
     }
 }
+
+/// A reply that can be an error.
+trait Refusable: Send + 'static {
+    fn refuse(self, errno: Errno);
+}
+
+macro_rules! refusable {
+    ($($reply:ty),*) => {
+        $(impl Refusable for $reply {
+            fn refuse(self, errno: Errno) {
+                self.error(errno);
+            }
+        })*
+    };
+}
+
+refusable!(
+    ReplyAttr,
+    ReplyCreate,
+    ReplyData,
+    ReplyDirectory,
+    ReplyEmpty,
+    ReplyEntry,
+    ReplyOpen
+);
 
 impl Filesystem for Handler {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
@@ -81,7 +121,7 @@ impl Filesystem for Handler {
             && config.set_max_stack_depth(2).is_ok();
         self.inner.passthrough.store(passthrough, Ordering::Relaxed);
         let _ = config.set_max_write(1 << 20);
-        let _ = config.set_max_background(64);
+        let _ = config.set_max_background(BACKGROUND);
         Ok(())
     }
 
@@ -92,15 +132,18 @@ impl Filesystem for Handler {
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let caller = process(request);
         let (tree, name) = (&self.inner.tree, name.as_bytes());
-        if tree.lookup_asks(parent.0, name, caller) {
+        if tree.lookup_waits(parent.0, name, caller) {
             let owned = name.to_vec();
-            return self.wait("lookup", request, (parent, name), move |inner| match inner
-                .tree
-                .ask_lookup(parent.0, &owned, caller)
-            {
-                Ok(()) => inner.lookup(parent.0, &owned, caller, reply),
-                Err(error) => reply.error(failed("lookup", &error)),
-            });
+            return self.wait(
+                "lookup",
+                request,
+                (parent, name),
+                reply,
+                move |inner, reply| match inner.tree.ask_lookup(parent.0, &owned, caller) {
+                    Ok(()) => inner.lookup(parent.0, &owned, caller, reply),
+                    Err(error) => reply.error(failed("lookup", &error)),
+                },
+            );
         }
         let _timer = self.inner.time("lookup", request, (parent, name));
         self.inner.lookup(parent.0, name, caller, reply);
@@ -153,7 +196,7 @@ impl Filesystem for Handler {
             mtime,
         };
         let caller = process(request);
-        self.wait("setattr", request, ino, move |inner| {
+        self.wait("setattr", request, ino, reply, move |inner, reply| {
             let handle = fh.and_then(|fh| inner.files.get(fh.0));
             let opened = handle.as_ref().map(|handle| &*handle.opened);
             match inner.tree.setattr(ino.0, &new, opened, caller) {
@@ -183,7 +226,7 @@ impl Filesystem for Handler {
     ) {
         let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
         let caller = process(request);
-        self.wait("mknod", request, at, move |inner| {
+        self.wait("mknod", request, at, reply, move |inner, reply| {
             inner.reply_entry(
                 "mknod",
                 inner.tree.mknod(parent.0, &name, mode, caller),
@@ -203,7 +246,7 @@ impl Filesystem for Handler {
     ) {
         let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
         let caller = process(request);
-        self.wait("mkdir", request, at, move |inner| {
+        self.wait("mkdir", request, at, reply, move |inner, reply| {
             inner.reply_entry(
                 "mkdir",
                 inner.tree.mkdir(parent.0, &name, mode, caller),
@@ -215,7 +258,7 @@ impl Filesystem for Handler {
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
         let caller = process(request);
-        self.wait("unlink", request, at, move |inner| {
+        self.wait("unlink", request, at, reply, move |inner, reply| {
             empty("unlink", inner.tree.unlink(parent.0, &name, caller), reply);
         });
     }
@@ -223,7 +266,7 @@ impl Filesystem for Handler {
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
         let caller = process(request);
-        self.wait("rmdir", request, at, move |inner| {
+        self.wait("rmdir", request, at, reply, move |inner, reply| {
             empty("rmdir", inner.tree.rmdir(parent.0, &name, caller), reply);
         });
     }
@@ -238,7 +281,7 @@ impl Filesystem for Handler {
     ) {
         let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
         let (target, caller) = (target.to_owned(), process(request));
-        self.wait("symlink", request, at, move |inner| {
+        self.wait("symlink", request, at, reply, move |inner, reply| {
             inner.reply_entry(
                 "symlink",
                 inner.tree.symlink(parent.0, &name, &target, caller),
@@ -260,7 +303,7 @@ impl Filesystem for Handler {
         let at = (parent, name.as_bytes());
         let (name, new_name) = (name.as_bytes().to_vec(), new_name.as_bytes().to_vec());
         let caller = process(request);
-        self.wait("rename", request, at, move |inner| {
+        self.wait("rename", request, at, reply, move |inner, reply| {
             let result = Calls::rename_flags(flags).and_then(|replace| {
                 inner.tree.rename(
                     (parent.0, &name),
@@ -283,7 +326,7 @@ impl Filesystem for Handler {
     ) {
         let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
         let caller = process(request);
-        self.wait("link", request, at, move |inner| {
+        self.wait("link", request, at, reply, move |inner, reply| {
             inner.reply_entry(
                 "link",
                 inner.tree.link(ino.0, parent.0, &name, caller),
@@ -296,11 +339,12 @@ impl Filesystem for Handler {
         let write = flags.acc_mode() != fuser::OpenAccMode::O_RDONLY;
         let caller = process(request);
         if self.inner.tree.look_asks(ino.0, caller) {
-            return self.wait("open", request, ino, move |inner| {
-                match inner.tree.ask(caller) {
-                    Ok(()) => inner.open(ino.0, write, caller, reply),
-                    Err(error) => reply.error(failed("open", &error)),
-                }
+            return self.wait("open", request, ino, reply, move |inner, reply| match inner
+                .tree
+                .ask(caller)
+            {
+                Ok(()) => inner.open(ino.0, write, caller, reply),
+                Err(error) => reply.error(failed("open", &error)),
             });
         }
         let _timer = self.inner.time("open", request, ino);
@@ -329,7 +373,8 @@ impl Filesystem for Handler {
             "create",
             request,
             (parent, name.as_bytes()),
-            move |inner| match inner.tree.wait_for_room(parent.0) {
+            reply,
+            move |inner, reply| match inner.tree.wait_for_room(parent.0) {
                 Ok(()) => inner.create(parent.0, &owned, mode, caller, reply),
                 Err(error) => reply.error(failed("create", &error)),
             },
@@ -352,7 +397,7 @@ impl Filesystem for Handler {
             Err(error) => return reply.error(failed("read", &error)),
         };
         if handle.opened.needs_request(offset, size as usize) {
-            return self.wait("read", request, ino, move |_| {
+            return self.wait("read", request, ino, reply, move |_, reply| {
                 reply_read(handle.opened.read(offset, size as usize), reply);
             });
         }
@@ -400,7 +445,7 @@ impl Filesystem for Handler {
             return reply.ok();
         }
         let caller = process(request);
-        self.wait("flush", request, ino, move |inner| {
+        self.wait("flush", request, ino, reply, move |inner, reply| {
             empty(
                 "flush",
                 inner.tree.flush(handle.ino, &handle.opened, caller),
@@ -430,13 +475,20 @@ impl Filesystem for Handler {
             self.inner.tree.closed(handle.ino, &handle.opened);
             return reply.ok();
         }
-        let caller = process(request);
-        self.wait("release", request, ino, move |inner| {
+        let (caller, user) = (process(request), handle.user());
+        let release = move |inner: &Calls, reply| {
             empty(
                 "release",
                 inner.tree.release(handle.ino, &handle.opened, caller),
                 reply,
             );
+        };
+        // It is asked for by nobody, and only once; it counts for whoever opened the file.
+        self.waiting.begin(Call {
+            user,
+            caller: 0,
+            can_be_refused: false,
+            answer: self.answer("release", request, ino, reply, release),
         });
     }
 
@@ -448,7 +500,7 @@ impl Filesystem for Handler {
         datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.wait("fsync", request, ino, move |inner| {
+        self.wait("fsync", request, ino, reply, move |inner, reply| {
             let synced = inner
                 .handle(fh)
                 .and_then(|handle| inner.tree.fsync(ino.0, &handle.opened, datasync));
@@ -464,7 +516,7 @@ impl Filesystem for Handler {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.wait("fsyncdir", request, ino, move |inner| {
+        self.wait("fsyncdir", request, ino, reply, move |inner, reply| {
             empty("fsyncdir", inner.tree.fsync_dir(ino.0), reply)
         });
     }
@@ -472,12 +524,16 @@ impl Filesystem for Handler {
     fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let caller = process(request);
         if self.inner.tree.look_asks(ino.0, caller) {
-            return self.wait("opendir", request, ino, move |inner| {
-                match inner.tree.ask(caller) {
+            return self.wait(
+                "opendir",
+                request,
+                ino,
+                reply,
+                move |inner, reply| match inner.tree.ask(caller) {
                     Ok(()) => inner.opendir(ino.0, caller, reply),
                     Err(error) => reply.error(failed("opendir", &error)),
-                }
-            });
+                },
+            );
         }
         let _timer = self.inner.time("opendir", request, ino);
         self.inner.opendir(ino.0, caller, reply);
@@ -489,21 +545,19 @@ impl Filesystem for Handler {
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectory,
+        reply: ReplyDirectory,
     ) {
-        let _timer = self.inner.time("readdir", request, ino);
-        let names = match self.inner.listing(ino.0, fh.0, offset) {
-            Ok(names) => names,
-            Err(error) => return reply.error(failed("readdir", &error)),
-        };
-        for (i, listed) in names.iter().enumerate().skip(offset as usize) {
-            // The kernel takes the number from lookup; here it only must not be 0.
-            let (next, name) = (i as u64 + 1, OsStr::from_bytes(&listed.name));
-            if reply.add(INodeNo(u64::MAX), next, kind(listed.kind), name) {
-                break;
-            }
+        let user = request.uid();
+        let is_kept = self.inner.listings.kept(fh.0, offset).is_some();
+        let leave = self.inner.leave_to_list();
+        if is_kept || leave.is_some() {
+            let _timer = self.inner.time("readdir", request, ino);
+            return self.inner.readdir(ino.0, fh.0, offset, user, reply);
         }
-        reply.ok();
+        drop(leave);
+        self.wait("readdir", request, ino, reply, move |inner, reply| {
+            inner.readdir(ino.0, fh.0, offset, user, reply);
+        });
     }
 
     fn releasedir(
@@ -515,7 +569,7 @@ impl Filesystem for Handler {
         reply: ReplyEmpty,
     ) {
         let _timer = self.inner.time("releasedir", request, ino);
-        self.inner.listings.lock().remove(&fh.0);
+        self.inner.listings.close(fh.0);
         reply.ok();
     }
 

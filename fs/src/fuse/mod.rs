@@ -5,8 +5,11 @@ mod commands;
 mod convert;
 mod handler;
 mod invalidate;
+mod listings;
 mod metrics;
 mod open_files;
+mod shares;
+mod waiting;
 
 use crate::error::{FsError, FsResult, done};
 use crate::filesystem::FileSystem;
@@ -141,10 +144,15 @@ fn config(options: &MountOptions, read_only: bool) -> fuser::Config {
     } else {
         SessionACL::Owner
     };
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    config.n_threads = Some(cores.clamp(2, THREADS));
+    config.n_threads = Some(reading_threads());
     config.clone_fd = true;
     config
+}
+
+/// Two at least: while one does what may take long the other reads on.
+fn reading_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores.clamp(2, THREADS)
 }
 
 /// fusermount3, which mounts for users other than root, takes its options between commas.

@@ -4,12 +4,16 @@
 //! backing file, the daemon is out of the way) or *cached* (the kernel's page
 //! cache, filled by the daemon); the kernel refuses to mix them, and wants one
 //! backing file per inode.
+//!
+//! Descriptors are what the daemon has least of, so each user has a share of them ([`Shares`]). The daemon's own user
+//! may have all: alone on a machine nobody else needs any, and to root of a server it is the machine's limit.
 
+use super::shares::Shares;
 use crate::error::{FsError, FsResult};
 use crate::repository::{Body, Closing, Opened};
 use fuser::BackingId;
 use parking_lot::Mutex;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, geteuid, getrlimit};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -21,11 +25,29 @@ pub(super) struct Handle {
     pub(super) opened: Arc<Opened>,
     /// Kept while open, as the kernel demands.
     backing: Option<Arc<BackingId>>,
+    room: Room,
 }
 
 impl Handle {
     pub(super) fn backing(&self) -> Option<&BackingId> {
         self.backing.as_deref()
+    }
+
+    /// Who opened it.
+    pub(super) fn user(&self) -> u32 {
+        self.room.user
+    }
+}
+
+/// Room for one open file of a user; free again when it is dropped.
+pub(super) struct Room {
+    shares: Arc<Mutex<Shares<u32>>>,
+    user: u32,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.shares.lock().give_back(self.user, 1);
     }
 }
 
@@ -51,8 +73,7 @@ const EACH: u64 = 2;
 
 pub(super) struct OpenFiles {
     table: Mutex<Table>,
-    /// How many may be open at a time.
-    most: usize,
+    shares: Arc<Mutex<Shares<u32>>>,
 }
 
 impl OpenFiles {
@@ -62,15 +83,26 @@ impl OpenFiles {
         let most = (limit - RESERVED.min(limit / 2)) / EACH;
         Self {
             table: Mutex::default(),
-            most: usize::try_from(most).unwrap_or(usize::MAX),
+            shares: Arc::new(Mutex::new(Shares::of(most))),
         }
     }
 
-    /// Whether one more may be opened.
-    pub(super) fn check_room(&self) -> FsResult<()> {
-        match self.table.lock().handles.len() {
-            open if open < self.most => Ok(()),
-            open => Err(FsError::TooManyOpen { open }),
+    /// Room for one more, before it is opened.
+    pub(super) fn room(&self, user: u32) -> FsResult<Room> {
+        let mut shares = self.shares.lock();
+        let granted = match user == geteuid().as_raw() {
+            true => shares.take_free(user, 1),
+            false => shares.take(user, 1),
+        };
+        match granted {
+            true => Ok(Room {
+                shares: self.shares.clone(),
+                user,
+            }),
+            false => Err(FsError::TooManyOpen {
+                open: shares.held(user),
+                user,
+            }),
         }
     }
 
@@ -78,6 +110,7 @@ impl OpenFiles {
     /// else in passthrough where the body allows; `register` makes a backing.
     pub(super) fn add(
         &self,
+        room: Room,
         ino: u64,
         opened: Arc<Opened>,
         register: impl FnOnce(&File) -> io::Result<BackingId>,
@@ -95,6 +128,7 @@ impl OpenFiles {
             ino,
             opened,
             backing,
+            room,
         });
         table.handles.insert(fh, handle.clone());
         (fh, handle)

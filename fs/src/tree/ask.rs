@@ -15,32 +15,33 @@ impl Tree {
         self.shared.fresh.refresh_for(process.pid)
     }
 
-    /// Whether [`Tree::ask_lookup`] comes before [`Tree::lookup`].
-    pub fn lookup_asks(&self, parent: u64, name: &[u8], process: Process) -> bool {
+    /// Whether [`Tree::lookup`] may take long, and [`Tree::ask_lookup`] comes before it.
+    pub fn lookup_waits(&self, parent: u64, name: &[u8], process: Process) -> bool {
         let is_fresh = self.shared.fresh.is_enough_for(process.pid);
-        !is_fresh && self.child_may_change(parent, name) || self.not_held(parent, name).is_some()
+        !is_fresh && self.child_may_change(parent, name) || self.not_open(parent, name).is_some()
     }
 
     /// Asks the cluster as [`Tree::ask`] does, and for a repository that is not known here yet.
     pub fn ask_lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
         self.ask(process)?;
-        match self.not_held(parent, name) {
-            Some(repo) => self.shared.fresh.hold(repo),
-            None => Ok(()),
+        match self.not_open(parent, name) {
+            Some(repo) if !self.shared.replica.holds(repo) => self.shared.fresh.hold(repo),
+            Some(_) | None => Ok(()),
         }
     }
 
-    /// The repository of this name, if what is in it has to be asked for.
-    fn not_held(&self, parent: u64, name: &[u8]) -> Option<RepoId> {
-        let replica = &self.shared.replica;
-        if replica.is_alone() {
-            return None;
-        }
+    /// The repository of this name, if it has to be opened, or what is in it has to be asked for.
+    fn not_open(&self, parent: u64, name: &[u8]) -> Option<RepoId> {
         let Some(Place::Name(dir)) = self.inodes.place(parent) else {
             return None;
         };
+        let replica = &self.shared.replica;
         match replica.name(&join_name(&dir, name).ok()?) {
-            Ok(Some(NameEntry::Repo(id))) if !replica.holds(id) => Some(id),
+            Ok(Some(NameEntry::Repo(id)))
+                if !replica.holds(id) || self.repositories.if_open(id).is_none() =>
+            {
+                Some(id)
+            }
             Ok(_) | Err(_) => None,
         }
     }

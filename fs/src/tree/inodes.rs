@@ -9,26 +9,42 @@
 
 use super::Place;
 use crate::repository::{Identity, Opened};
-use gitmoor_replicator::model::{NamePath, RepoId, RepoPath};
+use gitmoor_replicator::model::RepoId;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 /// The root of the mount, by FUSE's convention.
 pub const ROOT: u64 = 1;
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Name(NamePath),
-    Repo(RepoId, RepoPath),
+/// A place, in an order in which all that lies beneath a directory stands together: components end in NUL, which
+/// no name holds.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    /// None for the namespace.
+    repo: Option<RepoId>,
+    path: Vec<u8>,
 }
 
 impl Key {
     fn of(place: &Place) -> Self {
-        match place {
-            Place::Name(path) => Key::Name(path.clone()),
-            Place::Repo(repo, path) => Key::Repo(repo.id, path.clone()),
-        }
+        let (repo, path) = match place {
+            Place::Name(path) => (None, path.as_bytes()),
+            Place::Repo(repo, path) => (Some(repo.id), path.as_bytes()),
+        };
+        let of_component = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+        let path = path.iter().map(of_component).collect();
+        Self { repo, path }
+    }
+
+    /// The keys of what lies beneath it; it is no root.
+    fn beneath(&self) -> Range<Key> {
+        let end = |byte| Key {
+            repo: self.repo,
+            path: [&self.path[..], &[byte]].concat(),
+        };
+        end(0)..end(1)
     }
 }
 
@@ -66,7 +82,7 @@ impl Inode {
 #[derive(Default)]
 struct Table {
     inodes: HashMap<u64, Inode>,
-    numbers: HashMap<Key, u64>,
+    numbers: BTreeMap<Key, u64>,
     last: u64,
 }
 
@@ -158,7 +174,10 @@ impl Inodes {
     /// Remembers an open file for fstat(2) after its name is gone.
     pub fn opened(&self, ino: u64, opened: &Arc<Opened>) {
         if let Some(inode) = self.table.lock().inodes.get_mut(&ino) {
-            inode.opened.retain(|opened| opened.strong_count() > 0);
+            // Only where it would grow: one file may be open any number of times.
+            if inode.opened.len() == inode.opened.capacity() {
+                inode.opened.retain(|opened| opened.strong_count() > 0);
+            }
             inode.opened.push(Arc::downgrade(opened));
         }
     }
@@ -211,13 +230,7 @@ impl Inodes {
     pub fn rename(&self, from: &Place, to: &Place, found: Option<Identity>) {
         let mut table = self.table.lock();
         table.orphan(&Key::of(to));
-        let moved: Vec<(Key, u64)> = table
-            .numbers
-            .iter()
-            .filter(|(key, _)| key.is_within(from))
-            .map(|(k, n)| (k.clone(), *n))
-            .collect();
-        for (key, ino) in moved {
+        for (key, ino) in table.within(from) {
             table.move_name(&key, ino, from, to);
         }
         let ino = table.numbers.get(&Key::of(to)).copied();
@@ -249,6 +262,16 @@ impl Table {
         }
     }
 
+    /// A place and what lies beneath it. A rename comes here with the lock held that everybody needs, so this takes no
+    /// longer than there is to move.
+    fn within(&self, place: &Place) -> Vec<(Key, u64)> {
+        let key = Key::of(place);
+        let beneath = self.numbers.range(key.beneath());
+        let own = self.numbers.get_key_value(&key);
+        let all = own.into_iter().chain(beneath);
+        all.map(|(key, ino)| (key.clone(), *ino)).collect()
+    }
+
     /// Moves one name of an inode along with the directory (or file) that moved.
     fn move_name(&mut self, key: &Key, ino: u64, from: &Place, to: &Place) {
         self.numbers.remove(key);
@@ -268,12 +291,32 @@ impl Table {
     }
 }
 
-impl Key {
-    fn is_within(&self, dir: &Place) -> bool {
-        match (self, dir) {
-            (Key::Name(path), Place::Name(dir)) => path.is_within(dir),
-            (Key::Repo(id, path), Place::Repo(repo, dir)) => *id == repo.id && path.is_within(dir),
-            (Key::Name(_), Place::Repo(..)) | (Key::Repo(..), Place::Name(_)) => false,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gitmoor_replicator::model::NamePath;
+
+    fn place(path: &str) -> Place {
+        Place::Name(NamePath::new(path).expect("a valid path"))
+    }
+
+    fn path(inodes: &Inodes, ino: u64) -> String {
+        match inodes.place(ino) {
+            Some(Place::Name(path)) => path.to_string(),
+            Some(Place::Repo(..)) | None => "nowhere".to_owned(),
         }
+    }
+
+    /// Names that sort around what lies beneath a directory.
+    #[test]
+    fn a_directory_takes_along_what_lies_beneath_it_and_nothing_else() {
+        let inodes = Inodes::new(place(""));
+        let names = ["a", "a/b", "a/b/c", "a-b", "a.b", "a0", "aa/b"];
+        let inos = names.map(|name| inodes.look_up(&place(name), None));
+        inodes.rename(&place("a"), &place("z"), None);
+        let now = inos.map(|ino| path(&inodes, ino));
+        assert_eq!(now, ["z", "z/b", "z/b/c", "a-b", "a.b", "a0", "aa/b"]);
+        assert_eq!(inodes.known(&place("z/b/c")), Some(inos[2]));
+        assert_eq!(inodes.known(&place("a/b")), None);
     }
 }

@@ -1,4 +1,7 @@
 //! The repositories of a daemon.
+//!
+//! Opening one proves what is staged in it, which takes as long as there is much of that. Meanwhile all others are there
+//! for everybody: only those who want the same one wait.
 
 use crate::error::FsResult;
 use crate::objects::Shared;
@@ -6,12 +9,21 @@ use crate::repository::Repository;
 use gitmoor_replicator::model::RepoId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The repositories that are open, one object each, for every mount and the publisher.
 pub struct Repositories {
     shared: Arc<Shared>,
-    open: Mutex<HashMap<RepoId, Arc<Repository>>>,
+    /// Held for a look only.
+    open: Mutex<HashMap<RepoId, Arc<Slot>>>,
+}
+
+/// A repository that is open, or will be.
+#[derive(Default)]
+struct Slot {
+    repository: OnceLock<Arc<Repository>>,
+    /// Held by who opens it.
+    opening: Mutex<()>,
 }
 
 impl Repositories {
@@ -25,21 +37,32 @@ impl Repositories {
 
     /// The repository of this id, opened at the first touch.
     pub fn get(&self, id: RepoId) -> FsResult<Arc<Repository>> {
-        // Before others wait for the lock.
+        // Before others wait for the slot.
         self.shared.replica.hold(id, &|| false)?;
-        let mut open = self.open.lock();
-        if let Some(repository) = open.get(&id) {
-            repository.furnish_late()?;
-            return Ok(repository.clone());
+        let slot = self.open.lock().entry(id).or_default().clone();
+        if slot.repository.get().is_none() {
+            self.open_in(&slot, id)?;
         }
-        let repository = Arc::new(Repository::open(id, self.shared.clone())?);
-        open.insert(id, repository.clone());
-        Ok(repository)
+        let repository = slot.repository.get().expect("it is open");
+        repository.furnish_late()?;
+        Ok(repository.clone())
+    }
+
+    fn open_in(&self, slot: &Slot, id: RepoId) -> FsResult<()> {
+        let _opening = slot.opening.lock();
+        if slot.repository.get().is_none() {
+            let repository = Arc::new(Repository::open(id, self.shared.clone())?);
+            // Nobody else sets it while this is held.
+            let _ = slot.repository.set(repository);
+        }
+        Ok(())
     }
 
     /// Those that are open.
     pub fn all(&self) -> Vec<Arc<Repository>> {
-        self.open.lock().values().cloned().collect()
+        let open = self.open.lock();
+        let open = open.values().filter_map(|slot| slot.repository.get());
+        open.cloned().collect()
     }
 
     /// It is deleted.
@@ -49,6 +72,6 @@ impl Repositories {
 
     /// It, if it is open.
     pub(super) fn if_open(&self, id: RepoId) -> Option<Arc<Repository>> {
-        self.open.lock().get(&id).cloned()
+        self.open.lock().get(&id)?.repository.get().cloned()
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn current() -> Option<u32> {
 
 /// Whether a signal that ends it waits for this thread, or it is gone. When
 /// /proc does not say, it is not: waiting on is safe.
-pub(super) fn is_ending(tid: u32) -> bool {
+pub(crate) fn is_ending(tid: u32) -> bool {
     match std::fs::read_to_string(format!("/proc/{tid}/status")) {
         Ok(status) => has_ending_signal(&status),
         Err(error) => error.kind() == io::ErrorKind::NotFound,

@@ -10,7 +10,7 @@ mod caller;
 mod patience;
 pub(crate) mod spent;
 
-pub(crate) use caller::on_behalf_of;
+pub(crate) use caller::{is_ending, on_behalf_of};
 pub(crate) use patience::{Over, POLL, Patience, current};
 
 use parking_lot::Mutex;

@@ -2,3 +2,4 @@
 //! with root's files outside as canaries and another repository that must answer all the while.
 
 mod ground;
+mod shares;
