@@ -132,6 +132,12 @@ pub enum FsError {
         /// What was locked.
         name: String,
     },
+    /// What a process has seen may be gone for good.
+    #[error(
+        "objects were removed since this process first looked, and have left the trash (trash-keep): \
+         run it again, it begins with what is there now"
+    )]
+    Outlived,
     /// The process that waited for it is ending.
     #[error("interrupted")]
     Interrupted,
@@ -202,7 +208,7 @@ impl FsError {
             FsError::Cache(_) | FsError::CacheDisk(_) | FsError::Read(_) | FsError::Propose(_) => {
                 libc::EIO
             }
-            FsError::LockLost { .. } => libc::ESTALE,
+            FsError::LockLost { .. } | FsError::Outlived => libc::ESTALE,
             FsError::Refused(refusal) => refusal_errno(refusal),
             FsError::Io(error) if is_out_of_files(error) => libc::ENFILE,
             FsError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
@@ -247,6 +253,7 @@ impl FsError {
             | FsError::Quarantined { .. }
             | FsError::Listed { .. }
             | FsError::LockLost { .. }
+            | FsError::Outlived
             | FsError::Refused(_) => false,
         }
     }

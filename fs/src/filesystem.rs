@@ -14,7 +14,7 @@ use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
 use crate::maintenance;
-use crate::objects::{Shared, Staging};
+use crate::objects::{FirstLooks, Shared, Staging};
 use crate::others::{Elsewhere, Freshness};
 use crate::process::Origins;
 use crate::store::{
@@ -194,6 +194,7 @@ impl FileSystem {
             fresh,
             elsewhere,
             origins: Origins::new(),
+            looks: FirstLooks::new(),
             changed: Box::new(changed),
         });
         let repositories = Arc::new(Repositories::new(shared.clone()));

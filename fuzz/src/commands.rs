@@ -63,6 +63,10 @@ fn check_paths(command: &Command) {
         }
         Command::Condemn(condemnation) => check_trashed(&condemnation.expired),
         Command::Import(importing) => check_import(&importing.step),
+        Command::Touch { files, .. } => {
+            let paths = files.iter().map(|file| &file.path);
+            paths.for_each(|path| assert_valid(path.as_bytes()));
+        }
     }
 }
 

@@ -109,6 +109,10 @@ pub trait Custody: Send + Sync {
     /// The commit that last forgot condemned keys of a repository.
     fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError>;
 
+    /// The newest removal of object files that has left the trash for good: what went with it, or
+    /// before it, may not be had any more.
+    fn expired(&self, repo: RepoId) -> Result<Version, ReadError>;
+
     /// The repositories that are brought in from elsewhere, and those that were.
     fn imports(&self) -> Result<Vec<Import>, ReadError>;
 

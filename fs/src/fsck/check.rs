@@ -2,7 +2,7 @@
 
 use super::{Fault, Fsck};
 use crate::bundle;
-use crate::cache::CachedFile;
+use crate::cache::{CacheError, CachedFile};
 use crate::objects::{Content, catalog, name};
 use crate::store::{Listed, StoreError};
 use crate::{FileSystem, FsError};
@@ -11,7 +11,7 @@ use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath};
 use std::collections::{BTreeSet, HashMap};
 
 /// Bytes of one request, at least one block.
-const PIECE: u64 = 4 << 20;
+pub(super) const PIECE: u64 = 4 << 20;
 
 /// Largest loose object that `--deep` inflates in memory.
 const INFLATED: u64 = 64 << 20;
@@ -44,7 +44,14 @@ impl Fsck<'_> {
         path: &RepoPath,
         entry: &FileEntry,
     ) -> Result<Vec<Fault>, FsError> {
-        match self.repository.objects().content(path, entry)? {
+        let content = match self.repository.objects().content(path, entry) {
+            Err(FsError::CacheDisk(error @ CacheError::BadObject { .. })) => {
+                let reason = error.to_string();
+                return Ok(vec![Fault::Content { reason }]);
+            }
+            content => content?,
+        };
+        match content {
             Content::Inline(bytes) => {
                 let right = blake3::hash(&bytes).as_bytes() == &entry.digest.0;
                 let reason = "the catalog's copy does not match its digest".to_owned();

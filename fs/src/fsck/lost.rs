@@ -3,7 +3,7 @@
 use super::{Fault, Fsck};
 use crate::FsError;
 use crate::bundle;
-use crate::objects::{Content, catalog, name};
+use crate::objects::{catalog, name};
 use gitmoor_replicator::model::{FileEntry, RepoPath};
 use gix_pack::{FileData, index};
 use std::collections::BTreeSet;
@@ -65,7 +65,7 @@ impl Fsck<'_> {
         let Some(entry) = self.fs.shared.replica.file(self.id, &path)? else {
             return Ok(None);
         };
-        let Content::Stored(file, _) = self.repository.objects().content(&path, &entry)? else {
+        let Some(file) = self.stored(&path, &entry)? else {
             return Ok(None);
         };
         let copy = tempfile::NamedTempFile::new_in(&self.fs.shared.config.data)?;

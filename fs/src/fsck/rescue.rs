@@ -1,8 +1,9 @@
 //! The right bytes of a damaged file, from wherever they can be had.
 
 use super::Fsck;
+use super::check::PIECE;
 use crate::FsError;
-use crate::cache::CachedFile;
+use crate::cache::{CacheError, CachedFile};
 use crate::objects::Content;
 use crate::store::StoreError;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 impl Fsck<'_> {
@@ -61,8 +63,8 @@ impl Fsck<'_> {
 
     /// Puts the file together from good blocks of the store and of the cache.
     fn assemble(&self, path: &RepoPath, entry: &FileEntry, to: &Path) -> Result<bool, FsError> {
-        let Content::Stored(file, _) = self.repository.objects().content(path, entry)? else {
-            return Ok(false);
+        let Some(file) = self.stored(path, entry)? else {
+            return self.take_whole(entry, to);
         };
         let mut out = File::create(to)?;
         let mut whole = blake3::Hasher::new();
@@ -74,6 +76,44 @@ impl Fsck<'_> {
             };
             whole.update(&bytes);
             out.write_all(&bytes)?;
+        }
+        Ok(*whole.finalize().as_bytes() == entry.digest.0)
+    }
+
+    /// A file of the store; `None` when the catalog has it itself, or cannot describe its blocks.
+    pub(super) fn stored(
+        &self,
+        path: &RepoPath,
+        entry: &FileEntry,
+    ) -> Result<Option<Arc<CachedFile>>, FsError> {
+        match self.repository.objects().content(path, entry) {
+            Ok(Content::Stored(file, _)) => Ok(Some(file)),
+            Ok(Content::Inline(_)) | Err(FsError::CacheDisk(CacheError::BadObject { .. })) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All that the store has of a file, if the digest of the whole proves it.
+    fn take_whole(&self, entry: &FileEntry, to: &Path) -> Result<bool, FsError> {
+        let Some(key) = entry.key() else {
+            return Ok(false);
+        };
+        let mut out = File::create(to)?;
+        let mut whole = blake3::Hasher::new();
+        let mut start = 0;
+        while start < entry.size {
+            let end = (start + PIECE).min(entry.size);
+            match self.fs.shared.store.get(key, start..end) {
+                Ok(bytes) => {
+                    whole.update(&bytes);
+                    out.write_all(&bytes)?;
+                }
+                Err(StoreError::NotFound { .. }) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+            start = end;
         }
         Ok(*whole.finalize().as_bytes() == entry.digest.0)
     }

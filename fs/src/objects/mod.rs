@@ -38,7 +38,8 @@ use crate::store::ObjectStore;
 use crate::wait::{Waits, spent};
 use deletion::{Deleter, Move, Removal};
 use gitmoor_replicator::model::{
-    Actor, Command, FileAdd, FileEntry, ObjectFormat, Place, RepoId, RepoPath, Version,
+    Actor, Command, FileAdd, FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath,
+    Timestamp, Version,
 };
 use gitmoor_replicator::{Child, Replica};
 use parking_lot::{Mutex, RwLock};
@@ -48,7 +49,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use looks::Look;
+pub use looks::{FirstLooks, Look};
 pub(crate) use quota::is_over_quota;
 pub(crate) use repack::{Expired, Made, Published, Repack};
 pub use staging::{Staged, Staging};
@@ -76,6 +77,8 @@ pub struct Shared {
     pub elsewhere: Arc<Elsewhere>,
     /// Where changes come from.
     pub(crate) origins: Origins,
+    /// Since when which process may know of what.
+    pub(crate) looks: FirstLooks,
     /// Called with names that changed behind the kernel's back.
     pub changed: Box<Changed>,
 }
@@ -92,7 +95,6 @@ pub struct Objects {
     /// Held shared while a ref change is committed, exclusively while deletions are:
     /// see [`revive`]. After `turn`.
     removing: RwLock<()>,
-    first_looks: looks::FirstLooks,
 }
 
 struct State {
@@ -112,8 +114,9 @@ struct State {
     published: VecDeque<(Version, u64)>,
     /// The last ref changes that went through here, oldest first.
     moves: VecDeque<Move>,
-    /// Catalogued files whose times or permission bits git changed.
-    touched: HashMap<RepoPath, FileEntry>,
+    /// New times and permission bits of catalogued files. Nothing else of their entries is kept: others may
+    /// have moved or removed the files by then.
+    touched: HashMap<RepoPath, FileTouch>,
     /// The last change of any of these.
     changed: Option<Instant>,
 }
@@ -179,7 +182,6 @@ impl Objects {
             state: Mutex::new(state),
             turn: Mutex::default(),
             removing: RwLock::default(),
-            first_looks: looks::FirstLooks::new(),
         };
         let top = RepoPath::new("objects").expect("a valid path");
         room.replay(&top)?;
@@ -220,17 +222,19 @@ impl Objects {
 
     /// What is catalogued under a name, as this mount sees it.
     pub fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
-        {
+        let touched = {
             let state = self.state.lock();
             if state.removed.contains_key(path) {
                 return Ok(None);
             }
-            if let Some(entry) = state.touched.get(path) {
-                return Ok(Some(Found::Entry(entry.clone())));
-            }
-        }
+            state.touched.get(path).cloned()
+        };
         if name::kind(path).is_some() {
-            return Ok(self.shared.replica.file(self.repo, path)?.map(Found::Entry));
+            let mut entry = self.shared.replica.file(self.repo, path)?;
+            if let (Some(entry), Some(touched)) = (&mut entry, touched) {
+                touched.apply(entry);
+            }
+            return Ok(entry.map(Found::Entry));
         }
         // Only these can be directories, see `name::kind`.
         Ok(self.has_children(path)?.then_some(Found::Directory))
@@ -267,13 +271,25 @@ impl Objects {
 
     /// New times or permission bits of a catalogued file: git refreshes the
     /// time of an object that it would have written again.
-    pub fn touch(&self, path: &RepoPath, change: impl FnOnce(&mut FileEntry)) -> FsResult<()> {
-        let Some(Found::Entry(mut entry)) = self.find(path)? else {
+    pub fn touch(
+        &self,
+        path: &RepoPath,
+        mtime: Option<Timestamp>,
+        mode: Option<u32>,
+    ) -> FsResult<()> {
+        let Some(Found::Entry(entry)) = self.find(path)? else {
             return Err(FsError::NotFound);
         };
-        change(&mut entry);
         let mut state = self.state.lock();
-        state.touched.insert(path.clone(), entry);
+        let before = state.touched.remove(path);
+        let before = before.filter(|before| before.digest == entry.digest);
+        let touch = FileTouch {
+            path: path.clone(),
+            digest: entry.digest,
+            mtime: mtime.or(before.as_ref().and_then(|before| before.mtime)),
+            mode: mode.or(before.and_then(|before| before.mode)),
+        };
+        state.touched.insert(path.clone(), touch);
         state.note();
         Ok(())
     }

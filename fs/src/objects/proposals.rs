@@ -12,7 +12,7 @@ use gitmoor_replicator::model::{
 use std::collections::HashMap;
 
 /// Files whose addition or removal one raft entry carries at most.
-const FILES_PER_COMMIT: usize = 5_000;
+pub(super) const FILES_PER_COMMIT: usize = 5_000;
 
 /// How often a publication stores again because gc came in between, which is rare
 /// even once.
@@ -69,7 +69,6 @@ impl Objects {
         let usable = |place: &Place| !matches!(place, Place::Stored { key } if key == condemned);
         let mut state = self.state.lock();
         state.stored.retain(|_, add| usable(&add.entry.place));
-        state.touched.retain(|_, entry| usable(&entry.place));
     }
 
     /// What was stored is good for as long as no condemned key was forgotten

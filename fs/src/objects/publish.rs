@@ -5,11 +5,12 @@
 //! with "these files exist" and "these refs moved". [`Objects::publish`] does the
 //! same without a ref change, for the idle publisher and for leaving.
 
+use super::proposals::FILES_PER_COMMIT;
 use super::{Objects, cache_object, quota};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::wait::{self, Wait, spent};
-use gitmoor_replicator::model::{Actor, FileAdd, FileEntry, Place, RepoChange, RepoPath, Version};
+use gitmoor_replicator::model::{Actor, Command, FileAdd, Place, RepoChange, RepoPath, Version};
 use parking_lot::{MutexGuard, RwLockReadGuard};
 
 /// What to leave out of a publication.
@@ -143,36 +144,27 @@ impl Objects {
         self.catalogue_ahead(&mut batch, actor)?;
         let mut change = RepoChange::new(self.repo);
         change.add = batch.adds();
-        let touched = self.state.lock().touched.clone();
-        for (path, entry) in &touched {
-            change.add.push(FileAdd {
-                path: path.clone(),
-                entry: self.with_place_of_now(path, entry)?,
-                blocks: self.shared.replica.blocks(self.repo, path)?,
-            });
-        }
         if !change.is_empty() {
             self.propose_stored(change, &batch, actor)?;
         }
         self.published(batch);
-        let mut state = self.state.lock();
-        state
-            .touched
-            .retain(|path, entry| touched.get(path) != Some(entry));
-        Ok(())
+        self.publish_touched(actor)
     }
 
-    /// Since it was touched its bytes may have come to stand under another key.
-    fn with_place_of_now(&self, path: &RepoPath, touched: &FileEntry) -> FsResult<FileEntry> {
-        let now = self.shared.replica.file(self.repo, path)?;
-        let place = match now {
-            Some(now) if now.digest == touched.digest => now.place,
-            Some(_) | None => touched.place.clone(),
-        };
-        Ok(FileEntry {
-            place,
-            ..touched.clone()
-        })
+    /// The replicator gives new times to what is still there, with whatever else it has by then.
+    fn publish_touched(&self, actor: &Actor) -> FsResult<()> {
+        let touched: Vec<_> = self.state.lock().touched.values().cloned().collect();
+        for files in touched.chunks(FILES_PER_COMMIT) {
+            let (repo, files) = (self.repo, files.to_vec());
+            self.propose_command(Command::Touch { repo, files }, actor)?;
+        }
+        let mut state = self.state.lock();
+        for touch in touched {
+            if state.touched.get(&touch.path) == Some(&touch) {
+                state.touched.remove(&touch.path);
+            }
+        }
+        Ok(())
     }
 
     /// The catalog has them: the local files become cached ones.

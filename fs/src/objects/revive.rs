@@ -19,6 +19,9 @@
 //! ([`Objects::removing`]). One that is published through another makes the replicator refuse the
 //! ref change (its `trash::check_unpruned`), and it begins again.
 //!
+//! What has left the trash for good cannot be brought back: a ref change of a process that looked before it was
+//! removed is refused, once, and the process begins anew.
+//!
 //! A revival undoes a repack by git on the mount as well: its objects are in the new pack, but only
 //! git could tell. The next one removes the old packs again. What maintenance removed ([`super::repack`]) is
 //! not revived: that its objects are in other files was proved.
@@ -26,7 +29,7 @@
 use super::Objects;
 use super::looks::Look;
 use super::name;
-use crate::error::FsResult;
+use crate::error::{FsError, FsResult};
 use gitmoor_replicator::model::{Actor, Command, RepoChange, TrashId, Version};
 
 /// Revivals that one raft entry carries at most.
@@ -65,7 +68,18 @@ impl Objects {
                 (self.shared.changed)(repo, path);
             }
         }
+        self.check_restorable(look)?;
         Ok(looked)
+    }
+
+    /// Asked after what can be brought back is back. A process that was frozen may come when the trash has been
+    /// emptied: how soon that is is a setting, and no ref rests on it.
+    fn check_restorable(&self, look: Look) -> FsResult<()> {
+        if self.shared.replica.expired(self.repo)? <= look.seen {
+            return Ok(());
+        }
+        self.look_anew(look.pid);
+        Err(FsError::Outlived)
     }
 
     /// Deletions that are not published yet.

@@ -1,18 +1,19 @@
 //! What another mount does between the look of a ref change and its commit.
 
-use super::{Objects, Shared, Staged, Staging};
+use super::{FirstLooks, Objects, Shared, Staged, Staging};
 use crate::Config;
 use crate::cache::{BlockCache, CacheConfig};
+use crate::error::FsError;
 use crate::local::Files;
 use crate::others::Freshness;
 use crate::process::Origins;
 use crate::store::DirStore;
 use crate::wait::Waits;
 use gitmoor_replicator::model::{
-    Actor, Change, Command, Digest, Expect, FileAdd, FileEntry, FileRemoval, NamePath, Outcome,
-    Place, RefEdit, RepoChange, RepoId, RepoPath, Timestamp,
+    Actor, Change, Command, Condemnation, Digest, Expect, FileAdd, FileEntry, FileRemoval,
+    NamePath, Outcome, Place, RefEdit, RepoChange, RepoId, RepoPath, Timestamp, TrashId, Version,
 };
-use gitmoor_replicator::{Node, NodeConfig, Replica};
+use gitmoor_replicator::{Custody, Node, NodeConfig, Replica};
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
@@ -72,6 +73,20 @@ impl World {
         }));
     }
 
+    /// gc comes, and the trash keeps nothing.
+    fn empty_trash(&self) {
+        let trashed = self.node.trashed_files(self.repo, Version::default());
+        let expired = trashed.expect("reads").into_iter().map(|file| TrashId {
+            version: file.version,
+            path: file.path,
+        });
+        self.propose(Command::Condemn(Condemnation {
+            repo: self.repo,
+            expired: expired.collect(),
+            leftovers: Vec::new(),
+        }));
+    }
+
     fn has(&self, path: &RepoPath) -> bool {
         let file = self.node.file(self.repo, path).expect("reads");
         file.is_some()
@@ -94,6 +109,7 @@ fn shared(
         fresh: Freshness::new(node.clone(), Duration::ZERO),
         elsewhere: Arc::default(),
         origins: Origins::new(),
+        looks: FirstLooks::new(),
         replica: node,
         store: store.clone(),
         cache: BlockCache::open(cache, store).expect("opens"),
@@ -173,6 +189,71 @@ fn what_is_finished_is_counted_once() {
     assert_eq!(objects.shared.staging.staged(), staged(1, 0));
 }
 
+/// A new branch.
+fn new_main(repo: RepoId) -> RepoChange {
+    let edit = RefEdit {
+        name: path("refs/heads/main"),
+        expect: Expect::Absent,
+        change: Change::Set {
+            mode: 0o100_644,
+            value: b"x".to_vec(),
+        },
+    };
+    RepoChange {
+        refs: vec![edit],
+        ..RepoChange::new(repo)
+    }
+}
+
+fn by(pid: u32) -> Actor {
+    Actor {
+        pid: Some(pid),
+        ..Actor::default()
+    }
+}
+
+/// A process that stood still for longer than the trash keeps anything relies on what is gone for good.
+#[test]
+fn what_has_left_the_trash_is_referred_to_by_none_who_looked_before() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = world(dir.path());
+    let objects = objects(dir.path(), &world, |_, _| {});
+    world.add(object(1));
+    let pid = std::process::id();
+    objects.look_of(pid);
+    world.remove(&object(1));
+    world.empty_trash();
+    let change = new_main(world.repo);
+    let refused = objects.commit(change.clone(), &by(pid));
+    assert!(matches!(refused, Err(FsError::Outlived)), "{refused:?}");
+    // It was told, and begins anew.
+    objects.commit(change, &by(pid)).expect("it moves");
+}
+
+/// What is remembered of a touched file is what was changed of it, and not that it is there.
+#[test]
+fn new_times_bring_back_nothing_that_others_removed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = world(dir.path());
+    let objects = objects(dir.path(), &world, |_, _| {});
+    (1..=2).for_each(|number| world.add(object(number)));
+    let time = Timestamp { secs: 7, nanos: 0 };
+    for number in 1..=2 {
+        let touched = objects.touch(&object(number), Some(time), None);
+        touched.expect("it is there");
+    }
+    world.remove(&object(1));
+    assert!(
+        matches!(objects.find(&object(1)), Ok(None)),
+        "gone here, too"
+    );
+    objects.publish().expect("publishes");
+    assert!(!world.has(&object(1)) && world.has(&object(2)));
+    let kept = world.node.file(world.repo, &object(2)).expect("reads");
+    let kept = kept.expect("it is there");
+    assert_eq!((kept.mtime, kept.mode), (time, 0o100_444));
+}
+
 /// One object is deleted after a process has looked, so its ref change brings it back; just
 /// then another goes. The ref must not move before that is back too.
 #[test]
@@ -194,23 +275,7 @@ fn pruned_through_another_mount_while_a_ref_moves() {
     let pid = std::process::id();
     objects.look_of(pid);
     world.remove(&object(1));
-    let edit = RefEdit {
-        name: path("refs/heads/main"),
-        expect: Expect::Absent,
-        change: Change::Set {
-            mode: 0o100_644,
-            value: b"x".to_vec(),
-        },
-    };
-    let change = RepoChange {
-        refs: vec![edit],
-        ..RepoChange::new(repo)
-    };
-    let actor = Actor {
-        pid: Some(pid),
-        ..Actor::default()
-    };
-    objects.commit(change, &actor).expect("it moves");
+    objects.commit(new_main(repo), &by(pid)).expect("it moves");
     assert!(world.has(&object(1)) && world.has(&object(2)), "both back");
     let moved = world.node.reference(repo, &path("refs/heads/main"));
     assert!(moved.expect("reads").is_some());

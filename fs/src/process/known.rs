@@ -1,6 +1,6 @@
 //! What is known of processes and threads, each for as long as it lives.
 
-use super::{now, started};
+use super::{has_ended, now, started};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,8 +12,14 @@ const IDLE: Duration = Duration::from_secs(6 * 3600);
 /// this time the machine would have to start all of its numbers.
 const ASKED: Duration = Duration::from_secs(1);
 
+/// Those that have ended are dropped each time that so many are noted.
+const SWEEP: u64 = 1024;
+
 /// Something about each.
-pub(crate) struct Processes<T>(moka::sync::Cache<u32, Arc<Known<T>>>);
+pub(crate) struct Processes<T> {
+    known: moka::sync::Cache<u32, Arc<Known<T>>>,
+    noted: AtomicU64,
+}
 
 /// What is known of whoever has a number.
 struct Known<T> {
@@ -28,18 +34,38 @@ impl<T: Clone + Send + Sync + 'static> Processes<T> {
         let known = moka::sync::Cache::builder()
             .max_capacity(100_000)
             .time_to_idle(IDLE);
-        Self(known.build())
+        Self {
+            known: known.build(),
+            noted: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn get(&self, id: u32) -> Option<T> {
-        let known = self.0.get(&id)?;
+        let known = self.known.get(&id)?;
         known.is_of(id).then(|| known.what.clone())
     }
 
     pub(crate) fn insert(&self, id: u32, what: T) {
         let at = now();
         let asked = AtomicU64::new(millis(at));
-        self.0.insert(id, Arc::new(Known { what, at, asked }));
+        self.known.insert(id, Arc::new(Known { what, at, asked }));
+        if self.noted.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
+            self.sweep();
+        }
+    }
+
+    /// Does it with each.
+    pub(crate) fn each(&self, does: impl Fn(&T)) {
+        self.known.iter().for_each(|(_, known)| does(&known.what));
+    }
+
+    /// A busy machine starts more in [`IDLE`] than are worth remembering.
+    fn sweep(&self) {
+        for (id, known) in &self.known {
+            if has_ended(*id, known.at) {
+                self.known.invalidate(&*id);
+            }
+        }
     }
 }
 
@@ -60,4 +86,23 @@ impl<T> Known<T> {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).expect("less than millions of years")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn those_that_have_ended_are_dropped() {
+        let known = Processes::new();
+        known.insert(std::process::id(), ());
+        let mut child = Command::new("true").spawn().expect("true");
+        child.wait().expect("it ends");
+        (1..SWEEP - 1).for_each(|_| known.insert(child.id(), ()));
+        assert_eq!(known.known.iter().count(), 2);
+        known.insert(child.id(), ());
+        let left: Vec<_> = known.known.iter().map(|(id, _)| *id).collect();
+        assert_eq!(left, [std::process::id()]);
+    }
 }

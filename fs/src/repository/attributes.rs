@@ -112,16 +112,11 @@ impl Repository {
         if new.mode.is_none() && new.mtime.is_none() {
             return Ok(());
         }
-        self.objects.touch(path, |entry| {
-            if let Some(mode) = new.mode {
-                entry.mode = entry.mode & libc::S_IFMT | mode & 0o7777;
-            }
-            match new.mtime {
-                Some(SetTime::Now) => entry.mtime = Timestamp::now(),
-                Some(SetTime::At(time)) => entry.mtime = time,
-                None => {}
-            }
-        })
+        let mtime = new.mtime.map(|time| match time {
+            SetTime::Now => Timestamp::now(),
+            SetTime::At(time) => time,
+        });
+        self.objects.touch(path, mtime, new.mode)
     }
 }
 

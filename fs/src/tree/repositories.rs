@@ -68,6 +68,7 @@ impl Repositories {
     /// It is deleted.
     pub fn close(&self, id: RepoId) {
         self.open.lock().remove(&id);
+        self.shared.looks.forget(id);
     }
 
     /// It, if it is open.

@@ -61,6 +61,10 @@ impl Custody for Client {
         read::forgotten(&Rows(self), repo)
     }
 
+    fn expired(&self, repo: RepoId) -> Result<Version, ReadError> {
+        read::expired(&Rows(self), repo)
+    }
+
     fn imports(&self) -> Result<Vec<Import>, ReadError> {
         read::imports(&Rows(self))
     }

@@ -214,6 +214,41 @@ pub enum Command {
         /// Must name a repository.
         path: NamePath,
     },
+    /// New times and permission bits of object files. Nothing else of them changes, and one
+    /// that is gone, or has other bytes by now, is skipped.
+    Touch {
+        /// Of which repository.
+        repo: RepoId,
+        /// Which.
+        files: Vec<FileTouch>,
+    },
+}
+
+/// New attributes of an object file; `None` leaves one as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FileTouch {
+    /// Its path: `objects/…`.
+    pub path: RepoPath,
+    /// Its bytes when it was touched.
+    pub digest: Digest,
+    /// Modification time.
+    pub mtime: Option<Timestamp>,
+    /// Permission bits.
+    pub mode: Option<u32>,
+}
+
+impl FileTouch {
+    /// Changes an entry, if that is still the file that was touched.
+    pub fn apply(&self, entry: &mut FileEntry) {
+        if entry.digest != self.digest {
+            return;
+        }
+        entry.mtime = self.mtime.unwrap_or(entry.mtime);
+        entry.mode = match self.mode {
+            Some(mode) => entry.mode & !0o7777 | mode & 0o7777,
+            None => entry.mode,
+        };
+    }
 }
 
 /// Refs and object files of a repository that can be forked: a fork is made in one step, which
@@ -318,6 +353,7 @@ impl Command {
             Self::SetLimit { .. } => "set_limit",
             Self::Fork { .. } => "fork",
             Self::Import(_) => "import",
+            Self::Touch { .. } => "touch",
         }
     }
 }

@@ -11,7 +11,7 @@ mod outcome;
 
 pub use command::{
     Actor, Change, Command, Condemnation, Envelope, Expect, FORK_ROWS, FileAdd, FileRemoval,
-    PackedEdit, QUARANTINE, RefEdit, Relied, Repacking, RepoChange, TrashId,
+    FileTouch, PackedEdit, QUARANTINE, RefEdit, Relied, Repacking, RepoChange, TrashId,
 };
 pub use entry::{
     BlockDigest, Digest, FileEntry, Format, Limit, ObjectFormat, PACKED_REFS, PackedRef, Place,

@@ -386,6 +386,10 @@ impl Custody for Node {
         read::forgotten(&*self.database, repo)
     }
 
+    fn expired(&self, repo: RepoId) -> Result<Version, ReadError> {
+        read::expired(&*self.database, repo)
+    }
+
     fn imports(&self) -> Result<Vec<Import>, ReadError> {
         read::imports(&*self.database)
     }

@@ -2,7 +2,7 @@
 
 use super::sessions::{self, Seen};
 use super::{
-    Overlay, commit, condemned, fork, import, members, namespace, repack, settings, trash,
+    Overlay, catalog, commit, condemned, fork, import, members, namespace, repack, settings, trash,
 };
 use crate::ReadError;
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
@@ -151,5 +151,6 @@ fn dispatch(
         Command::Fork { from, id, path } => fork::fork(overlay, context, *from, *id, path),
         Command::Repack(repacking) => repack::repack(overlay, context, repacking),
         Command::Import(importing) => import::import(overlay, context, importing),
+        Command::Touch { repo, files } => catalog::touch(overlay, context, *repo, files),
     }
 }

@@ -2,10 +2,11 @@
 
 use super::apply::{Context, Halt};
 use super::trash::Gone;
-use super::{Overlay, Table, keys, quota, read, trash};
+use super::{Overlay, Table, keys, namespace, quota, read, trash};
 use crate::ReadError;
 use crate::model::{
-    BlockDigest, FileAdd, FileEntry, FileRemoval, Refusal, Repo, RepoPath, Version,
+    BlockDigest, FileAdd, FileEntry, FileRemoval, FileTouch, Refusal, Repo, RepoId, RepoPath,
+    Version,
 };
 
 /// Whether the removal still holds: no ref moved since the walk behind it, and nothing that it may
@@ -93,6 +94,34 @@ pub(super) fn add(
             overlay.put_raw(Table::Blocks, key.clone(), digests);
         }
         overlay.put(Table::Catalog, key, &file.entry);
+    }
+    Ok(())
+}
+
+/// Gives files new times and permission bits. A whole entry that was remembered since would bring back
+/// what others removed or moved meanwhile.
+pub(super) fn touch(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    files: &[FileTouch],
+) -> Result<(), Halt> {
+    let mut repo = namespace::existing_repo(overlay, id)?;
+    let mut touched = false;
+    for file in files {
+        let Some(old) = read::file(overlay, id, &file.path)? else {
+            continue;
+        };
+        let mut new = old.clone();
+        file.apply(&mut new);
+        if new != old {
+            overlay.put(Table::Catalog, keys::in_repo(id, &file.path), &new);
+            touched = true;
+        }
+    }
+    if touched {
+        repo.catalog_version = context.version;
+        overlay.put(Table::Repositories, keys::repo(id), &repo);
     }
     Ok(())
 }

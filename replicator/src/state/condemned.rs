@@ -51,13 +51,13 @@ pub(super) fn condemn(
 ) -> Result<(), Halt> {
     let repo = condemnation.repo;
     let mut doomed: BTreeSet<_> = condemnation.leftovers.iter().cloned().collect();
-    let mut expired = 0;
+    let mut expired = Vec::new();
     for id in &condemnation.expired {
-        let file = take(overlay, repo, id)?;
-        expired += u64::from(file.is_some());
-        doomed.extend(file.and_then(stored_key));
+        expired.extend(take(overlay, repo, id)?);
     }
-    record_expired(overlay, context, repo, expired)?;
+    note_expired(overlay, repo, &expired)?;
+    record_expired(overlay, context, repo, expired.len() as u64)?;
+    doomed.extend(expired.into_iter().filter_map(stored_key));
     let mut named = Named::default();
     for key in doomed {
         match loans::lender(repo, &key) {
@@ -124,6 +124,24 @@ fn give_back(
         return Ok(());
     }
     condemn_unnamed(overlay, context, named, owner, key)
+}
+
+/// Notes up to which removal files cannot be brought back any more, for a ref change that may need one of
+/// them ([`super::trash::check_unpruned`]).
+fn note_expired(
+    overlay: &mut Overlay<'_>,
+    repo: RepoId,
+    files: &[TrashedFile],
+) -> Result<(), ReadError> {
+    let missed = files.iter().filter(|file| !file.superseded);
+    let newest = missed.map(|file| file.version).max();
+    match newest {
+        Some(newest) if newest > read::expired(overlay, repo)? => {
+            overlay.put(Table::Trash, keys::expired(repo), &newest);
+        }
+        Some(_) | None => {}
+    }
+    Ok(())
 }
 
 fn record_expired(
@@ -330,5 +348,6 @@ fn clear(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), ReadError> {
     }
     import::forget(overlay, id)?;
     overlay.delete(Table::Trash, keys::forgotten(id));
+    overlay.delete(Table::Trash, keys::expired(id));
     Ok(())
 }

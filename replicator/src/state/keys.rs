@@ -102,6 +102,14 @@ const LENT: u8 = b'L';
 /// First byte of the keys that say when condemned keys were last forgotten.
 const FORGOTTEN: u8 = b'G';
 
+/// First byte of the keys that say what has left the trash of a repository for good.
+const EXPIRED: u8 = b'E';
+
+/// Of the newest removal of object files that has left the trash for good.
+pub(super) fn expired(id: RepoId) -> Vec<u8> {
+    [&[EXPIRED], id.as_bytes().as_slice()].concat()
+}
+
 /// Of a condemned key of the store.
 pub(super) fn condemned(id: RepoId, key: &str) -> Vec<u8> {
     let mut row = all_condemned(id);

@@ -271,6 +271,12 @@ pub fn forgotten(view: &dyn View, repo: RepoId) -> Result<Version, ReadError> {
     Ok(load(view, Table::Trash, &keys::forgotten(repo))?.unwrap_or_default())
 }
 
+/// The newest removal of object files that has left the trash for good; version 0 before the
+/// first. Superseded ones do not count.
+pub fn expired(view: &dyn View, repo: RepoId) -> Result<Version, ReadError> {
+    Ok(load(view, Table::Trash, &keys::expired(repo))?.unwrap_or_default())
+}
+
 /// The imports, those that are done too.
 pub fn imports(view: &dyn View) -> Result<Vec<Import>, ReadError> {
     all(view, Table::Imports, &[keys::IMPORT])

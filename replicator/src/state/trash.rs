@@ -56,11 +56,13 @@ pub(super) enum Gone {
     Superseded,
 }
 
-/// Whether no object file was removed, and not put back, since a commit; superseded ones do not count.
+/// Whether no object file was removed, and not put back, since a commit; superseded ones do not count, those do
+/// that have left the trash since.
 /// One that was replaced by other bytes does: the caller looks again, and that costs nothing but time.
 pub(super) fn check_unpruned(view: &dyn View, repo: RepoId, since: Version) -> Result<(), Halt> {
     let removed = read::trashed_files(view, repo, since)?;
-    match removed.iter().all(|file| file.superseded) {
+    let in_reach = read::expired(view, repo)? <= since;
+    match in_reach && removed.iter().all(|file| file.superseded) {
         true => Ok(()),
         false => Err(Refusal::Pruned.into()),
     }

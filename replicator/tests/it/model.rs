@@ -25,6 +25,8 @@ pub(crate) struct Model {
     /// Condemned keys, and when they were deleted.
     pub(crate) condemned: BTreeMap<(RepoId, String), Option<Timestamp>>,
     pub(crate) forgotten: BTreeMap<RepoId, Version>,
+    /// The newest removal that has left the trash for good.
+    pub(crate) expired: BTreeMap<RepoId, Version>,
 }
 
 impl Model {
@@ -237,6 +239,7 @@ impl Model {
                 self.trashed_files.retain(|(repo, _), _| *repo != id);
                 self.condemned.retain(|(repo, _), _| *repo != id);
                 self.forgotten.remove(&id);
+                self.expired.remove(&id);
                 named.into_iter().for_each(|key| self.give_back(id, key));
                 if self.named().iter().any(|key| owner(key) == Some(id)) {
                     self.condemned_repos.insert(id, found);
@@ -252,9 +255,10 @@ impl Model {
                     return Err(Refusal::Forgotten);
                 }
                 let mut removed = self.trashed_files.keys();
-                if removed.any(|row| {
+                let pruned = removed.any(|row| {
                     row.0 == repo && row.1.version > unpruned && !self.superseded.contains(row)
-                }) {
+                });
+                if pruned || self.expired.get(&repo).is_some_and(|gone| *gone > unpruned) {
                     return Err(Refusal::Pruned);
                 }
                 self.commit(version, time, &change)?;
@@ -266,6 +270,25 @@ impl Model {
             | Command::Relocate { .. }
             | Command::SettleStore(_)
             | Command::Dismiss { .. } => unreachable!("members.rs has these"),
+            Command::Touch { repo, files } => {
+                self.repo(repo)?;
+                let before = self.files.clone();
+                for touch in files {
+                    let there = self.files.get_mut(&(repo, touch.path));
+                    let Some((entry, _)) = there.filter(|(old, _)| old.digest == touch.digest)
+                    else {
+                        continue;
+                    };
+                    entry.mtime = touch.mtime.unwrap_or(entry.mtime);
+                    let bits = touch
+                        .mode
+                        .map_or(entry.mode % 0o10_000, |mode| mode % 0o10_000);
+                    entry.mode = entry.mode / 0o10_000 * 0o10_000 + bits;
+                }
+                if self.files != before {
+                    self.repo(repo)?.catalog_version = version;
+                }
+            }
             Command::Import(_) => unreachable!("imports.rs has these"),
         }
         Ok(())
@@ -350,8 +373,14 @@ impl Model {
         let repo = condemnation.repo;
         let mut doomed = condemnation.leftovers;
         for id in condemnation.expired {
-            if let Some((entry, _)) = self.trashed_files.remove(&(repo, id)) {
-                doomed.extend(stored_key(&entry));
+            let row = (repo, id);
+            let Some((entry, _)) = self.trashed_files.remove(&row) else {
+                continue;
+            };
+            doomed.extend(stored_key(&entry));
+            if !self.superseded.contains(&row) {
+                let newest = self.expired.entry(repo).or_default();
+                *newest = row.1.version.max(*newest);
             }
         }
         for key in doomed {

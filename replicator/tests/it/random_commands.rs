@@ -4,7 +4,7 @@
 use crate::model::{Model, children, owner};
 use crate::support::{World, file, id, line, name, oid, path, time};
 use gitmoor_replicator::model::{
-    Change, Command, Condemnation, Digest, Expect, FileRemoval, Format, Limit, NamePath,
+    Change, Command, Condemnation, Digest, Expect, FileRemoval, FileTouch, Format, Limit, NamePath,
     PackedEdit, RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::state::read;
@@ -184,6 +184,7 @@ enum Custody {
     CondemnRepo,
     Delete,
     Forget,
+    Touch,
 }
 
 fn a_custody() -> impl Strategy<Value = (Custody, RepoId, usize)> {
@@ -194,6 +195,7 @@ fn a_custody() -> impl Strategy<Value = (Custody, RepoId, usize)> {
         Custody::CondemnRepo,
         Custody::Delete,
         Custody::Forget,
+        Custody::Touch,
     ];
     (select(kinds), an_id(), 0..4_usize)
 }
@@ -221,6 +223,10 @@ fn custody(model: &Model, (kind, repo, n): (Custody, RepoId, usize)) -> Command 
             let version = model.trashed.get(&repo).map_or(Version(1), |found| found.0);
             Command::CondemnRepo { id: repo, version }
         }
+        Custody::Touch => Command::Touch {
+            repo,
+            files: touches(model, repo, n),
+        },
         Custody::Delete => Command::Bury {
             repo,
             deleted: keys,
@@ -232,6 +238,23 @@ fn custody(model: &Model, (kind, repo, n): (Custody, RepoId, usize)) -> Command 
             forget: keys,
         },
     }
+}
+
+/// Of files that are there, of one that has other bytes by now, and of one that may be gone.
+fn touches(model: &Model, repo: RepoId, n: usize) -> Vec<FileTouch> {
+    let touch = |path: RepoPath, digest| FileTouch {
+        path,
+        digest,
+        mtime: (n != 1).then_some(time(n as u64)),
+        mode: (n != 2).then_some(0o104_400),
+    };
+    let there = model.files.iter().filter(|((of, _), _)| *of == repo);
+    let there = there.map(|((_, path), (entry, _))| touch(path.clone(), entry.digest));
+    let others = [
+        touch(path(FILES[n]), Digest([9; 32])),
+        touch(path("objects/gone"), Digest([7; 32])),
+    ];
+    there.take(n).chain(others).collect()
 }
 
 fn a_plain_command() -> impl Strategy<Value = Command> {
@@ -497,6 +520,9 @@ fn check_custody(world: &World, model: &Model, repo: RepoId) -> Result<(), TestC
     prop_assert_eq!(read::lent(view, repo).expect("reads"), lent);
     let forgotten = read::forgotten(view, repo).expect("reads");
     prop_assert_eq!(forgotten, model.forgotten(repo));
+    let expired = read::expired(view, repo).expect("reads");
+    let expected = model.expired.get(&repo).copied().unwrap_or_default();
+    prop_assert_eq!(expired, expected);
     Ok(())
 }
 

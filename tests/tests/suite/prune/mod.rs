@@ -8,10 +8,12 @@
 mod after;
 
 use crate::mounted;
+use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::Repo;
 use gitmoor_tests::history::History;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::wait;
+use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -149,6 +151,31 @@ fn pruned_and_published_before_the_ref_moves(place: &Place) {
     assert!(moved);
     assert_eq!(bare.oid("reuse"), work.oid("reuse"));
     whole(place, &bare);
+}
+
+/// The deletion is published, and the trash is emptied, before the ref moves. Nothing can be brought back then.
+#[test]
+fn pruned_for_good_before_the_ref_moves() {
+    let toml =
+        "trash-keep = \"0s\"\ngc-grace = \"0s\"\ngc-period = \"1h\"\nidle-publish = \"50ms\"\n";
+    let place = Place::set(Kind::Dir, toml);
+    let (bare, work, oids) = about_to_reuse(&place);
+    let settings = place.daemon().settings().clone();
+    let gate = Gate::in_hook(&place, &bare, "update");
+    let moved = gate.hold(&work, || {
+        prune(&bare, oids.last().expect("a blob"));
+        wait::until("gc has deleted it", Duration::from_secs(30), || {
+            let done = settings.gitmoor_ok(&["gc", "--trash-only", "--json"]);
+            let done: Value = serde_json::from_str(&done).expect("JSON");
+            done["objects"] == 1
+        });
+    });
+    assert!(!moved, "the push would refer to what is gone");
+    bare.fail("rev-parse --verify --quiet refs/heads/reuse");
+    fs::remove_file(bare.dir.join("hooks/update")).expect("unlink");
+    // A push that begins now sends what is missing.
+    work.ok("push --quiet origin reuse");
+    whole(&place, &bare);
 }
 
 /// The pruner has looked at the refs, then the ref moves, then the pruner deletes.
