@@ -1,7 +1,9 @@
 //! Generates client and server of the protocol between nodes. Its messages are Rust
-//! (`src/net/wire.rs`): both ends are this program, and nobody needs a protoc.
+//! (`src/net/wire.rs`): both ends are this program, and nobody needs a protoc. The paths of all
+//! methods go into `rpcs.rs`: a test compares them with those that `src/net/rpc.rs` has a line for.
 
 use tonic_build::manual::{Builder, Method, MethodBuilder, Service};
+use tonic_build::{Method as _, Service as _};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -30,7 +32,21 @@ fn main() {
     let clients = service("Clients").method(method("ask", "Ask", "Question", "Reply").build());
     let admission =
         service("Admission").method(method("join", "Join", "JoinRequest", "Admitted").build());
-    Builder::new().compile(&[node.build(), clients.build(), admission.build()]);
+    let services = [node.build(), clients.build(), admission.build()];
+    declare(&services);
+    Builder::new().compile(&services);
+}
+
+fn declare(services: &[Service]) {
+    let paths = services.iter().flat_map(|service| {
+        let name = format!("/{}.{}", service.package(), service.name());
+        let methods = service.methods().iter();
+        methods.map(move |method| format!("{name}/{}", method.identifier()))
+    });
+    let paths: Vec<_> = paths.collect();
+    let text = format!("const DECLARED: [&str; {}] = {paths:?};\n", paths.len());
+    let out = std::env::var_os("OUT_DIR").expect("cargo sets it");
+    std::fs::write(std::path::Path::new(&out).join("rpcs.rs"), text).expect("OUT_DIR is ours");
 }
 
 fn method(name: &str, route: &str, input: &str, output: &str) -> MethodBuilder {

@@ -7,6 +7,7 @@ use crate::config::{
 };
 use crate::repo_limit::LimitName;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gitmoor_replicator::model::RepoPattern;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -202,6 +203,13 @@ pub enum ClusterCommand {
         /// As a client: it mounts and asks the nodes, has no copy, and cannot admit others
         #[arg(long)]
         client: bool,
+        /// Of a client: only these repositories, such as team/*.git or team/**; may be given
+        /// several times [default: all]
+        #[arg(long = "repo", value_name = "PATTERN", requires = "client")]
+        repos: Vec<RepoPattern>,
+        /// Of a client: it may change nothing
+        #[arg(long, requires = "client")]
+        read_only: bool,
         /// How long it is good for, such as 10m or 1d [default 1h]
         #[arg(long, value_name = "TIME")]
         expires: Option<Seconds>,

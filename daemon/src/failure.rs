@@ -5,9 +5,9 @@ use crate::command::{ExportError, WarmError};
 use crate::config::{ConfigError, RepoName};
 use crate::data_dir::DataDirError;
 use crate::mount_point::MountPointError;
-use crate::repo_setting::SettingError;
 use crate::service::{BackgroundError, ServiceError};
 use crate::traces::TracesError;
+use gitmoor_replicator::model::setting::SettingError;
 use std::process::ExitCode;
 
 /// Wrong usage or configuration: the caller must say something else.

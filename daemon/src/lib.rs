@@ -30,7 +30,6 @@ mod metrics;
 mod mount_helper;
 pub mod mount_point;
 pub mod repo_limit;
-pub mod repo_setting;
 pub mod service;
 pub mod top;
 mod traces;

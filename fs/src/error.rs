@@ -270,7 +270,7 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         Refusal::Exists(_) => libc::EEXIST,
         Refusal::NotFound(_) | Refusal::NoRepo(_) | Refusal::NotInTrash(_) => libc::ENOENT,
         Refusal::NotEmpty(_) => libc::ENOTEMPTY,
-        Refusal::BadPath(_) => libc::EPERM,
+        Refusal::BadPath(_) | Refusal::NotPermitted(_) => libc::EPERM,
         // Of commands that no file system call makes.
         Refusal::Founded(_)
         | Refusal::NotFounded

@@ -47,6 +47,7 @@ fn check_paths(command: &Command) {
         | Command::PurgeRepo { .. }
         | Command::FoundCluster { .. }
         | Command::Invite { .. }
+        | Command::InviteClient { .. }
         | Command::Admit { .. }
         | Command::Relocate { .. }
         | Command::SettleStore(_)

@@ -24,6 +24,7 @@ pub mod mutate;
 pub mod names;
 pub mod pack_index;
 pub mod packed_refs;
+pub mod peers;
 pub mod rows;
 pub mod s3_answer;
 pub mod settings;

@@ -106,6 +106,7 @@ targets! {
     names: 20_000,
     pack_index: 20_000,
     packed_refs: 10_000,
+    peers: 5_000,
     rows: 50_000,
     s3_answer: 500,
     settings: 3_000,

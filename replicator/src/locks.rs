@@ -29,7 +29,7 @@ const RENEWAL: Duration = Duration::from_secs(2);
 
 /// What is locked.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub(crate) struct LockName {
+pub struct LockName {
     pub(crate) repo: RepoId,
     pub(crate) name: RepoPath,
 }
@@ -37,17 +37,24 @@ pub(crate) struct LockName {
 /// A lock of one holder. The number tells it from those that it had of this name before, since
 /// what releases them may come late.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Lock {
+pub struct Lock {
     pub(crate) name: LockName,
     number: u64,
 }
 
 /// All that a holder has, or has asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Renewal {
+pub struct Renewal {
     held: Vec<Lock>,
     /// The last number that it had given to one.
     last: u64,
+}
+
+impl Renewal {
+    /// Leaves out the locks that its holder may not have.
+    pub(crate) fn retain(&mut self, mut may: impl FnMut(&LockName) -> bool) {
+        self.held.retain(|lock| may(&lock.name));
+    }
 }
 
 /// The way to whoever leads, for a holder.

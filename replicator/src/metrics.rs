@@ -204,6 +204,7 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::Unverified { .. }
             | Refusal::TooManyRows { .. } => "refused",
             Refusal::OverQuota { .. } => "over_quota",
+            Refusal::NotPermitted(_) => "not_permitted",
         },
         Err(ProposeError::Stopped) => "stopped",
         Err(ProposeError::Timeout(_)) => "timeout",
@@ -211,5 +212,6 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
         Err(ProposeError::NoNode(_)) => "no_node",
         Err(ProposeError::Dismissed(_)) => "dismissed",
         Err(ProposeError::TooLarge { .. }) => "too_large",
+        Err(ProposeError::Denied(_)) => "denied",
     }
 }

@@ -63,6 +63,9 @@ pub enum ProposeError {
     /// Of a client: it was removed from the cluster, or was never in it.
     #[error("{0}")]
     Dismissed(String),
+    /// Of a client: it may not ask for this.
+    #[error("not permitted: {0}")]
+    Denied(String),
     /// The command is too large for one raft entry.
     #[error("a command of {size} bytes is over the limit of {limit}")]
     TooLarge {

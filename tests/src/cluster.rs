@@ -296,8 +296,16 @@ impl Cluster {
 
     /// One more machine, as a client, with its mount.
     pub fn mount_client(&mut self) -> usize {
+        self.mount_limited_client(&[])
+    }
+
+    /// The same with these options of its token.
+    pub fn mount_limited_client(&mut self, options: &[&str]) -> usize {
         let (machine, asked) = (self.machines.len(), self.running());
-        let token = self.ok(asked, &["cluster", "token", "--client"]);
+        let token = self.ok(
+            asked,
+            &[&["cluster", "token", "--client"], options].concat(),
+        );
         let said = self.ok(machine, &["cluster", "join", &token]);
         let client = said
             .split_whitespace()

@@ -38,6 +38,7 @@ pub mod ledger;
 pub mod mount;
 pub mod namespaces;
 pub mod otlp;
+pub mod peer;
 pub mod place;
 pub mod postgres;
 pub mod power;

@@ -24,10 +24,15 @@ impl Watched {
         format!("[metrics]\nlisten = \"{}\"\n", self.address)
     }
 
+    /// A connection that asks nothing.
+    pub fn connect(&self) -> TcpStream {
+        TcpStream::connect(&self.address).expect("the daemon listens")
+    }
+
     /// The status of the answer, and its text.
     #[track_caller]
     pub fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).expect("the daemon listens");
+        let mut stream = self.connect();
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("asks");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answers");

@@ -2,7 +2,7 @@
 
 use super::protocol::{ClusterRequest, ClusterStatus, MemberLine, MemberRole, Rejection, Reply};
 use crate::data_dir::Reached;
-use gitmoor_replicator::model::{Client, ClusterId, Part, Refusal};
+use gitmoor_replicator::model::{ClientEntry, ClusterId, Part, Refusal, Scope};
 use gitmoor_replicator::net::{Holder, Token};
 use gitmoor_replicator::peer::{Change, ChangeError};
 use gitmoor_replicator::{MemberStatus, MembershipError, Node, NodeState, Status};
@@ -24,9 +24,15 @@ impl Cluster<'_> {
     pub fn answer(&self, request: ClusterRequest) -> Result<Reply, Rejection> {
         match request {
             ClusterRequest::Status => Ok(Reply::Cluster(Box::new(self.status()?))),
-            ClusterRequest::Token { seconds, client } => {
+            ClusterRequest::Token {
+                seconds,
+                client,
+                repos,
+                read_only,
+            } => {
                 let part = if client { Part::Client } else { Part::Node };
-                self.token(seconds, part).map(Reply::Token)
+                let scope = Scope { repos, read_only };
+                self.token(seconds, part, scope).map(Reply::Token)
             }
             ClusterRequest::AddLearner { node } => self.change(Change::AddLearner(node)),
             ClusterRequest::Promote { node } => self.change(Change::Promote(node)),
@@ -43,10 +49,16 @@ impl Cluster<'_> {
         Ok(Reply::Done)
     }
 
-    fn token(&self, seconds: u64, part: Part) -> Result<String, Rejection> {
+    fn token(&self, seconds: u64, part: Part, scope: Scope) -> Result<String, Rejection> {
+        if part == Part::Node && scope != Scope::default() {
+            return Err(Rejection::usage(
+                "a node has everything: only a client is limited",
+            ));
+        }
         let secret: [u8; 32] = rand::random();
         let within = Duration::from_secs(seconds);
-        self.node.invite(&secret, part, within).map_err(rejected)?;
+        let invited = self.node.invite(&secret, part, scope, within);
+        invited.map_err(rejected)?;
         let token = Token {
             cluster: self.reached.cluster,
             address: self.reached.advertise.clone(),
@@ -78,11 +90,17 @@ pub fn cluster_status(
     this: Holder,
     here: &Status,
     members: BTreeMap<u64, MemberStatus>,
-    clients: BTreeMap<u64, Client>,
+    clients: BTreeMap<u64, ClientEntry>,
 ) -> ClusterStatus {
     let members = members.into_iter();
+    let limited = clients
+        .iter()
+        .filter(|(_, client)| client.scope != Scope::default());
+    let limits = limited.map(|(&id, client)| (id, client.scope.to_string()));
+    let limits = limits.collect();
     let clients = clients.into_iter();
     ClusterStatus {
+        limits,
         cluster: cluster.to_string(),
         this: this.to_string(),
         leader: here.leader,

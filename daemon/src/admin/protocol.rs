@@ -17,7 +17,7 @@ pub use gitmoor_fs::Traffic;
 use gitmoor_fs::backup::BackupInfo;
 use gitmoor_fs::import::{ImportStatus, Imported, Source, Verify};
 use gitmoor_fs::{Checked, Collected, Progress, Repacked, TrashedRepo};
-use gitmoor_replicator::model::Limit;
+use gitmoor_replicator::model::{Limit, RepoPattern};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -216,6 +216,12 @@ pub enum ClusterRequest {
         seconds: u64,
         /// For a client.
         client: bool,
+        /// Of these repositories only, by patterns.
+        #[serde(default)]
+        repos: Vec<RepoPattern>,
+        /// That changes nothing.
+        #[serde(default)]
+        read_only: bool,
     },
     /// A node that was admitted gets everything.
     AddLearner {
@@ -243,7 +249,7 @@ pub enum ClusterRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SettingChange {
-    /// A key that [`crate::repo_setting`] allows, in any case.
+    /// A key that [`gitmoor_replicator::model::setting`] allows, in any case.
     pub key: String,
     /// `None` removes it.
     pub value: Option<String>,

@@ -88,6 +88,9 @@ pub struct ClusterStatus {
     pub members: Vec<MemberLine>,
     /// The clients, by number, as they call themselves.
     pub clients: BTreeMap<u64, String>,
+    /// Of those that may not see or change everything, what they may.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<u64, String>,
 }
 
 /// A member.

@@ -6,9 +6,9 @@ use super::protocol::{
     Created, LimitChange, MountStatus, Rejection, RepoInfo, RepoSummary, SettingChange,
 };
 use crate::config::RepoName;
-use crate::repo_setting;
 use crate::service::git::{self, Umask};
 use gitmoor_fs::FileSystem;
+use gitmoor_replicator::model::setting as repo_setting;
 use gitmoor_replicator::model::{Actor, Command, Limit, NamePath, Outcome, Repo, RepoId};
 use gitmoor_replicator::{NameEntry, Replica};
 use std::collections::BTreeMap;

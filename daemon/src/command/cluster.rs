@@ -6,7 +6,7 @@ use crate::Failure;
 use crate::admin::protocol::{ClusterRequest, ClusterStatus, MemberLine};
 use crate::admin::{Reply, Request};
 use crate::cli::{ClusterCommand, ListenArgs, Place};
-use crate::config::{ConfigError, Seconds, is_address};
+use crate::config::{ConfigError, is_address};
 use crate::data_dir::{Clientship, DataDir, DataDirError, Lock, Membership, Reached};
 use crate::service::{self, ServiceError};
 use gitmoor_replicator::model::{Client, ClusterId, Member, Newcomer, Part};
@@ -30,7 +30,21 @@ pub(super) fn run(place: &Place, command: ClusterCommand) -> Result<(), Failure>
             listen,
             advertise,
         } => join(place, &token, listen, advertise),
-        ClusterCommand::Token { client, expires } => token(place, client, expires),
+        ClusterCommand::Token {
+            client,
+            repos,
+            read_only,
+            expires,
+        } => {
+            let seconds = expires.map_or(TOKEN, |expires| expires.0).as_secs();
+            let request = ClusterRequest::Token {
+                seconds,
+                client,
+                repos,
+                read_only,
+            };
+            token(place, request)
+        }
         ClusterCommand::Status { json } => status(place, json),
         ClusterCommand::AddLearner { node } => done(place, ClusterRequest::AddLearner { node }),
         ClusterCommand::Promote { node } => done(place, ClusterRequest::Promote { node }),
@@ -198,12 +212,8 @@ impl ListenArgs {
     }
 }
 
-fn token(place: &Place, client: bool, expires: Option<Seconds>) -> Result<(), Failure> {
-    let seconds = expires.map_or(TOKEN, |expires| expires.0).as_secs();
-    match ask(
-        place,
-        &Request::Cluster(ClusterRequest::Token { seconds, client }),
-    )? {
+fn token(place: &Place, request: ClusterRequest) -> Result<(), Failure> {
+    match ask(place, &Request::Cluster(request))? {
         Reply::Token(token) => Ok(output::line(token)?),
         other => Err(unexpected(place, &other)),
     }
@@ -238,7 +248,10 @@ fn print(status: &ClusterStatus) -> io::Result<()> {
     ])?;
     status.members.iter().try_for_each(print_member)?;
     let mut clients = status.clients.iter();
-    clients.try_for_each(|(id, name)| output::line(format_args!("client {id}  {name}")))
+    clients.try_for_each(|(id, name)| match status.limits.get(id) {
+        Some(limits) => output::line(format_args!("client {id}  {name}  {limits}")),
+        None => output::line(format_args!("client {id}  {name}")),
+    })
 }
 
 fn print_member(member: &MemberLine) -> io::Result<()> {

@@ -135,6 +135,7 @@ mod tests {
             term: 1,
             commit: 7,
             clients: Default::default(),
+            limits: Default::default(),
             members,
         };
         let now = UNIX_EPOCH + Duration::from_secs(100 * DAY);

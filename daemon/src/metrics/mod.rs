@@ -14,17 +14,23 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use parking_lot::{Mutex, RwLock};
 use prometheus::{Encoder, IntGaugeVec, Opts, TextEncoder};
 use readiness::Readiness;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_blocking;
+
+/// Connections at a time.
+const CONNECTIONS: usize = 64;
+/// A question is here after this.
+const HEADERS: Duration = Duration::from_secs(10);
 
 /// Who is watched.
 pub(crate) trait Watched: Send + Sync {
@@ -81,10 +87,20 @@ pub(crate) fn register_build_info() {
     let _ = prometheus::register(Box::new(gauge));
 }
 
+/// The latest connections go on: whoever holds many open keeps nobody out.
 async fn accept(listener: TcpListener, telling: Arc<Telling>) {
+    let mut open = VecDeque::new();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(converse(stream, Arc::clone(&telling)))),
+            Ok((stream, _)) => {
+                let served = tokio::spawn(converse(stream, Arc::clone(&telling)));
+                open.push_back(served.abort_handle());
+                if open.len() > CONNECTIONS
+                    && let Some(oldest) = open.pop_front()
+                {
+                    oldest.abort();
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "a metrics connection was not accepted");
                 // Out of descriptors: without a pause this loop would spin.
@@ -96,9 +112,12 @@ async fn accept(listener: TcpListener, telling: Arc<Telling>) {
 
 async fn converse(stream: TcpStream, telling: Arc<Telling>) {
     let service = service_fn(|request| answer(request, Arc::clone(&telling)));
-    let served = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS);
+    let served = server.serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
         tracing::debug!(%error, "a metrics connection ended early");
     }

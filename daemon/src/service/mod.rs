@@ -65,8 +65,8 @@ pub enum ServiceError {
         "no majority of the cluster answers: {0}; start its other nodes, or see `gitmoor cluster status` on one of them"
     )]
     NoCluster(gitmoor_replicator::ProposeError),
-    /// A read-only mount does not decide that.
-    #[error("the cluster has no object store yet: mount it once without --read-only")]
+    /// Neither a read-only mount nor a client decides that.
+    #[error("the cluster has no object store yet: mount it once on a node, without --read-only")]
     NoClusterStore,
     /// A client that the nodes refuse.
     #[error("{0}; join anew, with a new data directory: see `gitmoor cluster token --client`")]

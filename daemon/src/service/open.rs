@@ -11,7 +11,7 @@ use crate::metrics::Telling;
 use crate::mount_point;
 use gitmoor_fs::store::{self, ObjectStore, Offline, StoreUrl};
 use gitmoor_fs::{Config, Elsewhere, FileSystem};
-use gitmoor_replicator::model::{Actor, Command, StoreRecord};
+use gitmoor_replicator::model::{Actor, Command, Refusal, StoreRecord};
 use gitmoor_replicator::{Client, ClientConfig, Node, NodeConfig, ProposeError, Replica};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -50,8 +50,9 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
         (false, true) => open_client(settings, &dir, &runtime, elsewhere.clone())?,
         (false, false) => open_alone(settings, &dir, &runtime)?,
     };
+    let read_only = settings.mount.read_only || truth.may_only_read().map_err(unreadable)?;
     let fs = FileSystem::open(
-        fs_config(settings),
+        fs_config(settings, read_only),
         truth.replica(),
         Arc::clone(&store),
         elsewhere,
@@ -76,7 +77,7 @@ fn open_alone(settings: &Settings, dir: &DataDir, runtime: &IoRuntime) -> Result
         return Err(DataDirError::NotClient(settings.data.clone()).into());
     }
     let url = dir.store_url(given(settings).as_deref())?;
-    let store = open_store(settings, &url, runtime)?;
+    let store = open_store(settings, &url, runtime, settings.mount.read_only)?;
     if !settings.store.offline {
         dir.record_store(&url)?;
     }
@@ -128,7 +129,18 @@ fn open_client(
     renewal::renew_if_old(&client, dir)?;
     dir.write_nodes(&client.nodes())?;
     let known = client.store().map_err(unreadable)?;
-    let store = open_clusters_store(settings, dir, runtime, known, &client)?;
+    // A client takes the store that the cluster has, and gives it none.
+    let known = known.ok_or(ServiceError::NoClusterStore)?;
+    let read_only = settings.mount.read_only || client.scope().map_err(unreadable)?.read_only;
+    let (store, url, id) =
+        open_store_in(settings, dir, runtime, Some(known.url.clone()), read_only)?;
+    if let Some(id) = id {
+        if id != known.id {
+            let url = known.url;
+            return Err(ServiceError::OtherStore(Refusal::OtherStore { url }).into());
+        }
+        dir.record_store(&url)?;
+    }
     let client = Arc::new(client);
     renewal::keep(&client, dir, runtime);
     Ok((Truth::Client(client), store))
@@ -143,14 +155,13 @@ fn open_clusters_store(
     replica: &dyn Replica,
 ) -> Result<Arc<dyn ObjectStore>, Failure> {
     let (known_id, known_url) = known.map(|store| (store.id, store.url)).unzip();
-    let url = dir.store_url_in(given(settings).as_deref(), known_url)?;
-    let store = open_store(settings, &url, runtime)?;
-    if !settings.store.offline {
-        let id = store::id(&*store).map_err(ServiceError::from)?;
+    let read_only = settings.mount.read_only;
+    let (store, url, id) = open_store_in(settings, dir, runtime, known_url, read_only)?;
+    if let Some(id) = id {
         match known_id {
             Some(known) if known == id => {}
             // It takes the store that the cluster has, and gives it none.
-            None if settings.mount.read_only => return Err(ServiceError::NoClusterStore.into()),
+            None if read_only => return Err(ServiceError::NoClusterStore.into()),
             Some(_) | None => {
                 let url = url.clone();
                 settle(replica, StoreRecord { id, url })?;
@@ -160,6 +171,25 @@ fn open_clusters_store(
         dir.record_store(&url)?;
     }
     Ok(store)
+}
+
+/// A store, where it is, and which; the last is not asked of one that is not reached.
+type StoreIn = (Arc<dyn ObjectStore>, String, Option<String>);
+
+fn open_store_in(
+    settings: &Settings,
+    dir: &DataDir,
+    runtime: &IoRuntime,
+    known_url: Option<String>,
+    read_only: bool,
+) -> Result<StoreIn, Failure> {
+    let url = dir.store_url_in(given(settings).as_deref(), known_url)?;
+    let store = open_store(settings, &url, runtime, read_only)?;
+    let id = match settings.store.offline {
+        true => None,
+        false => Some(store::id(&*store).map_err(ServiceError::from)?),
+    };
+    Ok((store, url, id))
 }
 
 fn settle(replica: &dyn Replica, store: StoreRecord) -> Result<(), ServiceError> {
@@ -194,6 +224,7 @@ fn open_store(
     settings: &Settings,
     url: &str,
     runtime: &IoRuntime,
+    read_only: bool,
 ) -> Result<Arc<dyn ObjectStore>, Failure> {
     let damaged =
         |error: <StoreUrl as FromStr>::Err| ServiceError::RecordedStore(error.to_string());
@@ -202,14 +233,14 @@ fn open_store(
         return Ok(Arc::new(Offline::new(&parsed)));
     }
     let (s3, runtime) = (settings.store.s3.clone(), runtime.handle().clone());
-    let opened = match settings.mount.read_only {
+    let opened = match read_only {
         true => store::open_read_only(&parsed, s3, runtime),
         false => store::open(&parsed, s3, runtime),
     };
     Ok(opened.map_err(ServiceError::from)?)
 }
 
-fn fs_config(settings: &Settings) -> Config {
+fn fs_config(settings: &Settings, read_only: bool) -> Config {
     Config {
         data: settings.data.clone(),
         cache_bytes: settings.cache_bytes,
@@ -230,7 +261,7 @@ fn fs_config(settings: &Settings) -> Config {
         gc_period: settings.gc_period,
         backup_period: settings.backup_period,
         backup_keep: settings.backup_keep,
-        read_only: settings.mount.read_only,
+        read_only,
         shown: settings.mount.shown,
         maintenance_period: settings.maintenance_period,
         maintenance_loose: settings.maintenance_loose,

@@ -3,7 +3,7 @@
 use super::Member;
 use crate::admin::protocol::ClusterRequest;
 use crate::admin::{Rejection, Reply, cluster_status};
-use gitmoor_replicator::{Client, MembershipError, Node, Replica, Status};
+use gitmoor_replicator::{Client, MembershipError, Node, ReadError, Replica, Status};
 use std::sync::Arc;
 
 /// What stands behind [`Replica`].
@@ -31,6 +31,14 @@ impl Truth {
         match self {
             Self::Alone(node) | Self::Member(_, node) => node.status(),
             Self::Client(client) => client.status(),
+        }
+    }
+
+    /// Whether the cluster lets this machine change nothing.
+    pub(crate) fn may_only_read(&self) -> Result<bool, ReadError> {
+        match self {
+            Self::Alone(_) | Self::Member(..) => Ok(false),
+            Self::Client(client) => Ok(client.scope()?.read_only),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `config`: local to this machine, because a shared one would be remote code
 //! execution; seeded with the replicated format, and watched for it.
 
-use gitmoor_replicator::model::{Format, ObjectFormat, RefStorage};
+use gitmoor_replicator::model::{Format, ObjectFormat, RefStorage, setting};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -70,22 +70,10 @@ pub fn format_of(config: &[u8]) -> Option<Format> {
     })
 }
 
-/// Whether git reads a setting, rendered, as this setting and nothing else. The
-/// daemon lets no others in, but what another node sent may be anything.
+/// Whether a setting is one that may be replicated. Nobody can set another one, but what another
+/// node sent, or an earlier version let in, may be anything.
 fn is_renderable(key: &str, value: &str) -> bool {
-    let Some((section, name)) = key.rsplit_once('.') else {
-        return false;
-    };
-    let is_word = |word: &str| {
-        word.starts_with(|c: char| c.is_ascii_alphabetic())
-            && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-    };
-    let (section, sub) = section.split_once('.').unwrap_or((section, ""));
-    let is_text = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
-    is_word(section)
-        && is_word(name)
-        && !sub.contains(char::is_control)
-        && value.chars().all(is_text)
+    setting::find(key).is_ok_and(|setting| setting.key == key && setting.check(value).is_ok())
 }
 
 /// Renders the replicated settings, over the defaults.

@@ -103,7 +103,16 @@ impl Mirror {
 
     /// Everything was loaded.
     pub(super) fn replace(&mut self, load: Load) {
-        let repos = std::mem::take(&mut self.repos);
+        let mut repos = std::mem::take(&mut self.repos);
+        let has = |rows: &TableRows, repo: &RepoId| rows.contains_key(repo.as_bytes().as_slice());
+        let before = self.tables.remove(&Table::Repositories).unwrap_or_default();
+        let mut after = load
+            .rows
+            .iter()
+            .filter(|(table, ..)| *table == Table::Repositories);
+        let after: BTreeSet<_> = after.by_ref().map(|(_, key, _)| key.as_slice()).collect();
+        // As if the news of it had been heard.
+        repos.retain(|repo| !has(&before, repo) || after.contains(repo.as_bytes().as_slice()));
         let times = self.times + 1;
         *self = Self {
             position: load.from.unwrap_or_default(),
@@ -124,6 +133,19 @@ impl Mirror {
         self.repos.insert(repo);
         self.times += 1;
         self.put(load.rows);
+    }
+
+    /// A repository was deleted, or is out of sight: nobody tells of it any more, so that it is to
+    /// be loaded anew should it come back.
+    fn forget(&mut self, repo: RepoId) {
+        if self.repos.remove(&repo) {
+            self.times += 1;
+        }
+        for (table, range) in ranges_of(repo) {
+            if let Some(rows) = self.tables.get_mut(&table) {
+                rows.retain(|key, _| !range.contains(key));
+            }
+        }
     }
 
     fn put(&mut self, rows: Vec<(Table, Vec<u8>, Vec<u8>)>) {
@@ -153,6 +175,15 @@ impl Mirror {
     }
 
     fn apply(&mut self, changes: &Changes) {
+        let repos = changes
+            .tables()
+            .filter(|(table, _)| *table == Table::Repositories);
+        let gone = repos.flat_map(|(_, changes)| &changes.rows);
+        let gone: Vec<_> = gone
+            .filter(|(_, value)| value.is_none())
+            .filter_map(|(key, _)| key.as_slice().try_into().ok().map(RepoId::from_bytes))
+            .collect();
+        gone.into_iter().for_each(|repo| self.forget(repo));
         for (table, changes) in changes.tables() {
             let rows = self.tables.entry(table).or_default();
             for range in &changes.cleared {
@@ -278,15 +309,18 @@ mod tests {
                     overlay.delete(Table::Refs, key.clone());
                 }
                 let changed = overlay.into_changes();
-                changes.absorb(
-                    changed.only(|table, key| {
-                        known.has(table, key) && before.get(key) != after.get(key)
-                    }),
-                );
+                changes.absorb(changed.only(|table, key| {
+                    is_of(known, table, key) && before.get(key) != after.get(key)
+                }));
             }
             let changes = Some(changes);
             News { upto, changes }
         }
+    }
+
+    fn is_of(known: &Known, table: Table, key: &[u8]) -> bool {
+        let mut repos = known.repos.iter();
+        table == Table::Refs && repos.any(|repo| key.starts_with(repo.as_bytes()))
     }
 
     fn rows_of(mirror: &Mirror, repo: u8) -> TableRows {

@@ -16,10 +16,11 @@ pub(crate) mod words;
 
 use crate::locks::{self, OwnLocks};
 use crate::model::{
-    self, Actor, Command, Envelope, Outcome, RepoId, SessionId, StoreRecord, Timestamp,
+    Actor, ClientEntry, Command, Envelope, MAX_ENTRY, Outcome, RepoId, Scope, SessionId,
+    StoreRecord, Timestamp,
 };
 use crate::net::{Caller, Identity, NetError};
-use crate::node::{MAX_ENTRY, MemberStatus, PROPOSE_TIMEOUT, Status, encode_envelope};
+use crate::node::{MemberStatus, PROPOSE_TIMEOUT, Status, proposal};
 use crate::state::{Changes, KeyRange, Table, read};
 use crate::{Observer, ProposeError, ReadError, metrics, trace};
 use line::Line;
@@ -110,9 +111,16 @@ impl Client {
         read::store(&*self.mirror.read_recursive())
     }
 
-    /// The clients of the cluster.
-    pub fn clients(&self) -> Result<BTreeMap<u64, model::Client>, ReadError> {
+    /// The clients of the cluster; one that is limited knows itself only.
+    pub fn clients(&self) -> Result<BTreeMap<u64, ClientEntry>, ReadError> {
         read::clients(&*self.mirror.read_recursive())
+    }
+
+    /// What it may see and do.
+    pub fn scope(&self) -> Result<Scope, ReadError> {
+        let id = self.identity().holder.id();
+        let own = read::client(&*self.mirror.read_recursive(), id)?;
+        Ok(own.map(|own| own.scope).unwrap_or_default())
     }
 
     /// The members and how they are.
@@ -140,7 +148,10 @@ impl Client {
 
     fn ask(&self, ask: Ask, give_up: &dyn Fn() -> bool) -> Result<Reply, ProposeError> {
         let deadline = Instant::now() + PROPOSE_TIMEOUT;
-        self.line.ask(ask, deadline, give_up)
+        match self.line.ask(ask, deadline, give_up)? {
+            Reply::Denied(why) => Err(ProposeError::Denied(why)),
+            reply => Ok(reply),
+        }
     }
 
     /// Returns when the mirror has what was acknowledged anywhere before.
@@ -251,11 +262,15 @@ impl Client {
             command,
         };
         let basis = self.mirror.read_recursive().basis();
+        let proposal = match proposal(&envelope, MAX_ENTRY)? {
+            Ok(proposal) => proposal,
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
+        };
         let propose = Ask::Propose {
             known: basis.known.clone(),
             session: self.session,
             sequence,
-            data: encode_envelope(&envelope, MAX_ENTRY)?,
+            data: proposal.into_data(),
         };
         match self.ask(propose, &|| false)? {
             Reply::Outcome(outcome, news) => match self.hear(&basis, news) {

@@ -10,28 +10,34 @@ use std::time::Duration;
 
 /// A question.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Question {
+pub struct Question {
     /// An answer that comes later is not waited for.
-    pub(crate) within: Duration,
-    pub(crate) ask: Ask,
+    pub within: Duration,
+    /// What is asked.
+    pub ask: Ask,
 }
 
 /// What a client has, up to which entry.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Known {
-    pub(crate) index: u64,
+pub struct Known {
+    /// The entry.
+    pub index: u64,
     /// Of these repositories.
-    pub(crate) repos: Vec<RepoId>,
+    pub repos: Vec<RepoId>,
 }
 
+/// What a client may ask.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Ask {
+pub enum Ask {
     /// What was acknowledged anywhere before is in the news of the answer.
     Look(Known),
     /// Commits a command; it is in the news of the answer.
     Propose {
+        /// What the news are to begin with.
         known: Known,
+        /// The session that the client names.
         session: SessionId,
+        /// The command's number there.
         sequence: u64,
         /// The serialised [`crate::model::Envelope`].
         data: Vec<u8>,
@@ -40,7 +46,9 @@ pub(crate) enum Ask {
     Rows(Vec<(Table, KeyRange)>),
     /// The lock of a ref, for the client.
     Lock(Lock),
+    /// Gives it back.
     Unlock(Lock),
+    /// All locks that the client has.
     Locks(Renewal),
     /// Who is in the cluster, and how they are.
     Members,
@@ -50,54 +58,71 @@ pub(crate) enum Ask {
     Renew(Vec<u8>),
 }
 
+/// An answer.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// Of the node that answers.
-    pub(crate) status: Status,
-    pub(crate) reply: Reply,
+    pub status: Status,
+    /// To what was asked.
+    pub reply: Reply,
 }
 
+/// What is answered.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Reply {
+pub enum Reply {
+    /// Nothing more to say.
     Done,
+    /// Of a look.
     Looked(News),
+    /// What became of a command.
     Outcome(Outcome, News),
+    /// Of rows.
     Rows(Rows),
+    /// Whether the client has the lock; `None` when nobody could be asked.
     Lock(Option<bool>),
+    /// The members, by number.
     Members(BTreeMap<u64, MemberStatus>),
+    /// Of a backup.
     Backup(Piece),
+    /// DER.
     Certificate(Vec<u8>),
     /// Which of its locks the client does not have any more; `None` when no leader answers.
     Lost(Option<Vec<Lock>>),
+    /// The client may not ask this, whomever it asks; why.
+    Denied(String),
 }
 
 /// What changed since what the client has.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct News {
+pub struct News {
     /// Up to this entry.
-    pub(crate) upto: u64,
+    pub upto: u64,
     /// `None` when that is more than nodes remember: the client takes everything anew.
-    pub(crate) changes: Option<Changes>,
+    pub changes: Option<Changes>,
 }
 
 /// Rows, none of them older than entry `from`, and none newer than `to`.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Rows {
-    pub(crate) from: u64,
-    pub(crate) to: u64,
-    pub(crate) rows: Vec<(Table, Vec<u8>, Vec<u8>)>,
+pub struct Rows {
+    /// No row is older.
+    pub from: u64,
+    /// No row is newer.
+    pub to: u64,
+    /// Table, key, value.
+    pub rows: Vec<(Table, Vec<u8>, Vec<u8>)>,
     /// What did not fit.
-    pub(crate) rest: Vec<(Table, KeyRange)>,
+    pub rest: Vec<(Table, KeyRange)>,
 }
 
 /// A piece of a backup.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Piece {
+pub struct Piece {
     /// The last commit in it.
-    pub(crate) version: u64,
+    pub version: u64,
     /// Of the whole.
-    pub(crate) size: u64,
-    pub(crate) bytes: Vec<u8>,
+    pub size: u64,
+    /// The piece.
+    pub bytes: Vec<u8>,
 }
 
 /// The tables of which a client has everything.
@@ -105,15 +130,3 @@ pub(crate) const WHOLE: [Table; 3] = [Table::Repositories, Table::Names, Table::
 /// Those of which it has the rows of the repositories it uses; their keys begin with a repository's id.
 pub(crate) const OF_REPOSITORY: [Table; 4] =
     [Table::Refs, Table::Packed, Table::Catalog, Table::Blocks];
-
-impl Known {
-    /// Whether a row is to be told of.
-    pub(crate) fn has(&self, table: Table, key: &[u8]) -> bool {
-        WHOLE.contains(&table)
-            || OF_REPOSITORY.contains(&table)
-                && self
-                    .repos
-                    .iter()
-                    .any(|repo| key.starts_with(repo.as_bytes()))
-    }
-}

@@ -4,7 +4,7 @@
 //! engine sees to it by doing both in one call.
 
 use super::logger;
-use crate::model::Envelope;
+use crate::model::{Envelope, Proposal};
 use prost_for_raft::Message as _;
 use raft::eraftpb::{
     ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState,
@@ -217,8 +217,17 @@ impl<S: Storage> Core<S> {
     }
 
     /// Proposes a command. `Ok` means that it was appended, not that it is
-    /// committed. Followers of raft 0.7 forward silently, so ask the role first.
-    pub fn propose(&mut self, data: Vec<u8>) -> Result<(), NotNow> {
+    /// committed. There is no other way for bytes of a command into the log. Followers of raft 0.7 forward silently, so ask the role first.
+    pub fn propose(&mut self, proposal: Proposal) -> Result<(), NotNow> {
+        self.append(proposal.into_data())
+    }
+
+    /// Proposes an entry of nothing, as a leader does when it begins.
+    pub fn propose_nothing(&mut self) -> Result<(), NotNow> {
+        self.append(Vec::new())
+    }
+
+    fn append(&mut self, data: Vec<u8>) -> Result<(), NotNow> {
         if !self.leads() {
             return Err(NotNow::NotLeader {
                 leader: self.raw.raft.leader_id,

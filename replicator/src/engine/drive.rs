@@ -36,7 +36,10 @@ pub enum Fatal {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A committed entry means nothing to this version.
-    #[error("raft entry {index} does not decode: {why}")]
+    #[error(
+        "raft entry {index} does not decode: {why}; a later gitmoor wrote it: run that version on \
+         this data directory, or remove this node and join anew"
+    )]
     Foreign {
         /// Its index.
         index: u64,

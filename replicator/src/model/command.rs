@@ -2,7 +2,8 @@
 
 use super::{
     BlockDigest, ClusterId, Digest, FileEntry, Format, Importing, Limit, NamePath, Newcomer,
-    PackedRef, Part, RepoId, RepoPath, SecretDigest, SessionId, StoreRecord, Timestamp, Version,
+    PackedRef, Part, RepoId, RepoPath, Scope, SecretDigest, SessionId, StoreRecord, Timestamp,
+    Version,
 };
 use crate::trace::TraceContext;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,8 @@ pub struct Actor {
     pub uid: Option<u32>,
     /// Its process id.
     pub pid: Option<u32>,
-    /// The node or client through which it asked; whoever proposes fills it in.
+    /// The node or client through which it asked. A node fills it in, for a client by its
+    /// certificate; all else here is the word of that machine.
     pub node: Option<u64>,
     /// What it was started as, without what may be secret in that.
     pub command: Option<String>,
@@ -222,6 +224,15 @@ pub enum Command {
         /// Which.
         files: Vec<FileTouch>,
     },
+    /// A [`Command::Invite`] of a client that does not see everything, or changes nothing.
+    InviteClient {
+        /// Of what.
+        secret: SecretDigest,
+        /// Until when, by the proposers' clocks.
+        expires: Timestamp,
+        /// What it may.
+        scope: Scope,
+    },
 }
 
 /// New attributes of an object file; `None` leaves one as it is.
@@ -344,6 +355,7 @@ impl Command {
             Self::PurgeRepo { .. } => "purge_repo",
             Self::FoundCluster { .. } => "found_cluster",
             Self::Invite { .. } => "invite",
+            Self::InviteClient { .. } => "invite_client",
             Self::Admit { .. } => "admit",
             Self::Relocate { .. } => "relocate",
             Self::Dismiss { .. } => "dismiss",

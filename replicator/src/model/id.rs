@@ -62,6 +62,17 @@ impl SessionId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// What becomes of a session that a client names: one that no other client, and no node, can
+    /// have, whatever it names.
+    pub fn of_client(client: u64, named: Self) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("gitmoor session of a client");
+        hasher.update(&client.to_be_bytes());
+        hasher.update(named.as_bytes());
+        let mut bytes = [0; 16];
+        hasher.finalize_xof().fill(&mut bytes);
+        Self::from_bytes(bytes)
+    }
+
     /// Big-endian bytes, as used in RocksDB keys.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

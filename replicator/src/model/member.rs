@@ -1,5 +1,6 @@
 //! The cluster as everyone in it knows it.
 
+use super::{Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -42,6 +43,33 @@ pub struct Member {
 pub struct Client {
     /// What its machine calls itself, for people.
     pub name: String,
+}
+
+/// A client that was admitted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientEntry {
+    /// What its machine calls itself, for people.
+    pub name: String,
+    /// What it may see and do.
+    pub scope: Scope,
+}
+
+/// An invitation that nobody has used yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Invitation {
+    /// Until when, by the proposers' clocks.
+    pub expires: Timestamp,
+    /// As what.
+    pub part: Part,
+    /// Of a client, what it may.
+    pub scope: Scope,
+}
+
+impl Invitation {
+    /// Whether it is good for this newcomer at this time.
+    pub fn is_for(&self, newcomer: &Newcomer, time: Timestamp) -> bool {
+        self.expires >= time && self.part == newcomer.part()
+    }
 }
 
 /// As what somebody may be admitted.

@@ -3,21 +3,30 @@
 //! shape is a change of the data directory's version.
 
 mod command;
+mod concern;
 mod entry;
 mod id;
 mod import;
 mod member;
 mod outcome;
+mod proposal;
+mod scope;
+pub mod setting;
 
 pub use command::{
     Actor, Change, Command, Condemnation, Envelope, Expect, FORK_ROWS, FileAdd, FileRemoval,
     FileTouch, PackedEdit, QUARANTINE, RefEdit, Relied, Repacking, RepoChange, TrashId,
 };
+pub use concern::Concern;
 pub use entry::{
     BlockDigest, Digest, FileEntry, Format, Limit, ObjectFormat, PACKED_REFS, PackedRef, Place,
     RefEntry, RefStorage, Repo, Timestamp, Usage,
 };
 pub use id::{NamePath, RepoId, RepoPath, SessionId, Version, hex};
 pub use import::{Import, ImportPlan, ImportStage, ImportStep, Importing};
-pub use member::{Client, ClusterId, Member, Newcomer, Part, SecretDigest, StoreRecord};
+pub use member::{
+    Client, ClientEntry, ClusterId, Invitation, Member, Newcomer, Part, SecretDigest, StoreRecord,
+};
 pub use outcome::{Outcome, Refusal};
+pub use proposal::{MAX_ENTRY, Proposal, Unfit};
+pub use scope::{PatternError, RepoPattern, Scope, Sight};

@@ -149,6 +149,9 @@ pub enum Refusal {
         /// Which.
         path: RepoPath,
     },
+    /// Whoever asks may not ask for this.
+    #[error("not permitted: {0}")]
+    NotPermitted(String),
 }
 
 fn over_quota(limit: Limit, most: u64, would_be: u64) -> String {

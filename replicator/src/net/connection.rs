@@ -1,95 +1,203 @@
 //! Accepted connections, with who is at the other end.
+//!
+//! Every connection is accepted at once, and stands in a [`Lobby`] until it has shown a
+//! certificate of the cluster: of bounded size, with deadlines, and with the strangers of one
+//! address apart from those of others. Members have places of their own, so that no number of
+//! strangers keeps them out.
 
-use super::{Holder, NetError, tls};
+use super::gate::neighbourhood;
+use super::lobby::{Leave, Lobby, Seat, Stage};
+use super::server::Handler;
+use super::{ClusterId, Holder, tls};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-/// A handshake that takes longer is a port scanner or a lost machine.
+/// The first byte is here after this, or the connection is somebody's who looks for open ports.
+const SILENCE: Duration = Duration::from_secs(5);
+/// A handshake that takes longer is of a lost machine.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// So many strangers at a time may make this node compute handshakes.
-const HANDSHAKES: usize = 32;
+/// A stranger who is through with that and asks nothing leaves after this.
+const IDLE: Duration = Duration::from_secs(10);
+/// Strangers altogether, and those of one address.
+const STRANGERS: usize = 512;
+const STRANGERS_OF_ONE: usize = 128;
+/// Connections of one member: it makes one for each question that it asks beside others.
+const OF_ONE_MEMBER: usize = 256;
 /// After the machine ran out of file descriptors, until it is tried again.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Who is at the other end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
     /// `None` is a stranger.
     pub(super) holder: Option<Holder>,
+    /// Where the connection stands among others.
+    pub(super) seat: Arc<Seat>,
 }
 
 /// A connection whose handshake is done.
 pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
+    leave: Leave,
+    /// Of a stranger, until when it may be idle.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
-/// Accepts connections until nobody wants them any more.
-pub(super) async fn accept(
-    listener: TcpListener,
+/// Where accepted connections go.
+pub(super) struct Doors {
+    pub(super) members: mpsc::Sender<io::Result<Connection>>,
+    pub(super) strangers: mpsc::Sender<io::Result<Connection>>,
+}
+
+/// What accepts them.
+pub(super) struct Entrance {
     acceptor: TlsAcceptor,
-    accepted: mpsc::Sender<io::Result<Connection>>,
-) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-    while let Ok(permit) = handshakes.clone().acquire_owned().await {
-        let (stream, address) = tokio::select! {
-            next = listener.accept() => match next {
-                Ok(next) => next,
-                Err(error) => {
-                    tracing::warn!(%error, "could not accept a connection");
-                    tokio::time::sleep(EXHAUSTED).await;
-                    continue;
-                }
-            },
-            () = accepted.closed() => return,
+    cluster: ClusterId,
+    handler: Arc<dyn Handler>,
+    doors: Doors,
+    lobby: Arc<Lobby<IpAddr>>,
+    members: Arc<Lobby<Holder>>,
+}
+
+impl Entrance {
+    pub(super) fn new(
+        acceptor: TlsAcceptor,
+        cluster: ClusterId,
+        handler: Arc<dyn Handler>,
+        doors: Doors,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            acceptor,
+            cluster,
+            handler,
+            doors,
+            lobby: Lobby::new(STRANGERS, STRANGERS_OF_ONE),
+            members: Lobby::new(usize::MAX, OF_ONE_MEMBER),
+        })
+    }
+
+    /// Accepts connections until nobody wants them any more.
+    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let (stream, address) = tokio::select! {
+                next = listener.accept() => match next {
+                    Ok(next) => next,
+                    Err(error) => {
+                        tracing::warn!(%error, "could not accept a connection");
+                        tokio::time::sleep(EXHAUSTED).await;
+                        continue;
+                    }
+                },
+                () = self.doors.members.closed() => return,
+            };
+            let of = neighbourhood(address.ip());
+            let (seat, leave) = self.lobby.enter(of, Stage::Silent);
+            tokio::spawn(self.clone().receive(stream, address, seat, leave));
+        }
+    }
+
+    /// One that was accepted, until it stands before its door.
+    async fn receive(
+        self: Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        seat: Arc<Seat>,
+        mut leave: Leave,
+    ) {
+        let greeted = tokio::select! {
+            greeted = self.greet(stream, &seat) => greeted,
+            () = &mut leave => Err("others came, and it said nothing".to_owned()),
         };
-        let (acceptor, accepted) = (acceptor.clone(), accepted.clone());
-        tokio::spawn(async move {
-            match shake_hands(stream, address, &acceptor).await {
-                // The server may be gone.
-                Ok(connection) => drop(accepted.send(Ok(connection)).await),
-                Err(why) => tracing::warn!(%address, why, "refused a connection"),
+        let (stream, holder) = match greeted {
+            Ok(greeted) => greeted,
+            Err(why) => return tracing::warn!(%address, why, "refused a connection"),
+        };
+        seat.reach(Stage::Idle);
+        let member = holder.filter(|holder| self.handler.welcomes(holder.id()));
+        let (door, (seat, leave), patience) = match member {
+            Some(holder) => {
+                let place = self.members.enter(holder, Stage::Idle);
+                (&self.doors.members, place, None)
             }
-            drop(permit);
-        });
+            None => {
+                let patience = Box::pin(tokio::time::sleep(IDLE));
+                (&self.doors.strangers, (seat, leave), Some(patience))
+            }
+        };
+        let peer = Peer {
+            address,
+            holder,
+            seat,
+        };
+        let connection = Connection {
+            stream,
+            peer,
+            leave,
+            patience,
+        };
+        // The server may be gone.
+        drop(door.send(Ok(connection)).await);
+    }
+
+    async fn greet(
+        &self,
+        stream: TcpStream,
+        seat: &Seat,
+    ) -> Result<(TlsStream<TcpStream>, Option<Holder>), String> {
+        let text = |error: io::Error| error.to_string();
+        // Messages are small and answers are waited for.
+        stream.set_nodelay(true).map_err(text)?;
+        let heard = tokio::time::timeout(SILENCE, stream.readable());
+        let heard = heard.await.map_err(|_| "it said nothing".to_owned())?;
+        heard.map_err(text)?;
+        seat.reach(Stage::Shaking);
+        let stream = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream))
+            .await
+            .map_err(|_| "no TLS handshake in time".to_owned())?
+            .map_err(text)?;
+        let shown = stream.get_ref().1.peer_certificates();
+        let holder = tls::peer(shown, self.cluster).map_err(|error| error.to_string())?;
+        Ok((stream, holder))
     }
 }
 
-async fn shake_hands(
-    stream: TcpStream,
-    address: SocketAddr,
-    acceptor: &TlsAcceptor,
-) -> Result<Connection, String> {
-    // Messages are small and answers are waited for.
-    stream
-        .set_nodelay(true)
-        .map_err(|error| error.to_string())?;
-    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream))
-        .await
-        .map_err(|_| "no TLS handshake in time".to_owned())?
-        .map_err(|error| error.to_string())?;
-    let holder = tls::peer(stream.get_ref().1.peer_certificates())
-        .map_err(|error: NetError| error.to_string())?;
-    let peer = Peer { address, holder };
-    Ok(Connection { stream, peer })
+impl Connection {
+    /// Whether it has to end: its place is another's, or it is a stranger's that asks nothing.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if Pin::new(&mut self.leave).poll(cx).is_ready() {
+            return true;
+        }
+        let Some(patience) = &mut self.patience else {
+            return false;
+        };
+        while patience.as_mut().poll(cx).is_ready() {
+            if self.peer.seat.is_idle() {
+                return true;
+            }
+            patience.as_mut().reset(Instant::now() + IDLE);
+        }
+        false
+    }
 }
 
 impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        self.peer
+        self.peer.clone()
     }
 }
 
@@ -99,6 +207,9 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_over(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }

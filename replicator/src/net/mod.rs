@@ -12,10 +12,13 @@ mod authority;
 mod caller;
 mod connection;
 mod error;
+mod gate;
 mod holder;
 mod join;
 mod link;
+mod lobby;
 mod presented;
+mod rpc;
 mod server;
 mod snapshot;
 #[cfg(test)]

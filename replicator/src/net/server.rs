@@ -1,13 +1,15 @@
-//! The listening side: who may say what, and to whom it goes.
+//! The listening side: what is said, and to whom it goes. Who may say it is [`super::gate`]'s.
 
-use super::connection::{self, Connection, Peer};
+use super::connection::{Connection, Doors, Entrance};
+use super::gate::{Gate, Speaker};
 use super::join::{Admission, Joined, Refusal};
 use super::presented::Presented;
+use super::rpc::Rpc;
 use super::services::admission_server::{self, AdmissionServer};
 use super::services::clients_server::{self, ClientsServer};
 use super::services::node_server::{self, NodeServer};
 use super::snapshot::Incoming;
-use super::{Holder, MAX_MESSAGE, NetError, PROTOCOL, PROTOCOL_HEADER, tls, wire};
+use super::{Holder, MAX_MESSAGE, NetError, tls, wire};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +26,11 @@ use tonic::{Request, Response, Status, Streaming};
 const ALIVE: Duration = Duration::from_secs(10);
 /// Accepted connections that the server has not looked at yet.
 const ACCEPTED: usize = 16;
+/// Bytes of the headers of a call.
+const HEADERS: u32 = 16 << 10;
+/// Calls that were taken back, by either side, and whose end is not known to both yet: who has
+/// more is cut off.
+const RESETS: usize = 20;
 
 /// Who receives what the network carries. Nothing here may block.
 #[tonic::async_trait]
@@ -62,45 +69,93 @@ pub(super) async fn listen(
     let listener = TcpListener::bind(address).await;
     let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (at, listener) = bound.map_err(|source| NetError::Listen { address, source })?;
-    let (sender, accepted) = mpsc::channel(ACCEPTED);
-    let accepting = tokio::spawn(connection::accept(listener, acceptor, sender));
+    let ((members, of_members), (strangers, of_strangers)) =
+        (mpsc::channel(ACCEPTED), mpsc::channel(ACCEPTED));
+    let doors = Doors { members, strangers };
+    let cluster = own.identity().cluster;
+    let entrance = Entrance::new(acceptor, cluster, handler.clone(), doors);
+    let accepting = tokio::spawn(entrance.accept(listener));
     let service = Arc::new(Service {
         incoming: Incoming::new(incoming),
-        handler,
+        handler: handler.clone(),
         stop: stop.clone(),
     });
-    let node = NodeServer::from_arc(service.clone())
-        .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE);
-    let clients = ClientsServer::from_arc(service.clone())
-        .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE);
-    let server = Server::builder()
-        .http2_keepalive_interval(Some(ALIVE / 2))
-        .http2_keepalive_timeout(Some(ALIVE / 2))
-        .add_service(node)
-        .add_service(clients)
-        .add_service(AdmissionServer::from_arc(service))
-        .serve_with_incoming_shutdown(
-            ReceiverStream::<std::io::Result<Connection>>::new(accepted),
-            stopped(stop),
+    let gate = Gate::new(handler);
+    let served = [(MEMBERS, of_members), (STRANGERS, of_strangers)];
+    let [members, strangers] = served.map(|(limits, accepted)| {
+        let server = serve(
+            limits,
+            gate.clone(),
+            service.clone(),
+            accepted,
+            stop.clone(),
         );
-    let serving = tokio::spawn(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the server for other nodes ended");
-        }
+        tokio::spawn(server)
     });
     Ok(Listening {
         address: at,
-        tasks: [accepting, serving],
+        tasks: [accepting, members, strangers],
     })
+}
+
+/// What HTTP/2 allows on one connection.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Calls at a time.
+    streams: u32,
+    /// Bytes that are received before somebody wants them.
+    window: u32,
+}
+
+const MEMBERS: Limits = Limits {
+    streams: 128,
+    window: 1 << 20,
+};
+const STRANGERS: Limits = Limits {
+    streams: 2,
+    window: 64 << 10,
+};
+
+/// Serves the connections of one door until told to stop.
+async fn serve(
+    Limits { streams, window }: Limits,
+    gate: Gate,
+    service: Arc<Service>,
+    accepted: mpsc::Receiver<std::io::Result<Connection>>,
+    stop: watch::Receiver<()>,
+) {
+    let node = NodeServer::from_arc(service.clone())
+        .max_decoding_message_size(Rpc::Send.largest())
+        .max_encoding_message_size(MAX_MESSAGE);
+    let clients = ClientsServer::from_arc(service.clone())
+        .max_decoding_message_size(Rpc::AskForClient.largest())
+        .max_encoding_message_size(MAX_MESSAGE);
+    let admission =
+        AdmissionServer::from_arc(service).max_decoding_message_size(Rpc::Join.largest());
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(ALIVE / 2))
+        .http2_keepalive_timeout(Some(ALIVE / 2))
+        .http2_max_header_list_size(HEADERS)
+        .http2_max_pending_accept_reset_streams(Some(RESETS))
+        .http2_max_local_error_reset_streams(Some(RESETS))
+        .max_concurrent_streams(streams)
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(window)
+        .layer(gate)
+        .add_service(node)
+        .add_service(clients)
+        .add_service(admission)
+        .serve_with_incoming_shutdown(ReceiverStream::new(accepted), stopped(stop));
+    if let Err(error) = server.await {
+        tracing::error!(%error, "the server for other nodes ended");
+    }
 }
 
 /// A server that runs.
 pub(super) struct Listening {
     pub(super) address: SocketAddr,
     /// End when it has stopped.
-    pub(super) tasks: [JoinHandle<()>; 2],
+    pub(super) tasks: [JoinHandle<()>; 3],
 }
 
 async fn stopped(mut stop: watch::Receiver<()>) {
@@ -125,43 +180,30 @@ impl Service {
         }
     }
 
-    /// The node that asks. Others are refused, and that is logged: it is an attack or a mistake.
     fn node<T>(&self, request: &Request<T>) -> Result<u64, Status> {
-        match self.holder(request)? {
-            (_, Holder::Node(id)) => Ok(id),
-            (address, other @ Holder::Client(_)) => Err(misplaced(address, other, "a node")),
+        match speaker(request)?.holder {
+            Some(Holder::Node(id)) => Ok(id),
+            Some(Holder::Client(_)) | None => Err(unlisted()),
         }
     }
 
-    /// The client that asks, likewise.
     fn client<T>(&self, request: &Request<T>) -> Result<u64, Status> {
-        match self.holder(request)? {
-            (_, Holder::Client(id)) => Ok(id),
-            (address, other @ Holder::Node(_)) => Err(misplaced(address, other, "a client")),
-        }
-    }
-
-    fn holder<T>(&self, request: &Request<T>) -> Result<(SocketAddr, Holder), Status> {
-        let Peer { address, holder } = peer(request)?;
-        match holder {
-            Some(holder) if self.handler.welcomes(holder.id()) => Ok((address, holder)),
-            Some(holder) => {
-                tracing::warn!(%address, %holder, "refused: it was removed");
-                let why = format!("{holder} was removed from this cluster");
-                Err(Status::permission_denied(why))
-            }
-            None => {
-                tracing::warn!(%address, "refused: no certificate");
-                let why = "this needs a certificate of the cluster: see gitmoor cluster join";
-                Err(Status::unauthenticated(why))
-            }
+        match speaker(request)?.holder {
+            Some(Holder::Client(id)) => Ok(id),
+            Some(Holder::Node(_)) | None => Err(unlisted()),
         }
     }
 }
 
-fn misplaced(address: SocketAddr, holder: Holder, wanted: &str) -> Status {
-    tracing::warn!(%address, %holder, "refused: only {wanted} may say this");
-    Status::permission_denied(format!("{holder} is not {wanted}"))
+/// Whom the gate let in.
+fn speaker<T>(request: &Request<T>) -> Result<Speaker, Status> {
+    let speaker = request.extensions().get::<Speaker>().copied();
+    speaker.ok_or_else(unlisted)
+}
+
+/// The gate lets in whom [`Rpc::who`] names, so that this is a fault of ours.
+fn unlisted() -> Status {
+    Status::internal("this caller should not have come so far")
 }
 
 fn answered(answer: Result<Vec<u8>, String>) -> Result<Response<wire::Reply>, Status> {
@@ -190,6 +232,10 @@ impl node_server::Node for Service {
         let mut messages = request.into_inner();
         self.until_stopped(async {
             while let Some(wire::Message { message }) = messages.message().await? {
+                // It may be removed while it speaks.
+                if !self.handler.welcomes(from) {
+                    return Err(Status::permission_denied("this node was removed"));
+                }
                 self.handler.message(from, message);
             }
             Ok(Response::new(wire::Received {}))
@@ -219,6 +265,9 @@ impl node_server::Node for Service {
         let from = self.node(&request)?;
         let receive = self.incoming.receive(from, request.into_inner());
         let snapshot = self.until_stopped(receive).await?;
+        if !self.handler.welcomes(from) {
+            return Err(Status::permission_denied("this node was removed"));
+        }
         self.handler.snapshot(from, snapshot);
         Ok(Response::new(wire::Received {}))
     }
@@ -230,7 +279,7 @@ impl admission_server::Admission for Service {
         &self,
         request: Request<wire::JoinRequest>,
     ) -> Result<Response<wire::Admitted>, Status> {
-        let Peer { address, .. } = peer(&request)?;
+        let address = speaker(&request)?.address;
         let admission = Admission::from(request.into_inner());
         let wanted = format!("{:?}", admission.newcomer);
         match self.handler.admit(admission).await {
@@ -244,20 +293,4 @@ impl admission_server::Admission for Service {
             }
         }
     }
-}
-
-/// Whoever asks, if it speaks our language.
-fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
-    let peer = request.extensions().get::<Peer>().copied();
-    let peer = peer.expect("every connection is one of ours");
-    let spoken = request.metadata().get(PROTOCOL_HEADER);
-    let spoken = spoken.and_then(|version| version.to_str().ok());
-    if spoken == Some(PROTOCOL.to_string().as_str()) {
-        return Ok(peer);
-    }
-    let spoken = spoken.unwrap_or("none");
-    tracing::warn!(address = %peer.address, spoken, "refused: another version of the protocol");
-    Err(Status::failed_precondition(format!(
-        "this node speaks version {PROTOCOL} of the protocol, the other {spoken}"
-    )))
 }

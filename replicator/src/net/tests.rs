@@ -1,28 +1,38 @@
 //! What only a peer of another making says: the services are asked by hand.
 
 use super::presented::Presented;
+use super::rpc::Rpc;
 use super::services::node_client::NodeClient;
 use super::{Admission, Authority, ClusterId, Handler, Holder, Joined, Network, Refusal};
 use super::{PROTOCOL, PROTOCOL_HEADER, link, tls, wire};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status};
 
+/// Nobody hears this one.
+const REMOVED: u64 = 77;
+
 #[derive(Default)]
 struct Heard {
+    /// Nobody any more.
+    is_deaf: AtomicBool,
     messages: Mutex<Vec<Vec<u8>>>,
     snapshots: Mutex<Vec<Vec<u8>>>,
 }
 
 #[tonic::async_trait]
 impl Handler for Heard {
-    fn welcomes(&self, _: u64) -> bool {
-        true
+    fn welcomes(&self, holder: u64) -> bool {
+        holder != REMOVED && !self.is_deaf.load(Ordering::SeqCst)
     }
 
     fn message(&self, _: u64, message: Vec<u8>) {
@@ -227,5 +237,205 @@ async fn certificates_are_made_anew_while_both_run() {
         own.present(renewed).expect("its own");
         assert!(network.identity().certificate() != theirs);
         assert!(own.identity().certificate() != ours);
+    }
+}
+
+/// Everybody who may be at the other end, by how it connects.
+fn everybody(authority: &Authority) -> Vec<(Option<Holder>, ClientConfig)> {
+    let known = |holder| {
+        let own = Presented::new(authority.identity(holder).expect("a certificate"));
+        tls::client(&own.expect("a certificate")).expect("its own")
+    };
+    let root = CertificateDer::from(authority.certificate().to_vec());
+    let stranger = tls::stranger(&root).expect("the cluster's");
+    let holders = [NODE, CLIENT, Holder::Node(REMOVED), Holder::Client(REMOVED)];
+    let all = holders.map(|holder| (Some(holder), known(holder)));
+    all.into_iter().chain([(None, stranger)]).collect()
+}
+
+const NODE: Holder = Holder::Node(1);
+const CLIENT: Holder = Holder::Client(9);
+
+/// A request, by hand.
+fn request(path: &str, body: tonic::body::Body) -> http::Request<tonic::body::Body> {
+    http::Request::post(format!("http://node.gitmoor.internal{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header(PROTOCOL_HEADER, PROTOCOL)
+        .body(body)
+        .expect("a request")
+}
+
+/// One message of nothing.
+fn nothing() -> tonic::body::Body {
+    tonic::body::Body::new(http_body_util::Full::new(bytes::Bytes::from_static(
+        &[0; 5],
+    )))
+}
+
+/// A message that is announced and never comes.
+fn announced() -> tonic::body::Body {
+    let head = bytes::Bytes::from_static(&[0, 0, 0, 0, 9]);
+    let head = futures::stream::iter([Ok::<_, Status>(http_body::Frame::data(head))]);
+    let body = futures::StreamExt::chain(head, futures::stream::pending());
+    tonic::body::Body::new(http_body_util::StreamBody::new(body))
+}
+
+/// The code with which a call is refused before it is heard.
+async fn refusal(
+    channel: &mut tonic::transport::Channel,
+    path: &str,
+    body: tonic::body::Body,
+) -> Option<Code> {
+    std::future::poll_fn(|cx| tower::Service::poll_ready(channel, cx))
+        .await
+        .expect("connected");
+    let answer = tower::Service::call(channel, request(path, body));
+    let answer = tokio::time::timeout(Duration::from_secs(60), answer).await;
+    let answer = answer.expect("an answer").expect("an answer");
+    let code = Status::from_header_map(answer.headers()).map(|status| status.code());
+    code.filter(|code| {
+        matches!(
+            code,
+            Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented
+        )
+    })
+}
+
+/// Each kind of caller, and each call: who may not is refused before its message is there.
+#[tokio::test]
+async fn who_may_call_what() {
+    let authority = Authority::found(ClusterId::random()).expect("a cluster");
+    let (dir, heard) = (tempfile::tempdir().expect("dir"), Arc::<Heard>::default());
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let own = authority.identity(Holder::Node(2)).expect("a certificate");
+    let two = Network::start(own, any, dir.path().join("incoming"), heard.clone()).await;
+    let two = two.expect("it listens");
+    for (holder, config) in everybody(&authority) {
+        let target = link::Target {
+            address: two.address().to_string(),
+            name: tls::node_name(authority.cluster(), 2),
+            tls: config.into(),
+        };
+        let mut channel = link::connect(&target).await.expect("let in");
+        for rpc in Rpc::ALL {
+            let may = match rpc {
+                Rpc::Send | Rpc::AskNode | Rpc::HasSnapshot | Rpc::SendSnapshot => {
+                    holder == Some(NODE)
+                }
+                Rpc::AskForClient => holder == Some(CLIENT),
+                Rpc::Join => true,
+            };
+            let body = if may { nothing() } else { announced() };
+            let refused = refusal(&mut channel, rpc.path(), body).await;
+            assert_eq!(refused.is_none(), may, "{holder:?} {rpc:?}: {refused:?}");
+            let expected = match holder {
+                None => Code::Unauthenticated,
+                Some(_) => Code::PermissionDenied,
+            };
+            assert!(may || refused == Some(expected), "{holder:?} {rpc:?}");
+        }
+        for path in ["/gitmoor.v1.Node/Halt", "/gitmoor.v2.Node/Ask", "/", "*"] {
+            let refused = refusal(&mut channel, path, announced()).await;
+            assert_eq!(refused, Some(Code::Unimplemented), "{holder:?} {path}");
+        }
+    }
+    // The messages of node 1, and of nobody else.
+    assert_eq!(heard.messages.lock().len(), 1);
+}
+
+/// A call that says more than it may ends, with whatever it says.
+#[tokio::test]
+async fn what_is_too_large_for_its_call() {
+    let authority = Authority::found(ClusterId::random()).expect("a cluster");
+    let (dir, heard) = (tempfile::tempdir().expect("dir"), Arc::<Heard>::default());
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let own = authority.identity(Holder::Node(2)).expect("a certificate");
+    let two = Network::start(own, any, dir.path().join("incoming"), heard).await;
+    let two = two.expect("it listens");
+    for (holder, config) in everybody(&authority) {
+        let target = link::Target {
+            address: two.address().to_string(),
+            name: tls::node_name(authority.cluster(), 2),
+            tls: config.into(),
+        };
+        let rpcs = match holder {
+            Some(NODE) => vec![Rpc::HasSnapshot, Rpc::AskNode, Rpc::Join],
+            Some(CLIENT) => vec![Rpc::AskForClient, Rpc::Join],
+            Some(_) | None => vec![Rpc::Join],
+        };
+        for rpc in rpcs {
+            // Messages without an end, each of which could be one.
+            let piece = bytes::Bytes::from([&[0, 0, 0, 4, 0], &[0; 1024][..]].concat());
+            let pieces = std::iter::repeat_with(move || {
+                Ok::<_, Status>(http_body::Frame::data(piece.clone()))
+            });
+            let body = http_body_util::StreamBody::new(futures::stream::iter(pieces));
+            let mut channel = link::connect(&target).await.expect("let in");
+            std::future::poll_fn(|cx| tower::Service::poll_ready(&mut channel, cx))
+                .await
+                .expect("connected");
+            let call = tower::Service::call(
+                &mut channel,
+                request(rpc.path(), tonic::body::Body::new(body)),
+            );
+            let ended = tokio::time::timeout(Duration::from_secs(60), call).await;
+            assert!(ended.is_ok(), "{holder:?} {rpc:?} goes on");
+        }
+    }
+}
+
+/// Its stream is as old as its link.
+#[tokio::test]
+async fn a_node_that_is_removed_while_it_speaks() {
+    let pair = pair().await;
+    let (sender, messages) = tokio::sync::mpsc::channel(1);
+    let mut client = NodeClient::with_interceptor(pair.channel.clone(), link::speak);
+    let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
+    let speaking = tokio::spawn(async move { client.send(messages).await });
+    let say = |message: &[u8]| wire::Message {
+        message: message.to_vec(),
+    };
+    sender.send(say(b"one")).await.expect("taken");
+    let heard = pair.heard.clone();
+    while heard.messages.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    heard.is_deaf.store(true, Ordering::SeqCst);
+    sender.send(say(b"two")).await.expect("sent");
+    let refused = speaking.await.expect("it ends").expect_err("refused");
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert_eq!(*heard.messages.lock(), [b"one"]);
+}
+
+/// A connection of nobody ends, at whatever stage it stands still.
+#[tokio::test]
+async fn strangers_that_ask_nothing_leave() {
+    let authority = Authority::found(ClusterId::random()).expect("a cluster");
+    let (dir, heard) = (tempfile::tempdir().expect("dir"), Arc::<Heard>::default());
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let own = authority.identity(Holder::Node(2)).expect("a certificate");
+    let two = Network::start(own, any, dir.path().join("incoming"), heard).await;
+    let address = two.as_ref().expect("it listens").address();
+    let connect = || async { TcpStream::connect(address).await.expect("it listens") };
+    let silent = connect().await;
+    let mut begun = connect().await;
+    begun.write_all(&[0x16]).await.expect("sent");
+    let root = CertificateDer::from(authority.certificate().to_vec());
+    let connector = TlsConnector::from(Arc::new(tls::stranger(&root).expect("the cluster's")));
+    let name = tls::node_name(authority.cluster(), 2);
+    let through = connector
+        .connect(name, connect().await)
+        .await
+        .expect("let in");
+    let ends = async |mut stream: Box<dyn AsyncRead + Unpin>| {
+        let mut left = [0; 1024];
+        while !matches!(stream.read(&mut left).await, Ok(0) | Err(_)) {}
+    };
+    let all: [Box<dyn AsyncRead + Unpin>; 3] =
+        [Box::new(silent), Box::new(begun), Box::new(through)];
+    for stream in all {
+        let ended = tokio::time::timeout(Duration::from_secs(60), ends(stream)).await;
+        ended.expect("it ends");
     }
 }

@@ -52,13 +52,18 @@ pub(super) fn stranger(authority: &CertificateDer<'static>) -> Result<ClientConf
     Ok(speaking_http2(trusting(authority)?.with_no_client_auth()))
 }
 
-/// Who is at the other end of a connection: `None` shows no certificate.
+/// Who of a cluster is at the other end of a connection: `None` shows no certificate.
 pub(super) fn peer(
     certificates: Option<&[CertificateDer<'_>]>,
+    cluster: ClusterId,
 ) -> Result<Option<Holder>, NetError> {
-    match certificates.and_then(|chain| chain.first()) {
-        Some(certificate) => Ok(Some(Named::of(certificate)?.holder)),
-        None => Ok(None),
+    let Some(certificate) = certificates.and_then(|chain| chain.first()) else {
+        return Ok(None);
+    };
+    let named = Named::of(certificate)?;
+    match named.cluster == cluster {
+        true => Ok(Some(named.holder)),
+        false => Err(NetError::credential("a certificate", "of another cluster")),
     }
 }
 

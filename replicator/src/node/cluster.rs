@@ -3,13 +3,12 @@
 use super::inbox::Input;
 use super::proposer::Proposer;
 use super::recent::Recent;
-use super::serving::Backups;
+use super::rights::Sights;
+use super::serving::{Backups, Beginnings};
 use super::{Role, Status};
 use crate::locks::{Keeper, Lock, LockTable, OwnLocks, Renewal};
-use crate::model::{Actor, Command, Member, Part, Refusal, SecretDigest, Version};
-use crate::net::{
-    self, Admission, Authority, Handler, Holder, Identity, Joined, NetError, Network,
-};
+use crate::model::{Actor, Command, Member, Refusal};
+use crate::net::{self, Admission, Authority, Handler, Identity, Joined, NetError, Network};
 use crate::peer::{Answer, Ask, Change, ChangeError, Message};
 use crate::state::read;
 use crate::storage::Database;
@@ -135,6 +134,8 @@ pub(super) struct Membership {
     pub(super) own_locks: OwnLocks,
     pub(super) recent: Arc<Recent>,
     pub(super) backups: Backups,
+    pub(super) sights: Sights,
+    pub(super) beginnings: Beginnings,
 }
 
 #[tonic::async_trait]
@@ -314,53 +315,6 @@ impl Membership {
         let dismiss = Command::Dismiss { node };
         self.proposer.commit(Actor::default(), dismiss)?.done()?;
         Ok(())
-    }
-
-    fn admit_one(&self, admission: Admission) -> Result<Joined, net::Refusal> {
-        let not_now = |why: &dyn ToString| net::Refusal::NotNow(why.to_string());
-        let request = &admission.certificate_request;
-        let part = admission.newcomer.part();
-        let holder = |id| match part {
-            Part::Node => Holder::Node(id),
-            Part::Client => Holder::Client(id),
-        };
-        // Before the invitation is used up.
-        self.authority
-            .certify(holder(u64::MAX), request)
-            .map_err(|error| net::Refusal::Malformed(error.to_string()))?;
-        let admit = Command::Admit {
-            secret: SecretDigest::of(&admission.secret),
-            newcomer: admission.newcomer,
-        };
-        let outcome = self.proposer.commit(Actor::default(), admit);
-        let id = match outcome.map_err(|error| not_now(&error))?.done() {
-            Ok(Version(id)) => id,
-            Err(Refusal::NotInvited) => return Err(net::Refusal::Token),
-            Err(other) => return Err(net::Refusal::Malformed(other.to_string())),
-        };
-        let certificate = self
-            .authority
-            .certify(holder(id), request)
-            .map_err(|error| not_now(&error))?;
-        if part == Part::Node
-            && let Err(error) = self.change(Change::AddLearner(id))
-        {
-            tracing::warn!(id, %error, "admitted, and not a learner yet: run `gitmoor cluster add-learner`");
-        }
-        let database = self.database().map_err(|error| not_now(&error))?;
-        let members = read::members(&*database).map_err(|error| not_now(&error))?;
-        Ok(Joined {
-            id,
-            certificate,
-            authority_key: match part {
-                Part::Node => self.authority.key().to_vec(),
-                Part::Client => Vec::new(),
-            },
-            members: members
-                .into_iter()
-                .map(|(node, member)| (node, member.address))
-                .collect(),
-        })
     }
 
     fn answer(&self, question: &[u8]) -> Result<Reply, String> {

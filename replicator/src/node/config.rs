@@ -1,12 +1,11 @@
 //! The settings of a node.
 
 use crate::engine::{Compaction, RaftLimits};
+use crate::model::MAX_ENTRY;
 use crate::peer::GROUP_BYTES;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The largest command, serialised, of a client too.
-pub(crate) const MAX_ENTRY: usize = 8 << 20;
 /// How long a proposal waits for its outcome.
 pub(crate) const PROPOSE_TIMEOUT: Duration = Duration::from_secs(30);
 

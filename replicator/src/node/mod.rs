@@ -6,6 +6,7 @@
 //! is [`crate::peer`]'s matter. A node alone has no port; one of a cluster has its
 //! [`Network`], whose messages come to the loop by a channel of their own.
 
+mod admission;
 mod cluster;
 mod config;
 mod inbox;
@@ -13,6 +14,7 @@ mod outlet;
 mod proposer;
 mod rebirth;
 mod recent;
+mod rights;
 mod run;
 mod serving;
 mod status;
@@ -20,8 +22,8 @@ mod status;
 pub use cluster::{ClusterConfig, MemberStatus, MembershipError, NodeState};
 pub(crate) use cluster::{decode, encode};
 pub use config::NodeConfig;
-pub(crate) use config::{MAX_ENTRY, PROPOSE_TIMEOUT};
-pub(crate) use proposer::encode as encode_envelope;
+pub(crate) use config::PROPOSE_TIMEOUT;
+pub(crate) use proposer::proposal;
 pub use rebirth::RestoreError;
 pub use status::{Role, Status};
 
@@ -29,9 +31,8 @@ use crate::engine::Life;
 use crate::locks::{self, LockName, LockTable, OwnLocks};
 use crate::metrics;
 use crate::model::{
-    Actor, BlockDigest, Client, ClusterId, Command, FileEntry, Import, Member, NamePath, Outcome,
-    PackedRef, Part, RefEntry, Repo, RepoId, RepoPath, SecretDigest, StoreRecord, Timestamp,
-    Version,
+    Actor, BlockDigest, ClientEntry, ClusterId, Command, FileEntry, Import, Member, NamePath,
+    Outcome, PackedRef, Part, RefEntry, Repo, RepoId, RepoPath, Scope, StoreRecord, Version,
 };
 use crate::net::{Identity, NetError, Network};
 use crate::peer::{Ask, Change, Peer};
@@ -46,6 +47,7 @@ use outlet::Outlet;
 use parking_lot::{Mutex, RwLock};
 use proposer::Proposer;
 use recent::Recent;
+use rights::Sights;
 use run::Company;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -192,6 +194,8 @@ impl Node {
             own_locks: OwnLocks::default(),
             recent: recent.clone(),
             backups: Mutex::default(),
+            sights: Sights::default(),
+            beginnings: serving::beginnings(),
         });
         runtime.spawn(locks::keep_renewing(Arc::downgrade(&membership)));
         let (incoming, ear) = (cluster.incoming, Arc::new(Ear(membership.clone())));
@@ -305,27 +309,19 @@ impl Node {
     }
 
     /// The clients, as far as this node knows.
-    pub fn clients(&self) -> Result<BTreeMap<u64, Client>, ReadError> {
+    pub fn clients(&self) -> Result<BTreeMap<u64, ClientEntry>, ReadError> {
         read::clients(&*self.database)
     }
 
-    /// Whoever shows this secret in the given time is admitted, once.
+    /// Whoever shows this secret in the given time is admitted, once. A scope is a client's.
     pub fn invite(
         &self,
         secret: &[u8],
         part: Part,
+        scope: Scope,
         within: Duration,
     ) -> Result<(), MembershipError> {
-        let now = Timestamp::now();
-        let seconds = i64::try_from(within.as_secs()).unwrap_or(i64::MAX);
-        self.settle(Command::Invite {
-            secret: SecretDigest::of(secret),
-            expires: Timestamp {
-                secs: now.secs.saturating_add(seconds),
-                ..now
-            },
-            part,
-        })
+        self.settle(admission::invitation(secret, part, scope, within))
     }
 
     fn settle(&self, command: Command) -> Result<(), MembershipError> {

@@ -3,7 +3,9 @@
 use super::config::NodeConfig;
 use super::inbox::{Caller, Input};
 use crate::ProposeError;
-use crate::model::{Actor, Command, Envelope, Outcome, SessionId, Timestamp};
+use crate::model::{
+    Actor, Command, Envelope, Outcome, Proposal, Refusal, SessionId, Timestamp, Unfit,
+};
 use crate::peer::{Answer, Ask, Request};
 use crate::trace;
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
@@ -54,12 +56,12 @@ impl Proposer {
     /// Commits a command and waits for its outcome.
     pub(super) fn commit(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        let ask = Ask::Propose {
-            session: self.session,
-            sequence,
-            data: self.encode(actor, sequence, command)?,
+        let envelope = self.envelope(actor, sequence, command);
+        let proposal = match proposal(&envelope, self.max_entry_bytes)? {
+            Ok(proposal) => proposal,
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        match self.ask(ask, &|| false)? {
+        match self.ask(Ask::Propose(proposal), &|| false)? {
             Answer::Outcome { outcome, .. } => Ok(outcome),
             other => unreachable!("a command has an outcome, not {other:?}"),
         }
@@ -96,13 +98,8 @@ impl Proposer {
         }
     }
 
-    fn encode(
-        &self,
-        actor: Actor,
-        sequence: u64,
-        command: Command,
-    ) -> Result<Vec<u8>, ProposeError> {
-        let envelope = Envelope {
+    fn envelope(&self, actor: Actor, sequence: u64, command: Command) -> Envelope {
+        Envelope {
             session: self.session,
             sequence,
             time: Timestamp::now(),
@@ -112,16 +109,19 @@ impl Proposer {
             },
             command,
             trace: trace::context(),
-        };
-        encode(&envelope, self.max_entry_bytes)
+        }
     }
 }
 
-/// What a proposer puts into a [`Ask::Propose`].
-pub(crate) fn encode(envelope: &Envelope, limit: usize) -> Result<Vec<u8>, ProposeError> {
-    let data = postcard::to_stdvec(envelope).expect("plain data encodes");
-    match data.len() {
-        size if size > limit => Err(ProposeError::TooLarge { size, limit }),
-        _ => Ok(data),
+/// What a proposer proposes; a refusal is one that needs no cluster.
+pub(crate) fn proposal(
+    envelope: &Envelope,
+    limit: usize,
+) -> Result<Result<Proposal, Refusal>, ProposeError> {
+    match Proposal::new(envelope, limit) {
+        Ok(proposal) => Ok(Ok(proposal)),
+        Err(Unfit::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Unfit::TooLarge { size, limit }) => Err(ProposeError::TooLarge { size, limit }),
+        Err(Unfit::Garbled(why)) => unreachable!("an envelope decodes: {why}"),
     }
 }

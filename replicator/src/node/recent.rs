@@ -4,9 +4,9 @@
 //! missed more gets everything anew.
 
 use crate::engine::Changed;
-use crate::state::{Changes, Table};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Bytes of keys and values that are kept. Together they fit into one message.
 const LIMIT: usize = 32 << 20;
@@ -22,7 +22,7 @@ struct Kept {
     after: u64,
     /// The newest is about the entries up to this one: the last that was applied.
     upto: u64,
-    changes: VecDeque<(Changed, usize)>,
+    changes: VecDeque<(Arc<Changed>, usize)>,
     bytes: usize,
 }
 
@@ -58,7 +58,7 @@ impl Recent {
         let size = changed.changes.size();
         kept.upto = changed.upto;
         kept.bytes += size;
-        kept.changes.push_back((changed, size));
+        kept.changes.push_back((Arc::new(changed), size));
         while kept.bytes > LIMIT || kept.changes.len() > COUNT {
             kept.drop_oldest();
         }
@@ -69,31 +69,26 @@ impl Recent {
         self.0.lock().upto
     }
 
-    /// The same, and what changed after `known` of what is wanted; `None` when
-    /// that is too long ago.
-    pub(super) fn since(
-        &self,
-        known: u64,
-        wanted: impl Fn(Table, &[u8]) -> bool,
-    ) -> (u64, Option<Changes>) {
+    /// The same, and what changed after `known`, in order; `None` when that is too long ago.
+    pub(super) fn since(&self, known: u64) -> (u64, Option<Vec<Arc<Changed>>>) {
         let kept = self.0.lock();
         if known < kept.after {
             return (kept.upto, None);
         }
-        let mut changes = Changes::default();
-        let missed = kept.changes.iter().rev();
-        let missed: Vec<_> = missed.take_while(|(it, _)| it.upto > known).collect();
-        for (changed, _) in missed.into_iter().rev() {
-            changes.absorb(changed.changes.only(&wanted));
-        }
-        (kept.upto, Some(changes))
+        let missed = kept.changes.iter().rev().map(|(changed, _)| changed);
+        let mut missed: Vec<_> = missed
+            .take_while(|changed| changed.upto > known)
+            .cloned()
+            .collect();
+        missed.reverse();
+        (kept.upto, Some(missed))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Overlay;
+    use crate::state::{Changes, Overlay, Table};
     use crate::storage::Database;
 
     fn changed(after: u64, upto: u64, key: &[u8], value: &[u8]) -> Changed {
@@ -110,8 +105,11 @@ mod tests {
     }
 
     fn rows(recent: &Recent, known: u64) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
-        let (_, changes) = recent.since(known, |_, key| key.starts_with(b"a"));
-        let changes = changes?;
+        let (_, missed) = recent.since(known);
+        let mut changes = Changes::default();
+        for changed in missed? {
+            changes.absorb(changed.changes.only(|_, key| key.starts_with(b"a")));
+        }
         let rows = changes.tables().flat_map(|(_, table)| table.rows.clone());
         Some(
             rows.map(|(key, value)| (key, value.expect("set")))
@@ -131,7 +129,7 @@ mod tests {
         assert_eq!(rows(&recent, 4), Some(new.clone()));
         assert_eq!(rows(&recent, 7), Some(new));
         assert_eq!(rows(&recent, 9), Some(vec![]));
-        assert_eq!(recent.since(9, |_, _| true).0, 9);
+        assert_eq!(recent.since(9).0, 9);
     }
 
     #[test]

@@ -167,8 +167,8 @@ impl Loop {
 }
 
 fn log(Request { ask, caller, .. }: &Request<Caller>) {
-    if let Ask::Propose { sequence, data, .. } = ask {
-        let bytes = data.len();
+    if let Ask::Propose(proposal) = ask {
+        let ((_, sequence), bytes) = (proposal.key(), proposal.data().len());
         caller
             .span
             .in_scope(|| tracing::debug!(sequence, bytes, "proposed"));

@@ -1,29 +1,56 @@
-//! What a node answers the clients of its cluster. Any node does: what must be asked of the leader it asks.
+//! What a node answers the clients of its cluster. Any node does: what must be asked of the leader
+//! it asks. What a client says is checked here, before anybody else hears of it ([`super::rights`]).
 
 use super::MembershipError;
 use super::cluster::Membership;
+use super::rights::{Rights, Wanted};
 use crate::client::words::{Answer, Ask, Known, News, Piece, Question, Reply, Rows};
+use crate::locks::{Lock, Renewal};
+use crate::model::{MAX_ENTRY, Outcome, Proposal, Refusal, SessionId, Unfit};
 use crate::net::Holder;
+use crate::node::PROPOSE_TIMEOUT;
 use crate::peer::{self, Answer as Answered};
-use crate::state::{KeyRange, Step, Table, View};
-use crate::storage::{self, Backup};
+use crate::state::{Changes, KeyRange, Step, Table, View, sessions};
+use crate::storage::{self, Backup, Database};
 use crate::{ProposeError, ReadError};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
 use std::error::Error;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Bytes of rows, and of a backup, in one answer.
 const PAGE: usize = 4 << 20;
+/// What a range costs of them, though nothing be in it.
+const RANGE: usize = 64;
+/// Sessions that a client may begin at once, and one more each second. The state remembers
+/// [`sessions::MAX_SESSIONS`], and nobody may have those of others forgotten.
+const SESSIONS: NonZeroU32 = NonZeroU32::new(64).expect("more than none");
 
 /// The backups that clients are getting, the last of each.
 pub(super) type Backups = Mutex<Option<(u64, u64, Arc<Vec<u8>>)>>;
+
+/// How many sessions clients begin.
+pub(super) type Beginnings = DefaultKeyedRateLimiter<u64>;
+
+pub(super) fn beginnings() -> Beginnings {
+    RateLimiter::hashmap(Quota::per_second(NonZeroU32::MIN).allow_burst(SESSIONS))
+}
+
+/// A question that is answered.
+struct Asked<'m> {
+    node: &'m Membership,
+    rights: Rights<'m>,
+    client: u64,
+    late: &'m dyn Fn() -> bool,
+}
 
 impl Membership {
     /// Blocks.
     pub(super) fn serve(&self, client: u64, question: Question) -> Result<Answer, String> {
         let Question { within, ask } = question;
-        let deadline = Instant::now() + within;
+        let deadline = Instant::now() + within.min(PROPOSE_TIMEOUT);
         let reply = self.reply(client, ask, &|| Instant::now() >= deadline);
         let reply = reply.map_err(|error| error.to_string())?;
         let status = self.status.read().clone();
@@ -36,72 +63,28 @@ impl Membership {
         ask: Ask,
         late: &dyn Fn() -> bool,
     ) -> Result<Reply, Box<dyn Error>> {
-        let runtime = &self.runtime;
-        match ask {
-            Ask::Look(known) => {
-                self.catch_up(late)?;
-                Ok(Reply::Looked(self.news(&known)))
-            }
-            Ask::Propose {
-                known,
-                session,
-                sequence,
-                data,
-            } => {
-                let propose = peer::Ask::Propose {
-                    session,
-                    sequence,
-                    data,
-                };
-                match self.proposer.ask(propose, late)? {
-                    Answered::Outcome { outcome, .. } => {
-                        Ok(Reply::Outcome(outcome, self.news(&known)))
-                    }
-                    other => unreachable!("a command has an outcome, not {other:?}"),
-                }
-            }
-            Ask::Rows(ranges) => {
-                self.catch_up(late)?;
-                Ok(Reply::Rows(self.rows(ranges)?))
-            }
-            Ask::Lock(lock) => Ok(Reply::Lock(runtime.block_on(self.take_lock(client, lock)))),
-            Ask::Unlock(lock) => {
-                runtime.block_on(self.release_lock(client, lock));
-                Ok(Reply::Done)
-            }
-            Ask::Locks(own) => Ok(Reply::Lost(runtime.block_on(self.renew_locks(client, own)))),
-            Ask::Members => Ok(Reply::Members(runtime.block_on(self.members())?)),
-            Ask::Backup(from) => Ok(Reply::Backup(self.piece_of_backup(client, from)?)),
-            Ask::Renew(request) => {
-                let holder = Holder::Client(client);
-                let certificate = self.authority.certify(holder, &request)?;
-                Ok(Reply::Certificate(certificate))
-            }
+        let database = self.database()?;
+        let of = || Rights::of(&*database, client, &self.sights);
+        let mut rights = of()?;
+        if rights.is_none() {
+            // It may have been admitted elsewhere a moment ago.
+            self.catch_up(late)?;
+            rights = of()?;
         }
+        let Some(rights) = rights else {
+            return Ok(denied("this cluster has no such client"));
+        };
+        let asked = Asked {
+            node: self,
+            rights,
+            client,
+            late,
+        };
+        asked.reply(ask, &database)
     }
 
     fn catch_up(&self, late: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         self.proposer.ask(peer::Ask::Read, late).map(drop)
-    }
-
-    fn news(&self, known: &Known) -> News {
-        let wanted = |table, key: &[u8]| known.has(table, key);
-        let (upto, changes) = self.recent.since(known.index, wanted);
-        News { upto, changes }
-    }
-
-    fn rows(&self, ranges: Vec<(Table, KeyRange)>) -> Result<Rows, MembershipError> {
-        let database = self.database()?;
-        // What is told of is written already, and what is written may not be told of yet.
-        let from = self.recent.upto();
-        let (rows, rest) = page(&*database, ranges)?;
-        let to = storage::applied(&*database)?.index;
-        Ok(Rows {
-            from,
-            to,
-            rows,
-            rest,
-        })
     }
 
     fn piece_of_backup(&self, client: u64, from: u64) -> Result<Piece, MembershipError> {
@@ -125,28 +108,177 @@ impl Membership {
     }
 }
 
-type Page = (Vec<(Table, Vec<u8>, Vec<u8>)>, Vec<(Table, KeyRange)>);
-
-/// The rows of these ranges, as many as fit, and what is left of them.
-fn page(view: &dyn View, ranges: Vec<(Table, KeyRange)>) -> Result<Page, ReadError> {
-    let (mut rows, mut rest, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for (table, range) in ranges {
-        let mut left = (bytes >= PAGE).then(|| range.clone());
-        if left.is_none() {
-            view.scan(table, &range, &mut |key, value| {
-                if bytes >= PAGE {
-                    left = Some(KeyRange {
-                        from: key.to_vec(),
-                        to: range.to.clone(),
-                    });
-                    return Ok(Step::Stop);
+impl Asked<'_> {
+    fn reply(&self, ask: Ask, database: &Database) -> Result<Reply, Box<dyn Error>> {
+        let (node, client) = (self.node, self.client);
+        match ask {
+            Ask::Look(known) => {
+                node.catch_up(self.late)?;
+                Ok(Reply::Looked(self.news(&known)?))
+            }
+            Ask::Propose {
+                known,
+                session,
+                sequence,
+                data,
+            } => self.propose(database, &known, (session, sequence), &data),
+            Ask::Rows(ranges) => {
+                if !ranges.iter().all(|(table, _)| Rights::are_for(*table)) {
+                    return Ok(denied("no client reads these rows"));
                 }
-                bytes += key.len() + value.len();
-                rows.push((table, key.to_vec(), value.to_vec()));
-                Ok(Step::Next)
-            })?;
+                node.catch_up(self.late)?;
+                Ok(Reply::Rows(self.rows(database, ranges)?))
+            }
+            Ask::Lock(lock) => self.lock(lock),
+            Ask::Unlock(lock) => {
+                node.runtime.block_on(node.release_lock(client, lock));
+                Ok(Reply::Done)
+            }
+            Ask::Locks(own) => self.renew(own),
+            Ask::Members => Ok(Reply::Members(node.runtime.block_on(node.members())?)),
+            Ask::Backup(_) if self.rights.are_limited() => {
+                Ok(denied("a backup is of all repositories"))
+            }
+            Ask::Backup(from) => Ok(Reply::Backup(node.piece_of_backup(client, from)?)),
+            Ask::Renew(request) => {
+                let holder = Holder::Client(client);
+                let certificate = node.authority.certify(holder, &request)?;
+                Ok(Reply::Certificate(certificate))
+            }
         }
-        rest.extend(left.map(|range| (table, range)));
     }
-    Ok((rows, rest))
+
+    /// What a client sends is read, and what goes on is not what it sent: it is said in the client's
+    /// name, in a session of its own.
+    fn propose(
+        &self,
+        database: &Database,
+        known: &Known,
+        key: (SessionId, u64),
+        data: &[u8],
+    ) -> Result<Reply, Box<dyn Error>> {
+        let envelope = match Proposal::envelope(data) {
+            Ok(envelope) if (envelope.session, envelope.sequence) == key => envelope,
+            Ok(_) => return Ok(denied("this is another command than was said")),
+            Err(unfit) => return Ok(denied(unfit)),
+        };
+        if self.rights.are_limited() {
+            // Repositories may have been renamed.
+            self.node.catch_up(self.late)?;
+        }
+        if let Some(why) = self.rights.refuse(&envelope.command)? {
+            return self.refused(known, Refusal::NotPermitted(why.to_owned()));
+        }
+        let proposal = match Proposal::new(&self.rights.bind(envelope), MAX_ENTRY) {
+            Ok(proposal) => proposal,
+            Err(Unfit::Refused(refusal)) => return self.refused(known, refusal),
+            Err(unfit) => return Ok(denied(unfit)),
+        };
+        let (session, _) = proposal.key();
+        let begins = !sessions::is_known(database, session)?;
+        if begins && self.node.beginnings.check_key(&self.client).is_err() {
+            return Err("this client begins too many sessions".into());
+        }
+        let ask = peer::Ask::Propose(proposal);
+        match self.node.proposer.ask(ask, self.late)? {
+            Answered::Outcome { outcome, .. } => Ok(Reply::Outcome(outcome, self.news(known)?)),
+            other => unreachable!("a command has an outcome, not {other:?}"),
+        }
+    }
+
+    fn refused(&self, known: &Known, refusal: Refusal) -> Result<Reply, Box<dyn Error>> {
+        tracing::warn!(client = self.client, %refusal, "a command of a client");
+        Ok(Reply::Outcome(Outcome::Refused(refusal), self.news(known)?))
+    }
+
+    fn lock(&self, lock: Lock) -> Result<Reply, Box<dyn Error>> {
+        if !self.rights.change(lock.name.repo)? {
+            return Ok(denied("this client does not change this repository"));
+        }
+        let taken = self.node.take_lock(self.client, lock);
+        Ok(Reply::Lock(self.node.runtime.block_on(taken)))
+    }
+
+    fn renew(&self, mut own: Renewal) -> Result<Reply, Box<dyn Error>> {
+        let mut failed = None;
+        own.retain(|name| {
+            let may = self.rights.change(name.repo);
+            may.unwrap_or_else(|error| {
+                failed = Some(error);
+                false
+            })
+        });
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let renewed = self.node.renew_locks(self.client, own);
+        Ok(Reply::Lost(self.node.runtime.block_on(renewed)))
+    }
+
+    fn news(&self, known: &Known) -> Result<News, ReadError> {
+        let (upto, missed) = self.node.recent.since(known.index);
+        let Some(missed) = missed else {
+            return Ok(News {
+                upto,
+                changes: None,
+            });
+        };
+        let mut wanted = Wanted::new(&self.rights, known);
+        let mut changes = Changes::default();
+        for changed in missed {
+            changes.absorb(changed.changes.shown(&mut wanted)?);
+        }
+        Ok(News {
+            upto,
+            changes: Some(changes),
+        })
+    }
+
+    fn rows(&self, view: &Database, ranges: Vec<(Table, KeyRange)>) -> Result<Rows, ReadError> {
+        // What is told of is written already, and what is written may not be told of yet.
+        let from = self.node.recent.upto();
+        let (rows, rest) = self.page(view, ranges)?;
+        let to = storage::applied(view)?.index;
+        Ok(Rows {
+            from,
+            to,
+            rows,
+            rest,
+        })
+    }
+
+    /// The rows of these ranges that the client may read, as many as fit, and what is left. It
+    /// ends at a row that the client may read: the next key is nothing that it must not know.
+    fn page(&self, view: &dyn View, ranges: Vec<(Table, KeyRange)>) -> Result<Page, ReadError> {
+        let (mut rows, mut rest, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for (table, range) in ranges {
+            let mut left = (bytes >= PAGE).then(|| range.clone());
+            bytes += RANGE;
+            if left.is_none() {
+                view.scan(table, &range, &mut |key, value| {
+                    if !self.rights.read(table, key)? {
+                        return Ok(Step::Next);
+                    }
+                    if bytes >= PAGE {
+                        left = Some(KeyRange {
+                            from: key.to_vec(),
+                            to: range.to.clone(),
+                        });
+                        return Ok(Step::Stop);
+                    }
+                    bytes += key.len() + value.len();
+                    rows.push((table, key.to_vec(), value.to_vec()));
+                    Ok(Step::Next)
+                })?;
+            }
+            rest.extend(left.map(|range| (table, range)));
+        }
+        Ok((rows, rest))
+    }
 }
+
+fn denied(why: impl ToString) -> Reply {
+    Reply::Denied(why.to_string())
+}
+
+type Page = (Vec<(Table, Vec<u8>, Vec<u8>)>, Vec<(Table, KeyRange)>);

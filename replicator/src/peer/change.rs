@@ -150,7 +150,7 @@ impl Goal {
         if let Self::Applied { index, term } = *self
             && core.leadership().term == term
             && core.raft().raft_log.applied >= index
-            && core.propose(Vec::new()).is_ok()
+            && core.propose_nothing().is_ok()
         {
             let index = core.raft().raft_log.last_index();
             *self = Self::Known { index, term };

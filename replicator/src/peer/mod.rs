@@ -26,7 +26,7 @@ pub(crate) use propose::GROUP_BYTES;
 use crate::engine::{
     Applied, Changed, Compaction, Engine, Event, Fatal, Leadership, Life, RaftLimits,
 };
-use crate::model::{Command, Outcome, SessionId};
+use crate::model::{Command, Outcome, Proposal, SessionId};
 use crate::storage::{Disk, Log, OpenError};
 use change::Changes;
 use propose::Proposals;
@@ -39,14 +39,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub enum Ask {
     /// To commit a command. Answered by its [`Answer::Outcome`].
-    Propose {
-        /// The proposer's session …
-        session: SessionId,
-        /// … and its number for the command.
-        sequence: u64,
-        /// The serialised [`crate::model::Envelope`].
-        data: Vec<u8>,
-    },
+    Propose(Proposal),
     /// To read what was acknowledged anywhere before. Answered by
     /// [`Answer::Readable`].
     Read,
@@ -182,13 +175,7 @@ impl<C> Peer<C> {
             caller,
         } = request;
         match ask {
-            Ask::Propose {
-                session,
-                sequence,
-                data,
-            } => self
-                .proposals
-                .add((session, sequence), data, deadline, caller),
+            Ask::Propose(proposal) => self.proposals.add(proposal, deadline, caller),
             Ask::Read => self.reads.add(deadline, caller),
             Ask::Change(change) => self.changes.add(change, deadline, caller),
         }

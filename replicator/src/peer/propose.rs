@@ -9,7 +9,7 @@
 use super::retry::Retry;
 use super::{Answer, Body, Message, Output};
 use crate::engine::{Core, NotNow};
-use crate::model::{Envelope, Outcome, SessionId};
+use crate::model::{Outcome, Proposal, SessionId};
 use crate::storage::Log;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -30,7 +30,7 @@ pub(super) struct Proposals<C> {
 }
 
 struct Waiting<C> {
-    data: Vec<u8>,
+    proposal: Proposal,
     deadline: Instant,
     caller: C,
     retry: Retry,
@@ -59,9 +59,10 @@ impl<C> Proposals<C> {
         self.left_over
     }
 
-    pub(super) fn add(&mut self, key: Key, data: Vec<u8>, deadline: Instant, caller: C) {
+    pub(super) fn add(&mut self, proposal: Proposal, deadline: Instant, caller: C) {
+        let key = proposal.key();
         let waiting = Waiting {
-            data,
+            proposal,
             deadline,
             caller,
             retry: Retry::never(),
@@ -101,12 +102,12 @@ impl<C> Proposals<C> {
         let (mut count, mut bytes) = (0, 0);
         while let Some(key) = self.queue.front() {
             if let Some(waiting) = self.waiting.get_mut(key) {
-                let fits = count == 0 || bytes + waiting.data.len() <= GROUP_BYTES;
+                let fits = count == 0 || bytes + waiting.bytes() <= GROUP_BYTES;
                 if !fits || !waiting.propose(core, ticks, out) {
                     break;
                 }
                 count += 1;
-                bytes += waiting.data.len();
+                bytes += waiting.bytes();
             }
             self.queue.pop_front();
         }
@@ -131,6 +132,10 @@ impl<C> Proposals<C> {
 }
 
 impl<C> Waiting<C> {
+    fn bytes(&self) -> usize {
+        self.proposal.data().len()
+    }
+
     /// Returns whether it is out of the queue.
     fn propose(
         &mut self,
@@ -138,7 +143,7 @@ impl<C> Waiting<C> {
         ticks: u64,
         out: &mut dyn FnMut(Output<C>),
     ) -> bool {
-        match core.propose(self.data.clone()) {
+        match core.propose(self.proposal.clone()) {
             // It is committed, or somebody else leads before long.
             Ok(()) => true,
             Err(NotNow::Busy | NotNow::NotLeader { leader: 0 }) => false,
@@ -146,7 +151,7 @@ impl<C> Waiting<C> {
                 out(Output::Send(Message {
                     from: core.raft().id,
                     to: leader,
-                    body: Body::Propose(self.data.clone()),
+                    body: Body::Propose(self.proposal.data().to_vec()),
                 }));
                 self.retry.asked(ticks);
                 true
@@ -156,11 +161,13 @@ impl<C> Waiting<C> {
 }
 
 /// Proposes a command of another member, who sends it again if this comes to nothing.
-/// What is in the log must decode, or no node can go on.
 pub(super) fn for_another(core: &mut Core<Log>, from: u64, data: Vec<u8>) {
-    if let Err(error) = postcard::from_bytes::<Envelope>(&data) {
-        tracing::warn!(from, %error, "a command that does not decode");
-    } else if let Err(why) = core.propose(data) {
-        tracing::debug!(from, %why, "a command is not proposed now");
+    match Proposal::read(data) {
+        Err(error) => tracing::warn!(from, %error, "a command that is not proposed"),
+        Ok(proposal) => {
+            if let Err(why) = core.propose(proposal) {
+                tracing::debug!(from, %why, "a command is not proposed now");
+            }
+        }
     }
 }

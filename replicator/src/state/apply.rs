@@ -130,6 +130,11 @@ fn dispatch(
             expires,
             part,
         } => members::invite(overlay, *secret, *expires, *part),
+        Command::InviteClient {
+            secret,
+            expires,
+            scope,
+        } => members::invite_client(overlay, *secret, *expires, scope),
         Command::Admit { secret, newcomer } => members::admit(overlay, context, *secret, newcomer),
         Command::Relocate { node, address } => members::relocate(overlay, *node, address),
         Command::MoveRefs {

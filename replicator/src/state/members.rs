@@ -7,7 +7,8 @@ use super::apply::{Context, Halt};
 use super::view::{KeyRange, load};
 use super::{Overlay, Table, keys, read};
 use crate::model::{
-    ClusterId, Member, Newcomer, Part, Refusal, SecretDigest, StoreRecord, Timestamp,
+    ClusterId, Invitation, Member, Newcomer, Part, Refusal, Scope, SecretDigest, StoreRecord,
+    Timestamp,
 };
 
 /// What a state forgets of the cluster that it was of: all but where its objects are.
@@ -48,6 +49,19 @@ pub(super) fn invite(
     Ok(())
 }
 
+/// What the client may follows what it was invited by before.
+pub(super) fn invite_client(
+    overlay: &mut Overlay<'_>,
+    secret: SecretDigest,
+    expires: Timestamp,
+    scope: &Scope,
+) -> Result<(), Halt> {
+    invite(overlay, secret, expires, Part::Client)?;
+    let row = ((expires, Part::Client), scope);
+    overlay.put(Table::Members, keys::invitation(secret), &row);
+    Ok(())
+}
+
 /// The first mount says where.
 pub(super) fn settle_store(overlay: &mut Overlay<'_>, store: &StoreRecord) -> Result<(), Halt> {
     match read::store(overlay)? {
@@ -68,18 +82,20 @@ pub(super) fn admit(
     secret: SecretDigest,
     newcomer: &Newcomer,
 ) -> Result<(), Halt> {
-    let row = keys::invitation(secret);
-    let invitation: Option<(Timestamp, Part)> = load(overlay, Table::Members, &row)?;
-    let is_invited = |(expires, part)| expires >= context.time && part == newcomer.part();
-    if !invitation.is_some_and(is_invited) {
-        return Err(Refusal::NotInvited.into());
-    }
+    let invitation = read::invitation(overlay, secret)?;
+    let invitation = invitation.filter(|invitation| invitation.is_for(newcomer, context.time));
+    let Invitation { scope, .. } = invitation.ok_or(Refusal::NotInvited)?;
     let id = context.version.0;
     match newcomer {
         Newcomer::Node(Member { address }) => put(overlay, id, address)?,
-        Newcomer::Client(client) => overlay.put(Table::Members, keys::client(id), client),
+        Newcomer::Client(client) if scope == Scope::default() => {
+            overlay.put(Table::Members, keys::client(id), client);
+        }
+        Newcomer::Client(client) => {
+            overlay.put(Table::Members, keys::client(id), &(client, scope));
+        }
     }
-    overlay.delete(Table::Members, row);
+    overlay.delete(Table::Members, keys::invitation(secret));
     Ok(())
 }
 

@@ -82,6 +82,24 @@ impl Changes {
         Self { tables }
     }
 
+    /// What `shown` makes of each row, and those of the cleared ranges that it wants to show.
+    pub(crate) fn shown(&self, shown: &mut dyn Shown) -> Result<Self, ReadError> {
+        let mut all = Self::default();
+        for (&table, changes) in &self.tables {
+            let own = all.tables.entry(table).or_default();
+            let cleared = changes.cleared.iter();
+            own.cleared
+                .extend(cleared.filter(|range| shown.range(table, range)).cloned());
+            for (key, value) in &changes.rows {
+                if let Some(value) = shown.row(table, key, value.as_deref())? {
+                    own.rows.insert(key.clone(), value.map(<[u8]>::to_vec));
+                }
+            }
+        }
+        all.tables.retain(|_, changes| changes.is_any());
+        Ok(all)
+    }
+
     /// Adds later changes to these.
     pub fn absorb(&mut self, later: Self) {
         for (table, changes) in later.tables {
@@ -93,6 +111,20 @@ impl Changes {
             own.rows.extend(changes.rows);
         }
     }
+}
+
+/// What somebody is shown of changes.
+pub(crate) trait Shown {
+    /// Whether a range that was cleared.
+    fn range(&mut self, table: Table, range: &KeyRange) -> bool;
+
+    /// A row as it is shown, if it is: `Some(None)` is one that is gone.
+    fn row<'r>(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        value: Option<&'r [u8]>,
+    ) -> Result<Option<Option<&'r [u8]>>, ReadError>;
 }
 
 /// A view with changes on top.

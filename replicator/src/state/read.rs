@@ -3,11 +3,11 @@
 use super::audit::{Head, Trail};
 use super::condemned::CondemnedKey;
 use super::trash::{TrashedFile, TrashedRepo};
-use super::view::{KeyRange, Step, View, decode, load};
+use super::view::{KeyRange, Step, View, decode, decode_grown, load, load_grown};
 use super::{AuditRecord, Table, keys, loans};
 use crate::model::{
-    BlockDigest, Client, ClusterId, FileAdd, FileEntry, Import, Member, NamePath, PackedRef,
-    RefEntry, Repo, RepoId, RepoPath, StoreRecord, Version,
+    BlockDigest, Client, ClientEntry, ClusterId, FileAdd, FileEntry, Import, Invitation, Member,
+    NamePath, PackedRef, RefEntry, Repo, RepoId, RepoPath, SecretDigest, StoreRecord, Version,
 };
 use crate::{AuditSink, Child, Listing, NameEntry, PackedSink, ReadError};
 use serde::de::DeserializeOwned;
@@ -53,15 +53,42 @@ pub fn is_dismissed(view: &dyn View, node: u64) -> Result<bool, ReadError> {
 
 /// The members of the cluster, by id.
 pub fn members(view: &dyn View) -> Result<BTreeMap<u64, Member>, ReadError> {
-    by_id(view, keys::MEMBER)
+    by_id(view, keys::MEMBER, decode)
 }
 
 /// The clients of the cluster, by id.
-pub fn clients(view: &dyn View) -> Result<BTreeMap<u64, Client>, ReadError> {
-    by_id(view, keys::CLIENT)
+pub fn clients(view: &dyn View) -> Result<BTreeMap<u64, ClientEntry>, ReadError> {
+    by_id(view, keys::CLIENT, client_of)
 }
 
-fn by_id<T: DeserializeOwned>(view: &dyn View, kind: u8) -> Result<BTreeMap<u64, T>, ReadError> {
+/// A client of the cluster.
+pub fn client(view: &dyn View, id: u64) -> Result<Option<ClientEntry>, ReadError> {
+    let key = keys::client(id);
+    let value = view.get(Table::Members, &key)?;
+    value
+        .map(|value| client_of(Table::Members, &key, &value))
+        .transpose()
+}
+
+fn client_of(table: Table, key: &[u8], value: &[u8]) -> Result<ClientEntry, ReadError> {
+    let (Client { name }, scope) = decode_grown(table, key, value)?;
+    Ok(ClientEntry { name, scope })
+}
+
+/// An invitation that nobody has used yet. It is known by a digest of its secret, so that the time
+/// that this takes tells nothing of that.
+pub fn invitation(view: &dyn View, of: SecretDigest) -> Result<Option<Invitation>, ReadError> {
+    let row = load_grown(view, Table::Members, &keys::invitation(of))?;
+    Ok(row.map(|((expires, part), scope)| Invitation {
+        expires,
+        part,
+        scope,
+    }))
+}
+
+type Decode<T> = fn(Table, &[u8], &[u8]) -> Result<T, ReadError>;
+
+fn by_id<T>(view: &dyn View, kind: u8, of: Decode<T>) -> Result<BTreeMap<u64, T>, ReadError> {
     let mut found = BTreeMap::new();
     view.scan(
         Table::Members,
@@ -69,11 +96,26 @@ fn by_id<T: DeserializeOwned>(view: &dyn View, kind: u8) -> Result<BTreeMap<u64,
         &mut |key, value| {
             let id = key[1..].try_into().map(u64::from_be_bytes);
             let id = id.map_err(|_| ReadError::Damaged("the key of a member".to_owned()))?;
-            found.insert(id, decode(Table::Members, key, value)?);
+            found.insert(id, of(Table::Members, key, value)?);
             Ok(Step::Next)
         },
     )?;
     Ok(found)
+}
+
+/// Where a repository stands: in the namespace, or, of one in the trash or on its way in, where
+/// it stood or shall stand.
+pub fn path_of(view: &dyn View, id: RepoId) -> Result<Option<NamePath>, ReadError> {
+    if let Some(repo) = repo(view, id)? {
+        return Ok(Some(repo.path));
+    }
+    for key in [keys::trashed_repo(id), keys::condemned_repo(id)] {
+        if let Some(trashed) = load::<TrashedRepo>(view, Table::Trash, &key)? {
+            return Ok(Some(trashed.repo.path));
+        }
+    }
+    let import: Option<Import> = load(view, Table::Imports, &keys::import(id))?;
+    Ok(import.map(|import| import.path))
 }
 
 /// A repository that is not in the trash.

@@ -50,6 +50,11 @@ pub fn look_up(view: &dyn View, id: SessionId, sequence: u64) -> Result<Seen, Re
     Ok(outcome.map_or(Seen::Never, Seen::Before))
 }
 
+/// Whether a session has committed anything, and is not forgotten.
+pub fn is_known(view: &dyn View, id: SessionId) -> Result<bool, ReadError> {
+    Ok(view.get(Table::Sessions, &keys::session(id))?.is_some())
+}
+
 /// Records that a command was applied.
 pub fn remember(
     overlay: &mut Overlay<'_>,

@@ -84,6 +84,34 @@ pub(super) fn load<T: DeserializeOwned>(
     value.map(|value| decode(table, key, &value)).transpose()
 }
 
+/// The value of a key whose rows have grown: those of earlier versions end after the first part,
+/// and readers of earlier versions stop there.
+pub(super) fn load_grown<A: DeserializeOwned, B: DeserializeOwned + Default>(
+    view: &dyn View,
+    table: Table,
+    key: &[u8],
+) -> Result<Option<(A, B)>, ReadError> {
+    let value = view.get(table, key)?;
+    value
+        .map(|value| decode_grown(table, key, &value))
+        .transpose()
+}
+
+/// Decodes the value of such a row.
+pub(super) fn decode_grown<A: DeserializeOwned, B: DeserializeOwned + Default>(
+    table: Table,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(A, B), ReadError> {
+    let (first, rest) =
+        postcard::take_from_bytes(value).map_err(|error| damaged(table, key, &error))?;
+    let second = match rest {
+        [] => B::default(),
+        rest => decode(table, key, rest)?,
+    };
+    Ok((first, second))
+}
+
 /// Whether a range has any row.
 pub(super) fn any_in(view: &dyn View, table: Table, range: &KeyRange) -> Result<bool, ReadError> {
     let mut any = false;
@@ -100,13 +128,15 @@ pub(super) fn decode<T: DeserializeOwned>(
     key: &[u8],
     value: &[u8],
 ) -> Result<T, ReadError> {
-    postcard::from_bytes(value).map_err(|error| {
-        ReadError::Damaged(format!(
-            "{} of {}: {error}",
-            key.escape_ascii(),
-            table.name()
-        ))
-    })
+    postcard::from_bytes(value).map_err(|error| damaged(table, key, &error))
+}
+
+fn damaged(table: Table, key: &[u8], error: &postcard::Error) -> ReadError {
+    ReadError::Damaged(format!(
+        "{} of {}: {error}",
+        key.escape_ascii(),
+        table.name()
+    ))
 }
 
 /// Encodes the value of a row.

@@ -3,7 +3,7 @@
 use gitmoor_replicator::model;
 use gitmoor_replicator::model::{
     Actor, Change, ClusterId, Command, Expect, Member, NamePath, Newcomer, Outcome, Part, RefEdit,
-    RefEntry, Refusal, RepoChange, RepoId, RepoPath, Version,
+    RefEntry, Refusal, RepoChange, RepoId, RepoPath, Scope, Version,
 };
 use gitmoor_replicator::net::{Authority, Holder, Identity, NetError, Token, join};
 use gitmoor_replicator::peer;
@@ -161,9 +161,13 @@ impl Cluster {
     }
 
     pub(crate) fn token_for(&self, part: Part) -> Token {
+        self.token_within(part, Scope::default())
+    }
+
+    fn token_within(&self, part: Part, scope: Scope) -> Token {
         let machine = self.running().next().expect("one that runs");
         let secret: [u8; 32] = rand::random();
-        let invited = machine.node().invite(&secret, part, BOUND);
+        let invited = machine.node().invite(&secret, part, scope, BOUND);
         invited.expect("it invites");
         Token {
             cluster: self.id,
@@ -239,12 +243,17 @@ impl Cluster {
 
     /// A client that asks these machines.
     pub(crate) fn client(&self, asked: &[usize]) -> Client {
+        self.client_with(self.client_identity(Scope::default()), asked)
+    }
+
+    /// A new client's.
+    pub(crate) fn client_identity(&self, scope: Scope) -> Identity {
         let name = "a client".to_owned();
-        let token = self.token_for(Part::Client);
+        let token = self.token_within(Part::Client, scope);
         let admit = join(&token, Newcomer::Client(model::Client { name }));
         let granted = self.runtime.block_on(admit).expect("admitted");
         assert!(granted.authority.is_none(), "it must not admit others");
-        self.client_with(granted.identity, asked)
+        granted.identity
     }
 
     pub(crate) fn client_with(&self, identity: Identity, asked: &[usize]) -> Client {

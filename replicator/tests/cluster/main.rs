@@ -3,6 +3,7 @@
 mod away;
 mod clients;
 mod harness;
+mod hostile;
 mod membership;
 mod refusals;
 mod serving;

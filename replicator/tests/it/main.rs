@@ -21,5 +21,7 @@ mod random_commands;
 mod rebirth;
 mod refs;
 mod repack;
+mod scope;
 mod sessions;
+mod setting;
 mod support;

@@ -2,8 +2,8 @@
 
 use crate::support::{World, id, name, time};
 use gitmoor_replicator::model::{
-    Client, ClusterId, Command, Member, Newcomer, Outcome, Part, Refusal, SecretDigest, Timestamp,
-    Version,
+    Client, ClusterId, Command, Member, Newcomer, Outcome, Part, Refusal, Scope, SecretDigest,
+    Timestamp, Version,
 };
 use gitmoor_replicator::state::read;
 use gitmoor_replicator::storage::{Batch, snapshot};
@@ -198,4 +198,46 @@ fn a_snapshot_has_them() {
     other.session = gitmoor_replicator::model::SessionId::random();
     other.index = world.index;
     assert!(matches!(admit(&mut other, b"s", "b:1"), Outcome::Done(_)));
+}
+
+/// Rows of clients and invitations have grown: those of before, which end earlier, mean everything.
+#[test]
+fn what_a_client_may_is_what_it_was_invited_for() {
+    let mut world = founded();
+    let client = |secret: &[u8], name: &str| Command::Admit {
+        secret: SecretDigest::of(secret),
+        newcomer: Newcomer::Client(Client {
+            name: name.to_owned(),
+        }),
+    };
+    let secret = SecretDigest::of(b"all");
+    let (expires, part) = (FOREVER, Part::Client);
+    world.must(Command::Invite {
+        secret,
+        expires,
+        part,
+    });
+    let scope = Scope {
+        repos: vec!["team/*.git".parse().expect("a pattern")],
+        read_only: true,
+    };
+    world.must(Command::InviteClient {
+        secret: SecretDigest::of(b"some"),
+        expires,
+        scope: scope.clone(),
+    });
+    assert_eq!(
+        refused(admit(&mut world, b"some", "b:1")),
+        Refusal::NotInvited
+    );
+    let all = world.must(client(b"all", "one"));
+    let some = world.must(client(b"some", "other"));
+    let clients = read::clients(&world.database).expect("reads");
+    assert_eq!(clients[&all.0].scope, Scope::default());
+    assert_eq!(clients[&some.0].scope, scope);
+    assert_eq!(clients[&some.0].name, "other");
+    assert_eq!(
+        refused(world.run(client(b"some", "again"))),
+        Refusal::NotInvited
+    );
 }

@@ -266,6 +266,7 @@ impl Model {
             Command::Repack(repacking) => self.repack(version, *repacking)?,
             Command::FoundCluster { .. }
             | Command::Invite { .. }
+            | Command::InviteClient { .. }
             | Command::Admit { .. }
             | Command::Relocate { .. }
             | Command::SettleStore(_)

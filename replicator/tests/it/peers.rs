@@ -3,7 +3,7 @@
 
 use crate::support::{envelope, id, name, refs, set};
 use gitmoor_replicator::engine::{Applied, Compaction, Core, Engine, Event, Life, RaftLimits};
-use gitmoor_replicator::model::{Command, Outcome, SessionId};
+use gitmoor_replicator::model::{Command, Envelope, MAX_ENTRY, Outcome, Proposal, SessionId};
 use gitmoor_replicator::storage::{Beginning, Database, Log, snapshot};
 use raft::Storage;
 use raft::eraftpb::{ConfChange, ConfChangeType, Message, MessageType};
@@ -14,6 +14,10 @@ const LIMITS: RaftLimits = RaftLimits {
     uncommitted_bytes: 1 << 20,
     batch_bytes: 1 << 20,
 };
+
+fn proposal(envelope: &Envelope) -> Proposal {
+    Proposal::new(envelope, MAX_ENTRY).expect("it can be proposed")
+}
 
 struct Peer {
     engine: Engine,
@@ -100,8 +104,8 @@ impl Cluster {
     fn propose(&mut self, command: Command) -> Outcome {
         self.sequence += 1;
         let sent = envelope(self.session, self.sequence, self.sequence, command);
-        let data = postcard::to_stdvec(&sent).expect("encodes");
-        self.leader().propose(data).expect("leads");
+        let proposal = proposal(&sent);
+        self.leader().propose(proposal).expect("leads");
         self.answers.clear();
         self.settle();
         let sequence = self.sequence;
@@ -240,8 +244,8 @@ fn who_lags_a_little_gets_the_log_and_no_snapshot() {
             cluster.sequence += 1;
             let command = refs(id(1), vec![set(&format!("refs/{n}/{m}"), "x")]);
             let sent = envelope(cluster.session, cluster.sequence, 1, command);
-            let data = postcard::to_stdvec(&sent).expect("encodes");
-            cluster.leader().propose(data).expect("leads");
+            let proposal = proposal(&sent);
+            cluster.leader().propose(proposal).expect("leads");
             while !cluster.round(&mut |message| message.to != 2).is_empty() {}
         }
         cluster.tick(12);
@@ -265,10 +269,7 @@ fn a_commit_needs_the_quorum() {
         1,
         refs(id(1), vec![set("refs/x", "x")]),
     );
-    cluster
-        .leader()
-        .propose(postcard::to_stdvec(&sent).expect("encodes"))
-        .expect("leads");
+    cluster.leader().propose(proposal(&sent)).expect("leads");
     cluster.answers.clear();
     for _ in 0..20 {
         cluster.round(&mut |message| message.from != 1);
@@ -334,7 +335,7 @@ fn a_lone_voter_tells_its_learners_of_no_term_that_it_could_forget() {
     drop((old, database));
     let (mut engine, database) = engine(1, dir.path(), Beginning::Found(1), u64::MAX);
     engine.core().campaign_if_alone().expect("stands");
-    engine.core().propose(Vec::new()).expect("leads");
+    engine.core().propose_nothing().expect("leads");
     let mut told = 0;
     let mut hear = |event| {
         if let Event::Send(message) = event {
@@ -358,10 +359,7 @@ fn a_leader_that_lost_its_followers_takes_back_what_it_could_not_commit() {
     for n in 0..3 {
         let lost = refs(id(1), vec![set(&format!("refs/lost/{n}"), "x")]);
         let sent = envelope(cluster.session, 2000 + n, 1, lost);
-        cluster
-            .leader()
-            .propose(postcard::to_stdvec(&sent).expect("encodes"))
-            .expect("leads");
+        cluster.leader().propose(proposal(&sent)).expect("leads");
     }
     // Node 1 is cut off; 2 and 3 elect one of themselves.
     for _ in 0..200 {
@@ -405,8 +403,7 @@ fn a_leader_that_lost_its_followers_takes_back_what_it_could_not_commit() {
         .expect("is there")
         .engine
         .core();
-    core.propose(postcard::to_stdvec(&sent).expect("encodes"))
-        .expect("leads");
+    core.propose(proposal(&sent)).expect("leads");
     cluster.answers.clear();
     cluster.settle();
     cluster.tick(20);

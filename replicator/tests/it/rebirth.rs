@@ -1,7 +1,7 @@
 //! A cluster anew: from a backup, and from the data of one node of another.
 
 use crate::support::{actor, id, name, oid, path, refs, set};
-use gitmoor_replicator::model::{ClusterId, Member, Newcomer, Part, SecretDigest};
+use gitmoor_replicator::model::{ClusterId, Member, Newcomer, Part, Scope, SecretDigest};
 use gitmoor_replicator::model::{Command, Envelope, Outcome, SessionId, StoreRecord, Timestamp};
 use gitmoor_replicator::parsers::{encode_conf_state, encode_entry};
 use gitmoor_replicator::state::Table;
@@ -35,8 +35,13 @@ fn furnished(dir: &Path) -> Node {
     must(&node, refs(repo, vec![set("refs/heads/main", &oid(1))]));
     node.found_cluster(ClusterId::random(), "a:1")
         .expect("alone");
-    node.invite(b"secret", Part::Node, Duration::from_secs(60))
-        .expect("invited");
+    node.invite(
+        b"secret",
+        Part::Node,
+        Scope::default(),
+        Duration::from_secs(60),
+    )
+    .expect("invited");
     must(&node, Command::SettleStore(store()));
     node
 }

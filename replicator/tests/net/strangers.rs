@@ -156,7 +156,7 @@ async fn connections_that_say_nothing() {
     let cluster = Cluster::new();
     let node = cluster.node(2).await;
     let mut silent = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..600 {
         let stream = tokio::net::TcpStream::connect(node.address()).await;
         silent.push(stream.expect("it listens"));
     }

@@ -5,8 +5,8 @@
 use crate::bug::Bug;
 use crate::history::{Action, Token, Value};
 use gitmoor_replicator::model::{
-    Actor, Change, Command, Envelope, Expect, NamePath, RefEdit, RefEntry, RepoChange, RepoId,
-    RepoPath, SessionId, Timestamp, Version,
+    Actor, Change, Command, Envelope, Expect, MAX_ENTRY, NamePath, Proposal, RefEdit, RefEntry,
+    RepoChange, RepoId, RepoPath, SessionId, Timestamp, Version,
 };
 use gitmoor_replicator::peer::Ask;
 use rand::Rng;
@@ -107,7 +107,19 @@ pub(crate) fn propose(
     command: Command,
     chance: &mut StdRng,
 ) -> Ask {
-    let envelope = Envelope {
+    let envelope = envelope(session, sequence, command, chance);
+    Ask::Propose(Proposal::new(&envelope, MAX_ENTRY).expect("a client says nothing else"))
+}
+
+/// A command as it goes to a leader.
+pub(crate) fn encoded(chance: &mut StdRng) -> Vec<u8> {
+    let session = SessionId::from_bytes(chance.random());
+    let envelope = envelope(session, 1, create_repository(), chance);
+    postcard::to_stdvec(&envelope).expect("encodes")
+}
+
+fn envelope(session: SessionId, sequence: u64, command: Command, chance: &mut StdRng) -> Envelope {
+    Envelope {
         session,
         sequence,
         // Clocks of machines are what they are; within the year for which an audit trail, by which
@@ -119,11 +131,6 @@ pub(crate) fn propose(
         actor: Actor::default(),
         command,
         trace: None,
-    };
-    Ask::Propose {
-        session,
-        sequence,
-        data: postcard::to_stdvec(&envelope).expect("encodes"),
     }
 }
 

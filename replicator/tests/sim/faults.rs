@@ -1,7 +1,10 @@
 //! What goes wrong with nodes and network.
 
+use crate::clients;
+use crate::machine::Input;
 use crate::plan::{MILLISECOND, SECOND, around, pick};
 use crate::world::{Event, World};
+use gitmoor_replicator::peer::{Body, Message};
 use rand::Rng;
 
 impl World {
@@ -16,13 +19,14 @@ impl World {
             return;
         }
         let node = pick(&mut self.chance, &alive);
-        match self.chance.random_range(0..12) {
+        match self.chance.random_range(0..13) {
             0..3 => self.part(),
             3..5 => self.die(node),
             5..8 => self.fail_in_a_write(node),
             8 => self.pause(node),
             9 => self.slow_down(node),
             10 => self.jump(node),
+            11 => self.babble(node),
             _ => self.black_out(),
         }
     }
@@ -82,6 +86,28 @@ impl World {
         let jump = around(&mut self.chance, 10 * SECOND);
         self.node(node).ahead += jump;
         self.tally.clock_jumps += 1;
+    }
+
+    /// Somebody says what means nothing, in another's name: it must come to nothing, and end nobody.
+    fn babble(&mut self, node: u64) {
+        let nodes: Vec<_> = self.nodes.keys().copied().collect();
+        let from = pick(&mut self.chance, &nodes);
+        let command = clients::encoded(&mut self.chance);
+        let cut = self.chance.random_range(0..command.len());
+        let noise: [u8; 40] = self.chance.random();
+        let bodies = [
+            Body::Propose(vec![0xff; 64]),
+            Body::Propose(command[..cut].to_vec()),
+            Body::Propose([command.as_slice(), &[0]].concat()),
+            Body::Propose(Vec::new()),
+            Body::Raft(noise.to_vec()),
+            Body::Snapshot(noise.to_vec()),
+        ];
+        for body in bodies {
+            let to = pick(&mut self.chance, &[node, from, 0, u64::MAX]);
+            self.put(node, Input::Message(Message { from, to, body }));
+        }
+        self.tally.babble += 1;
     }
 
     /// From now on nothing goes wrong, and everybody is there.

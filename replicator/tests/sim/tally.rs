@@ -16,6 +16,7 @@ pub(crate) struct Tally {
     pub(crate) pauses: u64,
     pub(crate) slow_disks: u64,
     pub(crate) clock_jumps: u64,
+    pub(crate) babble: u64,
     pub(crate) changes: u64,
     pub(crate) transfers: u64,
     pub(crate) removals: u64,
@@ -38,7 +39,7 @@ impl Tally {
         self.clone().fields_mut().iter().all(|field| **field > 0)
     }
 
-    fn fields_mut(&mut self) -> [&mut u64; 18] {
+    fn fields_mut(&mut self) -> [&mut u64; 19] {
         [
             &mut self.events,
             &mut self.reads,
@@ -54,6 +55,7 @@ impl Tally {
             &mut self.pauses,
             &mut self.slow_disks,
             &mut self.clock_jumps,
+            &mut self.babble,
             &mut self.changes,
             &mut self.transfers,
             &mut self.removals,

@@ -231,3 +231,70 @@ fn wrong_use() {
         &["is not in this cluster"],
     );
 }
+
+/// What its token says it may: see some repositories, or change nothing.
+#[test]
+fn a_limited_client() {
+    let mut cluster = Cluster::mounted(Kind::Dir);
+    let secret = cluster.mounted_on(0).path().join("secret");
+    std::fs::create_dir(secret).expect("a directory");
+    init(&cluster, 0, "secret/b.git", "");
+    std::fs::create_dir(cluster.mounted_on(0).path().join("team")).expect("a directory");
+    init(&cluster, 0, "team/a.git", "");
+    let limited = cluster.mount_limited_client(&["--repo", "team/*.git", "--repo", "new.git"]);
+    let reader = cluster.mount_limited_client(&["--read-only"]);
+    let names = |machine: usize, dir: &str| {
+        let listed = std::fs::read_dir(cluster.mounted_on(machine).path().join(dir));
+        let names = listed
+            .expect("listed")
+            .map(|entry| entry.expect("one").file_name());
+        let mut names: Vec<_> = names
+            .map(|name| name.into_string().expect("text"))
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(limited, ""), ["team"]);
+    assert_eq!(names(limited, "team"), ["a.git"]);
+    assert_eq!(names(reader, ""), ["secret", "team"]);
+    let work = work(&cluster, limited, "team/a.git");
+    work.commit("one");
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    assert_eq!(
+        cluster.repo(reader, "team/a.git").oid("main"),
+        work.oid("HEAD")
+    );
+    init(&cluster, limited, "new.git", "");
+    let at = |machine: usize, name: &str| cluster.mounted_on(machine).path().join(name);
+    for (machine, name) in [(limited, "other.git"), (limited, "d"), (reader, "d")] {
+        let error = std::fs::create_dir(at(machine, name)).expect_err("not its own");
+        assert!(
+            matches!(error.raw_os_error(), Some(libc::EPERM | libc::EROFS)),
+            "{error}"
+        );
+    }
+    assert!(!at(limited, "secret/b.git").exists());
+    let moved = std::fs::rename(at(limited, "team/a.git"), at(limited, "a.git"));
+    moved.expect_err("out of what it may see");
+    // By the commands of a mount too.
+    cluster.refused(
+        limited,
+        &["repo", "config", "secret/b.git", "gc.auto", "1"],
+        1,
+        &[],
+    );
+    cluster.refused(limited, &["backup"], 1, &["all repositories"]);
+    let said = cluster.ok(0, &["cluster", "status"]);
+    assert!(
+        said.contains("team/*.git new.git") && said.contains("read-only"),
+        "{said}"
+    );
+    cluster.refused(
+        0,
+        &["cluster", "token", "--repo", "a.git"],
+        2,
+        &["--client"],
+    );
+    let wrong = ["cluster", "token", "--client", "--repo", "a//b"];
+    cluster.refused(0, &wrong, 2, &["team/*.git"]);
+}

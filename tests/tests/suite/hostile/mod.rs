@@ -2,4 +2,5 @@
 //! with root's files outside as canaries and another repository that must answer all the while.
 
 mod ground;
+mod peers;
 mod shares;

@@ -9,6 +9,8 @@ use gitmoor_tests::place::Place;
 use gitmoor_tests::wait;
 use gitmoor_tests::watched::Watched;
 use serde_json::Value;
+use std::io::ErrorKind::ConnectionReset;
+use std::io::Read;
 use std::time::Duration;
 
 const BOUND: Duration = Duration::from_secs(60);
@@ -124,4 +126,16 @@ fn values_that_the_kernel_keeps() {
         bare.ok("symbolic-ref HEAD refs/heads/main");
     }
     assert!(reads() > 0.0, "it counts");
+}
+
+/// Whoever holds many connections open loses the oldest, and keeps nobody out.
+#[test]
+fn connections_that_say_nothing() {
+    let (_place, watched) = place();
+    let mut silent: Vec<_> = (0..200).map(|_| watched.connect()).collect();
+    assert_eq!(watched.get("/healthz").0, 200);
+    let first = &mut silent[0];
+    first.set_read_timeout(Some(BOUND)).expect("a socket");
+    let closed = first.read(&mut [0]);
+    assert!(matches!(closed, Ok(0)) || closed.is_err_and(|error| error.kind() == ConnectionReset));
 }

@@ -220,11 +220,15 @@ fn number_of(value: &str) -> Option<i64> {
     number?.checked_mul(unit)
 }
 
+/// Bytes of a ref prefix.
+const LONGEST_PREFIX: usize = 1024;
+
 /// No quotes, backslashes, control characters or comment signs: the value is
 /// rendered into a configuration file and must stay one value there.
 fn is_ref_prefix(value: &str) -> bool {
     let name = value.trim_start_matches(['!', '^']);
     name.starts_with("refs/")
+        && value.len() <= LONGEST_PREFIX
         && name
             .bytes()
             .all(|b| b.is_ascii_graphic() && !b"\"\\#;~^:?*[".contains(&b))

@@ -1,0 +1,77 @@
+//! Whose business a command is: what decides who may propose it.
+
+use super::{Command, ImportStep, Importing, NamePath, RepoId};
+
+/// What a command is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Concern<'a> {
+    /// The cluster itself: who is in it, and where its objects are. Only nodes propose it.
+    Cluster,
+    /// Repositories whose names do not stand in the command, or what is granted to them.
+    AllRepositories,
+    /// What stands, or shall stand, at a path of the namespace.
+    Name(&'a NamePath),
+    /// A repository, wherever it stands now.
+    Repo(RepoId),
+}
+
+impl Command {
+    /// All that it is about, which is never nothing.
+    pub fn concerns(&self) -> Vec<Concern<'_>> {
+        match self {
+            Self::FoundCluster { .. }
+            | Self::Invite { .. }
+            | Self::Admit { .. }
+            | Self::Relocate { .. }
+            | Self::Dismiss { .. }
+            | Self::SettleStore(_)
+            | Self::InviteClient { .. } => vec![Concern::Cluster],
+            Self::CreateDirectory { path }
+            | Self::RemoveDirectory { path }
+            | Self::CreateRepo { path, .. } => vec![Concern::Name(path)],
+            // All that is in a directory moves with it.
+            Self::Rename { from, .. } if !from.names_repository() => {
+                vec![Concern::AllRepositories]
+            }
+            Self::Rename { from, to } => vec![Concern::Name(from), Concern::Name(to)],
+            Self::RestoreRepo { id, path } => vec![Concern::Repo(*id), Concern::Name(path)],
+            Self::Fork { from, path, .. } => vec![Concern::Repo(*from), Concern::Name(path)],
+            Self::SetLimit { .. } => vec![Concern::AllRepositories],
+            Self::DeleteRepo { id }
+            | Self::SetFormat { id, .. }
+            | Self::SetSetting { id, .. }
+            | Self::CondemnRepo { id, .. }
+            | Self::PurgeRepo { id } => vec![Concern::Repo(*id)],
+            Self::RestoreFiles { repo, .. }
+            | Self::Bury { repo, .. }
+            | Self::Touch { repo, .. } => vec![Concern::Repo(*repo)],
+            Self::Commit(change) | Self::Publish { change, .. } | Self::MoveRefs { change, .. } => {
+                vec![Concern::Repo(change.repo)]
+            }
+            Self::Condemn(condemnation) => vec![Concern::Repo(condemnation.repo)],
+            Self::Repack(repacking) => vec![Concern::Repo(repacking.repo)],
+            Self::Import(importing) => importing.concerns(),
+        }
+    }
+}
+
+impl Importing {
+    fn concerns(&self) -> Vec<Concern<'_>> {
+        match &self.step {
+            ImportStep::Begin { path, borrower, .. } => {
+                let borrower = borrower.map(Concern::Repo);
+                std::iter::once(Concern::Name(path))
+                    .chain(borrower)
+                    .collect()
+            }
+            ImportStep::GiveTo { repo, .. } => vec![Concern::Repo(self.id), Concern::Repo(*repo)],
+            ImportStep::Reach { .. }
+            | ImportStep::Store(_)
+            | ImportStep::Verify { .. }
+            | ImportStep::Drop(_)
+            | ImportStep::Refs { .. }
+            | ImportStep::Finish { .. }
+            | ImportStep::Abandon => vec![Concern::Repo(self.id)],
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Commands as they go into the log.
+//!
+//! Apply cannot refuse an entry that does not decode: it would end every node, now and at each
+//! start. So what is appended is a [`Proposal`], and there is none that does not decode, nor one
+//! that says what no proposer may: it is made of an envelope, or of bytes that were read as one.
+
+use super::command::{FileAdd, RefEdit};
+use super::{
+    Actor, Change, Command, Envelope, ImportStep, PackedEdit, Refusal, RepoChange, SessionId,
+    Timestamp, setting,
+};
+use std::net::IpAddr;
+
+/// The largest command, serialised. One entry is read and written whole.
+pub const MAX_ENTRY: usize = 8 << 20;
+
+/// Bytes of what a caller is said to have been started as.
+const MAX_STARTED_AS: usize = 1024;
+/// Bytes of a key of the store: S3 takes no longer one.
+const MAX_KEY: usize = 1024;
+/// The kinds of files: regular ones and, for refs, symbolic links.
+const S_IFMT: u32 = 0o170_000;
+const S_IFREG: u32 = 0o100_000;
+const S_IFLNK: u32 = 0o120_000;
+
+/// A command that every node can apply; see the module.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proposal {
+    session: SessionId,
+    sequence: u64,
+    data: Vec<u8>,
+}
+
+/// Why something is no [`Proposal`].
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// It does not decode.
+    #[error("this is no command: {0}")]
+    Garbled(String),
+    /// It is larger than an entry may be.
+    #[error("a command of {size} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// Bytes.
+        size: usize,
+        /// Bytes.
+        limit: usize,
+    },
+    /// It says what no proposer may.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl Proposal {
+    /// Of an envelope, if that takes no more bytes than `limit`.
+    pub fn new(envelope: &Envelope, limit: usize) -> Result<Self, Unfit> {
+        check(envelope)?;
+        let data = postcard::to_stdvec(envelope).expect("plain data encodes");
+        if data.len() > limit {
+            let size = data.len();
+            return Err(Unfit::TooLarge { size, limit });
+        }
+        Ok(Self {
+            session: envelope.session,
+            sequence: envelope.sequence,
+            data,
+        })
+    }
+
+    /// Of what another machine sent.
+    pub fn read(data: Vec<u8>) -> Result<Self, Unfit> {
+        let envelope = Self::envelope(&data)?;
+        check(&envelope)?;
+        Ok(Self {
+            session: envelope.session,
+            sequence: envelope.sequence,
+            data,
+        })
+    }
+
+    /// The envelope that these bytes are, and nothing behind it.
+    pub fn envelope(data: &[u8]) -> Result<Envelope, Unfit> {
+        if data.len() > MAX_ENTRY {
+            let (size, limit) = (data.len(), MAX_ENTRY);
+            return Err(Unfit::TooLarge { size, limit });
+        }
+        match postcard::take_from_bytes(data) {
+            Ok((envelope, [])) => Ok(envelope),
+            Ok(_) => Err(Unfit::Garbled("there is more behind it".to_owned())),
+            Err(error) => Err(Unfit::Garbled(error.to_string())),
+        }
+    }
+
+    /// Whose it is, and its number there.
+    pub fn key(&self) -> (SessionId, u64) {
+        (self.session, self.sequence)
+    }
+
+    /// The entry.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The entry.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+}
+
+/// Whether a proposer may say this, whoever it is: what apply relies on, and what mounts make of
+/// it without looking again.
+fn check(envelope: &Envelope) -> Result<(), Refusal> {
+    check_time(envelope.time)?;
+    check_actor(&envelope.actor)?;
+    match &envelope.command {
+        Command::SetSetting { key, value, .. } => check_setting(key, value.as_deref()),
+        Command::Commit(change)
+        | Command::Publish { change, .. }
+        | Command::MoveRefs { change, .. } => check_change(change),
+        Command::Repack(repacking) => check_adds(&repacking.add),
+        Command::Touch { files, .. } => {
+            let mut times = files.iter().filter_map(|file| file.mtime);
+            times.try_for_each(check_time)
+        }
+        Command::Condemn(condemnation) => check_keys(&condemnation.leftovers),
+        Command::Bury {
+            deleted, forget, ..
+        } => check_keys(deleted).and_then(|()| check_keys(forget)),
+        Command::Import(importing) => match &importing.step {
+            ImportStep::Store(adds) => check_adds(adds),
+            ImportStep::Refs { loose, packed, .. } => {
+                check_refs(loose).and_then(|()| check_packed(packed))
+            }
+            ImportStep::Begin { .. }
+            | ImportStep::Reach { .. }
+            | ImportStep::Verify { .. }
+            | ImportStep::Drop(_)
+            | ImportStep::Finish { .. }
+            | ImportStep::Abandon
+            | ImportStep::GiveTo { .. } => Ok(()),
+        },
+        // Their ids, paths and numbers are what they must be once they decode.
+        Command::CreateDirectory { .. }
+        | Command::RemoveDirectory { .. }
+        | Command::CreateRepo { .. }
+        | Command::Rename { .. }
+        | Command::DeleteRepo { .. }
+        | Command::SetFormat { .. }
+        | Command::SetLimit { .. }
+        | Command::RestoreRepo { .. }
+        | Command::RestoreFiles { .. }
+        | Command::CondemnRepo { .. }
+        | Command::PurgeRepo { .. }
+        | Command::FoundCluster { .. }
+        | Command::Invite { .. }
+        | Command::InviteClient { .. }
+        | Command::Admit { .. }
+        | Command::Relocate { .. }
+        | Command::Dismiss { .. }
+        | Command::SettleStore(_)
+        | Command::Fork { .. } => Ok(()),
+    }
+}
+
+fn refuse(why: impl Into<String>) -> Result<(), Refusal> {
+    Err(Refusal::NotPermitted(why.into()))
+}
+
+fn check_time(time: Timestamp) -> Result<(), Refusal> {
+    match time.nanos {
+        0..1_000_000_000 => Ok(()),
+        _ => refuse("a second has 1,000,000,000 nanoseconds"),
+    }
+}
+
+fn check_actor(actor: &Actor) -> Result<(), Refusal> {
+    let is_long = |text: &String| text.len() > MAX_STARTED_AS;
+    if actor.command.as_ref().is_some_and(is_long) {
+        return refuse("what the caller was started as is too long");
+    }
+    match &actor.address {
+        Some(address) if address.parse::<IpAddr>().is_err() => {
+            refuse("the caller's address is no IP address")
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn check_setting(key: &str, value: Option<&str>) -> Result<(), Refusal> {
+    let found = setting::find(key).and_then(|setting| {
+        value.map_or(Ok(()), |value| setting.check(value))?;
+        Ok(setting)
+    });
+    match found {
+        Ok(setting) if setting.key == key => Ok(()),
+        Ok(setting) => refuse(format!("{key} is spelled {}", setting.key)),
+        Err(error) => refuse(error.to_string()),
+    }
+}
+
+fn check_change(change: &RepoChange) -> Result<(), Refusal> {
+    check_adds(&change.add)?;
+    check_refs(&change.refs)?;
+    check_packed(&change.packed)
+}
+
+fn check_adds(adds: &[FileAdd]) -> Result<(), Refusal> {
+    for FileAdd { path, entry, .. } in adds {
+        if !path.as_bytes().starts_with(b"objects/") {
+            return refuse(format!("{path} is no object file"));
+        }
+        if entry.mode & S_IFMT != S_IFREG || !entry.block_size.is_power_of_two() {
+            return refuse(format!("{path} is no file that a mount can show"));
+        }
+        check_time(entry.mtime)?;
+        entry.key().map_or(Ok(()), check_key)?;
+    }
+    Ok(())
+}
+
+fn check_refs(edits: &[RefEdit]) -> Result<(), Refusal> {
+    for RefEdit { name, change, .. } in edits {
+        let top = name.as_bytes().split(|&byte| byte == b'/').next();
+        let is_in_room = matches!(
+            top,
+            Some(b"HEAD" | b"refs" | b"reftable" | b"shallow" | b"packed-refs")
+        );
+        if !is_in_room {
+            return refuse(format!("{name} is no ref"));
+        }
+        let kind = match change {
+            Change::Set { mode, .. } => mode & S_IFMT,
+            // Of these only the permissions count, or nothing.
+            Change::SetMode { .. } | Change::Append { .. } | Change::Delete | Change::Keep => {
+                S_IFREG
+            }
+        };
+        if !matches!(kind, S_IFREG | S_IFLNK) {
+            return refuse(format!("{name} is no file that a mount can show"));
+        }
+    }
+    Ok(())
+}
+
+fn check_packed(edits: &[PackedEdit]) -> Result<(), Refusal> {
+    for edit in edits {
+        let PackedEdit::Set { name, line } = edit else {
+            continue;
+        };
+        let is_id = |id: &Vec<u8>| matches!(id.len(), 20 | 32);
+        if !is_id(&line.oid) || !line.peeled.as_ref().is_none_or(is_id) {
+            return refuse(format!("{name} points at no object id"));
+        }
+    }
+    Ok(())
+}
+
+fn check_keys(keys: &[String]) -> Result<(), Refusal> {
+    keys.iter().try_for_each(|key| check_key(key))
+}
+
+/// A directory's store takes a key for a path below itself.
+fn check_key(key: &str) -> Result<(), Refusal> {
+    let is_name = |name: &str| !matches!(name, "" | "." | "..");
+    match key.len() <= MAX_KEY && !key.contains('\0') && key.split('/').all(is_name) {
+        true => Ok(()),
+        false => refuse("a key that no store may be asked for"),
+    }
+}
