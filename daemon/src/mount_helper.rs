@@ -10,7 +10,7 @@ use clap::{CommandFactory, Parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 /// What mount(8) may call us. The second is what it looks for when it knows the mount by its type.
 const NAMES: [&str; 2] = ["mount.gitmoor", "mount.fuse.gitmoor"];
@@ -104,7 +104,7 @@ fn run(helper: &Helper) -> Result<ExitCode, String> {
             .map_err(|error| error.to_string());
     }
     // Its own process: it starts itself once more with its own arguments.
-    let mut mount = Command::new("/proc/self/exe");
+    let mut mount = gitmoor_fs::program::of_the_system("/proc/self/exe");
     if !helper.verbose {
         mount.stdout(Stdio::null());
     }

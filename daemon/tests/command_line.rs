@@ -1,6 +1,11 @@
 //! The binary as its users meet it: exit codes and messages, before anything is
 //! mounted.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start what they test, and git to compare with"
+)]
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,10 @@
 //! Completions and manual pages are those of the commands that there are.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start what they test, and git to compare with"
+)]
+
 mod support;
 
 use clap::CommandFactory;

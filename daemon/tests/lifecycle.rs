@@ -1,6 +1,11 @@
 //! A daemon's life on a real mount: how it begins, who finds it, and every way in
 //! which it ends.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start what they test, and git to compare with"
+)]
+
 mod support;
 
 use nix::sys::signal::{Signal, kill};

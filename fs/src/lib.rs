@@ -11,6 +11,7 @@
 //! custody     the trash: restored, or removed for good   fsck  the catalog against the store
 //! backup      of what the replicator holds, in the store
 //! maintenance stock git in a private view of a repository: fewer, larger packs
+//! program     every program that is started: as whom, with which settings, within which bounds
 //! import      repositories brought in from elsewhere
 //! work        long work on a repository: who does it, how far it is
 //! others      in a cluster: what other nodes change
@@ -26,7 +27,6 @@ pub mod failpoint;
 mod filesystem;
 mod fsck;
 pub mod fuse;
-pub mod git;
 pub mod import;
 mod local;
 mod maintenance;
@@ -36,6 +36,7 @@ mod others;
 #[doc(hidden)]
 pub mod parsers;
 mod process;
+pub mod program;
 mod refs;
 mod repository;
 pub mod store;

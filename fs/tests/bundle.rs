@@ -1,5 +1,10 @@
 //! Bundles against real git: it accepts them and would write the same index.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start what they test, and git to compare with"
+)]
+
 use gitmoor_fs::bundle::{
     BundleError, bundle_loose, check_loose, check_loose_bytes, check_pack_trailer,
 };

@@ -1,6 +1,11 @@
 //! Whatever loose objects go in, git and we find the same objects in the pack, and the index
 //! beside it is git's own, byte for byte.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start what they test, and git to compare with"
+)]
+
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use gitmoor_fs::bundle::{bundle_loose, check_loose_bytes, check_pack_trailer};

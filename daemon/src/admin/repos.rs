@@ -64,7 +64,8 @@ impl Repos<'_> {
             return Err(Rejection::failed(format!("{name} exists already")));
         }
         let path = self.mount.mountpoint.join(name.as_str());
-        git::init_bare(&path, options, self.umask).map_err(Rejection::failed)?;
+        git::init_bare(&self.mount.mountpoint, &path, options, self.umask)
+            .map_err(Rejection::failed)?;
         let id = self.existing(name)?.id.to_string();
         Ok(Created {
             name: name.to_string(),

@@ -2,6 +2,7 @@
 
 use super::{Check, Finding, Patient};
 use crate::service::preflight;
+use gitmoor_fs::program::{Confinement, confinement};
 use std::io;
 
 /// The oldest kernel that mounts as we do; the one that has passthrough.
@@ -10,10 +11,10 @@ const PASSTHROUGH: (u32, u32) = (6, 9);
 
 pub(super) fn kernel() -> io::Result<Check> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    Ok(of_release(release.trim()))
+    Ok(of_release(release.trim(), confinement()))
 }
 
-fn of_release(release: &str) -> Check {
+fn of_release(release: &str, confinement: Confinement) -> Check {
     let (wanted, passthrough) = (OLDEST, PASSTHROUGH);
     let too_old = |problem: String| {
         let mend = format!("use Linux {}.{} or newer", wanted.0, wanted.1);
@@ -34,7 +35,18 @@ fn of_release(release: &str) -> Check {
         true => "with FUSE passthrough",
         false => "without FUSE passthrough: warm reads go through the daemon",
     };
-    Check::new("kernel", format!("Linux {release}, {note}"), Vec::new())
+    let landlock = match confinement {
+        Confinement::Whole => "with Landlock",
+        Confinement::Partial => "with a part of Landlock",
+        Confinement::None => {
+            "without Landlock: git is kept to its job by its user, settings and limits alone"
+        }
+    };
+    Check::new(
+        "kernel",
+        format!("Linux {release}, {note}, {landlock}"),
+        Vec::new(),
+    )
 }
 
 /// What a mount would be refused for.
@@ -48,7 +60,7 @@ pub(super) fn fuse(patient: &Patient) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::of_release;
+    use super::{Confinement, of_release};
 
     #[test]
     fn kernels() {
@@ -59,9 +71,21 @@ mod tests {
             ("4.19.0", 1),
             ("none", 1),
         ] {
-            assert_eq!(of_release(release).findings.len(), findings, "{release}");
+            let check = of_release(release, Confinement::Whole);
+            assert_eq!(check.findings.len(), findings, "{release}");
         }
-        assert!(of_release("6.9").note.contains("with FUSE passthrough"));
-        assert!(of_release("6.8").note.contains("without FUSE passthrough"));
+        for (release, confinement, note) in [
+            (
+                "6.9",
+                Confinement::Partial,
+                ", with FUSE passthrough, with a part of Landlock",
+            ),
+            ("6.8", Confinement::None, ", without FUSE passthrough"),
+            ("6.12", Confinement::Whole, "with Landlock"),
+            ("5.4", Confinement::None, "without Landlock"),
+        ] {
+            let told = of_release(release, confinement).note;
+            assert!(told.contains(note), "{told}");
+        }
     }
 }

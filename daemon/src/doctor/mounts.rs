@@ -5,7 +5,7 @@ use crate::mount_point::{MountInfo, all_mounts};
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const KIND: &str = "fuse.gitmoor";
@@ -56,7 +56,7 @@ fn judged(at: PathBuf) -> io::Result<Option<Finding>> {
 /// From a process of its own: one that waits for a daemon that hangs may be waited for in vain, even when it
 /// is killed.
 fn ask(at: &Path) -> io::Result<Answer> {
-    let mut stat = Command::new("stat");
+    let mut stat = gitmoor_fs::program::of_the_system("stat");
     // Of the file system: attributes of its top the kernel may remember.
     stat.args(["--file-system", "--"])
         .arg(at)

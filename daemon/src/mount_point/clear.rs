@@ -4,7 +4,6 @@ use super::{MountPointError, is_dead_mount, mounts_at, name_in_mount_table, show
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use std::path::Path;
-use std::process::Command;
 
 /// What was found at a mount point without a daemon of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +66,7 @@ pub(crate) fn detach(at: &Path) -> Result<(), MountPointError> {
     if nix::unistd::geteuid().is_root() {
         return umount2(at, MntFlags::MNT_DETACH).map_err(|errno| refused(errno.to_string()));
     }
-    let output = Command::new("fusermount3")
+    let output = gitmoor_fs::program::of_the_system("fusermount3")
         .arg("-uz")
         .arg("--")
         .arg(at)

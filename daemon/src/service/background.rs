@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ pub(crate) fn start_in_background(dir: &DataDir) -> Result<(), BackgroundError> 
 
 fn spawn(log: File) -> io::Result<Child> {
     // The link survives that the binary is replaced or removed while it runs.
-    Command::new("/proc/self/exe")
+    gitmoor_fs::program::of_the_system("/proc/self/exe")
         .arg0(CALLED)
         .args(std::env::args_os().skip(1))
         .stdin(Stdio::null())

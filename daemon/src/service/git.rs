@@ -1,10 +1,8 @@
 //! Runs stock git on our own mount, from a thread of the daemon that serves it.
 
+use gitmoor_fs::program::{Program, ProgramError, Settings};
 use rustix::fs::Mode;
-use std::io::{self, Read};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// The umask that this process was started with. Serving a mount needs an empty one,
@@ -26,8 +24,8 @@ impl Umask {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GitError {
     /// It is not installed, or cannot be started.
-    #[error("git cannot be run ({0}); is it installed?")]
-    Run(io::Error),
+    #[error("git init {0}; is git installed?")]
+    Run(ProgramError),
     /// It said no.
     #[error("git init: {0}")]
     Failed(String),
@@ -38,45 +36,27 @@ pub(crate) enum GitError {
 
 /// `git init` takes a few raft commits; longer than this means that something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(5);
 
-/// `git init --bare` with these options. Without a template: sample hooks would only
+/// `git init --bare` with these options, below a mount. Without a template: sample hooks would only
 /// ever exist on this machine.
-pub(crate) fn init_bare(path: &Path, options: &[String], umask: Umask) -> Result<(), GitError> {
-    let mut git = gitmoor_fs::git::command();
-    // SAFETY: umask(2) is async-signal-safe and touches nothing of the parent.
-    unsafe {
-        git.pre_exec(move || {
-            rustix::process::umask(umask.0);
-            Ok(())
-        });
-    }
-    git.args(["init", "--quiet", "--bare", "--template="])
-        .args(options)
-        .arg("--")
-        .arg(path);
-    git.stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let mut child = git.spawn().map_err(GitError::Run)?;
-    if succeeded(&mut child)? {
-        return Ok(());
-    }
-    let mut said = String::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        stderr.read_to_string(&mut said).map_err(GitError::Run)?;
-    }
-    Err(GitError::Failed(said.trim().to_owned()))
-}
-
-fn succeeded(child: &mut Child) -> Result<bool, GitError> {
+pub(crate) fn init_bare(
+    mounted: &Path,
+    path: &Path,
+    options: &[String],
+    umask: Umask,
+) -> Result<(), GitError> {
+    let step = ["init", "--quiet", "--bare", "--template="];
+    let git = Program::git_with(Settings::Administrators, &step).args(options);
+    let git = git.args([Path::new("--"), path]);
+    let git = git.writes(mounted).umask(umask.0.as_raw_mode());
     let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait().map_err(GitError::Run)? {
-            return Ok(status.success());
-        }
-        std::thread::sleep(POLL);
+    let said = git.ask(b"", &|| Instant::now() > deadline);
+    let said = said.map_err(|error| match error {
+        ProgramError::Interrupted => GitError::Timeout,
+        other => GitError::Run(other),
+    })?;
+    match said.status.success() {
+        true => Ok(()),
+        false => Err(GitError::Failed(said.words())),
     }
-    child.kill().map_err(GitError::Run)?;
-    Err(GitError::Timeout)
 }

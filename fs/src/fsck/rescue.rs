@@ -5,6 +5,7 @@ use super::check::PIECE;
 use crate::FsError;
 use crate::cache::{CacheError, CachedFile};
 use crate::objects::Content;
+use crate::program::Program;
 use crate::store::StoreError;
 use bytes::Bytes;
 use gitmoor_replicator::model::{FileEntry, ObjectFormat, RepoPath};
@@ -12,7 +13,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -163,19 +163,17 @@ impl Fsck<'_> {
 
 /// `git index-pack`, which writes `again.idx` and `again.rev` beside the pack.
 fn index_pack(pack: &Path, format: ObjectFormat) -> io::Result<()> {
-    let mut git = crate::git::command();
-    let output = git
-        .args(["index-pack", "--rev-index"])
-        .arg(format!("--object-format={}", format.name()))
-        .arg("-o")
-        .arg(pack.with_extension("idx"))
-        .arg(pack)
-        .current_dir(pack.parent().unwrap_or(Path::new("/")))
-        .stdin(Stdio::null())
-        .output()?;
-    if output.status.success() {
-        return Ok(());
+    let dir = pack.parent().unwrap_or(Path::new("/"));
+    let format = format!("--object-format={}", format.name());
+    let git = Program::git(&["index-pack", "--rev-index", &format, "-o"]);
+    let git = git.args([&pack.with_extension("idx"), pack]);
+    let said = git.within(dir).writes(dir).ask(b"", &|| false);
+    let said = said.map_err(io::Error::other)?;
+    match said.status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!(
+            "git index-pack: {}",
+            said.words()
+        ))),
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(io::Error::other(format!("git index-pack: {said}")))
 }

@@ -111,7 +111,7 @@ fn unmount(at: &Path, lazy: bool) -> io::Result<()> {
 
 fn fusermount(at: &Path, lazy: bool) -> io::Result<()> {
     let how = if lazy { "-uz" } else { "-u" };
-    let output = std::process::Command::new("fusermount3")
+    let output = crate::program::of_the_system("fusermount3")
         .arg(how)
         .arg(at)
         .output()?;

@@ -1,6 +1,6 @@
 //! Which objects there are in what is copied: by the indexes of packs, and the names of loose objects.
 
-use super::source::{Heap, PackFiles};
+use super::source::{Disk, Heap, PackFiles};
 use super::{ImportError, Run};
 use crate::bundle;
 use crate::objects::catalog;
@@ -27,11 +27,8 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    pub(super) fn of(
-        run: &Run<'_>,
-        heap: &Heap,
-        format: ObjectFormat,
-    ) -> Result<Self, ImportError> {
+    pub(super) fn of(run: &Run<'_>, source: &Disk, heap: &Heap) -> Result<Self, ImportError> {
+        let format = source.format;
         let mut contents = Self {
             indexes: Vec::new(),
             objects: HashMap::new(),
@@ -43,7 +40,7 @@ impl Contents {
             run.teller
                 .tell("Looking", contents.indexes.len() as u64, None)?;
             let at = dir.join(contents.indexes.len().to_string());
-            contents.add_of_source(pack, &at, format)?;
+            contents.add_of_source(source, pack, &at, format)?;
         }
         for (path, entry) in catalog::files(&*run.fs.shared.replica, run.import.id)? {
             if path.as_bytes().ends_with(b".idx") && !heap.names(&path) {
@@ -61,18 +58,22 @@ impl Contents {
     /// Of a copy: a file that another shortens must not be mapped.
     fn add_of_source(
         &mut self,
+        source: &Disk,
         pack: &PackFiles,
         at: &Path,
         format: ObjectFormat,
     ) -> Result<(), ImportError> {
         let idx = &pack.index().at;
-        fs::copy(idx, at).map_err(ImportError::reading(idx))?;
+        let mut copy = File::create(at).map_err(ImportError::local(at))?;
+        io::copy(&mut source.open(idx)?, &mut copy).map_err(ImportError::reading(idx))?;
         bundle::check_pack_trailer(at, format).map_err(|error| damaged(idx, &error))?;
         self.add(at, idx, format)?;
         let index = self.indexes.last().expect("it was just added");
         let pack = pack.pack();
         let stated = index.pack_checksum();
-        if trailer(&pack.at, stated.as_slice().len())? != stated.as_slice() {
+        let file = source.open(&pack.at)?;
+        let end = trailer(file, stated.as_slice().len());
+        if end.map_err(ImportError::reading(&pack.at))? != stated.as_slice() {
             let reason = format!("it does not end as {} says", idx.display());
             return Err(damaged(&pack.at, &reason));
         }
@@ -139,14 +140,10 @@ fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> ImportError {
 }
 
 /// The last bytes of a file; fewer of a shorter one.
-fn trailer(path: &Path, len: usize) -> Result<Vec<u8>, ImportError> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
-        let size = file.metadata()?.len();
-        file.seek(SeekFrom::Start(size.saturating_sub(len as u64)))?;
-        let mut trailer = Vec::new();
-        file.read_to_end(&mut trailer)?;
-        Ok(trailer)
-    };
-    read().map_err(ImportError::reading(path))
+fn trailer(mut file: File, len: usize) -> io::Result<Vec<u8>> {
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(len as u64)))?;
+    let mut trailer = Vec::new();
+    file.read_to_end(&mut trailer)?;
+    Ok(trailer)
 }

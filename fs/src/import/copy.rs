@@ -1,14 +1,16 @@
 //! Object files go into the store, those first that are taken as they are. Each is noted when it is there, so that it is not sent again.
 
 use super::contents::Contents;
-use super::source::{Heap, SourceFile};
+use super::source::{Disk, Heap, SourceFile};
 use super::{ImportError, Run};
 use crate::objects::name::{self, Kind};
 use crate::wait;
 use crate::work::Part;
 use crate::{bundle, cache, failpoint};
-use gitmoor_replicator::model::{FileAdd, ImportPlan, ImportStep, ObjectFormat, RepoPath};
+use gitmoor_replicator::model::{FileAdd, ImportPlan, ImportStep};
 use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What git gives finished object files.
@@ -27,7 +29,7 @@ pub(super) struct Copied {
 /// Copies, and says how far it is.
 pub(super) struct Copying<'a> {
     pub(super) run: &'a Run<'a>,
-    pub(super) format: ObjectFormat,
+    pub(super) source: &'a Disk,
     plan: ImportPlan,
     copied: Copied,
 }
@@ -35,16 +37,16 @@ pub(super) struct Copying<'a> {
 impl Run<'_> {
     pub(super) fn copy(
         &self,
+        source: &Disk,
         heap: &Heap,
         contents: &Contents,
-        format: ObjectFormat,
         plan: ImportPlan,
     ) -> Result<Copied, ImportError> {
         let wait = self.begin_wait();
         let _waiting = wait.enter();
         let copying = Copying {
             run: self,
-            format,
+            source,
             plan,
             copied: Copied::default(),
         };
@@ -81,7 +83,7 @@ impl Copying<'_> {
 
     fn copy(&self, file: &SourceFile) -> Result<(), ImportError> {
         if !self.is_stored(file)? {
-            self.store(file)?;
+            self.store(file, &self.source.open(&file.at)?)?;
         }
         self.through(file.size, 0)
     }
@@ -94,11 +96,10 @@ impl Copying<'_> {
     }
 
     /// Checks a file, stores it, and notes that.
-    pub(super) fn store(&self, file: &SourceFile) -> Result<(), ImportError> {
-        self.check(&file.path, file)?;
-        let open = File::open(&file.at).map_err(ImportError::reading(&file.at))?;
+    pub(super) fn store(&self, file: &SourceFile, open: &File) -> Result<(), ImportError> {
+        self.check(file, open)?;
         let block_size = cache::block_size_for(file.size);
-        let digests = cache::digest_file(&open, file.size, block_size);
+        let digests = cache::digest_file(open, file.size, block_size);
         let digests = digests.map_err(ImportError::reading(&file.at))?;
         let replica = &self.run.fs.shared.replica;
         let there = replica.file(self.run.import.id, &file.path)?;
@@ -114,7 +115,7 @@ impl Copying<'_> {
                 .is_ok()
         };
         let objects = self.run.repository.objects();
-        let mut add = objects.store_resuming(&file.path, &open, digests, &watch)?;
+        let mut add = objects.store_resuming(&file.path, open, digests, &watch)?;
         add.entry.mode = MODE;
         self.copied.stored.fetch_add(file.size, Ordering::Relaxed);
         failpoint::IMPORT_SENT.hit();
@@ -128,12 +129,13 @@ impl Copying<'_> {
     }
 
     /// What says by itself whether it is whole is asked.
-    fn check(&self, path: &RepoPath, file: &SourceFile) -> Result<(), ImportError> {
+    fn check(&self, file: &SourceFile, open: &File) -> Result<(), ImportError> {
+        let path = &file.path;
         let is_pack = path.as_bytes().ends_with(b".pack") || path.as_bytes().ends_with(b".idx");
         if name::kind(path) != Some(Kind::Pack) && !is_pack {
             return Ok(());
         }
-        bundle::check_pack_trailer(&file.at, self.format).map_err(|error| match error {
+        bundle::check_pack_trailer(&opened(open), self.source.format).map_err(|error| match error {
             bundle::BundleError::Local { source, .. } => ImportError::reading(&file.at)(source),
             other => ImportError::Damaged {
                 path: file.at.clone(),
@@ -141,4 +143,9 @@ impl Copying<'_> {
             },
         })
     }
+}
+
+/// Of a file that is open.
+fn opened(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }

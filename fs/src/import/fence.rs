@@ -8,7 +8,8 @@
 use super::ImportError;
 use super::source::Disk;
 use crate::durable;
-use crate::work::Teller;
+use crate::program::{Program, Settings, small};
+use crate::work::{Teller, git};
 use gitmoor_replicator::model::NamePath;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -34,8 +35,8 @@ impl Disk {
     /// Returns when no ref can change any more.
     pub(super) fn fence(&self, path: &NamePath, teller: &Teller<'_>) -> Result<(), ImportError> {
         let hook = self.hooks(teller)?.join(HOOK);
-        match fs::read_to_string(&hook) {
-            Ok(text) if text.contains(MARK) => {}
+        match self.as_owner(|| small(&hook)).flatten() {
+            Ok(text) if is_ours(&text) => {}
             Ok(_) => {
                 return Err(ImportError::InTheWay {
                     path: hook,
@@ -57,22 +58,20 @@ impl Disk {
     /// It takes ref changes again.
     pub(super) fn unfence(&self) -> io::Result<()> {
         let hook = self.dir.join("hooks").join(HOOK);
-        match fs::read_to_string(&hook) {
-            Ok(text) if text.contains(MARK) => fs::remove_file(&hook),
+        self.as_owner(|| match small(&hook) {
+            Ok(text) if is_ours(&text) => fs::remove_file(&hook),
             Ok(_) | Err(_) => Ok(()),
-        }
+        })?
     }
 
     /// Where git looks for them, if that is a place of this repository alone.
     fn hooks(&self, teller: &Teller<'_>) -> Result<PathBuf, ImportError> {
-        let said = self.ask_as_user(
-            &["rev-parse", "--path-format=absolute", "--git-path", "hooks"],
-            teller,
-        )?;
-        let hooks = PathBuf::from(OsStr::from_bytes(said.trim_ascii_end()));
         let own = self.dir.join("hooks");
-        let is_own = hooks == own || fs::canonicalize(&hooks).ok() == fs::canonicalize(&own).ok();
-        match is_own {
+        let Some(path) = self.hooks_path(teller)? else {
+            return Ok(own);
+        };
+        let hooks = self.dir.join(path);
+        match hooks == own || fs::canonicalize(&hooks).ok() == fs::canonicalize(&own).ok() {
             true => Ok(own),
             false => Err(ImportError::InTheWay {
                 path: hooks,
@@ -80,11 +79,35 @@ impl Disk {
             }),
         }
     }
+
+    /// What of the settings that have a say comes last. `git config` runs nothing and looks at no repository: it reads files,
+    /// and as the owner those that the repository's own names.
+    fn hooks_path(&self, teller: &Teller<'_>) -> Result<Option<PathBuf>, ImportError> {
+        let config = self.dir.join("config");
+        let owner = self.owner().filter(|owner| owner.may_read(&config));
+        let of_file = Program::git(&["config", "--file"]).args([&config]);
+        let of_file = of_file.reads(Path::new("/")).as_user(owner.cloned());
+        let of = |scope| Program::git_with(Settings::Administrators, &["config", scope]);
+        for git in [of_file, of("--global"), of("--system")] {
+            let git = git.args(["--includes", "--type=path", "--get", "core.hooksPath"]);
+            let said = git::ask(git, b"", teller)?;
+            match said.status.code() {
+                Some(0) => {
+                    let path = OsStr::from_bytes(said.stdout.trim_ascii_end());
+                    return Ok(Some(PathBuf::from(path)));
+                }
+                // Nothing is set, or there is no such file.
+                Some(1) => {}
+                _ => return Err(self.damaged(said.words())),
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Disk {
     fn put(&self, hook: &Path, path: &NamePath) -> Result<(), ImportError> {
-        let write = || -> io::Result<()> {
+        let write = || {
             durable::create_dir_all(&self.dir.join("hooks"))?;
             // It has its mode before it has its name: git passes over one that it may not run.
             let made = hook.with_extension("gitmoor");
@@ -92,7 +115,9 @@ impl Disk {
             fs::set_permissions(&made, Permissions::from_mode(0o755))?;
             durable::rename(&made, hook)
         };
-        write().map_err(ImportError::local(hook))
+        self.as_owner(write)
+            .flatten()
+            .map_err(ImportError::local(hook))
     }
 
     /// Whoever has one now had it, or may have had it, before the hook was there.
@@ -149,6 +174,10 @@ fn locks_below(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), ImportError> 
         }
     }
     Ok(())
+}
+
+fn is_ours(hook: &[u8]) -> bool {
+    hook.windows(MARK.len()).any(|at| at == MARK.as_bytes())
 }
 
 /// The name is quoted for the shell.

@@ -3,16 +3,20 @@
 //! whatever came there after the import had looked would be missing at the end.
 //!
 //! They are hard links within the old repository. Nothing that happens to that takes them away, they cost no
-//! room, and whoever reaches the one reaches the other.
+//! room, and whoever reaches the one reaches the other. Their directories are made, and removed, with the rights of the repository's
+//! owner; what is linked was opened with these rights.
 
 use super::ImportError;
 use super::source::{Disk, Heap};
 use crate::work::Teller;
 use gix_hash::ObjectId;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, linkat, mkdirat, openat};
+use rustix::io::Errno;
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const LENT: &str = "gitmoor-lent";
@@ -38,7 +42,8 @@ impl Disk {
         self.take_back()
             .map_err(ImportError::local(&self.dir.join(LENT)))?;
         let objects = self.dir.join("objects");
-        let like = fs::metadata(&objects).map_err(ImportError::reading(&objects))?;
+        let like = self.as_owner(|| fs::metadata(&objects)).flatten();
+        let like = like.map_err(ImportError::reading(&objects))?;
         let mut linked = Linked::default();
         for _ in 0..PASSES {
             // What a repack takes away meanwhile is in another pack, which the next pass finds.
@@ -57,7 +62,10 @@ impl Disk {
 
     /// Nobody borrows them any more.
     pub(super) fn take_back(&self) -> io::Result<()> {
-        match fs::remove_dir_all(self.dir.join(LENT)) {
+        match self
+            .as_owner(|| fs::remove_dir_all(self.dir.join(LENT)))
+            .flatten()
+        {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
@@ -70,14 +78,13 @@ impl Disk {
         linked: &mut Linked,
         teller: &Teller<'_>,
     ) -> Result<(), ImportError> {
-        let objects = self.lent();
         let mut number = 0;
         for pack in &heap.packs {
             let mut there = true;
             for file in &pack.files {
                 let name = file.path.to_string();
                 let name = name.strip_prefix("objects/").unwrap_or(&name);
-                there &= link(&file.at, &objects.join(name), like)?;
+                there &= self.link_file(&file.at, name, like)?;
             }
             if there {
                 linked.packs.insert(pack.pack().path.as_bytes().to_vec());
@@ -89,11 +96,57 @@ impl Disk {
                 teller.tell("Lending", number, Some(heap.loose.len() as u64))?;
             }
             let hex = oid.to_string();
-            if link(&loose.at, &objects.join(&hex[..2]).join(&hex[2..]), like)? {
+            let name = format!("{}/{}", &hex[..2], &hex[2..]);
+            if self.link_file(&loose.at, &name, like)? {
                 linked.loose.insert(*oid);
             }
         }
         Ok(())
+    }
+}
+
+impl Disk {
+    /// Whether it is there; `false` when what was to be linked is gone.
+    fn link_file(&self, from: &Path, name: &str, like: &Metadata) -> Result<bool, ImportError> {
+        let to = self.lent().join(name);
+        let (dir, file) = name.rsplit_once('/').expect("it lies in a directory");
+        let dir = self.as_owner(|| self.make(dir, like)).flatten();
+        let dir = dir.map_err(ImportError::local(&to))?;
+        let from_file = match self.open(from) {
+            Err(ImportError::Moved(_)) => return Ok(false),
+            opened => opened?,
+        };
+        // The very file that was opened, and one of others too, of which the owner alone might make no link (proc(5),
+        // protected_hardlinks).
+        let opened = format!("/proc/self/fd/{}", from_file.as_raw_fd());
+        match linkat(CWD, opened, dir, file, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) | Err(Errno::EXIST) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(Errno::XDEV) => Err(ImportError::InTheWay {
+                path: from.to_owned(),
+                reason: "it is on another file system than the repository, which borrows it: run git repack -a -d there first".to_owned(),
+            }),
+            Err(error) => Err(ImportError::local(&to)(error.into())),
+        }
+    }
+
+    /// A directory among those that are lent, as readable as the objects themselves.
+    fn make(&self, name: &str, like: &Metadata) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |dir: BorrowedFd<'_>, name: &str| openat(dir, name, flags, Mode::empty());
+        let mut dir = rustix::fs::open(&self.dir, flags, Mode::empty())?;
+        for name in [LENT, "objects"].into_iter().chain(name.split('/')) {
+            dir = match open(dir.as_fd(), name) {
+                Err(Errno::NOENT) => {
+                    mkdirat(&dir, name, Mode::RWXU)?;
+                    let made = open(dir.as_fd(), name)?;
+                    fchmod(&made, Mode::from_raw_mode(like.mode()))?;
+                    made
+                }
+                opened => opened?,
+            };
+        }
+        Ok(dir)
     }
 }
 
@@ -102,42 +155,5 @@ impl Linked {
         let mut packs = heap.packs.iter().map(|pack| pack.pack().path.as_bytes());
         packs.all(|pack| self.packs.contains(pack))
             && heap.loose.keys().all(|oid| self.loose.contains(oid))
-    }
-}
-
-/// Whether it is there; `false` when what was to be linked is gone.
-fn link(from: &Path, to: &Path, like: &Metadata) -> Result<bool, ImportError> {
-    let dir = to.parent().expect("a file lies in a directory");
-    make(dir, like).map_err(ImportError::local(dir))?;
-    match fs::hard_link(from, to) {
-        Ok(()) => Ok(true),
-        Err(error) => match error.kind() {
-            io::ErrorKind::AlreadyExists => Ok(true),
-            io::ErrorKind::NotFound => Ok(false),
-            io::ErrorKind::CrossesDevices => Err(ImportError::InTheWay {
-                path: from.to_owned(),
-                reason: "it is on another file system than the repository, which borrows it: run git repack -a -d there first".to_owned(),
-            }),
-            _ => Err(ImportError::local(to)(error)),
-        },
-    }
-}
-
-/// As readable as the objects themselves.
-fn make(dir: &Path, like: &Metadata) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let above = dir.parent().expect("it lies within the repository");
-    make(above, like)?;
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    fs::set_permissions(dir, like.permissions())?;
-    match chown(dir, Some(like.uid()), Some(like.gid())) {
-        // Only root may give it away; then it is the daemon's, as what it made.
-        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
-        Ok(()) | Err(_) => Ok(()),
     }
 }

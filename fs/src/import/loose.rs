@@ -8,7 +8,7 @@ use super::source::{Heap, Loose, SourceFile};
 use crate::bundle::{self, BundleError, Bundled};
 use gitmoor_replicator::model::RepoPath;
 use gix_hash::ObjectId;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// Objects of one pack.
@@ -28,7 +28,7 @@ impl Copying<'_> {
             let dir = self.run.private.fresh("made")?;
             let named = |(oid, loose): &(ObjectId, &Loose)| (oid.to_string(), loose.at.clone());
             let objects: Vec<_> = group.iter().map(named).collect();
-            let made = bundle::bundle_loose(&objects, self.format, &dir);
+            let made = bundle::bundle_loose(&objects, self.source.format, &dir);
             let made = made.map_err(|error| self.explained(error, heap))?;
             self.store_made(&made)?;
             let bytes = group.iter().map(|(_, loose)| loose.size).sum();
@@ -41,7 +41,8 @@ impl Copying<'_> {
     fn store_made(&self, made: &Bundled) -> Result<(), ImportError> {
         for at in [&made.pack, &made.idx] {
             let meta = fs::metadata(at).map_err(ImportError::local(at))?;
-            self.store(&SourceFile::new(at.clone(), path_of(at), &meta))?;
+            let file = SourceFile::new(at.clone(), path_of(at), &meta);
+            self.store(&file, &File::open(at).map_err(ImportError::local(at))?)?;
         }
         Ok(())
     }

@@ -283,7 +283,7 @@ impl Run<'_> {
     fn run(&self) -> Result<Imported, ImportError> {
         let mut source = self.source.open(&self.private, &self.teller)?;
         if self.borrower.is_some() {
-            source.take_what_is_lent();
+            source.take_what_is_lent()?;
         }
         for _ in 1..PASSES {
             match self.pass(&source) {
@@ -301,7 +301,7 @@ impl Run<'_> {
         let refs = source.refs(&self.teller)?;
         // After the refs: by then all is there that they reach.
         let heap = source.heap(&self.teller)?;
-        let contents = Contents::of(self, &heap, source.format)?;
+        let contents = Contents::of(self, source, &heap)?;
         let plan = contents.plan(&heap);
         self.reach(ImportStage::Copying, plan)?;
         let copied = self.copy_and_walk(source, &refs, &heap, &contents, plan)?;
@@ -323,10 +323,9 @@ impl Run<'_> {
         plan: ImportPlan,
     ) -> Result<Copied, ImportError> {
         let walk = walk::Walk::new(contents);
-        let git = walk::command(self, source)?;
         std::thread::scope(|scope| {
-            let walking = scope.spawn(|| walk.run(git, &refs.tips()));
-            let copied = self.copy(heap, contents, source.format, plan);
+            let walking = scope.spawn(|| walk.run(source, &refs.tips()));
+            let copied = self.copy(source, heap, contents, plan);
             if copied.is_err() {
                 walk.stop();
             }

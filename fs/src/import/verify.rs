@@ -4,6 +4,7 @@
 use super::{ImportError, Run, Verify};
 use crate::cache::Digester;
 use crate::objects::catalog;
+use crate::program::Program;
 use crate::wait;
 use crate::work::git;
 use gitmoor_replicator::model::{FileEntry, ImportStep, ObjectFormat, Place, RepoPath};
@@ -149,10 +150,9 @@ impl Run<'_> {
         let format = format!("--object-format={}", format.name());
         let step = ["index-pack", "--verify", "-v", &format, &pack];
         let dir = at.parent().unwrap_or(Path::new("/"));
-        let mut command = git::command(dir, &step);
         // No repository is needed for it.
-        command.env_remove("GIT_DIR");
-        match git::watch(command, &step, &self.teller) {
+        let index_pack = Program::git(&step).within(dir).writes(dir);
+        match git::run(index_pack, &self.teller) {
             Err(crate::work::WorkError::Git { said, .. }) => Err(ImportError::Damaged {
                 path: PathBuf::from(path.to_string()),
                 reason: format!("an object is not what its name says: {said}"),

@@ -1,18 +1,15 @@
 //! Proves that whatever refs reach is copied: git walks the source from all of them, and every object that it comes by is
 //! looked up in what is copied. Where the source lacks one, git names it.
 //!
-//! It walks in a private repository that borrows the objects: no setting, replacement or graft of the source has a say.
+//! It walks in a view of the source: no setting, replacement or graft of the source has a say.
 
+use super::ImportError;
 use super::contents::Contents;
 use super::source::Disk;
-use super::{ImportError, Run};
-use crate::work::git;
+use crate::work::WorkError;
 use gix_hash::ObjectId;
-use std::fs;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::fmt::Write;
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const STEP: [&str; 6] = [
@@ -24,49 +21,11 @@ const STEP: [&str; 6] = [
     "--stdin",
 ];
 
-/// git, about to walk.
-pub(super) struct Walker {
-    command: Command,
-    source: PathBuf,
-}
-
 /// One walk.
 pub(super) struct Walk<'a> {
     contents: &'a Contents,
     seen: AtomicU64,
     stopped: AtomicBool,
-}
-
-/// The walk of a source.
-pub(super) fn command(run: &Run<'_>, source: &Disk) -> Result<Walker, ImportError> {
-    let dir = run.private.fresh("view")?;
-    let local = ImportError::local(&dir);
-    furnish(&dir, source, &source.objects(&run.teller)?).map_err(local)?;
-    let mut command = git::command(&dir, &STEP);
-    command
-        .env("GIT_NO_REPLACE_OBJECTS", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let source = source.dir.clone();
-    Ok(Walker { command, source })
-}
-
-fn furnish(dir: &Path, source: &Disk, objects: &[PathBuf]) -> std::io::Result<()> {
-    fs::create_dir_all(dir.join("objects/info"))?;
-    fs::create_dir_all(dir.join("refs"))?;
-    fs::write(dir.join("HEAD"), "ref: refs/heads/none\n")?;
-    let format = source.format.name();
-    let config = format!(
-        "[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = {format}\n"
-    );
-    fs::write(dir.join("config"), config)?;
-    let mut alternates = Vec::new();
-    for objects in objects {
-        alternates.extend(fs::canonicalize(objects)?.as_os_str().as_bytes());
-        alternates.push(b'\n');
-    }
-    fs::write(dir.join("objects/info/alternates"), alternates)
 }
 
 impl<'a> Walk<'a> {
@@ -88,51 +47,32 @@ impl<'a> Walk<'a> {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn run(&self, mut git: Walker, tips: &[ObjectId]) -> Result<(), ImportError> {
+    pub(super) fn run(&self, source: &Disk, tips: &[ObjectId]) -> Result<(), ImportError> {
         if tips.is_empty() {
             return Ok(());
         }
-        let broken = |error: std::io::Error| ImportError::Git {
-            step: "git rev-list".to_owned(),
-            said: format!("cannot be run: {error}"),
-        };
-        let mut child = git.command.spawn().map_err(broken)?;
-        let stdin = child.stdin.take().expect("it was asked to be a pipe");
-        let mut stderr = child.stderr.take().expect("it was asked to be a pipe");
-        let (looked_up, complaints) = std::thread::scope(|scope| {
-            // git may end before it has read everything; it says why.
-            scope.spawn(move || drop(write_tips(stdin, tips)));
-            let complaints = scope.spawn(move || {
-                let mut text = Vec::new();
-                let _ = stderr.read_to_end(&mut text);
-                text
-            });
-            let looked_up = self.look_up(&mut child);
-            let complaints = complaints.join().expect("reading does not panic");
-            (looked_up, complaints)
-        });
-        let status = child.wait().map_err(broken)?;
-        if self.stopped.load(Ordering::Relaxed) {
-            return Err(ImportError::Interrupted);
+        let mut input = String::new();
+        for tip in tips {
+            writeln!(input, "{tip}").expect("writing to a String");
         }
-        match status.success() {
-            true => looked_up.map_err(broken)?.into_result(),
+        let git = source.git(&STEP);
+        let step = git.name().to_owned();
+        let is_stopped = || self.stopped.load(Ordering::Relaxed);
+        let walked = git.converse(input.as_bytes(), &is_stopped, |output| self.look_up(output));
+        let (missing, ended) = walked.map_err(|error| WorkError::of(&step, error))?;
+        match ended.status.success() {
+            true => missing.into_result(),
             false => Err(ImportError::Incomplete {
-                path: git.source,
-                said: git::last_words(&complaints, status),
+                path: source.dir.clone(),
+                said: ended.words(),
             }),
         }
     }
 
-    fn look_up(&self, child: &mut Child) -> std::io::Result<Missing> {
-        let stdout = child.stdout.take().expect("it was asked to be a pipe");
+    fn look_up(&self, output: &mut dyn Read) -> io::Result<Missing> {
         let mut missing = Missing::default();
-        for line in BufReader::with_capacity(1 << 20, stdout).split(b'\n') {
-            if self.stopped.load(Ordering::Relaxed) {
-                git::kill(child);
-                break;
-            }
-            let oid = ObjectId::from_hex(&line?).map_err(std::io::Error::other)?;
+        for line in BufReader::with_capacity(1 << 20, output).split(b'\n') {
+            let oid = ObjectId::from_hex(&line?).map_err(io::Error::other)?;
             if !self.contents.has(&oid) {
                 missing.objects += 1;
                 missing.example.get_or_insert(oid);
@@ -141,14 +81,6 @@ impl<'a> Walk<'a> {
         }
         Ok(missing)
     }
-}
-
-fn write_tips(stdin: impl Write, tips: &[ObjectId]) -> std::io::Result<()> {
-    let mut out = BufWriter::new(stdin);
-    for tip in tips {
-        writeln!(out, "{tip}")?;
-    }
-    out.flush()
 }
 
 /// What is in the source and was not there when its files were listed.

@@ -44,6 +44,65 @@ pub fn seed(format: &Format) -> String {
     text
 }
 
+/// A `config` that says the format, and nothing else.
+pub fn of_format(format: &Format) -> Vec<u8> {
+    let storage = match format.refs {
+        RefStorage::Files => "",
+        RefStorage::Reftable => "\trefStorage = reftable\n",
+    };
+    let hash = format.objects.name();
+    format!("[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = {hash}\n{storage}")
+        .into_bytes()
+}
+
+/// Extensions of the format that change nothing about how refs and objects are read.
+const HARMLESS: [&str; 6] = [
+    "noop",
+    "noop-v1",
+    "partialclone",
+    "preciousobjects",
+    "relativeworktrees",
+    "worktreeconfig",
+];
+
+/// The format that a `config` of others states, without a look at anything that it includes; an error, as of git, for one that is not known here.
+pub fn stated_format(config: &[u8]) -> Result<Format, String> {
+    let metadata = gix_config::file::Metadata::default();
+    let file = gix_config::File::from_bytes_no_includes(config, metadata, Default::default());
+    let file = file.map_err(|error| error.to_string())?;
+    let is_new = file.string("core.repositoryformatversion");
+    let is_new = is_new.is_some_and(|version| version.trim_ascii() != b"0");
+    let mut format = Format {
+        bare: true,
+        objects: ObjectFormat::Sha1,
+        refs: RefStorage::Files,
+    };
+    for section in file
+        .sections_by_name("extensions")
+        .into_iter()
+        .flatten()
+        .filter(|_| is_new)
+    {
+        for name in section.value_names() {
+            let value = section.value(&name).unwrap_or_default();
+            let (name, value) = (name.to_ascii_lowercase(), value.to_ascii_lowercase());
+            match (&name[..], &value[..]) {
+                ("objectformat", b"sha1") | ("refstorage", b"files") => {}
+                ("objectformat", b"sha256") => format.objects = ObjectFormat::Sha256,
+                ("refstorage", b"reftable") => format.refs = RefStorage::Reftable,
+                (name, _) if HARMLESS.contains(&name) => {}
+                (name, value) => {
+                    let value = value.escape_ascii();
+                    return Err(format!(
+                        "extensions.{name} = {value} is a format that is not known here"
+                    ));
+                }
+            }
+        }
+    }
+    Ok(format)
+}
+
 /// The format that a `config` states; `None` before git has written it, or
 /// while the file cannot be parsed.
 pub fn format_of(config: &[u8]) -> Option<Format> {
@@ -78,11 +137,21 @@ fn is_renderable(key: &str, value: &str) -> bool {
 
 /// Renders the replicated settings, over the defaults.
 pub fn render_settings(settings: &BTreeMap<String, String>) -> Vec<u8> {
-    let mut all: BTreeMap<&str, &str> = DEFAULTS.into_iter().collect();
-    let given = settings.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-    all.extend(given.filter(|(key, value)| is_renderable(key, value)));
-    let mut text = String::from("# Replicated settings: change them with `gitmoor repo config`.\n");
-    for (key, value) in all {
+    let defaults = DEFAULTS.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let mut all = BTreeMap::from(defaults);
+    all.extend(settings.clone());
+    let mut text = b"# Replicated settings: change them with `gitmoor repo config`.\n".to_vec();
+    text.extend(render(&all));
+    text
+}
+
+/// Renders settings. Those that git would read as something else are left out.
+pub fn render(settings: &BTreeMap<String, String>) -> Vec<u8> {
+    let mut text = String::new();
+    for (key, value) in settings
+        .iter()
+        .filter(|(key, value)| is_renderable(key, value))
+    {
         let Some((section, name)) = key.rsplit_once('.') else {
             continue;
         };
@@ -101,4 +170,50 @@ fn quoted(value: &str) -> String {
         .replace('"', "\\\"")
         .replace('\n', "\\n");
     format!("\"{escaped}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{of_format, stated_format};
+    use gitmoor_replicator::model::{Format, ObjectFormat, RefStorage};
+
+    #[test]
+    fn the_format_is_what_the_file_itself_says() {
+        let format = |objects, refs| Format {
+            bare: true,
+            objects,
+            refs,
+        };
+        let plain = format(ObjectFormat::Sha1, RefStorage::Files);
+        for (text, expected) in [
+            ("", plain),
+            (
+                "[core]\nrepositoryformatversion = 0\n[extensions]\nobjectFormat = sha256\n",
+                plain,
+            ),
+            (
+                "[include]\npath = /dev/stdin\n[core]\nsshCommand = id\nbare = false\n",
+                plain,
+            ),
+            (
+                "[core]\nrepositoryformatversion = 1\n[extensions]\npartialClone = origin\nworktreeConfig\n",
+                plain,
+            ),
+        ] {
+            assert_eq!(stated_format(text.as_bytes()), Ok(expected), "{text}");
+        }
+        for objects in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+            for refs in [RefStorage::Files, RefStorage::Reftable] {
+                let format = format(objects, refs);
+                assert_eq!(stated_format(&of_format(&format)), Ok(format));
+            }
+        }
+        for text in [
+            "[core]\nrepositoryformatversion = 1\n[extensions]\nrefStorage = other\n",
+            "[core]\nrepositoryformatversion = 1\n[extensions]\nnew = true\n",
+            "[core",
+        ] {
+            assert!(stated_format(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 }

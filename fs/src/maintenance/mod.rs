@@ -2,7 +2,8 @@
 //!
 //! git works in a *private view* ([`view`]): a bare repository of this machine in which every loose object
 //! and pack is a symbolic link to itself on the mount, so that git reads what it needs, lazily, through the
-//! cache, and all else are copies. What git makes stands there as real files, what it deletes are links: nothing
+//! cache, and all else are copies. Its configuration is made anew from the replicated settings, and git runs in it as the repository's
+//! owner where it can ([`crate::program`]). What git makes stands there as real files, what it deletes are links: nothing
 //! of the repository changes while it works, and when it is killed nothing has to be undone.
 //!
 //! Afterwards the view is compared with what it was. Real files are to be added; links that are gone, to be
@@ -17,6 +18,7 @@
 //! One node at a time has the maintenance lock of a repository. Losing it costs work and nothing else.
 
 mod error;
+mod handover;
 mod proof;
 mod publication;
 mod schedule;
@@ -195,9 +197,11 @@ impl Maintenance<'_> {
         // After the refs: by then all is there that they reach.
         let files = catalog::files(&*self.fs.shared.replica, id)?;
         view.add(&*self.fs.repositories.get(id)?, self.mounted, &files)?;
+        view.hand_over()?;
         failpoint::REPACK_VIEW.hit();
         self.run_git(&view, &files)
             .map_err(|error| self.explained(error))?;
+        view.take_back()?;
         failpoint::REPACK_MADE.hit();
         let publication = Publication::of(
             self.fs,

@@ -53,7 +53,7 @@ impl Maintenance<'_> {
     }
 
     fn repack(&self, view: &View) -> Result<(), MaintenanceError> {
-        let expire_to = format!("--expire-to={}", view.expired_prefix().display());
+        let expire_to = format!("--expire-to={}", View::EXPIRED);
         if !self.options.full {
             return self.git(view, &[&REPACK, &["--geometric=2"][..]].concat());
         }
@@ -113,7 +113,7 @@ impl Maintenance<'_> {
 
     fn git(&self, view: &View, step: &[&str]) -> Result<(), MaintenanceError> {
         self.teller.tell("git", 0, None)?;
-        Ok(git::run(view.dir(), step, &self.teller)?)
+        Ok(git::run(view.git(step), &self.teller)?)
     }
 
     /// If it was a damaged file that git could not read, then which.

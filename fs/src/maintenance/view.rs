@@ -1,12 +1,20 @@
 //! The private view of a repository: `maintenance/<repo id>` in the data directory. It is removed when it has
 //! done its duty, and at the next start if the daemon died.
+//!
+//! git works in it as the repository's owner, if that user has less than the daemon's and gets to the mount. Nothing but
+//! `objects` and `expired` is git's to change, and afterwards all of that becomes the daemon's before it is looked at.
 
+use super::handover::{LOCAL_BYTES, copy_local, give, show, take_back};
 use super::{Files, MaintenanceError};
 use crate::FileSystem;
+use crate::local::config;
 use crate::objects::name;
+use crate::program::{Program, Stage, User};
 use crate::refs::packed;
 use crate::repository::Repository;
-use gitmoor_replicator::model::{RefEntry, RefStorage, Repo, RepoId, RepoPath, Timestamp};
+use gitmoor_replicator::model::{
+    Format, ObjectFormat, RefEntry, RefStorage, Repo, RepoId, RepoPath, Timestamp,
+};
 use gitmoor_replicator::{Child, Replica};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
@@ -14,6 +22,10 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// What git changes in a view.
+const GITS: [&str; 2] = ["objects", "expired"];
 
 /// Parts of a repository that only this machine has, and from which objects are reached.
 const LOCAL: [&str; 6] = [
@@ -42,8 +54,19 @@ pub(crate) fn clear(data: &Path) {
 /// See the module.
 pub(super) struct View {
     dir: PathBuf,
+    /// The object files of the repository, on the mount.
+    objects: PathBuf,
+    /// Who git is, if not the daemon's user.
+    user: Option<Seen>,
     /// The object files that it began with.
     was: Vec<RepoPath>,
+}
+
+/// A user who cannot pass the data directory sees the view elsewhere.
+struct Seen {
+    user: User,
+    at: TempDir,
+    stage: Stage,
 }
 
 impl Drop for View {
@@ -71,11 +94,16 @@ impl View {
             }
             Ok(()) | Err(_) => {}
         }
+        let user = Seen::by_owner(mounted, &dir).map_err(MaintenanceError::local(&dir))?;
         // From here on it is removed, whatever happens.
-        let was = Vec::new();
-        let view = Self { dir, was };
-        let local = data.join("repos").join(repo.id.to_string()).join("files");
-        view.furnish(repo, mounted, with_local.then_some(&local))
+        let view = Self {
+            dir,
+            objects: mounted.join("objects"),
+            user,
+            was: Vec::new(),
+        };
+        let local = with_local.then(|| data.join("repos").join(repo.id.to_string()).join("files"));
+        view.furnish(repo, local.as_deref())
             .map_err(MaintenanceError::local(&view.dir))?;
         let refs = Refs {
             view: &view,
@@ -117,34 +145,66 @@ impl View {
         Ok(())
     }
 
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     pub(super) fn at(&self, path: &RepoPath) -> PathBuf {
         self.dir.join(OsStr::from_bytes(path.as_bytes()))
     }
 
-    fn furnish(&self, repo: &Repo, mounted: &Path, local: Option<&PathBuf>) -> io::Result<()> {
+    fn furnish(&self, repo: &Repo, local: Option<&Path>) -> io::Result<()> {
         for dir in ["objects/pack", "objects/info", "refs", "expired"] {
             make_dirs(&self.dir.join(dir))?;
         }
-        fs::write(self.dir.join("config"), config(repo, mounted))?;
+        fs::write(self.dir.join("config"), config(repo))?;
         let Some(local) = local else {
             return Ok(());
         };
+        let mut left = LOCAL_BYTES;
         for part in LOCAL {
-            if local.join(part).exists() {
-                symlink(local.join(part), self.dir.join(part))?;
-            }
+            copy_local(local, part, &self.dir, &mut left)?;
         }
         Ok(())
     }
 
-    /// Where git puts what has expired: a directory and the beginning of a name.
-    pub(super) fn expired_prefix(&self) -> PathBuf {
-        self.dir.join("expired/pack")
+    /// From now on nothing but git changes it.
+    pub(super) fn hand_over(&self) -> Result<(), MaintenanceError> {
+        let Some(seen) = &self.user else {
+            return Ok(());
+        };
+        let give = || {
+            show(&self.dir)?;
+            GITS.iter()
+                .try_for_each(|name| give(&self.dir.join(name), &seen.user))
+        };
+        give().map_err(MaintenanceError::local(&self.dir))
     }
+
+    /// From now on git changes nothing any more.
+    pub(super) fn take_back(&self) -> Result<(), MaintenanceError> {
+        match &self.user {
+            None => Ok(()),
+            Some(_) => GITS
+                .iter()
+                .try_for_each(|name| take_back(&self.dir.join(name))),
+        }
+        .map_err(MaintenanceError::local(&self.dir))
+    }
+
+    /// `git STEP` in it.
+    pub(super) fn git(&self, step: &[&str]) -> Program {
+        let git = Program::git(step).reads(&self.dir).reads(&self.objects);
+        let git = GITS
+            .iter()
+            .fold(git, |git, name| git.writes(&self.dir.join(name)));
+        match &self.user {
+            None => git.on(&self.dir),
+            Some(seen) => git
+                .on(seen.at.path())
+                .on_stage(Some(seen.stage.clone()))
+                .as_user(Some(seen.user.clone())),
+        }
+    }
+
+    /// Where git puts what has expired: a directory and the beginning of a name.
+    pub(super) const EXPIRED: &str = "expired/pack";
 
     /// What stands there as real files, be it new or not, and what git removed.
     pub(super) fn changes(&self) -> Result<(Vec<RepoPath>, Vec<RepoPath>), MaintenanceError> {
@@ -255,27 +315,56 @@ fn make_dirs(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-/// The replicated settings, and the repository's format; bitmaps come with the index over all packs. Not its `config`: whoever may write that must not thereby
-/// run something in the daemon's name.
-fn config(repo: &Repo, mounted: &Path) -> Vec<u8> {
-    let format = repo.format;
-    let hash = format
-        .map(|format| format.objects)
-        .unwrap_or_default()
-        .name();
-    let storage = match format.map(|format| format.refs).unwrap_or_default() {
-        RefStorage::Files => "",
-        RefStorage::Reftable => "\trefStorage = reftable\n",
-    };
-    let settings = mounted.join(crate::local::config::SETTINGS);
-    let quoted = settings
-        .to_string_lossy()
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"");
-    format!(
-        "[include]\n\tpath = \"{quoted}\"\n[repack]\n\twriteBitmaps = false\n[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = {hash}\n{storage}"
-    )
-    .into_bytes()
+/// Replicated settings that say how git packs: numbers and switches.
+const SETTINGS: [&str; 15] = [
+    "core.bigFileThreshold",
+    "core.compression",
+    "core.looseCompression",
+    "pack.allowPackReuse",
+    "pack.compression",
+    "pack.deltaCacheLimit",
+    "pack.deltaCacheSize",
+    "pack.depth",
+    "pack.packSizeLimit",
+    "pack.threads",
+    "pack.window",
+    "pack.windowMemory",
+    "pack.writeBitmapHashCache",
+    "repack.useDeltaBaseOffset",
+    "repack.useDeltaIslands",
+];
+
+/// The repository's format, and of the replicated settings those above; bitmaps come with the index over all packs. Nothing of a file that
+/// anybody writes to: whoever may write that must not thereby run something in the daemon's name.
+fn config(repo: &Repo) -> Vec<u8> {
+    let format = repo.format.unwrap_or(Format {
+        bare: true,
+        objects: ObjectFormat::default(),
+        refs: RefStorage::default(),
+    });
+    let chosen = repo.settings.iter();
+    let chosen = chosen.filter(|(key, _)| SETTINGS.contains(&key.as_str()));
+    let chosen = chosen.map(|(key, value)| (key.clone(), value.clone()));
+    let mut text = config::render(&chosen.collect());
+    text.extend(config::of_format(&format));
+    text.extend(b"[repack]\n\twriteBitmaps = false\n");
+    text
+}
+
+impl Seen {
+    /// The owner of a repository, if that user gets to all of it: on the mount of one user others see nothing.
+    fn by_owner(mounted: &Path, dir: &Path) -> io::Result<Option<Self>> {
+        let Some(user) = User::owning(mounted)? else {
+            return Ok(None);
+        };
+        if !user.may_read(&mounted.join("objects")) || !Stage::works() {
+            return Ok(None);
+        }
+        let at = Stage::place()?;
+        let stage = Stage::new(dir, at.path())?;
+        let seen = Self { user, at, stage };
+        Ok(Some(seen).filter(|seen| seen.user.may_read(seen.at.path())))
+    }
 }
 
 /// Copies the refs room.

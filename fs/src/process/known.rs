@@ -91,13 +91,12 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
 
     #[test]
     fn those_that_have_ended_are_dropped() {
         let known = Processes::new();
         known.insert(std::process::id(), ());
-        let mut child = Command::new("true").spawn().expect("true");
+        let mut child = crate::program::of_the_system("true").spawn().expect("true");
         child.wait().expect("it ends");
         (1..SWEEP - 1).for_each(|_| known.insert(child.id(), ()));
         assert_eq!(known.known.iter().count(), 2);

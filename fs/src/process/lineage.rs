@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_process_without_git_above_it_is_itself() {
-        let mut child = std::process::Command::new("sleep");
+        let mut child = crate::program::of_the_system("sleep");
         let mut child = child.arg("60").spawn().expect("sleep");
         let of = command_of(child.id());
         child.kill().expect("it runs");

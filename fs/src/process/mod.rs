@@ -104,10 +104,10 @@ impl Stat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Child, Command, Stdio};
+    use std::process::{Child, Stdio};
 
     fn child() -> Child {
-        let mut command = Command::new("cat");
+        let mut command = crate::program::of_the_system("cat");
         command.stdin(Stdio::piped()).spawn().expect("cat")
     }
 

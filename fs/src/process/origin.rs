@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_process_is_told_of() {
-        let mut child = std::process::Command::new("sleep");
+        let mut child = crate::program::of_the_system("sleep");
         let child = child
             .arg("60")
             .env("SSH_CONNECTION", "10.0.0.7 1 10.0.0.1 22");

@@ -105,7 +105,7 @@ mod tests {
     fn only_the_push_deletes_while_it_runs() {
         let (quarantines, dir) = (Quarantines::default(), path("objects/tmp_objdir-x"));
         let file = path("objects/tmp_objdir-x/12/34");
-        let mut push = std::process::Command::new("sleep")
+        let mut push = crate::program::of_the_system("sleep")
             .arg("1000")
             .spawn()
             .expect("sleep");

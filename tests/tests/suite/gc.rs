@@ -250,21 +250,21 @@ fn a_work_tree_reaches_objects() {
     bare.fsck();
 }
 
-/// A git for the daemon that stands still before one of its steps until it is let go.
+/// A git for the daemon that stands still before one of its steps until it is let go. It may write nowhere but
+/// in the view that it works in.
 struct Gate {
-    reached: PathBuf,
+    views: PathBuf,
     go: PathBuf,
 }
 
 impl Gate {
     fn before(place: &Place, step: &str) -> Gate {
         let gate = Gate {
-            reached: place.scratch("at-gate"),
+            views: place.daemon().settings().data.join("maintenance"),
             go: place.scratch("go-on"),
         };
         let script = format!(
-            "case \" $* \" in *' {step} '*) touch {}; for i in $(seq 1200); do [ -e {} ] && break; sleep 0.05; done;; esac\n",
-            gate.reached.display(),
+            "case \" $* \" in *' {step} '*) touch objects/at-gate; for i in $(seq 1200); do [ -e {} ] && break; sleep 0.05; done;; esac\n",
             gate.go.display()
         );
         wrap_git(place, &script, "exec git \"$@\"\n");
@@ -275,12 +275,16 @@ impl Gate {
     fn after(place: &Place, step: &str) -> Gate {
         let gate = Gate::before(place, "nothing");
         let script = format!(
-            "case \" $* \" in *' {step} '*) git \"$@\" || exit 1; touch {}; for i in $(seq 1200); do [ -e {} ] && exit 0; sleep 0.05; done;; esac\n",
-            gate.reached.display(),
+            "case \" $* \" in *' {step} '*) git \"$@\" || exit 1; touch objects/at-gate; for i in $(seq 1200); do [ -e {} ] && exit 0; sleep 0.05; done;; esac\n",
             gate.go.display()
         );
         wrap_git(place, &script, "exec git \"$@\"\n");
         gate
+    }
+
+    fn is_reached(&self) -> bool {
+        let mut views = fs::read_dir(&self.views).into_iter().flatten().flatten();
+        views.any(|view| view.path().join("objects/at-gate").exists())
     }
 
     /// Runs `between` while the gc stands still; what it said.
@@ -288,7 +292,7 @@ impl Gate {
     fn hold(&self, settings: &Settings, options: &[&str], between: impl FnOnce()) -> Value {
         std::thread::scope(|scope| {
             let running = scope.spawn(|| gc(settings, options));
-            wait::until("git is at the gate", BOUND, || self.reached.exists());
+            wait::until("git is at the gate", BOUND, || self.is_reached());
             between();
             fs::write(&self.go, "").expect("go");
             running.join().expect("the gc")
@@ -489,17 +493,16 @@ fn interrupted() {
     // By whoever asked for it.
     let mut command = settings.command(&["gc", "app.git"]);
     let mut asker = command.stdout(Stdio::null()).spawn().expect("gitmoor");
-    wait::until("git is at the gate", BOUND, || gate.reached.exists());
+    wait::until("git is at the gate", BOUND, || gate.is_reached());
     let pid = Pid::from_raw(asker.id().try_into().expect("a pid"));
     kill(pid, Signal::SIGINT).expect("Ctrl-C");
     assert!(!asker.wait().expect("it ends").success());
     wait::until("the maintenance has ended", BOUND, is_over);
     assert_eq!(bare.names("objects/pack"), files);
     // By the daemon, which leaves although git has files of the mount open.
-    fs::remove_file(&gate.reached).expect("reached");
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| settings.gitmoor(&["gc", "app.git"]));
-        wait::until("git is at the gate", BOUND, || gate.reached.exists());
+        wait::until("git is at the gate", BOUND, || gate.is_reached());
         place.daemon().umount();
         let output = asked.join().expect("gitmoor");
         assert_eq!(output.status.code(), Some(1), "{}", report(&output));

@@ -4,9 +4,11 @@ use super::super::progress::bar;
 use super::refs::Refs;
 use super::{ExportError, git};
 use crate::cli::ExportArgs;
+use gitmoor_fs::program::ReadView;
 use indicatif::ProgressBar;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// How often object files are listed that go away while they are copied.
@@ -14,20 +16,23 @@ const PASSES: u32 = 5;
 
 /// Makes it, checks it, and answers where it is and how large its objects are.
 pub(super) fn make(
-    source: &Path,
+    source: &ReadView,
     refs: &Refs,
     work: &Path,
     args: &ExportArgs,
 ) -> Result<(PathBuf, u64), ExportError> {
     let made = work.join("made.git");
     git::init_like(source, &made)?;
-    let bytes = copy_objects(&source.join("objects"), &made.join("objects"))?;
+    let bytes = copy_objects(&source.objects()[0], &made.join("objects"))?;
     refs.write(&made)?;
     borrow_no_more(source, &made)?;
     let checking = bar("{spinner} checking {elapsed}", 0);
     git::check(&made, args.full)?;
     checking.finish_and_clear();
-    refs.check(&Refs::of(&made)?, args.name.as_str())?;
+    refs.check(
+        &Refs::of(&|step| git::own(&made, step))?,
+        args.name.as_str(),
+    )?;
     Ok((made, bytes))
 }
 
@@ -117,18 +122,18 @@ fn list(dir: &Path, within: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<()
 }
 
 /// What the repository borrows comes along, as far as its refs reach it.
-fn borrow_no_more(source: &Path, made: &Path) -> Result<(), ExportError> {
-    let said = git::ask(source, &["count-objects", "-v"])?;
-    let lenders = said
-        .lines()
-        .filter_map(|line| line.strip_prefix("alternate: "));
-    let lenders: String = lenders.map(|path| format!("{path}\n")).collect();
+fn borrow_no_more(source: &ReadView, made: &Path) -> Result<(), ExportError> {
+    let lenders = &source.objects()[1..];
     if lenders.is_empty() {
         return Ok(());
     }
     let own = made.join("objects/info/alternates");
     fs::create_dir_all(made.join("objects/info")).map_err(ExportError::file(&own))?;
-    git::write(&own, lenders.as_bytes())?;
-    git::ask(made, &["repack", "-a", "-d", "-k", "--quiet"])?;
+    let lines = lenders.iter().map(|dir| dir.as_os_str().as_bytes());
+    let lines: Vec<_> = lines.flat_map(|dir| [dir, b"\n"].concat()).collect();
+    git::write(&own, &lines)?;
+    let repack = git::own(made, &["repack", "-a", "-d", "-k", "--quiet"]);
+    let repack = lenders.iter().fold(repack, |repack, dir| repack.reads(dir));
+    git::ask(repack)?;
     fs::remove_file(&own).map_err(ExportError::file(&own))
 }

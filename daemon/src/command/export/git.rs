@@ -1,75 +1,70 @@
-//! Stock git, for an export: no setting of the user has a say, and objects are taken as they are stored.
+//! Stock git, for an export: no setting of anybody's has a say, and objects are taken as they are stored.
 
 use super::ExportError;
+use gitmoor_fs::program::{Program, ProgramError, ReadView, Said};
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
-/// Lines of git's that an error quotes.
+/// Lines of git's findings that an error quotes.
 const LINES: usize = 8;
 
-/// `git STEP` in a repository.
-pub(super) fn command(dir: &Path, step: &[&str]) -> Command {
-    let mut git = gitmoor_fs::git::isolated();
-    git.env("GIT_NO_REPLACE_OBJECTS", "1")
-        .arg("--git-dir")
-        .arg(dir)
-        .args(step);
-    git
+/// `git STEP` on what was made, which is this command's own.
+pub(super) fn own(dir: &Path, step: &[&str]) -> Program {
+    Program::git(step).on(dir).writes(dir)
 }
 
 /// The standard output of a command that succeeds.
-pub(super) fn ask(dir: &Path, step: &[&str]) -> Result<String, ExportError> {
-    let output = run(command(dir, step), step)?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(failed(step, &output)),
+pub(super) fn ask(git: Program) -> Result<String, ExportError> {
+    let command = git.name().to_owned();
+    let said = git.ask(b"", &|| false);
+    let said = said.map_err(|error| broken(&command, &error))?;
+    match said.status.success() {
+        true => Ok(text(&said)),
+        false => Err(failed(command, &said)),
     }
 }
 
 /// The same of a command whose exit code is an answer: `None` for 1.
-pub(super) fn ask_whether(dir: &Path, step: &[&str]) -> Result<Option<String>, ExportError> {
-    let output = run(command(dir, step), step)?;
-    match output.status.code() {
-        Some(0) => Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned())),
+pub(super) fn ask_whether(git: Program) -> Result<Option<String>, ExportError> {
+    let command = git.name().to_owned();
+    let said = git.ask(b"", &|| false);
+    let said = said.map_err(|error| broken(&command, &error))?;
+    match said.status.code() {
+        Some(0) => Ok(Some(text(&said))),
         Some(1) => Ok(None),
-        _ => Err(failed(step, &output)),
+        _ => Err(failed(command, &said)),
     }
+}
+
+fn text(said: &Said) -> String {
+    String::from_utf8_lossy(&said.stdout).into_owned()
 }
 
 /// An empty bare repository of the object format that another has.
-pub(super) fn init_like(other: &Path, dir: &Path) -> Result<(), ExportError> {
-    let format = ask(other, &["rev-parse", "--show-object-format"])?;
-    let format = format!("--object-format={}", format.trim());
+pub(super) fn init_like(other: &ReadView, dir: &Path) -> Result<(), ExportError> {
+    std::fs::create_dir(dir).map_err(ExportError::file(dir))?;
+    let format = format!("--object-format={}", other.object_format().name());
     let init = ["init", "--bare", "--quiet", "--template=", &format];
-    ask(dir, &init).map(drop)
+    ask(own(dir, &init)).map(drop)
 }
 
-fn run(mut command: Command, step: &[&str]) -> Result<Output, ExportError> {
-    let output = command.stdin(Stdio::null()).output();
-    output.map_err(|error| ExportError::Git {
-        command: step.first().copied().unwrap_or_default().to_owned(),
-        said: error.to_string(),
-    })
-}
-
-fn failed(step: &[&str], output: &Output) -> ExportError {
-    // fsck tells what it finds on its standard output.
-    let said = [&output.stderr[..], &output.stdout].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let lines: Vec<_> = said.lines().take(LINES).collect();
-    let said = match lines.is_empty() {
-        true => format!("{}; gitmoor status and the log say more", output.status),
-        false => lines.join("; "),
-    };
-    // The command, after settings that may stand before it.
-    let command = step
-        .iter()
-        .find(|word| !word.starts_with('-') && !word.contains('='));
+pub(super) fn broken(command: &str, error: &ProgramError) -> ExportError {
     ExportError::Git {
-        command: command.copied().unwrap_or_default().to_owned(),
-        said,
+        command: command.to_owned(),
+        said: error.to_string(),
     }
+}
+
+fn failed(command: String, said: &Said) -> ExportError {
+    // fsck tells what it finds on its standard output.
+    let lines = String::from_utf8_lossy(&said.stdout).into_owned();
+    let lines: Vec<_> = lines.lines().take(LINES).map(str::to_owned).collect();
+    let said = match lines.is_empty() {
+        true => said.words(),
+        false => format!("{}; {}", said.words(), lines.join("; ")),
+    };
+    let said = format!("{said}; gitmoor status and the log say more");
+    ExportError::Git { command, said }
 }
 
 /// Whatever refs reach is there, and with `full` every object is what its name says.
@@ -79,7 +74,7 @@ pub(super) fn check(dir: &Path, full: bool) -> Result<(), ExportError> {
     } else {
         "--connectivity-only"
     };
-    ask(dir, &["fsck", how, "--no-dangling", "--no-progress"]).map(drop)
+    ask(own(dir, &["fsck", how, "--no-dangling", "--no-progress"])).map(drop)
 }
 
 /// A file that is durable when this returns.

@@ -12,6 +12,7 @@ use crate::Failure;
 use crate::admin::{Reply, Request};
 use crate::cli::{ExportArgs, Place};
 use crate::config::ByteSize;
+use gitmoor_fs::program::{ReadView, ViewError};
 use refs::Refs;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
@@ -25,6 +26,9 @@ pub enum ExportError {
     /// It is not on this mount.
     #[error(transparent)]
     NotMounted(#[from] NotMounted),
+    /// It cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
     /// Something has the name.
     #[error("{} exists already, and nothing is overwritten", .0.display())]
     Exists(PathBuf),
@@ -40,7 +44,7 @@ pub enum ExportError {
     #[error("object files go away while they are copied; give the command again")]
     Moving,
     /// git did not do it, or found that something is missing.
-    #[error("git {command}: {said}")]
+    #[error("{command}: {said}")]
     Git {
         /// Which command.
         command: String,
@@ -103,11 +107,12 @@ fn export(source: &Path, args: &ExportArgs) -> Result<Exported, ExportError> {
     }
     let work = beside(&args.dest)?;
     let is_bundle = args.bundle || args.dest.extension().is_some_and(|ext| ext == "bundle");
+    let view = ReadView::of(source)?;
     // Before the objects: by then all is there that they reach.
-    let refs = Refs::of(source)?;
+    let refs = Refs::of(&|step| view.git(step))?;
     let (made, bytes) = match is_bundle {
-        true => bundle::make(source, &refs, work.path(), args)?,
-        false => copy::make(source, &refs, work.path(), args)?,
+        true => bundle::make(&view, &refs, work.path(), args)?,
+        false => copy::make(&view, &refs, work.path(), args)?,
     };
     give_name(&made, &args.dest)?;
     Ok(Exported {

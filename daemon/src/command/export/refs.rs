@@ -1,6 +1,7 @@
 //! The refs of a repository, as git tells them.
 
 use super::{ExportError, git};
+use gitmoor_fs::program::Program;
 use std::path::Path;
 
 /// See the module.
@@ -15,9 +16,10 @@ pub(super) struct Refs {
 }
 
 impl Refs {
-    pub(super) fn of(dir: &Path) -> Result<Self, ExportError> {
+    /// Of a repository on which this is `git STEP`.
+    pub(super) fn of(on_it: &dyn Fn(&[&str]) -> Program) -> Result<Self, ExportError> {
         let format = "--format=%(objectname) %(refname) %(symref)";
-        let lines = git::ask(dir, &["for-each-ref", format])?;
+        let lines = git::ask(on_it(&["for-each-ref", format]))?;
         let (mut direct, mut symbolic) = (Vec::new(), Vec::new());
         for line in lines.lines() {
             let mut words = line.splitn(3, ' ').map(str::to_owned);
@@ -28,9 +30,9 @@ impl Refs {
                 None => direct.push((oid, name)),
             }
         }
-        let head = match git::ask_whether(dir, &["symbolic-ref", "-q", "HEAD"])? {
+        let head = match git::ask_whether(on_it(&["symbolic-ref", "-q", "HEAD"]))? {
             Some(branch) => format!("ref: {branch}"),
-            None => git::ask(dir, &["rev-parse", "--verify", "HEAD"])?,
+            None => git::ask(on_it(&["rev-parse", "--verify", "HEAD"]))?,
         };
         Ok(Self {
             direct,
@@ -51,7 +53,7 @@ impl Refs {
         }
         git::write(&dir.join("packed-refs"), packed.as_bytes())?;
         for (target, name) in &self.symbolic {
-            git::ask(dir, &["symbolic-ref", name, target])?;
+            git::ask(git::own(dir, &["symbolic-ref", name, target]))?;
         }
         git::write(&dir.join("HEAD"), self.head.as_bytes())
     }

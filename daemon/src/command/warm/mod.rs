@@ -25,6 +25,9 @@ pub enum WarmError {
     /// It is not on this mount.
     #[error(transparent)]
     NotMounted(#[from] NotMounted),
+    /// It cannot be read.
+    #[error(transparent)]
+    View(#[from] gitmoor_fs::program::ViewError),
     /// It would push out what it has just fetched.
     #[error(
         "{name} needs {}, but the cache holds {}: raise cache-size, or warm less of it (--rev, --path, \

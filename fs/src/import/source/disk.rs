@@ -1,57 +1,76 @@
-//! A repository on this machine. Its own git configuration is read, as every git command does that works on it,
-//! but nothing in it can run a program for the few commands that are used here.
+//! A repository on this machine, whose configuration nobody need trust: git is shown a [`ReadView`] of it.
 
 use super::super::ImportError;
-use crate::work::Teller;
-use crate::work::git::{self, Said};
+use crate::program::{Program, ReadView, Said, User, ViewError, regular, small};
+use crate::work::{Teller, git};
 use gitmoor_replicator::model::ObjectFormat;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// See the module.
 pub(crate) struct Disk {
     /// `GIT_DIR`: of all worktrees together.
     pub(crate) dir: PathBuf,
     pub(crate) format: ObjectFormat,
-    /// Its objects, if they are not where git has them.
-    elsewhere: Option<PathBuf>,
+    view: ReadView,
 }
 
 impl Disk {
     /// At a path, or in `.git` there.
-    pub(crate) fn find(path: &Path, teller: &Teller<'_>) -> Result<Self, ImportError> {
-        let found = [path.to_owned(), path.join(".git")].into_iter();
-        let found = found.map(|at| git_dir(&at)).find(|dir| is_repository(dir));
-        let dir = found.ok_or_else(|| ImportError::NoRepository {
-            path: path.to_owned(),
-            reason:
-                "no git repository is there: expected HEAD, objects and refs, or .git with them"
-                    .to_owned(),
-        })?;
-        Self::at(common_dir(&dir), teller)
+    pub(crate) fn find(path: &Path) -> Result<Self, ImportError> {
+        // Who may write there says where the repository is: what that user cannot read is none.
+        let owner = User::owning(path).ok().flatten();
+        let look = || {
+            let found = [path.to_owned(), path.join(".git")].into_iter();
+            let mut found = found.map(|at| git_dir(&at));
+            found
+                .find(|dir| is_repository(dir))
+                .map(|dir| common_dir(&dir))
+        };
+        let found = match &owner {
+            Some(owner) => owner.act(look)?,
+            None => look(),
+        };
+        match (found, owner) {
+            (Some(dir), None) => Self::of(ReadView::of(&dir)?, dir),
+            (Some(dir), Some(owner)) => Self::of(ReadView::of_users(&dir, owner)?, dir),
+            (None, Some(owner)) if look().is_some() => Err(ImportError::InTheWay {
+                path: path.to_owned(),
+                reason: format!(
+                    "its owner (uid {}) cannot read it there, and it is read with the owner's rights: let the owner pass the directories above, or chown -R it to root",
+                    owner.uid()
+                ),
+            }),
+            (None, _) => Err(ImportError::NoRepository {
+                path: path.to_owned(),
+                reason:
+                    "no git repository is there: expected HEAD, objects and refs, or .git with them"
+                        .to_owned(),
+            }),
+        }
     }
 
-    /// At this very path.
-    pub(crate) fn at(dir: PathBuf, teller: &Teller<'_>) -> Result<Self, ImportError> {
-        let mut disk = Self {
+    /// One of this daemon's own.
+    pub(crate) fn own(dir: PathBuf) -> Result<Self, ImportError> {
+        Self::of(ReadView::of(&dir)?, dir)
+    }
+
+    fn of(view: ReadView, dir: PathBuf) -> Result<Self, ImportError> {
+        let disk = Self {
+            format: view.object_format(),
             dir,
-            format: ObjectFormat::Sha1,
-            elsewhere: None,
+            view,
         };
-        let format = disk.ask(&["rev-parse", "--show-object-format"], teller)?;
-        if format.trim_ascii() == b"sha256" {
-            disk.format = ObjectFormat::Sha256;
-        }
         disk.check_whole()?;
         Ok(disk)
     }
 
     fn check_whole(&self) -> Result<(), ImportError> {
-        let shallow = fs::metadata(self.dir.join("shallow"));
-        match shallow.is_ok_and(|file| file.len() > 0) {
+        let shallow = self.as_owner(|| fs::metadata(self.dir.join("shallow")));
+        match shallow.flatten().is_ok_and(|file| file.len() > 0) {
             true => Err(self.partial(
                 "it is a shallow clone, of which not all objects are here: git fetch --unshallow gets them",
             )),
@@ -72,46 +91,37 @@ impl Disk {
     }
 
     /// Its objects are those that it lends, and no others.
-    pub(crate) fn take_what_is_lent(&mut self) {
-        self.elsewhere = Some(self.lent());
+    pub(crate) fn take_what_is_lent(&mut self) -> Result<(), ImportError> {
+        Ok(self.view.take_objects_of(self.lent())?)
     }
 
-    /// Its directory of objects, and those that it borrows from, which git finds.
-    pub(crate) fn objects(&self, teller: &Teller<'_>) -> Result<Vec<PathBuf>, ImportError> {
-        if let Some(lent) = &self.elsewhere {
-            return Ok(vec![lent.clone()]);
+    /// Its directory of objects, and those that it borrows from.
+    pub(crate) fn objects(&self) -> &[PathBuf] {
+        self.view.objects()
+    }
+
+    /// Who may write to it, if that user has less than this daemon's.
+    pub(crate) fn owner(&self) -> Option<&User> {
+        self.view.owner()
+    }
+
+    /// Does something with its files, with the rights of its owner.
+    pub(crate) fn as_owner<T>(&self, act: impl FnOnce() -> T) -> io::Result<T> {
+        match self.owner() {
+            Some(owner) => owner.act(act),
+            None => Ok(act()),
         }
-        let mut dirs = vec![self.dir.join("objects")];
-        if !dirs[0].join("info/alternates").exists() {
-            return Ok(dirs);
-        }
-        let said = git::capture(self.command(&["count-objects", "-v"]), b"", teller)?;
-        let complaints = String::from_utf8_lossy(&said.stderr).into_owned();
-        if let Some(line) = complaints.lines().find(|line| line.starts_with("error:")) {
-            return Err(self.damaged(line));
-        }
-        let lines = said.stdout.split(|&byte| byte == b'\n');
-        for path in lines.filter_map(|line| line.strip_prefix(b"alternate: ")) {
-            match path.first() {
-                Some(b'/') => dirs.push(PathBuf::from(OsStr::from_bytes(path))),
-                _ => {
-                    let path = String::from_utf8_lossy(path);
-                    return Err(self.damaged(format!(
-                        "objects/info/alternates names {path}, a path that cannot be followed: repack with git repack -a -d"
-                    )));
-                }
-            }
-        }
-        Ok(dirs)
+    }
+
+    /// Opens one of its files, which must be a regular one, with the rights of its owner.
+    pub(crate) fn open(&self, at: &Path) -> Result<File, ImportError> {
+        let opened = self.as_owner(|| regular(at)).flatten();
+        opened.map_err(ImportError::reading(at))
     }
 
     /// git on it, for objects and refs as they are stored.
-    fn command(&self, step: &[&str]) -> Command {
-        let mut command = git::command(&self.dir, step);
-        command
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_GRAFT_FILE", "/dev/null");
-        command
+    pub(crate) fn git(&self, step: &[&str]) -> Program {
+        self.view.git(step)
     }
 
     /// What a command says that succeeds.
@@ -121,29 +131,12 @@ impl Disk {
         input: &[u8],
         teller: &Teller<'_>,
     ) -> Result<Said, ImportError> {
-        let said = git::capture(self.command(step), input, teller)?;
-        match said.status.success() {
-            true => Ok(said),
-            false => Err(git::failed(step, &said).into()),
-        }
+        Ok(git::ask_ok(self.git(step), input, teller)?)
     }
 
     /// Its standard output alone.
     pub(crate) fn ask(&self, step: &[&str], teller: &Teller<'_>) -> Result<Vec<u8>, ImportError> {
         Ok(self.said(step, b"", teller)?.stdout)
-    }
-
-    /// What git says of it to its users: with their settings, and those of the system.
-    pub(crate) fn ask_as_user(
-        &self,
-        step: &[&str],
-        teller: &Teller<'_>,
-    ) -> Result<Vec<u8>, ImportError> {
-        let said = git::capture(git::with_users_settings(&self.dir, step), b"", teller)?;
-        match said.status.success() {
-            true => Ok(said.stdout),
-            false => Err(git::failed(step, &said).into()),
-        }
     }
 
     /// The same of a command whose exit code is an answer: `None` for 1.
@@ -152,18 +145,33 @@ impl Disk {
         step: &[&str],
         teller: &Teller<'_>,
     ) -> Result<Option<Vec<u8>>, ImportError> {
-        let said = git::capture(self.command(step), b"", teller)?;
+        let program = self.git(step);
+        let step = program.name().to_owned();
+        let said = git::ask(program, b"", teller)?;
         match said.status.code() {
             Some(0) => Ok(Some(said.stdout)),
             Some(1) => Ok(None),
-            _ => Err(git::failed(step, &said).into()),
+            _ => Err(ImportError::Git {
+                step,
+                said: said.words(),
+            }),
+        }
+    }
+}
+
+impl From<ViewError> for ImportError {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Unreadable { path, error } => Self::Unreadable { path, error },
+            ViewError::Damaged { path, reason } => Self::Damaged { path, reason },
+            ViewError::Local(error) => Self::Fs(error.into()),
         }
     }
 }
 
 /// A `.git` that is a file says where the repository is.
 fn git_dir(at: &Path) -> PathBuf {
-    let text = fs::read(at).unwrap_or_default();
+    let text = small(at).unwrap_or_default();
     match text.strip_prefix(b"gitdir: ") {
         Some(dir) => {
             let above = at.parent().unwrap_or(Path::new("/"));
@@ -175,7 +183,7 @@ fn git_dir(at: &Path) -> PathBuf {
 
 /// Of a worktree: its main repository's.
 fn common_dir(dir: &Path) -> PathBuf {
-    match fs::read(dir.join("commondir")) {
+    match small(&dir.join("commondir")) {
         Ok(text) => dir.join(OsStr::from_bytes(text.trim_ascii_end())),
         Err(_) => dir.to_owned(),
     }

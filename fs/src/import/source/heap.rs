@@ -78,17 +78,21 @@ impl Heap {
 }
 
 impl Disk {
-    /// What is in its directory of objects, and in those that it borrows from.
+    /// What is in its directory of objects, and in those that it borrows from, as its owner sees it.
     pub(crate) fn heap(&self, teller: &Teller<'_>) -> Result<Heap, ImportError> {
+        self.as_owner(|| self.look(teller))?
+    }
+
+    fn look(&self, teller: &Teller<'_>) -> Result<Heap, ImportError> {
         let mut packs = BTreeMap::new();
         let mut loose = HashMap::new();
-        for dir in self.objects(teller)? {
+        for dir in self.objects() {
             self.add_packs(&dir.join("pack"), &mut packs)?;
             for fan in 0..=255 {
                 if fan % 64 == 0 {
                     teller.tell("Looking", loose.len() as u64, None)?;
                 }
-                add_loose(&dir, &format!("{fan:02x}"), self.format, &mut loose)?;
+                add_loose(dir, &format!("{fan:02x}"), self.format, &mut loose)?;
             }
         }
         let packs = packs.into_values().collect();

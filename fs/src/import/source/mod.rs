@@ -15,7 +15,9 @@ pub use url::Url;
 use self::postgres::Database;
 use super::ImportError;
 use super::private::Private;
+use crate::program::User;
 use crate::work::Teller;
+use remote::Origin;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -65,6 +67,9 @@ impl Source {
         }
         let path = Path::new(text);
         match std::fs::canonicalize(path) {
+            Ok(found) if leads_astray(path, &found) => Err(bad(
+                "a symbolic link leads there whose owner cannot read it; give the path that it leads to",
+            )),
             Ok(path) if path.is_dir() => Ok(Self::Disk(path)),
             Ok(path) => Ok(Self::Bundle(path)),
             Err(_) if is_scp(text) => Ok(Self::Url(Url::new(text))),
@@ -75,10 +80,16 @@ impl Source {
     /// A repository on this machine, in the end; what is elsewhere is fetched.
     pub(super) fn open(&self, private: &Private, teller: &Teller<'_>) -> Result<Disk, ImportError> {
         match self {
-            Self::Disk(path) => Disk::find(path, teller),
-            Self::Url(url) => remote::fetch(url.secret(), private, teller)
-                .map_err(|error| url.without_secrets(error)),
-            Self::Bundle(path) => remote::fetch(&bundle(path)?, private, teller),
+            Self::Disk(path) => Disk::find(path),
+            Self::Url(url) => match url.path() {
+                Some(path) => Disk::find(&path),
+                None => remote::fetch(&Origin::Url(url), private, teller)
+                    .map_err(|error| url.without_secrets(error)),
+            },
+            Self::Bundle(path) => {
+                check_bundle(path)?;
+                remote::fetch(&Origin::Bundle(path), private, teller)
+            }
             Self::Postgres(database) => postgres::fetch(database, private, teller),
         }
     }
@@ -104,6 +115,13 @@ impl fmt::Display for Source {
     }
 }
 
+/// Whose link it is chose what is brought in, and must not get more by that than that user has.
+fn leads_astray(path: &Path, found: &Path) -> bool {
+    let path = std::path::absolute(path).unwrap_or_default();
+    let mut owners = path.ancestors().filter_map(User::owning_link);
+    owners.any(|owner| !owner.may_read(found))
+}
+
 /// `helper::address` would run a program of that name.
 fn names_helper(text: &str) -> bool {
     text.split_once("::").is_some_and(|(helper, _)| {
@@ -118,10 +136,10 @@ fn is_scp(text: &str) -> bool {
 }
 
 /// git would take any other file for a URL that it cannot read, and say so in words that do not help.
-fn bundle(path: &Path) -> Result<String, ImportError> {
+fn check_bundle(path: &Path) -> Result<(), ImportError> {
     use std::io::Read;
     let mut first = [0; 14];
-    let file = std::fs::File::open(path);
+    let file = crate::program::regular(path);
     let read = file.and_then(|mut file| file.read_exact(&mut first));
     if let Err(error) = read
         && error.kind() != std::io::ErrorKind::UnexpectedEof
@@ -132,9 +150,9 @@ fn bundle(path: &Path) -> Result<String, ImportError> {
         });
     }
     let is_bundle = first.starts_with(b"# v2 git bund") || first.starts_with(b"# v3 git bund");
-    match (is_bundle, path.to_str()) {
-        (true, Some(text)) => Ok(text.to_owned()),
-        _ => Err(ImportError::NoRepository {
+    match is_bundle {
+        true => Ok(()),
+        false => Err(ImportError::NoRepository {
             path: path.to_owned(),
             reason: "it is neither a repository nor a bundle".to_owned(),
         }),

@@ -2,18 +2,19 @@
 //! come to its end, so that one that goes on fetches what is new.
 //!
 //! The URL is given to git in its environment, where no other user of the machine sees it, and where it cannot be
-//! taken for an option.
+//! taken for an option. Settings of the daemon's user and of the system say how a server is reached; git uses the
+//! protocol of the URL and no other.
 
 use super::super::ImportError;
 use super::super::private::Private;
 use super::disk::Disk;
-use super::url::PROTOCOLS;
+use super::url::Url;
+use crate::program::{Program, Settings};
 use crate::work::{Teller, git};
 use gitmoor_replicator::model::ObjectFormat;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::Command;
 
 const FETCH: [&str; 10] = [
     "-c",
@@ -35,44 +36,72 @@ struct Told {
     head: Option<String>,
 }
 
+/// Where it is fetched from.
+pub(super) enum Origin<'a> {
+    Url(&'a Url),
+    Bundle(&'a Path),
+}
+
+impl Origin<'_> {
+    /// `git STEP` in a repository of ours, whose remote `origin` is this.
+    fn git(&self, dir: &Path, step: &[&str]) -> Program {
+        let (git, url, protocols) = match self {
+            Self::Url(url) => (
+                of_the_administrator(step).with_network(),
+                url.secret().as_ref(),
+                url.protocols(),
+            ),
+            Self::Bundle(path) => (Program::git(step).reads(path), path.as_os_str(), "file"),
+        };
+        git.on(dir)
+            .writes(dir)
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "remote.origin.url")
+            .env("GIT_CONFIG_VALUE_0", url)
+            .env("GIT_ALLOW_PROTOCOL", protocols)
+    }
+}
+
+/// ssh(1) and credential helpers write there what they learn.
+fn of_the_administrator(step: &[&str]) -> Program {
+    let git = Program::git_with(Settings::Administrators, step);
+    match std::env::home_dir() {
+        Some(home) => git.writes(&home),
+        None => git,
+    }
+}
+
 pub(super) fn fetch(
-    url: &str,
+    origin: &Origin<'_>,
     private: &Private,
     teller: &Teller<'_>,
 ) -> Result<Disk, ImportError> {
     let dir = private.kept("fetched.git")?;
     remove_locks(&dir).map_err(ImportError::local(&dir))?;
-    let told = ask(&dir, url, teller)?;
-    let init = format!("--object-format={}", told.format.name());
-    git::run(&dir, &["init", "--bare", "--quiet", &init], teller)?;
-    let command = with_url(git::with_users_settings(&dir, &FETCH), url);
-    git::watch(command, &FETCH[4..], teller)?;
+    let told = ask(&dir, origin, teller)?;
+    init(&dir, told.format, teller)?;
+    git::run(origin.git(&dir, &FETCH), teller)?;
     if let Some(head) = &told.head {
-        git::run(&dir, &["symbolic-ref", "HEAD", head], teller)?;
+        git::run(git::own(&dir, &["symbolic-ref", "HEAD", head]), teller)?;
     }
-    Disk::at(dir, teller)
+    Disk::own(dir)
 }
 
-fn with_url(mut command: Command, url: &str) -> Command {
-    command
-        .env("GIT_CONFIG_COUNT", "1")
-        .env("GIT_CONFIG_KEY_0", "remote.origin.url")
-        .env("GIT_CONFIG_VALUE_0", url)
-        .env("GIT_ALLOW_PROTOCOL", PROTOCOLS.join(":"));
-    command
+/// A bare repository, or none that is there already. Without a template: hooks of one would be nobody's.
+pub(super) fn init(
+    dir: &Path,
+    format: ObjectFormat,
+    teller: &Teller<'_>,
+) -> Result<(), ImportError> {
+    let format = format!("--object-format={}", format.name());
+    let step = ["init", "--bare", "--quiet", "--template=", &format];
+    Ok(git::run(git::own(dir, &step), teller)?)
 }
 
-fn ask(dir: &Path, url: &str, teller: &Teller<'_>) -> Result<Told, ImportError> {
+fn ask(dir: &Path, origin: &Origin<'_>, teller: &Teller<'_>) -> Result<Told, ImportError> {
     teller.tell("Asking", 0, None)?;
     let step = ["ls-remote", "--symref", "origin"];
-    let said = git::capture(
-        with_url(git::with_users_settings(dir, &step), url),
-        b"",
-        teller,
-    )?;
-    if !said.status.success() {
-        return Err(git::failed(&step, &said).into());
-    }
+    let said = git::ask_ok(origin.git(dir, &step), b"", teller)?;
     let text = String::from_utf8_lossy(&said.stdout);
     let lines: Vec<_> = text
         .lines()

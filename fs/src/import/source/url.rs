@@ -2,10 +2,13 @@
 
 use super::ImportError;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
-/// What git may use: nothing that runs a program of the URL's choosing.
-pub(super) const PROTOCOLS: [&str; 5] = ["https", "http", "ssh", "git", "file"];
+/// Nothing that runs a program of the URL's choosing.
+const PROTOCOLS: [&str; 5] = ["https", "http", "ssh", "git", "file"];
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +31,25 @@ impl Url {
         ["postgres://", "postgresql://"]
             .iter()
             .any(|scheme| self.0.starts_with(scheme))
+    }
+
+    /// What git may use for it: servers send from http to https, and nowhere else.
+    pub(super) fn protocols(&self) -> &'static str {
+        match self.0.split_once("://").map(|(scheme, _)| scheme) {
+            Some("https") => "https",
+            Some("http") => "http:https",
+            Some("git") => "git",
+            // `host:path`.
+            _ => "ssh",
+        }
+    }
+
+    /// Of `file://`: a path of this machine, which nothing need be fetched from.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        let path = percent_encoding::percent_decode_str(self.0.strip_prefix("file://")?);
+        let path: Vec<u8> = path.collect();
+        path.starts_with(b"/")
+            .then(|| PathBuf::from(OsString::from_vec(path)))
     }
 
     /// As it was given.

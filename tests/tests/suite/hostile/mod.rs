@@ -3,4 +3,6 @@
 
 mod ground;
 mod peers;
+mod programs;
 mod shares;
+mod sources;

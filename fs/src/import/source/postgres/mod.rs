@@ -42,8 +42,7 @@ pub(super) fn fetch(
     let mut reader = Reader::begin(database, &mut client)?;
     let format = reader.format()?;
     let dir = private.kept("fetched.git")?;
-    let init = format!("--object-format={}", format.name());
-    git::run(&dir, &["init", "--bare", "--quiet", &init], teller)?;
+    super::remote::init(&dir, format, teller)?;
     // Before the objects, though both are as of one moment.
     let refs = reader.refs()?;
     let filling = Filling {
@@ -55,8 +54,8 @@ pub(super) fn fetch(
     filling.fill(&mut reader)?;
     write_refs(&dir, &refs, teller)?;
     let pack = ["repack", "-a", "-d", "-k", "-n"];
-    git::run(&dir, &pack, teller)?;
-    Disk::at(dir, teller)
+    git::run(git::own(&dir, &pack), teller)?;
+    Disk::own(dir)
 }
 
 /// Fills the private repository.
@@ -182,16 +181,14 @@ fn write_refs(dir: &Path, refs: &[Ref], teller: &Teller<'_>) -> Result<(), Impor
             input.extend(format!("update {name}\0{target}\0\0").into_bytes());
         }
     }
-    let said = git::capture(git::command(dir, &step), &input, teller)?;
-    if !said.status.success() {
-        return Err(git::failed(&step, &said).into());
-    }
-    git::run(dir, &["pack-refs", "--all"], teller)?;
+    git::ask_ok(git::own(dir, &step), &input, teller)?;
+    let run = |step: &[&str]| git::run(git::own(dir, step), teller);
+    run(&["pack-refs", "--all"])?;
     for Ref { name, target } in refs {
         match target.strip_prefix("ref: ") {
-            Some(target) => git::run(dir, &["symbolic-ref", name, target.trim()], teller)?,
+            Some(target) => run(&["symbolic-ref", name, target.trim()])?,
             None if name == "HEAD" => {
-                git::run(dir, &["update-ref", "--no-deref", "HEAD", target], teller)?;
+                run(&["update-ref", "--no-deref", "HEAD", target])?;
             }
             None => {}
         }
@@ -217,7 +214,10 @@ fn guess_head(dir: &Path, refs: &[Ref], teller: &Teller<'_>) -> Result<(), Impor
         .collect();
     branches.sort_by_key(|name| (super::remote::rank(name), *name));
     match branches.first() {
-        Some(branch) => Ok(git::run(dir, &["symbolic-ref", "HEAD", branch], teller)?),
+        Some(branch) => {
+            let step = ["symbolic-ref", "HEAD", branch];
+            Ok(git::run(git::own(dir, &step), teller)?)
+        }
         None => Ok(()),
     }
 }

@@ -1,0 +1,352 @@
+//! A repository that others may configure, as git is shown it: a bare repository of ours, in which nothing but refs
+//! and objects is theirs.
+//!
+//! Its `config` is made here and says the format alone, which is read from theirs without following an include; so no
+//! key of theirs runs a program, names a file or has anything fetched. Refs are links to theirs. Objects are found by
+//! `objects/info/alternates`, which names their directory of objects and all that it borrows from, as far as their
+//! owner can read that: who names a repository of others in `alternates` gets nothing out of it.
+//!
+//! git runs as the owner, too, wherever the owner gets to all of that by path.
+
+use super::{Program, User};
+use crate::local::config;
+use gitmoor_replicator::model::{Format, ObjectFormat, RefStorage};
+use rustix::fs::OFlags;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Bytes of a file that says where something is, or in which format.
+const SMALL: u64 = 1 << 20;
+
+/// As git: who borrows from whom, at most so many in a row.
+const DEPTH: usize = 5;
+
+/// Directories of objects of one repository.
+const LENDERS: usize = 1000;
+
+/// What others have, and git finds in the repository itself.
+const THEIRS: [&str; 3] = ["refs", "packed-refs", "shallow"];
+
+/// It cannot be shown to git.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// Something of it cannot be read, or not by its owner.
+    #[error("{}: {error}", path.display())]
+    Unreadable {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Something of it is not what git has there.
+    #[error("{}: {reason}", path.display())]
+    Damaged {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No room for the view.
+    #[error("a view of it cannot be made: {0}")]
+    Local(io::Error),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct ReadView {
+    dir: TempDir,
+    theirs: PathBuf,
+    owner: Option<User>,
+    format: Format,
+    objects: Vec<PathBuf>,
+}
+
+impl ReadView {
+    /// Of a repository: its directory with `HEAD`, `refs` and `objects`.
+    pub fn of(git_dir: &Path) -> Result<Self, ViewError> {
+        let owner = User::owning(git_dir).map_err(|error| ViewError::Unreadable {
+            path: git_dir.to_owned(),
+            error,
+        })?;
+        Self::made(git_dir, owner)
+    }
+
+    /// The same of one that a user said is there, with that user's rights.
+    pub fn of_users(git_dir: &Path, user: User) -> Result<Self, ViewError> {
+        Self::made(git_dir, Some(user))
+    }
+
+    fn made(git_dir: &Path, owner: Option<User>) -> Result<Self, ViewError> {
+        let theirs = Theirs {
+            owner: owner.as_ref(),
+        };
+        let format = theirs.format(git_dir)?;
+        let head = theirs.head(git_dir)?;
+        theirs.check_small(git_dir)?;
+        let mut objects = Vec::new();
+        theirs.add_objects(&git_dir.join("objects"), DEPTH, &mut objects)?;
+        let view = Self {
+            dir: passable().map_err(ViewError::Local)?,
+            theirs: git_dir.to_owned(),
+            owner,
+            format,
+            objects,
+        };
+        view.furnish(&head).map_err(ViewError::Local)?;
+        Ok(view)
+    }
+
+    /// The directory of its objects, and of those that it borrows.
+    pub fn objects(&self) -> &[PathBuf] {
+        &self.objects
+    }
+
+    /// Its own name for how objects are named.
+    pub fn object_format(&self) -> ObjectFormat {
+        self.format.objects
+    }
+
+    /// The owner, if that user has less than this process.
+    pub fn owner(&self) -> Option<&User> {
+        self.owner.as_ref()
+    }
+
+    /// From now on its objects are those of this directory.
+    pub fn take_objects_of(&mut self, objects: PathBuf) -> Result<(), ViewError> {
+        self.objects = vec![objects];
+        self.write_alternates().map_err(ViewError::Local)
+    }
+
+    /// `git STEP` on it, which changes nothing.
+    pub fn git(&self, step: &[&str]) -> Program {
+        let mut git = Program::git(step).on(self.dir.path()).reads(&self.theirs);
+        for path in self.linked().iter().chain(&self.objects) {
+            git = git.reads(path);
+        }
+        git.as_user(self.user())
+    }
+
+    /// The owner gets to everything by path, or git goes as this process does: on the mount of one user others see nothing.
+    fn user(&self) -> Option<User> {
+        let reads = |user: &&User| {
+            let mut all = self.objects.iter().map(PathBuf::as_path);
+            user.may_read(self.dir.path())
+                && user.may_read(&self.dir.path().join("refs"))
+                && all.all(|dir| user.may_read(dir))
+        };
+        self.owner.as_ref().filter(reads).cloned()
+    }
+
+    /// Where the links of theirs lead, if theirs are links themselves.
+    fn linked(&self) -> Vec<PathBuf> {
+        let theirs = Theirs {
+            owner: self.owner.as_ref(),
+        };
+        let all = THEIRS.iter().chain(&["reftable"]);
+        let all = all.map(|name| self.theirs.join(name));
+        all.filter_map(|path| theirs.with(|| fs::canonicalize(path)).ok())
+            .collect()
+    }
+
+    fn furnish(&self, head: &[u8]) -> io::Result<()> {
+        let dir = self.dir.path();
+        for made in ["objects", "objects/info", "objects/pack"] {
+            fs::create_dir(dir.join(made))?;
+            fs::set_permissions(dir.join(made), Permissions::from_mode(0o755))?;
+        }
+        write(&dir.join("HEAD"), head)?;
+        write(&dir.join("config"), &config::of_format(&self.format))?;
+        for name in THEIRS {
+            if name == "refs" || self.theirs.join(name).symlink_metadata().is_ok() {
+                symlink(self.theirs.join(name), dir.join(name))?;
+            }
+        }
+        if self.format.refs == RefStorage::Reftable {
+            symlink(self.theirs.join("reftable"), dir.join("reftable"))?;
+        }
+        self.write_alternates()
+    }
+
+    fn write_alternates(&self) -> io::Result<()> {
+        let lines = self.objects.iter().map(|dir| dir.as_os_str().as_bytes());
+        let lines: Vec<_> = lines.flat_map(|dir| [dir, b"\n"].concat()).collect();
+        write(&self.dir.path().join("objects/info/alternates"), &lines)
+    }
+}
+
+/// A directory that every user may look into.
+fn passable() -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("gitmoor-view-");
+    builder.permissions(Permissions::from_mode(0o755)).tempdir()
+}
+
+/// Whatever this process's umask says.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::write(path, bytes)?;
+    fs::set_permissions(path, Permissions::from_mode(0o644))
+}
+
+/// Files of somebody else, read with that user's rights.
+struct Theirs<'a> {
+    owner: Option<&'a User>,
+}
+
+impl Theirs<'_> {
+    fn with<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        match self.owner {
+            Some(owner) => owner.act(act).flatten(),
+            None => act(),
+        }
+    }
+
+    /// `None` when it is not there.
+    fn small(&self, path: &Path) -> Result<Option<Vec<u8>>, ViewError> {
+        match self.with(|| small(path)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ViewError::Unreadable {
+                path: path.to_owned(),
+                error,
+            }),
+        }
+    }
+
+    /// One without a version is of the first.
+    fn format(&self, git_dir: &Path) -> Result<Format, ViewError> {
+        let path = git_dir.join("config");
+        let text = self.small(&path)?.unwrap_or_default();
+        config::stated_format(&text).map_err(|reason| ViewError::Damaged { path, reason })
+    }
+
+    /// It may be a link to a branch, as git once made it.
+    fn head(&self, git_dir: &Path) -> Result<Vec<u8>, ViewError> {
+        let path = git_dir.join("HEAD");
+        if let Ok(target) = fs::read_link(&path)
+            && target.starts_with("refs")
+        {
+            return Ok([b"ref: ", target.as_os_str().as_bytes(), b"\n"].concat());
+        }
+        Ok(self.small(&path)?.unwrap_or_default())
+    }
+
+    /// What git opens by itself must be files: it would wait for a FIFO for ever.
+    fn check_small(&self, git_dir: &Path) -> Result<(), ViewError> {
+        for name in ["packed-refs", "shallow", "reftable/tables.list"] {
+            let path = git_dir.join(name);
+            match self.with(|| regular(&path)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(ViewError::Unreadable { path, error }),
+                Ok(_) => {}
+            }
+        }
+        self.check_refs(&git_dir.join("refs"))
+    }
+
+    fn check_refs(&self, dir: &Path) -> Result<(), ViewError> {
+        let unreadable = |path: &Path| {
+            let path = path.to_owned();
+            |error| ViewError::Unreadable { path, error }
+        };
+        let list = || fs::read_dir(dir)?.collect::<io::Result<Vec<_>>>();
+        let entries = match self.with(list) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(unreadable(dir))?,
+        };
+        for entry in entries {
+            let path = entry.path();
+            let kind = entry.file_type().map_err(unreadable(&path))?;
+            if kind.is_dir() {
+                self.check_refs(&path)?;
+            } else if !kind.is_file() && !kind.is_symlink() {
+                return Err(unreadable(&path)(not_regular()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that it borrows from come after it, as git looks into them.
+    fn add_objects(
+        &self,
+        dir: &Path,
+        depth: usize,
+        all: &mut Vec<PathBuf>,
+    ) -> Result<(), ViewError> {
+        let path = || dir.to_owned();
+        let found = self.with(|| {
+            fs::read_dir(dir)?;
+            fs::canonicalize(dir)
+        });
+        let found = found.map_err(|error| ViewError::Unreadable {
+            path: path(),
+            error,
+        })?;
+        if all.contains(&found) {
+            return Ok(());
+        }
+        let alternates = found.join("info/alternates");
+        all.push(found);
+        let text = self.small(&alternates)?.unwrap_or_default();
+        let damaged = |reason: String| ViewError::Damaged {
+            path: alternates.clone(),
+            reason,
+        };
+        for line in text.split(|&byte| byte == b'\n') {
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            if line.starts_with(b"\"") {
+                return Err(damaged(format!(
+                    "{} is a path that cannot be followed: repack with git repack -a -d",
+                    line.escape_ascii()
+                )));
+            }
+            if depth == 0 || all.len() > LENDERS {
+                return Err(damaged(
+                    "it borrows from too many others, one after the other: repack with git repack -a -d"
+                        .to_owned(),
+                ));
+            }
+            let lender = dir.join(OsStr::from_bytes(line));
+            self.add_objects(&lender, depth - 1, all).map_err(|error| {
+                damaged(format!(
+                    "what it names cannot be read by the repository's owner: {error}"
+                ))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file")
+}
+
+/// Opens a regular file, and waits for no other.
+pub(crate) fn regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(not_regular()),
+    }
+}
+
+/// A regular file of at most [`SMALL`] bytes.
+pub(crate) fn small(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    regular(path)?.take(SMALL + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > SMALL {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(bytes),
+    }
+}
