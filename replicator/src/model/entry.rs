@@ -167,7 +167,7 @@ pub struct RefEntry {
     /// The bytes of the file; the target, for a symbolic link. Any bytes are
     /// legal: git decides what they mean.
     pub value: Vec<u8>,
-    /// The commit that wrote it.
+    /// The commit that wrote it. A change of its permission bits does not.
     pub version: Version,
 }
 
