@@ -4,3 +4,4 @@
 mod ground;
 mod peers;
 mod shares;
+mod values;
