@@ -11,7 +11,7 @@ use super::{Body, Caller, Closing, Found, NewAttributes, Opened, Repository};
 use crate::error::{FsError, FsResult};
 use crate::process::{has_open, of_thread};
 use crate::refs;
-use gitmoor_replicator::model::{Expect, RepoPath, Timestamp, Version};
+use gitmoor_replicator::model::{Actor, Expect, RepoPath, Timestamp, Version};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -20,27 +20,35 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-/// The table has no mode of its own; see [`crate::tree::Stat`].
-const PACKED_MODE: u32 = libc::S_IFREG | 0o644;
-
 /// Who uses an open file of a draft: the processes that opened it or wrote to it.
 ///
 /// A descriptor that was duplicated (a shell's redirection, a child that is about to execute a
 /// program) is closed while others of the same open file go on writing. The kernel tells of each
 /// such close, and not whether it is the last: only the last one commits.
-#[derive(Default)]
-pub struct Users(Mutex<BTreeSet<u32>>);
+pub struct Users {
+    /// Who opened it, for the audit trail. Whoever closes it may be about to become another program, and
+    /// cannot be asked.
+    opener: Actor,
+    threads: Mutex<BTreeSet<u32>>,
+}
 
 impl Users {
+    fn new(opener: Actor) -> Self {
+        Self {
+            opener,
+            threads: Mutex::default(),
+        }
+    }
+
     /// A thread that uses it.
     pub fn add(&self, tid: u32) {
-        self.0.lock().insert(tid);
+        self.threads.lock().insert(tid);
     }
 
     /// Whether any of them, or the one that closes a descriptor now, has another one; `ino` is its
     /// inode, which no other open file has. `None` when that cannot be told.
     pub(crate) fn hold(&self, ino: u64, closing: u32) -> Option<bool> {
-        let mut threads = self.0.lock().clone();
+        let mut threads = self.threads.lock().clone();
         threads.insert(closing);
         let processes: BTreeSet<u32> = threads.into_iter().map(of_thread).collect();
         let mut all_told = true;
@@ -227,7 +235,7 @@ impl State {
 impl Repository {
     /// open(2) for writing of a value that is there. What others write until the commit is not
     /// overwritten.
-    pub fn open_draft(&self, path: &RepoPath, truncate: bool) -> FsResult<Opened> {
+    pub fn open_draft(&self, path: &RepoPath, truncate: bool, caller: &Caller) -> FsResult<Opened> {
         let (mode, base, bytes): (_, _, Box<dyn Read>) = match self.find(path)? {
             Some(Found::Ref(entry)) => {
                 let base = Expect::Is(entry.version);
@@ -235,7 +243,8 @@ impl Repository {
             }
             Some(Found::Packed(rendered)) => {
                 let base = Expect::Is(rendered.version());
-                (PACKED_MODE, base, Box::new(rendered.open()?))
+                let mode = libc::S_IFREG | self.packed_mode()?;
+                (mode, base, Box::new(rendered.open()?))
             }
             Some(Found::Directory | Found::Real(_)) => return Err(FsError::IsDirectory),
             Some(Found::Object(_) | Found::Settings(_)) => return Err(FsError::Immutable),
@@ -245,7 +254,7 @@ impl Repository {
             true => Box::new(std::io::empty()),
             false => bytes,
         };
-        let opened = self.draft(path, mode, base, bytes)?;
+        let opened = self.draft(path, (mode, base), bytes, caller)?;
         if truncate {
             opened.truncate(0)?;
         }
@@ -253,14 +262,20 @@ impl Repository {
     }
 
     /// open(2) with O_CREAT of a value that is not there. Others see it when it is closed.
-    pub fn create_draft(&self, path: &RepoPath, mode: u32, how: Creation) -> FsResult<Opened> {
+    pub fn create_draft(
+        &self,
+        path: &RepoPath,
+        mode: u32,
+        how: Creation,
+        caller: &Caller,
+    ) -> FsResult<Opened> {
         // Before it is looked for, so that what comes in between is not overwritten.
         let base = self.refs.current(path)?;
         if self.find(path)?.is_some() || how.exclusive && self.drafts.get(path).is_some() {
             return Err(FsError::Exists);
         }
         let mode = libc::S_IFREG | mode & 0o7777;
-        let opened = self.draft(path, mode, base, std::io::empty())?;
+        let opened = self.draft(path, (mode, base), std::io::empty(), caller)?;
         match opened.draft() {
             Some(draft) if !how.truncate => draft.touch(),
             Some(_) | None => opened.truncate(0)?,
@@ -271,9 +286,9 @@ impl Repository {
     fn draft(
         &self,
         path: &RepoPath,
-        mode: u32,
-        base: Expect,
+        (mode, base): (u32, Expect),
         bytes: impl Read,
+        caller: &Caller,
     ) -> FsResult<Opened> {
         let beginning = Beginning {
             mode,
@@ -283,7 +298,7 @@ impl Repository {
         };
         let draft = self.drafts.share(path, beginning)?;
         let mut opened = Opened::new(
-            Body::Draft(draft, Users::default()),
+            Body::Draft(draft, Users::new(self.actor(caller))),
             Closing::Commit(path.clone()),
         );
         opened.writes = true;
@@ -291,18 +306,12 @@ impl Repository {
     }
 
     /// What was written is the value from now on, if it still is the one that was opened.
-    pub(super) fn commit_draft(
-        &self,
-        opened: &Opened,
-        path: &RepoPath,
-        caller: &Caller,
-    ) -> FsResult<()> {
-        let Some(draft) = opened.draft() else {
+    pub(super) fn commit_draft(&self, opened: &Opened, path: &RepoPath) -> FsResult<()> {
+        let (Some(draft), Some(users)) = (opened.draft(), opened.users()) else {
             return Ok(());
         };
         draft.commit(|Written { mode, base, value }| {
-            let actor = self.actor(caller);
-            self.refs.write(path, mode, value, base, &actor)
+            self.refs.write(path, mode, value, base, &users.opener)
         })
     }
 
@@ -339,11 +348,11 @@ impl Repository {
         caller: &Caller,
     ) -> FsResult<()> {
         let written_elsewhere = self.drafts.get(path);
-        let opened = self.open_draft(path, false)?;
+        let opened = self.open_draft(path, false, caller)?;
         opened.truncate(size)?;
         match (opened.draft(), written_elsewhere) {
             (Some(draft), Some(other)) if Arc::ptr_eq(draft, &other) => Ok(()),
-            _ => self.commit_draft(&opened, path, caller),
+            _ => self.commit_draft(&opened, path),
         }
     }
 }

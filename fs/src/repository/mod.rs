@@ -340,6 +340,13 @@ impl Repository {
         Ok(top.map_or((0, 0), |top| (top.uid(), top.gid())))
     }
 
+    /// Permission bits of `packed-refs`, a rendering without any of its own: those that the top
+    /// directory has.
+    pub fn packed_mode(&self) -> FsResult<u32> {
+        let top = self.files.stat(&RepoPath::root())?;
+        Ok(top.map_or(0o644, |top| top.mode() & 0o666))
+    }
+
     /// readlink(2).
     pub fn readlink(&self, path: &RepoPath) -> FsResult<Vec<u8>> {
         match self.find(path)? {

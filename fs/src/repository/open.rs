@@ -47,8 +47,10 @@ impl Repository {
             Found::Object(entry) if write && name::is_rewritable(path) => {
                 self.open_copy(path, &entry)
             }
-            Found::Ref(_) | Found::Packed(_) if write => self.open_draft(path, false),
-            Found::Object(_) | Found::Settings(_) if write => Err(FsError::Immutable),
+            // A value is written in a draft.
+            Found::Ref(_) | Found::Packed(_) | Found::Object(_) | Found::Settings(_) if write => {
+                Err(FsError::Immutable)
+            }
             // Another value is another inode, or was written through the kernel's pages.
             Found::Ref(entry) => Ok(plain(Body::Bytes(entry.value.into())).lasting()),
             Found::Packed(rendered) => {
@@ -171,7 +173,7 @@ impl Repository {
     pub fn flush(&self, opened: &Opened, caller: &Caller) -> FsResult<()> {
         match &opened.closing {
             Closing::Plain => Ok(()),
-            Closing::Commit(path) => self.commit_draft(opened, path, caller),
+            Closing::Commit(path) => self.commit_draft(opened, path),
             Closing::Finish(path) => self.finish_closed(path),
             Closing::Config => self.config_changed(),
             Closing::NewConfig => {

@@ -158,7 +158,7 @@ impl Tree {
             Place::Name(_) => Ok((self.shown().of(Stat::namespace()), None)),
             Place::Repo(repo, path) => {
                 let found = repo.find(path)?.ok_or(FsError::NotFound)?;
-                let stat = self.shown().of(stat::of(&found, repo)?);
+                let stat = self.shown().of(stat::of(path, &found, repo)?);
                 Ok((stat, Identity::of(path, &found)))
             }
         }
@@ -253,12 +253,15 @@ impl Tree {
         let caller = self.caller(&repo, process);
         let found = repo.set_attributes(&path, new, opened, &caller)?;
         let shown = match new.size.is_some() && is_value(&path) {
-            true => self.truncated(ino, &Place::Repo(repo.clone(), path)),
+            true => self.truncated(ino, &Place::Repo(repo.clone(), path.clone())),
             false => self.getattr(ino, opened),
         };
         match shown {
             // Others have replaced or removed it since. It was set before that.
-            Err(FsError::NotFound) => Ok(self.shown().of(stat::of(&found, &repo)?.with(new))),
+            Err(FsError::NotFound) => {
+                let was = stat::of(&path, &found, &repo)?;
+                Ok(self.shown().of(was.with(new)))
+            }
             shown => shown,
         }
     }

@@ -1,8 +1,10 @@
 //! What stat(2) says.
 
 use crate::error::FsResult;
+use crate::objects::name;
+use crate::repository::room::{Room, room};
 use crate::repository::{Body, Found, NewAttributes, Opened, Repository, SetTime, Type};
-use gitmoor_replicator::model::Timestamp;
+use gitmoor_replicator::model::{RepoPath, Timestamp};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -100,6 +102,25 @@ impl Stat {
         }
     }
 
+    /// Of what is in the repository's directory now, and may be in the store or the catalog in a moment:
+    /// as it is shown then, since nobody will have changed it. A directory's own size would tell what
+    /// is still in it.
+    fn staged(meta: &Metadata, kind: Type, is_final: bool) -> Self {
+        let real = Self::real(meta, kind);
+        let (size, blocks) = match kind {
+            Type::Directory => (0, 0),
+            Type::File if is_final => (real.size, real.size.div_ceil(512)),
+            Type::File | Type::Symlink | Type::Fifo | Type::Socket => return real,
+        };
+        Self {
+            size,
+            blocks,
+            atime: real.mtime,
+            ctime: real.mtime,
+            ..real
+        }
+    }
+
     fn real(meta: &Metadata, kind: Type) -> Self {
         let time = |secs, nanos| Timestamp {
             secs,
@@ -122,10 +143,13 @@ impl Stat {
 }
 
 /// Of something in a repository.
-pub fn of(found: &Found, repo: &Repository) -> FsResult<Stat> {
+pub fn of(path: &RepoPath, found: &Found, repo: &Repository) -> FsResult<Stat> {
     let kind = found.kind();
     let made = |mode, size, time| FsResult::Ok(Stat::made(kind, mode, size, time, repo.owner()?));
     match found {
+        Found::Real(meta) if room(path) == Room::Objects => {
+            Ok(Stat::staged(meta, kind, name::kind(path).is_some()))
+        }
         Found::Real(meta) => Ok(Stat::real(meta, kind)),
         Found::Ref(entry) => made(entry.mode, entry.value.len() as u64, entry.mtime),
         Found::Object(entry) => made(entry.mode, entry.size, entry.mtime),
@@ -133,7 +157,7 @@ pub fn of(found: &Found, repo: &Repository) -> FsResult<Stat> {
         Found::Settings(bytes) => made(0o444, bytes.len() as u64, UNIX_EPOCH.into()),
         Found::Packed(rendered) => {
             let rendered = Stat::real(rendered.stat(), kind);
-            made(0o644, rendered.size, rendered.mtime)
+            made(repo.packed_mode()?, rendered.size, rendered.mtime)
         }
     }
 }

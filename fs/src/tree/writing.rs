@@ -93,7 +93,7 @@ impl Tree {
             }
         }
         self.wanted.remove(process.pid, repo.id, path);
-        let opened = Arc::new(repo.open_draft(path, truncate)?);
+        let opened = Arc::new(repo.open_draft(path, truncate, &self.caller(repo, process))?);
         self.inodes.take(ino, Role::Draft);
         self.opened_draft(ino, &opened, process);
         Ok(opened)
@@ -138,7 +138,8 @@ impl Tree {
         process: Process,
     ) -> FsResult<(Entry, Arc<Opened>)> {
         self.wanted.remove(process.pid, repo.id, &path);
-        let opened = Arc::new(repo.create_draft(&path, mode, how)?);
+        let caller = self.caller(&repo, process);
+        let opened = Arc::new(repo.create_draft(&path, mode, how, &caller)?);
         let stat = self.stat_opened(&opened, &repo)?;
         let ino = self.inodes.spare(&Place::Repo(repo, path));
         self.inodes.take(ino, Role::Draft);
