@@ -181,7 +181,8 @@ pub const PACKED_REFS: &[u8] = b"packed-refs";
 pub struct PackedRef {
     /// The object id in binary: 20 or 32 bytes.
     pub oid: Vec<u8>,
-    /// What a tag peels to, in binary; `None` when there is no `^` line.
+    /// What a tag peels to, in binary; `None` when there is no `^` line, empty when the file that
+    /// the line comes from does not say.
     pub peeled: Option<Vec<u8>>,
 }
 
