@@ -187,7 +187,7 @@ impl Repository {
     pub fn release(&self, opened: &Opened, caller: &Caller) -> FsResult<()> {
         match &opened.closing {
             Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
-            Closing::Commit(path) => self.commit_draft(opened, path, caller),
+            Closing::Commit(path) => self.commit_draft(opened, path),
             Closing::Finish(path) => {
                 if self.objects.is_finished(path) || self.files.stat(path)?.is_none() {
                     return Ok(());
