@@ -41,6 +41,12 @@ pub enum FsError {
     /// Not something this file system has (device nodes, RENAME_EXCHANGE, …).
     #[error("not supported: {0}")]
     Unsupported(&'static str),
+    /// More than a value may have.
+    #[error("larger than the {most} bytes that a file of this name may have")]
+    TooLarge {
+        /// That many.
+        most: u64,
+    },
     /// The name or argument cannot be.
     #[error("invalid argument")]
     Invalid,
@@ -190,6 +196,7 @@ impl FsError {
             FsError::ReadOnly | FsError::Store(StoreError::ReadOnly { .. }) => libc::EROFS,
             FsError::Unsupported(_) => libc::EOPNOTSUPP,
             FsError::Invalid => libc::EINVAL,
+            FsError::TooLarge { .. } => libc::EFBIG,
             FsError::Quarantined { .. } | FsError::Listed { .. } => libc::EBUSY,
             FsError::Interrupted
             | FsError::Store(StoreError::Interrupted { .. })
@@ -250,6 +257,7 @@ impl FsError {
             | FsError::NotHere(_)
             | FsError::Unsupported(_)
             | FsError::Invalid
+            | FsError::TooLarge { .. }
             | FsError::Quarantined { .. }
             | FsError::Listed { .. }
             | FsError::LockLost { .. }

@@ -2,7 +2,7 @@
 //! and the difference of two files leads from one to the other.
 
 use crate::fields;
-use gitmoor_fs::parsers::packed::{Diff, HEADER, Lines, is_usual, write_line};
+use gitmoor_fs::parsers::packed::{Diff, HEADER, Lines, is_usual, lines_of, write_line};
 use gitmoor_replicator::model::{PackedEdit, PackedRef};
 use std::collections::BTreeMap;
 
@@ -36,8 +36,16 @@ fn render(table: &Table) -> Vec<u8> {
 }
 
 fn check_round_trip(file: &[u8]) {
+    let any = lines_of(file);
+    if let Some(lines) = &any {
+        let ascends = lines.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        assert!(ascends, "in the table's order");
+    }
     if let Some(table) = table(file) {
         assert!(render(&table) == file, "given back byte for byte");
+        let lines = any.expect("what is usual is a table");
+        let same = table.iter().map(|(name, line)| (name.as_slice(), line));
+        assert!(same.eq(lines.iter().map(|(name, line)| (*name, line))));
     }
 }
 

@@ -10,12 +10,12 @@ use super::reading_threads;
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::others::{AGAIN, Lasting};
-use crate::repository::{Closing, Type};
+use crate::repository::{Closing, Creation, Type};
 use crate::tree::{Entry, Listed, Process, Stat, Tree};
 use bytes::Bytes;
 use fuser::{
-    Errno, FileHandle, FopenFlags, Generation, INodeNo, RenameFlags, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, Request,
+    Errno, FileHandle, FopenFlags, Generation, INodeNo, OpenAccMode, OpenFlags, RenameFlags,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, Request,
 };
 use gitmoor_replicator::trace::TARGET;
 use std::ffi::OsStr;
@@ -93,6 +93,16 @@ impl Calls {
             passthrough: AtomicBool::new(false),
             slow,
         })
+    }
+
+    /// Of the two levels that the kernel allows, what is below this mount in passthrough: one, so
+    /// that the mount may be a lower layer of an overlay; two where the data directory is on an
+    /// overlay itself, as in many containers.
+    pub(super) fn stack_depth(&self) -> u32 {
+        match rustix::fs::statfs(&self.fs.shared().config.data) {
+            Ok(disk) if disk.f_type == libc::OVERLAYFS_SUPER_MAGIC => 2,
+            Ok(_) | Err(_) => 1,
+        }
     }
 
     pub(super) fn reply_entry(&self, op: &'static str, result: FsResult<Entry>, reply: ReplyEntry) {
@@ -182,11 +192,12 @@ impl Calls {
         self.files.get(fh.0).ok_or(FsError::Invalid)
     }
 
-    pub(super) fn open(&self, ino: u64, write: bool, caller: Process, reply: ReplyOpen) {
+    pub(super) fn open(&self, ino: u64, flags: OpenFlags, caller: Process, reply: ReplyOpen) {
+        let (write, truncate) = (writes(flags), truncates(flags.0));
         self.tree.looked(ino, caller);
         let room = self.files.room(caller.uid);
-        let opened = room.and_then(|room| Ok((room, self.tree.open(ino, write)?)));
-        let (room, opened) = match opened {
+        let open = |room| Ok((room, self.tree.open(ino, write, truncate, caller)?));
+        let (room, opened) = match room.and_then(open) {
             Ok(opened) => opened,
             // The name is another file's by now: the kernel looks again.
             Err(FsError::NotFound) => return reply.error(Errno::ESTALE),
@@ -205,11 +216,15 @@ impl Calls {
         &self,
         parent: u64,
         name: &OsStr,
-        mode: u32,
+        (mode, flags): (u32, i32),
         caller: Process,
         reply: ReplyCreate,
     ) {
-        let create = || self.tree.create(parent, name.as_bytes(), mode, caller);
+        let how = Creation {
+            exclusive: flags & libc::O_EXCL != 0,
+            truncate: truncates(flags),
+        };
+        let create = || (self.tree).create(parent, name.as_bytes(), mode, how, caller);
         let room = self.files.room(caller.uid);
         let (room, (made, opened)) = match room.and_then(|room| Ok((room, create()?))) {
             Ok(created) => created,
@@ -304,7 +319,19 @@ fn open_flags(handle: &Handle, write: bool) -> FopenFlags {
         handle.opened.lasting && !passthrough,
     );
     flags.set(FopenFlags::FOPEN_NOFLUSH, plain && (passthrough || !write));
+    // Other descriptors may share a draft under other inodes.
+    let shared = handle.opened.draft().is_some();
+    flags.set(FopenFlags::FOPEN_DIRECT_IO, shared);
     flags
+}
+
+/// Whether open(2) may change the file: the kernel leaves O_TRUNC to us.
+pub(super) fn writes(flags: OpenFlags) -> bool {
+    flags.acc_mode() != OpenAccMode::O_RDONLY || truncates(flags.0)
+}
+
+fn truncates(flags: i32) -> bool {
+    flags & libc::O_TRUNC != 0
 }
 
 pub(super) fn reply_read(result: FsResult<Bytes>, reply: ReplyData) {

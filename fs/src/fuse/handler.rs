@@ -2,7 +2,7 @@
 //! is answered on the thread that read the request; what may wait for the
 //! replicator or the store goes to others ([`super::waiting`]), so that it holds up nobody.
 
-use super::calls::{Calls, TTL, empty, failed, reply_read};
+use super::calls::{Calls, TTL, empty, failed, reply_read, writes};
 use super::convert::{attr, process, time};
 use super::metrics::At;
 use super::waiting::{BACKGROUND, Call, Waiting};
@@ -12,9 +12,10 @@ use crate::repository::{Closing, NewAttributes};
 use crate::tree::Tree;
 use crate::wait::on_behalf_of;
 use fuser::{
-    BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, IoctlFlags, KernelConfig,
+    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
+    TimeOrNow, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::io;
@@ -117,8 +118,10 @@ impl Filesystem for Handler {
         // Whatever an older kernel lacks only makes things slower.
         let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
         let _ = config.add_capabilities(InitFlags::FUSE_HANDLE_KILLPRIV_V2);
+        // So that a truncation is part of its open, and never seen without it.
+        let _ = config.add_capabilities(InitFlags::FUSE_ATOMIC_O_TRUNC);
         let passthrough = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok()
-            && config.set_max_stack_depth(2).is_ok();
+            && config.set_max_stack_depth(self.inner.stack_depth()).is_ok();
         self.inner.passthrough.store(passthrough, Ordering::Relaxed);
         let _ = config.set_max_write(1 << 20);
         let _ = config.set_max_background(BACKGROUND);
@@ -336,19 +339,19 @@ impl Filesystem for Handler {
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let write = flags.acc_mode() != fuser::OpenAccMode::O_RDONLY;
         let caller = process(request);
-        if self.inner.tree.look_asks(ino.0, caller) {
+        let copies = writes(flags) && self.inner.tree.opens_draft(ino.0);
+        if copies || self.inner.tree.look_asks(ino.0, caller) {
             return self.wait("open", request, ino, reply, move |inner, reply| match inner
                 .tree
                 .ask(caller)
             {
-                Ok(()) => inner.open(ino.0, write, caller, reply),
+                Ok(()) => inner.open(ino.0, flags, caller, reply),
                 Err(error) => reply.error(failed("open", &error)),
             });
         }
         let _timer = self.inner.time("open", request, ino);
-        self.inner.open(ino.0, write, caller, reply);
+        self.inner.open(ino.0, flags, caller, reply);
     }
 
     fn create(
@@ -358,7 +361,7 @@ impl Filesystem for Handler {
         name: &OsStr,
         mode: u32,
         _umask: u32,
-        _flags: i32,
+        flags: i32,
         reply: ReplyCreate,
     ) {
         let caller = process(request);
@@ -366,7 +369,9 @@ impl Filesystem for Handler {
             let _timer = self
                 .inner
                 .time("create", request, (parent, name.as_bytes()));
-            return self.inner.create(parent.0, name, mode, caller, reply);
+            return self
+                .inner
+                .create(parent.0, name, (mode, flags), caller, reply);
         }
         let owned = name.to_owned();
         self.wait(
@@ -375,7 +380,7 @@ impl Filesystem for Handler {
             (parent, name.as_bytes()),
             reply,
             move |inner, reply| match inner.tree.wait_for_room(parent.0) {
-                Ok(()) => inner.create(parent.0, &owned, mode, caller, reply),
+                Ok(()) => inner.create(parent.0, &owned, (mode, flags), caller, reply),
                 Err(error) => reply.error(failed("create", &error)),
             },
         );
@@ -413,15 +418,16 @@ impl Filesystem for Handler {
         offset: u64,
         data: &[u8],
         _write_flags: WriteFlags,
-        _flags: OpenFlags,
+        flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
         let _timer = self.inner.time("write", request, ino);
+        let (append, tid) = (flags.0 & libc::O_APPEND != 0, request.pid());
         match self
             .inner
             .handle(fh)
-            .and_then(|handle| handle.opened.write(offset, data))
+            .and_then(|handle| handle.opened.write(offset, data, append, tid))
         {
             Ok(()) => reply.written(data.len() as u32),
             Err(error) => reply.error(failed("write", &error)),
@@ -590,6 +596,21 @@ impl Filesystem for Handler {
             ),
             Err(error) => reply.error(Errno::from_i32(error.raw_os_error())),
         }
+    }
+
+    /// There is none. isatty(3) asks at each open of many languages' libraries.
+    fn ioctl(
+        &self,
+        _: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: IoctlFlags,
+        _cmd: u32,
+        _in_data: &[u8],
+        _out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
     }
 
     // ENOSYS once, and the kernel never asks again.

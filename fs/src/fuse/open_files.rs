@@ -174,7 +174,7 @@ impl Mode {
         };
         match (&opened.body, &opened.closing) {
             // Its closing asks whether it was written to, which passthrough hides.
-            (_, Closing::CommitRef(_)) => None,
+            (Body::Draft(..), _) | (_, Closing::Commit(_)) => None,
             // Its pages are in the kernel's cache, where a backing would go past them.
             (Body::Real(_), _) if opened.lasting => None,
             (

@@ -12,6 +12,8 @@ use crate::failpoint;
 use crate::wait::{self, Wait, spent};
 use gitmoor_replicator::model::{Actor, Command, FileAdd, Place, RepoChange, RepoPath, Version};
 use parking_lot::{MutexGuard, RwLockReadGuard};
+use rustix::fs::{Timespec, Timestamps};
+use std::os::unix::fs::MetadataExt;
 
 /// What to leave out of a publication.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -193,14 +195,31 @@ impl Objects {
 
     fn adopt(&self, add: &FileAdd) -> FsResult<()> {
         match &add.entry.place {
-            Place::Inline(_) => self.files.unlink_if_there(&add.path),
-            Place::Stored { key } => {
+            Place::Inline(_) => self.unseen(&add.path, || self.files.unlink_if_there(&add.path)),
+            Place::Stored { key } => self.unseen(&add.path, || {
                 let object = cache_object(key, &add.entry, add.blocks.clone().into());
                 let adopted = self.shared.cache.adopt(&object, &self.files.at(&add.path));
                 self.files.unlink_if_there(&add.path)?;
                 Ok(adopted?)
-            }
+            }),
         }
+    }
+
+    /// Takes a file out of its real directory. To everybody it is still there, so the directory's
+    /// time stays.
+    fn unseen(&self, path: &RepoPath, take: impl FnOnce() -> FsResult<()>) -> FsResult<()> {
+        let dir = path.parent().unwrap_or(RepoPath::root());
+        let before = self.files.stat(&dir)?;
+        let taken = take();
+        if let Some(before) = before {
+            let time = |tv_sec, tv_nsec| Timespec { tv_sec, tv_nsec };
+            let times = Timestamps {
+                last_access: time(0, rustix::fs::UTIME_OMIT),
+                last_modification: time(before.mtime(), before.mtime_nsec()),
+            };
+            self.files.set_times(&dir, &times)?;
+        }
+        taken
     }
 }
 

@@ -1,10 +1,12 @@
 //! Telling a process from a later one with the same number: numbers come around after
 //! minutes on a busy machine.
 
+mod descriptors;
 mod known;
 pub(crate) mod lineage;
 mod origin;
 
+pub(crate) use descriptors::has_open;
 pub(crate) use known::Processes;
 pub(crate) use origin::Origins;
 

@@ -1,9 +1,8 @@
 //! The refs room: `HEAD`, `refs/**`, `packed-refs`, `reftable/**`, `shallow`.
 //!
-//! Values live in the replicator. What git prepares (lock files, `packed-refs.new`,
-//! temporary reftables) are real files of the repository's directory, as are
-//! directories that git made; a real file, while it is there, stands before the
-//! replicated one of the same name (it is a value being written directly).
+//! Values live in the replicator, and are shown from there alone. What git prepares (lock files,
+//! `packed-refs.new`, temporary reftables) are real files of the repository's directory, as are
+//! directories that git made. What is written in place is a draft (`repository/draft.rs`).
 //!
 //! Creating `X.lock` notes the version of X; renaming it to X proposes a
 //! compare-and-swap on that version. Safety is the compare-and-swap, the lock
@@ -20,7 +19,7 @@ use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::local::Files;
 use crate::objects::{Objects, Shared};
-use crate::repository::room::is_ref_scratch;
+use crate::repository::room::{Room, is_ref_scratch, room};
 use crate::wait::spent;
 use gitmoor_replicator::Child;
 use gitmoor_replicator::model::{
@@ -34,6 +33,21 @@ use std::sync::Arc;
 
 /// Edits of one raft entry stay below about this many bytes.
 const CHUNK: usize = 2 << 20;
+
+/// Bytes of a value that is written in place, at most: it must fit into a raft entry.
+const MOST: u64 = 4 << 20;
+
+/// The same of what goes in pieces: `packed-refs`, and reftables. It is in memory while it is
+/// committed.
+const MOST_IN_PIECES: u64 = 64 << 20;
+
+/// Bytes that a value may be given in place.
+pub fn most(path: &RepoPath) -> u64 {
+    match path.as_bytes() == PACKED_REFS || tables::is_table_file(path) {
+        true => MOST_IN_PIECES,
+        false => MOST,
+    }
+}
 
 /// The refs room of one repository.
 pub struct Refs {
@@ -119,8 +133,15 @@ impl Refs {
         Ok(!self.children(dir)?.is_empty())
     }
 
-    /// git created a file in this room: if it is a lock, notes what it locks.
-    pub fn created(&self, path: &RepoPath) -> FsResult<()> {
+    /// Makes a scratch file. If it is a lock, that is asked for before the file is there:
+    /// refused, it leaves nothing.
+    pub fn claimed<T>(&self, path: &RepoPath, make: impl FnOnce() -> FsResult<T>) -> FsResult<T> {
+        self.claim(path)?;
+        make().inspect_err(|_| self.removed(path))
+    }
+
+    /// Takes a lock from whoever leads, and notes what it locks.
+    fn claim(&self, path: &RepoPath) -> FsResult<()> {
         if let Some(target) = lock_target(path) {
             let lock = || self.shared.replica.lock(self.repo, &target);
             if !spent::on(|| format!("the lock of {target}"), lock) {
@@ -146,7 +167,8 @@ impl Refs {
         }
     }
 
-    fn current(&self, name: &RepoPath) -> FsResult<Expect> {
+    /// What a value is now, as a change of it may expect.
+    pub fn current(&self, name: &RepoPath) -> FsResult<Expect> {
         let replica = &self.shared.replica;
         if let Some(entry) = replica.reference(self.repo, name)? {
             return Ok(Expect::Is(entry.version));
@@ -200,7 +222,11 @@ impl Refs {
         if to.as_bytes() == PACKED_REFS {
             return self.commit_packed(from, to, &value, actor);
         }
-        self.write(to, meta.mode(), value, self.expected(to)?, actor)?;
+        let (mode, expect) = (meta.mode(), self.expected(to)?);
+        match to.as_bytes() == tables::LIST && lock_target(from).as_ref() == Some(to) {
+            true => self.replace_list(to, mode, value, expect, actor)?,
+            false => self.write(to, mode, value, expect, actor)?,
+        };
         failpoint::REF_COMMITTED.hit();
         self.clean_up(from);
         self.removed(from);
@@ -217,11 +243,14 @@ impl Refs {
         actor: &Actor,
     ) -> FsResult<Version> {
         if name.as_bytes() == PACKED_REFS {
-            self.replace_packed(name, &value, mode, expect, actor)?;
-            return Ok(Version::default());
+            let (version, _) = self.replace_packed(name, &value, mode, expect, actor)?;
+            return Ok(version);
         }
         if name.as_bytes() == tables::LIST {
             return self.write_list(name, mode, value, expect, actor);
+        }
+        if value.len() > CHUNK && tables::is_table_file(name) {
+            return self.write_in_pieces(name, mode, &value, expect, actor);
         }
         let mut change = RepoChange::new(self.repo);
         change.refs.push(RefEdit {
@@ -258,40 +287,56 @@ impl Refs {
         actor: &Actor,
     ) -> FsResult<()> {
         let mode = self.files.stat(from)?.map_or(0o100_644, |meta| meta.mode());
-        let usual = self.replace_packed(to, file, mode, self.expected(to)?, actor)?;
+        let (version, usual) = self.replace_packed(to, file, mode, self.expected(to)?, actor)?;
         failpoint::PACKED_COMMITTED.hit();
-        // The file that git wrote is the rendering of this version.
-        let adopted = usual && self.adopt_rendered(from);
+        // The file that git wrote is the rendering of this version, and of no other.
+        let adopted = usual && self.adopt_rendered(from, version);
         if !adopted {
             self.clean_up(from);
         }
         Ok(())
     }
 
-    fn adopt_rendered(&self, from: &RepoPath) -> bool {
-        let adopted = self.rendered.adopt(&self.files.at(from));
+    fn adopt_rendered(&self, from: &RepoPath, version: Version) -> bool {
+        let adopted = self.rendered.adopt(&self.files.at(from), version);
         if let Err(error) = &adopted {
             tracing::debug!(repo = %self.repo, %error, "packed-refs will be rendered anew");
         }
         adopted.is_ok()
     }
 
-    /// Makes the packed table, which is `packed-refs`, equal to a file, if it is still what is expected. Returns whether it
-    /// was a usual one; otherwise it is kept byte for byte.
+    /// Makes the packed table, which is `packed-refs`, equal to a file, if it is still what is
+    /// expected. A file that is not a usual one is kept byte for byte while it is small. Returns the version of what
+    /// there is then, and whether the file is the rendering of it.
     fn replace_packed(
         &self,
         name: &RepoPath,
         file: &[u8],
         mode: u32,
-        mut expect: Expect,
+        expect: Expect,
         actor: &Actor,
-    ) -> FsResult<bool> {
+    ) -> FsResult<(Version, bool)> {
+        // What the file differs in is looked up now: the table may not move on until the commit.
+        let mut expect = match expect {
+            Expect::Anything => self.current(name)?,
+            expect => expect,
+        };
         let edit = |expect, change| RefEdit {
             name: name.clone(),
             expect,
             change,
         };
-        let Some(mut diff) = packed::Diff::towards(file) else {
+        let usual = packed::Diff::towards(file);
+        let is_usual = usual.is_some();
+        let diff = match usual {
+            None if file.len() > CHUNK => {
+                let most = CHUNK as u64;
+                let lines = packed::lines_of(file).ok_or(FsError::TooLarge { most })?;
+                Some(packed::Diff::to(lines.into_iter()))
+            }
+            usual => usual,
+        };
+        let Some(mut diff) = diff else {
             let value = file.to_vec();
             let change = RepoChange {
                 refs: vec![edit(expect, Change::Set { mode, value })],
@@ -300,7 +345,7 @@ impl Refs {
             };
             let version = self.commit(change, actor)?;
             self.wrote_past_lock(name, Expect::Is(version));
-            return Ok(false);
+            return Ok((version, false));
         };
         self.shared.replica.packed(self.repo, &mut |name, line| {
             diff.old(name, &line);
@@ -324,12 +369,13 @@ impl Refs {
             let version = self.commit(change, actor)?;
             failpoint::PACKED_PIECE.hit();
             // Until the next piece nobody else may write it either.
-            if expect != Expect::Anything {
-                expect = Expect::Is(version);
-            }
-            self.wrote_past_lock(name, Expect::Is(version));
+            expect = Expect::Is(version);
+            self.wrote_past_lock(name, expect);
         }
-        Ok(true)
+        match expect {
+            Expect::Is(version) => Ok((version, is_usual)),
+            Expect::Anything | Expect::Absent => Ok((Version::default(), false)),
+        }
     }
 
     /// unlink(2) of a replicated name.
@@ -403,30 +449,37 @@ impl Refs {
         change.refs.push(RefEdit {
             name: path.clone(),
             expect,
-            change: Change::SetMode { mode },
+            change: Change::Chmod { mode },
         });
         self.commit(change, actor).map(|_| ())
     }
 
-    /// Removes what a dead mount left in the making; its locks are gone already.
+    /// Removes what a dead mount left in the making (its locks are gone already), and what stands
+    /// under the names of values: a version before put there what was written in place.
     pub fn clear_scratch(&self) -> FsResult<()> {
-        let new = RepoPath::new("packed-refs.new").expect("a valid path");
-        self.files.unlink_if_there(&new)?;
+        self.clear_scratch_in(&RepoPath::root())?;
         for dir in ["refs", "reftable"] {
-            self.clear_scratch_in(&RepoPath::new(dir).expect("a valid path"))?;
+            self.clear_scratch_below(&RepoPath::new(dir).expect("a valid path"))?;
         }
         self.rendered.clear()
     }
 
+    fn clear_scratch_below(&self, dir: &RepoPath) -> FsResult<()> {
+        for (name, kind) in self.files.list(dir)? {
+            let below = dir.join(&name).filter(|path| room(path) == Room::Refs);
+            if let (Some(path), true) = (below, kind.is_dir()) {
+                self.clear_scratch_below(&path)?;
+            }
+        }
+        self.clear_scratch_in(dir)
+    }
+
     fn clear_scratch_in(&self, dir: &RepoPath) -> FsResult<()> {
-        use crate::repository::room::{Room, room};
         for (name, kind) in self.files.list(dir)? {
             let Some(path) = dir.join(&name).filter(|path| room(path) == Room::Refs) else {
                 continue;
             };
-            if kind.is_dir() {
-                self.clear_scratch_in(&path)?;
-            } else {
+            if !kind.is_dir() {
                 tracing::info!(repo = %self.repo, %path, "removing what a dead mount left in the making");
                 self.files.unlink_if_there(&path)?;
             }

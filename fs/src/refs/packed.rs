@@ -2,13 +2,94 @@
 //!
 //! Format: git's refs/packed-backend.c. A file in exactly the form that git
 //! itself writes (header, sorted, fully peeled) is kept as a table, so that a
-//! one-line change replicates one line; any other is kept byte for byte.
+//! one-line change replicates one line. Any other is kept byte for byte while it is
+//! small; beyond that it becomes a table too, if it says what a table can say. What it does
+//! not say, to what its tags peel, the rendering does not claim either.
 
 use gitmoor_replicator::model::{PackedEdit, PackedRef, RepoPath};
 use std::io::{self, Write};
 
 /// The first line that git has written since 2.17.
 pub const HEADER: &[u8] = b"# pack-refs with: peeled fully-peeled sorted \n";
+
+/// What a file says whose refs below `refs/tags/` are peeled, others perhaps not.
+const TAGS_PEELED: &[u8] = b"# pack-refs with: peeled sorted \n";
+/// What a file says in which nobody knows.
+const NONE_PEELED: &[u8] = b"# pack-refs with: sorted \n";
+
+/// How much is known of what the refs of a table peel to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Peeled {
+    /// Of all of them.
+    Fully,
+    /// Of those below `refs/tags/`.
+    Tags,
+    /// Of none, but where a line says it.
+    Some,
+}
+
+impl Peeled {
+    /// The first line of a file.
+    pub fn header(self) -> &'static [u8] {
+        match self {
+            Peeled::Fully => HEADER,
+            Peeled::Tags => TAGS_PEELED,
+            Peeled::Some => NONE_PEELED,
+        }
+    }
+
+    /// What may be said of a table that has this line.
+    pub fn of(name: &[u8], line: &PackedRef) -> Self {
+        let is_known = line.peeled.as_ref().is_none_or(|oid| !oid.is_empty());
+        match (is_known, name.starts_with(b"refs/tags/")) {
+            (true, _) => Peeled::Fully,
+            (false, false) => Peeled::Tags,
+            (false, true) => Peeled::Some,
+        }
+    }
+
+    /// Takes the first line of a file, if it is a header.
+    fn take(file: &mut &[u8]) -> Self {
+        if !file.starts_with(b"# pack-refs with:") {
+            return Peeled::Some;
+        }
+        let traits = take_line(file).unwrap_or_default();
+        let has = |name: &[u8]| traits.split(|&b| b == b' ').any(|it| it == name);
+        match (has(b"fully-peeled"), has(b"peeled")) {
+            (true, _) => Peeled::Fully,
+            (false, true) => Peeled::Tags,
+            (false, false) => Peeled::Some,
+        }
+    }
+
+    /// What is known of a ref that a file of this kind has, and says nothing of.
+    fn unsaid(self, name: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Peeled::Fully => None,
+            Peeled::Tags if name.starts_with(b"refs/tags/") => None,
+            // An empty id: unknown.
+            Peeled::Tags | Peeled::Some => Some(Vec::new()),
+        }
+    }
+}
+
+/// The lines of any file that says what a table can say, in the table's order.
+pub fn lines_of(mut file: &[u8]) -> Option<Vec<(&[u8], PackedRef)>> {
+    let peeled = Peeled::take(&mut file);
+    let mut all = Vec::new();
+    let mut lines = Lines {
+        rest: file,
+        last: b"",
+    };
+    while !lines.rest.is_empty() {
+        let (name, mut line) = lines.any_entry()?;
+        line.peeled = line.peeled.or_else(|| peeled.unsaid(name));
+        all.push((name, line));
+    }
+    all.sort_unstable_by_key(|(name, _)| *name);
+    let is_unique = all.windows(2).all(|pair| pair[0].0 != pair[1].0);
+    is_unique.then_some(all)
+}
 
 /// Walks a usual file line by line. Yields `None` once, and ends, at the first
 /// thing that its own rendering would not give back.
@@ -25,6 +106,14 @@ impl<'a> Lines<'a> {
     }
 
     fn entry(&mut self) -> Option<(&'a [u8], PackedRef)> {
+        let (name, line) = self.any_entry()?;
+        let ascending = name > self.last;
+        self.last = name;
+        ascending.then_some((name, line))
+    }
+
+    /// In any order.
+    fn any_entry(&mut self) -> Option<(&'a [u8], PackedRef)> {
         let line = take_line(&mut self.rest)?;
         let space = line.iter().position(|&b| b == b' ')?;
         let (oid, name) = (unhex(&line[..space])?, &line[space + 1..]);
@@ -32,10 +121,8 @@ impl<'a> Lines<'a> {
             Some(b'^') => Some(unhex(&take_line(&mut self.rest)?[1..])?),
             _ => None,
         };
-        let ascending = name > self.last;
         let usable = RepoPath::new(name).is_some_and(|path| !path.is_root());
-        self.last = name;
-        (ascending && usable).then_some((name, PackedRef { oid, peeled }))
+        usable.then_some((name, PackedRef { oid, peeled }))
     }
 }
 
@@ -81,7 +168,7 @@ pub fn write_line(out: &mut impl Write, name: &[u8], line: &PackedRef) -> io::Re
     out.write_all(b" ")?;
     out.write_all(name)?;
     out.write_all(b"\n")?;
-    if let Some(peeled) = &line.peeled {
+    if let Some(peeled) = line.peeled.as_ref().filter(|oid| !oid.is_empty()) {
         out.write_all(b"^")?;
         write_hex(out, peeled)?;
         out.write_all(b"\n")?;
@@ -113,7 +200,7 @@ pub fn is_usual(file: &[u8]) -> bool {
 /// Finds the edits that turn a table into a file, in one merge of the two sorted
 /// sequences.
 pub struct Diff<'a> {
-    new: std::iter::Peekable<std::iter::Flatten<Lines<'a>>>,
+    new: std::iter::Peekable<Box<dyn Iterator<Item = (&'a [u8], PackedRef)> + 'a>>,
     edits: Vec<PackedEdit>,
 }
 
@@ -121,10 +208,16 @@ impl<'a> Diff<'a> {
     /// Towards a usual file, see [`is_usual`].
     pub fn towards(file: &'a [u8]) -> Option<Self> {
         let lines = is_usual(file).then(|| Lines::new(file))??;
-        Some(Self {
-            new: lines.flatten().peekable(),
+        Some(Self::to(lines.flatten()))
+    }
+
+    /// Towards lines in the table's order.
+    pub fn to(lines: impl Iterator<Item = (&'a [u8], PackedRef)> + 'a) -> Self {
+        let lines: Box<dyn Iterator<Item = _> + 'a> = Box::new(lines);
+        Self {
+            new: lines.peekable(),
             edits: Vec::new(),
-        })
+        }
     }
 
     /// The next line of the table, in order.

@@ -1,12 +1,12 @@
 //! The packed table as a file: rendered once per version, read by every git.
 
-use super::packed;
+use super::packed::{self, Peeled};
 use crate::error::FsResult;
 use gitmoor_replicator::Replica;
 use gitmoor_replicator::model::{RepoId, Version};
 use parking_lot::Mutex;
 use std::fs::{self, File, Metadata};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct Rendered {
     path: PathBuf,
+    /// Of the table.
+    version: Version,
     /// Nobody changes it once it is there.
     meta: Metadata,
 }
@@ -23,6 +25,11 @@ impl Rendered {
     /// lstat(2) of it.
     pub fn stat(&self) -> &Metadata {
         &self.meta
+    }
+
+    /// The version of the table that this is.
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// Opens it for reading.
@@ -91,20 +98,36 @@ impl Cache {
         let file = File::create_new(&path)?;
         let meta = file.metadata()?;
         // From here on it goes when this fails.
-        let mut rendered = Rendered { path, meta };
+        let mut rendered = Rendered {
+            path,
+            version,
+            meta,
+        };
+        let (mut lines, known) = self.write(&file, Peeled::Fully)?;
+        if known != Peeled::Fully {
+            file.set_len(0)?;
+            (&file).rewind()?;
+            lines = self.write(&file, known)?.0;
+        }
+        rendered.meta = file.metadata()?;
+        Ok((lines > 0).then(|| Arc::new(rendered)))
+    }
+
+    /// Writes the table, and returns how many lines it has and how it is peeled.
+    fn write(&self, file: &File, peeled: Peeled) -> FsResult<(u64, Peeled)> {
         let mut out = BufWriter::new(file);
-        out.write_all(packed::HEADER)?;
-        let mut lines = 0_u64;
+        out.write_all(peeled.header())?;
+        let (mut lines, mut known) = (0, Peeled::Fully);
         let mut failed = None;
         self.replica.packed(self.repo, &mut |name, line| {
             lines += 1;
+            known = known.max(Peeled::of(name, &line));
             failed = packed::write_line(&mut out, name, &line).err();
             failed.is_none()
         })?;
         failed.map_or(Ok(()), Err)?;
         out.flush()?;
-        rendered.meta = out.get_ref().metadata()?;
-        Ok((lines > 0).then(|| Arc::new(rendered)))
+        Ok((lines, known))
     }
 
     fn path(&self, version: Version) -> PathBuf {
@@ -112,23 +135,23 @@ impl Cache {
         self.dir.join(format!("packed-refs.{}.{n}", version.0))
     }
 
-    /// Takes the file that git wrote as the rendering of the version that its commit made.
-    pub(super) fn adopt(&self, file: &Path) -> FsResult<()> {
-        let version = self.version()?;
+    /// Takes the file that git wrote as the rendering of `version`, which its commit made. A later
+    /// one, or one that somebody has rendered already, does not need it.
+    pub(super) fn adopt(&self, file: &Path, version: Version) -> FsResult<()> {
         let path = self.path(version);
         fs::create_dir_all(&self.dir)?;
         let mut newest = self.newest.lock();
-        if newest
-            .as_ref()
-            .is_some_and(|(at, rendered)| *at == version && rendered.is_some())
-        {
-            // Nothing changed, or somebody rendered it already.
+        if newest.as_ref().is_some_and(|(at, _)| *at >= version) {
             return Ok(fs::remove_file(file)?);
         }
         let empty = fs::metadata(file)?.len() <= packed::HEADER.len() as u64;
         fs::rename(file, &path)?;
         let meta = fs::symlink_metadata(&path)?;
-        let rendered = Arc::new(Rendered { path, meta });
+        let rendered = Arc::new(Rendered {
+            path,
+            version,
+            meta,
+        });
         *newest = Some((version, (!empty).then_some(rendered)));
         Ok(())
     }

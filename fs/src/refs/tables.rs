@@ -14,12 +14,26 @@ use crate::repository::room::is_table;
 use gitmoor_replicator::model::{
     Actor, Change, Expect, RefEdit, RefEntry, RepoChange, RepoPath, Version,
 };
-use std::os::unix::fs::MetadataExt;
 
 pub(super) const LIST: &[u8] = b"reftable/tables.list";
 
 impl Refs {
-    /// Writes `tables.list`, after everything it may refer to is stored.
+    /// Writes `tables.list` as git does, who has locked it: the tables that it named and does not
+    /// name any more go in the same commit. git would remove them next.
+    pub(super) fn replace_list(
+        &self,
+        list: &RepoPath,
+        mode: u32,
+        value: Vec<u8>,
+        expect: Expect,
+        actor: &Actor,
+    ) -> FsResult<Version> {
+        let was = self.shared.replica.reference(self.repo, list)?;
+        let named = was.map_or(Vec::new(), |was| listed(&was.value));
+        self.commit_list(list, (mode, value), expect, named, actor)
+    }
+
+    /// Writes `tables.list` in place, as any file: what it does not name stays where it is.
     pub(super) fn write_list(
         &self,
         list: &RepoPath,
@@ -28,9 +42,35 @@ impl Refs {
         expect: Expect,
         actor: &Actor,
     ) -> FsResult<Version> {
+        self.commit_list(list, (mode, value), expect, Vec::new(), actor)
+    }
+
+    /// After everything that the list may refer to is stored. `replaced` goes, as far as the list does
+    /// not name it; but only for a list of tables that are there.
+    fn commit_list(
+        &self,
+        list: &RepoPath,
+        (mode, value): (u32, Vec<u8>),
+        expect: Expect,
+        replaced: Vec<RepoPath>,
+        actor: &Actor,
+    ) -> FsResult<Version> {
         let mut change = RepoChange::new(self.repo);
         let listed = listed(&value);
-        let fresh = self.table_edits(&listed, &mut change.refs, actor)?;
+        for path in &listed {
+            if let Some(table) = self.shared.replica.reference(self.repo, path)? {
+                change.refs.push(unchanged(path, Some(&table)));
+            }
+        }
+        let is_whole = !listed.is_empty() && change.refs.len() == listed.len();
+        let gone = |table: &RepoPath| is_whole && !listed.contains(table);
+        change
+            .refs
+            .extend(replaced.into_iter().filter(gone).map(|name| RefEdit {
+                name,
+                expect: Expect::Anything,
+                change: Change::Delete,
+            }));
         change.refs.push(RefEdit {
             name: list.clone(),
             expect,
@@ -41,77 +81,38 @@ impl Refs {
         })?;
         self.wrote_past_lock(list, Expect::Is(version));
         failpoint::REF_WRITTEN.hit();
-        fresh.iter().for_each(|table| self.clean_up(table));
         Ok(version)
     }
 
-    /// Tables that the list names go up with it where they are real files still, and must be there where they are
-    /// replicated; those that it does not name go. Returns the real files that are replicated by it.
-    fn table_edits(
+    /// Writes a big value, which is a table: nothing reads it before it is listed.
+    pub(super) fn write_in_pieces(
         &self,
-        listed: &[RepoPath],
-        edits: &mut Vec<RefEdit>,
-        actor: &Actor,
-    ) -> FsResult<Vec<RepoPath>> {
-        let replica = &self.shared.replica;
-        let mut fresh = Vec::new();
-        for path in listed {
-            if let Some(meta) = self.files.stat(path)? {
-                let value = self.files.read(path)?.ok_or(FsError::NotFound)?;
-                self.table_pieces(path, meta.mode(), value, edits, actor)?;
-                fresh.push(path.clone());
-            } else if let Some(table) = replica.reference(self.repo, path)? {
-                edits.push(unchanged(path, Some(&table)));
-            }
-        }
-        let dir = RepoPath::new("reftable").expect("a valid path");
-        for (name, _) in replica.references_in(self.repo, &dir)? {
-            let gone = |path: &RepoPath| is_table(&name) && !listed.contains(path);
-            if let Some(name) = dir.join(&name).filter(gone) {
-                edits.push(RefEdit {
-                    name,
-                    expect: Expect::Anything,
-                    change: Change::Delete,
-                });
-            }
-        }
-        Ok(fresh)
-    }
-
-    /// A big table goes ahead in pieces: nothing reads it before it is listed.
-    fn table_pieces(
-        &self,
-        path: &RepoPath,
+        name: &RepoPath,
         mode: u32,
-        value: Vec<u8>,
-        edits: &mut Vec<RefEdit>,
+        value: &[u8],
+        mut expect: Expect,
         actor: &Actor,
-    ) -> FsResult<()> {
-        let edit = |change| RefEdit {
-            name: path.clone(),
-            expect: Expect::Anything,
-            change,
-        };
-        if value.len() <= CHUNK {
-            edits.push(edit(Change::Set { mode, value }));
-            return Ok(());
-        }
+    ) -> FsResult<Version> {
+        let mut version = Version::default();
         for (i, piece) in value.chunks(CHUNK).enumerate() {
             let value = piece.to_vec();
-            let change = if i == 0 {
-                Change::Set { mode, value }
-            } else {
-                Change::Append { value }
+            let change = match i {
+                0 => Change::Set { mode, value },
+                _ => Change::Append { value },
             };
-            self.commit(
-                RepoChange {
-                    refs: vec![edit(change)],
-                    ..RepoChange::new(self.repo)
-                },
-                actor,
-            )?;
+            let edit = RefEdit {
+                name: name.clone(),
+                expect,
+                change,
+            };
+            let change = RepoChange {
+                refs: vec![edit],
+                ..RepoChange::new(self.repo)
+            };
+            version = self.commit(change, actor)?;
+            expect = Expect::Is(version);
         }
-        Ok(())
+        Ok(version)
     }
 
     /// What a removal of a name expects besides: of a table that a list may yet name, that the list stays what it is
@@ -133,6 +134,11 @@ impl Refs {
         }
         Ok(Some(unchanged(&name, list.as_ref())))
     }
+}
+
+/// Whether a path is that of a finished reftable.
+pub(super) fn is_table_file(path: &RepoPath) -> bool {
+    path.as_bytes().starts_with(b"reftable/") && is_table(path.file_name())
 }
 
 /// The tables of a list.

@@ -1,5 +1,6 @@
 //! chmod, chown, truncate, utimes.
 
+use super::room::is_value;
 use super::{Caller, Found, Opened, Repository};
 use crate::error::{FsError, FsResult};
 use gitmoor_replicator::model::{RefEntry, RepoPath, Timestamp};
@@ -31,30 +32,33 @@ pub enum SetTime {
 }
 
 impl Repository {
-    /// New attributes; `opened` when the caller names an open file.
+    /// New attributes; `opened` when the caller names an open file. Returns what had them set, as it
+    /// was before.
     pub fn set_attributes(
         &self,
         path: &RepoPath,
         new: &NewAttributes,
         opened: Option<&Opened>,
         caller: &Caller,
-    ) -> FsResult<()> {
+    ) -> FsResult<Found> {
         if let Some(size) = new.size {
             self.set_size(path, size, opened, caller)?;
         }
-        match self.find(path)?.ok_or(FsError::NotFound)? {
-            Found::Real(_) => self.set_real(path, new),
-            Found::Ref(entry) => self.set_ref(path, &entry, new, caller),
-            Found::Object(_) => self.set_object(path, new),
+        let found = self.find(path)?.ok_or(FsError::NotFound)?;
+        match &found {
+            Found::Real(_) => self.set_real(path, new)?,
+            Found::Ref(entry) => self.set_ref(path, entry, new, caller)?,
+            Found::Object(_) => self.set_object(path, new)?,
             Found::Directory => {
                 self.files
                     .make_parents(&path.join(b"x").ok_or(FsError::Invalid)?)?;
-                self.set_real(path, new)
+                self.set_real(path, new)?;
             }
-            // Rendered: its times and owner follow what it is rendered from.
-            Found::Packed(_) => Ok(()),
-            Found::Settings(_) => Err(FsError::Immutable),
+            // Rendered: its times, owner and permission bits follow what it is rendered from.
+            Found::Packed(_) => {}
+            Found::Settings(_) => return Err(FsError::Immutable),
         }
+        Ok(found)
     }
 
     fn set_size(
@@ -66,6 +70,9 @@ impl Repository {
     ) -> FsResult<()> {
         if let Some(opened) = opened {
             return opened.truncate(size);
+        }
+        if is_value(path) {
+            return self.truncate_value(path, size, caller);
         }
         let opened = self.open_file(path, true)?;
         opened.truncate(size)?;
@@ -92,7 +99,7 @@ impl Repository {
 
     /// Owners of replicated files follow the top directory, so that is not an
     /// error here; times of a ref are those of its commit.
-    fn set_ref(
+    pub(super) fn set_ref(
         &self,
         path: &RepoPath,
         entry: &RefEntry,

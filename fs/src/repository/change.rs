@@ -7,6 +7,7 @@ use crate::failpoint;
 use crate::objects::name;
 use gitmoor_replicator::model::{Expect, RepoPath};
 use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -48,12 +49,11 @@ impl Repository {
             (Room::Objects, _) if name::kind(path).is_some() => {
                 self.objects.unlink(path, caller.look)
             }
+            (Room::Refs, _) if found.is_dir() => Err(FsError::IsDirectory),
             (Room::Refs, _) if !is_ref_scratch(path) => {
-                self.files.unlink_if_there(path)?;
-                match self.refs.find(path)? {
-                    Some(_) => self.refs.unlink(path, &self.actor(caller)),
-                    None => Ok(()),
-                }
+                self.refs.unlink(path, &self.actor(caller))?;
+                self.drafts.unlinked(path);
+                Ok(())
             }
             (Room::Refs, _) => {
                 self.files.unlink(path)?;
@@ -74,15 +74,17 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
-        self.files.symlink(target, path, caller.owner)?;
-        if room(path) == Room::Refs {
-            if is_ref_scratch(path) {
-                self.refs.created(path)?;
-            } else {
-                self.refs.commit_file(path, path, &self.actor(caller))?;
+        let make = || self.files.symlink(target, path, caller.owner);
+        match room(path) {
+            Room::Refs if is_ref_scratch(path) => self.refs.claimed(path, make),
+            Room::Refs => {
+                let (mode, actor) = (libc::S_IFLNK | 0o777, self.actor(caller));
+                let value = target.as_os_str().as_bytes().to_vec();
+                let written = self.refs.write(path, mode, value, Expect::Absent, &actor);
+                written.map(drop)
             }
+            Room::Objects | Room::Local => make(),
         }
-        Ok(())
     }
 
     /// mknod(2) of FIFOs and sockets, in the local room.
@@ -141,10 +143,7 @@ impl Repository {
                 self.objects.began(to);
                 Ok(())
             }
-            Room::Refs => {
-                self.files.link(from, to)?;
-                self.refs.created(to)
-            }
+            Room::Refs => self.refs.claimed(to, || self.files.link(from, to)),
         }
     }
 }

@@ -2,11 +2,13 @@
 //! and its refs room hold.
 //!
 //! Every lookup asks the real directory first (what is in the making, and the
-//! local room), then the room of the path. [`Repository`] decides for each change
+//! local room), then the room of the path. A replicated value is never looked for
+//! in the real directory: what is being written of it is a [`Draft`]. [`Repository`] decides for each change
 //! which room it concerns; the rooms do the rest.
 
 mod attributes;
 mod change;
+mod draft;
 mod identity;
 mod leftovers;
 mod open;
@@ -16,6 +18,7 @@ mod rename;
 pub mod room;
 
 pub use attributes::{NewAttributes, SetTime};
+pub use draft::{Creation, Draft, Users};
 pub use identity::Identity;
 pub use opened::{Body, Closing, Opened};
 
@@ -25,9 +28,10 @@ use crate::failpoint;
 use crate::local::{Files, Owner, config};
 use crate::objects::{self, Look, Objects, Shared};
 use crate::refs::{self, Refs, Rendered};
+use draft::Drafts;
 use gitmoor_replicator::model::{Actor, FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
 use quarantine::Quarantines;
-use room::{Room, room};
+use room::{Room, is_value, room};
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -47,6 +51,7 @@ pub struct Repository {
     /// means that.
     furnished: AtomicBool,
     quarantines: Quarantines,
+    drafts: Drafts,
     /// File operations so far.
     operations: AtomicU64,
 }
@@ -91,6 +96,12 @@ pub enum Type {
     Fifo,
     /// Socket.
     Socket,
+}
+
+/// Whether this is the name of the replicated settings. Whatever the real directory has under it,
+/// from a version before, stands for nothing.
+fn is_settings(path: &RepoPath) -> bool {
+    path.as_bytes() == config::SETTINGS.as_bytes()
 }
 
 fn config_path() -> RepoPath {
@@ -155,6 +166,7 @@ impl Repository {
             refs,
             furnished: AtomicBool::new(false),
             quarantines: Quarantines::default(),
+            drafts: Drafts::new(home),
             operations: AtomicU64::new(0),
         };
         repository.furnish()?;
@@ -223,12 +235,16 @@ impl Repository {
 
     /// What stands at a path.
     pub fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
+        if is_settings(path) {
+            return self.settings().map(Some);
+        }
         match self.files.stat(path)? {
             Some(meta) if meta.is_dir() && self.is_replaced(path)? => {
                 self.remove_empty(path)?;
             }
-            Some(meta) => return Ok(Some(Found::Real(meta))),
-            None => {}
+            Some(meta) if meta.is_dir() || !is_value(path) => return Ok(Some(Found::Real(meta))),
+            // Only a directory is real where values are.
+            Some(_) | None => {}
         }
         match room(path) {
             Room::Objects => Ok(self.objects.find(path)?.map(|found| match found {
@@ -240,9 +256,6 @@ impl Repository {
                 refs::Found::Packed(rendered) => Found::Packed(rendered),
                 refs::Found::Directory => Found::Directory,
             })),
-            Room::Local if path.as_bytes() == config::SETTINGS.as_bytes() => {
-                self.settings().map(Some)
-            }
             Room::Local => Ok(None),
         }
     }
@@ -290,10 +303,17 @@ impl Repository {
             names.insert(name, if is_dir { Type::Directory } else { Type::File });
         }
         for (name, kind) in self.files.list(dir)? {
-            let is_replaced = kind.is_dir() && names.get(&name) == Some(&Type::File);
+            let is_value = |path: RepoPath| is_value(&path);
+            let is_replaced = match kind.is_dir() {
+                true => names.get(&name) == Some(&Type::File),
+                false => dir.join(&name).is_some_and(is_value),
+            };
             if !is_replaced {
                 names.insert(name, Type::of(kind));
             }
+        }
+        if dir.is_root() {
+            names.remove(config::SETTINGS.as_bytes());
         }
         Ok(names)
     }
@@ -318,6 +338,13 @@ impl Repository {
     pub fn owner(&self) -> FsResult<(u32, u32)> {
         let top = self.files.stat(&RepoPath::root())?;
         Ok(top.map_or((0, 0), |top| (top.uid(), top.gid())))
+    }
+
+    /// Permission bits of `packed-refs`, a rendering without any of its own: those that the top
+    /// directory has.
+    pub fn packed_mode(&self) -> FsResult<u32> {
+        let top = self.files.stat(&RepoPath::root())?;
+        Ok(top.map_or(0o644, |top| top.mode() & 0o666))
     }
 
     /// readlink(2).

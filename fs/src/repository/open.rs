@@ -1,14 +1,14 @@
 //! Opening, creating and closing files: what a handle's bytes are, and what its
 //! closing means.
 
-use super::room::{Room, is_ref_scratch, room};
+use super::room::{Room, room};
 use super::{Body, Caller, Closing, Found, Identity, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult};
 use crate::local::config;
 use crate::objects::{Content, name};
-use gitmoor_replicator::model::{Command, Expect, FileEntry, RepoPath};
+use gitmoor_replicator::model::{Command, FileEntry, RepoPath};
 use std::fs::FileTimes;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
 /// Bytes of a `packed-refs` that the kernel keeps as it keeps values. Each read that it passes
@@ -44,15 +44,13 @@ impl Repository {
     ) -> FsResult<Opened> {
         match found {
             Found::Real(_) => self.open_real(path, write),
-            Found::Ref(entry) if write => self.open_ref_for_writing(path, &entry.value, entry.mode),
-            Found::Packed(rendered) if write => {
-                let bytes = std::io::read_to_string(rendered.open()?).map(String::into_bytes)?;
-                self.open_ref_for_writing(path, &bytes, rendered.stat().mode())
-            }
             Found::Object(entry) if write && name::is_rewritable(path) => {
                 self.open_copy(path, &entry)
             }
-            Found::Object(_) | Found::Settings(_) if write => Err(FsError::Immutable),
+            // A value is written in a draft.
+            Found::Ref(_) | Found::Packed(_) | Found::Object(_) | Found::Settings(_) if write => {
+                Err(FsError::Immutable)
+            }
             // Another value is another inode, or was written through the kernel's pages.
             Found::Ref(entry) => Ok(plain(Body::Bytes(entry.value.into())).lasting()),
             Found::Packed(rendered) => {
@@ -84,7 +82,6 @@ impl Repository {
                 Closing::Finish(path.clone())
             }
             Room::Objects if write && name::kind(path).is_some() => Closing::Finish(path.clone()),
-            Room::Refs if write && !is_ref_scratch(path) => Closing::CommitRef(path.clone()),
             Room::Local if write && path.as_bytes() == b"config" => Closing::Config,
             Room::Objects | Room::Refs | Room::Local => Closing::Plain,
         };
@@ -114,40 +111,25 @@ impl Repository {
         self.files.chown(path, Some(uid), Some(gid))
     }
 
-    /// A direct write prepares the value in a real file, which stands before the
-    /// replicated one until it is committed.
-    fn open_ref_for_writing(&self, path: &RepoPath, value: &[u8], mode: u32) -> FsResult<Opened> {
-        self.put_real(path, value, mode)?;
-        Ok(Opened::new(
-            Body::Real(self.files.open(path)?),
-            Closing::CommitRef(path.clone()),
-        ))
-    }
-
-    /// open(2) with O_CREAT of a name that is not there.
+    /// open(2) with O_CREAT of a name that is not there, and is not a value's.
     pub fn create(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<Opened> {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
         self.furnish_new(path, caller)?;
-        let file = self.files.create(path, mode, caller.owner)?;
+        let make = || self.files.create(path, mode, caller.owner);
+        let file = match room(path) {
+            Room::Refs => self.refs.claimed(path, make)?,
+            Room::Objects | Room::Local => make()?,
+        };
         self.objects.began(path);
         let closing = match room(path) {
-            Room::Refs if is_ref_scratch(path) => {
-                if let Err(error) = self.refs.created(path) {
-                    self.files.unlink_if_there(path)?;
-                    return Err(error);
-                }
-                Closing::Plain
-            }
-            Room::Refs => Closing::CommitRef(path.clone()),
             Room::Objects if name::kind(path).is_some() => Closing::Finish(path.clone()),
             Room::Local if path.as_bytes() == b"config" => Closing::NewConfig,
-            Room::Objects | Room::Local => Closing::Plain,
+            Room::Objects | Room::Refs | Room::Local => Closing::Plain,
         };
         let mut opened = Opened::new(Body::Real(file), closing);
         opened.writes = true;
-        opened.mark_written();
         Ok(opened)
     }
 
@@ -191,7 +173,7 @@ impl Repository {
     pub fn flush(&self, opened: &Opened, caller: &Caller) -> FsResult<()> {
         match &opened.closing {
             Closing::Plain => Ok(()),
-            Closing::CommitRef(path) => self.commit_written(opened, path, caller),
+            Closing::Commit(path) => self.commit_draft(opened, path),
             Closing::Finish(path) => self.finish_closed(path),
             Closing::Config => self.config_changed(),
             Closing::NewConfig => {
@@ -205,7 +187,7 @@ impl Repository {
     pub fn release(&self, opened: &Opened, caller: &Caller) -> FsResult<()> {
         match &opened.closing {
             Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
-            Closing::CommitRef(path) => self.commit_written(opened, path, caller),
+            Closing::Commit(path) => self.commit_draft(opened, path),
             Closing::Finish(path) => {
                 if self.objects.is_finished(path) || self.files.stat(path)?.is_none() {
                     return Ok(());
@@ -232,26 +214,6 @@ impl Repository {
         self.objects.check(path, path)?;
         self.objects.finish(path);
         Ok(())
-    }
-
-    fn commit_written(&self, opened: &Opened, path: &RepoPath, caller: &Caller) -> FsResult<()> {
-        if !opened.take_written() {
-            return Ok(());
-        }
-        let Some(file) = opened.real() else {
-            return Ok(());
-        };
-        let meta = file.metadata()?;
-        let value = opened.read(0, meta.len() as usize)?;
-        let expect = Expect::Anything;
-        self.refs.write(
-            path,
-            meta.mode(),
-            value.to_vec(),
-            expect,
-            &self.actor(caller),
-        )?;
-        self.files.unlink_if_there(path)
     }
 
     /// When git has written other format keys, every machine must know.

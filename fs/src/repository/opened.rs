@@ -1,6 +1,6 @@
 //! An open file of a repository.
 
-use super::Identity;
+use super::{Draft, Identity, Users};
 use crate::cache::CachedFile;
 use crate::error::{FsError, FsResult};
 use crate::objects::idx::Tables;
@@ -9,7 +9,6 @@ use gitmoor_replicator::model::RepoPath;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An open file. It keeps working when its name goes away.
 pub struct Opened {
@@ -25,13 +24,14 @@ pub struct Opened {
     /// Which file it is, if its name may get another; not of one that is open for writing,
     /// whose closing may make it another.
     pub identity: Option<Identity>,
-    written: AtomicBool,
 }
 
 /// Where the bytes of an open file are.
 pub enum Body {
     /// A real file.
     Real(File),
+    /// A replicated value that is being written.
+    Draft(Arc<Draft>, Users),
     /// Replicated bytes.
     Bytes(Bytes),
     /// In the object store, through the cache; a pack index with its tables.
@@ -43,8 +43,8 @@ pub enum Body {
 pub enum Closing {
     /// Nothing.
     Plain,
-    /// A ref was written directly, without a lock: its value is committed.
-    CommitRef(RepoPath),
+    /// A value was open for writing: what was written is committed.
+    Commit(RepoPath),
     /// A file was created under a final name: it is finished if its bytes are right.
     Finish(RepoPath),
     /// `config` was open for writing: its format may have changed.
@@ -63,7 +63,6 @@ impl Opened {
             lasting,
             writes: false,
             identity: None,
-            written: AtomicBool::new(false),
         }
     }
 
@@ -79,6 +78,7 @@ impl Opened {
     pub fn read(&self, offset: u64, len: usize) -> FsResult<Bytes> {
         match &self.body {
             Body::Real(file) => read_real(file, offset, len),
+            Body::Draft(draft, _) => read_real(draft.file(), offset, len),
             Body::Bytes(bytes) => Ok(slice(bytes, offset, len)),
             Body::Stored(file, tables) => read_stored(file, *tables, offset, len),
         }
@@ -91,43 +91,52 @@ impl Opened {
                 let len = file.object().size.saturating_sub(offset).min(len as u64);
                 len > 0 && !file.has(offset, len as usize)
             }
-            Body::Real(_) | Body::Bytes(_) => false,
+            Body::Real(_) | Body::Draft(..) | Body::Bytes(_) => false,
         }
     }
 
-    /// pwrite(2).
-    pub fn write(&self, offset: u64, data: &[u8]) -> FsResult<()> {
-        let Body::Real(file) = &self.body else {
-            return Err(FsError::Immutable);
-        };
-        self.written.store(true, Ordering::Release);
-        Ok(file.write_all_at(data, offset)?)
+    /// pwrite(2) by a thread; `append` for a descriptor with O_APPEND.
+    pub fn write(&self, offset: u64, data: &[u8], append: bool, tid: u32) -> FsResult<()> {
+        match &self.body {
+            Body::Real(file) => Ok(file.write_all_at(data, offset)?),
+            Body::Draft(draft, users) => {
+                users.add(tid);
+                draft.write(offset, data, append)
+            }
+            Body::Bytes(_) | Body::Stored(..) => Err(FsError::Immutable),
+        }
     }
 
     /// ftruncate(2).
     pub fn truncate(&self, size: u64) -> FsResult<()> {
-        let Body::Real(file) = &self.body else {
-            return Err(FsError::Immutable);
-        };
-        self.written.store(true, Ordering::Release);
-        Ok(file.set_len(size)?)
+        match &self.body {
+            Body::Real(file) => Ok(file.set_len(size)?),
+            Body::Draft(draft, _) => draft.truncate(size),
+            Body::Bytes(_) | Body::Stored(..) => Err(FsError::Immutable),
+        }
     }
 
-    /// Marks the bytes as changed, for a file that was just created.
-    pub fn mark_written(&self) {
-        self.written.store(true, Ordering::Release);
+    /// The value in the making, if it is one.
+    pub fn draft(&self) -> Option<&Arc<Draft>> {
+        match &self.body {
+            Body::Draft(draft, _) => Some(draft),
+            Body::Real(_) | Body::Bytes(_) | Body::Stored(..) => None,
+        }
     }
 
-    /// Whether the bytes changed since the last call.
-    pub fn take_written(&self) -> bool {
-        self.written.swap(false, Ordering::AcqRel)
+    /// Who uses it, of a value in the making.
+    pub fn users(&self) -> Option<&Users> {
+        match &self.body {
+            Body::Draft(_, users) => Some(users),
+            Body::Real(_) | Body::Bytes(_) | Body::Stored(..) => None,
+        }
     }
 
     /// The real file, if it is one.
     pub fn real(&self) -> Option<&File> {
         match &self.body {
             Body::Real(file) => Some(file),
-            Body::Bytes(_) | Body::Stored(..) => None,
+            Body::Draft(..) | Body::Bytes(_) | Body::Stored(..) => None,
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::quarantine::final_name;
 use super::room::{Room, is_ref_scratch, room};
-use super::{Caller, Found, Repository, Type};
+use super::{Caller, Found, Repository, Type, is_settings};
 use crate::durable;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::objects::name;
-use gitmoor_replicator::model::{FileEntry, RepoPath};
+use gitmoor_replicator::model::{FileEntry, PACKED_REFS, RepoPath};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Repository {
@@ -22,6 +22,9 @@ impl Repository {
     ) -> FsResult<()> {
         if from == to {
             return Ok(());
+        }
+        if is_settings(from) || is_settings(to) {
+            return Err(FsError::Immutable);
         }
         let source = self.find(from)?.ok_or(FsError::NotFound)?;
         if let Some(target) = self.find(to)? {
@@ -109,22 +112,46 @@ impl Repository {
         match source {
             Found::Packed(_) | Found::Object(_) | Found::Settings(_) => Err(FsError::CrossRoom),
             Found::Real(meta) if !meta.is_dir() && is_ref_scratch(to) => {
-                self.files.rename(from, to)?;
+                self.refs.claimed(to, || self.files.rename(from, to))?;
                 self.refs.removed(from);
-                self.refs.created(to)
+                Ok(())
             }
             Found::Real(meta) if !meta.is_dir() => {
                 self.refs.commit_file(from, to, &self.actor(caller))
             }
-            Found::Ref(_) if is_ref_scratch(to) => Err(FsError::CrossRoom),
+            // The table is no value.
+            Found::Ref(_) if is_ref_scratch(to) || to.as_bytes() == PACKED_REFS => {
+                Err(FsError::CrossRoom)
+            }
             Found::Ref(_) => self.refs.rename(from, to, &self.actor(caller)),
+            // A lock is taken under its name, by whoever makes it.
+            Found::Real(_) | Found::Directory if self.brings_scratch(from, to)? => {
+                Err(FsError::CrossRoom)
+            }
             Found::Real(_) | Found::Directory => self.rename_refs_directory(from, to, caller),
         }
     }
 
+    /// Whether a directory would bring files to names of scratch files.
+    fn brings_scratch(&self, from: &RepoPath, to: &RepoPath) -> FsResult<bool> {
+        for (name, kind) in self.files.list(from)? {
+            let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) else {
+                continue;
+            };
+            let brings = match kind.is_dir() {
+                true => self.brings_scratch(&from, &to)?,
+                false => is_ref_scratch(&to),
+            };
+            if brings {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// A directory of refs: what is replicated beneath it moves in one commit;
     /// real files beneath it are committed one by one (git prepares whole
-    /// directories when it migrates between ref storages).
+    /// directories when it migrates between ref storages), a list of tables after the tables.
     fn rename_refs_directory(
         &self,
         from: &RepoPath,
@@ -134,7 +161,9 @@ impl Repository {
         if self.refs.has_children(from)? {
             self.refs.rename(from, to, &self.actor(caller))?;
         }
-        for (name, kind) in self.files.list(from)? {
+        let mut names = self.files.list(from)?;
+        names.sort_by_key(|(name, _)| name == b"tables.list");
+        for (name, kind) in names {
             let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) else {
                 continue;
             };

@@ -42,6 +42,11 @@ pub fn is_ref_scratch(path: &RepoPath) -> bool {
         || (in_reftable && name != b"tables.list" && !is_table(name))
 }
 
+/// Whether a path is where git keeps a replicated value.
+pub fn is_value(path: &RepoPath) -> bool {
+    room(path) == Room::Refs && !is_ref_scratch(path)
+}
+
 /// Whether this is the name of a finished reftable.
 pub fn is_table(name: &[u8]) -> bool {
     name.ends_with(b".ref") || name.ends_with(b".log")

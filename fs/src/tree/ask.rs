@@ -93,12 +93,17 @@ impl Tree {
     /// that bundles loose ones, or back because a ref needs them). The kernel learns of
     /// those a moment later, when a ref may name them already.
     pub fn absence_lasts(&self, parent: u64, name: &[u8]) -> Lasting {
-        let path = match self.inodes.place(parent) {
-            Some(Place::Repo(_, dir)) => dir.join(name),
-            Some(Place::Name(_)) | None => None,
+        let Some(Place::Repo(repo, dir)) = self.inodes.place(parent) else {
+            return Lasting::Never;
         };
-        match path {
-            Some(path) if !is_ours(&path) => self.lasting_in_repo(&path, false),
+        match dir.join(name) {
+            Some(path) if !is_ours(&path) => {
+                let lasting = self.lasting_in_repo(&path, false);
+                match self.inodes.has_writers(&Place::Repo(repo, path)) {
+                    true => Lasting::Never,
+                    false => lasting,
+                }
+            }
             Some(_) | None => Lasting::Never,
         }
     }

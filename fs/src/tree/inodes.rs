@@ -6,6 +6,10 @@
 //! the inode with the file; replacing a name orphans the inode that had it. link(2) gives the
 //! inode a second place; once forgotten, places are looked up as inodes of their own, since
 //! nothing here knows what a disk links. Numbers are never reused in a mount's life.
+//!
+//! A value that is written in place is a file of its own until it is committed, so its writer has
+//! an inode of its own ([`Role::Spare`], [`Role::Draft`]). No name leads to it, and so nobody else has
+//! it open: what the kernel keeps of the value for readers is never touched by a writer.
 
 use super::Place;
 use crate::repository::{Identity, Opened};
@@ -48,7 +52,19 @@ impl Key {
     }
 }
 
+/// What an inode is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// The file of its name.
+    Named,
+    /// Given to a process that is about to write the value of this name. Nobody else is given it.
+    Spare,
+    /// That value in the making.
+    Draft,
+}
+
 struct Inode {
+    role: Role,
     /// Where it stands; nowhere once the last name is gone.
     places: Vec<Place>,
     /// How many lookups the kernel has not forgotten.
@@ -65,6 +81,7 @@ struct Inode {
 impl Inode {
     fn at(place: Place, lookups: u64) -> Self {
         Self {
+            role: Role::Named,
             places: vec![place],
             lookups,
             opened: Vec::new(),
@@ -83,6 +100,8 @@ impl Inode {
 struct Table {
     inodes: HashMap<u64, Inode>,
     numbers: BTreeMap<Key, u64>,
+    /// How many inodes of writers there are of a name.
+    writers: BTreeMap<Key, usize>,
     last: u64,
 }
 
@@ -141,6 +160,43 @@ impl Inodes {
         ino
     }
 
+    /// A new inode for a process that is about to write a value, and a lookup of it to be forgotten.
+    pub fn spare(&self, place: &Place) -> u64 {
+        let mut table = self.table.lock();
+        table.last += 1;
+        let ino = table.last;
+        let inode = Inode {
+            role: Role::Spare,
+            ..Inode::at(place.clone(), 1)
+        };
+        table.inodes.insert(ino, inode);
+        *table.writers.entry(Key::of(place)).or_default() += 1;
+        ino
+    }
+
+    /// What an inode is for.
+    pub fn role(&self, ino: u64) -> Option<Role> {
+        Some(self.table.lock().inodes.get(&ino)?.role)
+    }
+
+    /// It is opened: a spare one becomes the draft, or one more inode of a reader.
+    pub fn take(&self, ino: u64, role: Role) {
+        let mut table = self.table.lock();
+        let Some(inode) = table.inodes.get_mut(&ino) else {
+            return;
+        };
+        let was = std::mem::replace(&mut inode.role, role);
+        let place = inode.places.first().cloned();
+        if let (Some(place), true, Role::Named) = (place, was != Role::Named, role) {
+            table.writer_left(&Key::of(&place));
+        }
+    }
+
+    /// Whether a value of this name is in the making, or the kernel may not have forgotten that.
+    pub fn has_writers(&self, place: &Place) -> bool {
+        self.table.lock().writers.contains_key(&Key::of(place))
+    }
+
     /// The file of an inode has got one more name.
     pub fn link(&self, ino: u64, to: &Place) {
         let mut table = self.table.lock();
@@ -166,8 +222,17 @@ impl Inodes {
         if inode.lookups > 0 || ino == ROOT {
             return;
         }
-        for place in table.inodes.remove(&ino).into_iter().flat_map(|i| i.places) {
-            table.numbers.remove(&Key::of(&place));
+        let Some(inode) = table.inodes.remove(&ino) else {
+            return;
+        };
+        for key in inode.places.iter().map(Key::of) {
+            match inode.role {
+                Role::Named if table.numbers.get(&key) == Some(&ino) => {
+                    table.numbers.remove(&key);
+                }
+                Role::Named => {}
+                Role::Spare | Role::Draft => table.writer_left(&key),
+            }
         }
     }
 
@@ -216,6 +281,13 @@ impl Inodes {
         {
             inode.writers -= 1;
             inode.identity = None;
+        }
+    }
+
+    /// Its file has become another one, at its own name.
+    pub fn became(&self, ino: u64, found: Option<Identity>) {
+        if let Some(inode) = self.table.lock().inodes.get_mut(&ino) {
+            inode.identity = found;
         }
     }
 
@@ -270,6 +342,15 @@ impl Table {
         let own = self.numbers.get_key_value(&key);
         let all = own.into_iter().chain(beneath);
         all.map(|(key, ino)| (key.clone(), *ino)).collect()
+    }
+
+    fn writer_left(&mut self, key: &Key) {
+        if let Some(writers) = self.writers.get_mut(key) {
+            *writers -= 1;
+            if *writers == 0 {
+                self.writers.remove(key);
+            }
+        }
     }
 
     /// Moves one name of an inode along with the directory (or file) that moved.

@@ -8,6 +8,7 @@ mod place;
 mod repositories;
 mod shown;
 mod stat;
+mod writing;
 
 pub use place::Place;
 pub use repositories::Repositories;
@@ -17,12 +18,13 @@ pub use stat::Stat;
 use crate::error::{FsError, FsResult};
 use crate::objects::Shared;
 use crate::others::Lasting;
-use crate::repository::room::{Room, is_ref_scratch, room};
-use crate::repository::{Caller, Identity, NewAttributes, Opened, Repository, Type};
+use crate::repository::room::{Room, is_ref_scratch, is_value, room};
+use crate::repository::{Caller, Creation, Identity, NewAttributes, Opened, Repository, Type};
 use gitmoor_replicator::model::{NamePath, RepoId, RepoPath};
 use inodes::Inodes;
 use std::path::Path;
 use std::sync::Arc;
+use writing::Wanted;
 
 /// Who calls, by the credentials that FUSE reports.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,7 @@ pub struct Listed {
 pub struct Tree {
     shared: Arc<Shared>,
     inodes: Inodes,
+    wanted: Wanted,
     repositories: Arc<Repositories>,
 }
 
@@ -66,6 +69,7 @@ impl Tree {
         Self {
             shared,
             inodes: Inodes::new(root),
+            wanted: Wanted::default(),
             repositories,
         }
     }
@@ -131,8 +135,22 @@ impl Tree {
     fn entry(&self, place: &Place) -> FsResult<Entry> {
         let (stat, identity) = self.stat_place(place)?;
         let ino = self.inodes.look_up(place, identity);
-        let lasting = self.lasting(place);
-        Ok(Entry { ino, stat, lasting })
+        Ok(self.shown_entry(ino, stat, place))
+    }
+
+    fn shown_entry(&self, ino: u64, stat: Stat, place: &Place) -> Entry {
+        match self.inodes.has_writers(place) {
+            true => Entry {
+                ino,
+                stat: stat.moving(),
+                lasting: Lasting::Never,
+            },
+            false => Entry {
+                ino,
+                stat,
+                lasting: self.lasting(place),
+            },
+        }
     }
 
     fn stat_place(&self, place: &Place) -> FsResult<(Stat, Option<Identity>)> {
@@ -140,7 +158,7 @@ impl Tree {
             Place::Name(_) => Ok((self.shown().of(Stat::namespace()), None)),
             Place::Repo(repo, path) => {
                 let found = repo.find(path)?.ok_or(FsError::NotFound)?;
-                let stat = self.shown().of(stat::of(&found, repo)?);
+                let stat = self.shown().of(stat::of(path, &found, repo)?);
                 Ok((stat, Identity::of(path, &found)))
             }
         }
@@ -152,7 +170,10 @@ impl Tree {
         if let Place::Repo(repo, _) = &place {
             repo.objects().look_of(process.pid);
         }
-        self.entry(&place)
+        let (stat, identity) = self.stat_place(&place)?;
+        let ino = self.inode_of_writer(&place, process);
+        let ino = ino.unwrap_or_else(|| self.inodes.look_up(&place, identity));
+        Ok(self.shown_entry(ino, stat, &place))
     }
 
     /// forget.
@@ -163,6 +184,9 @@ impl Tree {
     /// getattr. A name may go, or get another file, at any moment; then the open files of the
     /// inode say what it is. The kernel does not tell which one an fstat(2) is of.
     pub fn getattr(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
+        if let Some(stat) = self.stat_draft(ino, opened) {
+            return stat;
+        }
         let named = match self.inodes.place(ino) {
             Some(place) => self.stat_place(&place),
             None => Err(FsError::NotFound),
@@ -173,14 +197,18 @@ impl Tree {
             Err(error) => return Err(error),
         }
         match (opened, self.inodes.an_opened(ino)) {
-            (Some(opened), _) => self.stat_opened(opened),
-            (None, Some(opened)) => self.stat_opened(&opened),
+            (Some(opened), _) => self.stat_nameless(opened),
+            (None, Some(opened)) => self.stat_nameless(&opened),
             (None, None) => Err(FsError::NotFound),
         }
     }
 
-    fn stat_opened(&self, opened: &Opened) -> FsResult<Stat> {
-        Ok(self.shown().of(stat::of_opened(opened)?))
+    fn stat_nameless(&self, opened: &Opened) -> FsResult<Stat> {
+        Ok(self.shown().of(stat::of_opened(opened, (0, 0))?))
+    }
+
+    fn stat_opened(&self, opened: &Opened, repo: &Repository) -> FsResult<Stat> {
+        Ok(self.shown().of(stat::of_opened(opened, repo.owner()?)?))
     }
 
     /// setattr.
@@ -193,10 +221,13 @@ impl Tree {
     ) -> FsResult<Stat> {
         self.check_writable()?;
         let new = &self.shown().permitted(new)?;
+        if let Some(set) = self.set_draft(ino, new, opened, process) {
+            set?;
+            return self.getattr(ino, opened);
+        }
         match (self.inodes.place(ino), opened) {
             (Some(Place::Repo(repo, path)), _) => {
-                let caller = self.caller(&repo, process);
-                repo.set_attributes(&path, new, opened, &caller)?;
+                return self.set_in_repo(ino, (repo, path), new, opened, process);
             }
             (Some(Place::Name(_)), _)
                 if new.mode.is_none() && new.uid.is_none() && new.gid.is_none() => {}
@@ -211,6 +242,30 @@ impl Tree {
         self.getattr(ino, opened)
     }
 
+    fn set_in_repo(
+        &self,
+        ino: u64,
+        (repo, path): (Arc<Repository>, RepoPath),
+        new: &NewAttributes,
+        opened: Option<&Opened>,
+        process: Process,
+    ) -> FsResult<Stat> {
+        let caller = self.caller(&repo, process);
+        let found = repo.set_attributes(&path, new, opened, &caller)?;
+        let shown = match new.size.is_some() && is_value(&path) {
+            true => self.truncated(ino, &Place::Repo(repo.clone(), path.clone())),
+            false => self.getattr(ino, opened),
+        };
+        match shown {
+            // Others have replaced or removed it since. It was set before that.
+            Err(FsError::NotFound) => {
+                let was = stat::of(&path, &found, &repo)?;
+                Ok(self.shown().of(was.with(new)))
+            }
+            shown => shown,
+        }
+    }
+
     /// readlink.
     pub fn readlink(&self, ino: u64) -> FsResult<Vec<u8>> {
         match self.place(ino)? {
@@ -219,16 +274,31 @@ impl Tree {
         }
     }
 
-    /// open.
-    pub fn open(&self, ino: u64, write: bool) -> FsResult<Arc<Opened>> {
+    /// open; `truncate` only with `write`. [`FsError::NotFound`] when the kernel is to look again.
+    pub fn open(
+        &self,
+        ino: u64,
+        write: bool,
+        truncate: bool,
+        process: Process,
+    ) -> FsResult<Arc<Opened>> {
         let Place::Repo(repo, path) = self.place(ino)? else {
             return Err(FsError::IsDirectory);
         };
         if write {
             self.check_writable()?;
-            self.inodes.writing(ino);
+        }
+        match (is_value(&path), write) {
+            (true, true) => return self.open_draft(ino, (&repo, &path), truncate, process),
+            (true, false) => self.open_beside_writers(ino)?,
+            (false, true) => self.inodes.writing(ino),
+            (false, false) => {}
         }
         let opened = repo.open_file(&path, write);
+        let opened = opened.and_then(|opened| match truncate {
+            true => opened.truncate(0).map(|()| opened),
+            false => Ok(opened),
+        });
         if write && opened.is_err() {
             self.inodes.written(ino);
         }
@@ -256,14 +326,18 @@ impl Tree {
         parent: u64,
         name: &[u8],
         mode: u32,
+        how: Creation,
         process: Process,
     ) -> FsResult<(Entry, Arc<Opened>)> {
         self.check_writable()?;
         let (repo, path) = self.in_repo(parent, name)?;
+        if is_value(&path) {
+            return self.create_draft((repo, path), mode, how, process);
+        }
         let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
         let place = Place::Repo(repo, path);
         let (stat, ino) = (
-            self.stat_opened(&opened)?,
+            self.stat_nameless(&opened)?,
             self.inodes.look_up(&place, None),
         );
         self.inodes.writing(ino);
@@ -286,8 +360,10 @@ impl Tree {
     /// flush: one descriptor is closed.
     pub fn flush(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
         match self.inodes.place(ino) {
-            Some(Place::Repo(repo, _)) => repo.flush(opened, &self.caller(&repo, process)),
-            Some(Place::Name(_)) | None => Ok(()),
+            Some(Place::Repo(repo, _)) if self.commits(ino, opened, process) => {
+                repo.flush(opened, &self.caller(&repo, process))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -364,10 +440,17 @@ impl Tree {
     pub fn mknod(&self, parent: u64, name: &[u8], mode: u32, process: Process) -> FsResult<Entry> {
         if matches!(mode & libc::S_IFMT, 0 | libc::S_IFREG) {
             self.wait_for_room(parent)?;
-            let (entry, opened) = self.create(parent, name, mode & 0o7777, process)?;
-            self.flush(entry.ino, &opened, process)?;
-            self.release(entry.ino, &opened, process)?;
-            return Ok(entry);
+            let how = Creation {
+                exclusive: true,
+                truncate: true,
+            };
+            let (entry, opened) = self.create(parent, name, mode & 0o7777, how, process)?;
+            let flushed = self.flush(entry.ino, &opened, process);
+            let closed = self.release(entry.ino, &opened, process);
+            self.forget(entry.ino, 1);
+            flushed.and(closed)?;
+            let (repo, path) = self.in_repo(parent, name)?;
+            return self.entry(&Place::Repo(repo, path));
         }
         self.check_writable()?;
         let (repo, path) = self.in_repo(parent, name)?;

@@ -1,8 +1,10 @@
 //! What stat(2) says.
 
 use crate::error::FsResult;
-use crate::repository::{Body, Found, Opened, Repository, Type};
-use gitmoor_replicator::model::Timestamp;
+use crate::objects::name;
+use crate::repository::room::{Room, room};
+use crate::repository::{Body, Found, NewAttributes, Opened, Repository, SetTime, Type};
+use gitmoor_replicator::model::{RepoPath, Timestamp};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -30,6 +32,8 @@ pub struct Stat {
     pub mtime: Timestamp,
     /// Last change.
     pub ctime: Timestamp,
+    /// Whether the kernel may keep this: not while somebody writes what has the name.
+    pub kept: bool,
 }
 
 impl Stat {
@@ -46,7 +50,37 @@ impl Stat {
     /// names with inode numbers of their own are links to one file.
     pub fn ttl(&self, long: Duration) -> Duration {
         let linked = self.kind == Type::File && self.nlink > 1;
-        if linked { Duration::ZERO } else { long }
+        match linked || !self.kept {
+            true => Duration::ZERO,
+            false => long,
+        }
+    }
+
+    /// The same of what is being written.
+    pub(super) fn moving(self) -> Self {
+        Self {
+            kept: false,
+            ..self
+        }
+    }
+
+    /// With new attributes, of what may be gone by now.
+    pub(super) fn with(self, new: &NewAttributes) -> Self {
+        let time = |set, was| match set {
+            Some(SetTime::Now) => Timestamp::now(),
+            Some(SetTime::At(time)) => time,
+            None => was,
+        };
+        Self {
+            mode: new.mode.map_or(self.mode, |mode| mode & 0o7777),
+            size: new.size.unwrap_or(self.size),
+            uid: new.uid.unwrap_or(self.uid),
+            gid: new.gid.unwrap_or(self.gid),
+            atime: time(new.atime, self.atime),
+            mtime: time(new.mtime, self.mtime),
+            kept: false,
+            ..self
+        }
     }
 
     fn made(kind: Type, mode: u32, size: u64, time: Timestamp, (uid, gid): (u32, u32)) -> Self {
@@ -64,6 +98,26 @@ impl Stat {
             atime,
             mtime,
             ctime,
+            kept: true,
+        }
+    }
+
+    /// Of what is in the repository's directory now, and may be in the store or the catalog in a moment:
+    /// as it is shown then, since nobody will have changed it. A directory's own size would tell what
+    /// is still in it.
+    fn staged(meta: &Metadata, kind: Type, is_final: bool) -> Self {
+        let real = Self::real(meta, kind);
+        let (size, blocks) = match kind {
+            Type::Directory => (0, 0),
+            Type::File if is_final => (real.size, real.size.div_ceil(512)),
+            Type::File | Type::Symlink | Type::Fifo | Type::Socket => return real,
+        };
+        Self {
+            size,
+            blocks,
+            atime: real.mtime,
+            ctime: real.mtime,
+            ..real
         }
     }
 
@@ -83,35 +137,39 @@ impl Stat {
             atime: time(meta.atime(), meta.atime_nsec()),
             mtime: time(meta.mtime(), meta.mtime_nsec()),
             ctime: time(meta.ctime(), meta.ctime_nsec()),
+            kept: true,
         }
     }
 }
 
 /// Of something in a repository.
-pub fn of(found: &Found, repo: &Repository) -> FsResult<Stat> {
+pub fn of(path: &RepoPath, found: &Found, repo: &Repository) -> FsResult<Stat> {
     let kind = found.kind();
     let made = |mode, size, time| FsResult::Ok(Stat::made(kind, mode, size, time, repo.owner()?));
     match found {
+        Found::Real(meta) if room(path) == Room::Objects => {
+            Ok(Stat::staged(meta, kind, name::kind(path).is_some()))
+        }
         Found::Real(meta) => Ok(Stat::real(meta, kind)),
         Found::Ref(entry) => made(entry.mode, entry.value.len() as u64, entry.mtime),
         Found::Object(entry) => made(entry.mode, entry.size, entry.mtime),
         Found::Directory => made(0o755, 0, UNIX_EPOCH.into()),
         Found::Settings(bytes) => made(0o444, bytes.len() as u64, UNIX_EPOCH.into()),
         Found::Packed(rendered) => {
-            let (uid, gid) = repo.owner()?;
-            Ok(Stat {
-                uid,
-                gid,
-                ..Stat::real(rendered.stat(), kind)
-            })
+            let rendered = Stat::real(rendered.stat(), kind);
+            made(repo.packed_mode()?, rendered.size, rendered.mtime)
         }
     }
 }
 
-/// Of an open file that may have lost its name.
-pub fn of_opened(opened: &Opened) -> FsResult<Stat> {
-    let nameless = |size| Stat::made(Type::File, 0o444, size, UNIX_EPOCH.into(), (0, 0));
+/// Of an open file that may have lost its name; `owner` is that of what has no real file.
+pub fn of_opened(opened: &Opened, owner: (u32, u32)) -> FsResult<Stat> {
+    let nameless = |size| Stat::made(Type::File, 0o444, size, UNIX_EPOCH.into(), owner);
     match &opened.body {
+        Body::Draft(draft, _) => {
+            let ((mode, time), size) = (draft.shown(), draft.file().metadata()?.len());
+            Ok(Stat::made(Type::File, mode, size, time, owner).moving())
+        }
         Body::Real(file) => Ok(Stat::real(&file.metadata()?, Type::File)),
         Body::Bytes(bytes) => Ok(nameless(bytes.len() as u64)),
         Body::Stored(file, _) => Ok(nameless(file.object().size)),

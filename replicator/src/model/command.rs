@@ -453,7 +453,8 @@ pub enum Change {
         /// The bytes.
         value: Vec<u8>,
     },
-    /// Changes permission bits only.
+    /// What [`Change::Chmod`] was. Entries of earlier versions have it: it makes the entry
+    /// another version, and so another file.
     SetMode {
         /// `st_mode`.
         mode: u32,
@@ -462,12 +463,18 @@ pub enum Change {
     Delete,
     /// Nothing: the whole change only depends on what is expected.
     Keep,
+    /// Changes permission bits only. The entry keeps its version: who holds its lock, or has the
+    /// file open, goes on.
+    Chmod {
+        /// `st_mode`.
+        mode: u32,
+    },
 }
 
 impl Change {
     /// Whether a value may stand there afterwards that did not stand there before.
     pub fn writes(&self) -> bool {
-        !matches!(self, Self::Delete | Self::Keep)
+        !matches!(self, Self::Delete | Self::Keep | Self::Chmod { .. })
     }
 }
 

@@ -167,7 +167,7 @@ pub struct RefEntry {
     /// The bytes of the file; the target, for a symbolic link. Any bytes are
     /// legal: git decides what they mean.
     pub value: Vec<u8>,
-    /// The commit that wrote it.
+    /// The commit that wrote it. A change of its permission bits does not.
     pub version: Version,
 }
 
@@ -181,7 +181,8 @@ pub const PACKED_REFS: &[u8] = b"packed-refs";
 pub struct PackedRef {
     /// The object id in binary: 20 or 32 bytes.
     pub oid: Vec<u8>,
-    /// What a tag peels to, in binary; `None` when there is no `^` line.
+    /// What a tag peels to, in binary; `None` when there is no `^` line, empty when the file that
+    /// the line comes from does not say.
     pub peeled: Option<Vec<u8>>,
 }
 

@@ -230,9 +230,11 @@ fn check_refs(edits: &[RefEdit]) -> Result<(), Refusal> {
         let kind = match change {
             Change::Set { mode, .. } => mode & S_IFMT,
             // Of these only the permissions count, or nothing.
-            Change::SetMode { .. } | Change::Append { .. } | Change::Delete | Change::Keep => {
-                S_IFREG
-            }
+            Change::SetMode { .. }
+            | Change::Chmod { .. }
+            | Change::Append { .. }
+            | Change::Delete
+            | Change::Keep => S_IFREG,
         };
         if !matches!(kind, S_IFREG | S_IFLNK) {
             return refuse(format!("{name} is no file that a mount can show"));
@@ -247,7 +249,9 @@ fn check_packed(edits: &[PackedEdit]) -> Result<(), Refusal> {
             continue;
         };
         let is_id = |id: &Vec<u8>| matches!(id.len(), 20 | 32);
-        if !is_id(&line.oid) || !line.peeled.as_ref().is_none_or(is_id) {
+        // An empty one: nobody knows what it peels to.
+        let is_peeled = |id: &Vec<u8>| id.is_empty() || is_id(id);
+        if !is_id(&line.oid) || !line.peeled.as_ref().is_none_or(is_peeled) {
             return refuse(format!("{name} points at no object id"));
         }
     }

@@ -84,18 +84,20 @@ fn edited(old: Option<RefEntry>, change: &Change, context: Context<'_>) -> Optio
         (Change::Append { value }, Some(old)) => {
             Some(written(old.mode, [old.value, value.clone()].concat()))
         }
-        (Change::SetMode { mode }, Some(old)) => {
-            let mode = (old.mode & !PERMISSIONS) | (mode & PERMISSIONS);
-            // chmod(2) leaves the modification time alone.
-            Some(RefEntry {
-                mode,
-                version: context.version,
-                ..old
-            })
-        }
+        // chmod(2) leaves the modification time alone.
+        (Change::SetMode { mode }, Some(old)) => Some(RefEntry {
+            version: context.version,
+            ..permitted(old, *mode)
+        }),
+        (Change::Chmod { mode }, Some(old)) => Some(permitted(old, *mode)),
         (Change::Keep, old) => old,
-        (Change::SetMode { .. }, None) | (Change::Delete, _) => None,
+        (Change::SetMode { .. } | Change::Chmod { .. }, None) | (Change::Delete, _) => None,
     }
+}
+
+fn permitted(old: RefEntry, mode: u32) -> RefEntry {
+    let mode = (old.mode & !PERMISSIONS) | (mode & PERMISSIONS);
+    RefEntry { mode, ..old }
 }
 
 /// Checks that no written ref is both a file and a directory after the edits.

@@ -651,6 +651,11 @@ impl Model {
                     old.version = version;
                 }
             }
+            Change::Chmod { mode } => {
+                if let Some(old) = self.refs.get_mut(&key) {
+                    old.mode = (old.mode / 0o10_000 * 0o10_000) + mode % 0o10_000;
+                }
+            }
             Change::Delete => drop(self.refs.remove(&key)),
             Change::Keep => {}
         }

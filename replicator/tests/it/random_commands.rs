@@ -119,6 +119,7 @@ fn a_change() -> impl Strategy<Value = Change> {
         4 => (mode, a_value()).prop_map(|(mode, value)| Change::Set { mode, value: value.into() }),
         1 => a_value().prop_map(|value| Change::Append { value: value.into() }),
         1 => Just(Change::SetMode { mode: 0o100_600 }),
+        1 => Just(Change::Chmod { mode: 0o100_640 }),
         3 => Just(Change::Delete),
         1 => Just(Change::Keep),
     ]

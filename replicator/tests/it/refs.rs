@@ -294,6 +294,36 @@ fn pieces_of_a_reftable_add_up() {
 }
 
 #[test]
+fn new_permission_bits_leave_the_version_alone() {
+    let mut world = World::with_repo(id(1));
+    let edit = |expect, change| RefEdit {
+        name: path("refs/heads/main"),
+        expect,
+        change,
+    };
+    let set = |value: &str| Change::Set {
+        mode: 0o100_644,
+        value: value.into(),
+    };
+    let version = world.must(refs(id(1), vec![edit(Expect::Absent, set("one"))]));
+    let chmod = Change::Chmod { mode: 0o600 };
+    world.must(refs(id(1), vec![edit(Expect::Anything, chmod)]));
+    let entry = read::reference(&world.database, id(1), &path("refs/heads/main"));
+    let entry = entry.expect("reads").expect("exists");
+    assert_eq!((entry.mode, entry.version), (0o100_600, version));
+    // Whoever held the lock meanwhile goes on.
+    world.must(refs(id(1), vec![edit(Expect::Is(version), set("two"))]));
+    let absent = Change::Chmod { mode: 0o600 };
+    let other = RefEdit {
+        name: path("refs/heads/none"),
+        ..edit(Expect::Anything, absent)
+    };
+    world.must(refs(id(1), vec![other]));
+    let none = read::reference(&world.database, id(1), &path("refs/heads/none"));
+    assert_eq!(none.expect("reads"), None);
+}
+
+#[test]
 fn what_is_kept_must_be_as_expected() {
     let mut world = World::with_repo(id(1));
     let edit = |name: &str, expect, change| RefEdit {

@@ -39,6 +39,7 @@ mod restart;
 mod serving;
 mod slow;
 mod staged;
+mod still;
 mod top;
 mod traces;
 mod transfer;

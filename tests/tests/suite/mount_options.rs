@@ -6,9 +6,10 @@ use gitmoor_tests::git::Installed;
 use gitmoor_tests::place::{Place, let_others_through};
 use gitmoor_tests::process::{self, report};
 use nix::errno::Errno;
+use nix::mount::MsFlags;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Nothing is published but by a ref change or when leaving.
@@ -54,6 +55,41 @@ fn changes(root: &Path) {
         "a renamed repository",
         fs::rename(&repo, root.join("old.git")),
     );
+}
+
+struct Overlay(PathBuf);
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        nix::mount::umount(&self.0).expect("umount");
+    }
+}
+
+/// As containers and CI use a tree of repositories that they do not change.
+#[test]
+fn it_can_be_a_lower_layer() {
+    let disk = Path::new("/dev/shm");
+    let place = Place::within(disk, Kind::Dir, &Installed::newest(), |settings| settings);
+    let (bare, _) = place.pushed("app.git", 3);
+    let dirs = ["upper", "work", "merged"].map(|name| place.scratch(name));
+    for dir in &dirs {
+        fs::create_dir_all(dir).expect("mkdir");
+    }
+    let [upper, work, merged] = dirs.each_ref().map(|dir| dir.display());
+    let options = format!(
+        "lowerdir={},upperdir={upper},workdir={work}",
+        place.root.display()
+    );
+    let kind = Some("overlay");
+    nix::mount::mount(kind, &dirs[2], kind, MsFlags::empty(), Some(&*options))
+        .unwrap_or_else(|error| panic!("{merged}: {error}"));
+    let _mounted = Overlay(dirs[2].clone());
+    let above = place.git.at(dirs[2].join("app.git"));
+    assert_eq!(above.refs(), bare.refs());
+    above.fsck();
+    above.ok("update-ref refs/heads/above main");
+    assert!(above.refs().contains("above"));
+    assert!(!bare.refs().contains("above"), "it is not changed");
 }
 
 #[test]

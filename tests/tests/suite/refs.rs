@@ -20,6 +20,7 @@ local!(
     packing,
     directory_file_conflicts,
     direct_writes,
+    large_packed_refs_of_other_programs,
     direct_removal,
     garbage_is_not_a_ref,
     empty_directories_go,
@@ -251,6 +252,44 @@ fn direct_writes(place: &Place) {
         bare.read("packed-refs"),
         format!("{old} refs/heads/by-hand\n")
     );
+}
+
+/// Refs in files of other programs: fewer promises in the first line, or none, and in any order.
+fn large_packed_refs_of_other_programs(place: &Place) {
+    let bare = repository(place);
+    bare.ok("tag -a -m one v1");
+    bare.ok("update-ref refs/other/tag v1");
+    let (main, tag) = (bare.oid("main"), bare.oid("v1"));
+    let mut lines: Vec<_> = (0..200_000)
+        .map(|n| format!("{main} refs/changes/{n:06}\n"))
+        .collect();
+    lines.push(format!("{main} refs/heads/main\n"));
+    lines.push(format!("{tag} refs/other/tag\n"));
+    lines.push(format!("{tag} refs/tags/v1\n^{main}\n"));
+    let jgit = format!("# pack-refs with: peeled \n{}", lines.concat());
+    lines.reverse();
+    let bare_lines = lines.concat();
+    for file in [jgit, bare_lines] {
+        fs::remove_file(bare.dir.join("packed-refs")).ok();
+        bare.write("packed-refs.lock", &file);
+        let path = |name: &str| bare.dir.join(name);
+        fs::rename(path("packed-refs.lock"), path("packed-refs")).expect("mv");
+        fs::remove_file(path("refs/heads/main")).ok();
+        assert_eq!(count(&bare), 200_003);
+        let peeled = |name: &str| bare.oid(&format!("{name}^{{}}"));
+        for name in ["refs/tags/v1", "refs/other/tag"] {
+            assert_eq!(bare.oid(name), tag);
+            assert_eq!(peeled(name), main);
+            let shown = bare.ok(format!("show-ref -d {name}"));
+            assert!(shown.contains(&format!("{main} {name}^{{}}")), "{shown}");
+        }
+        bare.ok("update-ref refs/heads/more main");
+        bare.ok("pack-refs --all");
+        assert_eq!(count(&bare), 200_004);
+        let shown = bare.ok("show-ref -d refs/other/tag");
+        assert!(shown.contains("refs/other/tag^{}"), "{shown}");
+        bare.ok("update-ref -d refs/heads/more");
+    }
 }
 
 fn direct_removal(place: &Place) {

@@ -60,6 +60,42 @@ fn what_one_machine_locks_no_other_does() {
     assert_eq!(cluster.repo(2, "app.git").oid("main"), second);
 }
 
+/// Whichever call was to make it.
+#[test]
+fn a_lock_that_is_refused_leaves_nothing() {
+    let cluster = Cluster::mounted(Kind::Dir);
+    furnished(&cluster);
+    for name in ["refs/heads/main", "HEAD", "packed-refs"] {
+        let held = take(&cluster, 0, name);
+        let (dir, lock) = (cluster.repo(1, "app.git").dir, lock(&cluster, 1, name));
+        let file = |name: &str| {
+            let path = dir.join(name);
+            fs::write(&path, "x").expect("a local file");
+            path
+        };
+        let refused = [
+            std::os::unix::fs::symlink("x", &lock),
+            fs::hard_link(file("x"), &lock),
+            fs::rename(file("y"), &lock),
+            fs::write(&lock, "x"),
+        ];
+        for (n, refused) in refused.into_iter().enumerate() {
+            let error = refused.expect_err("it is held").kind();
+            assert_eq!(error, std::io::ErrorKind::AlreadyExists, "{name}, {n}");
+        }
+        assert!(dir.join("y").exists(), "it was not renamed");
+        let there = fs::symlink_metadata(&lock)
+            .expect_err("nothing is left")
+            .kind();
+        assert_eq!(there, std::io::ErrorKind::NotFound, "{name}");
+        fs::remove_file(held).expect("unlink");
+        wait::until("it is given back", BOUND, || {
+            File::create_new(&lock).is_ok()
+        });
+        fs::remove_file(&lock).expect("unlink");
+    }
+}
+
 #[test]
 fn those_of_a_dead_machine_end() {
     let mut cluster = Cluster::mounted(Kind::Dir);

@@ -122,6 +122,70 @@ fn names_of_repositories() {
     }
 }
 
+/// Somebody else writes the table between the commit of one that git has written and its answer.
+#[test]
+fn packed_refs_is_the_rendering_of_what_was_committed_and_of_nothing_later() {
+    let cluster = Cluster::mounted_with(Kind::Dir, |settings| {
+        let held = "refs::packed-committed=1*sleep(3000)".to_owned();
+        settings.env.push(("GITMOOR_FAILPOINTS".to_owned(), held));
+    });
+    init(&cluster, 0, "app.git", "");
+    let work = work(&cluster, 0, "app.git");
+    let oid = work.commit("first");
+    work.ok("push --quiet origin HEAD:refs/heads/one HEAD:refs/heads/three");
+    let [one, other] = [0, 1].map(|machine| cluster.repo(machine, "app.git"));
+    std::thread::scope(|scope| {
+        let packing = scope.spawn(|| one.ok("pack-refs --all"));
+        let table = || std::fs::read_to_string(other.dir.join("packed-refs"));
+        wait::until("it is committed", BOUND, || {
+            table().is_ok_and(|table| table.contains("refs/heads/one"))
+        });
+        let more = format!("{}{oid} refs/heads/two\n", table().expect("read"));
+        other.write("packed-refs", more);
+        packing.join().expect("git pack-refs");
+    });
+    assert_eq!(one.oid("two"), oid);
+    one.ok("pack-refs --all");
+    for bare in [&one, &other] {
+        assert_eq!(bare.refs().lines().count(), 3);
+    }
+}
+
+/// What is written in place, and new permission bits, as other machines see them.
+#[test]
+fn values_that_are_written_in_place_are_seen_by_all() {
+    let cluster = Cluster::mounted(Kind::Dir);
+    init(&cluster, 0, "app.git", "");
+    let work = work(&cluster, 0, "app.git");
+    let (old, new) = (work.commit("first"), work.commit("second"));
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    let repo = |machine: usize| cluster.repo(machine, "app.git");
+    for round in 0..20 {
+        let (one, other) = (round % 3, (round + 1) % 3);
+        let value = [&old, &new][round % 2];
+        repo(one).write("refs/heads/x", format!("{value}\n"));
+        assert_eq!(repo(other).oid("x"), *value, "round {round}");
+        let held = std::fs::File::open(repo(other).dir.join("refs/heads/x")).expect("open");
+        let bits = if round % 2 == 0 { "600" } else { "644" };
+        let chmod = |machine: usize| {
+            let path = repo(machine).dir.join("refs/heads/x");
+            let done = Command::new("chmod").arg(bits).arg(path).status();
+            assert!(done.expect("chmod(1)").success(), "round {round}");
+        };
+        chmod(one);
+        chmod(other);
+        held.metadata()
+            .expect("the file that was open is the same one");
+        let path = repo(one).dir.join("refs/heads/x");
+        let shown = Command::new("stat")
+            .args(["-c", "%a %s"])
+            .arg(path)
+            .output();
+        let shown = shown.expect("stat(1)").stdout;
+        assert_eq!(String::from_utf8_lossy(&shown).trim(), format!("{bits} 41"));
+    }
+}
+
 /// The empty directory that one machine keeps is in no other's way, nor in its own.
 #[test]
 fn a_directory_of_refs_becomes_a_ref_and_back() {

@@ -1,0 +1,404 @@
+//! A value in the making: what somebody writes in place of a ref, `HEAD`, `packed-refs` or a list of
+//! tables, without a lock.
+//!
+//! A draft is a private copy of the value in an unnamed file. Descriptors share it that have the
+//! name open for writing at the same time; everybody else is shown the replicated value. A close
+//! commits what was written, if the value is still the one that the draft began with. The draft
+//! goes with its last descriptor, whether anything was written, committed or refused, and nothing
+//! of it is left for a restart. So no real file ever stands before a replicated value.
+
+use super::{Body, Caller, Closing, Found, NewAttributes, Opened, Repository};
+use crate::error::{FsError, FsResult};
+use crate::process::{has_open, of_thread};
+use crate::refs;
+use gitmoor_replicator::model::{Actor, Expect, RepoPath, Timestamp, Version};
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+/// Who uses an open file of a draft: the processes that opened it or wrote to it.
+///
+/// A descriptor that was duplicated (a shell's redirection, a child that is about to execute a
+/// program) is closed while others of the same open file go on writing. The kernel tells of each
+/// such close, and not whether it is the last: only the last one commits.
+pub struct Users {
+    /// Who opened it, for the audit trail. Whoever closes it may be about to become another program, and
+    /// cannot be asked.
+    opener: Actor,
+    threads: Mutex<BTreeSet<u32>>,
+}
+
+impl Users {
+    fn new(opener: Actor) -> Self {
+        Self {
+            opener,
+            threads: Mutex::default(),
+        }
+    }
+
+    /// A thread that uses it.
+    pub fn add(&self, tid: u32) {
+        self.threads.lock().insert(tid);
+    }
+
+    /// Whether any of them, or the one that closes a descriptor now, has another one; `ino` is its
+    /// inode, which no other open file has. `None` when that cannot be told.
+    pub(crate) fn hold(&self, ino: u64, closing: u32) -> Option<bool> {
+        let mut threads = self.threads.lock().clone();
+        threads.insert(closing);
+        let processes: BTreeSet<u32> = threads.into_iter().map(of_thread).collect();
+        let mut all_told = true;
+        for process in processes {
+            match has_open(process, ino) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => all_told = false,
+            }
+        }
+        all_told.then_some(false)
+    }
+}
+
+/// A value that is being written.
+pub struct Draft {
+    file: File,
+    /// Bytes that it may have.
+    most: u64,
+    state: Mutex<State>,
+    /// Held while it is committed, so that two closes at once come one after the other.
+    turn: Mutex<()>,
+}
+
+struct State {
+    /// `st_mode`.
+    mode: u32,
+    /// What the value is, as far as this draft knows; `None` once its name is gone: what is
+    /// written then is nobody's, as in an unlinked file.
+    base: Option<Expect>,
+    /// When its bytes changed.
+    time: Timestamp,
+    /// Whether they did since they were last committed.
+    changed: bool,
+    /// Whether any were written: what is only made or cut short may be at the beginning of that.
+    written: bool,
+}
+
+/// How open(2) makes what is not there.
+#[derive(Clone, Copy, Debug)]
+pub struct Creation {
+    /// O_EXCL.
+    pub exclusive: bool,
+    /// O_TRUNC, of what somebody else is making.
+    pub truncate: bool,
+}
+
+/// What a draft begins with.
+pub(super) struct Beginning<R> {
+    /// `st_mode`.
+    pub mode: u32,
+    /// The replicated value.
+    pub base: Expect,
+    /// Its bytes.
+    pub bytes: R,
+    /// Bytes that a value of this name may have.
+    pub most: u64,
+}
+
+/// What a close commits.
+pub(super) struct Written {
+    /// `st_mode`.
+    pub mode: u32,
+    /// Only while this holds.
+    pub base: Expect,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+impl Draft {
+    fn begin(mut file: File, mut beginning: Beginning<impl Read>) -> FsResult<Self> {
+        std::io::copy(&mut beginning.bytes, &mut file)?;
+        Ok(Self {
+            file,
+            most: beginning.most,
+            state: Mutex::new(State {
+                mode: beginning.mode,
+                base: Some(beginning.base),
+                time: Timestamp::now(),
+                changed: false,
+                written: false,
+            }),
+            turn: Mutex::default(),
+        })
+    }
+
+    /// The file of its bytes.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// `st_mode`, and when its bytes changed last.
+    pub fn shown(&self) -> (u32, Timestamp) {
+        let state = self.state.lock();
+        (state.mode, state.time)
+    }
+
+    /// pwrite(2); at the end, for a descriptor that appends: the kernel does not know how long the
+    /// draft has become through others.
+    pub(super) fn write(&self, offset: u64, data: &[u8], append: bool) -> FsResult<()> {
+        let mut state = self.state.lock();
+        let offset = match append {
+            true => self.file.metadata()?.len(),
+            false => offset,
+        };
+        self.check_size(offset.saturating_add(data.len() as u64))?;
+        state.change();
+        state.written = true;
+        Ok(self.file.write_all_at(data, offset)?)
+    }
+
+    /// ftruncate(2).
+    pub(super) fn truncate(&self, size: u64) -> FsResult<()> {
+        let mut state = self.state.lock();
+        self.check_size(size)?;
+        state.change();
+        Ok(self.file.set_len(size)?)
+    }
+
+    /// chmod(2).
+    pub(super) fn set_mode(&self, mode: u32) {
+        let mut state = self.state.lock();
+        state.mode = state.mode & libc::S_IFMT | mode & 0o7777;
+    }
+
+    /// The value is to be written though its bytes are those that it began with: it is new.
+    pub(super) fn touch(&self) {
+        self.state.lock().change();
+    }
+
+    /// Whether a close that may not be the last one should commit it all the same.
+    pub(crate) fn is_written(&self) -> bool {
+        self.state.lock().written
+    }
+
+    pub(super) fn is_of(&self, base: Expect) -> bool {
+        self.state.lock().base == Some(base)
+    }
+
+    /// Has what was written committed, if anything was.
+    pub(super) fn commit(&self, by: impl FnOnce(Written) -> FsResult<Version>) -> FsResult<()> {
+        let _turn = self.turn.lock();
+        let Some(written) = self.take_written()? else {
+            return Ok(());
+        };
+        let version = by(written)?;
+        if let Some(base) = &mut self.state.lock().base {
+            *base = Expect::Is(version);
+        }
+        Ok(())
+    }
+
+    fn take_written(&self) -> FsResult<Option<Written>> {
+        let mut state = self.state.lock();
+        let changed = std::mem::take(&mut state.changed);
+        let Some(base) = state.base.filter(|_| changed) else {
+            return Ok(None);
+        };
+        // Not more than may be written, or than was replicated already.
+        let mut value = vec![0; self.file.metadata()?.len() as usize];
+        self.file.read_exact_at(&mut value, 0)?;
+        Ok(Some(Written {
+            mode: state.mode,
+            base,
+            value,
+        }))
+    }
+
+    fn check_size(&self, size: u64) -> FsResult<()> {
+        match size <= self.most {
+            true => Ok(()),
+            false => Err(FsError::TooLarge { most: self.most }),
+        }
+    }
+}
+
+impl State {
+    fn change(&mut self) {
+        self.changed = true;
+        self.time = Timestamp::now();
+    }
+}
+
+impl Repository {
+    /// open(2) for writing of a value that is there. What others write until the commit is not
+    /// overwritten.
+    pub fn open_draft(&self, path: &RepoPath, truncate: bool, caller: &Caller) -> FsResult<Opened> {
+        let (mode, base, bytes): (_, _, Box<dyn Read>) = match self.find(path)? {
+            Some(Found::Ref(entry)) => {
+                let base = Expect::Is(entry.version);
+                (entry.mode, base, Box::new(Cursor::new(entry.value)))
+            }
+            Some(Found::Packed(rendered)) => {
+                let base = Expect::Is(rendered.version());
+                let mode = libc::S_IFREG | self.packed_mode()?;
+                (mode, base, Box::new(rendered.open()?))
+            }
+            Some(Found::Directory | Found::Real(_)) => return Err(FsError::IsDirectory),
+            Some(Found::Object(_) | Found::Settings(_)) => return Err(FsError::Immutable),
+            None => return Err(FsError::NotFound),
+        };
+        let bytes: Box<dyn Read> = match truncate {
+            true => Box::new(std::io::empty()),
+            false => bytes,
+        };
+        let opened = self.draft(path, (mode, base), bytes, caller)?;
+        if truncate {
+            opened.truncate(0)?;
+        }
+        Ok(opened)
+    }
+
+    /// open(2) with O_CREAT of a value that is not there. Others see it when it is closed.
+    pub fn create_draft(
+        &self,
+        path: &RepoPath,
+        mode: u32,
+        how: Creation,
+        caller: &Caller,
+    ) -> FsResult<Opened> {
+        // Before it is looked for, so that what comes in between is not overwritten.
+        let base = self.refs.current(path)?;
+        if self.find(path)?.is_some() || how.exclusive && self.drafts.get(path).is_some() {
+            return Err(FsError::Exists);
+        }
+        let mode = libc::S_IFREG | mode & 0o7777;
+        let opened = self.draft(path, (mode, base), std::io::empty(), caller)?;
+        match opened.draft() {
+            Some(draft) if !how.truncate => draft.touch(),
+            Some(_) | None => opened.truncate(0)?,
+        }
+        Ok(opened)
+    }
+
+    fn draft(
+        &self,
+        path: &RepoPath,
+        (mode, base): (u32, Expect),
+        bytes: impl Read,
+        caller: &Caller,
+    ) -> FsResult<Opened> {
+        let beginning = Beginning {
+            mode,
+            base,
+            bytes,
+            most: refs::most(path),
+        };
+        let draft = self.drafts.share(path, beginning)?;
+        let mut opened = Opened::new(
+            Body::Draft(draft, Users::new(self.actor(caller))),
+            Closing::Commit(path.clone()),
+        );
+        opened.writes = true;
+        Ok(opened)
+    }
+
+    /// What was written is the value from now on, if it still is the one that was opened.
+    pub(super) fn commit_draft(&self, opened: &Opened, path: &RepoPath) -> FsResult<()> {
+        let (Some(draft), Some(users)) = (opened.draft(), opened.users()) else {
+            return Ok(());
+        };
+        draft.commit(|Written { mode, base, value }| {
+            self.refs.write(path, mode, value, base, &users.opener)
+        })
+    }
+
+    /// New attributes of a value that is being written. Its times are those of its commit, its
+    /// owner is the repository's.
+    pub fn set_draft(
+        &self,
+        path: &RepoPath,
+        draft: &Draft,
+        new: &NewAttributes,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        if let Some(size) = new.size {
+            draft.truncate(size)?;
+        }
+        let Some(mode) = new.mode else {
+            return Ok(());
+        };
+        draft.set_mode(mode);
+        match self.find(path)? {
+            Some(Found::Ref(entry)) if draft.is_of(Expect::Is(entry.version)) => {
+                self.set_ref(path, &entry, new, caller)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// truncate(2) of a value. One that is being written is truncated there, and is committed when
+    /// that is closed.
+    pub(super) fn truncate_value(
+        &self,
+        path: &RepoPath,
+        size: u64,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        let written_elsewhere = self.drafts.get(path);
+        let opened = self.open_draft(path, false, caller)?;
+        opened.truncate(size)?;
+        match (opened.draft(), written_elsewhere) {
+            (Some(draft), Some(other)) if Arc::ptr_eq(draft, &other) => Ok(()),
+            _ => self.commit_draft(&opened, path),
+        }
+    }
+}
+
+/// The drafts of a repository that are open.
+pub(super) struct Drafts {
+    /// Where their unnamed files are.
+    dir: PathBuf,
+    open: Mutex<HashMap<RepoPath, Weak<Draft>>>,
+}
+
+impl Drafts {
+    pub(super) fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            open: Mutex::default(),
+        }
+    }
+
+    /// The draft that is open of this name.
+    pub(super) fn get(&self, path: &RepoPath) -> Option<Arc<Draft>> {
+        self.open.lock().get(path).and_then(Weak::upgrade)
+    }
+
+    /// The draft that is open of this value, or else a new one.
+    pub(super) fn share(
+        &self,
+        path: &RepoPath,
+        beginning: Beginning<impl Read>,
+    ) -> FsResult<Arc<Draft>> {
+        let mut open = self.open.lock();
+        let shared = open.get(path).and_then(Weak::upgrade);
+        if let Some(draft) = shared.filter(|draft| draft.is_of(beginning.base)) {
+            return Ok(draft);
+        }
+        open.retain(|_, draft| draft.strong_count() > 0);
+        let file = tempfile::tempfile_in(&self.dir)?;
+        let draft = Arc::new(Draft::begin(file, beginning)?);
+        open.insert(path.clone(), Arc::downgrade(&draft));
+        Ok(draft)
+    }
+
+    /// The name is gone.
+    pub(super) fn unlinked(&self, path: &RepoPath) {
+        if let Some(draft) = self.open.lock().remove(path).and_then(|it| it.upgrade()) {
+            draft.state.lock().base = None;
+        }
+    }
+}
