@@ -1,7 +1,12 @@
 //! Which objects there are in what is copied: by the indexes of packs, and the names of loose objects.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the private directory of an import is the daemon's own"
+)]
 
 use super::source::{Heap, PackFiles};
 use super::{ImportError, Run};
+use crate::beneath::At;
 use crate::bundle;
 use crate::objects::catalog;
 use gitmoor_replicator::model::{ImportPlan, ObjectFormat};
@@ -65,16 +70,19 @@ impl Contents {
         at: &Path,
         format: ObjectFormat,
     ) -> Result<(), ImportError> {
-        let idx = &pack.index().at;
-        fs::copy(idx, at).map_err(ImportError::reading(idx))?;
-        bundle::check_pack_trailer(at, format).map_err(|error| damaged(idx, &error))?;
+        let from = &pack.index().at;
+        let idx = &from.path();
+        let mut source = from.open().map_err(ImportError::reading(idx))?;
+        let mut copy = File::create_new(at).map_err(ImportError::local(at))?;
+        io::copy(&mut source, &mut copy).map_err(ImportError::reading(idx))?;
+        bundle::check_pack_trailer(&copy, format).map_err(|error| damaged(idx, &error))?;
         self.add(at, idx, format)?;
         let index = self.indexes.last().expect("it was just added");
         let pack = pack.pack();
         let stated = index.pack_checksum();
         if trailer(&pack.at, stated.as_slice().len())? != stated.as_slice() {
             let reason = format!("it does not end as {} says", idx.display());
-            return Err(damaged(&pack.at, &reason));
+            return Err(damaged(&pack.at.path(), &reason));
         }
         let objects = u64::from(index.num_objects());
         self.objects.insert(pack.path.as_bytes().to_vec(), objects);
@@ -139,14 +147,14 @@ fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> ImportError {
 }
 
 /// The last bytes of a file; fewer of a shorter one.
-fn trailer(path: &Path, len: usize) -> Result<Vec<u8>, ImportError> {
+fn trailer(at: &At, len: usize) -> Result<Vec<u8>, ImportError> {
     let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
+        let mut file = at.open()?;
         let size = file.metadata()?.len();
         file.seek(SeekFrom::Start(size.saturating_sub(len as u64)))?;
         let mut trailer = Vec::new();
         file.read_to_end(&mut trailer)?;
         Ok(trailer)
     };
-    read().map_err(ImportError::reading(path))
+    read().map_err(ImportError::reading(&at.path()))
 }

@@ -7,7 +7,7 @@ use crate::objects::name::{self, Kind};
 use crate::wait;
 use crate::work::Part;
 use crate::{bundle, cache, failpoint};
-use gitmoor_replicator::model::{FileAdd, ImportPlan, ImportStep, ObjectFormat, RepoPath};
+use gitmoor_replicator::model::{FileAdd, ImportPlan, ImportStep, ObjectFormat};
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -95,11 +95,12 @@ impl Copying<'_> {
 
     /// Checks a file, stores it, and notes that.
     pub(super) fn store(&self, file: &SourceFile) -> Result<(), ImportError> {
-        self.check(&file.path, file)?;
-        let open = File::open(&file.at).map_err(ImportError::reading(&file.at))?;
+        let at = file.at.path();
+        let open = file.at.open().map_err(ImportError::reading(&at))?;
+        self.check(file, &open)?;
         let block_size = cache::block_size_for(file.size);
         let digests = cache::digest_file(&open, file.size, block_size);
-        let digests = digests.map_err(ImportError::reading(&file.at))?;
+        let digests = digests.map_err(ImportError::reading(&at))?;
         let replica = &self.run.fs.shared.replica;
         let there = replica.file(self.run.import.id, &file.path)?;
         if there.is_some_and(|there| there.digest == digests.0) {
@@ -128,15 +129,18 @@ impl Copying<'_> {
     }
 
     /// What says by itself whether it is whole is asked.
-    fn check(&self, path: &RepoPath, file: &SourceFile) -> Result<(), ImportError> {
+    fn check(&self, file: &SourceFile, open: &File) -> Result<(), ImportError> {
+        let path = &file.path;
         let is_pack = path.as_bytes().ends_with(b".pack") || path.as_bytes().ends_with(b".idx");
         if name::kind(path) != Some(Kind::Pack) && !is_pack {
             return Ok(());
         }
-        bundle::check_pack_trailer(&file.at, self.format).map_err(|error| match error {
-            bundle::BundleError::Local { source, .. } => ImportError::reading(&file.at)(source),
+        bundle::check_pack_trailer(open, self.format).map_err(|error| match error {
+            bundle::BundleError::Local { source, .. } => {
+                ImportError::reading(&file.at.path())(source)
+            }
             other => ImportError::Damaged {
-                path: file.at.clone(),
+                path: file.at.path(),
                 reason: other.to_string(),
             },
         })

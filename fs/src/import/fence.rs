@@ -4,21 +4,25 @@
 //! of them (githooks(5), git 2.28 and later). A transaction that had its locks before the hook was there goes on, so its
 //! lock files are waited for; one that takes them later is refused. After that nothing moves, and the refs that
 //! are read then are the last.
+#![expect(clippy::disallowed_methods, reason = "two paths are compared")]
 
 use super::ImportError;
 use super::source::Disk;
-use crate::durable;
+use crate::beneath::{Dir, is_absent};
 use crate::work::Teller;
 use gitmoor_replicator::model::NamePath;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const HOOK: &str = "reference-transaction";
+const HOOK: &str = "hooks/reference-transaction";
+
+/// Of somebody else's hook, to find our mark in it.
+const LONGEST: u64 = 64 << 10;
 
 /// By this line our hook is known.
 const MARK: &str = "# Written by gitmoor, which has taken this repository over.";
@@ -33,9 +37,10 @@ const LOCKS: [&str; 3] = ["HEAD.lock", "packed-refs.lock", "reftable/tables.list
 impl Disk {
     /// Returns when no ref can change any more.
     pub(super) fn fence(&self, path: &NamePath, teller: &Teller<'_>) -> Result<(), ImportError> {
-        let hook = self.hooks(teller)?.join(HOOK);
-        match fs::read_to_string(&hook) {
-            Ok(text) if text.contains(MARK) => {}
+        self.check_hooks(teller)?;
+        let (dir, hook) = (self.opened()?, self.dir.join(HOOK));
+        match dir.read(Path::new(HOOK), LONGEST) {
+            Ok(text) if is_ours(&text) => {}
             Ok(_) => {
                 return Err(ImportError::InTheWay {
                     path: hook,
@@ -44,7 +49,9 @@ impl Disk {
                             .to_owned(),
                 });
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.put(&hook, path)?,
+            Err(error) if is_absent(&error) => {
+                put(&dir, path).map_err(ImportError::local(&hook))?;
+            }
             Err(error) => return Err(ImportError::reading(&hook)(error)),
         }
         self.wait_for_locks(teller).inspect_err(|_| {
@@ -56,15 +63,19 @@ impl Disk {
 
     /// It takes ref changes again.
     pub(super) fn unfence(&self) -> io::Result<()> {
-        let hook = self.dir.join("hooks").join(HOOK);
-        match fs::read_to_string(&hook) {
-            Ok(text) if text.contains(MARK) => fs::remove_file(&hook),
+        let dir = Dir::open(&self.dir)?;
+        match dir.read(Path::new(HOOK), LONGEST) {
+            Ok(text) if is_ours(&text) => dir.unlink(Path::new(HOOK)),
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
-    /// Where git looks for them, if that is a place of this repository alone.
-    fn hooks(&self, teller: &Teller<'_>) -> Result<PathBuf, ImportError> {
+    fn opened(&self) -> Result<Dir, ImportError> {
+        Dir::open(&self.dir).map_err(ImportError::reading(&self.dir))
+    }
+
+    /// Whether git looks for them in a place of this repository alone.
+    fn check_hooks(&self, teller: &Teller<'_>) -> Result<(), ImportError> {
         let said = self.ask_as_user(
             &["rev-parse", "--path-format=absolute", "--git-path", "hooks"],
             teller,
@@ -73,7 +84,7 @@ impl Disk {
         let own = self.dir.join("hooks");
         let is_own = hooks == own || fs::canonicalize(&hooks).ok() == fs::canonicalize(&own).ok();
         match is_own {
-            true => Ok(own),
+            true => Ok(()),
             false => Err(ImportError::InTheWay {
                 path: hooks,
                 reason: "git takes the hooks of this repository from there (core.hooksPath), and the fence is for it alone: unset that".to_owned(),
@@ -83,18 +94,6 @@ impl Disk {
 }
 
 impl Disk {
-    fn put(&self, hook: &Path, path: &NamePath) -> Result<(), ImportError> {
-        let write = || -> io::Result<()> {
-            durable::create_dir_all(&self.dir.join("hooks"))?;
-            // It has its mode before it has its name: git passes over one that it may not run.
-            let made = hook.with_extension("gitmoor");
-            durable::write(&made, script(path).as_bytes())?;
-            fs::set_permissions(&made, Permissions::from_mode(0o755))?;
-            durable::rename(&made, hook)
-        };
-        write().map_err(ImportError::local(hook))
-    }
-
     /// Whoever has one now had it, or may have had it, before the hook was there.
     fn wait_for_locks(&self, teller: &Teller<'_>) -> Result<(), ImportError> {
         let before = Instant::now();
@@ -122,33 +121,59 @@ impl Disk {
             .map(|name| self.dir.join(name))
             .filter(|lock| lock.symlink_metadata().is_ok())
             .collect();
-        locks_below(&self.dir.join("refs"), &mut found)?;
+        locks_below(&self.opened()?, Path::new("refs"), &mut found)?;
         Ok(found)
     }
 }
 
-fn locks_below(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), ImportError> {
-    let entries = match fs::read_dir(dir) {
+fn locks_below(top: &Dir, dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), ImportError> {
+    let names = match top.list(dir) {
         // Of reftables it is a file; a directory that was just emptied is removed.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(());
-        }
-        entries => entries.map_err(ImportError::reading(dir))?,
+        Err(error) if is_absent(&error) => return Ok(()),
+        names => names.map_err(ImportError::reading(&top.path().join(dir)))?,
     };
-    for entry in entries {
-        let path = entry.map_err(ImportError::reading(dir))?.path();
+    for (name, kind) in names {
+        let path = dir.join(name);
         if path.extension() == Some(OsStr::new("lock")) {
-            found.push(path);
-        } else if path.is_dir() {
-            locks_below(&path, found)?;
+            found.push(top.path().join(path));
+        } else if kind.is_dir() {
+            locks_below(top, &path, found)?;
         }
     }
     Ok(())
+}
+
+fn is_ours(text: &[u8]) -> bool {
+    let mark = MARK.as_bytes();
+    text.windows(mark.len()).any(|found| found == mark)
+}
+
+/// The directory of hooks is as that of the repository is, if it has to be made.
+fn put(dir: &Dir, path: &NamePath) -> io::Result<()> {
+    let (hooks, hook) = (Path::new("hooks"), Path::new(HOOK));
+    if dir.stat(hooks)?.is_none() {
+        let top = dir.node(Path::new(""))?.stat()?;
+        dir.mkdir(hooks)?;
+        let made = dir.node(hooks)?;
+        made.chmod(top.mode() & 0o777)?;
+        match made.chown(Some(top.uid()), Some(top.gid())) {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        dir.sync(Path::new(""))?;
+    }
+    // It has its mode before it has its name: git passes over one that it may not run.
+    let made = hook.with_extension("gitmoor");
+    match dir.unlink(&made) {
+        Err(error) if !is_absent(&error) => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = dir.create(&made)?;
+    file.write_all(script(path).as_bytes())?;
+    file.set_permissions(Permissions::from_mode(0o755))?;
+    file.sync_all()?;
+    dir.rename(&made, hook)?;
+    dir.sync(hooks)
 }
 
 /// The name is quoted for the shell.

@@ -4,15 +4,17 @@
 //!
 //! They are hard links within the old repository. Nothing that happens to that takes them away, they cost no
 //! room, and whoever reaches the one reaches the other.
+#![expect(clippy::disallowed_methods, reason = "remove_dir_all follows no links")]
 
 use super::ImportError;
 use super::source::{Disk, Heap};
+use crate::beneath::{At, Dir};
 use crate::work::Teller;
 use gix_hash::ObjectId;
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const LENT: &str = "gitmoor-lent";
@@ -37,14 +39,17 @@ impl Disk {
     pub(super) fn lend(&self, teller: &Teller<'_>) -> Result<(), ImportError> {
         self.take_back()
             .map_err(ImportError::local(&self.dir.join(LENT)))?;
+        let top = Dir::open(&self.dir).map_err(ImportError::reading(&self.dir))?;
         let objects = self.dir.join("objects");
-        let like = fs::metadata(&objects).map_err(ImportError::reading(&objects))?;
+        let node = top.node(Path::new("objects"));
+        let like = node.and_then(|node| node.stat());
+        let like = like.map_err(ImportError::reading(&objects))?;
         let mut linked = Linked::default();
         for _ in 0..PASSES {
             // What a repack takes away meanwhile is in another pack, which the next pass finds.
             match self.heap(teller) {
                 Ok(heap) if linked.has(&heap) => return Ok(()),
-                Ok(heap) => self.link(&heap, &like, &mut linked, teller)?,
+                Ok(heap) => self.link(&heap, (&top, &like), &mut linked, teller)?,
                 Err(ImportError::Moved(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -66,18 +71,18 @@ impl Disk {
     fn link(
         &self,
         heap: &Heap,
-        like: &Metadata,
+        (top, like): (&Dir, &Metadata),
         linked: &mut Linked,
         teller: &Teller<'_>,
     ) -> Result<(), ImportError> {
-        let objects = self.lent();
+        let objects = Path::new(LENT).join("objects");
         let mut number = 0;
         for pack in &heap.packs {
             let mut there = true;
             for file in &pack.files {
                 let name = file.path.to_string();
                 let name = name.strip_prefix("objects/").unwrap_or(&name);
-                there &= link(&file.at, &objects.join(name), like)?;
+                there &= link(&file.at, top, &objects.join(name), like)?;
             }
             if there {
                 linked.packs.insert(pack.pack().path.as_bytes().to_vec());
@@ -89,7 +94,8 @@ impl Disk {
                 teller.tell("Lending", number, Some(heap.loose.len() as u64))?;
             }
             let hex = oid.to_string();
-            if link(&loose.at, &objects.join(&hex[..2]).join(&hex[2..]), like)? {
+            let to = objects.join(&hex[..2]).join(&hex[2..]);
+            if link(&loose.at, top, &to, like)? {
                 linked.loose.insert(*oid);
             }
         }
@@ -106,36 +112,34 @@ impl Linked {
 }
 
 /// Whether it is there; `false` when what was to be linked is gone.
-fn link(from: &Path, to: &Path, like: &Metadata) -> Result<bool, ImportError> {
+fn link(from: &At, top: &Dir, to: &Path, like: &Metadata) -> Result<bool, ImportError> {
     let dir = to.parent().expect("a file lies in a directory");
-    make(dir, like).map_err(ImportError::local(dir))?;
-    match fs::hard_link(from, to) {
+    make(top, dir, like).map_err(ImportError::local(&top.path().join(dir)))?;
+    match from.link(top, to) {
         Ok(()) => Ok(true),
         Err(error) => match error.kind() {
             io::ErrorKind::AlreadyExists => Ok(true),
             io::ErrorKind::NotFound => Ok(false),
             io::ErrorKind::CrossesDevices => Err(ImportError::InTheWay {
-                path: from.to_owned(),
+                path: from.path(),
                 reason: "it is on another file system than the repository, which borrows it: run git repack -a -d there first".to_owned(),
             }),
-            _ => Err(ImportError::local(to)(error)),
+            _ => Err(ImportError::local(&top.path().join(to))(error)),
         },
     }
 }
 
 /// As readable as the objects themselves.
-fn make(dir: &Path, like: &Metadata) -> io::Result<()> {
-    if dir.is_dir() {
+fn make(top: &Dir, dir: &Path, like: &Metadata) -> io::Result<()> {
+    if dir.as_os_str().is_empty() || top.stat(dir)?.is_some_and(|there| there.is_dir()) {
         return Ok(());
     }
     let above = dir.parent().expect("it lies within the repository");
-    make(above, like)?;
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    fs::set_permissions(dir, like.permissions())?;
-    match chown(dir, Some(like.uid()), Some(like.gid())) {
+    make(top, above, like)?;
+    top.mkdir(dir)?;
+    let made = top.node(dir)?;
+    made.chmod(like.mode())?;
+    match made.chown(Some(like.uid()), Some(like.gid())) {
         // Only root may give it away; then it is the daemon's, as what it made.
         Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
         Ok(()) | Err(_) => Ok(()),

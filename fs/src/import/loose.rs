@@ -5,11 +5,12 @@ use super::ImportError;
 use super::contents::Contents;
 use super::copy::Copying;
 use super::source::{Heap, Loose, SourceFile};
+use crate::beneath::{At, Dir};
 use crate::bundle::{self, BundleError, Bundled};
 use gitmoor_replicator::model::RepoPath;
 use gix_hash::ObjectId;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Objects of one pack.
 const OBJECTS: usize = 20_000;
@@ -28,9 +29,10 @@ impl Copying<'_> {
             let dir = self.run.private.fresh("made")?;
             let named = |(oid, loose): &(ObjectId, &Loose)| (oid.to_string(), loose.at.clone());
             let objects: Vec<_> = group.iter().map(named).collect();
-            let made = bundle::bundle_loose(&objects, self.format, &dir);
+            let made = bundle::bundle_loose(&objects, At::open, self.format, &dir);
             let made = made.map_err(|error| self.explained(error, heap))?;
-            self.store_made(&made)?;
+            let dir = Dir::open(&dir).map_err(ImportError::local(&dir))?;
+            self.store_made(&Arc::new(dir), &made)?;
             let bytes = group.iter().map(|(_, loose)| loose.size).sum();
             self.through(bytes, group.len() as u64)?;
         }
@@ -38,10 +40,11 @@ impl Copying<'_> {
     }
 
     /// The pack before its index.
-    fn store_made(&self, made: &Bundled) -> Result<(), ImportError> {
-        for at in [&made.pack, &made.idx] {
-            let meta = fs::metadata(at).map_err(ImportError::local(at))?;
-            self.store(&SourceFile::new(at.clone(), path_of(at), &meta))?;
+    fn store_made(&self, dir: &Arc<Dir>, made: &Bundled) -> Result<(), ImportError> {
+        for made in [&made.pack, &made.idx] {
+            let at = At::new(dir, made.file_name().unwrap_or_default());
+            let meta = at.stat().map_err(ImportError::local(made))?;
+            self.store(&SourceFile::new(at, path_of(made), &meta))?;
         }
         Ok(())
     }
@@ -58,7 +61,7 @@ impl Copying<'_> {
         let oid = ObjectId::from_hex(oid.as_bytes()).ok();
         let loose = oid.and_then(|oid| heap.loose.get(&oid));
         self.damaged(
-            loose.map_or_else(PathBuf::new, |loose| loose.at.clone()),
+            loose.map_or_else(PathBuf::new, |loose| loose.at.path()),
             &error,
         )
     }

@@ -2,6 +2,10 @@
 //! looked up in what is copied. Where the source lacks one, git names it.
 //!
 //! It walks in a private repository that borrows the objects: no setting, replacement or graft of the source has a say.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the private directory of an import is the daemon's own"
+)]
 
 use super::contents::Contents;
 use super::source::Disk;

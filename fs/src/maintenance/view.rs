@@ -1,19 +1,26 @@
 //! The private view of a repository: `maintenance/<repo id>` in the data directory. It is removed when it has
 //! done its duty, and at the next start if the daemon died.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "for what is put there before git runs, and removed after; what git made is read through a Dir"
+)]
 
 use super::{Files, MaintenanceError};
 use crate::FileSystem;
+use crate::beneath::{At, Dir};
 use crate::objects::name;
 use crate::refs::packed;
 use crate::repository::Repository;
 use gitmoor_replicator::model::{RefEntry, RefStorage, Repo, RepoId, RepoPath, Timestamp};
 use gitmoor_replicator::{Child, Replica};
+use rustix::fs::FileType;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Parts of a repository that only this machine has, and from which objects are reached.
 const LOCAL: [&str; 6] = [
@@ -42,6 +49,8 @@ pub(crate) fn clear(data: &Path) {
 /// See the module.
 pub(super) struct View {
     dir: PathBuf,
+    /// The same, for what git made there.
+    opened: Arc<Dir>,
     /// The object files that it began with.
     was: Vec<RepoPath>,
 }
@@ -71,9 +80,11 @@ impl View {
             }
             Ok(()) | Err(_) => {}
         }
+        let opened = make_dirs(&dir).and_then(|()| Dir::open(&dir));
+        let opened = Arc::new(opened.map_err(MaintenanceError::local(&dir))?);
         // From here on it is removed, whatever happens.
         let was = Vec::new();
-        let view = Self { dir, was };
+        let view = Self { dir, opened, was };
         let local = data.join("repos").join(repo.id.to_string()).join("files");
         view.furnish(repo, mounted, with_local.then_some(&local))
             .map_err(MaintenanceError::local(&view.dir))?;
@@ -97,7 +108,7 @@ impl View {
     ) -> Result<(), MaintenanceError> {
         for (path, entry) in files {
             let (at, seen) = (
-                self.at(path),
+                self.path(path),
                 mounted.join(OsStr::from_bytes(path.as_bytes())),
             );
             self.was.push(path.clone());
@@ -121,7 +132,13 @@ impl View {
         &self.dir
     }
 
-    pub(super) fn at(&self, path: &RepoPath) -> PathBuf {
+    /// What git may have made there.
+    pub(super) fn at(&self, path: &RepoPath) -> At {
+        At::new(&self.opened, OsStr::from_bytes(path.as_bytes()))
+    }
+
+    /// Where something is put before git runs.
+    fn path(&self, path: &RepoPath) -> PathBuf {
         self.dir.join(OsStr::from_bytes(path.as_bytes()))
     }
 
@@ -133,12 +150,33 @@ impl View {
         let Some(local) = local else {
             return Ok(());
         };
-        for part in LOCAL {
-            if local.join(part).exists() {
-                symlink(local.join(part), self.dir.join(part))?;
+        let local = Dir::open(local)?;
+        LOCAL
+            .iter()
+            .try_for_each(|part| self.link_local(&local, Path::new(part)))
+    }
+
+    /// Hard links: the repository's users write to the directories of these, where git would follow their links
+    /// and wait for their FIFOs.
+    fn link_local(&self, local: &Dir, at: &Path) -> io::Result<()> {
+        match local.stat(at)? {
+            Some(there) if there.is_dir() => {
+                make_dirs(&self.dir.join(at))?;
+                for (name, _) in local.list(at)? {
+                    self.link_local(local, &at.join(name))?;
+                }
+                Ok(())
             }
+            Some(there) if there.is_file() => {
+                local.link_to(at, &self.opened, at)?;
+                // It may be another by now.
+                match self.opened.file(at) {
+                    Ok(_) => Ok(()),
+                    Err(_) => self.opened.unlink(at),
+                }
+            }
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
 
     /// Where git puts what has expired: a directory and the beginning of a name.
@@ -150,19 +188,13 @@ impl View {
     pub(super) fn changes(&self) -> Result<(Vec<RepoPath>, Vec<RepoPath>), MaintenanceError> {
         let mut made = Vec::new();
         self.collect(&RepoPath::new("objects").expect("a valid path"), &mut made)?;
-        let gone = self
-            .was
-            .iter()
-            .filter(|path| self.at(path).symlink_metadata().is_err());
+        let gone = self.was.iter().filter(|path| self.at(path).stat().is_err());
         Ok((made, gone.cloned().collect()))
     }
 
     fn collect(&self, dir: &RepoPath, made: &mut Vec<RepoPath>) -> Result<(), MaintenanceError> {
-        let at = self.at(dir);
-        for entry in fs::read_dir(&at).map_err(MaintenanceError::local(&at))? {
-            let entry = entry.map_err(MaintenanceError::local(&at))?;
-            let kind = entry.file_type().map_err(MaintenanceError::local(&at))?;
-            let Some(path) = dir.join(entry.file_name().as_bytes()) else {
+        for (name, kind) in self.list(OsStr::from_bytes(dir.as_bytes()))? {
+            let Some(path) = dir.join(name.as_bytes()) else {
                 continue;
             };
             if kind.is_dir() {
@@ -175,16 +207,14 @@ impl View {
     }
 
     /// The pack of what has expired, file by file, under the names that it would have.
-    pub(super) fn expired(&self) -> Result<Vec<(RepoPath, PathBuf)>, MaintenanceError> {
-        let dir = self.dir.join("expired");
-        let names = fs::read_dir(&dir).map_err(MaintenanceError::local(&dir))?;
+    pub(super) fn expired(&self) -> Result<Vec<(RepoPath, At)>, MaintenanceError> {
         let mut found = Vec::new();
-        for name in names {
-            let name = name.map_err(MaintenanceError::local(&dir))?.file_name();
+        for (name, _) in self.list("expired")? {
+            let at = At::new(&self.opened, Path::new("expired").join(&name));
             let path = RepoPath::new([b"objects/pack/", name.as_bytes()].concat());
             found.extend(
                 path.filter(|path| name::kind(path).is_some())
-                    .map(|path| (path, dir.join(&name))),
+                    .map(|path| (path, at)),
             );
         }
         Ok(found)
@@ -199,11 +229,16 @@ impl View {
             .any(|path| path.as_bytes().ends_with(b".pack")))
     }
 
+    fn list(&self, dir: impl AsRef<Path>) -> Result<Vec<(OsString, FileType)>, MaintenanceError> {
+        let names = self.opened.list(dir.as_ref());
+        names.map_err(MaintenanceError::local(&self.dir.join(dir)))
+    }
+
     /// The name of the largest pack that is no cruft pack.
     pub(super) fn largest_pack(&self) -> Result<Option<String>, MaintenanceError> {
         let packs = self.packs()?.into_iter();
         let largest = packs.filter(|pack| !is_cruft(pack)).map(|path| {
-            let size = fs::metadata(&path).map_err(MaintenanceError::local(&path))?;
+            let size = path.metadata().map_err(MaintenanceError::local(&path))?;
             Ok((size.len(), path))
         });
         let sizes: Vec<_> = largest.collect::<Result<_, MaintenanceError>>()?;
@@ -218,11 +253,9 @@ impl View {
     }
 
     fn packs(&self) -> Result<Vec<PathBuf>, MaintenanceError> {
+        let names = self.list("objects/pack")?.into_iter();
         let dir = self.dir.join("objects/pack");
-        let entries = fs::read_dir(&dir).map_err(MaintenanceError::local(&dir))?;
-        let paths = entries.map(|entry| Ok(entry?.path()));
-        let paths: io::Result<Vec<_>> = paths.collect();
-        let mut paths = paths.map_err(MaintenanceError::local(&dir))?;
+        let mut paths: Vec<_> = names.map(|(name, _)| dir.join(name)).collect();
         paths.retain(|path| path.extension() == Some(OsStr::new("pack")));
         Ok(paths)
     }
@@ -291,8 +324,8 @@ impl Refs<'_> {
             match (dir.join(&name), child) {
                 (Some(path), Child::Directory) => self.copy(&path)?,
                 (Some(path), Child::File(entry)) => self
-                    .write(&self.view.at(&path), &entry)
-                    .map_err(MaintenanceError::local(&self.view.at(&path)))?,
+                    .write(&self.view.path(&path), &entry)
+                    .map_err(MaintenanceError::local(&self.view.path(&path)))?,
                 (None, _) => {}
             }
         }

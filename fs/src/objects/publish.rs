@@ -196,9 +196,14 @@ impl Objects {
             Place::Inline(_) => self.files.unlink_if_there(&add.path),
             Place::Stored { key } => {
                 let object = cache_object(key, &add.entry, add.blocks.clone().into());
-                let adopted = self.shared.cache.adopt(&object, &self.files.at(&add.path));
-                self.files.unlink_if_there(&add.path)?;
-                Ok(adopted?)
+                let taken = match self.files.open_to_read(&add.path)? {
+                    Some(file) => self.files.take(&add.path, &file)?,
+                    None => None,
+                };
+                match taken {
+                    Some(taken) => Ok(self.shared.cache.adopt(&object, &taken.path())?),
+                    None => Ok(()),
+                }
             }
         }
     }

@@ -1,7 +1,8 @@
 //! chmod, chown, truncate, utimes.
 
-use super::{Caller, Found, Opened, Repository};
+use super::{Caller, Found, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult};
+use crate::local::config;
 use gitmoor_replicator::model::{RefEntry, RepoPath, Timestamp};
 
 /// New attributes of a file; `None` leaves one as it is.
@@ -43,7 +44,10 @@ impl Repository {
             self.set_size(path, size, opened, caller)?;
         }
         match self.find(path)?.ok_or(FsError::NotFound)? {
-            Found::Real(_) => self.set_real(path, new),
+            Found::Real(_) => {
+                self.set_real(path, new)?;
+                self.config_follows(path, new)
+            }
             Found::Ref(entry) => self.set_ref(path, &entry, new, caller),
             Found::Object(_) => self.set_object(path, new),
             Found::Directory => {
@@ -74,20 +78,36 @@ impl Repository {
     }
 
     fn set_real(&self, path: &RepoPath, new: &NewAttributes) -> FsResult<()> {
+        let node = self.files.node(path)?;
         if new.uid.is_some() || new.gid.is_some() {
-            self.files.chown(path, new.uid, new.gid)?;
+            node.chown(new.uid, new.gid)?;
         }
         if let Some(mode) = new.mode {
-            self.files.chmod(path, mode)?;
+            node.chmod(mode)?;
         }
         if new.atime.is_some() || new.mtime.is_some() {
             let times = rustix::fs::Timestamps {
                 last_access: timespec(new.atime),
                 last_modification: timespec(new.mtime),
             };
-            self.files.set_times(path, &times)?;
+            node.set_times(&times)?;
         }
         Ok(())
+    }
+
+    /// git gives the lock of the first `config` the mode that core.sharedRepository says, and then that of the `config`
+    /// which it finds: our include, made a moment before.
+    fn config_follows(&self, path: &RepoPath, new: &NewAttributes) -> FsResult<()> {
+        let (Some(mode), b"config.lock") = (new.mode, path.as_bytes()) else {
+            return Ok(());
+        };
+        let config = config_path();
+        match self.files.stat(&config)? {
+            Some(meta) if meta.is_file() && meta.len() == config::INCLUDE.len() as u64 => {
+                Ok(self.files.node(&config)?.chmod(mode)?)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Owners of replicated files follow the top directory, so that is not an

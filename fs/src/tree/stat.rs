@@ -95,13 +95,14 @@ pub fn of(found: &Found, repo: &Repository) -> FsResult<Stat> {
         Found::Real(meta) => Ok(Stat::real(meta, kind)),
         Found::Ref(entry) => made(entry.mode, entry.value.len() as u64, entry.mtime),
         Found::Object(entry) => made(entry.mode, entry.size, entry.mtime),
-        Found::Directory => made(0o755, 0, UNIX_EPOCH.into()),
+        Found::Directory => made(repo.directory_mode()?, 0, UNIX_EPOCH.into()),
         Found::Settings(bytes) => made(0o444, bytes.len() as u64, UNIX_EPOCH.into()),
         Found::Packed(rendered) => {
             let (uid, gid) = repo.owner()?;
             Ok(Stat {
                 uid,
                 gid,
+                mode: repo.file_mode()?,
                 ..Stat::real(rendered.stat(), kind)
             })
         }

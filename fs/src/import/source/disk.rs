@@ -2,11 +2,11 @@
 //! but nothing in it can run a program for the few commands that are used here.
 
 use super::super::ImportError;
+use crate::beneath::read_followed;
 use crate::work::Teller;
 use crate::work::git::{self, Said};
 use gitmoor_replicator::model::ObjectFormat;
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,7 +50,7 @@ impl Disk {
     }
 
     fn check_whole(&self) -> Result<(), ImportError> {
-        let shallow = fs::metadata(self.dir.join("shallow"));
+        let shallow = self.dir.join("shallow").metadata();
         match shallow.is_ok_and(|file| file.len() > 0) {
             true => Err(self.partial(
                 "it is a shallow clone, of which not all objects are here: git fetch --unshallow gets them",
@@ -161,9 +161,12 @@ impl Disk {
     }
 }
 
+/// Of a file that holds a path.
+const LONGEST: u64 = 64 << 10;
+
 /// A `.git` that is a file says where the repository is.
 fn git_dir(at: &Path) -> PathBuf {
-    let text = fs::read(at).unwrap_or_default();
+    let text = read_followed(at, LONGEST).unwrap_or_default();
     match text.strip_prefix(b"gitdir: ") {
         Some(dir) => {
             let above = at.parent().unwrap_or(Path::new("/"));
@@ -175,7 +178,7 @@ fn git_dir(at: &Path) -> PathBuf {
 
 /// Of a worktree: its main repository's.
 fn common_dir(dir: &Path) -> PathBuf {
-    match fs::read(dir.join("commondir")) {
+    match read_followed(&dir.join("commondir"), LONGEST) {
         Ok(text) => dir.join(OsStr::from_bytes(text.trim_ascii_end())),
         Err(_) => dir.to_owned(),
     }

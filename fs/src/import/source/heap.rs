@@ -2,17 +2,19 @@
 
 use super::super::ImportError;
 use super::disk::Disk;
+use crate::beneath::{At, Dir};
 use crate::bundle;
 use crate::objects::name;
 use crate::work::Teller;
 use gitmoor_replicator::model::{ObjectFormat, RepoPath, Timestamp};
 use gix_hash::ObjectId;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 /// What is taken of a pack. The multi-pack-index and the commit-graph are of all packs together; maintenance makes them anew.
 const TAKEN: [&[u8]; 5] = [b"pack", b"idx", b"rev", b"bitmap", b"mtimes"];
@@ -25,13 +27,13 @@ pub(crate) struct Heap {
 
 /// A loose object.
 pub(crate) struct Loose {
-    pub(crate) at: PathBuf,
+    pub(crate) at: At,
     pub(crate) size: u64,
 }
 
 /// A file that is taken as it is.
 pub(crate) struct SourceFile {
-    pub(crate) at: PathBuf,
+    pub(crate) at: At,
     /// In the repository.
     pub(crate) path: RepoPath,
     pub(crate) size: u64,
@@ -54,7 +56,7 @@ impl PackFiles {
 }
 
 impl SourceFile {
-    pub(crate) fn new(at: PathBuf, path: RepoPath, meta: &Metadata) -> Self {
+    pub(crate) fn new(at: At, path: RepoPath, meta: &Metadata) -> Self {
         let mtime = Timestamp {
             secs: meta.mtime(),
             nanos: meta.mtime_nsec() as u32,
@@ -83,7 +85,9 @@ impl Disk {
         let mut packs = BTreeMap::new();
         let mut loose = HashMap::new();
         for dir in self.objects(teller)? {
-            self.add_packs(&dir.join("pack"), &mut packs)?;
+            let dir = Dir::open(&dir).map_err(ImportError::reading(&dir))?;
+            let dir = Arc::new(dir);
+            self.add_packs(&dir, &mut packs)?;
             for fan in 0..=255 {
                 if fan % 64 == 0 {
                     teller.tell("Looking", loose.len() as u64, None)?;
@@ -98,16 +102,17 @@ impl Disk {
     /// By name: one that two directories have is the same.
     fn add_packs(
         &self,
-        dir: &Path,
+        objects: &Arc<Dir>,
         packs: &mut BTreeMap<Vec<u8>, PackFiles>,
     ) -> Result<(), ImportError> {
-        let mut files: BTreeMap<Vec<u8>, HashMap<Vec<u8>, PathBuf>> = BTreeMap::new();
-        for name in names(dir)? {
+        let dir = Path::new("pack");
+        let mut files: BTreeMap<Vec<u8>, HashMap<Vec<u8>, At>> = BTreeMap::new();
+        for name in names(objects, dir)? {
             let (stem, ext) = match name.iter().rposition(|&byte| byte == b'.') {
                 Some(dot) => (name[..dot].to_vec(), name[dot + 1..].to_vec()),
                 None => continue,
             };
-            let at = dir.join(std::ffi::OsStr::from_bytes(&name));
+            let at = At::new(objects, dir.join(std::ffi::OsStr::from_bytes(&name)));
             if ext == b"promisor" {
                 return Err(self.partial(
                     "it is a partial clone, of which not all objects are here: import where it was cloned from, or \
@@ -137,24 +142,24 @@ impl Disk {
 }
 
 /// `None` when the name is one of git's temporary ones.
-fn pack_file(at: PathBuf) -> Result<Option<SourceFile>, ImportError> {
-    let name = at.file_name().unwrap_or_default().as_bytes();
+fn pack_file(at: At) -> Result<Option<SourceFile>, ImportError> {
+    let name = at.name().file_name().unwrap_or_default().as_bytes();
     let path = RepoPath::new([b"objects/pack/", name].concat());
     let Some(path) = path.filter(|path| name::kind(path).is_some()) else {
         return Ok(None);
     };
-    let meta = fs::metadata(&at).map_err(ImportError::reading(&at))?;
+    let meta = at.stat().map_err(ImportError::reading(&at.path()))?;
     Ok(Some(SourceFile::new(at, path, &meta)))
 }
 
 fn add_loose(
-    objects: &Path,
+    objects: &Arc<Dir>,
     fan: &str,
     format: ObjectFormat,
     loose: &mut HashMap<ObjectId, Loose>,
 ) -> Result<(), ImportError> {
-    let dir = objects.join(fan);
-    for name in names(&dir)? {
+    let dir = Path::new(fan);
+    for name in names(objects, dir)? {
         let oid = ObjectId::from_hex(&[fan.as_bytes(), &name].concat());
         let Some(oid) = oid
             .ok()
@@ -162,23 +167,22 @@ fn add_loose(
         else {
             continue;
         };
-        let at = dir.join(std::ffi::OsStr::from_bytes(&name));
-        let size = fs::metadata(&at).map_err(ImportError::reading(&at))?.len();
+        let at = At::new(objects, dir.join(std::ffi::OsStr::from_bytes(&name)));
+        let meta = at.stat().map_err(ImportError::reading(&at.path()))?;
+        let size = meta.len();
         loose.entry(oid).or_insert(Loose { at, size });
     }
     Ok(())
 }
 
 /// The names in a directory; none when there is no such directory.
-fn names(dir: &Path) -> Result<Vec<Vec<u8>>, ImportError> {
-    let unreadable = |error| ImportError::Unreadable {
-        path: dir.to_owned(),
-        error,
-    };
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(unreadable)?,
-    };
-    let names = entries.map(|entry| Ok(entry?.file_name().as_bytes().to_vec()));
-    names.collect::<io::Result<_>>().map_err(unreadable)
+fn names(objects: &Dir, dir: &Path) -> Result<Vec<Vec<u8>>, ImportError> {
+    match objects.list(dir) {
+        Ok(names) => Ok(names.into_iter().map(|(name, _)| name.into_vec()).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(ImportError::Unreadable {
+            path: objects.path().join(dir),
+            error,
+        }),
+    }
 }

@@ -1,4 +1,8 @@
 //! Where a repository is brought in from.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the path that an administrator gave"
+)]
 
 mod disk;
 mod heap;
@@ -119,18 +123,11 @@ fn is_scp(text: &str) -> bool {
 
 /// git would take any other file for a URL that it cannot read, and say so in words that do not help.
 fn bundle(path: &Path) -> Result<String, ImportError> {
-    use std::io::Read;
-    let mut first = [0; 14];
-    let file = std::fs::File::open(path);
-    let read = file.and_then(|mut file| file.read_exact(&mut first));
-    if let Err(error) = read
-        && error.kind() != std::io::ErrorKind::UnexpectedEof
-    {
-        return Err(ImportError::Unreadable {
-            path: path.to_owned(),
-            error,
-        });
-    }
+    let first = crate::beneath::read_followed(path, 14);
+    let first = first.map_err(|error| ImportError::Unreadable {
+        path: path.to_owned(),
+        error,
+    })?;
     let is_bundle = first.starts_with(b"# v2 git bund") || first.starts_with(b"# v3 git bund");
     match (is_bundle, path.to_str()) {
         (true, Some(text)) => Ok(text.to_owned()),

@@ -3,6 +3,10 @@
 //!
 //! The URL is given to git in its environment, where no other user of the machine sees it, and where it cannot be
 //! taken for an option.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the private directory of an import is the daemon's own"
+)]
 
 use super::super::ImportError;
 use super::super::private::Private;

@@ -2,4 +2,6 @@
 //! with root's files outside as canaries and another repository that must answer all the while.
 
 mod ground;
+mod modes;
+mod paths;
 mod shares;
