@@ -310,18 +310,9 @@ impl Files {
         self.give_new(&parent, FileType::Directory, owner, Some(mode))
     }
 
-    fn top(&self) -> FsResult<Metadata> {
+    /// lstat(2) of the top directory.
+    pub fn top(&self) -> FsResult<Metadata> {
         self.stat(&RepoPath::root())?.ok_or(FsError::NotFound)
-    }
-
-    /// The mode of files that nobody gave one: who may do what with the top directory may do that with them.
-    pub fn file_mode(&self) -> FsResult<u32> {
-        Ok(self.top()?.mode() & 0o666 | 0o600)
-    }
-
-    /// The same of directories.
-    pub fn directory_mode(&self) -> FsResult<u32> {
-        Ok(self.top()?.mode() & 0o7777)
     }
 
     /// To whom the repository belongs.
@@ -417,6 +408,11 @@ impl Files {
         let taken = self.homes.node(private.at())?.stat()?;
         Ok(is_one_file(&taken, &file.metadata()?))
     }
+}
+
+/// The mode of files that nobody gave one: who may do what with the top directory may do that with them.
+pub fn file_like(directory: u32) -> u32 {
+    directory & 0o666 | 0o600
 }
 
 /// Whether both are of one inode.

@@ -22,7 +22,7 @@ pub use opened::{Body, Closing, Opened};
 use crate::beneath::kind_of;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::local::{DIRECTORY_MODE, Files, Owner, config};
+use crate::local::{DIRECTORY_MODE, Files, Owner, config, file_like};
 use crate::objects::{self, Look, Objects, Shared};
 use crate::refs::{self, Refs, Rendered};
 use gitmoor_replicator::model::{Actor, FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
@@ -164,6 +164,7 @@ impl Repository {
             operations: AtomicU64::new(0),
         };
         repository.furnish()?;
+        repository.close_to_others()?;
         repository.note_config()?;
         Ok(repository)
     }
@@ -231,9 +232,32 @@ impl Repository {
         failpoint::REPO_UNFURNISHED.hit();
         self.follow_head()?;
         let text = config::seed(&format);
-        let (mode, owner) = (self.files.file_mode()?, self.files.owner()?);
+        let (mode, owner) = (file_like(self.files.top()?.mode()), self.files.owner()?);
         self.files
             .put_durably(&config, text.as_bytes(), mode, owner)
+    }
+
+    /// Earlier versions made for everybody to write to what a repository of another node, a fork or an import begins
+    /// with: both of these, with these very modes.
+    fn close_to_others(&self) -> FsResult<()> {
+        let at = [(RepoPath::root(), 0o777), (config_path(), 0o666)];
+        let mut nodes = Vec::new();
+        for (path, open) in &at {
+            let Some(meta) = self.files.stat(path)? else {
+                return Ok(());
+            };
+            let is_own = meta.uid() == rustix::process::geteuid().as_raw();
+            if !is_own || meta.mode() & 0o7777 != *open {
+                return Ok(());
+            }
+            nodes.push(self.files.node(path)?);
+        }
+        for (node, (path, open)) in nodes.iter().zip(&at) {
+            let mode = open & !0o022;
+            tracing::warn!(repo = %self.id, %path, mode = %format_args!("{mode:o}"), "everybody could write to it, as an earlier version made it");
+            node.chmod(mode)?;
+        }
+        Ok(())
     }
 
     /// Lets in here whom git let in where the repository was made: under that one's umask and core.sharedRepository it
@@ -354,14 +378,9 @@ impl Repository {
         }
     }
 
-    /// Permission bits of directories that have no real one.
-    pub fn directory_mode(&self) -> FsResult<u32> {
-        self.files.directory_mode()
-    }
-
-    /// Permission bits of files that have none of their own.
-    pub fn file_mode(&self) -> FsResult<u32> {
-        self.files.file_mode()
+    /// The top directory: what has no mode of its own is as that is.
+    pub fn top(&self) -> FsResult<Metadata> {
+        self.files.top()
     }
 
     /// readlink(2).

@@ -1,6 +1,7 @@
 //! What stat(2) says.
 
 use crate::error::FsResult;
+use crate::local::file_like;
 use crate::repository::{Body, Found, Opened, Repository, Type};
 use gitmoor_replicator::model::Timestamp;
 use std::fs::Metadata;
@@ -95,14 +96,18 @@ pub fn of(found: &Found, repo: &Repository) -> FsResult<Stat> {
         Found::Real(meta) => Ok(Stat::real(meta, kind)),
         Found::Ref(entry) => made(entry.mode, entry.value.len() as u64, entry.mtime),
         Found::Object(entry) => made(entry.mode, entry.size, entry.mtime),
-        Found::Directory => made(repo.directory_mode()?, 0, UNIX_EPOCH.into()),
+        Found::Directory => {
+            let top = repo.top()?;
+            let owner = (top.uid(), top.gid());
+            Ok(Stat::made(kind, top.mode(), 0, UNIX_EPOCH.into(), owner))
+        }
         Found::Settings(bytes) => made(0o444, bytes.len() as u64, UNIX_EPOCH.into()),
         Found::Packed(rendered) => {
-            let (uid, gid) = repo.owner()?;
+            let top = repo.top()?;
             Ok(Stat {
-                uid,
-                gid,
-                mode: repo.file_mode()?,
+                uid: top.uid(),
+                gid: top.gid(),
+                mode: file_like(top.mode()),
                 ..Stat::real(rendered.stat(), kind)
             })
         }

@@ -204,3 +204,22 @@ fn an_export_has_the_modes_of_whoever_exports() {
     }
     ground.unharmed();
 }
+
+/// As earlier versions made it on other nodes, and of forks and imports.
+#[test]
+fn a_repository_that_was_made_for_everybody_to_write_to_is_closed() {
+    let place = Place::new(Kind::Dir, &Installed::newest());
+    let (bare, _) = place.pushed("a.git", 1);
+    let repos = place.daemon().settings().data.join("repos");
+    place.daemon().umount();
+    let home = fs::read_dir(repos).expect("repositories").flatten().next();
+    let top = home.expect("one").path().join("files");
+    for (path, open) in [("", 0o777), ("config", 0o666)] {
+        let open = fs::Permissions::from_mode(open);
+        fs::set_permissions(top.join(path), open).expect("chmod");
+    }
+    place.daemon().launch();
+    assert_eq!(mode(&bare.dir), 0o755);
+    assert_eq!(mode(bare.dir.join("config")), 0o644);
+    bare.fsck();
+}

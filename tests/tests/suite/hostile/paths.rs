@@ -341,3 +341,73 @@ fn attributes_change_where_they_were_asked_for() {
     });
     ground.unharmed();
 }
+
+/// A repository of the intruder's on the disk, packed, for root to import.
+fn old(ground: &Ground) -> String {
+    ground.sh_ok("git clone -q --bare . $HOME/old.git && git -C $HOME/old.git repack -adq");
+    ground.home.join("old.git").display().to_string()
+}
+
+/// What root says of an import, which ends soon whatever it finds.
+#[track_caller]
+fn import(ground: &Ground, args: &[&str]) -> String {
+    let began = Instant::now();
+    let output = ground.gitmoor(&[&["import"], args].concat());
+    assert!(began.elapsed() < BOUND, "{args:?}: {}", report(&output));
+    ground.canaries.untouched();
+    let found = ground.place.git.at(&ground.place.root);
+    let found = found.run("grep -rl --no-index -e the.secret.of.root .", b"");
+    assert!(found.stdout.is_empty(), "{}", report(&found));
+    report(&output)
+}
+
+#[test]
+fn an_import_follows_no_links_and_waits_for_no_fifo() {
+    let ground = Ground::new(Kind::Dir, EAGER);
+    let old = old(&ground);
+    for (n, trap) in [
+        "p=$(ls objects/pack/*.pack); ln -s $CANARIES/large-secret ${p%.pack}.bitmap",
+        "p=$(ls objects/pack/*.pack); mkfifo ${p%.pack}.mtimes",
+        "mkdir -p objects/22; ln -s $CANARIES/large-secret objects/22/$(printf %038d 2)",
+        "mkdir -p objects/22; mkfifo objects/22/$(printf %038d 2)",
+        "ln -s $CANARIES objects/22",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        ground.sh_ok(&format!(
+            "cp -a {old} $HOME/{n}.git; cd $HOME/{n}.git; {trap}"
+        ));
+        let source = ground.home.join(format!("{n}.git"));
+        let name = format!("in{n}.git");
+        let said = import(&ground, &[source.to_str().expect("UTF-8"), &name]);
+        assert!(!said.contains("panicked"), "{trap}: {said}");
+    }
+    ground.unharmed();
+}
+
+/// The fence and what is lent are put into the old repository, and nowhere else.
+#[test]
+fn a_repository_is_taken_over_within_its_directory() {
+    let ground = Ground::new(Kind::Dir, EAGER);
+    let old = old(&ground);
+    for (n, trap) in [
+        "rm -rf hooks; ln -s $CANARIES/dir hooks",
+        "rm -rf hooks; mkdir hooks; ln -s $CANARIES/list hooks/reference-transaction.gitmoor",
+        "rm -rf hooks; mkdir hooks; ln -s $CANARIES/new hooks/reference-transaction",
+        "rm -rf hooks; mkdir hooks; mkfifo hooks/reference-transaction",
+        "ln -s $CANARIES/dir gitmoor-lent",
+        "mkdir gitmoor-lent; ln -s $CANARIES/dir gitmoor-lent/objects",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        ground.sh_ok(&format!(
+            "cp -a {old} $HOME/{n}.git; cd $HOME/{n}.git; {trap}"
+        ));
+        let source = ground.home.join(format!("{n}.git"));
+        let name = format!("in{n}.git");
+        import(&ground, &["--live", source.to_str().expect("UTF-8"), &name]);
+    }
+    ground.unharmed();
+}
