@@ -10,6 +10,7 @@ mod traffic;
 pub use status::{RepoInfo, Status};
 pub use traffic::Traffic;
 
+use crate::beneath::Dir;
 use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
@@ -166,7 +167,7 @@ impl FileSystem {
         elsewhere: Arc<Elsewhere>,
     ) -> Result<Arc<Self>, OpenError> {
         crate::metrics::register();
-        make_dir(&config.data.join("repos"))?;
+        let homes = Arc::new(open_homes(&config.data.join("repos"))?);
         let cache = BlockCache::open(
             CacheConfig {
                 dir: config.data.join("cache"),
@@ -182,12 +183,13 @@ impl FileSystem {
             let of = Changed::InRepo(repo, path.clone());
             tell(&told, &Change { of, told: None });
         };
-        let staging = Arc::new(Staging::new(config.staging_bytes));
+        let staging = Arc::new(Staging::new(config.staging_bytes, homes.clone()));
         let fresh = Freshness::new(replica.clone(), config.stale_reads);
         let shared = Arc::new(Shared {
             replica,
             store,
             cache,
+            homes,
             config,
             staging,
             waits: Waits::default(),
@@ -369,8 +371,9 @@ fn tell(listeners: &Listeners, change: &Change) {
         .retain(|listener| listener.send(change.clone()).is_ok());
 }
 
-fn make_dir(path: &Path) -> Result<(), OpenError> {
-    std::fs::create_dir_all(path).map_err(|source| OpenError::Io {
+fn open_homes(path: &Path) -> Result<Dir, OpenError> {
+    let opened = crate::durable::create_dir_all(path).and_then(|()| Dir::open(path));
+    opened.map_err(|source| OpenError::Io {
         context: format!("creating {}", path.display()),
         source,
     })

@@ -9,6 +9,7 @@
 //! bundle      loose objects ↔ packs          cache blocks of stored objects, proved by digests
 //! store       S3 or a directory                    wait  for whom and how long
 //! custody     the trash: restored, or removed for good   fsck  the catalog against the store
+//! beneath     the only code that touches what others write to
 //! backup      of what the replicator holds, in the store
 //! maintenance stock git in a private view of a repository: fewer, larger packs
 //! program     every program that is started: as whom, with which settings, within which bounds
@@ -17,7 +18,10 @@
 //! others      in a cluster: what other nodes change
 //! ```
 
+#![warn(clippy::disallowed_methods)]
+
 pub mod backup;
+pub mod beneath;
 pub mod bundle;
 pub mod cache;
 mod custody;

@@ -9,8 +9,8 @@ use gitmoor_fs::bundle::{
     BundleError, bundle_loose, check_loose, check_loose_bytes, check_pack_trailer,
 };
 use gitmoor_replicator::model::ObjectFormat;
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -96,6 +96,14 @@ fn loose(repo: &Path) -> Vec<(String, PathBuf)> {
     all
 }
 
+fn open(path: &PathBuf) -> io::Result<File> {
+    File::open(path)
+}
+
+fn opened(path: &Path) -> File {
+    File::open(path).expect("opens")
+}
+
 fn git_accepts(name: &str, format: ObjectFormat) {
     let repo = repository(name);
     let mut objects = loose(repo.path());
@@ -106,7 +114,7 @@ fn git_accepts(name: &str, format: ObjectFormat) {
     );
     objects.push(objects[3].clone());
     let pack_dir = repo.path().join(".git/objects/pack");
-    let bundled = bundle_loose(&objects, format, &pack_dir).expect("bundles");
+    let bundled = bundle_loose(&objects, open, format, &pack_dir).expect("bundles");
     assert_eq!(
         bundled.pack,
         pack_dir.join(format!("{}.pack", bundled.name))
@@ -161,8 +169,8 @@ fn git_accepts(name: &str, format: ObjectFormat) {
         git(repo.path(), &["count-objects", "-v"]).lines().next(),
         Some("count: 0")
     );
-    check_pack_trailer(&bundled.pack, format).expect("its trailer is right");
-    check_pack_trailer(&bundled.idx, format).expect("its trailer is right");
+    check_pack_trailer(&opened(&bundled.pack), format).expect("its trailer is right");
+    check_pack_trailer(&opened(&bundled.idx), format).expect("its trailer is right");
 }
 
 #[test]
@@ -184,7 +192,7 @@ fn a_damaged_object_is_never_bundled() {
     let into = repo.path().join("into");
     fs::create_dir(&into).expect("creates");
     for (oid, path) in &objects {
-        check_loose(oid, path, ObjectFormat::Sha1).expect("git wrote it");
+        check_loose(oid, &opened(path), ObjectFormat::Sha1).expect("git wrote it");
     }
     // The noise: in what repeats itself, a flipped bit may inflate to the same bytes.
     let size = |path: &PathBuf| fs::metadata(path).expect("stat").len();
@@ -217,7 +225,7 @@ fn a_damaged_object_is_never_bundled() {
         );
         fs::write(path, &bytes).expect("writes");
         assert!(
-            bundle_loose(&objects, ObjectFormat::Sha1, &into).is_err(),
+            bundle_loose(&objects, open, ObjectFormat::Sha1, &into).is_err(),
             "{what}"
         );
         assert_eq!(
@@ -232,10 +240,10 @@ fn a_damaged_object_is_never_bundled() {
 fn a_right_object_under_a_wrong_name_is_refused() {
     let repo = repository("sha1");
     let objects = loose(repo.path());
-    let refused = check_loose(&objects[0].0, &objects[1].1, ObjectFormat::Sha1);
+    let refused = check_loose(&objects[0].0, &opened(&objects[1].1), ObjectFormat::Sha1);
     assert!(matches!(refused, Err(BundleError::BadObject { .. })));
     for name in ["zz", "", &objects[0].0[..39], &"a".repeat(64)] {
-        let refused = check_loose(name, &objects[0].1, ObjectFormat::Sha1);
+        let refused = check_loose(name, &opened(&objects[0].1), ObjectFormat::Sha1);
         assert!(
             matches!(refused, Err(BundleError::BadName { .. })),
             "{name}"
@@ -269,19 +277,19 @@ fn headers_git_would_refuse() {
 fn a_flipped_bit_in_a_pack_is_found() {
     let repo = repository("sha1");
     let bundled =
-        bundle_loose(&loose(repo.path()), ObjectFormat::Sha1, repo.path()).expect("bundles");
+        bundle_loose(&loose(repo.path()), open, ObjectFormat::Sha1, repo.path()).expect("bundles");
     let good = fs::read(&bundled.pack).expect("reads");
     let copy = repo.path().join("copy");
     for at in [0, good.len() / 2, good.len() - 1] {
         let mut bytes = good.clone();
         bytes[at] ^= 0x10;
         fs::write(&copy, bytes).expect("writes");
-        let found = check_pack_trailer(&copy, ObjectFormat::Sha1);
+        let found = check_pack_trailer(&opened(&copy), ObjectFormat::Sha1);
         assert!(
             matches!(found, Err(BundleError::BadTrailer { .. })),
             "byte {at}"
         );
     }
     fs::write(&copy, "short").expect("writes");
-    assert!(check_pack_trailer(&copy, ObjectFormat::Sha1).is_err());
+    assert!(check_pack_trailer(&opened(&copy), ObjectFormat::Sha1).is_err());
 }

@@ -88,9 +88,17 @@ fn check(objects: &[Object], format: ObjectFormat, name: &str) {
         loose.push((oid.clone(), path));
         expected.insert(oid, object);
     }
-    let made = bundle_loose(&loose, format, &dir.path().join("objects/pack")).expect("bundles");
-    check_pack_trailer(&made.pack, format).expect("its trailer is right");
-    check_pack_trailer(&made.idx, format).expect("its trailer is right");
+    let made = bundle_loose(
+        &loose,
+        |at| fs::File::open(at),
+        format,
+        &dir.path().join("objects/pack"),
+    )
+    .expect("bundles");
+    check_pack_trailer(&fs::File::open(&made.pack).expect("opens"), format)
+        .expect("its trailer is right");
+    check_pack_trailer(&fs::File::open(&made.idx).expect("opens"), format)
+        .expect("its trailer is right");
 
     let pack = made.pack.to_string_lossy();
     git(

@@ -407,7 +407,13 @@ impl Leftover {
         let (oid, file) = loose(&n.to_be_bytes(), machine.format);
         let path = into.path().join("loose");
         fs::write(&path, file).expect("writes");
-        let made = bundle_loose(&[(oid, path)], machine.format, into.path()).expect("bundles");
+        let made = bundle_loose(
+            &[(oid, path)],
+            |at| fs::File::open(at),
+            machine.format,
+            into.path(),
+        )
+        .expect("bundles");
         for file in [&made.pack, &made.idx] {
             let end = file.extension().expect("has one").to_string_lossy();
             let name = format!("objects/pack/{}.{end}", made.name);

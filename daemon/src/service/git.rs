@@ -5,18 +5,16 @@ use rustix::fs::Mode;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The umask that this process was started with. Serving a mount needs an empty one,
-/// since the kernel has applied the caller's already; git must not inherit that.
+/// The umask that this process was started with, for a git that works for a user. What the daemon makes for itself is
+/// nobody else's; what it makes for a caller has the mode that the kernel sent, to which the caller's umask is applied already.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Umask(Mode);
 
 impl Umask {
-    /// Of this process. To be called before other threads create files: reading it
-    /// means setting it for a moment.
-    pub(super) fn current() -> Self {
-        let umask = rustix::process::umask(Mode::from_raw_mode(0o077));
-        rustix::process::umask(umask);
-        Self(umask)
+    /// Of this process, which from now on makes everything for its own user alone. To be called before other threads
+    /// create files.
+    pub(super) fn replace() -> Self {
+        Self(rustix::process::umask(Mode::RWXG | Mode::RWXO))
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 /// Runs the daemon in this process until it is unmounted or told to leave.
 pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), Failure> {
-    let umask = Umask::current();
+    let umask = Umask::replace();
     let parts = open(settings)?;
     let server = Server::bind(parts.dir.path()).map_err(starting("the admin socket"))?;
     let leaving = mount_and_serve(settings, &parts, &server, umask)?;

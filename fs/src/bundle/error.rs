@@ -1,7 +1,7 @@
 //! What is wrong with an object file.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// An object file cannot be used as it is.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +30,8 @@ pub enum BundleError {
         oid: String,
     },
     /// The checksum at the end of a pack or index is not the one of its content.
-    #[error("{} is corrupt: it ends in checksum {stated}, its content has {actual}", path.display())]
+    #[error("it ends in checksum {stated}, its content has {actual}")]
     BadTrailer {
-        /// The file.
-        path: PathBuf,
         /// The last bytes of the file, in hex.
         stated: String,
         /// What they should be.

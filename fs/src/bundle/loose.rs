@@ -1,22 +1,22 @@
 //! Loose objects: a zlib stream of `<type> <size>\0<content>`, named by its hash
 //! (gitformat-loose(5)).
 
-use super::error::{BundleError, local};
+use super::error::BundleError;
 use super::inflate::Inflate;
 use super::parse_oid;
+use super::whole::Whole;
 use gitmoor_replicator::model::ObjectFormat;
 use gix_hash::{Hasher, ObjectId};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
 
 /// Longest header. `git hash-object --literally` writes types of any length.
 const MAX_HEADER: usize = 1024;
 
 /// Checks that a loose object file is whole and has the object id in its name.
-pub fn check_loose(oid: &str, path: &Path, format: ObjectFormat) -> Result<(), BundleError> {
+pub fn check_loose(oid: &str, file: &File, format: ObjectFormat) -> Result<(), BundleError> {
     let oid = parse_oid(oid, format)?;
-    LooseObject::open(path, oid)?.copy_to(&mut io::sink())
+    LooseObject::read(file, oid)?.copy_to(&mut io::sink())
 }
 
 /// [`check_loose`] for the bytes of such a file.
@@ -71,10 +71,9 @@ pub(super) struct LooseObject<R> {
     content: Inflate<R>,
 }
 
-impl LooseObject<BufReader<File>> {
-    pub(super) fn open(path: &Path, oid: ObjectId) -> Result<Self, BundleError> {
-        let file = File::open(path).map_err(local("opening", path))?;
-        Self::new(BufReader::with_capacity(64 << 10, file), oid)
+impl<'a> LooseObject<BufReader<Whole<'a>>> {
+    pub(super) fn read(file: &'a File, oid: ObjectId) -> Result<Self, BundleError> {
+        Self::new(BufReader::with_capacity(64 << 10, Whole::of(file)), oid)
     }
 }
 

@@ -13,12 +13,12 @@ mod inflate;
 mod loose;
 mod pack;
 mod trailer;
+mod whole;
 
 pub use error::BundleError;
 pub use loose::{check_loose, check_loose_bytes};
 pub use trailer::check_pack_trailer;
 
-use crate::failpoint;
 use error::local;
 use gitmoor_replicator::model::ObjectFormat;
 use gix_hash::ObjectId;
@@ -26,6 +26,7 @@ use loose::{Kind, LooseObject};
 use pack::PackWriter;
 use std::collections::HashSet;
 use std::fs::{File, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -41,18 +42,23 @@ pub struct Bundled {
     pub name: String,
 }
 
-/// Packs loose object files, each given with its id in hex, into the directory `into`.
-/// An id that comes twice is packed once. The loose files stay, and nothing
+/// Packs loose object files, each given with its id in hex and by what `open` opens, into the directory `into`, to
+/// which nobody else writes. An id that comes twice is packed once. The loose files stay, and nothing
 /// is synced: what a crash loses is made again from them.
-pub fn bundle_loose(
-    objects: &[(String, PathBuf)],
+pub fn bundle_loose<T>(
+    objects: &[(String, T)],
+    open: impl Fn(&T) -> io::Result<File>,
     format: ObjectFormat,
     into: &Path,
 ) -> Result<Bundled, BundleError> {
     let objects = distinct(objects, format)?;
     let mut packing = Packing::begin(into, objects.len(), format)?;
-    for (oid, path) in objects {
-        packing.pack.add(oid, LooseObject::open(path, oid)?)?;
+    for (oid, at) in objects {
+        let file = open(at).map_err(|source| BundleError::Local {
+            context: format!("opening object {oid}"),
+            source,
+        })?;
+        packing.pack.add(oid, LooseObject::read(&file, oid)?)?;
     }
     packing.finish()
 }
@@ -69,7 +75,10 @@ impl Packing {
     /// Of exactly so many objects, in the directory `into`.
     pub fn begin(into: &Path, objects: usize, format: ObjectFormat) -> Result<Self, BundleError> {
         let file = temporary(into)?;
-        let out = file.reopen().map_err(local("writing a pack in", into))?;
+        let out = file
+            .as_file()
+            .try_clone()
+            .map_err(local("writing a pack in", into))?;
         let pack = PackWriter::begin(out, objects, hash_kind(format));
         Ok(Self {
             pack: pack.map_err(local("writing a pack in", into))?,
@@ -92,7 +101,7 @@ impl Packing {
             .add_content(oid, Kind::parse(kind.as_bytes()), content)
     }
 
-    /// Gives it its name. The index last, as git does: a pack is visible once its index is.
+    /// Gives it its name.
     pub fn finish(self) -> Result<Bundled, BundleError> {
         let into = &self.into;
         let finished = self.pack.finish();
@@ -102,23 +111,22 @@ impl Packing {
             .map_err(local("writing a pack index in", into))?;
         let name = format!("pack-{trailer}");
         let pack = persist(self.file, into.join(format!("{name}.pack")))?;
-        failpoint::BUNDLE_NAMELESS_IDX.hit();
         let idx = persist(idx_file, into.join(format!("{name}.idx")))?;
         Ok(Bundled { pack, idx, name })
     }
 }
 
 /// The objects in their order, without repetitions, their ids parsed.
-fn distinct(
-    objects: &[(String, PathBuf)],
+fn distinct<T>(
+    objects: &[(String, T)],
     format: ObjectFormat,
-) -> Result<Vec<(ObjectId, &Path)>, BundleError> {
+) -> Result<Vec<(ObjectId, &T)>, BundleError> {
     let mut seen = HashSet::new();
     let mut all = Vec::new();
-    for (hex, path) in objects {
+    for (hex, at) in objects {
         let oid = parse_oid(hex, format)?;
         if seen.insert(oid) {
-            all.push((oid, path.as_path()));
+            all.push((oid, at));
         }
     }
     if all.is_empty() {
@@ -128,12 +136,16 @@ fn distinct(
     }
 }
 
+/// With the mode that git gives to packs, whatever umask this process has.
 fn temporary(into: &Path) -> Result<NamedTempFile, BundleError> {
-    tempfile::Builder::new()
+    let file = tempfile::Builder::new()
         .prefix("tmp_bundle_")
-        .permissions(Permissions::from_mode(0o444))
         .tempfile_in(into)
-        .map_err(local("creating a file in", into))
+        .and_then(|file| {
+            let mode = Permissions::from_mode(0o444);
+            file.as_file().set_permissions(mode).map(|()| file)
+        });
+    file.map_err(local("creating a file in", into))
 }
 
 fn persist(file: NamedTempFile, path: PathBuf) -> Result<PathBuf, BundleError> {

@@ -1,4 +1,8 @@
 //! One object, open for reading.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the directory of the cache is the daemon's own"
+)]
 
 use super::block_cache::{BlockCache, CacheObject};
 use super::digest::{digest_block, digest_whole};

@@ -8,6 +8,10 @@
 //!
 //! Nothing is synced. After a power loss a map may promise what is not there, which the
 //! digests find out, or know less than there is, which costs a fetch.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the directory of the cache is the daemon's own"
+)]
 
 use super::bits::Bits;
 use super::layout::Layout;

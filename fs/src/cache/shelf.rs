@@ -1,4 +1,8 @@
 //! All entries of the cache, and when their files come and go.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the directory of the cache is the daemon's own"
+)]
 
 use super::CachedFile;
 use super::bits::Bits;

@@ -1,4 +1,8 @@
 //! gc: what was in the trash for long enough leaves the store. See the module.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the data directory is the daemon's own"
+)]
 
 use super::{PER_ENTRY, is_older, metrics};
 use crate::error::FsResult;

@@ -1,5 +1,9 @@
 //! The idle publisher: what is finished and not stored by a ref change soon is
 //! stored anyway.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the data directory is the daemon's own"
+)]
 
 use super::{FileSystem, OpenError, start_thread};
 use gitmoor_replicator::model::RepoId;

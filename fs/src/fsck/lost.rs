@@ -1,4 +1,8 @@
 //! Which objects are gone with a damaged file.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "copies in a temporary directory of the daemon's own"
+)]
 
 use super::{Fault, Fsck};
 use crate::FsError;

@@ -1,4 +1,8 @@
 //! The right bytes of a damaged file, from wherever they can be had.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "copies in a temporary directory of the daemon's own"
+)]
 
 use super::Fsck;
 use super::check::PIECE;
@@ -35,8 +39,8 @@ impl Fsck<'_> {
         let copy = dir.path().join("copy");
         let found = if self.assemble(path, entry, &copy)? {
             Some("from the copy in this machine's cache")
-        } else if self.is_staged(path, entry) {
-            std::fs::copy(self.repository.objects().staged_file(path), &copy)?;
+        } else if let Some(mut staged) = self.staged(path, entry)? {
+            io::copy(&mut staged, &mut File::create(&copy)?)?;
             Some("from the copy in staging")
         } else if let Some(made) = self.regenerate(path, &dir)? {
             std::fs::rename(made, &copy)?;
@@ -50,15 +54,14 @@ impl Fsck<'_> {
         Ok(found)
     }
 
-    /// Whether staging holds the very bytes.
-    fn is_staged(&self, path: &RepoPath, entry: &FileEntry) -> bool {
-        let digest = |file: File| {
-            let size = file.metadata()?.len();
-            crate::cache::digest_file(&file, size, entry.block_size)
+    /// The very bytes in staging, if it holds them.
+    fn staged(&self, path: &RepoPath, entry: &FileEntry) -> Result<Option<File>, FsError> {
+        let Some(file) = self.repository.objects().staged_file(path)? else {
+            return Ok(None);
         };
-        File::open(self.repository.objects().staged_file(path))
-            .and_then(digest)
-            .is_ok_and(|(digest, _)| digest == entry.digest)
+        let size = file.metadata()?.len();
+        let (digest, _) = crate::cache::digest_file(&file, size, entry.block_size)?;
+        Ok((digest == entry.digest).then_some(file))
     }
 
     /// Puts the file together from good blocks of the store and of the cache.

@@ -55,8 +55,6 @@ pub struct Mount {
 impl Mount {
     /// Mounts; the mount answers when this returns.
     pub fn new(fs: Arc<FileSystem>, at: &Path, options: MountOptions) -> io::Result<Self> {
-        // The kernel has applied the umask of the calling process already.
-        rustix::process::umask(rustix::fs::Mode::empty());
         let root = root(&fs, options.repo.as_ref()).map_err(io::Error::other)?;
         let tree = Arc::new(Tree::new(fs.shared(), fs.repositories(), root));
         let (sender, ended) = crossbeam_channel::bounded(1);

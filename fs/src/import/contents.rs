@@ -64,9 +64,9 @@ impl Contents {
         format: ObjectFormat,
     ) -> Result<(), ImportError> {
         let idx = &pack.index().at;
-        let mut copy = File::create(at).map_err(ImportError::local(at))?;
+        let mut copy = File::create_new(at).map_err(ImportError::local(at))?;
         io::copy(&mut source.open(idx)?, &mut copy).map_err(ImportError::reading(idx))?;
-        bundle::check_pack_trailer(at, format).map_err(|error| damaged(idx, &error))?;
+        bundle::check_pack_trailer(&copy, format).map_err(|error| damaged(idx, &error))?;
         self.add(at, idx, format)?;
         let index = self.indexes.last().expect("it was just added");
         let pack = pack.pack();

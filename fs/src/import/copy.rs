@@ -9,8 +9,6 @@ use crate::work::Part;
 use crate::{bundle, cache, failpoint};
 use gitmoor_replicator::model::{FileAdd, ImportPlan, ImportStep};
 use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What git gives finished object files.
@@ -135,7 +133,7 @@ impl Copying<'_> {
         if name::kind(path) != Some(Kind::Pack) && !is_pack {
             return Ok(());
         }
-        bundle::check_pack_trailer(&opened(open), self.source.format).map_err(|error| match error {
+        bundle::check_pack_trailer(open, self.source.format).map_err(|error| match error {
             bundle::BundleError::Local { source, .. } => ImportError::reading(&file.at)(source),
             other => ImportError::Damaged {
                 path: file.at.clone(),
@@ -143,9 +141,4 @@ impl Copying<'_> {
             },
         })
     }
-}
-
-/// Of a file that is open.
-fn opened(file: &File) -> PathBuf {
-    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }

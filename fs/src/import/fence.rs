@@ -7,7 +7,7 @@
 
 use super::ImportError;
 use super::source::Disk;
-use crate::durable;
+use crate::beneath::{Dir, is_absent};
 use crate::program::{Program, Settings, small};
 use crate::work::{Teller, git};
 use gitmoor_replicator::model::NamePath;
@@ -107,14 +107,7 @@ impl Disk {
 
 impl Disk {
     fn put(&self, hook: &Path, path: &NamePath) -> Result<(), ImportError> {
-        let write = || {
-            durable::create_dir_all(&self.dir.join("hooks"))?;
-            // It has its mode before it has its name: git passes over one that it may not run.
-            let made = hook.with_extension("gitmoor");
-            durable::write(&made, script(path).as_bytes())?;
-            fs::set_permissions(&made, Permissions::from_mode(0o755))?;
-            durable::rename(&made, hook)
-        };
+        let write = || put(&Dir::open(&self.dir)?, path);
         self.as_owner(write)
             .flatten()
             .map_err(ImportError::local(hook))
@@ -178,6 +171,34 @@ fn locks_below(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), ImportError> 
 
 fn is_ours(hook: &[u8]) -> bool {
     hook.windows(MARK.len()).any(|at| at == MARK.as_bytes())
+}
+
+/// The directory of hooks is as that of the repository is, if it has to be made.
+fn put(dir: &Dir, path: &NamePath) -> io::Result<()> {
+    let (hooks, hook) = (Path::new("hooks"), Path::new("hooks").join(HOOK));
+    if dir.stat(hooks)?.is_none() {
+        let top = dir.node(Path::new(""))?.stat()?;
+        dir.mkdir(hooks)?;
+        let made = dir.node(hooks)?;
+        made.chmod(top.mode() & 0o777)?;
+        match made.chown(Some(top.uid()), Some(top.gid())) {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        dir.sync(Path::new(""))?;
+    }
+    // It has its mode before it has its name: git passes over one that it may not run.
+    let made = hook.with_extension("gitmoor");
+    match dir.unlink(&made) {
+        Err(error) if !is_absent(&error) => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = dir.create(&made)?;
+    file.write_all(script(path).as_bytes())?;
+    file.set_permissions(Permissions::from_mode(0o755))?;
+    file.sync_all()?;
+    dir.rename(&made, &hook)?;
+    dir.sync(hooks)
 }
 
 /// The name is quoted for the shell.

@@ -7,6 +7,10 @@
 //!
 //! Whether a repository is on this way says that file alone, which names the source in its first line: so it goes
 //! on after any interruption.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the private directory of an import is the daemon's own"
+)]
 
 use super::source::Disk;
 use super::{ImportError, Run, Source};

@@ -6,6 +6,7 @@ use super::contents::Contents;
 use super::copy::Copying;
 use super::source::{Heap, Loose, SourceFile};
 use crate::bundle::{self, BundleError, Bundled};
+use crate::program::regular;
 use gitmoor_replicator::model::RepoPath;
 use gix_hash::ObjectId;
 use std::fs::{self, File};
@@ -28,7 +29,8 @@ impl Copying<'_> {
             let dir = self.run.private.fresh("made")?;
             let named = |(oid, loose): &(ObjectId, &Loose)| (oid.to_string(), loose.at.clone());
             let objects: Vec<_> = group.iter().map(named).collect();
-            let made = bundle::bundle_loose(&objects, self.source.format, &dir);
+            let open = |at: &PathBuf| self.source.as_owner(|| regular(at)).flatten();
+            let made = bundle::bundle_loose(&objects, open, self.source.format, &dir);
             let made = made.map_err(|error| self.explained(error, heap))?;
             self.store_made(&made)?;
             let bytes = group.iter().map(|(_, loose)| loose.size).sum();

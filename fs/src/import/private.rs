@@ -1,5 +1,9 @@
 //! What an import needs of this machine's disk: `imports/<repo id>` in the data directory. What was fetched stays
 //! there until the import has come to its end; everything else can be made again.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the private directory of an import is the daemon's own"
+)]
 
 use crate::{FileSystem, FsError};
 use gitmoor_replicator::model::{ImportStage, RepoId};

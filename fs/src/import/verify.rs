@@ -1,5 +1,9 @@
 //! What was stored is read back, from the store itself and past the cache, and compared with the digests that were taken of what was
 //! sent. On demand git also hashes every object of every pack that comes back.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the private directory of an import is the daemon's own"
+)]
 
 use super::{ImportError, Run, Verify};
 use crate::cache::Digester;

@@ -3,19 +3,35 @@
 //! (temporary objects, lock files), so that git gets a real file system's
 //! semantics for it.
 //!
-//! [`Files`] is that directory: operations by path, symbolic links never
-//! followed.
+//! [`Files`] is that directory, whose users write to it all the while: see [`crate::beneath`]. What is made for it, and
+//! what is taken out of it, passes through a directory beside it that only the daemon sees ([`Private`]).
 
 pub mod config;
+mod private;
 
+pub use private::Private;
+
+use crate::beneath::{At, Dir, Node, is_absent, kind_of};
 use crate::error::{FsError, FsResult};
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_replicator::model::{RepoId, RepoPath};
+use rustix::fs::FileType;
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The mode of a top directory that nobody has given another.
+pub const DIRECTORY_MODE: u32 = 0o755;
+
+/// Beside the repository's directory.
+const PRIVATE: &str = "private";
+
+/// The longest name of a damaged file that is moved aside; file systems allow 255 bytes.
+const LONGEST_ASIDE: usize = 200;
 
 /// Whose file a new one becomes.
 #[derive(Clone, Copy, Debug)]
@@ -26,241 +42,401 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// The real directory of one repository.
+/// The real directory of one repository: `<repo id>/files` in the directory of all of them.
 #[derive(Debug)]
 pub struct Files {
-    root: PathBuf,
+    homes: Arc<Dir>,
+    home: PathBuf,
+    /// Makes every private name new.
+    made: AtomicU64,
 }
 
 impl Files {
-    /// The directory must exist when the first operation comes.
-    pub fn new(root: PathBuf) -> Self {
-        Self { root }
+    /// Makes the directory if it is not there, and clears what an earlier life left in the making beside it.
+    pub fn open(homes: Arc<Dir>, id: RepoId) -> FsResult<Self> {
+        let files = Self {
+            homes,
+            home: PathBuf::from(id.to_string()),
+            made: AtomicU64::new(0),
+        };
+        files.make_home()?;
+        Ok(files)
     }
 
-    /// Where a path is on disk.
-    pub fn at(&self, path: &RepoPath) -> PathBuf {
-        self.root.join(OsStr::from_bytes(path.as_bytes()))
+    fn make_home(&self) -> FsResult<()> {
+        self.make_own(&self.home)?;
+        self.clear_private()?;
+        let top = self.within(&RepoPath::root());
+        if self.homes.stat(&top)?.is_some() {
+            return Ok(());
+        }
+        let made = self.private()?;
+        self.homes.mkdir(made.at())?;
+        self.homes.node(made.at())?.chmod(DIRECTORY_MODE)?;
+        self.homes.rename(made.at(), &top)?;
+        Ok(self.homes.sync(&self.home)?)
     }
 
-    /// lstat(2); `None` when it is not there.
-    pub fn stat(&self, path: &RepoPath) -> FsResult<Option<Metadata>> {
-        match fs::symlink_metadata(self.at(path)) {
-            Ok(meta) => Ok(Some(meta)),
-            Err(e) if is_absent(&e) => Ok(None),
+    /// A directory of the daemon's own, whose name is durable then.
+    fn make_own(&self, dir: &Path) -> FsResult<()> {
+        match self.homes.mkdir(dir) {
+            Ok(()) => Ok(self.homes.sync(dir.parent().unwrap_or(Path::new("")))?),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(e) => Err(e.into()),
         }
     }
 
+    /// Where a path is, from the directory of all repositories.
+    pub fn within(&self, path: &RepoPath) -> PathBuf {
+        let top = self.home.join("files");
+        match path.is_root() {
+            true => top,
+            false => top.join(OsStr::from_bytes(path.as_bytes())),
+        }
+    }
+
+    /// What stands there, held open; an error when nothing does.
+    pub fn node(&self, path: &RepoPath) -> FsResult<Node> {
+        Ok(self.homes.node(&self.within(path))?)
+    }
+
+    /// lstat(2); `None` when it is not there.
+    pub fn stat(&self, path: &RepoPath) -> FsResult<Option<Metadata>> {
+        Ok(self.homes.stat(&self.within(path))?)
+    }
+
     /// Opens an existing regular file for reading and, where permissions of the
     /// daemon allow, writing: one open file then serves every later handle.
-    pub fn open(&self, path: &RepoPath) -> FsResult<File> {
-        let at = self.at(path);
-        let both = options().read(true).write(true).open(&at);
-        match both {
-            Err(e)
-                if matches!(
-                    e.raw_os_error(),
-                    Some(libc::EACCES | libc::EROFS | libc::EPERM)
-                ) =>
-            {
-                Ok(options().read(true).open(&at)?)
-            }
-            other => Ok(other?),
-        }
+    pub fn open_to_write(&self, path: &RepoPath) -> FsResult<File> {
+        Ok(self.homes.file_to_write(&self.within(path))?)
+    }
+
+    /// Opens a regular file for reading; `None` when nothing is there, an error when anything else is.
+    pub fn open_to_read(&self, path: &RepoPath) -> FsResult<Option<File>> {
+        if_there(self.homes.file(&self.within(path)))
     }
 
     /// open(2) with O_CREAT|O_EXCL.
     pub fn create(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<File> {
         self.make_parents(path)?;
-        let at = self.at(path);
-        let file = options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&at)?;
-        self.own(path, owner)?;
+        let file = self.homes.create(&self.within(path))?;
+        let gid = self.group(path, owner, &file.metadata()?)?;
+        give(&file, Owner { gid, ..owner }, mode)?;
         Ok(file)
     }
 
     /// mkdir(2).
     pub fn mkdir(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<()> {
         self.make_parents(path)?;
-        fs::DirBuilder::new().mode(mode).create(self.at(path))?;
-        self.own(path, owner)
+        self.homes.mkdir(&self.within(path))?;
+        self.give_new(path, FileType::Directory, owner, Some(mode))
     }
 
     /// symlink(2).
     pub fn symlink(&self, target: &Path, path: &RepoPath, owner: Owner) -> FsResult<()> {
         self.make_parents(path)?;
-        std::os::unix::fs::symlink(target, self.at(path))?;
-        self.own(path, owner)
+        self.homes.symlink(target, &self.within(path))?;
+        self.give_new(path, FileType::Symlink, owner, None)
     }
 
     /// mkfifo(3) and sockets: hooks and fsmonitor use them.
     pub fn mknod(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<()> {
         self.make_parents(path)?;
-        let kind = rustix::fs::FileType::from_raw_mode(mode);
-        let mode = rustix::fs::Mode::from_raw_mode(mode);
-        rustix::fs::mknodat(rustix::fs::CWD, self.at(path), kind, mode, 0)
-            .map_err(io::Error::from)?;
-        self.own(path, owner)
+        let kind = FileType::from_raw_mode(mode);
+        self.homes.mknod(&self.within(path), kind)?;
+        self.give_new(path, kind, owner, Some(mode))
+    }
+
+    /// Gives what was just made to the process that asked for it. The kernel holds the directory meanwhile, so that
+    /// nobody else renames there; all the same it must be of the type that was made.
+    fn give_new(
+        &self,
+        path: &RepoPath,
+        kind: FileType,
+        owner: Owner,
+        mode: Option<u32>,
+    ) -> FsResult<()> {
+        let node = self.node(path)?;
+        let meta = node.stat()?;
+        if kind_of(&meta) != kind {
+            return Err(FsError::NotFound);
+        }
+        let gid = self.group(path, owner, &meta)?;
+        if (meta.uid(), meta.gid()) != (owner.uid, gid) {
+            node.chown(Some(owner.uid), Some(gid))?;
+        }
+        // A set-group-id directory has passed that on to one that was made in it.
+        let inherited = meta.mode() & libc::S_ISGID;
+        match mode {
+            Some(mode) => Ok(node.chmod(mode & 0o7777 | inherited)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The group of a new file: a set-group-id directory has already given it its own, which stays.
+    fn group(&self, path: &RepoPath, owner: Owner, made: &Metadata) -> FsResult<u32> {
+        if made.gid() == owner.gid {
+            return Ok(owner.gid);
+        }
+        let parent = path.parent().map(|parent| self.stat(&parent)).transpose()?;
+        let keeps = parent
+            .flatten()
+            .is_some_and(|dir| dir.mode() & libc::S_ISGID != 0);
+        Ok(if keeps { made.gid() } else { owner.gid })
+    }
+
+    /// Writes a new file and gives it this name, whatever had that before: nothing is written through what is there.
+    pub fn put(&self, path: &RepoPath, bytes: &[u8], mode: u32, owner: Owner) -> FsResult<()> {
+        self.make_parents(path)?;
+        let made = self.private()?;
+        let mut file = self.homes.create(made.at())?;
+        file.write_all(bytes)?;
+        give(&file, owner, mode & 0o777)?;
+        Ok(self.homes.rename(made.at(), &self.within(path))?)
+    }
+
+    /// The same; after a crash the old bytes are there or the new ones, and the new ones once this has returned.
+    pub fn put_durably(
+        &self,
+        path: &RepoPath,
+        bytes: &[u8],
+        mode: u32,
+        owner: Owner,
+    ) -> FsResult<()> {
+        self.make_parents(path)?;
+        let made = self.private()?;
+        let mut file = self.homes.create(made.at())?;
+        file.write_all(bytes)?;
+        give(&file, owner, mode & 0o777)?;
+        file.sync_all()?;
+        let to = self.within(path);
+        self.homes.rename(made.at(), &to)?;
+        Ok(self.homes.sync(above(&to))?)
+    }
+
+    /// Gives a finished file of [`Files::private_dir`] a name in the repository, and to whom that belongs.
+    pub fn put_private(&self, made: &Path, path: &RepoPath) -> FsResult<()> {
+        self.make_parents(path)?;
+        let name = made.file_name().ok_or(FsError::Invalid)?;
+        let made = self.home.join(PRIVATE).join(name);
+        let Owner { uid, gid } = self.owner()?;
+        let node = self.homes.node(&made)?;
+        let meta = node.stat()?;
+        if (meta.uid(), meta.gid()) != (uid, gid) {
+            node.chown(Some(uid), Some(gid))?;
+        }
+        Ok(self.homes.rename(&made, &self.within(path))?)
     }
 
     /// readlink(2).
     pub fn readlink(&self, path: &RepoPath) -> FsResult<Vec<u8>> {
-        Ok(fs::read_link(self.at(path))?
-            .as_os_str()
-            .as_bytes()
-            .to_vec())
+        let target = self.node(path)?.readlink()?;
+        Ok(target.into_os_string().into_vec())
     }
 
     /// unlink(2).
     pub fn unlink(&self, path: &RepoPath) -> FsResult<()> {
-        Ok(fs::remove_file(self.at(path))?)
+        Ok(self.homes.unlink(&self.within(path))?)
     }
 
     /// unlink(2) that does not mind an absent file.
     pub fn unlink_if_there(&self, path: &RepoPath) -> FsResult<()> {
-        match fs::remove_file(self.at(path)) {
-            Err(e) if !is_absent(&e) => Err(e.into()),
-            _ => Ok(()),
-        }
+        if_there(self.homes.unlink(&self.within(path))).map(drop)
     }
 
     /// rmdir(2).
     pub fn rmdir(&self, path: &RepoPath) -> FsResult<()> {
-        Ok(fs::remove_dir(self.at(path))?)
+        Ok(self.homes.rmdir(&self.within(path))?)
     }
 
     /// rename(2).
     pub fn rename(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         self.make_parents(to)?;
-        Ok(fs::rename(self.at(from), self.at(to))?)
+        Ok(self.homes.rename(&self.within(from), &self.within(to))?)
+    }
+
+    /// rename(2) of a regular file, of which the same holds as of [`Files::put_durably`].
+    pub fn rename_durably(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
+        let (from, to) = (self.within(from), self.within(to));
+        self.homes.file(&from)?.sync_all()?;
+        self.homes.rename(&from, &to)?;
+        Ok(self.homes.sync(above(&to))?)
+    }
+
+    /// rename(2) of a file of another repository.
+    pub fn rename_from(&self, other: &Files, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
+        self.make_parents(to)?;
+        Ok(self.homes.rename(&other.within(from), &self.within(to))?)
     }
 
     /// link(2).
     pub fn link(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         self.make_parents(to)?;
-        Ok(fs::hard_link(self.at(from), self.at(to))?)
+        Ok(self.homes.link(&self.within(from), &self.within(to))?)
     }
 
     /// The names in a directory; none when it is not there.
-    pub fn list(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, fs::FileType)>> {
-        let entries = match fs::read_dir(self.at(dir)) {
-            Ok(entries) => entries,
-            Err(e) if is_absent(&e) => return Ok(Vec::new()),
-            Err(e) => return Err(e.into()),
-        };
-        let named =
-            |entry: fs::DirEntry| Ok((entry.file_name().as_bytes().to_vec(), entry.file_type()?));
-        entries
-            .map(|entry| named(entry?))
-            .collect::<io::Result<_>>()
-            .map_err(FsError::from)
+    pub fn list(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, FileType)>> {
+        let entries = if_there(self.homes.list(&self.within(dir)))?;
+        let named = |(name, kind): (std::ffi::OsString, _)| (name.into_vec(), kind);
+        Ok(entries.into_iter().flatten().map(named).collect())
     }
 
-    /// Reads a small file; `None` when it is not there.
+    /// Reads a small regular file; `None` when it is not there.
     pub fn read(&self, path: &RepoPath) -> FsResult<Option<Vec<u8>>> {
-        match fs::read(self.at(path)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(e) if is_absent(&e) => Ok(None),
-            Err(e) => Err(e.into()),
-        }
+        let Some(mut file) = self.open_to_read(path)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
     }
 
     /// Directories that exist because something replicated lies beneath them are
-    /// made real when something local is put into them.
+    /// made real when something local is put into them. They are as the top directory is.
     pub fn make_parents(&self, path: &RepoPath) -> FsResult<()> {
         let Some(parent) = path.parent() else {
             return Ok(());
         };
-        let at = self.at(&parent);
-        if fs::symlink_metadata(&at).is_ok() {
+        if self.stat(&parent)?.is_some() {
             return Ok(());
         }
-        let owner = self.stat(&RepoPath::root())?.map(|top| Owner {
-            uid: top.uid(),
-            gid: top.gid(),
-        });
         self.make_parents(&parent)?;
-        fs::DirBuilder::new().mode(0o755).create(&at)?;
-        owner.map_or(Ok(()), |owner| self.own(&parent, owner))
+        let (owner, mode) = (self.owner()?, self.top()?.mode());
+        match self.homes.mkdir(&self.within(&parent)) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            made => made?,
+        }
+        self.give_new(&parent, FileType::Directory, owner, Some(mode))
     }
 
-    /// Gives a new file to the process that made it. A set-group-id directory
-    /// has already given it its group, which stays.
-    fn own(&self, path: &RepoPath, owner: Owner) -> FsResult<()> {
-        let at = self.at(path);
-        let meta = fs::symlink_metadata(&at)?;
-        let parent = at.parent().map(fs::symlink_metadata).transpose()?;
-        let keeps_group = parent.is_some_and(|dir| dir.mode() & libc::S_ISGID != 0);
-        let gid = if keeps_group { meta.gid() } else { owner.gid };
-        if (meta.uid(), meta.gid()) != (owner.uid, gid) {
-            std::os::unix::fs::lchown(&at, Some(owner.uid), Some(gid))?;
-        }
-        Ok(())
+    /// lstat(2) of the top directory.
+    pub fn top(&self) -> FsResult<Metadata> {
+        self.stat(&RepoPath::root())?.ok_or(FsError::NotFound)
+    }
+
+    /// To whom the repository belongs.
+    pub fn owner(&self) -> FsResult<Owner> {
+        let (uid, gid) = self.top().map(|top| (top.uid(), top.gid()))?;
+        Ok(Owner { uid, gid })
     }
 
     /// Moves a damaged file out of the tree, for a person to look at.
     pub fn set_aside(&self, path: &RepoPath) -> FsResult<PathBuf> {
-        let dir = self.root.with_file_name("damaged");
-        fs::create_dir_all(&dir)?;
-        let name = path.to_string().replace('/', "_");
-        let aside = dir.join(name);
-        fs::rename(self.at(path), &aside)?;
-        Ok(aside)
+        let dir = self.home.join("damaged");
+        self.make_own(&dir)?;
+        let name = path.to_string().replace('/', "_").into_bytes();
+        let name = &name[name.len().saturating_sub(LONGEST_ASIDE)..];
+        let aside = dir.join(OsStr::from_bytes(name));
+        self.homes.rename(&self.within(path), &aside)?;
+        Ok(self.homes.path().join(aside))
     }
 
     /// What was moved there.
     pub fn aside(&self) -> FsResult<Vec<PathBuf>> {
-        match fs::read_dir(self.root.with_file_name("damaged")) {
-            Ok(entries) => Ok(entries
-                .map(|entry| Ok(entry?.path()))
-                .collect::<io::Result<_>>()?),
-            Err(e) if is_absent(&e) => Ok(Vec::new()),
-            Err(e) => Err(e.into()),
-        }
+        let dir = self.home.join("damaged");
+        let names = if_there(self.homes.list(&dir))?;
+        let path = |(name, _)| self.homes.path().join(&dir).join(name);
+        Ok(names.into_iter().flatten().map(path).collect())
     }
 
     /// fsync(2) of a directory, if it is there.
     pub fn fsync_dir(&self, path: &RepoPath) -> FsResult<()> {
-        match File::open(self.at(path)) {
-            Ok(dir) => Ok(dir.sync_all()?),
-            Err(e) if is_absent(&e) => Ok(()),
-            Err(e) => Err(e.into()),
+        if_there(self.homes.sync(&self.within(path))).map(drop)
+    }
+
+    /// A private name that nothing has.
+    pub fn private(&self) -> FsResult<Private> {
+        let n = self.made.fetch_add(1, Ordering::Relaxed).to_string();
+        let dir = self.make_private()?;
+        Ok(Private::new(self.homes.clone(), dir.join(n)))
+    }
+
+    /// The directory of private names. Nobody else writes to it or above it; what is left in it goes at the next start.
+    pub fn private_dir(&self) -> FsResult<PathBuf> {
+        Ok(self.homes.path().join(self.make_private()?))
+    }
+
+    /// A regular file without a name.
+    #[expect(dead_code, reason = "for values that are being written in place")]
+    pub fn unnamed(&self) -> FsResult<File> {
+        Ok(self.homes.create(self.private()?.at())?)
+    }
+
+    fn make_private(&self) -> FsResult<PathBuf> {
+        let dir = self.home.join(PRIVATE);
+        self.make_own(&dir)?;
+        Ok(dir)
+    }
+
+    fn clear_private(&self) -> FsResult<()> {
+        let dir = self.home.join(PRIVATE);
+        for (name, kind) in if_there(self.homes.list(&dir))?.into_iter().flatten() {
+            let left = dir.join(name);
+            match kind.is_dir() {
+                true => self.homes.rmdir(&left)?,
+                false => self.homes.unlink(&left)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a file out of the tree, to a private name, if it is still this open one that has the name.
+    pub fn take(&self, path: &RepoPath, file: &File) -> FsResult<Option<Private>> {
+        let (at, private) = (self.within(path), self.private()?);
+        if if_there(self.homes.rename(&at, private.at()))?.is_none() {
+            return Ok(None);
+        }
+        if self.is_this(&private, file)? {
+            return Ok(Some(private));
+        }
+        // Somebody gave the name to another, which gets it back unless there is a newer one by now.
+        match self.homes.rename_new(private.at(), &at) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e.into()),
+            _ => Ok(None),
         }
     }
 
-    /// chmod(2).
-    pub fn chmod(&self, path: &RepoPath, mode: u32) -> FsResult<()> {
-        Ok(fs::set_permissions(
-            self.at(path),
-            fs::Permissions::from_mode(mode & 0o7777),
-        )?)
+    /// The same of a file that a program made for us in another directory.
+    pub fn take_made(&self, at: &At, file: &File) -> FsResult<Option<Private>> {
+        let private = self.private()?;
+        at.rename(&self.homes, private.at())?;
+        Ok(self.is_this(&private, file)?.then_some(private))
     }
 
-    /// lchown(2).
-    pub fn chown(&self, path: &RepoPath, uid: Option<u32>, gid: Option<u32>) -> FsResult<()> {
-        Ok(std::os::unix::fs::lchown(self.at(path), uid, gid)?)
-    }
-
-    /// utimensat(2), not following links.
-    pub fn set_times(&self, path: &RepoPath, times: &rustix::fs::Timestamps) -> FsResult<()> {
-        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::utimensat(rustix::fs::CWD, self.at(path), times, flags)
-            .map_err(io::Error::from)?;
-        Ok(())
+    fn is_this(&self, private: &Private, file: &File) -> FsResult<bool> {
+        let taken = self.homes.node(private.at())?.stat()?;
+        Ok(is_one_file(&taken, &file.metadata()?))
     }
 }
 
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
-    options
+/// The mode of files that nobody gave one: who may do what with the top directory may do that with them.
+pub fn file_like(directory: u32) -> u32 {
+    directory & 0o666 | 0o600
 }
 
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
+/// Whether both are of one inode.
+pub fn is_one_file(a: &Metadata, b: &Metadata) -> bool {
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// The owner first: a change of that takes set-user-id bits away.
+fn give(file: &File, owner: Owner, mode: u32) -> io::Result<()> {
+    let meta = file.metadata()?;
+    if (meta.uid(), meta.gid()) != (owner.uid, owner.gid) {
+        fchown(file, Some(owner.uid), Some(owner.gid))?;
+    }
+    file.set_permissions(Permissions::from_mode(mode & 0o7777))
+}
+
+fn above(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+fn if_there<T>(result: io::Result<T>) -> FsResult<Option<T>> {
+    match result {
+        Ok(there) => Ok(Some(there)),
+        Err(e) if is_absent(&e) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
 }

@@ -13,7 +13,7 @@ use gitmoor_replicator::model::{FileEntry, ObjectFormat, Relied, RepoPath};
 use gix_hash::ObjectId;
 use gix_pack::index;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs;
+use std::io::Read;
 
 type Index = index::File<Vec<u8>>;
 
@@ -117,7 +117,9 @@ impl Prover<'_> {
             let own = own.ok_or_else(|| unprovable("git made no index of it"))?;
             check_trailer(pack, self.format)?;
             check_trailer(own, self.format)?;
-            let bytes = fs::read(&own.at).map_err(MaintenanceError::local(&own.at))?;
+            let mut bytes = Vec::new();
+            let read = own.open()?.read_to_end(&mut bytes);
+            read.map_err(MaintenanceError::local(&own.at.path()))?;
             let index = self.parse(&own.path, bytes)?;
             if !pack_ends_in(pack, &index)? {
                 return Err(unprovable("its index is of another pack"));
@@ -199,10 +201,11 @@ fn index_path(pack: &RepoPath) -> Option<RepoPath> {
 
 /// Whether an index is of this very pack.
 fn pack_ends_in(pack: &Made, index: &Index) -> Result<bool, MaintenanceError> {
-    use std::io::{Read, Seek, SeekFrom};
+    use std::io::{Seek, SeekFrom};
     let stated = index.pack_checksum();
-    let local = || MaintenanceError::local(&pack.at);
-    let mut file = fs::File::open(&pack.at).map_err(local())?;
+    let at = pack.at.path();
+    let local = || MaintenanceError::local(&at);
+    let mut file = pack.open()?;
     let back = -(stated.as_slice().len() as i64);
     file.seek(SeekFrom::End(back)).map_err(local())?;
     let mut trailer = Vec::new();

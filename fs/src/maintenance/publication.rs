@@ -3,13 +3,13 @@
 use super::proof::Proof;
 use super::view::View;
 use super::{Files, MaintenanceError};
+use crate::beneath::At;
 use crate::objects::{Expired, Made, Repack, name};
 use crate::{FileSystem, bundle, cache};
 use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath, Version};
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, Permissions};
+use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 /// Paths in one command stay below about this many bytes; the rest goes with a later maintenance.
 const ROOM: usize = 4 << 20;
@@ -82,14 +82,14 @@ impl Publication {
     }
 }
 
-fn made_of(files: Vec<(RepoPath, PathBuf)>) -> Result<Vec<Made>, MaintenanceError> {
-    let made = |(path, at): (RepoPath, PathBuf)| -> Result<Made, MaintenanceError> {
-        // This process has no umask, and so git has none.
-        fs::set_permissions(&at, Permissions::from_mode(0o444))
-            .map_err(MaintenanceError::local(&at))?;
-        let bytes = fs::metadata(&at)
-            .map_err(MaintenanceError::local(&at))?
-            .len();
+fn made_of(files: Vec<(RepoPath, At)>) -> Result<Vec<Made>, MaintenanceError> {
+    let made = |(path, at): (RepoPath, At)| -> Result<Made, MaintenanceError> {
+        // Whatever umask git has there.
+        let sized = at.open().and_then(|file| {
+            file.set_permissions(Permissions::from_mode(0o444))?;
+            Ok(file.metadata()?.len())
+        });
+        let bytes = sized.map_err(MaintenanceError::local(&at.path()))?;
         Ok(Made { path, at, bytes })
     };
     let mut made: Vec<_> = files.into_iter().map(made).collect::<Result<_, _>>()?;
@@ -100,7 +100,7 @@ fn made_of(files: Vec<(RepoPath, PathBuf)>) -> Result<Vec<Made>, MaintenanceErro
 
 /// Those that the catalog does not have already, byte for byte.
 fn news(
-    made: Vec<(RepoPath, PathBuf)>,
+    made: Vec<(RepoPath, At)>,
     catalogued: &HashMap<&RepoPath, &FileEntry>,
 ) -> Result<Vec<Made>, MaintenanceError> {
     let mut news = Vec::new();
@@ -110,9 +110,9 @@ fn news(
             .filter(|old| old.size == made.bytes);
         let is_old = match old {
             Some(old) => {
-                let file = File::open(&made.at).map_err(MaintenanceError::local(&made.at))?;
+                let file = made.open()?;
                 let digest = cache::digest_file(&file, made.bytes, old.block_size);
-                digest.map_err(MaintenanceError::local(&made.at))?.0 == old.digest
+                digest.map_err(MaintenanceError::local(&made.at.path()))?.0 == old.digest
             }
             None => false,
         };
@@ -153,12 +153,20 @@ fn stem(path: &RepoPath) -> &[u8] {
     dot.map_or(bytes, |dot| &bytes[..name + dot])
 }
 
+impl Made {
+    pub(super) fn open(&self) -> Result<File, MaintenanceError> {
+        let file = self.at.open();
+        file.map_err(MaintenanceError::local(&self.at.path()))
+    }
+}
+
 /// Whether the files of a pack are whole.
 pub(super) fn check_trailer(
     made: &Made,
     format: gitmoor_replicator::model::ObjectFormat,
 ) -> Result<(), MaintenanceError> {
-    bundle::check_pack_trailer(&made.at, format).map_err(|error| MaintenanceError::Unprovable {
+    let file = made.open()?;
+    bundle::check_pack_trailer(&file, format).map_err(|error| MaintenanceError::Unprovable {
         path: made.path.to_string(),
         reason: error.to_string(),
     })

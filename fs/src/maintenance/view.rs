@@ -4,9 +4,15 @@
 //! git works in it as the repository's owner, if that user has less than the daemon's and gets to the mount. Nothing but
 //! `objects` and `expired` is git's to change, and afterwards all of that becomes the daemon's before it is looked at.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "for what is put there before git runs, and removed after; what git made is read through a Dir"
+)]
+
 use super::handover::{LOCAL_BYTES, copy_local, give, show, take_back};
 use super::{Files, MaintenanceError};
 use crate::FileSystem;
+use crate::beneath::{At, Dir};
 use crate::local::config;
 use crate::objects::name;
 use crate::program::{Program, Stage, User};
@@ -16,12 +22,14 @@ use gitmoor_replicator::model::{
     Format, ObjectFormat, RefEntry, RefStorage, Repo, RepoId, RepoPath, Timestamp,
 };
 use gitmoor_replicator::{Child, Replica};
+use rustix::fs::FileType;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// What git changes in a view.
@@ -54,6 +62,8 @@ pub(crate) fn clear(data: &Path) {
 /// See the module.
 pub(super) struct View {
     dir: PathBuf,
+    /// The same, for what git made there.
+    opened: Arc<Dir>,
     /// The object files of the repository, on the mount.
     objects: PathBuf,
     /// Who git is, if not the daemon's user.
@@ -94,10 +104,13 @@ impl View {
             }
             Ok(()) | Err(_) => {}
         }
+        let opened = make_dirs(&dir).and_then(|()| Dir::open(&dir));
+        let opened = Arc::new(opened.map_err(MaintenanceError::local(&dir))?);
         let user = Seen::by_owner(mounted, &dir).map_err(MaintenanceError::local(&dir))?;
         // From here on it is removed, whatever happens.
         let view = Self {
             dir,
+            opened,
             objects: mounted.join("objects"),
             user,
             was: Vec::new(),
@@ -125,7 +138,7 @@ impl View {
     ) -> Result<(), MaintenanceError> {
         for (path, entry) in files {
             let (at, seen) = (
-                self.at(path),
+                self.path(path),
                 mounted.join(OsStr::from_bytes(path.as_bytes())),
             );
             self.was.push(path.clone());
@@ -145,7 +158,13 @@ impl View {
         Ok(())
     }
 
-    pub(super) fn at(&self, path: &RepoPath) -> PathBuf {
+    /// What git may have made there.
+    pub(super) fn at(&self, path: &RepoPath) -> At {
+        At::new(&self.opened, OsStr::from_bytes(path.as_bytes()))
+    }
+
+    /// Where something is put before git runs.
+    fn path(&self, path: &RepoPath) -> PathBuf {
         self.dir.join(OsStr::from_bytes(path.as_bytes()))
     }
 
@@ -210,19 +229,13 @@ impl View {
     pub(super) fn changes(&self) -> Result<(Vec<RepoPath>, Vec<RepoPath>), MaintenanceError> {
         let mut made = Vec::new();
         self.collect(&RepoPath::new("objects").expect("a valid path"), &mut made)?;
-        let gone = self
-            .was
-            .iter()
-            .filter(|path| self.at(path).symlink_metadata().is_err());
+        let gone = self.was.iter().filter(|path| self.at(path).stat().is_err());
         Ok((made, gone.cloned().collect()))
     }
 
     fn collect(&self, dir: &RepoPath, made: &mut Vec<RepoPath>) -> Result<(), MaintenanceError> {
-        let at = self.at(dir);
-        for entry in fs::read_dir(&at).map_err(MaintenanceError::local(&at))? {
-            let entry = entry.map_err(MaintenanceError::local(&at))?;
-            let kind = entry.file_type().map_err(MaintenanceError::local(&at))?;
-            let Some(path) = dir.join(entry.file_name().as_bytes()) else {
+        for (name, kind) in self.list(OsStr::from_bytes(dir.as_bytes()))? {
+            let Some(path) = dir.join(name.as_bytes()) else {
                 continue;
             };
             if kind.is_dir() {
@@ -235,16 +248,14 @@ impl View {
     }
 
     /// The pack of what has expired, file by file, under the names that it would have.
-    pub(super) fn expired(&self) -> Result<Vec<(RepoPath, PathBuf)>, MaintenanceError> {
-        let dir = self.dir.join("expired");
-        let names = fs::read_dir(&dir).map_err(MaintenanceError::local(&dir))?;
+    pub(super) fn expired(&self) -> Result<Vec<(RepoPath, At)>, MaintenanceError> {
         let mut found = Vec::new();
-        for name in names {
-            let name = name.map_err(MaintenanceError::local(&dir))?.file_name();
+        for (name, _) in self.list("expired")? {
+            let at = At::new(&self.opened, Path::new("expired").join(&name));
             let path = RepoPath::new([b"objects/pack/", name.as_bytes()].concat());
             found.extend(
                 path.filter(|path| name::kind(path).is_some())
-                    .map(|path| (path, dir.join(&name))),
+                    .map(|path| (path, at)),
             );
         }
         Ok(found)
@@ -257,6 +268,11 @@ impl View {
             .iter()
             .chain(&gone)
             .any(|path| path.as_bytes().ends_with(b".pack")))
+    }
+
+    fn list(&self, dir: impl AsRef<Path>) -> Result<Vec<(OsString, FileType)>, MaintenanceError> {
+        let names = self.opened.list(dir.as_ref());
+        names.map_err(MaintenanceError::local(&self.dir.join(dir)))
     }
 
     /// The name of the largest pack that is no cruft pack.
@@ -278,11 +294,9 @@ impl View {
     }
 
     fn packs(&self) -> Result<Vec<PathBuf>, MaintenanceError> {
+        let names = self.list("objects/pack")?.into_iter();
         let dir = self.dir.join("objects/pack");
-        let entries = fs::read_dir(&dir).map_err(MaintenanceError::local(&dir))?;
-        let paths = entries.map(|entry| Ok(entry?.path()));
-        let paths: io::Result<Vec<_>> = paths.collect();
-        let mut paths = paths.map_err(MaintenanceError::local(&dir))?;
+        let mut paths: Vec<_> = names.map(|(name, _)| dir.join(name)).collect();
         paths.retain(|path| path.extension() == Some(OsStr::new("pack")));
         Ok(paths)
     }
@@ -380,8 +394,8 @@ impl Refs<'_> {
             match (dir.join(&name), child) {
                 (Some(path), Child::Directory) => self.copy(&path)?,
                 (Some(path), Child::File(entry)) => self
-                    .write(&self.view.at(&path), &entry)
-                    .map_err(MaintenanceError::local(&self.view.at(&path)))?,
+                    .write(&self.view.path(&path), &entry)
+                    .map_err(MaintenanceError::local(&self.view.path(&path)))?,
                 (None, _) => {}
             }
         }

@@ -7,8 +7,6 @@ use super::pending::Finished;
 use crate::error::{FsError, FsResult};
 use crate::{bundle, cache};
 use gitmoor_replicator::model::{Digest, ObjectFormat, RepoPath};
-use std::fs::File;
-use std::io;
 use std::time::Instant;
 
 impl Objects {
@@ -19,7 +17,7 @@ impl Objects {
 
     /// git has given a file its final name, for which its bytes were checked.
     pub fn finish(&self, path: &RepoPath) {
-        self.shared.staging.ended(&self.files.at(path));
+        self.shared.staging.ended(&self.files.within(path));
         let finished = self.finished(path);
         let mut state = self.state.lock();
         state.stored.remove(path);
@@ -39,8 +37,8 @@ impl Objects {
         }
     }
 
-    fn digest(&self, path: &RepoPath) -> io::Result<Digest> {
-        let file = File::open(self.files.at(path))?;
+    fn digest(&self, path: &RepoPath) -> FsResult<Digest> {
+        let file = self.files.open_to_read(path)?.ok_or(FsError::NotFound)?;
         let size = file.metadata()?.len();
         let (digest, _) = cache::digest_file(&file, size, cache::block_size_for(size))?;
         Ok(digest)
@@ -73,9 +71,10 @@ impl Objects {
     }
 
     /// Whether the bytes of a real file may stand under a final name: a loose object
-    /// is proved by its oid, a pack or index by its trailer.
+    /// is proved by its oid, a pack or index by its trailer. What is no regular file may not.
     pub fn check(&self, file: &RepoPath, name: &RepoPath) -> FsResult<()> {
-        let (file, format) = (self.files.at(file), self.format_of(name)?);
+        let file = self.files.open_to_read(file)?.ok_or(FsError::NotFound)?;
+        let format = self.format_of(name)?;
         let checked = match (name::kind(name), name::loose_oid(name)) {
             (Some(Kind::Loose), Some(oid)) => bundle::check_loose(&oid, &file, format),
             (Some(Kind::Pack), _) => bundle::check_pack_trailer(&file, format),

@@ -28,6 +28,7 @@ mod staging;
 mod tests;
 mod upload;
 
+use crate::beneath::Dir;
 use crate::cache::{BlockCache, CacheObject, CachedFile};
 use crate::error::{FsError, FsResult, done};
 use crate::filesystem::Config;
@@ -65,6 +66,8 @@ pub struct Shared {
     pub store: Arc<dyn ObjectStore>,
     /// Where they are read.
     pub cache: Arc<BlockCache>,
+    /// The directories of all repositories.
+    pub homes: Arc<Dir>,
     /// Settings.
     pub config: Config,
     /// Publications that wait for the store, and writers that wait for these.
@@ -197,6 +200,8 @@ impl Objects {
             };
             if kind.is_dir() {
                 self.replay(&path)?;
+            } else if name::kind(&path).is_some() && !kind.is_file() {
+                self.set_aside(&path, &FsError::Invalid)?;
             } else if name::kind(&path).is_some() {
                 self.replay_file(path)?;
             } else if kind.is_file() {

@@ -198,9 +198,14 @@ impl Objects {
             Place::Inline(_) => self.unseen(&add.path, || self.files.unlink_if_there(&add.path)),
             Place::Stored { key } => self.unseen(&add.path, || {
                 let object = cache_object(key, &add.entry, add.blocks.clone().into());
-                let adopted = self.shared.cache.adopt(&object, &self.files.at(&add.path));
-                self.files.unlink_if_there(&add.path)?;
-                Ok(adopted?)
+                let taken = match self.files.open_to_read(&add.path)? {
+                    Some(file) => self.files.take(&add.path, &file)?,
+                    None => None,
+                };
+                match taken {
+                    Some(taken) => Ok(self.shared.cache.adopt(&object, &taken.path())?),
+                    None => Ok(()),
+                }
             }),
         }
     }
@@ -217,7 +222,7 @@ impl Objects {
                 last_access: time(0, rustix::fs::UTIME_OMIT),
                 last_modification: time(before.mtime(), before.mtime_nsec()),
             };
-            self.files.set_times(&dir, &times)?;
+            self.files.node(&dir)?.set_times(&times)?;
         }
         taken
     }

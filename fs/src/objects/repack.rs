@@ -5,6 +5,7 @@
 //! Storing takes as long as it takes and holds up nobody; only the proposal takes its turn.
 
 use super::{Objects, cache_object};
+use crate::beneath::At;
 use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
@@ -12,13 +13,12 @@ use gitmoor_replicator::model::{
     Actor, Command, FileAdd, Place, Refusal, Relied, Repacking, RepoPath, Version,
 };
 use std::fs::File;
-use std::path::{Path, PathBuf};
 
 /// A file that was made, and where it is until it is stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) path: RepoPath,
-    pub(crate) at: PathBuf,
+    pub(crate) at: At,
     pub(crate) bytes: u64,
 }
 
@@ -61,27 +61,29 @@ impl Objects {
     ) -> FsResult<Published> {
         let wait = self.begin_wait("maintenance")?;
         let _waiting = wait.enter();
-        let (published, adds) = self.until_settled(|| {
+        let (published, stored) = self.until_settled(|| {
             let looked = self.shared.replica.forgotten(self.repo)?;
-            let mut adds = self.store_made(&repack.made, tell)?;
+            let stored = self.store_made(&repack.made, tell)?;
+            let mut adds: Vec<_> = stored.iter().map(|(add, _)| add.clone()).collect();
             failpoint::REPACK_STORED.hit();
             let Some(expired) = &repack.expired else {
                 self.propose_repack(repack, &adds, looked, &repack.remove, None)?;
-                return Ok((Published::Whole, adds));
+                return Ok((Published::Whole, stored));
             };
             let moved = Some(expired.unless_refs_moved_since);
             match self.propose_repack(repack, &adds, looked, &repack.remove, moved) {
                 Err(FsError::Refused(Refusal::RefsMoved { .. })) => {}
-                proposed => return proposed.map(|()| (Published::Whole, adds)),
+                proposed => return proposed.map(|()| (Published::Whole, stored)),
             }
-            adds.extend(self.store_made(&expired.made, tell)?);
+            let kept = self.store_made(&expired.made, tell)?;
+            adds.extend(kept.into_iter().map(|(add, _)| add));
             let mut remove = repack.remove.clone();
             remove.retain(|path| !expired.loose.contains(path));
             self.propose_repack(repack, &adds, looked, &remove, None)?;
-            Ok((Published::Kept, adds))
+            Ok((Published::Kept, stored))
         })?;
-        for (add, made) in adds.iter().zip(&repack.made) {
-            self.keep_made(add, &made.at);
+        for ((add, file), made) in stored.iter().zip(&repack.made) {
+            self.keep_made(add, &made.at, file);
         }
         Ok(published)
     }
@@ -90,14 +92,14 @@ impl Objects {
         &self,
         made: &[Made],
         tell: &dyn Fn(&Made) -> FsResult<()>,
-    ) -> FsResult<Vec<FileAdd>> {
+    ) -> FsResult<Vec<(FileAdd, File)>> {
         let store = |made: &Made| {
             tell(made)?;
-            let file = File::open(&made.at)?;
+            let file = made.at.open()?;
             let digests = cache::digest_file(&file, made.bytes, cache::block_size_for(made.bytes))?;
             let add = self.store_checked(&made.path, &file, digests)?;
             failpoint::REPACK_SENT.hit();
-            Ok(add)
+            Ok((add, file))
         };
         made.iter().map(store).collect()
     }
@@ -139,12 +141,19 @@ impl Objects {
     }
 
     /// The cache has it, from where it was made.
-    fn keep_made(&self, add: &FileAdd, at: &Path) {
+    fn keep_made(&self, add: &FileAdd, at: &At, file: &File) {
         let Place::Stored { key } = &add.entry.place else {
             return;
         };
         let object = cache_object(key, &add.entry, add.blocks.clone().into());
-        if let Err(error) = self.shared.cache.adopt(&object, at) {
+        let kept = self
+            .files
+            .take_made(at, file)
+            .and_then(|taken| match taken {
+                Some(taken) => Ok(self.shared.cache.adopt(&object, &taken.path())?),
+                None => Ok(()),
+            });
+        if let Err(error) = kept {
             tracing::warn!(repo = %self.repo, path = %add.path, %error, "published, but not kept in the cache");
         }
     }

@@ -1,5 +1,9 @@
 //! What fsck changes: the right bytes under a key of their own, or a damaged file
 //! out of the catalog. See [`crate::fsck`].
+#![expect(
+    clippy::disallowed_methods,
+    reason = "copies in a temporary directory of the daemon's own"
+)]
 
 use super::{Objects, key};
 use crate::cache;
@@ -9,12 +13,12 @@ use gitmoor_replicator::model::{
     Actor, Command, FileAdd, FileEntry, FileRemoval, Place, RepoChange, RepoPath,
 };
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 impl Objects {
-    /// Where a finished file is before it is stored.
-    pub fn staged_file(&self, path: &RepoPath) -> PathBuf {
-        self.files.at(path)
+    /// A finished file before it is stored; `None` when it is not there.
+    pub fn staged_file(&self, path: &RepoPath) -> FsResult<Option<File>> {
+        self.files.open_to_read(path)
     }
 
     /// Lets the catalog name these bytes instead, in a new object of the store.

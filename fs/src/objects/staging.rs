@@ -14,6 +14,7 @@
 //! want of uploading; what is being written is bounded by the disk (ENOSPC).
 
 use super::Objects;
+use crate::beneath::Dir;
 use crate::error::{FsError, FsResult};
 use crate::repository::room::{Room, room};
 use crate::wait::{self, spent};
@@ -21,9 +22,9 @@ use gitmoor_replicator::model::RepoPath;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What files in the making hold is known this exactly …
@@ -48,6 +49,8 @@ pub struct Staged {
 pub struct Staging {
     /// Bytes; `None` is no limit.
     limit: Option<u64>,
+    /// The directories of all repositories.
+    homes: Arc<Dir>,
     state: Mutex<State>,
 }
 
@@ -63,27 +66,26 @@ struct State {
 }
 
 impl State {
-    fn look(&mut self) {
+    fn look(&mut self, homes: &Dir) {
         let begin = Instant::now();
         if self.making.is_empty() || begin < self.next_look {
             return;
         }
-        self.making
-            .retain(|path, bytes| match fs::symlink_metadata(path) {
-                // A file of several names is counted once, shared among them.
-                Ok(meta) => {
-                    *bytes = meta.len() / meta.nlink().max(1);
-                    true
-                }
-                Err(_) => false,
-            });
+        self.making.retain(|path, bytes| match homes.stat(path) {
+            // A file of several names is counted once, shared among them.
+            Ok(Some(meta)) => {
+                *bytes = meta.len() / meta.nlink().max(1);
+                true
+            }
+            Ok(None) | Err(_) => false,
+        });
         self.next_look = Instant::now() + SAMPLE.max(begin.elapsed() * RARELY);
     }
 }
 
 impl Staging {
     /// Nothing is staged yet.
-    pub fn new(limit: Option<u64>) -> Self {
+    pub fn new(limit: Option<u64>, homes: Arc<Dir>) -> Self {
         let state = State {
             finished: 0,
             finished_bytes: 0,
@@ -93,6 +95,7 @@ impl Staging {
         };
         Self {
             limit,
+            homes,
             state: Mutex::new(state),
         }
     }
@@ -125,7 +128,7 @@ impl Staging {
     /// What is staged now.
     pub fn staged(&self) -> Staged {
         let mut state = self.state.lock();
-        state.look();
+        state.look(&self.homes);
         Staged {
             finished: state.finished,
             making: state.making.len() as u64,
@@ -150,14 +153,14 @@ impl Objects {
     /// A file is in the making here, if it is none of a final name that is checked later.
     pub fn began(&self, path: &RepoPath) {
         if room(path) == Room::Objects {
-            self.shared.staging.began(self.files.at(path));
+            self.shared.staging.began(self.files.within(path));
         }
     }
 
     /// A file in the making has this name no longer. One that is finished now would else be counted
     /// twice until the next look, and somebody might wait for the store although there is room.
     pub fn gave_up(&self, path: &RepoPath) {
-        self.shared.staging.ended(&self.files.at(path));
+        self.shared.staging.ended(&self.files.within(path));
     }
 
     /// Waits until there is room for a new file.

@@ -2,6 +2,7 @@
 
 use super::{FirstLooks, Objects, Shared, Staged, Staging};
 use crate::Config;
+use crate::beneath::Dir;
 use crate::cache::{BlockCache, CacheConfig};
 use crate::error::FsError;
 use crate::local::Files;
@@ -98,6 +99,7 @@ fn shared(
     node: Arc<Node>,
     changed: impl Fn(RepoId, &RepoPath) + Send + Sync + 'static,
 ) -> Shared {
+    let homes = Arc::new(Dir::open(dir).expect("opens"));
     let store = Arc::new(DirStore::open(dir.join("store")).expect("opens"));
     let cache = CacheConfig {
         dir: dir.join("cache"),
@@ -138,7 +140,8 @@ fn shared(
             cruft_expiration: Duration::ZERO,
         },
         waits: Waits::default(),
-        staging: Arc::new(Staging::new(None)),
+        staging: Arc::new(Staging::new(None, homes.clone())),
+        homes,
         changed: Box::new(changed),
     }
 }
@@ -163,8 +166,7 @@ fn objects(
     changed: impl Fn(RepoId, &RepoPath) + Send + Sync + 'static,
 ) -> Objects {
     let shared = Arc::new(shared(dir, world.node.clone(), changed));
-    let files = Arc::new(Files::new(dir.join("files")));
-    std::fs::create_dir(dir.join("files")).expect("mkdir");
+    let files = Arc::new(Files::open(shared.homes.clone(), world.repo).expect("opens"));
     Objects::open(world.repo, shared, files).expect("opens")
 }
 
@@ -174,8 +176,12 @@ fn what_is_finished_is_counted_once() {
     let dir = tempfile::tempdir().expect("a directory");
     let objects = objects(dir.path(), &world(dir.path()), |_, _| {});
     let (from, to) = (path("objects/tmp_obj_x"), object(1));
-    std::fs::create_dir_all(objects.files.at(&path("objects/00"))).expect("mkdir");
-    std::fs::write(objects.files.at(&from), [7; 1000]).expect("writes");
+    let owner = objects.files.owner().expect("it is there");
+    objects.files.make_parents(&to).expect("mkdir");
+    objects
+        .files
+        .put(&from, &[7; 1000], 0o444, owner)
+        .expect("writes");
     objects.began(&from);
     let staged = |finished, making| Staged {
         finished,

@@ -4,17 +4,17 @@
 use super::name::{self, Kind};
 use super::publish::{Batch, Scope};
 use super::{Objects, cache_object, key, parallel};
-use crate::bundle::{self, BundleError};
+use crate::bundle::{self, BundleError, Bundled};
 use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::store::{Body, Put, StoreError, Watch};
 use crate::wait;
 use gitmoor_replicator::model::{
-    BlockDigest, Digest, FileAdd, FileEntry, Place, RepoPath, Timestamp,
+    BlockDigest, Digest, FileAdd, FileEntry, ObjectFormat, Place, RepoPath, Timestamp,
 };
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 
 /// Mutable files up to this size live in the catalog itself.
@@ -77,15 +77,13 @@ impl Objects {
     /// catalogued. `None` when one of them has a type that packs lack.
     fn bundle(&self, loose: &[RepoPath]) -> FsResult<Option<[RepoPath; 2]>> {
         let dir = RepoPath::new("objects/pack").expect("a valid path");
-        self.files
-            .make_parents(&dir.join(b"pack").expect("a valid path"))?;
-        let named = |path: &RepoPath| Some((name::loose_oid(path)?, self.files.at(path)));
+        let named = |path: &RepoPath| Some((name::loose_oid(path)?, path.clone()));
         let objects: Vec<_> = loose.iter().filter_map(named).collect();
         let Some(first) = loose.first() else {
             return Ok(None);
         };
         let format = self.format_of(first)?;
-        let made = match bundle::bundle_loose(&objects, format, &self.files.at(&dir)) {
+        let made = match self.bundle_privately(&objects, format) {
             Ok(made) => made,
             Err(BundleError::NoPackType { .. }) => return Ok(None),
             Err(e) => {
@@ -97,6 +95,10 @@ impl Objects {
         };
         let file = |ext: &str| dir.join(format!("{}.{ext}", made.name).as_bytes());
         let paths = [file("pack"), file("idx")].map(|path| path.expect("a pack's name is valid"));
+        // The index last, as git does: a pack is visible once its index is.
+        self.files.put_private(&made.pack, &paths[0])?;
+        failpoint::BUNDLE_NAMELESS_IDX.hit();
+        self.files.put_private(&made.idx, &paths[1])?;
         let finished = paths.each_ref().map(|path| (path, self.finished(path)));
         let mut state = self.state.lock();
         for (path, finished) in finished {
@@ -111,6 +113,25 @@ impl Objects {
         Ok(Some(paths))
     }
 
+    fn bundle_privately(
+        &self,
+        objects: &[(String, RepoPath)],
+        format: ObjectFormat,
+    ) -> Result<Bundled, BundleError> {
+        let open = |path: &RepoPath| match self.files.open_to_read(path) {
+            Ok(Some(file)) => Ok(file),
+            Ok(None) => Err(io::ErrorKind::NotFound.into()),
+            Err(FsError::Io(error)) => Err(error),
+            Err(error) => Err(io::Error::other(error)),
+        };
+        let into = self.files.private_dir().map_err(io::Error::other);
+        let into = into.map_err(|source| BundleError::Local {
+            context: "making a directory for a pack".to_owned(),
+            source,
+        })?;
+        bundle::bundle_loose(objects, open, format, &into)
+    }
+
     /// What was stored is remembered and not stored again.
     fn store_all(&self, paths: &[RepoPath]) -> FsResult<Vec<FileAdd>> {
         let stored = parallel::each(paths, |path| self.store(path))?;
@@ -122,10 +143,8 @@ impl Objects {
         if let Some(add) = self.state.lock().stored.get(path) {
             return Ok(Some(add.clone()));
         }
-        let file = match File::open(self.files.at(path)) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e.into()),
+        let Some(file) = self.files.open_to_read(path)? else {
+            return Ok(None);
         };
         failpoint::UNSENT.hit();
         let add = self.store_file(path, &file)?;

@@ -1,5 +1,6 @@
 //! Which command a process is part of: the outermost git above it. `git push` to a path runs
 //! git-receive-pack in a shell, which runs git-unpack-objects, and all of them are that push.
+#![expect(clippy::disallowed_methods, reason = "/proc is the kernel's")]
 
 use super::Stat;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! Telling a process from a later one with the same number: numbers come around after
 //! minutes on a busy machine.
+#![expect(clippy::disallowed_methods, reason = "/proc is the kernel's")]
 
 mod descriptors;
 mod known;

@@ -5,6 +5,7 @@
 //! values of configuration and of options that sound like secrets are left out, and of the environment
 //! nothing is told but an IP address. Both are read when a process first changes something, which
 //! waits for that.
+#![expect(clippy::disallowed_methods, reason = "/proc is the kernel's")]
 
 use super::Processes;
 use gitmoor_replicator::model::Actor;

@@ -19,7 +19,7 @@ use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::local::Files;
 use crate::objects::{Objects, Shared};
-use crate::repository::room::{Room, is_ref_scratch, room};
+use crate::repository::room::{Room, is_ref_scratch, may_be_link, room};
 use crate::wait::spent;
 use gitmoor_replicator::Child;
 use gitmoor_replicator::model::{
@@ -28,6 +28,9 @@ use gitmoor_replicator::model::{
 };
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -213,20 +216,24 @@ impl Refs {
 
     /// rename(2) of a scratch file (or any real file) to a name that is kept.
     pub fn commit_file(&self, from: &RepoPath, to: &RepoPath, actor: &Actor) -> FsResult<()> {
-        let meta = self.files.stat(from)?.ok_or(FsError::NotFound)?;
-        let value = if meta.is_symlink() {
-            self.files.readlink(from)?
+        let node = self.files.node(from)?;
+        let meta = node.stat()?;
+        if meta.is_symlink() && may_be_link(to) {
+            let value = node.readlink()?.into_os_string().into_vec();
+            self.write(to, meta.mode(), value, self.expected(to)?, actor)?;
         } else {
-            self.files.read(from)?.ok_or(FsError::NotFound)?
-        };
-        if to.as_bytes() == PACKED_REFS {
-            return self.commit_packed(from, to, &value, actor);
+            let mut file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
+            let (mode, mut value) = (file.metadata()?.mode(), Vec::new());
+            file.read_to_end(&mut value)?;
+            if to.as_bytes() == PACKED_REFS {
+                return self.commit_packed(from, to, (&file, mode, &value), actor);
+            }
+            let expect = self.expected(to)?;
+            match to.as_bytes() == tables::LIST && lock_target(from).as_ref() == Some(to) {
+                true => self.replace_list(to, mode, value, expect, actor)?,
+                false => self.write(to, mode, value, expect, actor)?,
+            };
         }
-        let (mode, expect) = (meta.mode(), self.expected(to)?);
-        match to.as_bytes() == tables::LIST && lock_target(from).as_ref() == Some(to) {
-            true => self.replace_list(to, mode, value, expect, actor)?,
-            false => self.write(to, mode, value, expect, actor)?,
-        };
         failpoint::REF_COMMITTED.hit();
         self.clean_up(from);
         self.removed(from);
@@ -283,22 +290,24 @@ impl Refs {
         &self,
         from: &RepoPath,
         to: &RepoPath,
-        file: &[u8],
+        (file, mode, bytes): (&File, u32, &[u8]),
         actor: &Actor,
     ) -> FsResult<()> {
-        let mode = self.files.stat(from)?.map_or(0o100_644, |meta| meta.mode());
-        let (version, usual) = self.replace_packed(to, file, mode, self.expected(to)?, actor)?;
+        let (version, usual) = self.replace_packed(to, bytes, mode, self.expected(to)?, actor)?;
         failpoint::PACKED_COMMITTED.hit();
         // The file that git wrote is the rendering of this version, and of no other.
-        let adopted = usual && self.adopt_rendered(from, version);
+        let adopted = usual && self.adopt_rendered(from, file, version);
         if !adopted {
             self.clean_up(from);
         }
         Ok(())
     }
 
-    fn adopt_rendered(&self, from: &RepoPath, version: Version) -> bool {
-        let adopted = self.rendered.adopt(&self.files.at(from), version);
+    fn adopt_rendered(&self, from: &RepoPath, file: &File, version: Version) -> bool {
+        let adopted = self.files.take(from, file).and_then(|taken| match taken {
+            Some(taken) => self.rendered.adopt(&taken.path(), version),
+            None => Ok(()),
+        });
         if let Err(error) = &adopted {
             tracing::debug!(repo = %self.repo, %error, "packed-refs will be rendered anew");
         }

@@ -1,4 +1,8 @@
 //! The packed table as a file: rendered once per version, read by every git.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "renderings lie beside the repository's directory, where only the daemon writes"
+)]
 
 use super::packed::{self, Peeled};
 use crate::error::FsResult;

@@ -1,8 +1,9 @@
 //! chmod, chown, truncate, utimes.
 
 use super::room::is_value;
-use super::{Caller, Found, Opened, Repository};
+use super::{Caller, Found, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult};
+use crate::local::config;
 use gitmoor_replicator::model::{RefEntry, RepoPath, Timestamp};
 
 /// New attributes of a file; `None` leaves one as it is.
@@ -46,7 +47,10 @@ impl Repository {
         }
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
         match &found {
-            Found::Real(_) => self.set_real(path, new)?,
+            Found::Real(_) => {
+                self.set_real(path, new)?;
+                self.config_follows(path, new)?;
+            }
             Found::Ref(entry) => self.set_ref(path, entry, new, caller)?,
             Found::Object(_) => self.set_object(path, new)?,
             Found::Directory => {
@@ -76,25 +80,41 @@ impl Repository {
         }
         let opened = self.open_file(path, true)?;
         opened.truncate(size)?;
-        self.flush(&opened, caller)?;
-        self.release(&opened, caller)
+        self.flush(&opened)?;
+        self.release(&opened)
     }
 
     fn set_real(&self, path: &RepoPath, new: &NewAttributes) -> FsResult<()> {
+        let node = self.files.node(path)?;
         if new.uid.is_some() || new.gid.is_some() {
-            self.files.chown(path, new.uid, new.gid)?;
+            node.chown(new.uid, new.gid)?;
         }
         if let Some(mode) = new.mode {
-            self.files.chmod(path, mode)?;
+            node.chmod(mode)?;
         }
         if new.atime.is_some() || new.mtime.is_some() {
             let times = rustix::fs::Timestamps {
                 last_access: timespec(new.atime),
                 last_modification: timespec(new.mtime),
             };
-            self.files.set_times(path, &times)?;
+            node.set_times(&times)?;
         }
         Ok(())
+    }
+
+    /// git gives the lock of the first `config` the mode that core.sharedRepository says, and then that of the `config`
+    /// which it finds: our include, made a moment before.
+    fn config_follows(&self, path: &RepoPath, new: &NewAttributes) -> FsResult<()> {
+        let (Some(mode), b"config.lock") = (new.mode, path.as_bytes()) else {
+            return Ok(());
+        };
+        let config = config_path();
+        match self.files.stat(&config)? {
+            Some(meta) if meta.is_file() && meta.len() == config::INCLUDE.len() as u64 => {
+                Ok(self.files.node(&config)?.chmod(mode)?)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Owners of replicated files follow the top directory, so that is not an

@@ -1,7 +1,7 @@
 //! Names that come and go: directories, links, nodes; which room each concerns.
 
-use super::room::{Room, is_ref_scratch, room};
-use super::{Caller, Found, Repository};
+use super::room::{Room, is_ref_scratch, room, takes};
+use super::{Caller, Found, Repository, Type};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::objects::name;
@@ -20,6 +20,9 @@ impl Repository {
         let top_level = path.parent().is_some_and(|parent| parent.is_root());
         if top_level && path.file_name().len() > 4 && path.file_name().ends_with(b".git") {
             return Err(FsError::NotHere("a repository inside a repository"));
+        }
+        if !takes(path, Type::Directory) {
+            return Err(FsError::Invalid);
         }
         self.files.mkdir(path, mode, caller.owner)?;
         self.quarantines.made(path, caller.look.pid);
@@ -74,6 +77,9 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
+        if !takes(path, Type::Symlink) {
+            return Err(FsError::Invalid);
+        }
         let make = || self.files.symlink(target, path, caller.owner);
         match room(path) {
             Room::Refs if is_ref_scratch(path) => self.refs.claimed(path, make),
@@ -95,6 +101,10 @@ impl Repository {
                 "only FIFOs and sockets, outside objects/ and refs/",
             ));
         }
+        // FIFO or socket: the names that take one take both.
+        if !takes(path, Type::Fifo) {
+            return Err(FsError::Invalid);
+        }
         self.files.mknod(path, mode, caller.owner)
     }
 
@@ -114,13 +124,14 @@ impl Repository {
         if self.find(to)?.is_some() {
             return Err(FsError::Exists);
         }
-        match self.find(from)? {
-            Some(Found::Real(_)) => {}
+        let mode = match self.find(from)? {
+            Some(found) if !takes(to, found.kind()) => return Err(FsError::Invalid),
+            Some(Found::Real(meta)) => meta.mode(),
             Some(Found::Object(entry)) if name::is_rewritable(from) => {
                 return self.copy_catalogued(from, to, &entry);
             }
             _ => return Err(FsError::CrossRoom),
-        }
+        };
         self.check_quota(from, to)?;
         match room(to) {
             Room::Objects if name::kind(to).is_some() => {
@@ -135,7 +146,7 @@ impl Repository {
                 let value = self.files.read(from)?.ok_or(FsError::NotFound)?;
                 let actor = self.actor(caller);
                 self.refs
-                    .write(to, 0o100_644, value, Expect::Absent, &actor)
+                    .write(to, mode, value, Expect::Absent, &actor)
                     .map(|_| ())
             }
             Room::Objects | Room::Local => {

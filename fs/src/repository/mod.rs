@@ -22,20 +22,21 @@ pub use draft::{Creation, Draft, Users};
 pub use identity::Identity;
 pub use opened::{Body, Closing, Opened};
 
-use crate::durable;
+use crate::beneath::kind_of;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::local::{Files, Owner, config};
+use crate::local::{DIRECTORY_MODE, Files, Owner, config, file_like};
 use crate::objects::{self, Look, Objects, Shared};
 use crate::refs::{self, Refs, Rendered};
 use draft::Drafts;
 use gitmoor_replicator::model::{Actor, FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
 use quarantine::Quarantines;
 use room::{Room, is_value, room};
+use rustix::fs::FileType;
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -104,22 +105,28 @@ fn is_settings(path: &RepoPath) -> bool {
     path.as_bytes() == config::SETTINGS.as_bytes()
 }
 
+/// The mode of the directory that git makes under the umask, and for those who share it, under which it made a file.
+fn directory_like(file: u32) -> u32 {
+    let reads = file & 0o444;
+    let shared = match file & 0o020 {
+        0 => 0,
+        _ => libc::S_ISGID,
+    };
+    0o700 | file & 0o666 | reads >> 2 | shared
+}
+
 fn config_path() -> RepoPath {
     RepoPath::new("config").expect("a valid path")
 }
 
 impl Type {
-    fn of(kind: fs::FileType) -> Self {
-        if kind.is_dir() {
-            Type::Directory
-        } else if kind.is_symlink() {
-            Type::Symlink
-        } else if kind.is_fifo() {
-            Type::Fifo
-        } else if kind.is_socket() {
-            Type::Socket
-        } else {
-            Type::File
+    fn of(kind: FileType) -> Self {
+        match kind {
+            FileType::Directory => Type::Directory,
+            FileType::Symlink => Type::Symlink,
+            FileType::Fifo => Type::Fifo,
+            FileType::Socket => Type::Socket,
+            _ => Type::File,
         }
     }
 }
@@ -128,7 +135,7 @@ impl Found {
     /// Its type.
     pub fn kind(&self) -> Type {
         match self {
-            Found::Real(meta) => Type::of(meta.file_type()),
+            Found::Real(meta) => Type::of(kind_of(meta)),
             Found::Ref(entry) if entry.mode & libc::S_IFMT == libc::S_IFLNK => Type::Symlink,
             Found::Ref(_) | Found::Packed(_) | Found::Object(_) | Found::Settings(_) => Type::File,
             Found::Directory => Type::Directory,
@@ -146,8 +153,7 @@ impl Repository {
     /// touch, clears what a dead mount left in the making.
     pub fn open(id: RepoId, shared: Arc<Shared>) -> FsResult<Self> {
         let home = shared.config.data.join("repos").join(id.to_string());
-        let files = Arc::new(Files::new(home.join("files")));
-        durable::create_dir_all(&files.at(&RepoPath::root()))?;
+        let files = Arc::new(Files::open(shared.homes.clone(), id)?);
         leftovers::clear_locks(&files)?;
         let objects = Arc::new(Objects::open(id, shared.clone(), files.clone())?);
         let refs = Refs::new(
@@ -170,6 +176,7 @@ impl Repository {
             operations: AtomicU64::new(0),
         };
         repository.furnish()?;
+        repository.close_to_others()?;
         repository.note_config()?;
         Ok(repository)
     }
@@ -225,12 +232,60 @@ impl Repository {
                 .make_parents(&RepoPath::new(inside).expect("a valid path"))?;
         }
         let config = config_path();
-        if self.files.stat(&config)?.is_some_and(|meta| meta.len() > 0) {
-            return Ok(());
+        match self.files.stat(&config)? {
+            Some(meta) if !meta.is_file() => {
+                let aside = self.files.set_aside(&config)?;
+                let aside = aside.display();
+                tracing::error!(repo = %self.id, %aside, "config was no regular file, and is moved aside");
+            }
+            Some(meta) if meta.len() > 0 => return Ok(()),
+            Some(_) | None => {}
         }
         failpoint::REPO_UNFURNISHED.hit();
+        self.follow_head()?;
         let text = config::seed(&format);
-        Ok(durable::write(&self.files.at(&config), text.as_bytes())?)
+        let (mode, owner) = (file_like(self.files.top()?.mode()), self.files.owner()?);
+        self.files
+            .put_durably(&config, text.as_bytes(), mode, owner)
+    }
+
+    /// Earlier versions made for everybody to write to what a repository of another node, a fork or an import begins
+    /// with: both of these, with these very modes.
+    fn close_to_others(&self) -> FsResult<()> {
+        let at = [(RepoPath::root(), 0o777), (config_path(), 0o666)];
+        let mut nodes = Vec::new();
+        for (path, open) in &at {
+            let Some(meta) = self.files.stat(path)? else {
+                return Ok(());
+            };
+            let is_own = meta.uid() == rustix::process::geteuid().as_raw();
+            if !is_own || meta.mode() & 0o7777 != *open {
+                return Ok(());
+            }
+            nodes.push(self.files.node(path)?);
+        }
+        for (node, (path, open)) in nodes.iter().zip(&at) {
+            let mode = open & !0o022;
+            tracing::warn!(repo = %self.id, %path, mode = %format_args!("{mode:o}"), "everybody could write to it, as an earlier version made it");
+            node.chmod(mode)?;
+        }
+        Ok(())
+    }
+
+    /// Lets in here whom git let in where the repository was made: under that one's umask and core.sharedRepository it
+    /// gave `HEAD` its mode. Only while nobody has given the top directory another.
+    fn follow_head(&self) -> FsResult<()> {
+        let top = self.files.node(&RepoPath::root())?;
+        if top.stat()?.mode() & 0o7777 != DIRECTORY_MODE {
+            return Ok(());
+        }
+        let head = RepoPath::new("HEAD").expect("a valid path");
+        match self.shared.replica.reference(self.id, &head)? {
+            Some(head) if head.mode & libc::S_IFMT == libc::S_IFREG => {
+                Ok(top.chmod(directory_like(head.mode))?)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// What stands at a path.
@@ -336,15 +391,22 @@ impl Repository {
 
     /// Owner and group of what has no real file: those of the top directory.
     pub fn owner(&self) -> FsResult<(u32, u32)> {
-        let top = self.files.stat(&RepoPath::root())?;
-        Ok(top.map_or((0, 0), |top| (top.uid(), top.gid())))
+        match self.files.owner() {
+            Ok(owner) => Ok((owner.uid, owner.gid)),
+            Err(FsError::NotFound) => Ok((0, 0)),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Permission bits of `packed-refs`, a rendering without any of its own: those that the top
-    /// directory has.
+    /// The top directory: what has no mode of its own is as that is.
+    pub fn top(&self) -> FsResult<Metadata> {
+        self.files.top()
+    }
+
+    /// Permission bits of `packed-refs`, a rendering without any of its own: those of a file in the
+    /// top directory.
     pub fn packed_mode(&self) -> FsResult<u32> {
-        let top = self.files.stat(&RepoPath::root())?;
-        Ok(top.map_or(0o644, |top| top.mode() & 0o666))
+        Ok(file_like(self.top()?.mode()))
     }
 
     /// readlink(2).

@@ -85,7 +85,7 @@ impl Repository {
             Room::Local if write && path.as_bytes() == b"config" => Closing::Config,
             Room::Objects | Room::Refs | Room::Local => Closing::Plain,
         };
-        let opened = Opened::new(Body::Real(self.files.open(path)?), closing);
+        let opened = Opened::new(Body::Real(self.files.open_to_write(path)?), closing);
         Ok(match path.as_bytes() {
             // Every command reads it several times, and after each read that the
             // kernel passes through it asks for the attributes anew.
@@ -104,11 +104,7 @@ impl Repository {
     }
 
     pub(super) fn put_real(&self, path: &RepoPath, bytes: &[u8], mode: u32) -> FsResult<()> {
-        self.files.make_parents(path)?;
-        std::fs::write(self.files.at(path), bytes)?;
-        self.files.chmod(path, mode)?;
-        let (uid, gid) = self.owner()?;
-        self.files.chown(path, Some(uid), Some(gid))
+        self.files.put(path, bytes, mode, self.files.owner()?)
     }
 
     /// open(2) with O_CREAT of a name that is not there, and is not a value's.
@@ -116,7 +112,7 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
-        self.furnish_new(path, caller)?;
+        self.furnish_new(path, mode, caller)?;
         let make = || self.files.create(path, mode, caller.owner);
         let file = match room(path) {
             Room::Refs => self.refs.claimed(path, make)?,
@@ -134,8 +130,8 @@ impl Repository {
     }
 
     /// When git begins to write the first `config` of a repository, one with the
-    /// include of the replicated settings appears: git adds to that.
-    fn furnish_new(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
+    /// include of the replicated settings appears, as git would make it: git adds to that.
+    fn furnish_new(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<()> {
         let config = config_path();
         if path.as_bytes() != b"config.lock" || self.files.stat(&config)?.is_some() {
             return Ok(());
@@ -143,8 +139,8 @@ impl Repository {
         if self.furnished.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        self.files.create(&config, 0o644, caller.owner)?;
-        Ok(std::fs::write(self.files.at(&config), config::INCLUDE)?)
+        let include = config::INCLUDE.as_bytes();
+        self.files.put(&config, include, mode, caller.owner)
     }
 
     /// A `config` that came with a copy of a repository gets the include as well. One
@@ -160,7 +156,7 @@ impl Repository {
         if config::has_include(&text) {
             return Ok(());
         }
-        let file = self.files.open(&path)?;
+        let file = self.files.open_to_write(&path)?;
         let times = FileTimes::new().set_modified(file.metadata()?.modified()?);
         file.write_all_at(&[config::INCLUDE.as_bytes(), &text].concat(), 0)?;
         file.set_times(times)?;
@@ -170,7 +166,7 @@ impl Repository {
 
     /// close(2) of one descriptor: what a direct write means takes effect here, so that its
     /// error reaches the writer.
-    pub fn flush(&self, opened: &Opened, caller: &Caller) -> FsResult<()> {
+    pub fn flush(&self, opened: &Opened) -> FsResult<()> {
         match &opened.closing {
             Closing::Plain => Ok(()),
             Closing::Commit(path) => self.commit_draft(opened, path),
@@ -184,7 +180,7 @@ impl Repository {
     }
 
     /// The last close.
-    pub fn release(&self, opened: &Opened, caller: &Caller) -> FsResult<()> {
+    pub fn release(&self, opened: &Opened) -> FsResult<()> {
         match &opened.closing {
             Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
             Closing::Commit(path) => self.commit_draft(opened, path),

@@ -1,9 +1,8 @@
 //! rename(2), by the rooms of source and target.
 
 use super::quarantine::final_name;
-use super::room::{Room, is_ref_scratch, room};
+use super::room::{Room, is_ref_scratch, room, takes};
 use super::{Caller, Found, Repository, Type, is_settings};
-use crate::durable;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::objects::name;
@@ -29,6 +28,9 @@ impl Repository {
         let source = self.find(from)?.ok_or(FsError::NotFound)?;
         if let Some(target) = self.find(to)? {
             self.check_replace(&source, &target, to, replace)?;
+        }
+        if !takes(to, source.kind()) {
+            return Err(FsError::Invalid);
         }
         match (room(from), room(to)) {
             (Room::Local, Room::Local) => self.rename_local(from, to),
@@ -64,11 +66,10 @@ impl Repository {
         if !movable || room(to) != Room::Objects || self.files.stat(&scratch)?.is_some() {
             return Err(FsError::CrossRoom);
         }
-        self.files.make_parents(&scratch)?;
-        std::fs::rename(other.files.at(from), self.files.at(&scratch))?;
+        self.files.rename_from(&other.files, from, &scratch)?;
         self.rename(&scratch, to, replace, caller).inspect_err(|_| {
             // Back to where it was; if even that fails it stays in the making here.
-            let _ = std::fs::rename(self.files.at(&scratch), other.files.at(from));
+            let _ = other.files.rename_from(&self.files, &scratch, from);
         })
     }
 
@@ -94,7 +95,7 @@ impl Repository {
         }
         let new = self.files.stat(to)?.is_none();
         // Without it the repository is none, however safe its refs are.
-        durable::rename(&self.files.at(from), &self.files.at(to))?;
+        self.files.rename_durably(from, to)?;
         failpoint::CONFIG_RENAMED.hit();
         if new {
             self.furnish_copied()?;
@@ -128,7 +129,10 @@ impl Repository {
             Found::Real(_) | Found::Directory if self.brings_scratch(from, to)? => {
                 Err(FsError::CrossRoom)
             }
-            Found::Real(_) | Found::Directory => self.rename_refs_directory(from, to, caller),
+            Found::Real(_) | Found::Directory => {
+                self.check_taken(from, to)?;
+                self.rename_refs_directory(from, to, caller)
+            }
         }
     }
 
@@ -147,6 +151,23 @@ impl Repository {
             }
         }
         Ok(false)
+    }
+
+    /// Before the first of them is committed.
+    fn check_taken(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
+        for (name, kind) in self.files.list(from)? {
+            let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) else {
+                continue;
+            };
+            let kind = Type::of(kind);
+            if !takes(&to, kind) {
+                return Err(FsError::Invalid);
+            }
+            if kind == Type::Directory {
+                self.check_taken(&from, &to)?;
+            }
+        }
+        Ok(())
     }
 
     /// A directory of refs: what is replicated beneath it moves in one commit;
@@ -194,13 +215,9 @@ impl Repository {
             }
             _ => return Err(FsError::CrossRoom),
         };
+        // Files would get final names with it, or lose theirs, unchecked. git renames none.
         if meta.is_dir() {
-            let holds_finished = self.holds_finished(from)?;
-            return if holds_finished {
-                Err(FsError::CrossRoom)
-            } else {
-                self.files.rename(from, to)
-            };
+            return Err(FsError::CrossRoom);
         }
         self.check_quota(from, to)?;
         if name::kind(to).is_some() {
@@ -256,17 +273,5 @@ impl Repository {
             self.objects.finish(to);
         }
         Ok(())
-    }
-
-    fn holds_finished(&self, dir: &RepoPath) -> FsResult<bool> {
-        let in_objects = room(dir) == Room::Objects;
-        let scratch =
-            dir.file_name().starts_with(b"tmp_") || dir.file_name().starts_with(b"incoming-");
-        Ok(in_objects
-            && !scratch
-            && self
-                .list(dir)?
-                .values()
-                .any(|kind| *kind != Type::Directory))
     }
 }

@@ -1,6 +1,8 @@
 //! Which of the three rooms a path of a repository belongs to. Decided by the
 //! path alone.
 
+use super::Type;
+use crate::objects::name;
 use gitmoor_replicator::model::RepoPath;
 
 /// A room of a repository.
@@ -45,6 +47,27 @@ pub fn is_ref_scratch(path: &RepoPath) -> bool {
 /// Whether a path is where git keeps a replicated value.
 pub fn is_value(path: &RepoPath) -> bool {
     room(path) == Room::Refs && !is_ref_scratch(path)
+}
+
+/// Whether a value of the refs room may be a symbolic link: git can be told to make symbolic refs so. The text of
+/// the link is the value; the link is never followed.
+pub fn may_be_link(path: &RepoPath) -> bool {
+    let path = path.as_bytes();
+    path == b"HEAD" || path == b"HEAD.lock" || path.starts_with(b"refs/")
+}
+
+/// Whether a file of this type may get a name. Where the daemon reads or moves what stands under a name there are only
+/// regular files.
+pub fn takes(path: &RepoPath, kind: Type) -> bool {
+    let bytes = path.as_bytes();
+    match (room(path), kind) {
+        (_, Type::File) => true,
+        (Room::Local, _) => bytes != b"config",
+        (Room::Objects, Type::Directory | Type::Symlink) => name::kind(path).is_none(),
+        (Room::Refs, Type::Directory) => bytes == b"reftable" || bytes.starts_with(b"refs"),
+        (Room::Refs, Type::Symlink) => may_be_link(path),
+        (Room::Objects | Room::Refs, Type::Fifo | Type::Socket) => false,
+    }
 }
 
 /// Whether this is the name of a finished reftable.

@@ -6,6 +6,10 @@
 //! above that is not known to be durable yet. So a key holds all of its bytes or
 //! does not exist, also after power loss, and `Exists` is answered only for what
 //! would survive one.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the directory of the store is the daemon's own"
+)]
 
 use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, Watch, key};
 use crate::failpoint;
@@ -13,10 +17,10 @@ use crate::wait;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::NamedTempFile;
@@ -35,13 +39,18 @@ pub struct DirStore {
     poisoned: AtomicBool,
 }
 
+/// Directories that nobody but this process's user can enter. Those that are there stay as they are.
+fn make_dirs(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
 impl DirStore {
     /// Opens the store in `root`, which is created when missing. Leftovers of
     /// puts that a crash interrupted are removed.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let root = root.into();
         let tmp = root.join(TMP);
-        fs::create_dir_all(&tmp).map_err(local("creating", &tmp))?;
+        make_dirs(&tmp).map_err(local("creating", &tmp))?;
         let root = root.canonicalize().map_err(local("resolving", &root))?;
         clear(&root.join(TMP)).map_err(local("clearing", &tmp))?;
         // The directory's own name; what is above it was there before us.
@@ -85,7 +94,7 @@ impl DirStore {
         let dir = path
             .parent()
             .expect("a key has a parent: at least the root");
-        fs::create_dir_all(dir).map_err(local("creating", dir))?;
+        make_dirs(dir).map_err(local("creating", dir))?;
         let temporary = self.temporary(body)?;
         failpoint::STORE_UNNAMED.hit();
         let put = match temporary.persist_noclobber(path) {
@@ -103,8 +112,8 @@ impl DirStore {
         let tmp = self.root.join(TMP);
         let mut file = NamedTempFile::new_in(&tmp).map_err(local("creating a file in", &tmp))?;
         write_body(&mut file, body)?;
-        // Like git's own objects: nobody writes them again, everybody reads them.
-        let readable = fs::Permissions::from_mode(0o444);
+        // Nobody writes them again, and who may read a repository is not the store's to say.
+        let readable = fs::Permissions::from_mode(0o400);
         file.as_file()
             .set_permissions(readable)
             .map_err(local("chmod of", file.path()))?;

@@ -361,7 +361,7 @@ impl Tree {
     pub fn flush(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
         match self.inodes.place(ino) {
             Some(Place::Repo(repo, _)) if self.commits(ino, opened, process) => {
-                repo.flush(opened, &self.caller(&repo, process))
+                repo.flush(opened)
             }
             Some(_) | None => Ok(()),
         }
@@ -370,7 +370,7 @@ impl Tree {
     /// release: the last descriptor is closed.
     pub fn release(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
         let released = match self.inodes.place(ino) {
-            Some(Place::Repo(repo, _)) => repo.release(opened, &self.caller(&repo, process)),
+            Some(Place::Repo(repo, _)) => repo.release(opened),
             Some(Place::Name(_)) | None => Ok(()),
         };
         self.closed(ino, opened);

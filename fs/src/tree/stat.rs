@@ -153,7 +153,11 @@ pub fn of(path: &RepoPath, found: &Found, repo: &Repository) -> FsResult<Stat> {
         Found::Real(meta) => Ok(Stat::real(meta, kind)),
         Found::Ref(entry) => made(entry.mode, entry.value.len() as u64, entry.mtime),
         Found::Object(entry) => made(entry.mode, entry.size, entry.mtime),
-        Found::Directory => made(0o755, 0, UNIX_EPOCH.into()),
+        Found::Directory => {
+            let top = repo.top()?;
+            let owner = (top.uid(), top.gid());
+            Ok(Stat::made(kind, top.mode(), 0, UNIX_EPOCH.into(), owner))
+        }
         Found::Settings(bytes) => made(0o444, bytes.len() as u64, UNIX_EPOCH.into()),
         Found::Packed(rendered) => {
             let rendered = Stat::real(rendered.stat(), kind);

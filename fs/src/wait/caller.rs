@@ -3,6 +3,7 @@
 //! The kernel says so with FUSE_INTERRUPT, which fuser 0.18 refuses (ENOSYS)
 //! without passing it on. A process whose request is in the daemon's hands has its
 //! signals pending, though, where /proc shows them.
+#![expect(clippy::disallowed_methods, reason = "/proc is the kernel's")]
 
 use std::cell::Cell;
 use std::io;

@@ -4,11 +4,13 @@ use super::super::progress::bar;
 use super::refs::Refs;
 use super::{ExportError, git};
 use crate::cli::ExportArgs;
+use gitmoor_fs::beneath::Dir;
 use gitmoor_fs::program::ReadView;
 use indicatif::ProgressBar;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// How often object files are listed that go away while they are copied.
@@ -23,7 +25,9 @@ pub(super) fn make(
 ) -> Result<(PathBuf, u64), ExportError> {
     let made = work.join("made.git");
     git::init_like(source, &made)?;
-    let bytes = copy_objects(&source.objects()[0], &made.join("objects"))?;
+    let objects = &source.objects()[0];
+    let objects = Dir::open(objects).map_err(ExportError::file(objects))?;
+    let bytes = copy_objects(&objects, &made.join("objects"))?;
     refs.write(&made)?;
     borrow_no_more(source, &made)?;
     let checking = bar("{spinner} checking {elapsed}", 0);
@@ -37,7 +41,7 @@ pub(super) fn make(
 }
 
 /// What is repacked meanwhile has other files then.
-fn copy_objects(from: &Path, to: &Path) -> Result<u64, ExportError> {
+fn copy_objects(from: &Dir, to: &Path) -> Result<u64, ExportError> {
     let bar = bar(
         "{spinner} {bytes}/{total_bytes} [{wide_bar}] {bytes_per_sec} {eta}",
         0,
@@ -57,16 +61,15 @@ fn copy_objects(from: &Path, to: &Path) -> Result<u64, ExportError> {
 
 /// `None` when one of them is gone.
 fn copy_all(
-    from: &Path,
+    from: &Dir,
     to: &Path,
     files: &[(PathBuf, u64)],
     bar: &ProgressBar,
 ) -> Result<Option<u64>, ExportError> {
     for (path, size) in files {
-        let (from, to) = (from.join(path), to.join(path));
-        match copy(&from, &to) {
+        match copy(from, path, &to.join(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            copied => copied.map_err(ExportError::file(&from))?,
+            copied => copied.map_err(ExportError::file(&from.path().join(path)))?,
         }
         bar.inc(*size);
     }
@@ -74,38 +77,46 @@ fn copy_all(
 }
 
 /// One that was copied before stays: finished object files never change, and what may be rewritten, of packs that are gone
-/// perhaps, is read anew.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+/// perhaps, is read anew. It gets the mode of git's own objects under the umask of whoever exports: that of the
+/// repository's users may have bits that are theirs alone to give.
+fn copy(objects: &Dir, from: &Path, to: &Path) -> io::Result<()> {
     let is_of_one_pack = to
         .extension()
         .is_some_and(|ext| ext == "pack" || ext == "idx");
     if is_of_one_pack && to.exists() {
         return Ok(());
     }
-    let mut source = File::open(from)?;
+    let mut source = objects.file(from)?;
     fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
     // What was cut off must not pass for whole the next time.
     let unfinished = to.with_extension("tmp");
-    let mut copy = File::create(&unfinished)?;
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let options = &mut File::options();
+    let mut copy = options
+        .write(true)
+        .create_new(true)
+        .mode(0o444)
+        .open(&unfinished)?;
     io::copy(&mut source, &mut copy)?;
-    copy.set_permissions(source.metadata()?.permissions())?;
     copy.sync_all()?;
     fs::rename(unfinished, to)
 }
 
 /// All object files but those in the making, relative to the directory; packs last, since that is where loose objects go.
-fn list(dir: &Path, within: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(), ExportError> {
-    let at = dir.join(within);
-    let entries = fs::read_dir(&at).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let mut entries = entries.map_err(ExportError::file(&at))?;
-    entries.sort_by_key(|entry| (entry.file_name() == "pack", entry.file_name()));
-    for entry in entries {
-        let path = within.join(entry.file_name());
-        let meta = match entry.metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            meta => meta.map_err(ExportError::file(&at))?,
+/// The repository's users may put links and FIFOs there: those are none.
+fn list(dir: &Dir, within: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(), ExportError> {
+    let at = dir.path().join(within);
+    let failed = || ExportError::file(&at);
+    let mut entries = dir.list(within).map_err(failed())?;
+    entries.sort_by_key(|(name, _)| (name == "pack", name.clone()));
+    for (name, _) in entries {
+        let path = within.join(&name);
+        let Some(meta) = dir.stat(&path).map_err(failed())? else {
+            continue;
         };
-        let name = entry.file_name();
         let is_temporary = [&b"tmp_"[..], b"incoming-", b"."];
         let is_temporary = is_temporary
             .iter()
@@ -113,9 +124,10 @@ fn list(dir: &Path, within: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<()
         if is_temporary || path == Path::new("info/alternates") {
             continue;
         }
-        match meta.is_dir() {
-            true => list(dir, &path, files)?,
-            false => files.push((path, meta.len())),
+        if meta.is_dir() {
+            list(dir, &path, files)?;
+        } else if meta.is_file() {
+            files.push((path, meta.len()));
         }
     }
     Ok(())

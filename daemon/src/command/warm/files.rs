@@ -2,18 +2,17 @@
 
 use super::super::progress::bar;
 use super::{Repository, WarmError};
+use gitmoor_fs::beneath::{At, Dir};
 use indicatif::ProgressBar;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 /// Files read at a time: loose objects are one request each, whose time is mostly waiting.
 const READERS: usize = 8;
 
 /// With their sizes.
-type Files = Vec<(u64, PathBuf)>;
+type Files = Vec<(u64, At)>;
 
 /// One read.
 const CHUNK: usize = 1 << 20;
@@ -24,7 +23,7 @@ pub(super) fn warm(repo: &Repository) -> Result<(u64, u64), WarmError> {
     let bytes = total(&files);
     repo.check_room(bytes)?;
     // The largest are taken first, so that none is left alone at the end.
-    files.sort();
+    files.sort_by_key(|(size, _)| *size);
     let count = files.len() as u64;
     let bar = bar(
         "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
@@ -42,7 +41,9 @@ pub(super) fn bytes(repo: &Repository) -> Result<u64, WarmError> {
 
 fn listed(repo: &Repository) -> Result<Files, WarmError> {
     let mut files = Vec::new();
-    list(&repo.dir.join("objects"), &mut files)?;
+    let top = repo.dir.join("objects");
+    let dir = Dir::open(&top).map_err(|source| WarmError::Read { path: top, source })?;
+    list(&Arc::new(dir), Path::new(""), &mut files)?;
     Ok(files)
 }
 
@@ -50,18 +51,20 @@ fn total(files: &Files) -> u64 {
     files.iter().map(|(size, _)| size).sum()
 }
 
-fn list(dir: &Path, files: &mut Files) -> Result<(), WarmError> {
+/// The repository's users may put links and FIFOs there.
+fn list(objects: &Arc<Dir>, within: &Path, files: &mut Files) -> Result<(), WarmError> {
     let failed = |source| WarmError::Read {
-        path: dir.to_owned(),
+        path: objects.path().join(within),
         source,
     };
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let kind = entry.file_type().map_err(failed)?;
+    for (name, kind) in objects.list(within).map_err(failed)? {
+        let path = within.join(name);
         if kind.is_dir() {
-            list(&entry.path(), files)?;
-        } else if kind.is_file() {
-            files.push((entry.metadata().map_err(failed)?.size(), entry.path()));
+            list(objects, &path, files)?;
+        } else if kind.is_file()
+            && let Some(meta) = objects.stat(&path).map_err(failed)?
+        {
+            files.push((meta.len(), At::new(objects, path)));
         }
     }
     Ok(())
@@ -71,11 +74,14 @@ fn read_all(files: Mutex<Files>, bar: &ProgressBar) -> Result<(), WarmError> {
     let next = || files.lock().expect("readers do not panic").pop();
     let read_some = || {
         let mut buffer = vec![0; CHUNK];
-        while let Some((_, path)) = next() {
-            match read(&path, &mut buffer, bar) {
+        while let Some((_, at)) = next() {
+            match read(&at, &mut buffer, bar) {
                 // Deleted since it was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(WarmError::Read { path, source }),
+                Err(source) => {
+                    let path = at.path();
+                    return Err(WarmError::Read { path, source });
+                }
                 Ok(()) => {}
             }
         }
@@ -88,8 +94,8 @@ fn read_all(files: Mutex<Files>, bar: &ProgressBar) -> Result<(), WarmError> {
     })
 }
 
-fn read(path: &Path, buffer: &mut [u8], bar: &ProgressBar) -> io::Result<()> {
-    let mut file = File::open(path)?;
+fn read(at: &At, buffer: &mut [u8], bar: &ProgressBar) -> io::Result<()> {
+    let mut file = at.open()?;
     loop {
         match file.read(buffer)? {
             0 => return Ok(()),

@@ -4,6 +4,8 @@
 mod ground;
 mod peers;
 mod programs;
+mod modes;
+mod paths;
 mod shares;
 mod sources;
 mod values;
