@@ -140,7 +140,7 @@ impl Disk {
             .map(|name| self.dir.join(name))
             .filter(|lock| lock.symlink_metadata().is_ok())
             .collect();
-        locks_below(&self.dir.join("refs"), &mut found)?;
+        self.as_owner(|| locks_below(&self.dir.join("refs"), &mut found))??;
         Ok(found)
     }
 }
@@ -159,10 +159,12 @@ fn locks_below(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), ImportError> 
         entries => entries.map_err(ImportError::reading(dir))?,
     };
     for entry in entries {
-        let path = entry.map_err(ImportError::reading(dir))?.path();
+        let entry = entry.map_err(ImportError::reading(dir))?;
+        let kind = entry.file_type().map_err(ImportError::reading(dir))?;
+        let path = entry.path();
         if path.extension() == Some(OsStr::new("lock")) {
             found.push(path);
-        } else if path.is_dir() {
+        } else if kind.is_dir() {
             locks_below(&path, found)?;
         }
     }

@@ -26,6 +26,10 @@ impl Copying<'_> {
             .filter_map(|oid| Some((*oid, heap.loose.get(oid)?)));
         let loose: Vec<_> = loose.collect();
         for group in groups(&loose) {
+            // Files that the owner can read, and no links to others.
+            for (_, loose) in group {
+                self.source.open(&loose.at)?;
+            }
             let dir = self.run.private.fresh("made")?;
             let named = |(oid, loose): &(ObjectId, &Loose)| (oid.to_string(), loose.at.clone());
             let objects: Vec<_> = group.iter().map(named).collect();
