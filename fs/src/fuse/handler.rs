@@ -485,7 +485,7 @@ impl Filesystem for Handler {
         let release = move |inner: &Calls, reply| {
             empty(
                 "release",
-                inner.tree.release(handle.ino, &handle.opened, caller),
+                inner.tree.release(handle.ino, &handle.opened),
                 reply,
             );
         };

@@ -1,4 +1,8 @@
 //! Which objects there are in what is copied: by the indexes of packs, and the names of loose objects.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the private directory of an import is the daemon's own"
+)]
 
 use super::source::{Disk, Heap, PackFiles};
 use super::{ImportError, Run};

@@ -4,6 +4,10 @@
 //! of them (githooks(5), git 2.28 and later). A transaction that had its locks before the hook was there goes on, so its
 //! lock files are waited for; one that takes them later is refused. After that nothing moves, and the refs that
 //! are read then are the last.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a source is read and written with the rights of its owner, and only regular files are opened"
+)]
 
 use super::ImportError;
 use super::source::Disk;
@@ -13,9 +17,9 @@ use crate::work::{Teller, git};
 use gitmoor_replicator::model::NamePath;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

@@ -5,6 +5,10 @@
 //! They are hard links within the old repository. Nothing that happens to that takes them away, they cost no
 //! room, and whoever reaches the one reaches the other. Their directories are made, and removed, with the rights of the repository's
 //! owner; what is linked was opened with these rights.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a source is read and written with the rights of its owner, and only regular files are opened"
+)]
 
 use super::ImportError;
 use super::source::{Disk, Heap};

@@ -1,5 +1,9 @@
 //! Loose objects go up in packs, some thousands in each, in the order of their names: what is interrupted makes the same
 //! packs again, and what is in one that is stored is not packed again.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the private directory of an import is the daemon's own"
+)]
 
 use super::ImportError;
 use super::contents::Contents;

@@ -7,6 +7,10 @@
 //! owner can read that: who names a repository of others in `alternates` gets nothing out of it.
 //!
 //! git runs as the owner, too, wherever the owner gets to all of that by path.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the repository is read with the rights of its owner; the view is the daemon's own"
+)]
 
 use super::{Program, User};
 use crate::local::config;

@@ -1,4 +1,8 @@
 //! A user with whose rights something is done: the owner of a repository, when root works on it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it asks what a user may read, with the rights of that user"
+)]
 
 use super::regular;
 use nix::unistd::getgrouplist;

@@ -360,15 +360,13 @@ impl Tree {
     /// flush: one descriptor is closed.
     pub fn flush(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
         match self.inodes.place(ino) {
-            Some(Place::Repo(repo, _)) if self.commits(ino, opened, process) => {
-                repo.flush(opened)
-            }
+            Some(Place::Repo(repo, _)) if self.commits(ino, opened, process) => repo.flush(opened),
             Some(_) | None => Ok(()),
         }
     }
 
     /// release: the last descriptor is closed.
-    pub fn release(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
+    pub fn release(&self, ino: u64, opened: &Opened) -> FsResult<()> {
         let released = match self.inodes.place(ino) {
             Some(Place::Repo(repo, _)) => repo.release(opened),
             Some(Place::Name(_)) | None => Ok(()),

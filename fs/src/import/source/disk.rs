@@ -1,4 +1,8 @@
 //! A repository on this machine, whose configuration nobody need trust: git is shown a [`ReadView`] of it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a source is read and written with the rights of its owner, and only regular files are opened"
+)]
 
 use super::super::ImportError;
 use crate::program::{Program, ReadView, Said, User, ViewError, regular, small};

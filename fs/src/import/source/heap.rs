@@ -1,4 +1,8 @@
 //! The object files of a source.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a source is read and written with the rights of its owner, and only regular files are opened"
+)]
 
 use super::super::ImportError;
 use super::disk::Disk;

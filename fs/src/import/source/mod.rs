@@ -1,4 +1,8 @@
 //! Where a repository is brought in from.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a source is read and written with the rights of its owner, and only regular files are opened"
+)]
 
 mod disk;
 mod heap;

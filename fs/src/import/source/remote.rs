@@ -4,6 +4,10 @@
 //! The URL is given to git in its environment, where no other user of the machine sees it, and where it cannot be
 //! taken for an option. Settings of the daemon's user and of the system say how a server is reached; git uses the
 //! protocol of the URL and no other.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the private directory of an import is the daemon's own"
+)]
 
 use super::super::ImportError;
 use super::super::private::Private;

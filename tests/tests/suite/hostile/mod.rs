@@ -2,10 +2,10 @@
 //! with root's files outside as canaries and another repository that must answer all the while.
 
 mod ground;
-mod peers;
-mod programs;
 mod modes;
 mod paths;
+mod peers;
+mod programs;
 mod shares;
 mod sources;
 mod values;
