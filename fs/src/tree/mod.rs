@@ -444,7 +444,7 @@ impl Tree {
             };
             let (entry, opened) = self.create(parent, name, mode & 0o7777, how, process)?;
             let flushed = self.flush(entry.ino, &opened, process);
-            let closed = self.release(entry.ino, &opened, process);
+            let closed = self.release(entry.ino, &opened);
             self.forget(entry.ino, 1);
             flushed.and(closed)?;
             let (repo, path) = self.in_repo(parent, name)?;
