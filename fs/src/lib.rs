@@ -39,6 +39,7 @@ mod process;
 pub mod program;
 mod refs;
 mod repository;
+mod shares;
 pub mod store;
 mod tree;
 mod wait;

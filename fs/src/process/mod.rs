@@ -3,6 +3,7 @@
 
 mod known;
 pub(crate) mod lineage;
+mod memory;
 mod origin;
 
 pub(crate) use known::Processes;

@@ -150,6 +150,24 @@ fn stuck_calls_do_not_hold_the_daemon() {
     daemon.launch();
 }
 
+/// execve(2) closes what is close-on-exec with a lock held that whoever reads the process's environment waits for, and
+/// the daemon reads that for the audit trail when a close commits a ref.
+#[test]
+fn a_ref_that_is_closed_by_exec_is_committed() {
+    let ground = Ground::new(Kind::Dir, "");
+    let script = "import os, sys\n\
+                  ref = os.open('refs/heads/closed', os.O_WRONLY | os.O_CREAT)\n\
+                  os.write(ref, sys.argv[1].encode() + b'\\n')\n\
+                  os.execv('/bin/true', ['true'])\n";
+    let mut command = ground.command("python3");
+    command.args(["-c", script, &ground.mine.oid("main")]);
+    let mut writer = command.spawn().expect("python3");
+    let ended = wait::poll(BOUND, || writer.try_wait().expect("wait"));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+    assert_eq!(ground.mine.oid("closed"), ground.mine.oid("main"));
+    ground.unharmed();
+}
+
 /// A repository that takes long to be opened is waited for by those who want it, and by no others.
 #[test]
 fn a_repository_that_is_being_opened_holds_up_no_other() {
