@@ -72,13 +72,18 @@ impl State {
             .retain(|path, bytes| match fs::symlink_metadata(path) {
                 // A file of several names is counted once, shared among them.
                 Ok(meta) => {
-                    *bytes = meta.len() / meta.nlink().max(1);
+                    *bytes = on_disk(&meta) / meta.nlink().max(1);
                     true
                 }
                 Err(_) => false,
             });
         self.next_look = Instant::now() + SAMPLE.max(begin.elapsed() * RARELY);
     }
+}
+
+/// A sparse file may have any length, and takes no more than its blocks.
+fn on_disk(meta: &fs::Metadata) -> u64 {
+    meta.len().min(meta.blocks().saturating_mul(512))
 }
 
 impl Staging {

@@ -243,6 +243,25 @@ fn memory(daemon: &Mounted) -> u64 {
     kib << 10
 }
 
+/// The length of a file in the making is its writer's to choose; what counts is what it takes of the disk.
+#[test]
+fn a_sparse_file_keeps_nobody_from_writing() {
+    let ground = Ground::new(
+        Kind::S3s,
+        "staging-size = \"4MiB\"\nidle-publish = \"1h\"\n",
+    );
+    let server = ground.place.server();
+    server.set_down(true);
+    ground.sh_ok("echo mine | git hash-object -w --stdin");
+    ground.sh_ok(": >objects/tmp_obj_x; truncate -s 8T objects/tmp_obj_x");
+    let began = std::time::Instant::now();
+    ground.other.feed("hash-object -w --stdin", "other's");
+    assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
+    ground.sh_ok("rm objects/tmp_obj_x");
+    server.set_down(false);
+    ground.unharmed();
+}
+
 /// A directory of many names, open many times: whole listings would be 180 MB.
 #[test]
 fn listings_that_are_kept_have_a_bound() {
