@@ -22,6 +22,7 @@ mod finish;
 mod lent;
 mod live;
 mod loose;
+mod patience;
 mod private;
 mod refs;
 mod source;

@@ -25,7 +25,7 @@ pub use open::{StoreOpenError, id, open, open_read_only};
 pub(crate) use probe::ahead;
 pub use probe::{ProbeError, Probed, probe};
 pub use retry::RetryPolicy;
-pub use s3::{S3Config, S3Credentials, S3Settings, S3Store};
+pub use s3::{Encryption, S3Config, S3Credentials, S3Settings, S3Store};
 pub use url::{BadStoreUrl, StoreUrl};
 
 pub(crate) use metrics::register as register_metrics;
