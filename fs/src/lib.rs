@@ -15,6 +15,7 @@
 //! import      repositories brought in from elsewhere
 //! work        long work on a repository: who does it, how far it is
 //! others      in a cluster: what other nodes change
+//! owner       one store, one master: who may store and delete
 //! ```
 
 pub mod backup;
@@ -33,6 +34,7 @@ mod maintenance;
 mod metrics;
 mod objects;
 mod others;
+pub mod owner;
 #[doc(hidden)]
 pub mod parsers;
 mod process;
@@ -54,5 +56,6 @@ pub use maintenance::{
 };
 pub use objects::Staged;
 pub use others::Elsewhere;
+pub use owner::StoreOwner;
 pub use tree::Shown;
 pub use work::{Nobody, Onlooker, Part, Progress};

@@ -113,6 +113,7 @@ impl FileSystem {
         onlooker: &dyn Onlooker,
     ) -> Result<Imported, ImportError> {
         let began = Instant::now();
+        self.shared.check_owner("an import")?;
         self.shared.fresh.refresh()?;
         if how.live {
             self.take_over(path, source, onlooker)?;

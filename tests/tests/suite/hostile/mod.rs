@@ -6,3 +6,4 @@ mod peers;
 mod programs;
 mod shares;
 mod sources;
+mod store;
