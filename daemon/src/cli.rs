@@ -59,6 +59,9 @@ pub enum Command {
     Backup(BackupArgs),
     /// Begin a new data directory with a backup
     Restore(RestoreBackupArgs),
+    /// Make the repositories of a mount the only ones that may store in their object store, and delete
+    /// there: after a restoration, or of a copied data directory
+    TakeOver(TakeOverArgs),
     /// Run a node of a cluster without a mount; stays in the foreground
     Node(NodeArgs),
     /// Make, join, watch and change a cluster of nodes
@@ -507,6 +510,21 @@ pub struct RestoreBackupArgs {
     /// Only list the backups that there are
     #[arg(long, conflicts_with = "backup")]
     pub list: bool,
+    /// Own the store from now on: what the backup is of can store and delete nothing there any
+    /// more, and what it has stored since then is removed after gc-grace
+    #[arg(long, conflicts_with = "list")]
+    pub take_over: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gitmoor take-over`.
+#[derive(Args, Debug)]
+pub struct TakeOverArgs {
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -53,7 +53,7 @@ pub enum Failure {
     #[error("not imported: {}", .0.join("; "))]
     Unimported(Vec<String>),
     /// A confirmation was not given.
-    #[error("nothing was deleted")]
+    #[error("not confirmed: nothing was changed")]
     Declined,
     /// Nothing can be mounted there.
     #[error(transparent)]

@@ -38,6 +38,7 @@ fn status() -> Status {
         store: "dir:/store".to_owned(),
         offline: false,
         read_only: false,
+        owner: None,
         refused: Vec::new(),
         mounts: Vec::new(),
         replicator: gitmoor_replicator::Status {

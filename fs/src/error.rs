@@ -193,7 +193,10 @@ impl FsError {
             FsError::NotEmpty => libc::ENOTEMPTY,
             FsError::CrossRoom => libc::EXDEV,
             FsError::Immutable | FsError::NotHere(_) => libc::EPERM,
-            FsError::ReadOnly | FsError::Store(StoreError::ReadOnly { .. }) => libc::EROFS,
+            FsError::ReadOnly
+            | FsError::Store(StoreError::ReadOnly { .. } | StoreError::NotOwner { .. }) => {
+                libc::EROFS
+            }
             FsError::Unsupported(_) => libc::EOPNOTSUPP,
             FsError::Invalid => libc::EINVAL,
             FsError::TooLarge { .. } => libc::EFBIG,

@@ -17,6 +17,7 @@ use crate::local::config;
 use crate::maintenance;
 use crate::objects::{FirstLooks, Shared, Staging};
 use crate::others::{Elsewhere, Freshness};
+use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
 use crate::store::{
     self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach,
@@ -69,6 +70,8 @@ pub struct Config {
     pub backup_keep: usize,
     /// Every change is refused, nothing is stored, nothing proposed.
     pub read_only: bool,
+    /// The data directory may be the second of its kind: the store is not its own until it is taken over.
+    pub is_copy: bool,
     /// What is shown of owners and permission bits.
     pub shown: Shown,
     /// How often repositories are looked at for maintenance; `None` for none by itself.
@@ -95,6 +98,9 @@ pub enum OpenError {
     /// The block cache.
     #[error("opening the block cache: {0}")]
     Cache(#[from] CacheError),
+    /// Whose the object store is cannot be found out.
+    #[error("finding out who owns the store: {0}")]
+    Owner(FsError),
 }
 
 /// Not everything could be published.
@@ -168,6 +174,11 @@ impl FileSystem {
     ) -> Result<Arc<Self>, OpenError> {
         crate::metrics::register();
         let homes = Arc::new(open_homes(&config.data.join("repos"))?);
+        let ownership = ownership(&config, &replica, &store).map_err(OpenError::Owner)?;
+        let store = match &ownership {
+            Some(ownership) => Arc::new(Owned::new(store, ownership.clone())),
+            None => store,
+        };
         let cache = BlockCache::open(
             CacheConfig {
                 dir: config.data.join("cache"),
@@ -188,6 +199,7 @@ impl FileSystem {
         let shared = Arc::new(Shared {
             replica,
             store,
+            ownership,
             cache,
             homes,
             config,
@@ -215,6 +227,7 @@ impl FileSystem {
         maintenance::clear(&fs.shared.config.data);
         idle::start(&fs)?;
         if !fs.is_offline() {
+            crate::owner::start(&fs)?;
             crate::custody::start(&fs)?;
             crate::backup::start(&fs)?;
         }
@@ -363,6 +376,19 @@ pub(crate) fn start_periodic(
         }
     };
     start_thread(name, &format!("starting {name}"), run)
+}
+
+/// Of a mount that may write to its store.
+fn ownership(
+    config: &Config,
+    replica: &Arc<dyn Replica>,
+    store: &Arc<dyn ObjectStore>,
+) -> Result<Option<Arc<Ownership>>, FsError> {
+    if config.read_only || store.offline().is_some() {
+        return Ok(None);
+    }
+    let settled = Ownership::settle(replica.clone(), store.clone(), config)?;
+    Ok(Some(Arc::new(settled)))
 }
 
 fn tell(listeners: &Listeners, change: &Change) {

@@ -16,6 +16,7 @@
 //! import      repositories brought in from elsewhere
 //! work        long work on a repository: who does it, how far it is
 //! others      in a cluster: what other nodes change
+//! owner       one store, one master: who may store and delete
 //! ```
 
 #![warn(clippy::disallowed_methods)]
@@ -37,12 +38,14 @@ mod maintenance;
 mod metrics;
 mod objects;
 mod others;
+pub mod owner;
 #[doc(hidden)]
 pub mod parsers;
 mod process;
 pub mod program;
 mod refs;
 mod repository;
+mod shares;
 pub mod store;
 mod tree;
 mod wait;
@@ -57,5 +60,6 @@ pub use maintenance::{
 };
 pub use objects::Staged;
 pub use others::Elsewhere;
+pub use owner::StoreOwner;
 pub use tree::Shown;
 pub use work::{Nobody, Onlooker, Part, Progress};

@@ -7,4 +7,5 @@ pub(crate) fn register() {
     crate::store::register_metrics();
     crate::custody::register_metrics();
     crate::fsck::register_metrics();
+    crate::owner::register_metrics();
 }

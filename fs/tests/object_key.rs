@@ -1,7 +1,7 @@
 //! Keys in the store: whatever a file is called, its key is one that every store takes,
 //! says which file it is, and is nobody else's.
 
-use gitmoor_fs::parsers::key::{by_content, by_name};
+use gitmoor_fs::parsers::key::{by_content, by_name, candidates};
 use gitmoor_fs::parsers::name;
 use gitmoor_fs::store::{Body, DirStore, ObjectStore};
 use gitmoor_replicator::model::{Digest, RepoId, RepoPath};
@@ -61,6 +61,23 @@ fn parse(key: &str) -> Option<(RepoId, RepoPath)> {
         bytes.push((high? * 16 + low?) as u8);
     }
     Some((repo.parse().expect("an id"), RepoPath::new(bytes)?))
+}
+
+/// What a former owner of the store may still delete is nothing that is stored after a take-over.
+#[test]
+fn after_a_take_over_keys_are_others() {
+    let repo = RepoId::from_bytes([1; 16]);
+    let path = RepoPath::new("objects/pack/pack-1.pack").expect("a valid path");
+    let digest = Digest([3; 32]);
+    let keys = |take_over| candidates(repo, &path, &digest, true, take_over);
+    let before: Vec<_> = keys(None).take(50).collect();
+    assert_eq!(before[0], by_name(repo, &path));
+    assert_eq!(before[1], by_content(repo, &path, &digest));
+    for take_over in [1, 7, 899, 900, u64::MAX] {
+        let after: Vec<_> = keys(Some(take_over)).take(50).collect();
+        assert!(after.iter().all(|key| !before.contains(key)), "{after:?}");
+        assert!(after[0].len() <= by_content(repo, &path, &digest).len() + 4);
+    }
 }
 
 proptest! {

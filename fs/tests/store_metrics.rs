@@ -148,6 +148,7 @@ fn s3(runtime: &Runtime) -> Arc<dyn ObjectStore> {
             base: Duration::ZERO,
             ..RetryPolicy::default()
         },
+        ..S3Settings::default()
     };
     let url: StoreUrl = "s3://bucket".parse().expect("a URL");
     store::open(&url, settings, runtime.handle().clone()).expect("connects")

@@ -51,6 +51,7 @@ fn check_paths(command: &Command) {
         | Command::Admit { .. }
         | Command::Relocate { .. }
         | Command::SettleStore(_)
+        | Command::ClaimStore(_)
         | Command::Dismiss { .. } => {}
         Command::Commit(change)
         | Command::Publish { change, .. }

@@ -70,6 +70,7 @@ fn settings(endpoint: String) -> S3Settings {
             attempt: Duration::from_secs(2),
             ..RetryPolicy::default()
         },
+        ..S3Settings::default()
     }
 }
 

@@ -2,8 +2,8 @@
 //! embedded node or a client of remote ones stands behind it.
 
 use crate::model::{
-    Actor, BlockDigest, Command, FileEntry, Import, NamePath, Outcome, PackedRef, RefEntry, Repo,
-    RepoId, RepoPath, Version,
+    Actor, BlockDigest, ClaimId, ClusterId, Command, FileEntry, Import, NamePath, Outcome,
+    PackedRef, RefEntry, Repo, RepoId, RepoPath, Version,
 };
 use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo};
 use serde::{Deserialize, Serialize};
@@ -169,6 +169,13 @@ pub trait Replica: Custody {
     /// Commits a command: durable on a quorum and applied here when this
     /// returns `Ok`. Retries within the allowed time keep their sequence number.
     fn propose(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError>;
+
+    /// The claims to the store that are this state's, the newest last. `None` before the first; none,
+    /// but `Some`, in a restored backup: another state, which it comes from, may have the store.
+    fn claims(&self) -> Result<Option<Vec<ClaimId>>, ReadError>;
+
+    /// The cluster that this is; `None` for a node alone.
+    fn cluster(&self) -> Result<Option<ClusterId>, ReadError>;
 
     /// Takes the lock of a file of the refs room for this node; `false` when another node has
     /// it. A lock shows a conflict early. It may be lost with the leader, and those of a node that is

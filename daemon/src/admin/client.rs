@@ -151,6 +151,7 @@ fn patience(request: &Request) -> Duration {
         Request::Umount { .. }
         | Request::RepoList
         | Request::Backup
+        | Request::TakeOver
         | Request::Backups
         | Request::RepoCreate { .. }
         | Request::RepoInfo { .. }

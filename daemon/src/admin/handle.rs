@@ -9,11 +9,12 @@ use super::protocol::{
 };
 use super::repos::Repos;
 use super::server::Answers;
+use crate::data_dir::DataDir;
 use crate::metrics::{self, Facts, Watched};
 use crate::service::Truth;
 use crate::service::git::Umask;
 use gitmoor_fs::import::How;
-use gitmoor_fs::{FileSystem, FsckOptions, RepackOptions};
+use gitmoor_fs::{FileSystem, FsckOptions, RepackOptions, StoreOwner};
 use gitmoor_replicator::Replica;
 use gitmoor_replicator::model::Actor;
 use std::path::{Path, PathBuf};
@@ -143,6 +144,7 @@ impl Daemon {
             }
             Request::Backup => repos.back_up().map(|made| Reply::Backups(vec![made])),
             Request::Backups => repos.backups().map(Reply::Backups),
+            Request::TakeOver => self.take_over().map(Box::new).map(Reply::Owner),
             Request::Cluster(request) => self.truth.answer(request),
             Request::Probe => self.probe().map(Reply::Probed),
             Request::RepoConfig { name, change } => {
@@ -185,6 +187,15 @@ impl Daemon {
         }
     }
 
+    fn take_over(&self) -> Result<StoreOwner, Rejection> {
+        let owner = self.fs.take_over_store().map_err(Rejection::failed)?;
+        let offline = || Rejection::failed("this mount is offline: it owns no store");
+        let owner = owner.ok_or_else(offline)?;
+        let original = DataDir::new(self.data.clone()).mark_original();
+        original.map_err(Rejection::failed)?;
+        Ok(owner)
+    }
+
     fn probe(&self) -> Result<Probe, Rejection> {
         let probed = self.fs.probe_store().map_err(Rejection::failed)?;
         let note = match (&probed, self.fs.is_offline()) {
@@ -219,6 +230,7 @@ impl Daemon {
             offline: files.offline,
             refused: files.refused,
             read_only: files.read_only,
+            owner: self.fs.store_owner(),
             mounts: vec![self.mount.clone()],
             replicator: self.truth.status(),
             asks: self.truth.asks(),

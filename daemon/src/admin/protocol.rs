@@ -16,7 +16,7 @@ use crate::config::RepoName;
 pub use gitmoor_fs::Traffic;
 use gitmoor_fs::backup::BackupInfo;
 use gitmoor_fs::import::{ImportStatus, Imported, Source, Verify};
-use gitmoor_fs::{Checked, Collected, Progress, Repacked, TrashedRepo};
+use gitmoor_fs::{Checked, Collected, Progress, Repacked, StoreOwner, TrashedRepo};
 use gitmoor_replicator::model::{Limit, RepoPattern};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -116,6 +116,8 @@ pub enum Request {
     Backup,
     /// Answered with [`Reply::Backups`].
     Backups,
+    /// Makes the mount's state the owner of its store; answered with [`Reply::Owner`].
+    TakeOver,
     /// About the cluster; answered with [`Reply::Cluster`], [`Reply::Token`] or [`Reply::Done`].
     Cluster(ClusterRequest),
     /// Changes the settings, if asked to, and answers [`Reply::Settings`].
@@ -195,6 +197,7 @@ impl Request {
             | Self::RepoRestoreObjects { .. }
             | Self::Import { .. }
             | Self::ImportAbandon { .. }
+            | Self::TakeOver
             | Self::Backup => true,
             Self::Fsck { repair, .. } => *repair,
             Self::Gc { dry_run, .. } | Self::Maintain { dry_run, .. } => !dry_run,
@@ -308,6 +311,8 @@ pub enum Reply {
     Collected(Collected),
     /// The backups, the newest last.
     Backups(Vec<BackupInfo>),
+    /// Who owns the object store.
+    Owner(Box<StoreOwner>),
     /// The members of the cluster.
     Cluster(Box<ClusterStatus>),
     /// For `gitmoor cluster join`.

@@ -2,7 +2,7 @@
 
 use super::audit::LastPush;
 use gitmoor_fs::store::Probed;
-use gitmoor_fs::{Copied, Staged, Traffic};
+use gitmoor_fs::{Copied, Staged, StoreOwner, Traffic};
 use gitmoor_replicator::model::Limit;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,6 +30,8 @@ pub struct Status {
     pub refused: Vec<String>,
     /// Nothing can be changed.
     pub read_only: bool,
+    /// Who owns the store, when that was last looked at; none of a mount that does not write there.
+    pub owner: Option<StoreOwner>,
     /// What is mounted where.
     pub mounts: Vec<MountStatus>,
     /// The replicator: role, term, index, ….

@@ -1,6 +1,7 @@
 //! `gitmoor backup` and `gitmoor restore`: the first asks the daemon, the second begins a data
 //! directory that has none.
 
+use super::take_over::sentence;
 use super::{ask, environment, output, unexpected};
 use crate::Failure;
 use crate::admin::{Reply, Request};
@@ -9,10 +10,12 @@ use crate::config::{ByteSize, RestoreSettings};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::service::{self, ServiceError};
 use gitmoor_fs::backup::{self, BackupInfo, Unknown};
+use gitmoor_fs::owner::{self, Claim};
 use gitmoor_fs::store::{self, ObjectStore, StoreUrl};
 use gitmoor_replicator::{Node, NodeConfig};
 use serde::Serialize;
 use std::io;
+use std::sync::Arc;
 
 /// What `gitmoor restore --json` prints.
 #[derive(Debug, Serialize)]
@@ -21,6 +24,10 @@ struct Report<'a> {
     backup: &'a BackupInfo,
     /// What the store has that it does not know.
     unknown: &'a [Unknown],
+    /// Whether the store is its own now.
+    taken_over: bool,
+    /// Whose it is, or was.
+    former: Option<&'a Claim>,
 }
 
 /// Makes a backup, or lists those that there are.
@@ -55,6 +62,7 @@ pub(super) fn restore(place: &Place, args: &RestoreBackupArgs) -> Result<(), Fai
             "--store: name the store with the backups, dir:PATH or s3://BUCKET[/PREFIX]".into(),
         )
     })?;
+    check_there(&url)?;
     let runtime = service::runtime()?;
     let store = store::open(&url, settings.store.s3, runtime.handle().clone());
     let store = store.map_err(ServiceError::from)?;
@@ -63,17 +71,32 @@ pub(super) fn restore(place: &Place, args: &RestoreBackupArgs) -> Result<(), Fai
         return Ok(print(&backups, args.json)?);
     }
     let chosen = choose(&backups, args.backup.as_deref(), &*store)?;
-    let unknown = begin(&dir, chosen, &url, &*store)?;
+    let former = owner::last_claim(&*store).map_err(failed)?;
+    let unknown = begin(&dir, chosen, &url, &store, args.take_over)?;
     if args.json {
-        let backup = chosen;
-        let unknown = &unknown;
-        return Ok(output::json(&Report { backup, unknown })?);
+        return Ok(output::json(&Report {
+            backup: chosen,
+            unknown: &unknown,
+            taken_over: args.take_over,
+            former: former.as_ref(),
+        })?);
     }
     report(chosen, &unknown)?;
+    report_owner(&store.describe(), former.as_ref(), args.take_over)?;
     Ok(output::line(format_args!(
         "mount it with: gitmoor mount --data {} MOUNTPOINT",
         dir.path().display()
     ))?)
+}
+
+/// Opening a store in a directory would make it.
+fn check_there(url: &StoreUrl) -> Result<(), Failure> {
+    match url {
+        StoreUrl::Dir(path) if !path.is_dir() => Err(Failure::Usage(format!(
+            "--store {url}: has no backup: there is no such directory"
+        ))),
+        StoreUrl::Dir(_) | StoreUrl::S3 { .. } => Ok(()),
+    }
 }
 
 fn choose<'a>(
@@ -96,23 +119,39 @@ fn begin(
     dir: &DataDir,
     chosen: &BackupInfo,
     url: &StoreUrl,
-    store: &dyn ObjectStore,
+    store: &Arc<dyn ObjectStore>,
+    take_over: bool,
 ) -> Result<Vec<Unknown>, Failure> {
     let _lock = dir.own(None)?;
     dir.check_no_member()?;
     if dir.has_data() {
         return Err(DataDirError::NotNew(dir.path().to_owned()).into());
     }
-    let bytes = backup::read(store, chosen).map_err(failed)?;
+    let bytes = backup::read(&**store, chosen).map_err(failed)?;
     let node = Node::restore(NodeConfig::new(dir.replica()), &bytes);
     let node = node.map_err(|source| ServiceError::Restore {
         key: chosen.key.clone(),
         source,
     })?;
     dir.record_store(&url.to_string())?;
-    let unknown = backup::unknown(&node, store).map_err(ServiceError::Compare);
-    node.shutdown();
-    Ok(unknown?)
+    let unknown = backup::unknown(&node, &**store).map_err(ServiceError::Compare)?;
+    if take_over {
+        let taken = owner::take_over(Arc::new(node), store.clone(), dir.path());
+        taken.map_err(ServiceError::TakeOver)?;
+    }
+    Ok(unknown)
+}
+
+/// What may be done with it from here on.
+fn report_owner(store: &str, former: Option<&Claim>, is_taken_over: bool) -> io::Result<()> {
+    let what = sentence(store, former);
+    match is_taken_over {
+        true => output::line(format_args!("it owns the store. {what}")),
+        false => output::line(format_args!(
+            "it does not own the store: it can be read, and stores and deletes nothing until `gitmoor take-over` says \
+             so. {what}"
+        )),
+    }
 }
 
 fn report(chosen: &BackupInfo, unknown: &[Unknown]) -> io::Result<()> {

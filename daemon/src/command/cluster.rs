@@ -11,7 +11,7 @@ use crate::data_dir::{Clientship, DataDir, DataDirError, Lock, Membership, Reach
 use crate::service::{self, ServiceError};
 use gitmoor_replicator::model::{Client, ClusterId, Member, Newcomer, Part};
 use gitmoor_replicator::net::{Authority, Granted, Holder, Token, join as join_cluster};
-use gitmoor_replicator::{FOUNDER, Node, NodeConfig};
+use gitmoor_replicator::{FOUNDER, Node, NodeConfig, Replica};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -74,7 +74,10 @@ fn recover(place: &Place, args: &ListenArgs) -> Result<(), Failure> {
     let membership = membership.ok_or_else(|| DataDirError::NotMember(dir.path().to_owned()))?;
     let id = membership.identity.node();
     let node = Node::recover(NodeConfig::new(dir.replica()), id).map_err(ServiceError::from)?;
-    found(&dir, node, id, args, advertise)
+    found(&dir, node, id, args, advertise)?;
+    Ok(output::line(
+        "its object store stays the old cluster's until `gitmoor take-over`, once it is mounted; till then it can be read",
+    )?)
 }
 
 /// Makes a node alone the first of a new cluster.

@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod cluster;
+mod confirm;
 mod doctor;
 mod export;
 mod fsck;
@@ -17,6 +18,7 @@ mod output;
 mod progress;
 mod repo;
 mod status;
+mod take_over;
 mod top;
 mod trash;
 mod umount;
@@ -43,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Fsck(args) => fsck::run(&cli.place, &args),
         Command::Backup(args) => backup::run(&cli.place, &args),
         Command::Restore(args) => backup::restore(&cli.place, &args),
+        Command::TakeOver(args) => take_over::run(&cli.place, &args),
         Command::Gc(args) => gc::run(&cli.place, args),
         Command::Import(args) => import::run(&cli.place, &args),
         Command::Export(args) => export::run(&cli.place, &args),

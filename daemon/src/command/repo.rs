@@ -1,5 +1,6 @@
 //! `gitmoor repo …`.
 
+use super::confirm::confirm;
 use super::progress::ask_watching;
 use super::{ask, limit, output, trash, unexpected};
 use crate::Failure;
@@ -9,7 +10,7 @@ use crate::cli::{ConfigArgs, CreateArgs, ObjectFormat, Place, RefFormat, RepoCom
 use crate::config::{ByteSize, RepoName};
 use gitmoor_replicator::model::setting as repo_setting;
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io;
 
 /// Asks the daemon about its repositories, or to change them.
 pub(super) fn run(place: &Place, command: RepoCommand) -> Result<(), Failure> {
@@ -134,24 +135,17 @@ fn done(place: &Place, request: &Request) -> Result<(), Failure> {
     }
 }
 
+/// That there is none is said before anything is asked.
 fn delete(place: &Place, name: RepoName, yes: bool) -> Result<(), Failure> {
-    if !yes && !confirmed(&name)? {
-        return Err(Failure::Declined);
-    }
+    ask(place, &Request::RepoInfo { name: name.clone() })?;
+    let question = format!("Delete {name} for every machine that mounts it?");
+    confirm(
+        &format!("repo delete {name}"),
+        &question,
+        name.as_str(),
+        yes,
+    )?;
     done(place, &Request::RepoDelete { name })
-}
-
-fn confirmed(name: &RepoName) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::Usage(format!(
-            "repo delete {name}: expected --yes, since there is no terminal to confirm it on"
-        )));
-    }
-    eprint!("Delete {name} for every machine that mounts it? Type its name to confirm: ");
-    io::stderr().flush()?;
-    let mut typed = String::new();
-    io::stdin().read_line(&mut typed)?;
-    Ok(typed.trim() == name.as_str())
 }
 
 fn config(place: &Place, args: &ConfigArgs) -> Result<(), Failure> {

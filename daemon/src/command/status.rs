@@ -6,6 +6,7 @@ use crate::admin::protocol::{MountStatus, Pending, Staging, State, Status};
 use crate::admin::{Reply, Request};
 use crate::cli::{Place, StatusArgs};
 use crate::config::ByteSize;
+use gitmoor_fs::StoreOwner;
 use std::time::Duration;
 
 /// Asks the daemon how it is.
@@ -27,6 +28,7 @@ fn fields(status: &Status) -> Vec<(&'static str, String)> {
     );
     fields.push(("data", status.data.display().to_string()));
     fields.push(("store", store(status)));
+    fields.extend(status.owner.iter().map(|is| ("owner", owner(is))));
     fields.extend(status.refused.iter().map(|what| ("refused", what.clone())));
     fields.push(("replicator", replicator(&status.replicator)));
     fields.extend(status.asks.iter().map(|node| ("asks", node.clone())));
@@ -92,6 +94,14 @@ fn store(status: &Status) -> String {
         ""
     };
     format!("{}{note}", status.store)
+}
+
+fn owner(owner: &StoreOwner) -> String {
+    match (&owner.problem, &owner.claim) {
+        (Some(problem), _) => format!("nothing is stored or deleted: {problem}"),
+        (None, Some(claim)) => format!("this state, claimed by {claim}"),
+        (None, None) => "this state".to_owned(),
+    }
 }
 
 fn staging(staging: &Staging) -> String {

@@ -30,6 +30,13 @@ pub fn from_environment(env: &Environment<'_>) -> Result<Layer, ConfigError> {
             region: first_text(env, &REGION)?,
             credentials: credentials(env)?,
             path_style: parsed::<Flag>(env, "S3_USE_PATH_STYLE")?.map(|flag| flag.0),
+            sse: parsed(env, "S3_SSE")?,
+            sse_kms_key: text(env, "S3_SSE_KMS_KEY")?,
+            sse_bucket_key: parsed::<Flag>(env, "S3_SSE_BUCKET_KEY")?.map(|flag| flag.0),
+            ca_bundle: CA_BUNDLE
+                .iter()
+                .find_map(|key| present(env, key))
+                .map(Into::into),
         },
         log: LogLayer {
             level: match parsed(env, "GITMOOR_LOG")? {
@@ -47,6 +54,9 @@ pub fn from_environment(env: &Environment<'_>) -> Result<Layer, ConfigError> {
 /// beat the file.
 const ENDPOINT: [&str; 3] = ["S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 const REGION: [&str; 3] = ["S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"];
+
+/// The second is what AWS' own programs read; the SDK does not.
+const CA_BUNDLE: [&str; 2] = ["S3_CA_BUNDLE", "AWS_CA_BUNDLE"];
 
 /// Variables that tell the AWS chain where to look, and so beat keys in the file.
 const CHAIN: [&str; 3] = [

@@ -4,7 +4,7 @@
 use super::StoreUrl;
 use super::owner::{GroupId, Umask, UserId};
 use super::value::{
-    Addresses, ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret, SizeLimit,
+    Addresses, ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret, SizeLimit, Sse,
 };
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -95,6 +95,14 @@ pub struct S3Layer {
     pub credentials: Option<Credentials>,
     /// `http://host/bucket/key` instead of `http://bucket.host/key`.
     pub path_style: Option<bool>,
+    /// How the server is to encrypt.
+    pub sse: Option<Sse>,
+    /// With which key of KMS: an id, an alias or an ARN.
+    pub sse_kms_key: Option<String>,
+    /// With a key of the bucket in its stead, which costs fewer requests to KMS.
+    pub sse_bucket_key: Option<bool>,
+    /// Certificates of those who may vouch for the server, instead of the system's.
+    pub ca_bundle: Option<PathBuf>,
 }
 
 /// Who we are to the store.
@@ -225,6 +233,10 @@ impl S3Layer {
             region: self.region.or(lower.region),
             credentials: self.credentials.or(lower.credentials),
             path_style: self.path_style.or(lower.path_style),
+            sse: self.sse.or(lower.sse),
+            sse_kms_key: self.sse_kms_key.or(lower.sse_kms_key),
+            sse_bucket_key: self.sse_bucket_key.or(lower.sse_bucket_key),
+            ca_bundle: self.ca_bundle.or(lower.ca_bundle),
         }
     }
 }

@@ -10,6 +10,7 @@ mod owner;
 mod place;
 mod repo_name;
 mod resolve;
+mod s3;
 mod value;
 
 pub use environment::{Environment, from_environment};
@@ -94,6 +95,11 @@ pub enum ConfigError {
     /// A client is not.
     #[error("--listen {0}: this token makes a client, which nobody connects to; leave it out")]
     ClientListens(std::net::SocketAddr),
+    /// It is about keys of KMS.
+    #[error(
+        "{0}: means something beside s3.sse = \"kms\" alone (S3_SSE); set that, or leave it out"
+    )]
+    WithoutKms(&'static str),
     /// Metrics would be served to other machines.
     #[error(
         "--metrics (metrics.listen): {0} can be reached from other machines; expected a loopback \

@@ -1,12 +1,12 @@
 //! From layers of optional values to what the daemon needs.
 
-use super::layer::{Credentials, Layer, LogLayer, S3Layer, TracesLayer};
+use super::layer::{Layer, LogLayer, TracesLayer};
 use super::place::{Located, absolute};
 use super::value::{Addresses, LogFilter, LogFormat, OtlpUrl, Ratio, SizeLimit};
-use super::{ConfigError, Environment, StoreUrl, locate};
+use super::{ConfigError, Environment, StoreUrl, locate, s3};
 use crate::cli::{MountArgs, NodeArgs, Place, TellingArgs};
 use gitmoor_fs::Shown;
-use gitmoor_fs::store::{S3Credentials, S3Settings};
+use gitmoor_fs::store::S3Settings;
 use gitmoor_replicator::model::NamePath;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -206,7 +206,7 @@ impl RestoreSettings {
             store: StoreSettings {
                 url: url.map(absolute_store).transpose()?,
                 offline: false,
-                s3: s3_settings(layer.s3),
+                s3: s3::resolve(layer.s3)?,
             },
         })
     }
@@ -246,7 +246,7 @@ impl Settings {
             store: StoreSettings {
                 url: store,
                 offline: layer.offline.unwrap_or(false),
-                s3: s3_settings(layer.s3),
+                s3: s3::resolve(layer.s3)?,
             },
             cache_bytes: layer.cache_size.map_or(CACHE_BYTES, |size| size.0),
             cache_free_floor: layer
@@ -359,32 +359,6 @@ fn absolute_store(url: StoreUrl) -> Result<StoreUrl, ConfigError> {
     match url {
         StoreUrl::Dir(path) => absolute("--store", &path).map(StoreUrl::Dir),
         StoreUrl::S3 { .. } => Ok(url),
-    }
-}
-
-/// Servers other than AWS rarely have a host name for every bucket.
-fn s3_settings(layer: S3Layer) -> S3Settings {
-    S3Settings {
-        path_style: layer.path_style.unwrap_or(layer.endpoint.is_some()),
-        endpoint: layer.endpoint,
-        region: layer.region,
-        credentials: layer.credentials.and_then(credentials),
-        ..S3Settings::default()
-    }
-}
-
-/// `None` leaves it to the AWS chain.
-fn credentials(credentials: Credentials) -> Option<S3Credentials> {
-    match credentials {
-        Credentials::Chain => None,
-        Credentials::Keys {
-            access_key_id,
-            secret_access_key,
-        } => Some(S3Credentials {
-            access_key_id,
-            secret_access_key: secret_access_key.reveal().to_owned(),
-            session_token: None,
-        }),
     }
 }
 

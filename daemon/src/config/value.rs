@@ -241,6 +241,31 @@ impl FromStr for LogFormat {
 
 deserialize_from_text!(LogFormat);
 
+/// How an S3 server is to encrypt what it stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sse {
+    /// With keys of its own.
+    S3,
+    /// With keys of a key management service.
+    Kms,
+}
+
+impl FromStr for Sse {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "s3" => Ok(Self::S3),
+            "kms" => Ok(Self::Kms),
+            _ => Err(format!(
+                "{text:?} is no encryption; expected \"s3\" or \"kms\""
+            )),
+        }
+    }
+}
+
+deserialize_from_text!(Sse);
+
 /// Which log lines are written: a level, or `target=level` parts with commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);

@@ -4,6 +4,7 @@
 //! lock          flock(2) of the daemon, and who it is          (invariant 10)
 //! version       format of everything beneath
 //! store.url     the object store these repositories belong to
+//! birth         tells a copy of the directory from the original
 //! gitmoor.toml  settings, if an administrator wrote them
 //! admin.sock    the daemon's ear, mode 0600
 //! log/          what a daemon in the background writes
@@ -14,6 +15,7 @@
 //! store/        the default object store
 //! ```
 
+mod birth;
 mod clientship;
 mod lock;
 mod marker;
@@ -287,13 +289,27 @@ fn failed(context: impl FnOnce() -> String) -> impl FnOnce(io::Error) -> DataDir
 /// Writes a small file so that after a crash it is there whole or not at all, and
 /// is there once this has returned.
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), DataDirError> {
+    write_made(path, |_| Ok(bytes.to_vec()))
+}
+
+/// The same of bytes that depend on the file.
+fn write_made(
+    path: &Path,
+    make: impl FnOnce(&fs::File) -> io::Result<Vec<u8>>,
+) -> Result<(), DataDirError> {
     let context = || format!("writing {}", path.display());
     let temporary = path.with_extension("new");
     let write = || {
+        // One that a crash left is another file.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
+        options.write(true).create_new(true).mode(0o600);
         let mut file = options.open(&temporary)?;
-        io::Write::write_all(&mut file, bytes)?;
+        let bytes = make(&file)?;
+        io::Write::write_all(&mut file, &bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()

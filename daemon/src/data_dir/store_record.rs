@@ -65,6 +65,11 @@ impl DataDir {
         }
     }
 
+    /// Whether the store lies in the data directory: whoever copies one copies both.
+    pub fn has_own_store(&self) -> Result<bool, DataDirError> {
+        Ok(self.recorded_store()?.as_deref() == Some(DEFAULT))
+    }
+
     fn recorded_store(&self) -> Result<Option<String>, DataDirError> {
         let path = self.path().join("store.url");
         match std::fs::read_to_string(&path) {

@@ -5,7 +5,7 @@
 //! machine   kernel, /dev/fuse, fusermount3, fuse.conf
 //! data      who owns the data directory; what is left of those who did; staging
 //! disk      room for the cache and for what is staged
-//! store     what it must do, tried on an object of its own
+//! store     what it must do, tried on an object of its own; who owns it
 //! cluster   members, their lag, their certificates
 //! mounts    mounts of this machine whose daemon is gone
 //! ```

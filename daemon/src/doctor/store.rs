@@ -4,7 +4,11 @@ use super::{Check, Finding, Patient};
 use crate::admin::protocol::Probe;
 use crate::admin::{Reply, Request};
 use crate::service;
-use gitmoor_fs::store::{self, StoreUrl};
+use gitmoor_fs::StoreOwner;
+use gitmoor_fs::owner::last_claim;
+use gitmoor_fs::store::{self, ObjectStore, StoreUrl};
+use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// Ages of objects, and S3's signatures, go by both clocks.
 const SKEW: i64 = 60;
@@ -26,13 +30,14 @@ pub(super) fn works(patient: &mut Patient) -> Check {
         },
         None => probe(patient),
     };
+    let owner = patient.status().and_then(|status| status.owner.as_ref());
     match probed {
-        Ok(probe) => judged(name, &probe),
+        Ok(probe) => judged(name, &probe, owner),
         Err(problem) => failed(problem),
     }
 }
 
-fn judged(name: &'static str, probe: &Probe) -> Check {
+fn judged(name: &'static str, probe: &Probe, owner: Option<&StoreOwner>) -> Check {
     let Some(probed) = &probe.probed else {
         return Check::new(name, format!("{}: {}", probe.store, probe.note), Vec::new());
     };
@@ -58,22 +63,46 @@ fn judged(name: &'static str, probe: &Probe) -> Check {
         true => "",
         false => ", without conditional writes: keys get digests",
     };
+    let (claimed, problem) = owner.map(owned).unwrap_or_default();
+    findings.extend(problem);
     let note = format!(
-        "{} takes, gives, lists and removes objects{overwrites}",
-        probe.store
+        "{} takes, gives, lists and removes objects{overwrites}{}{claimed}",
+        probe.store, probe.note
     );
     Check::new(name, note, findings)
 }
 
-/// With a store of our own, which is not begun if it is not there.
-fn probe(patient: &Patient) -> Result<Probe, String> {
+/// Whose the store is, and what to do if it is not this state's.
+fn owned(owner: &StoreOwner) -> (String, Option<Finding>) {
+    let note = match &owner.claim {
+        Some(claim) => format!(", claimed by {claim}"),
+        None => String::new(),
+    };
+    let finding = owner.problem.as_ref().map(|problem| {
+        let mend = "unmount, if another state is to own the store; else gitmoor take-over";
+        Finding::new(problem.clone(), mend)
+    });
+    (note, finding)
+}
+
+/// A store of our own.
+enum Opened {
+    Store(Arc<dyn ObjectStore>),
+    /// It is not to be.
+    NotAsked {
+        store: String,
+        note: &'static str,
+    },
+}
+
+/// It is not begun if it is not there.
+fn open(patient: &Patient, runtime: &Handle) -> Result<Opened, String> {
     let settings = &patient.settings.store;
     let given = settings.url.as_ref().map(StoreUrl::to_string);
     if patient.dir.check_mounted_before().is_err() && given.is_none() {
-        return Ok(Probe {
+        return Ok(Opened::NotAsked {
             store: "the store".to_owned(),
-            note: "not begun yet".to_owned(),
-            probed: None,
+            note: "not begun yet",
         });
     }
     let url = match patient.dir.is_in_cluster() {
@@ -81,32 +110,42 @@ fn probe(patient: &Patient) -> Result<Probe, String> {
         false => patient.dir.store_url(given.as_deref()),
     };
     let url = url.map_err(|error| error.to_string())?;
-    let not_asked = |note: &str| Probe {
-        store: url.clone(),
-        note: note.to_owned(),
-        probed: None,
-    };
     if settings.offline {
-        return Ok(not_asked("not asked: the settings say offline"));
+        return Ok(Opened::NotAsked {
+            store: url,
+            note: "not asked: the settings say offline",
+        });
     }
     let parsed: StoreUrl = url.parse().map_err(|error| format!("{error}"))?;
-    let runtime = service::runtime().map_err(|error| error.to_string())?;
-    let read_only = patient.settings.mount.read_only;
-    let (s3, runtime) = (settings.s3.clone(), runtime.handle().clone());
-    let opened = match read_only {
+    let (s3, runtime) = (settings.s3.clone(), runtime.clone());
+    let opened = match patient.settings.mount.read_only {
         true => store::open_read_only(&parsed, s3, runtime),
         false => store::open(&parsed, s3, runtime),
     };
-    let opened = opened.map_err(|error| error.to_string())?;
-    if read_only {
-        return Ok(not_asked(
-            "can be read; nothing is written, as the settings say read-only",
-        ));
+    opened.map(Opened::Store).map_err(|error| error.to_string())
+}
+
+fn probe(patient: &Patient) -> Result<Probe, String> {
+    let unprobed = |store, note: &str| Probe {
+        store,
+        note: note.to_owned(),
+        probed: None,
+    };
+    let runtime = service::runtime().map_err(|error| error.to_string())?;
+    let store = match open(patient, runtime.handle())? {
+        Opened::NotAsked { store, note } => return Ok(unprobed(store, note)),
+        Opened::Store(store) => store,
+    };
+    if patient.settings.mount.read_only {
+        let note = "can be read; nothing is written, as the settings say read-only";
+        return Ok(unprobed(store.describe(), note));
     }
-    let probed = store::probe(&*opened).map_err(|error| error.to_string())?;
+    let probed = store::probe(&*store).map_err(|error| error.to_string())?;
+    // Whether the next mount will own it, that finds out.
+    let claim = last_claim(&*store).map_err(|error| error.to_string())?;
     Ok(Probe {
-        store: opened.describe(),
-        note: String::new(),
+        store: store.describe(),
+        note: claim.map_or_else(String::new, |claim| format!(", claimed by {claim}")),
         probed: Some(probed),
     })
 }

@@ -47,6 +47,11 @@ impl Readiness {
             );
         }
         if let Some((at, fs)) = facts.mount {
+            wrong.extend(
+                fs.store_owner()
+                    .and_then(|owner| owner.problem)
+                    .map(not_ours),
+            );
             wrong.extend(self.of_mount(&at).await.err());
             wrong.extend(self.of_store(fs).await.err());
         }
@@ -65,6 +70,10 @@ impl Readiness {
     async fn of_store(&self, fs: Arc<FileSystem>) -> Result<(), String> {
         self.store.run("the store", move || fs.check_store()).await
     }
+}
+
+fn not_ours(problem: String) -> String {
+    format!("nothing can be stored: the store is not this mount's: {problem}")
 }
 
 /// The kernel never answers this by itself; but where nothing is mounted, the directory below does.

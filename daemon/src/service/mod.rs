@@ -82,6 +82,11 @@ pub enum ServiceError {
     /// What was restored cannot be compared with the store.
     #[error("restored, but what the store has beyond it cannot be said: {0}")]
     Compare(gitmoor_fs::FsError),
+    /// The store goes on being another's.
+    #[error(
+        "restored, but the store is not taken over: {0}; mount it, and give the command gitmoor take-over"
+    )]
+    TakeOver(gitmoor_fs::FsError),
     /// The cluster is not as it was asked to be.
     #[error("{0}")]
     Membership(#[from] gitmoor_replicator::MembershipError),
@@ -128,6 +133,7 @@ impl ServiceError {
             | Self::Dismissed(_)
             | Self::Compare(_)
             | Self::Restore { .. }
+            | Self::TakeOver(_)
             | Self::Membership(_)
             | Self::FileSystem(_)
             | Self::Metrics { .. }

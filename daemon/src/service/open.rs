@@ -51,13 +51,12 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
         (false, false) => open_alone(settings, &dir, &runtime)?,
     };
     let read_only = settings.mount.read_only || truth.may_only_read().map_err(unreadable)?;
-    let fs = FileSystem::open(
-        fs_config(settings, read_only),
-        truth.replica(),
-        Arc::clone(&store),
-        elsewhere,
-    )
-    .map_err(ServiceError::from)?;
+    let config = Config {
+        is_copy: !read_only && may_be_copy(settings, &dir)?,
+        ..fs_config(settings, read_only)
+    };
+    let fs = FileSystem::open(config, truth.replica(), Arc::clone(&store), elsewhere)
+        .map_err(ServiceError::from)?;
     Ok(Parts {
         fs,
         truth,
@@ -68,6 +67,14 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
         dir,
         _lock: lock,
     })
+}
+
+/// A client has nothing that a copy could name, and a store in the data directory is copied with it.
+fn may_be_copy(settings: &Settings, dir: &DataDir) -> Result<bool, DataDirError> {
+    if settings.store.offline || settings.mount.read_only || dir.is_client() {
+        return Ok(false);
+    }
+    Ok(!dir.has_own_store()? && dir.is_copy()?)
 }
 
 type Opened = (Truth, Arc<dyn ObjectStore>);
@@ -262,6 +269,7 @@ fn fs_config(settings: &Settings, read_only: bool) -> Config {
         backup_period: settings.backup_period,
         backup_keep: settings.backup_keep,
         read_only,
+        is_copy: false,
         shown: settings.mount.shown,
         maintenance_period: settings.maintenance_period,
         maintenance_loose: settings.maintenance_loose,

@@ -72,6 +72,7 @@ impl FileSystem {
     /// Makes one of everything that is acknowledged by now, and removes the oldest of those that
     /// are too many.
     pub fn back_up(&self) -> Result<BackupInfo, FsError> {
+        self.shared.check_owner("a backup")?;
         self.shared.fresh.refresh()?;
         let (version, backup) = self.shared.replica.backup()?;
         let now = SystemTime::now();

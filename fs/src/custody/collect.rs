@@ -65,6 +65,9 @@ impl FileSystem {
         dry_run: bool,
     ) -> FsResult<Collected> {
         let _one_at_a_time = self.collecting.lock();
+        if !dry_run {
+            self.check_owner(sweep)?;
+        }
         let mut collector = Collector {
             fs: self,
             sweep,
@@ -81,6 +84,17 @@ impl FileSystem {
             metrics::ran(ended.is_ok());
         }
         ended.map(|()| collector.done)
+    }
+}
+
+impl FileSystem {
+    /// Of the trash alone nothing is asked of the store, unless there is something to delete.
+    fn check_owner(&self, sweep: Sweep) -> FsResult<()> {
+        match (sweep, &self.shared.ownership) {
+            (Sweep::Trash, Some(ownership)) => Ok(ownership.check_known("gc")?),
+            (Sweep::Trash, None) => Ok(()),
+            (Sweep::Store, _) => self.shared.check_owner("gc"),
+        }
     }
 }
 

@@ -150,7 +150,7 @@ impl Calls {
 
     /// The operation as a step of the command that asks; `None` if that is not traced.
     pub(super) fn step(&self, op: &'static str, request: &Request, at: &At<'_>) -> Option<Span> {
-        let command = self.commands.span_of(request.pid());
+        let command = self.commands.span_of(request.uid(), request.pid());
         if command.is_none() {
             return None;
         }

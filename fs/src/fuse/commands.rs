@@ -61,12 +61,12 @@ impl Commands {
     }
 
     /// The span of the command that a thread works for; none if it is not traced.
-    pub(super) fn span_of(&self, tid: u32) -> Span {
+    pub(super) fn span_of(&self, user: u32, tid: u32) -> Span {
         // 0 is whoever is in another pid namespace: not one command.
         if !trace::is_on() || tid == 0 {
             return Span::none();
         }
-        self.known(tid).unwrap_or_else(|| self.begin(tid))
+        self.known(tid).unwrap_or_else(|| self.begin(user, tid))
     }
 
     fn known(&self, tid: u32) -> Option<Span> {
@@ -78,17 +78,23 @@ impl Commands {
     }
 
     /// A thread that is new: of a command that is known, or the first of its own.
-    fn begin(&self, tid: u32) -> Span {
+    fn begin(&self, user: u32, tid: u32) -> Span {
         let pid = process::of_thread(tid);
         let root = lineage::command_of(pid);
+        // Before others wait for the lock: it may take a moment.
+        let is_new = self.running.lock().number(root).is_none();
+        let title = if is_new {
+            lineage::title(user, root)
+        } else {
+            String::new()
+        };
+        let session = lineage::session(user, pid);
         let mut running = self.running.lock();
-        let known = running.commands.iter().find(|(_, it)| it.root == root);
-        let number = known.map(|(number, _)| *number);
-        let number = number.unwrap_or_else(|| running.add(root, self.ratio));
+        let known = running.number(root);
+        let number = known.unwrap_or_else(|| running.add(root, &title, self.ratio));
         let command = running.commands.get_mut(&number).expect("found or added");
         command.used = Instant::now();
         if !command.span.is_none() && !command.has_session {
-            let session = lineage::session(pid);
             command.has_session = session.is_some();
             command.span.record("session", session);
         }
@@ -98,10 +104,14 @@ impl Commands {
 }
 
 impl Running {
-    fn add(&mut self, root: u32, ratio: f64) -> u64 {
+    fn number(&self, root: u32) -> Option<u64> {
+        let known = self.commands.iter().find(|(_, it)| it.root == root);
+        known.map(|(number, _)| *number)
+    }
+
+    fn add(&mut self, root: u32, title: &str, ratio: f64) -> u64 {
         let span = match rand::rng().random_bool(ratio) {
             true => {
-                let title = lineage::title(root);
                 trace_span!(target: TARGET, parent: None, "command", otel.name = title, pid = root, session = field::Empty)
             }
             false => Span::none(),

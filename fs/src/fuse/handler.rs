@@ -481,7 +481,7 @@ impl Filesystem for Handler {
             self.inner.tree.closed(handle.ino, &handle.opened);
             return reply.ok();
         }
-        let (caller, user) = (process(request), handle.user());
+        let user = handle.user();
         let release = move |inner: &Calls, reply| {
             empty(
                 "release",

@@ -5,7 +5,7 @@
 //! listing is gone is listed anew and goes on behind the last name that was told: a name that was
 //! there all the while is told once. One listing larger than a share is kept, as the only one of its user.
 
-use super::shares::Shares;
+use crate::shares::Shares;
 use crate::tree::Listed;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};

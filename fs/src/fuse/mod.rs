@@ -8,7 +8,6 @@ mod invalidate;
 mod listings;
 mod metrics;
 mod open_files;
-mod shares;
 mod waiting;
 
 use crate::error::{FsError, FsResult, done};

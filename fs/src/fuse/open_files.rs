@@ -8,9 +8,9 @@
 //! Descriptors are what the daemon has least of, so each user has a share of them ([`Shares`]). The daemon's own user
 //! may have all: alone on a machine nobody else needs any, and to root of a server it is the machine's limit.
 
-use super::shares::Shares;
 use crate::error::{FsError, FsResult};
 use crate::repository::{Body, Closing, Opened};
+use crate::shares::Shares;
 use fuser::BackingId;
 use parking_lot::Mutex;
 use rustix::process::{Resource, geteuid, getrlimit};

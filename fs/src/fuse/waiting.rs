@@ -9,9 +9,9 @@
 //! The kernel has a bound too, on requests that no process waits for (readahead, releases). That one
 //! knows no users, so it is larger than all that stand here ([`BACKGROUND`]).
 
-use super::shares::Shares;
 use crate::error::{FsError, FsResult};
 use crate::process::descends_from;
+use crate::shares::Shares;
 use crate::wait::{POLL, is_ending};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet, VecDeque};

@@ -106,14 +106,16 @@ impl Copying<'_> {
         }
         // Checking it took as long as it took, and is no reason to give up on the store.
         wait::moved();
-        let sent = AtomicU64::new(0);
-        let watch = |bytes| {
-            wait::moved();
-            self.tell(sent.fetch_add(bytes, Ordering::Relaxed) + bytes)
-                .is_ok()
-        };
         let objects = self.run.repository.objects();
-        let mut add = objects.store_resuming(&file.path, open, digests, &watch)?;
+        let mut add = self.run.patiently(|| {
+            let sent = AtomicU64::new(0);
+            let watch = |bytes| {
+                wait::moved();
+                self.tell(sent.fetch_add(bytes, Ordering::Relaxed) + bytes)
+                    .is_ok()
+            };
+            objects.store_resuming(&file.path, open, digests.clone(), &watch)
+        })?;
         add.entry.mode = MODE;
         self.copied.stored.fetch_add(file.size, Ordering::Relaxed);
         failpoint::IMPORT_SENT.hit();

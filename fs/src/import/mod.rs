@@ -22,6 +22,7 @@ mod finish;
 mod lent;
 mod live;
 mod loose;
+mod patience;
 mod private;
 mod refs;
 mod source;
@@ -112,6 +113,7 @@ impl FileSystem {
         onlooker: &dyn Onlooker,
     ) -> Result<Imported, ImportError> {
         let began = Instant::now();
+        self.shared.check_owner("an import")?;
         self.shared.fresh.refresh()?;
         if how.live {
             self.take_over(path, source, onlooker)?;

@@ -6,9 +6,11 @@
 )]
 
 use super::{ImportError, Run, Verify};
+use crate::FsError;
 use crate::cache::Digester;
 use crate::objects::catalog;
 use crate::program::Program;
+use crate::store::StoreError;
 use crate::wait;
 use crate::work::git;
 use gitmoor_replicator::model::{FileEntry, ImportStep, ObjectFormat, Place, RepoPath};
@@ -127,7 +129,7 @@ impl Run<'_> {
         let mut from = 0;
         while from < entry.size {
             let to = entry.size.min(from + step);
-            let bytes = self.fs.shared.store.get(key, from..to);
+            let bytes = self.patiently(|| self.fs.shared.store.get(key, from..to));
             let bytes = bytes.map_err(|error| spoiled_if_gone(path, error))?;
             digester.add(&bytes);
             if let Some((at, copy)) = &mut copy {
@@ -178,9 +180,9 @@ fn spoiled(path: &RepoPath, reason: &str) -> ImportError {
 }
 
 /// What is shorter than it was is refused by a store, in whatever words.
-fn spoiled_if_gone(path: &RepoPath, error: crate::store::StoreError) -> ImportError {
+fn spoiled_if_gone(path: &RepoPath, error: FsError) -> ImportError {
     match error {
-        crate::store::StoreError::NotFound { .. } => spoiled(path, "it is not there"),
+        FsError::Store(StoreError::NotFound { .. }) => spoiled(path, "it is not there"),
         other => other.into(),
     }
 }

@@ -122,6 +122,9 @@ impl FileSystem {
         let began = Instant::now();
         let repo = self.shared.replica.repo(id)?;
         let repo = repo.ok_or(MaintenanceError::Deleted)?;
+        if !options.dry_run {
+            self.shared.check_owner("maintenance")?;
+        }
         let running = self.begin_work(Work {
             kind: "maintenance",
             id,

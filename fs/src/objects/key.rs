@@ -14,18 +14,26 @@ use gitmoor_replicator::model::{Digest, RepoId, RepoPath, hex};
 /// Longest file name in a key: with a digest and a number behind it, 255 bytes.
 const MOST: usize = 218;
 
-/// The keys that a file may have, the best first; without end.
+/// Numbers of keys that nobody comes to who counts from 1; three digits, as long as a key may get.
+const FRESH: u64 = 100;
+
+/// The keys that a file may have, the best first; without end. While the requests of a former owner of the store may
+/// still be under way, none that it may have come to: those from a number on that the take-over chose.
 pub fn candidates(
     repo: RepoId,
     path: &RepoPath,
     digest: &Digest,
     may_be_plain: bool,
-) -> impl Iterator<Item = String> {
-    let plain = may_be_plain.then(|| by_name(repo, path));
+    take_over: Option<u64>,
+) -> impl Iterator<Item = String> + use<> {
+    let is_settled = take_over.is_none();
     let with_digest = by_content(repo, path, digest);
-    let again = with_digest.clone();
-    let first = plain.into_iter().chain([with_digest]);
-    first.chain((1u32..).map(move |n| format!("{again}.{n}")))
+    let plain = (is_settled && may_be_plain).then(|| by_name(repo, path));
+    let first = plain
+        .into_iter()
+        .chain(is_settled.then(|| with_digest.clone()));
+    let from = take_over.map_or(1, |take_over| FRESH + take_over % (9 * FRESH));
+    first.chain((from..).map(move |n| format!("{with_digest}.{n}")))
 }
 
 /// For a file whose path says what its bytes are.

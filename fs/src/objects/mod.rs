@@ -34,8 +34,9 @@ use crate::error::{FsError, FsResult, done};
 use crate::filesystem::Config;
 use crate::local::Files;
 use crate::others::{Elsewhere, Freshness};
+use crate::owner::Ownership;
 use crate::process::Origins;
-use crate::store::ObjectStore;
+use crate::store::{ObjectStore, StoreError};
 use crate::wait::{Waits, spent};
 use deletion::{Deleter, Move, Removal};
 use gitmoor_replicator::model::{
@@ -64,6 +65,8 @@ pub struct Shared {
     pub replica: Arc<dyn Replica>,
     /// Where bytes go.
     pub store: Arc<dyn ObjectStore>,
+    /// Whose that is; `None` of a mount that does not write there.
+    pub ownership: Option<Arc<Ownership>>,
     /// Where they are read.
     pub cache: Arc<BlockCache>,
     /// The directories of all repositories.
@@ -125,6 +128,15 @@ struct State {
 }
 
 impl Shared {
+    /// Fails if the store is another state's: before long work that stores or deletes. Each request is checked
+    /// by itself, too, so that a store which does not answer is no reason not to begin.
+    pub fn check_owner(&self, what: &str) -> FsResult<()> {
+        match self.ownership.as_ref().map(|own| own.confirm(what)) {
+            None | Some(Err(FsError::Store(StoreError::Unavailable { .. }))) => Ok(()),
+            Some(confirmed) => confirmed,
+        }
+    }
+
     /// Commits a command, and notes how long that took.
     pub fn propose(&self, actor: Actor, command: Command) -> FsResult<Version> {
         let kind = command.kind();

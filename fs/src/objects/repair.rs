@@ -5,7 +5,7 @@
     reason = "copies in a temporary directory of the daemon's own"
 )]
 
-use super::{Objects, key};
+use super::Objects;
 use crate::cache;
 use crate::error::FsResult;
 use crate::store::{Body, Put};
@@ -63,7 +63,7 @@ impl Objects {
         len: u64,
         digest: &gitmoor_replicator::model::Digest,
     ) -> FsResult<String> {
-        for key in key::candidates(self.repo, path, digest, false) {
+        for key in self.keys(path, digest, false) {
             let free = !self.shared.replica.is_condemned(self.repo, &key)? && !self.exists(&key)?;
             if free && self.shared.store.put(&key, Body::File { file, len })? == Put::Stored {
                 return Ok(key);

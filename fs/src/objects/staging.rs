@@ -22,6 +22,7 @@ use gitmoor_replicator::model::RepoPath;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,13 +75,18 @@ impl State {
         self.making.retain(|path, bytes| match homes.stat(path) {
             // A file of several names is counted once, shared among them.
             Ok(Some(meta)) => {
-                *bytes = meta.len() / meta.nlink().max(1);
+                *bytes = on_disk(&meta) / meta.nlink().max(1);
                 true
             }
             Ok(None) | Err(_) => false,
         });
         self.next_look = Instant::now() + SAMPLE.max(begin.elapsed() * RARELY);
     }
+}
+
+/// A sparse file may have any length, and takes no more than its blocks.
+fn on_disk(meta: &Metadata) -> u64 {
+    meta.len().min(meta.blocks().saturating_mul(512))
 }
 
 impl Staging {

@@ -114,6 +114,7 @@ fn shared(
         looks: FirstLooks::new(),
         replica: node,
         store: store.clone(),
+        ownership: None,
         cache: BlockCache::open(cache, store).expect("opens"),
         config: Config {
             data: dir.to_owned(),
@@ -133,6 +134,7 @@ fn shared(
             backup_period: None,
             backup_keep: 1,
             read_only: false,
+            is_copy: false,
             shown: Default::default(),
             maintenance_period: None,
             maintenance_loose: 500,

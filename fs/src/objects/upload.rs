@@ -252,7 +252,7 @@ impl Objects {
         send: &Sending<'_>,
     ) -> FsResult<()> {
         let may_be_plain = name::holds_objects(path) && self.shared.store.refuses_overwrite();
-        for key in key::candidates(self.repo, path, &entry.digest, may_be_plain) {
+        for key in self.keys(path, &entry.digest, may_be_plain) {
             if self.shared.replica.is_condemned(self.repo, &key)? {
                 continue;
             }
@@ -265,6 +265,18 @@ impl Objects {
             }
         }
         unreachable!("there is no end of keys")
+    }
+
+    /// The keys that it may get.
+    pub(super) fn keys(
+        &self,
+        path: &RepoPath,
+        digest: &Digest,
+        may_be_plain: bool,
+    ) -> impl Iterator<Item = String> + use<> {
+        let ownership = self.shared.ownership.as_ref();
+        let take_over = ownership.and_then(|ownership| ownership.recent_take_over());
+        key::candidates(self.repo, path, digest, may_be_plain, take_over)
     }
 
     fn holds_same(&self, key: &str, entry: &FileEntry, blocks: &[BlockDigest]) -> bool {

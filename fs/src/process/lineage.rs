@@ -2,7 +2,7 @@
 //! git-receive-pack in a shell, which runs git-unpack-objects, and all of them are that push.
 #![expect(clippy::disallowed_methods, reason = "/proc is the kernel's")]
 
-use super::Stat;
+use super::{Stat, memory};
 use std::path::Path;
 
 /// What may stand between two of them.
@@ -30,8 +30,8 @@ pub(crate) fn command_of(pid: u32) -> u32 {
 
 /// What to call it: the program, and git's subcommand. Never another argument, since those may hold
 /// secrets.
-pub(crate) fn title(pid: u32) -> String {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+pub(crate) fn title(user: u32, pid: u32) -> String {
+    let line = memory::of(user, pid).command_line.unwrap_or_default();
     let mut words = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
     let program = words.next().unwrap_or_default();
     let program = Path::new(&*program).file_name();
@@ -58,8 +58,8 @@ fn subcommand<T: AsRef<str>>(mut words: impl Iterator<Item = T>) -> Option<Strin
 }
 
 /// The trace2 session of the outermost git that recorded one, as git hands it down.
-pub(crate) fn session(pid: u32) -> Option<String> {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+pub(crate) fn session(user: u32, pid: u32) -> Option<String> {
+    let environment = memory::of(user, pid).environment?;
     let mut variables = environment.split(|byte| *byte == 0);
     let sessions = variables.find_map(|variable| variable.strip_prefix(SESSION))?;
     let outermost = sessions.split(|byte| *byte == b'/').next()?;

@@ -5,6 +5,7 @@
 mod descriptors;
 mod known;
 pub(crate) mod lineage;
+mod memory;
 mod origin;
 
 pub(crate) use descriptors::has_open;

@@ -7,17 +7,13 @@
 //! waits for that.
 #![expect(clippy::disallowed_methods, reason = "/proc is the kernel's")]
 
-use super::Processes;
+use super::{Processes, memory};
 use gitmoor_replicator::model::Actor;
-use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Longest command that is told, bytes.
 const COMMAND: usize = 200;
-
-/// How much of a command line and of an environment is read, bytes.
-const READ: u64 = 64 << 10;
 
 /// Variables with the address that a process serves: of CGI and git-daemon, of sshd. Each request has the
 /// former; a server that was started from a login has the latter.
@@ -43,7 +39,7 @@ impl Origins {
 
     /// Who a process is. Its number is 0 if it is in another pid namespace.
     pub(crate) fn actor(&self, uid: u32, pid: u32) -> Actor {
-        let origin = self.of(pid);
+        let origin = self.of(uid, pid);
         Actor {
             uid: Some(uid),
             pid: Some(pid),
@@ -53,12 +49,12 @@ impl Origins {
         }
     }
 
-    fn of(&self, pid: u32) -> Arc<Origin> {
+    fn of(&self, user: u32, pid: u32) -> Arc<Origin> {
         if pid == 0 {
             return Arc::default();
         }
         self.0.get(pid).unwrap_or_else(|| {
-            let origin = Arc::new(Origin::read(pid));
+            let origin = Arc::new(Origin::read(user, pid));
             self.0.insert(pid, origin.clone());
             origin
         })
@@ -66,23 +62,15 @@ impl Origins {
 }
 
 impl Origin {
-    fn read(pid: u32) -> Self {
-        let line = read(pid, "cmdline").and_then(|line| command(&line));
-        let name = || read(pid, "comm").and_then(|name| command(&name));
-        let environment = read(pid, "environ");
+    fn read(user: u32, pid: u32) -> Self {
+        let memory = memory::of(user, pid);
+        let line = memory.command_line.and_then(|line| command(&line));
+        let name = || command(&std::fs::read(format!("/proc/{pid}/comm")).ok()?);
         Self {
             command: line.or_else(name),
-            address: environment.and_then(|variables| address(&variables)),
+            address: memory.environment.and_then(|variables| address(&variables)),
         }
     }
-}
-
-/// `None` also where it is another user's, and the daemon is not root.
-fn read(pid: u32, file: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(format!("/proc/{pid}/{file}")).ok()?;
-    file.take(READ).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 /// A command line, whose words end in zero bytes, as one line of text.
@@ -203,7 +191,10 @@ mod tests {
         let mut child = child.spawn().expect("sleep");
         // spawn returns while exec is about to set them; a process that asks for anything has come further.
         let until = Instant::now() + Duration::from_secs(30);
-        while read(child.id(), "cmdline").is_none_or(|line| line.is_empty()) {
+        while memory::of(7, child.id())
+            .command_line
+            .is_none_or(|line| line.is_empty())
+        {
             assert!(Instant::now() < until, "exec does not end");
         }
         let actor = Origins::new().actor(7, child.id());

@@ -8,6 +8,7 @@
 
 use gitmoor_replicator::model::{PackedEdit, PackedRef, RepoPath};
 use std::io::{self, Write};
+use std::iter::Peekable;
 
 /// The first line that git has written since 2.17.
 pub const HEADER: &[u8] = b"# pack-refs with: peeled fully-peeled sorted \n";
@@ -197,10 +198,13 @@ pub fn is_usual(file: &[u8]) -> bool {
     Lines::new(file).is_some_and(|mut lines| lines.all(|line| line.is_some()))
 }
 
+/// A name, and what is packed under it.
+type Line<'a> = (&'a [u8], PackedRef);
+
 /// Finds the edits that turn a table into a file, in one merge of the two sorted
 /// sequences.
 pub struct Diff<'a> {
-    new: std::iter::Peekable<Box<dyn Iterator<Item = (&'a [u8], PackedRef)> + 'a>>,
+    new: Peekable<Box<dyn Iterator<Item = Line<'a>> + 'a>>,
     edits: Vec<PackedEdit>,
 }
 
@@ -212,7 +216,7 @@ impl<'a> Diff<'a> {
     }
 
     /// Towards lines in the table's order.
-    pub fn to(lines: impl Iterator<Item = (&'a [u8], PackedRef)> + 'a) -> Self {
+    pub fn to(lines: impl Iterator<Item = Line<'a>> + 'a) -> Self {
         let lines: Box<dyn Iterator<Item = _> + 'a> = Box::new(lines);
         Self {
             new: lines.peekable(),

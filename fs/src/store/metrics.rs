@@ -123,6 +123,7 @@ impl<S: ObjectStore> Metered<S> {
             Err(StoreError::Unavailable { .. }) => "unavailable",
             Err(StoreError::Offline { .. }) => "offline",
             Err(StoreError::ReadOnly { .. }) => "read_only",
+            Err(StoreError::NotOwner { .. }) => "not_owner",
             Err(StoreError::Interrupted { .. }) => "interrupted",
             Err(StoreError::Local { .. }) => "local_error",
         };

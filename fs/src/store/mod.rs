@@ -22,10 +22,10 @@ mod url;
 pub use dir::DirStore;
 pub use offline::Offline;
 pub use open::{StoreOpenError, id, open, open_read_only};
-pub(crate) use probe::ahead;
+pub(crate) use probe::{PREFIX as PROBES, ahead};
 pub use probe::{ProbeError, Probed, probe};
 pub use retry::RetryPolicy;
-pub use s3::{S3Config, S3Credentials, S3Settings, S3Store};
+pub use s3::{Encryption, S3Config, S3Credentials, S3Settings, S3Store};
 pub use url::{BadStoreUrl, StoreUrl};
 
 pub(crate) use metrics::register as register_metrics;
@@ -199,6 +199,16 @@ pub enum StoreError {
         store: String,
         /// Such as `PUT objects/…`.
         request: String,
+    },
+    /// Another state owns the store: nothing is stored there, and nothing deleted.
+    #[error("{request} is refused: {store} is not this mount's: {why}")]
+    NotOwner {
+        /// [`ObjectStore::describe`].
+        store: String,
+        /// Such as `PUT objects/…`.
+        request: String,
+        /// Whose it is, and what to do.
+        why: String,
     },
     /// The process that waited for it is ending.
     #[error("{request} to {store} was interrupted")]

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 /// Under here, so that what a crash leaves can be told from everything else.
-const PREFIX: &str = "gitmoor-probe/";
+pub(crate) const PREFIX: &str = "gitmoor-probe/";
 
 /// Bytes of the object: more than the range that is asked for.
 const LEN: usize = 4096;

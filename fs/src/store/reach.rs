@@ -43,6 +43,7 @@ pub(super) fn is_answer<T>(result: &Result<T, StoreError>) -> bool {
         Err(
             StoreError::Refused { .. }
             | StoreError::ReadOnly { .. }
+            | StoreError::NotOwner { .. }
             | StoreError::Unavailable { .. }
             | StoreError::Offline { .. }
             | StoreError::Interrupted { .. }

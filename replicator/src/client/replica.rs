@@ -4,8 +4,8 @@ use super::Client;
 use super::rows::Rows;
 use crate::locks::{self, LockName};
 use crate::model::{
-    Actor, BlockDigest, Command, FileEntry, Import, NamePath, Outcome, PackedRef, RefEntry, Repo,
-    RepoId, RepoPath, Version,
+    Actor, BlockDigest, ClaimId, ClusterId, Command, FileEntry, Import, NamePath, Outcome,
+    PackedRef, RefEntry, Repo, RepoId, RepoPath, Version,
 };
 use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo, View, read};
 use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
@@ -106,6 +106,14 @@ impl Replica for Client {
 
     fn propose(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
         self.proposed(actor, command)
+    }
+
+    fn claims(&self) -> Result<Option<Vec<ClaimId>>, ReadError> {
+        read::claims(&*self.mirror.read_recursive())
+    }
+
+    fn cluster(&self) -> Result<Option<ClusterId>, ReadError> {
+        Ok(Some(self.identity().cluster))
     }
 
     fn lock(&self, repo: RepoId, name: &RepoPath) -> bool {

@@ -1,9 +1,9 @@
 //! What may be asked of the replicator.
 
 use super::{
-    BlockDigest, ClusterId, Digest, FileEntry, Format, Importing, Limit, NamePath, Newcomer,
-    PackedRef, Part, RepoId, RepoPath, Scope, SecretDigest, SessionId, StoreRecord, Timestamp,
-    Version,
+    BlockDigest, ClaimId, ClusterId, Digest, FileEntry, Format, Importing, Limit, NamePath,
+    Newcomer, PackedRef, Part, RepoId, RepoPath, Scope, SecretDigest, SessionId, StoreRecord,
+    Timestamp, Version,
 };
 use crate::trace::TraceContext;
 use serde::{Deserialize, Serialize};
@@ -233,6 +233,8 @@ pub enum Command {
         /// What it may.
         scope: Scope,
     },
+    /// The store is about to be claimed under this id, by whoever may change all repositories.
+    ClaimStore(ClaimId),
 }
 
 /// New attributes of an object file; `None` leaves one as it is.
@@ -366,6 +368,7 @@ impl Command {
             Self::Fork { .. } => "fork",
             Self::Import(_) => "import",
             Self::Touch { .. } => "touch",
+            Self::ClaimStore(_) => "claim_store",
         }
     }
 }

@@ -36,7 +36,8 @@ impl Command {
             Self::Rename { from, to } => vec![Concern::Name(from), Concern::Name(to)],
             Self::RestoreRepo { id, path } => vec![Concern::Repo(*id), Concern::Name(path)],
             Self::Fork { from, path, .. } => vec![Concern::Repo(*from), Concern::Name(path)],
-            Self::SetLimit { .. } => vec![Concern::AllRepositories],
+            // Who may remove everything may also say for which state it is kept.
+            Self::SetLimit { .. } | Self::ClaimStore(_) => vec![Concern::AllRepositories],
             Self::DeleteRepo { id }
             | Self::SetFormat { id, .. }
             | Self::SetSetting { id, .. }

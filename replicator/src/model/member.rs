@@ -109,6 +109,24 @@ pub struct StoreRecord {
     pub url: String,
 }
 
+/// One claim to be the master of the store. Each is made once, and written here before it stands in the
+/// store, so that a state knows its own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ClaimId(Uuid);
+
+impl ClaimId {
+    /// A fresh random id.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for ClaimId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
 /// What an invitation's secret is known by: its blake3. The secret itself is the
 /// administrator's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

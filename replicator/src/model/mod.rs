@@ -25,7 +25,8 @@ pub use entry::{
 pub use id::{NamePath, RepoId, RepoPath, SessionId, Version, hex};
 pub use import::{Import, ImportPlan, ImportStage, ImportStep, Importing};
 pub use member::{
-    Client, ClientEntry, ClusterId, Invitation, Member, Newcomer, Part, SecretDigest, StoreRecord,
+    ClaimId, Client, ClientEntry, ClusterId, Invitation, Member, Newcomer, Part, SecretDigest,
+    StoreRecord,
 };
 pub use outcome::{Outcome, Refusal};
 pub use proposal::{MAX_ENTRY, Proposal, Unfit};

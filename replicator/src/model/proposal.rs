@@ -157,6 +157,7 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
         | Command::Relocate { .. }
         | Command::Dismiss { .. }
         | Command::SettleStore(_)
+        | Command::ClaimStore(_)
         | Command::Fork { .. } => Ok(()),
     }
 }

@@ -31,8 +31,9 @@ use crate::engine::Life;
 use crate::locks::{self, LockName, LockTable, OwnLocks};
 use crate::metrics;
 use crate::model::{
-    Actor, BlockDigest, ClientEntry, ClusterId, Command, FileEntry, Import, Member, NamePath,
-    Outcome, PackedRef, Part, RefEntry, Repo, RepoId, RepoPath, Scope, StoreRecord, Version,
+    Actor, BlockDigest, ClaimId, ClientEntry, ClusterId, Command, FileEntry, Import, Member,
+    NamePath, Outcome, PackedRef, Part, RefEntry, Repo, RepoId, RepoPath, Scope, StoreRecord,
+    Version,
 };
 use crate::net::{Identity, NetError, Network};
 use crate::peer::{Ask, Change, Peer};
@@ -247,11 +248,6 @@ impl Node {
         Replica::catch_up(self, &|| false)
     }
 
-    /// The cluster that this node is of; `None` for a node alone.
-    pub fn cluster(&self) -> Result<Option<ClusterId>, ReadError> {
-        read::cluster(&*self.database)
-    }
-
     /// Where the cluster keeps object files; `None` before its first mount.
     pub fn store(&self) -> Result<Option<StoreRecord>, ReadError> {
         read::store(&*self.database)
@@ -426,6 +422,14 @@ impl Replica for Node {
         let result = self.proposer.commit(actor, command);
         metrics::proposed(kind, &result, began.elapsed());
         result
+    }
+
+    fn claims(&self) -> Result<Option<Vec<ClaimId>>, ReadError> {
+        read::claims(&*self.database)
+    }
+
+    fn cluster(&self) -> Result<Option<ClusterId>, ReadError> {
+        read::cluster(&*self.database)
     }
 
     fn lock(&self, repo: RepoId, name: &RepoPath) -> bool {

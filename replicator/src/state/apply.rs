@@ -149,6 +149,7 @@ fn dispatch(
             commit::commit(overlay, context, change)
         }
         Command::SettleStore(store) => members::settle_store(overlay, store),
+        Command::ClaimStore(claim) => members::claim_store(overlay, *claim),
         Command::Dismiss { node } => {
             members::dismiss(overlay, *node);
             Ok(())

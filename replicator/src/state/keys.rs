@@ -173,6 +173,8 @@ pub(super) fn outcomes(session: &[u8]) -> Vec<u8> {
 pub(super) const CLUSTER: &[u8] = b"c";
 /// The store of the cluster.
 pub(super) const STORE: &[u8] = b"s";
+/// The claims to the store that are this state's.
+pub(super) const CLAIMS: &[u8] = b"o";
 /// First byte of the keys of members.
 pub(super) const MEMBER: u8 = b'm';
 /// First byte of the keys of clients.

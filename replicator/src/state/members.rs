@@ -4,11 +4,11 @@
 //! whatever comes and goes.
 
 use super::apply::{Context, Halt};
-use super::view::{KeyRange, load};
+use super::view::{KeyRange, encode, load};
 use super::{Overlay, Table, keys, read};
 use crate::model::{
-    ClusterId, Invitation, Member, Newcomer, Part, Refusal, Scope, SecretDigest, StoreRecord,
-    Timestamp,
+    ClaimId, ClusterId, Invitation, Member, Newcomer, Part, Refusal, Scope, SecretDigest,
+    StoreRecord, Timestamp,
 };
 
 /// What a state forgets of the cluster that it was of: all but where its objects are.
@@ -72,6 +72,22 @@ pub(super) fn settle_store(overlay: &mut Overlay<'_>, store: &StoreRecord) -> Re
             Ok(())
         }
     }
+}
+
+/// Claims that a state remembers: one more than can be under way at the same time, by far.
+const CLAIMS: usize = 32;
+
+pub(super) fn claim_store(overlay: &mut Overlay<'_>, claim: ClaimId) -> Result<(), Halt> {
+    let mut claims = read::claims(overlay)?.unwrap_or_default();
+    claims.push(claim);
+    claims.drain(..claims.len().saturating_sub(CLAIMS));
+    overlay.put(Table::Members, keys::CLAIMS.to_vec(), &claims);
+    Ok(())
+}
+
+/// The row of a state that has lost its claims, and knows that: it is one of two that come from one.
+pub(crate) fn no_claims() -> (Table, &'static [u8], Vec<u8>) {
+    (Table::Members, keys::CLAIMS, encode::<[ClaimId]>(&[]))
 }
 
 /// An invitation is for one, and for what it says: a client's must not make a node, which gets the

@@ -33,7 +33,7 @@ mod view;
 pub use apply::{Context, apply};
 pub use audit::{AuditEvent, AuditRecord, RefMove, Trail};
 pub use condemned::CondemnedKey;
-pub(crate) use members::rows_of_cluster;
+pub(crate) use members::{no_claims, rows_of_cluster};
 pub(crate) use overlay::Shown;
 pub use overlay::{Changes, Overlay, TableChanges};
 pub(crate) use owner::{Owner, owner};

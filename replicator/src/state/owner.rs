@@ -46,7 +46,7 @@ fn of_repo(key: &[u8]) -> Owner {
 }
 
 fn of_cluster(key: &[u8]) -> Owner {
-    if key == keys::CLUSTER || key == keys::STORE {
+    if [keys::CLUSTER, keys::STORE, keys::CLAIMS].contains(&key) {
         return Owner::Cluster;
     }
     let number = key.get(1..).and_then(|id| id.try_into().ok());

@@ -6,8 +6,9 @@ use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, decode_grown, load, load_grown};
 use super::{AuditRecord, Table, keys, loans};
 use crate::model::{
-    BlockDigest, Client, ClientEntry, ClusterId, FileAdd, FileEntry, Import, Invitation, Member,
-    NamePath, PackedRef, RefEntry, Repo, RepoId, RepoPath, SecretDigest, StoreRecord, Version,
+    BlockDigest, ClaimId, Client, ClientEntry, ClusterId, FileAdd, FileEntry, Import, Invitation,
+    Member, NamePath, PackedRef, RefEntry, Repo, RepoId, RepoPath, SecretDigest, StoreRecord,
+    Version,
 };
 use crate::{AuditSink, Child, Listing, NameEntry, PackedSink, ReadError};
 use serde::de::DeserializeOwned;
@@ -43,6 +44,12 @@ pub fn cluster(view: &dyn View) -> Result<Option<ClusterId>, ReadError> {
 /// Where the cluster keeps object files; `None` before its first mount.
 pub fn store(view: &dyn View) -> Result<Option<StoreRecord>, ReadError> {
     load(view, Table::Members, keys::STORE)
+}
+
+/// The claims to the store that are this state's, the newest last. `None` before the first; none, but
+/// `Some`, in a restored backup.
+pub fn claims(view: &dyn View) -> Result<Option<Vec<ClaimId>>, ReadError> {
+    load(view, Table::Members, keys::CLAIMS)
 }
 
 /// Whether a node was removed from the cluster.

@@ -7,7 +7,7 @@ use super::backup::Backup;
 use super::log::{self, Log};
 use super::open::FORMAT_KEY;
 use super::{Batch, Database, OpenError, Stage, entry, snapshot};
-use crate::state::{Step, Table, View, rows_of_cluster};
+use crate::state::{Step, Table, View, no_claims, rows_of_cluster};
 use raft::eraftpb::{ConfState, Entry, EntryType};
 
 impl Database {
@@ -61,8 +61,11 @@ fn alone(node: u64) -> ConfState {
     }
 }
 
+/// The cluster may go on, and with it the store that both name.
 fn forget_cluster(batch: &mut dyn Stage) {
     for rows in rows_of_cluster() {
         batch.clear(Table::Members, &rows);
     }
+    let (table, key, row) = no_claims();
+    batch.put(table, key, &row);
 }

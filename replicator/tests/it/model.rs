@@ -270,6 +270,7 @@ impl Model {
             | Command::Admit { .. }
             | Command::Relocate { .. }
             | Command::SettleStore(_)
+            | Command::ClaimStore(_)
             | Command::Dismiss { .. } => unreachable!("members.rs has these"),
             Command::Touch { repo, files } => {
                 self.repo(repo)?;

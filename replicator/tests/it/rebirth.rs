@@ -1,7 +1,7 @@
 //! A cluster anew: from a backup, and from the data of one node of another.
 
 use crate::support::{actor, id, name, oid, path, refs, set};
-use gitmoor_replicator::model::{ClusterId, Member, Newcomer, Part, Scope, SecretDigest};
+use gitmoor_replicator::model::{ClaimId, ClusterId, Member, Newcomer, Part, Scope, SecretDigest};
 use gitmoor_replicator::model::{Command, Envelope, Outcome, SessionId, StoreRecord, Timestamp};
 use gitmoor_replicator::parsers::{encode_conf_state, encode_entry};
 use gitmoor_replicator::state::Table;
@@ -43,6 +43,8 @@ fn furnished(dir: &Path) -> Node {
     )
     .expect("invited");
     must(&node, Command::SettleStore(store()));
+    assert_eq!(node.claims().expect("reads"), None);
+    must(&node, Command::ClaimStore(ClaimId::random()));
     node
 }
 
@@ -79,6 +81,12 @@ fn a_backup_comes_back_and_goes_on() {
     drop(node);
     let config = NodeConfig::new(dir.path().join("two"));
     let restored = Node::restore(config.clone(), &backup).expect("restored");
+    let claims = restored.claims().expect("reads");
+    assert_eq!(
+        claims,
+        Some(Vec::new()),
+        "the state of the backup may go on with the store"
+    );
     check(&restored);
     // No version comes twice.
     let again = Command::CreateDirectory { path: name("dir") };
@@ -143,7 +151,26 @@ fn one_of_three_goes_on_alone() {
         (node.status().voters, node.status().learners),
         ([1].into(), [].into())
     );
+    let claims = node.claims().expect("reads");
+    assert_eq!(
+        claims,
+        Some(Vec::new()),
+        "the cluster may go on with the store"
+    );
     check(&node);
+}
+
+/// The last ones alone: no two of them are under way for long.
+#[test]
+fn a_state_knows_its_last_claims() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = open(dir.path());
+    let made: Vec<_> = (0..40).map(|_| ClaimId::random()).collect();
+    for claim in &made {
+        must(&node, Command::ClaimStore(*claim));
+    }
+    let known = node.claims().expect("reads").expect("there are some");
+    assert_eq!(known, made[made.len() - 32..]);
 }
 
 fn envelope(directory: &str) -> Vec<u8> {

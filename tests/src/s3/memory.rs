@@ -26,11 +26,41 @@ pub(super) struct Bucket {
     pub(super) ignore_conditions: bool,
     /// How far its clock is ahead.
     pub(super) ahead: Duration,
+    /// How each object was to be encrypted.
+    pub(super) sealed: BTreeMap<String, Sealed>,
+    /// Know nothing of encryption, as some servers do.
+    pub(super) ignore_encryption: bool,
     /// Keys that are not deleted: with which code, and how many times yet.
     pub(super) kept: HashMap<String, (&'static str, usize)>,
 }
 
+/// How the server is to encrypt an object.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Sealed {
+    /// `AES256`, `aws:kms`, or as it likes.
+    pub algorithm: Option<String>,
+    /// The key of KMS.
+    pub key: Option<String>,
+    /// Whether a key of the bucket stands for it.
+    pub bucket_key: Option<bool>,
+}
+
+impl Sealed {
+    fn asked(
+        algorithm: Option<ServerSideEncryption>,
+        key: Option<String>,
+        bucket_key: Option<bool>,
+    ) -> Self {
+        Self {
+            algorithm: algorithm.map(|it| it.as_str().to_owned()),
+            key,
+            bucket_key,
+        }
+    }
+}
+
 struct Upload {
+    sealed: Sealed,
     key: String,
     parts: BTreeMap<i32, Bytes>,
 }
@@ -166,11 +196,20 @@ impl S3 for MemoryS3 {
         let bytes = receive(input.body, input.checksum_crc32c).await?;
         let e_tag = Some(etag(&bytes));
         let only_new = only_new(&input.if_none_match);
-        self.with(&input.bucket, |bucket| {
-            bucket.put(input.key, bytes, only_new)
+        let algorithm = input.server_side_encryption.clone();
+        let sealed = Sealed::asked(
+            algorithm.clone(),
+            input.ssekms_key_id,
+            input.bucket_key_enabled,
+        );
+        let server_side_encryption = self.with(&input.bucket, |bucket| {
+            bucket.put(input.key.clone(), bytes, only_new)?;
+            bucket.sealed.insert(input.key, sealed);
+            Ok(algorithm.filter(|_| !bucket.ignore_encryption))
         })?;
         ok(PutObjectOutput {
             e_tag,
+            server_side_encryption,
             ..Default::default()
         })
     }
@@ -311,22 +350,30 @@ impl S3 for MemoryS3 {
     ) -> Answer<CreateMultipartUploadOutput> {
         let input = req.input;
         let key = input.key.clone();
-        let id = self.with(&input.bucket, |bucket| {
+        let algorithm = input.server_side_encryption;
+        let sealed = Sealed::asked(
+            algorithm.clone(),
+            input.ssekms_key_id,
+            input.bucket_key_enabled,
+        );
+        let (id, known) = self.with(&input.bucket, |bucket| {
             bucket.next_upload += 1;
             let id = format!("upload-{}", bucket.next_upload);
             bucket.uploads.insert(
                 id.clone(),
                 Upload {
+                    sealed,
                     key,
                     parts: BTreeMap::new(),
                 },
             );
-            Ok(id)
+            Ok((id, !bucket.ignore_encryption))
         })?;
         ok(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
             upload_id: Some(id),
+            server_side_encryption: algorithm.filter(|_| known),
             ..Default::default()
         })
     }
@@ -410,8 +457,9 @@ impl S3 for MemoryS3 {
                 let bytes = part.part_number.and_then(|n| upload.parts.get(&n));
                 whole.extend_from_slice(bytes.ok_or_else(|| s3_error!(InvalidPart))?);
             }
-            let key = upload.key.clone();
-            bucket.put(key, whole.freeze(), only_new)?;
+            let (key, sealed) = (upload.key.clone(), upload.sealed.clone());
+            bucket.put(key.clone(), whole.freeze(), only_new)?;
+            bucket.sealed.insert(key, sealed);
             bucket.uploads.remove(&input.upload_id);
             Ok(())
         })?;

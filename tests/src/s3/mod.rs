@@ -11,6 +11,7 @@ mod tls;
 pub use counts::{Counts, Kind};
 pub use faults::Fault;
 pub use garage::Garage;
+pub use memory::Sealed;
 pub use server::FakeS3;
 pub use tls::Tls;
 

@@ -2,7 +2,7 @@
 //! counts and what fails.
 
 use super::faults::{Faults, error, truncated, wrong};
-use super::memory::{Bucket, MemoryS3};
+use super::memory::{Bucket, MemoryS3, Sealed};
 use super::{BUCKET, Counts, Fault, Kind, environment};
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -124,6 +124,16 @@ impl FakeS3 {
     /// Servers differ: this one then no longer honours `If-None-Match: *`.
     pub fn ignore_conditions(&self) {
         self.bucket(|bucket| bucket.ignore_conditions = true);
+    }
+
+    /// Servers differ: this one then knows nothing of encryption.
+    pub fn ignore_encryption(&self) {
+        self.bucket(|bucket| bucket.ignore_encryption = true);
+    }
+
+    /// How each object was to be encrypted.
+    pub fn sealed(&self) -> BTreeMap<String, Sealed> {
+        self.bucket(|bucket| bucket.sealed.clone())
     }
 
     /// What the bucket holds.

@@ -15,6 +15,8 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 
 mod connecting;
+mod encrypted;
+mod endless;
 mod failing;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime starts"));
@@ -47,6 +49,7 @@ fn settings(env: &[(String, String)]) -> S3Settings {
             attempt: Duration::from_secs(5),
             ..RetryPolicy::default()
         },
+        ..S3Settings::default()
     }
 }
 

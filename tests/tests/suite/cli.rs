@@ -93,6 +93,15 @@ fn repositories_by_command() {
     assert_eq!(moved.ok("rev-list --count main"), "3");
     let taken = settings.gitmoor(&["repo", "create", "other/new.git"]);
     refused(&taken, 1, &["other/new.git"]);
+    // That there is none comes before any question.
+    for delete in [
+        &["repo", "delete", "nope.git"][..],
+        &["repo", "delete", "--yes", "nope.git"],
+    ] {
+        refused(&settings.gitmoor(delete), 1, &["nope.git"]);
+    }
+    let unsaid = settings.gitmoor(&["repo", "delete", "other/new.git"]);
+    refused(&unsaid, 2, &["--yes"]);
     settings.gitmoor_ok(&["repo", "delete", "--yes", "other/new.git"]);
     assert!(!moved.dir.exists());
     assert!(!settings.gitmoor_ok(&["repo", "list"]).contains(".git"));

@@ -157,12 +157,11 @@ fn pruned_objects_come_back() {
     bare.fsck();
 }
 
-/// The keys of a bucket, but for its marker.
+/// The keys of a bucket, but for its marker and who owns it.
 fn keys(place: &Place) -> BTreeSet<String> {
     let objects = place.server().objects().into_keys();
-    objects
-        .filter(|key| !key.ends_with("gitmoor-format"))
-        .collect()
+    let is_own = |key: &String| !key.ends_with("gitmoor-format") && !key.contains("gitmoor-owner/");
+    objects.filter(is_own).collect()
 }
 
 fn gc(place: &Place) -> Value {

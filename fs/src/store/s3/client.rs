@@ -1,6 +1,7 @@
 //! Builds the SDK's client from our settings.
 
-use super::S3Settings;
+use super::bounded::Bounded;
+use super::{S3Settings, authorities};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -10,6 +11,7 @@ use aws_sdk_s3::config::{
     retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use std::path::Path;
 use std::time::Duration;
 
 /// Time to connect; a try has more, see [`crate::store::RetryPolicy`].
@@ -20,7 +22,7 @@ const NO_REGION: &str = "us-east-1";
 
 /// Builds the client. Fails when there is neither a region nor an endpoint.
 pub(super) async fn build(settings: &S3Settings) -> Result<Client, String> {
-    let http = http_client();
+    let http = http_client(settings.ca_bundle.as_deref())?;
     let base = base(settings, http.clone()).await;
     let region = base.region().cloned();
     let region = match (region, &settings.endpoint) {
@@ -38,15 +40,21 @@ pub(super) async fn build(settings: &S3Settings) -> Result<Client, String> {
         // We send our own CRC-32C; the SDK's default would be a trailer in
         // aws-chunked encoding for streams.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .interceptor(Bounded);
     Ok(Client::from_conf(config.build()))
 }
 
-/// TLS by rustls with ring and the system's roots; plain http works too.
-fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+/// TLS by rustls with ring, and the system's roots or those of a file; plain http works too.
+fn http_client(ca_bundle: Option<&Path>) -> Result<SharedHttpClient, String> {
+    let client = aws_smithy_http_client::Builder::new();
+    let client = client.tls_provider(Provider::Rustls(CryptoMode::Ring));
+    Ok(match ca_bundle {
+        None => client.build_https(),
+        Some(path) => client
+            .tls_context(authorities::from_file(path)?)
+            .build_https(),
+    })
 }
 
 /// What the AWS chain and our settings say. With all that is needed in the

@@ -2,6 +2,7 @@
 
 use crate::store::{RetryPolicy, StoreUrl};
 use std::fmt;
+use std::path::PathBuf;
 
 /// A bucket and how to reach it.
 #[derive(Clone, Debug)]
@@ -15,14 +16,15 @@ pub struct S3Config {
 }
 
 impl S3Config {
-    /// For messages: `s3://bucket/prefix at endpoint`.
+    /// For messages: `s3://bucket/prefix at endpoint`, and how it encrypts.
     pub(super) fn describe(&self) -> String {
         let (bucket, prefix) = (self.bucket.clone(), self.prefix.clone());
         let url = StoreUrl::S3 { bucket, prefix };
-        format!(
-            "{url} at {}",
-            self.settings.endpoint.as_deref().unwrap_or("AWS")
-        )
+        let endpoint = self.settings.endpoint.as_deref().unwrap_or("AWS");
+        match &self.settings.encryption {
+            None => format!("{url} at {endpoint}"),
+            Some(encryption) => format!("{url} at {endpoint} with {encryption}"),
+        }
     }
 }
 
@@ -38,8 +40,35 @@ pub struct S3Settings {
     pub credentials: Option<S3Credentials>,
     /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
     pub path_style: bool,
+    /// How the server is to encrypt; `None` leaves that to the bucket.
+    pub encryption: Option<Encryption>,
+    /// A file of certificates (PEM) of those who may vouch for the server, instead of the system's.
+    pub ca_bundle: Option<PathBuf>,
     /// How long requests are tried.
     pub retry: RetryPolicy,
+}
+
+/// Encryption by the server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Encryption {
+    /// With its own keys: SSE-S3.
+    S3,
+    /// With a key of a key management service: SSE-KMS.
+    Kms {
+        /// Id, alias or ARN; `None` is the account's key for S3.
+        key: Option<String>,
+        /// Whether a key of the bucket stands for it; `None` leaves that to the bucket.
+        bucket_key: Option<bool>,
+    },
+}
+
+impl fmt::Display for Encryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::S3 => "SSE-S3",
+            Self::Kms { .. } => "SSE-KMS",
+        })
+    }
 }
 
 /// An access key. Its `Debug` shows no secret.

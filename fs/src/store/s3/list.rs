@@ -10,6 +10,9 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::DateTime;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Pages without a new key that are believed.
+const MOST_IDLE: u32 = 1000;
+
 /// Where a page of uploads begins: a key and an upload id.
 pub(super) type UploadMarker = (Option<String>, Option<String>);
 
@@ -21,12 +24,14 @@ impl S3Store {
         sink: &mut (dyn FnMut(Listed) + Send),
     ) -> Result<(), GaveUp> {
         let request = Request::new("LIST", prefix, 0);
-        let mut next = None;
+        let (mut next, mut pages) = (None, Pages::default());
         loop {
             let page = self
                 .tries
                 .run(request, || self.objects(prefix, next.clone()))
                 .await?;
+            let mut keys = page.contents().iter().filter_map(|object| object.key());
+            pages.goes_on(keys.next_back())?;
             let objects = page.contents().iter();
             objects
                 .filter_map(|object| {
@@ -42,12 +47,14 @@ impl S3Store {
                 break;
             }
         }
-        let mut next = UploadMarker::default();
+        let (mut next, mut pages) = (UploadMarker::default(), Pages::default());
         loop {
             let page = self
                 .tries
                 .run(request, || self.uploads(prefix, next.clone()))
                 .await?;
+            let mut keys = page.uploads().iter().filter_map(|upload| upload.key());
+            pages.goes_on(keys.next_back())?;
             let uploads = page.uploads().iter();
             uploads
                 .filter_map(|upload| {
@@ -103,6 +110,33 @@ impl S3Store {
         match self.config.prefix.as_str() {
             "" => Some(full.to_owned()),
             prefix => Some(full.strip_prefix(prefix)?.strip_prefix('/')?.to_owned()),
+        }
+    }
+}
+
+/// Pages of a listing, whose keys ascend: a server that comes to no end is noticed when it repeats itself.
+#[derive(Default)]
+pub(super) struct Pages {
+    last: Option<String>,
+    /// Pages since then that came to no other key.
+    idle: u32,
+}
+
+impl Pages {
+    /// Of a page whose last key is this. One key may have many uploads, and a page may be empty.
+    pub(super) fn goes_on(&mut self, last: Option<&str>) -> Result<(), GaveUp> {
+        if last > self.last.as_deref() {
+            self.last = last.map(str::to_owned);
+            self.idle = 0;
+            return Ok(());
+        }
+        self.idle += 1;
+        let is_behind = last.is_some() && last < self.last.as_deref();
+        match is_behind || self.idle > MOST_IDLE {
+            false => Ok(()),
+            true => Err(GaveUp::AtOnce(Failure::Refused {
+                reason: "the server's listing comes to no end: it repeats itself".to_owned(),
+            })),
         }
     }
 }

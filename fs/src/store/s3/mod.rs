@@ -7,11 +7,14 @@
 //! retries are off; [`super::retry`] does that. Calls block on the runtime
 //! from the caller's own thread, so log lines have the caller's span.
 
+mod authorities;
 mod body;
+mod bounded;
 mod client;
 mod config;
 mod copy;
 mod delete;
+mod encryption;
 mod failure;
 mod hedge;
 mod list;
@@ -19,5 +22,5 @@ mod multipart;
 mod resume;
 mod store;
 
-pub use config::{S3Config, S3Credentials, S3Settings};
+pub use config::{Encryption, S3Config, S3Credentials, S3Settings};
 pub use store::S3Store;

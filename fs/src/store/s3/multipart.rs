@@ -1,10 +1,10 @@
 //! Uploads of large files in parts, some of them at the same time. The key
 //! appears when all parts are there, or not at all.
 
-use super::body;
 use super::failure::classify;
 use super::resume::Parts;
 use super::store::{S3Store, exists_or};
+use super::{body, encryption};
 use crate::store::retry::{Failure, GaveUp, Request};
 use crate::store::{Put, Watch};
 use aws_sdk_s3::types::ChecksumAlgorithm::{self, Crc32C};
@@ -17,7 +17,7 @@ use std::ops::Range;
 pub(super) const PART: u64 = 8 << 20;
 
 /// S3's limit of parts per upload.
-const MAX_PARTS: u64 = 10_000;
+pub(super) const MAX_PARTS: u64 = 10_000;
 
 /// Parts under way at the same time, each of them in memory.
 const PARALLEL: usize = 4;
@@ -82,8 +82,10 @@ impl S3Store {
             .create_multipart_upload()
             .bucket(bucket)
             .key(key);
-        let begin = begin.set_checksum_algorithm(checksum);
+        let wanted = self.config.settings.encryption.as_ref();
+        let begin = encryption::of_upload(begin.set_checksum_algorithm(checksum), wanted);
         let answer = begin.send().await.map_err(classify)?;
+        encryption::check(wanted, answer.server_side_encryption())?;
         let no_id = || Failure::Refused {
             reason: "an upload without an id".to_string(),
         };

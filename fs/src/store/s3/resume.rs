@@ -4,8 +4,8 @@
 
 use super::body;
 use super::failure::classify;
-use super::list::UploadMarker;
-use super::multipart::{self, PART, Upload};
+use super::list::{Pages, UploadMarker};
+use super::multipart::{self, MAX_PARTS, PART, Upload};
 use super::store::S3Store;
 use crate::store::retry::{Failure, GaveUp, Request};
 use crate::store::{Put, Watch};
@@ -66,9 +66,12 @@ impl S3Store {
     async fn find_upload(&self, key: &str) -> Result<Option<String>, GaveUp> {
         let request = Request::new("LIST", key, 0);
         let (mut next, mut found) = (UploadMarker::default(), None);
+        let mut pages = Pages::default();
         loop {
             let page = self.tries.run(request, || self.uploads(key, next.clone()));
             let page = page.await?;
+            let mut keys = page.uploads().iter().filter_map(|upload| upload.key());
+            pages.goes_on(keys.next_back())?;
             let own = page.uploads().iter().filter(|upload| {
                 upload.key().and_then(|full| self.own_key(full)).as_deref() == Some(key)
             });
@@ -88,7 +91,8 @@ impl S3Store {
         let list = self.client.list_parts().bucket(&self.config.bucket);
         let list = list.key(self.full_key(key)).upload_id(id);
         let (mut found, mut next) = (Parts::new(), None);
-        loop {
+        // A page has one part at least, unless the server repeats itself.
+        for _ in 0..MAX_PARTS {
             let ask = || {
                 let list = list.clone().set_part_number_marker(next.clone());
                 async { list.send().await.map_err(classify) }
@@ -102,9 +106,10 @@ impl S3Store {
             found.extend(parts.filter_map(|part| Some((part.part_number?, part.clone()))));
             next = page.next_part_number_marker;
             if page.is_truncated != Some(true) || next.is_none() {
-                return Ok(found);
+                break;
             }
         }
+        Ok(found)
     }
 
     pub(super) async fn is_there(&self, key: &str) -> Result<bool, GaveUp> {

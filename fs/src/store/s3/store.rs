@@ -4,7 +4,7 @@ use super::config::S3Config;
 use super::copy::{self, Source};
 use super::failure::classify;
 use super::hedge::Hedge;
-use super::{body, client, delete};
+use super::{body, client, delete, encryption};
 use crate::store::retry::{Failure, GaveUp, Request, Tries};
 use crate::store::{
     Body, Listed, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, Upload, Watch, key,
@@ -114,7 +114,12 @@ impl S3Store {
         request: Request<'_>,
         work: F,
     ) -> Result<T, StoreError> {
-        if let Some(reason) = key::refuse(&self.full_key(request.key)) {
+        // The whole store is listed under no key.
+        let refused = match request.key {
+            "" => None,
+            key => key::refuse(&self.full_key(key)),
+        };
+        if let Some(reason) = refused {
             let reason = reason.to_string();
             return Err(self.error(request, GaveUp::AtOnce(Failure::Refused { reason })));
         }
@@ -178,7 +183,10 @@ impl S3Store {
             .checksum_crc32_c(body::crc32c(&bytes))
             .set_if_none_match(self.if_none_match().filter(|_| conditional))
             .body(bytes.into());
-        put.send().await.map(drop).map_err(classify)
+        let wanted = self.config.settings.encryption.as_ref();
+        let put = encryption::of_put(put, wanted);
+        let answer = put.send().await.map_err(classify)?;
+        encryption::check(wanted, answer.server_side_encryption())
     }
 
     async fn put_whole(&self, request: Request<'_>, body: &Body<'_>) -> Result<Put, GaveUp> {

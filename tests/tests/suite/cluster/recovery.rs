@@ -64,8 +64,10 @@ fn everything_but_the_store() {
     }
 
     let store = cluster.settings(0).store;
-    let restored = cluster.ok(0, &["restore", "--store", &store, "--json"]);
+    let restore = ["restore", "--store", &store, "--take-over", "--json"];
+    let restored = cluster.ok(0, &restore);
     let restored: Value = serde_json::from_str(&restored).expect("JSON");
+    assert_eq!(restored["taken_over"], true);
     let unknown = restored["unknown"].as_array().expect("a list");
     let said = unknown
         .iter()
@@ -140,6 +142,15 @@ fn what_cannot_be_restored() {
     cluster.refused(7, &["restore"], 2, &["--store"]);
     let empty = format!("dir:{}", cluster.scratch("empty").display());
     cluster.refused(7, &["restore", "--store", &empty], 2, &["has no backup"]);
+    let mistyped = cluster.dir.path().join("mistyped");
+    let url = format!("dir:{}", mistyped.display());
+    cluster.refused(
+        7,
+        &["restore", "--store", &url],
+        2,
+        &["mistyped", "has no backup"],
+    );
+    assert!(!mistyped.exists(), "nothing is made there");
 
     let file = cluster.dir.path().join("store").join(&key);
     let good = fs::read(&file).expect("it is there");
@@ -182,6 +193,9 @@ fn a_minority_that_is_all_there_is() {
     assert_eq!(new["members"].as_array().map(Vec::len), Some(1), "{new}");
     assert_eq!(cluster.repo(2, "app.git").refs(), refs);
     work.commit("second");
+    // The others might go on with the store.
+    work.fail("push --quiet origin HEAD:main");
+    cluster.ok(2, &["take-over", "--yes"]);
     work.ok("push --quiet origin HEAD:main");
 
     let joined = cluster.join();

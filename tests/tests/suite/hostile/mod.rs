@@ -8,4 +8,5 @@ mod peers;
 mod programs;
 mod shares;
 mod sources;
+mod store;
 mod values;

@@ -150,6 +150,24 @@ fn stuck_calls_do_not_hold_the_daemon() {
     daemon.launch();
 }
 
+/// execve(2) closes what is close-on-exec with a lock held that whoever reads the process's environment waits for, and
+/// the daemon reads that for the audit trail when a close commits a ref.
+#[test]
+fn a_ref_that_is_closed_by_exec_is_committed() {
+    let ground = Ground::new(Kind::Dir, "");
+    let script = "import os, sys\n\
+                  ref = os.open('refs/heads/closed', os.O_WRONLY | os.O_CREAT)\n\
+                  os.write(ref, sys.argv[1].encode() + b'\\n')\n\
+                  os.execv('/bin/true', ['true'])\n";
+    let mut command = ground.command("python3");
+    command.args(["-c", script, &ground.mine.oid("main")]);
+    let mut writer = command.spawn().expect("python3");
+    let ended = wait::poll(BOUND, || writer.try_wait().expect("wait"));
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+    assert_eq!(ground.mine.oid("closed"), ground.mine.oid("main"));
+    ground.unharmed();
+}
+
 /// A repository that takes long to be opened is waited for by those who want it, and by no others.
 #[test]
 fn a_repository_that_is_being_opened_holds_up_no_other() {
@@ -223,6 +241,25 @@ fn memory(daemon: &Mounted) -> u64 {
     let number = line.and_then(|line| line.split_whitespace().next());
     let kib: u64 = number.and_then(|it| it.parse().ok()).expect("a number");
     kib << 10
+}
+
+/// The length of a file in the making is its writer's to choose; what counts is what it takes of the disk.
+#[test]
+fn a_sparse_file_keeps_nobody_from_writing() {
+    let ground = Ground::new(
+        Kind::S3s,
+        "staging-size = \"4MiB\"\nidle-publish = \"1h\"\n",
+    );
+    let server = ground.place.server();
+    server.set_down(true);
+    ground.sh_ok("echo mine | git hash-object -w --stdin");
+    ground.sh_ok(": >objects/tmp_obj_x; truncate -s 8T objects/tmp_obj_x");
+    let began = std::time::Instant::now();
+    ground.other.feed("hash-object -w --stdin", "other's");
+    assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
+    ground.sh_ok("rm objects/tmp_obj_x");
+    server.set_down(false);
+    ground.unharmed();
 }
 
 /// A directory of many names, open many times: whole listings would be 180 MB.

@@ -111,6 +111,23 @@ fn command_killed() {
     same(&place, &source, "app.git");
 }
 
+/// It is waited for like a publication's, and what is waited for is said.
+#[test]
+fn a_store_that_refuses_connections_is_waited_for() {
+    let place = Place::set(Kind::S3s, "publish-timeout = \"5m\"\n");
+    let source = mixed(&place, "source", "--bare");
+    place.server().set_down(true);
+    let command = begin(&place, &[source.path(), "app.git"]);
+    wait::until("it says that it waits", BOUND, || {
+        let waits = settings(&place).status()["waits"].to_string();
+        waits.contains("an import in app.git waits for") && waits.contains("did not answer")
+    });
+    place.server().set_down(false);
+    let output = command.wait_with_output().expect("ends");
+    assert!(output.status.success(), "{}", report(&output));
+    same(&place, &source, "app.git");
+}
+
 /// Two parts are on their way when the store goes: only they may be sent again.
 #[test]
 fn store_away() {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// See the module.
-pub(super) struct Shares<K> {
+pub(crate) struct Shares<K> {
     most: u64,
     taken: u64,
     /// Of those who hold any.
@@ -17,7 +17,7 @@ pub(super) struct Shares<K> {
 
 impl<K: Copy + Eq + Hash> Shares<K> {
     /// So much is to be shared.
-    pub(super) fn of(most: u64) -> Self {
+    pub(crate) fn of(most: u64) -> Self {
         Self {
             most,
             taken: 0,
@@ -26,22 +26,22 @@ impl<K: Copy + Eq + Hash> Shares<K> {
     }
 
     /// How much somebody holds.
-    pub(super) fn held(&self, who: K) -> u64 {
+    pub(crate) fn held(&self, who: K) -> u64 {
         self.held.get(&who).copied().unwrap_or(0)
     }
 
     /// How much is free.
-    pub(super) fn free(&self) -> u64 {
+    pub(crate) fn free(&self) -> u64 {
         self.most - self.taken
     }
 
     /// Whether somebody may have so much more.
-    pub(super) fn allows(&self, who: K, amount: u64) -> bool {
+    pub(crate) fn allows(&self, who: K, amount: u64) -> bool {
         self.held(who).saturating_add(amount) <= self.free()
     }
 
     /// Takes so much for somebody who may have it; whether that was so.
-    pub(super) fn take(&mut self, who: K, amount: u64) -> bool {
+    pub(crate) fn take(&mut self, who: K, amount: u64) -> bool {
         let allowed = self.allows(who, amount);
         if allowed {
             self.add(who, amount);
@@ -50,7 +50,7 @@ impl<K: Copy + Eq + Hash> Shares<K> {
     }
 
     /// Takes so much for somebody who may have all that is free; whether there was so much.
-    pub(super) fn take_free(&mut self, who: K, amount: u64) -> bool {
+    pub(crate) fn take_free(&mut self, who: K, amount: u64) -> bool {
         let allowed = amount <= self.free();
         if allowed {
             self.add(who, amount);
@@ -64,7 +64,7 @@ impl<K: Copy + Eq + Hash> Shares<K> {
     }
 
     /// Somebody needs so much no longer.
-    pub(super) fn give_back(&mut self, who: K, amount: u64) {
+    pub(crate) fn give_back(&mut self, who: K, amount: u64) {
         self.taken -= amount;
         let left = self.held(who) - amount;
         match left {

@@ -1,0 +1,46 @@
+//! `gitmoor take-over`: makes the state of a mount the owner of its object store.
+
+use super::confirm::confirm;
+use super::{ask, output, unexpected};
+use crate::Failure;
+use crate::admin::{Rejection, Reply, Request};
+use crate::cli::{Place, TakeOverArgs};
+use gitmoor_fs::StoreOwner;
+use gitmoor_fs::owner::Claim;
+
+/// Asks the daemon whose the store is, says what will be, and asks for it.
+pub(super) fn run(place: &Place, args: &TakeOverArgs) -> Result<(), Failure> {
+    let status = match ask(place, &Request::Status)? {
+        Reply::Status(status) => status,
+        other => return Err(unexpected(place, &other)),
+    };
+    let Some(StoreOwner { is_this, claim, .. }) = status.owner else {
+        return Err(Failure::Rejected(Rejection::failed(
+            "this mount is offline or read-only, and owns no store: mount without --offline and --read-only",
+        )));
+    };
+    if !is_this {
+        let question = sentence(&status.store, claim.as_ref());
+        confirm("take-over", &question, "yes", args.yes)?;
+    }
+    match ask(place, &Request::TakeOver)? {
+        Reply::Owner(owner) if args.json => Ok(output::json(&owner)?),
+        Reply::Owner(_) => Ok(output::line(match is_this {
+            true => "this mount's state owns the store already",
+            false => "this mount's state owns the store now",
+        })?),
+        other => Err(unexpected(place, &other)),
+    }
+}
+
+/// What it means.
+pub(super) fn sentence(store: &str, former: Option<&Claim>) -> String {
+    let former = match former {
+        Some(claim) => format!("{claim}, which owns {store} now,"),
+        None => format!("Whatever else uses {store}"),
+    };
+    format!(
+        "{former} will store and delete nothing there any more, and what it has stored and this state does not know \
+         is removed after gc-grace."
+    )
+}

@@ -1,0 +1,37 @@
+//! An import whose store is away waits for it, as long as a ref change would (`publish-timeout` without an answer), and says what
+//! it waits for.
+
+use super::Run;
+use crate::error::{FsError, FsResult};
+use crate::store::StoreError;
+use crate::wait::{self, Over};
+use std::time::Duration;
+
+/// Between two tries, which have retries of their own.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Run<'_> {
+    /// Asks the store until it answers, or the wait that this thread is in is over.
+    pub(super) fn patiently<T, E: Into<FsError>>(
+        &self,
+        mut ask: impl FnMut() -> Result<T, E>,
+    ) -> FsResult<T> {
+        loop {
+            let error = match ask().map_err(Into::into) {
+                Err(FsError::Store(error @ StoreError::Unavailable { .. })) => error,
+                answered => return answered,
+            };
+            let told = self.teller.tell("Waiting for the store", 0, None);
+            told.map_err(|_| FsError::Interrupted)?;
+            let Some(patience) = wait::current() else {
+                return Err(error.into());
+            };
+            patience.because(error.to_string());
+            match patience.sleep(PAUSE) {
+                None => {}
+                Some(Over::Interrupted) => return Err(FsError::Interrupted),
+                Some(Over::TimedOut) => return Err(error.into()),
+            }
+        }
+    }
+}
