@@ -211,7 +211,9 @@ impl FsError {
             FsError::Cache(_) | FsError::CacheDisk(_) | FsError::Read(_) | FsError::Propose(_) => {
                 libc::EIO
             }
-            FsError::LockLost { .. } | FsError::Outlived => libc::ESTALE,
+            FsError::LockLost { .. } => libc::ESTALE,
+            // Not ESTALE: for that the kernel calls a second time, when the process has begun anew.
+            FsError::Outlived => libc::EAGAIN,
             FsError::Refused(refusal) => refusal_errno(refusal),
             FsError::Io(error) if is_out_of_files(error) => libc::ENFILE,
             FsError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
