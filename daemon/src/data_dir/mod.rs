@@ -236,6 +236,7 @@ impl DataDir {
         let log = self.log_file();
         self.create_dir(log.parent().unwrap_or(&self.path))?;
         fs::OpenOptions::new()
+            .mode(0o600)
             .create(true)
             .append(true)
             .open(&log)

@@ -9,8 +9,9 @@ use crate::error::FsResult;
 use gitmoor_replicator::Replica;
 use gitmoor_replicator::model::{RepoId, Version};
 use parking_lot::Mutex;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{BufWriter, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -149,6 +150,7 @@ impl Cache {
             return Ok(fs::remove_file(file)?);
         }
         let empty = fs::metadata(file)?.len() <= packed::HEADER.len() as u64;
+        fs::set_permissions(file, Permissions::from_mode(0o600))?;
         fs::rename(file, &path)?;
         let meta = fs::symlink_metadata(&path)?;
         let rendered = Arc::new(Rendered {
