@@ -8,6 +8,9 @@ use std::fmt::Write;
 /// The read-only file of replicated settings, beside `config`.
 pub const SETTINGS: &str = "gitmoor.config";
 
+/// Bytes of a `config` that is looked into.
+pub const LARGEST: u64 = 1 << 20;
+
 /// What a new `config` begins with: first, so that local settings win.
 pub const INCLUDE: &str = "[include]\n\tpath = gitmoor.config\n";
 

@@ -282,14 +282,10 @@ impl Files {
         Ok(entries.into_iter().flatten().map(named).collect())
     }
 
-    /// Reads a small regular file; `None` when it is not there.
-    pub fn read(&self, path: &RepoPath) -> FsResult<Option<Vec<u8>>> {
-        let Some(mut file) = self.open_to_read(path)? else {
-            return Ok(None);
-        };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
+    /// Reads a small regular file, see [`read_at_most`]; `None` when it is not there.
+    pub fn read(&self, path: &RepoPath, most: u64) -> FsResult<Option<Vec<u8>>> {
+        let file = self.open_to_read(path)?;
+        file.map(|file| read_at_most(&file, most)).transpose()
     }
 
     /// Directories that exist because something replicated lies beneath them are
@@ -413,6 +409,22 @@ impl Files {
 /// The mode of files that nobody gave one: who may do what with the top directory may do that with them.
 pub fn file_like(directory: u32) -> u32 {
     directory & 0o666 | 0o600
+}
+
+/// Reads a file of a user's, whose length says nothing about what there is room for: one of more than
+/// `most` bytes is EFBIG before a byte is read.
+pub fn read_at_most(file: &File, most: u64) -> FsResult<Vec<u8>> {
+    let too_large = FsError::TooLarge { most };
+    if file.metadata()?.len() > most {
+        return Err(too_large);
+    }
+    let mut bytes = Vec::new();
+    // It may grow meanwhile.
+    let read = file.take(most + 1).read_to_end(&mut bytes)?;
+    match read as u64 > most {
+        true => Err(too_large),
+        false => Ok(bytes),
+    }
 }
 
 /// Whether both are of one inode.

@@ -17,7 +17,7 @@ pub use rendered::Rendered;
 
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::local::Files;
+use crate::local::{Files, read_at_most};
 use crate::objects::{Objects, Shared};
 use crate::repository::room::{Room, is_ref_scratch, may_be_link, room};
 use crate::wait::spent;
@@ -29,7 +29,6 @@ use gitmoor_replicator::model::{
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -37,14 +36,14 @@ use std::sync::Arc;
 /// Edits of one raft entry stay below about this many bytes.
 const CHUNK: usize = 2 << 20;
 
-/// Bytes of a value that is written in place, at most: it must fit into a raft entry.
+/// Bytes of a value, at most: it must fit into a raft entry.
 const MOST: u64 = 4 << 20;
 
 /// The same of what goes in pieces: `packed-refs`, and reftables. It is in memory while it is
-/// committed.
-const MOST_IN_PIECES: u64 = 64 << 20;
+/// committed: some seven million refs.
+const MOST_IN_PIECES: u64 = 512 << 20;
 
-/// Bytes that a value may be given in place.
+/// Bytes that a value may have.
 pub fn most(path: &RepoPath) -> u64 {
     match path.as_bytes() == PACKED_REFS || tables::is_table_file(path) {
         true => MOST_IN_PIECES,
@@ -222,9 +221,8 @@ impl Refs {
             let value = node.readlink()?.into_os_string().into_vec();
             self.write(to, meta.mode(), value, self.expected(to)?, actor)?;
         } else {
-            let mut file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
-            let (mode, mut value) = (file.metadata()?.mode(), Vec::new());
-            file.read_to_end(&mut value)?;
+            let file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
+            let (mode, value) = (file.metadata()?.mode(), read_at_most(&file, most(to))?);
             if to.as_bytes() == PACKED_REFS {
                 return self.commit_packed(from, to, (&file, mode, &value), actor);
             }

@@ -5,6 +5,7 @@ use super::{Caller, Found, Repository, Type};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::objects::name;
+use crate::refs::most;
 use gitmoor_replicator::model::{Expect, RepoPath};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
@@ -143,7 +144,7 @@ impl Repository {
                 Ok(())
             }
             Room::Refs if !is_ref_scratch(to) => {
-                let value = self.files.read(from)?.ok_or(FsError::NotFound)?;
+                let value = self.files.read(from, most(to))?.ok_or(FsError::NotFound)?;
                 let actor = self.actor(caller);
                 self.refs
                     .write(to, mode, value, Expect::Absent, &actor)

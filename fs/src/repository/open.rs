@@ -147,7 +147,7 @@ impl Repository {
     /// that somebody writes in place of another stays as it is.
     pub(super) fn furnish_copied(&self) -> FsResult<()> {
         let path = config_path();
-        let Some(text) = self.files.read(&path)? else {
+        let Some(text) = self.config()? else {
             return Ok(());
         };
         if text.is_empty() || self.furnished.swap(true, Ordering::Relaxed) {
@@ -212,14 +212,17 @@ impl Repository {
         Ok(())
     }
 
+    /// The text of `config`. One that is larger than any that somebody writes is not looked into.
+    fn config(&self) -> FsResult<Option<Vec<u8>>> {
+        match self.files.read(&config_path(), config::LARGEST) {
+            Err(FsError::TooLarge { .. }) => Ok(None),
+            text => text,
+        }
+    }
+
     /// When git has written other format keys, every machine must know.
     pub(super) fn config_changed(&self) -> FsResult<()> {
-        let config = config_path();
-        let Some(format) = self
-            .files
-            .read(&config)?
-            .and_then(|text| config::format_of(&text))
-        else {
+        let Some(format) = self.config()?.and_then(|text| config::format_of(&text)) else {
             return Ok(());
         };
         let known = self

@@ -1,4 +1,8 @@
 //! Who may vouch for the server: those whom the system trusts, or those in a file.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the administrator names the file"
+)]
 
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use std::path::Path;
