@@ -221,6 +221,10 @@ impl Repository {
         else {
             return Ok(());
         };
+        let lacks_config = self.lacks_config()?;
+        if lacks_config {
+            self.follow_head()?;
+        }
         // Where refs are tables, these two have their own meaning and are replicated.
         let loose: &[&str] = match format.refs {
             RefStorage::Files => &["refs/heads", "refs/tags"],
@@ -231,22 +235,29 @@ impl Repository {
             self.files
                 .make_parents(&RepoPath::new(inside).expect("a valid path"))?;
         }
-        let config = config_path();
-        match self.files.stat(&config)? {
-            Some(meta) if !meta.is_file() => {
-                let aside = self.files.set_aside(&config)?;
-                let aside = aside.display();
-                tracing::error!(repo = %self.id, %aside, "config was no regular file, and is moved aside");
-            }
-            Some(meta) if meta.len() > 0 => return Ok(()),
-            Some(_) | None => {}
+        if !lacks_config {
+            return Ok(());
         }
         failpoint::REPO_UNFURNISHED.hit();
-        self.follow_head()?;
         let text = config::seed(&format);
         let (mode, owner) = (file_like(self.files.top()?.mode()), self.files.owner()?);
         self.files
-            .put_durably(&config, text.as_bytes(), mode, owner)
+            .put_durably(&config_path(), text.as_bytes(), mode, owner)
+    }
+
+    /// What stands there and is no regular file is moved aside.
+    fn lacks_config(&self) -> FsResult<bool> {
+        let config = config_path();
+        match self.files.stat(&config)? {
+            Some(meta) if meta.is_file() => Ok(meta.len() == 0),
+            Some(_) => {
+                let aside = self.files.set_aside(&config)?;
+                let aside = aside.display();
+                tracing::error!(repo = %self.id, %aside, "config was no regular file, and is moved aside");
+                Ok(true)
+            }
+            None => Ok(true),
+        }
     }
 
     /// Earlier versions made for everybody to write to what a repository of another node, a fork or an import begins

@@ -244,7 +244,7 @@ fn what_stands_in_the_way_at_the_start_is_set_aside_and_not_opened() {
         (format!("objects/33/{hex}"), "program"),
         ("objects/info/stolen".into(), "large-secret"),
         ("objects/x".into(), "dir"),
-        ("objects/info/commit-graphs".into(), "dir"),
+        ("objects/y".into(), "dir"),
         ("refs/heads/stolen".into(), "secret"),
     ] {
         symlink(canaries.join(target), real.join(link)).expect("ln -s");
@@ -366,7 +366,7 @@ fn an_import_follows_no_links_and_waits_for_no_fifo() {
     let ground = Ground::new(Kind::Dir, EAGER);
     let old = old(&ground);
     for (n, trap) in [
-        "p=$(ls objects/pack/*.pack); ln -s $CANARIES/large-secret ${p%.pack}.bitmap",
+        "p=$(ls objects/pack/*.pack); ln -sf $CANARIES/large-secret ${p%.pack}.bitmap",
         "p=$(ls objects/pack/*.pack); mkfifo ${p%.pack}.mtimes",
         "mkdir -p objects/22; ln -s $CANARIES/large-secret objects/22/$(printf %038d 2)",
         "mkdir -p objects/22; mkfifo objects/22/$(printf %038d 2)",
