@@ -316,6 +316,7 @@ fn told(client: &Attacker<'_>, since: u64, ids: &[RepoId]) -> String {
                 let rows: Vec<_> = rows.map(|row| row.escape_ascii().to_string()).collect();
                 rows.join("\n")
             }
+            Reply::Backup(piece) => piece.bytes.escape_ascii().to_string(),
             Reply::Denied(_) | Reply::Members(_) => String::new(),
             _ => panic!("it answers something else"),
         };
