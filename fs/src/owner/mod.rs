@@ -7,8 +7,8 @@
 //! id of a claim ([`Command::ClaimStore`]) before that stands in the store.
 //!
 //! - A state that owns the store claims it again every few minutes ([`Ownership::renew`]), before a sweep of gc too if
-//!   that is due, and before the first deletion of each process. A copy that is older than that does not know the last
-//!   claim; of two that know the same claims one alone gets to deleting.
+//!   that is due, and before each request that deletes. A copy that is older than that does not know the last claim; of
+//!   two that know the same claims one alone gets to deleting.
 //! - A younger copy is told by its data directory, which a file system gave another time of birth
 //!   ([`crate::Config::is_copy`]). A restored backup has forgotten all claims.
 //! - Nobody claims what another has claimed, but by [`Ownership::take_over`], which a person asks for.
@@ -127,8 +127,6 @@ pub struct Ownership {
     data: PathBuf,
     renewal: Duration,
     is_copy: AtomicBool,
-    /// Whether the state has claimed the store since this process began.
-    has_claimed: AtomicBool,
     seen: Mutex<Seen>,
 }
 
@@ -233,7 +231,6 @@ impl Ownership {
             data: data.to_owned(),
             renewal,
             is_copy: AtomicBool::new(is_copy),
-            has_claimed: AtomicBool::new(false),
             seen: Mutex::new(seen),
         };
         ownership.look()?;
@@ -280,12 +277,15 @@ impl Ownership {
         let mut seen = self.look()?;
         self.is_copy.store(false, Ordering::Relaxed);
         for _ in 0..TRIES {
-            let has_claimed = self.has_claimed.load(Ordering::Relaxed);
-            if seen.standing == Standing::Ours && has_claimed {
+            let because = match seen.standing {
+                Standing::Ours => Because::Old,
+                _ => Because::TakenOver,
+            };
+            self.claim(&seen.last, because)?;
+            seen = self.look()?;
+            if seen.standing == Standing::Ours {
                 return Ok(());
             }
-            self.claim(&seen.last, Because::TakenOver)?;
-            seen = self.look()?;
         }
         Ok(self.judge(&seen, "a claim")?)
     }
@@ -335,11 +335,15 @@ impl Ownership {
     }
 
     /// Fails unless the store is ours now, and no other state takes it for its own: what a deletion begins with. Two
-    /// disks that come from one know the same claims, until one of them makes another.
+    /// disks that come from one know the same claims until one of them makes another, so each deletion makes one.
     fn check_deletion(&self, request: &str) -> Result<(), StoreError> {
         let mut seen = self.look()?;
-        if seen.standing == Standing::Ours && !self.has_claimed.load(Ordering::Relaxed) {
-            self.claim(&seen.last, Because::Old).map_err(unknown)?;
+        if seen.standing == Standing::Ours {
+            match self.claim(&seen.last, Because::Old) {
+                // A client with limits has no state that could be copied.
+                Ok(()) | Err(FsError::Refused(_)) => {}
+                Err(error) => return Err(unknown(error)),
+            }
             seen = self.look()?;
         }
         self.judge(&seen, request)
@@ -364,7 +368,6 @@ impl Ownership {
         )?;
         claim::put(&*self.store, &claim)?;
         if self.look()?.standing == Standing::Ours {
-            self.has_claimed.store(true, Ordering::Relaxed);
             claim::remove_old(&*self.store, generation)?;
         }
         Ok(())
