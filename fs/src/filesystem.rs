@@ -279,7 +279,7 @@ impl FileSystem {
             return Ok(self.pending().0);
         }
         let mut reason = None;
-        for repository in self.repositories.all() {
+        for repository in self.repositories.all_soon() {
             match repository.objects().publish() {
                 Ok(()) | Err(FsError::Store(StoreError::Offline { .. })) => {}
                 Err(error) => drop(reason.get_or_insert(error.to_string())),

@@ -74,7 +74,7 @@ impl FileSystem {
     pub(super) fn pending(&self) -> (u64, u64) {
         let each = self
             .repositories
-            .all()
+            .all_soon()
             .into_iter()
             .map(|repo| repo.objects().pending());
         each.fold((0, 0), |(files, bytes), (f, b)| (files + f, bytes + b))

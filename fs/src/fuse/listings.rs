@@ -261,7 +261,9 @@ mod tests {
         let fill = |fh| drop(listings.keep(fh, ALICE, 0, large()));
         (2..100).for_each(fill);
         let state = listings.0.lock();
-        assert!(state.bytes.held(ALICE) <= BYTES / 2);
+        // Half, and half of the listing that came last: it came while less than half was held.
+        let one = state.open[&99].kept.as_ref().expect("the last one").bytes;
+        assert!(state.bytes.held(ALICE) <= (BYTES + one) / 2);
         assert!(state.kept[&ALICE].len() <= 10);
         drop(state);
         assert!(listings.kept(1, 2).is_some());

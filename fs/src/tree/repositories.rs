@@ -10,6 +10,10 @@ use gitmoor_replicator::model::RepoId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long who asks for the state of all waits for those that are being opened, all together.
+const SOON: Duration = Duration::from_secs(2);
 
 /// The repositories that are open, one object each, for every mount and the publisher.
 pub struct Repositories {
@@ -63,6 +67,20 @@ impl Repositories {
         let open = self.open.lock();
         let open = open.values().filter_map(|slot| slot.repository.get());
         open.cloned().collect()
+    }
+
+    /// The same, and those that are being opened, for which it waits a little: what is staged in one is known when
+    /// it is open. One that takes longer is not among them.
+    pub fn all_soon(&self) -> Vec<Arc<Repository>> {
+        let slots: Vec<_> = self.open.lock().values().cloned().collect();
+        let until = Instant::now() + SOON;
+        let opened = |slot: &Arc<Slot>| {
+            if slot.repository.get().is_none() {
+                drop(slot.opening.try_lock_until(until));
+            }
+            slot.repository.get().cloned()
+        };
+        slots.iter().filter_map(opened).collect()
     }
 
     /// It is deleted.
