@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Who uses an open file of a draft: the processes that opened it or wrote to it.
@@ -30,6 +31,10 @@ pub struct Users {
     /// cannot be asked.
     opener: Actor,
     threads: Mutex<BTreeSet<u32>>,
+    /// Whether the draft was changed through it since that was last committed.
+    changed: AtomicBool,
+    /// Whether bytes were written: what is only made or cut short may be at the beginning of that.
+    written: AtomicBool,
 }
 
 impl Users {
@@ -37,12 +42,29 @@ impl Users {
         Self {
             opener,
             threads: Mutex::default(),
+            changed: AtomicBool::new(false),
+            written: AtomicBool::new(false),
         }
     }
 
     /// A thread that uses it.
     pub fn add(&self, tid: u32) {
         self.threads.lock().insert(tid);
+    }
+
+    pub(super) fn wrote(&self, tid: u32) {
+        self.add(tid);
+        self.written.store(true, Ordering::Release);
+        self.change();
+    }
+
+    pub(super) fn change(&self) {
+        self.changed.store(true, Ordering::Release);
+    }
+
+    /// Whether a close that may not be the last one should commit it all the same.
+    pub(crate) fn is_written(&self) -> bool {
+        self.written.load(Ordering::Acquire)
     }
 
     /// Whether any of them, or the one that closes a descriptor now, has another one; `ino` is its
@@ -81,10 +103,8 @@ struct State {
     base: Option<Expect>,
     /// When its bytes changed.
     time: Timestamp,
-    /// Whether they did since they were last committed.
-    changed: bool,
-    /// Whether any were written: what is only made or cut short may be at the beginning of that.
-    written: bool,
+    /// Whether they were changed by nobody who has it open.
+    cut: bool,
 }
 
 /// How open(2) makes what is not there.
@@ -128,8 +148,7 @@ impl Draft {
                 mode: beginning.mode,
                 base: Some(beginning.base),
                 time: Timestamp::now(),
-                changed: false,
-                written: false,
+                cut: false,
             }),
             turn: Mutex::default(),
         })
@@ -155,8 +174,7 @@ impl Draft {
             false => offset,
         };
         self.check_size(offset.saturating_add(data.len() as u64))?;
-        state.change();
-        state.written = true;
+        state.time = Timestamp::now();
         Ok(self.file.write_all_at(data, offset)?)
     }
 
@@ -164,7 +182,7 @@ impl Draft {
     pub(super) fn truncate(&self, size: u64) -> FsResult<()> {
         let mut state = self.state.lock();
         self.check_size(size)?;
-        state.change();
+        state.time = Timestamp::now();
         Ok(self.file.set_len(size)?)
     }
 
@@ -174,24 +192,19 @@ impl Draft {
         state.mode = state.mode & libc::S_IFMT | mode & 0o7777;
     }
 
-    /// The value is to be written though its bytes are those that it began with: it is new.
-    pub(super) fn touch(&self) {
-        self.state.lock().change();
-    }
-
-    /// Whether a close that may not be the last one should commit it all the same.
-    pub(crate) fn is_written(&self) -> bool {
-        self.state.lock().written
+    /// It was changed by somebody who does not have it open: whichever close comes next commits it.
+    fn cut(&self) {
+        self.state.lock().cut = true;
     }
 
     pub(super) fn is_of(&self, base: Expect) -> bool {
         self.state.lock().base == Some(base)
     }
 
-    /// Has what was written committed, if anything was.
-    pub(super) fn commit(&self, by: impl FnOnce(Written) -> FsResult<Version>) -> FsResult<()> {
+    /// Has what was written through an open file committed, if anything was.
+    fn commit(&self, users: &Users, by: impl FnOnce(Written) -> FsResult<Version>) -> FsResult<()> {
         let _turn = self.turn.lock();
-        let Some(written) = self.take_written()? else {
+        let Some(written) = self.take_written(users)? else {
             return Ok(());
         };
         let version = by(written)?;
@@ -201,9 +214,10 @@ impl Draft {
         Ok(())
     }
 
-    fn take_written(&self) -> FsResult<Option<Written>> {
+    fn take_written(&self, users: &Users) -> FsResult<Option<Written>> {
         let mut state = self.state.lock();
-        let changed = std::mem::take(&mut state.changed);
+        let changed = users.changed.swap(false, Ordering::AcqRel);
+        let changed = changed || std::mem::take(&mut state.cut);
         let Some(base) = state.base.filter(|_| changed) else {
             return Ok(None);
         };
@@ -222,13 +236,6 @@ impl Draft {
             true => Ok(()),
             false => Err(FsError::TooLarge { most: self.most }),
         }
-    }
-}
-
-impl State {
-    fn change(&mut self) {
-        self.changed = true;
-        self.time = Timestamp::now();
     }
 }
 
@@ -276,10 +283,11 @@ impl Repository {
         }
         let mode = libc::S_IFREG | mode & 0o7777;
         let opened = self.draft(path, (mode, base), std::io::empty(), caller)?;
-        match opened.draft() {
-            Some(draft) if !how.truncate => draft.touch(),
-            Some(_) | None => opened.truncate(0)?,
+        if how.truncate {
+            opened.truncate(0)?;
         }
+        // It is new, though nothing may be written to it.
+        opened.users().into_iter().for_each(Users::change);
         Ok(opened)
     }
 
@@ -310,7 +318,7 @@ impl Repository {
         let (Some(draft), Some(users)) = (opened.draft(), opened.users()) else {
             return Ok(());
         };
-        draft.commit(|Written { mode, base, value }| {
+        draft.commit(users, |Written { mode, base, value }| {
             self.refs.write(path, mode, value, base, &users.opener)
         })
     }
@@ -320,14 +328,14 @@ impl Repository {
     pub fn set_draft(
         &self,
         path: &RepoPath,
-        draft: &Draft,
+        opened: &Opened,
         new: &NewAttributes,
         caller: &Caller,
     ) -> FsResult<()> {
         if let Some(size) = new.size {
-            draft.truncate(size)?;
+            opened.truncate(size)?;
         }
-        let Some(mode) = new.mode else {
+        let (Some(mode), Some(draft)) = (new.mode, opened.draft()) else {
             return Ok(());
         };
         draft.set_mode(mode);
@@ -351,7 +359,10 @@ impl Repository {
         let opened = self.open_draft(path, false, caller)?;
         opened.truncate(size)?;
         match (opened.draft(), written_elsewhere) {
-            (Some(draft), Some(other)) if Arc::ptr_eq(draft, &other) => Ok(()),
+            (Some(draft), Some(other)) if Arc::ptr_eq(draft, &other) => {
+                draft.cut();
+                Ok(())
+            }
             _ => self.commit_draft(&opened, path),
         }
     }

@@ -100,7 +100,7 @@ impl Opened {
         match &self.body {
             Body::Real(file) => Ok(file.write_all_at(data, offset)?),
             Body::Draft(draft, users) => {
-                users.add(tid);
+                users.wrote(tid);
                 draft.write(offset, data, append)
             }
             Body::Bytes(_) | Body::Stored(..) => Err(FsError::Immutable),
@@ -111,7 +111,10 @@ impl Opened {
     pub fn truncate(&self, size: u64) -> FsResult<()> {
         match &self.body {
             Body::Real(file) => Ok(file.set_len(size)?),
-            Body::Draft(draft, _) => draft.truncate(size),
+            Body::Draft(draft, users) => {
+                users.change();
+                draft.truncate(size)
+            }
             Body::Bytes(_) | Body::Stored(..) => Err(FsError::Immutable),
         }
     }

@@ -108,12 +108,12 @@ impl Tree {
 
     /// Whether the close of a descriptor commits the value; the last one does in any case.
     pub(super) fn commits(&self, ino: u64, opened: &Opened, process: Process) -> bool {
-        let (Some(draft), Some(users)) = (opened.draft(), opened.users()) else {
+        let Some(users) = opened.users() else {
             return true;
         };
         match users.hold(ino, process.pid) {
             Some(held) => !held,
-            None => draft.is_written(),
+            None => users.is_written(),
         }
     }
 
@@ -184,9 +184,8 @@ impl Tree {
             return None;
         };
         let any = self.inodes.an_opened(ino);
-        let draft = opened.or(any.as_deref()).and_then(Opened::draft);
-        Some(match draft {
-            Some(draft) => repo.set_draft(&path, draft, new, &self.caller(&repo, process)),
+        Some(match opened.or(any.as_deref()) {
+            Some(opened) => repo.set_draft(&path, opened, new, &self.caller(&repo, process)),
             None => Err(FsError::NotFound),
         })
     }

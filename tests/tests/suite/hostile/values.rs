@@ -281,11 +281,11 @@ fn a_value_is_committed_by_the_last_close_alone() {
     let mine = mine(&ground);
     let (new, old) = (mine.oid("main"), mine.oid("main~1"));
     for (n, write) in [
-        "{ printf %s $A; cat $R >&2; printf %s\\n $B; } >$R",
-        "{ printf %s $A; git rev-parse x >&2; true | cat; printf %s\\n $B; } >$R",
-        "exec 3>$R; printf %s $A >&3; (cat $R >&2); printf %s\\n $B >&3; exec 3>&-",
-        "exec 3>$R; cat $R >&2; exec 4>&3 3>&-; cat $R >&2; printf %s\\n $A$B >&4; exec 4>&-",
-        "exec 3<>$R 4>&3; exec 3>&-; printf %s\\n $A$B >&4; cat $R >&2; exec 4>&-",
+        "{ printf %s $A; cat $R >&2; echo $B; } >$R",
+        "{ printf %s $A; git rev-parse x >&2; true | cat; echo $B; } >$R",
+        "exec 3>$R; printf %s $A >&3; (cat $R >&2); echo $B >&3; exec 3>&-",
+        "exec 3>$R; cat $R >&2; exec 4>&3 3>&-; cat $R >&2; echo $A$B >&4; exec 4>&-",
+        "exec 3<>$R 4>&3; exec 3>&-; echo $A$B >&4; cat $R >&2; exec 4>&-",
     ]
     .into_iter()
     .enumerate()
@@ -378,7 +378,7 @@ fn new_permission_bits_are_no_new_file() {
         let meta = fs::metadata(ground.mine.dir.join(name)).expect("stat");
         meta.mode() & 0o7777
     };
-    mine(&ground).ok("update-ref refs/heads/deep/x main");
+    ground.sh_ok("git update-ref refs/heads/deep/x main");
     for name in ["refs/heads/main", "HEAD", "refs/heads/deep/x"] {
         ground.sh_ok(&format!(
             "exec 3<{name}; chmod 600 {name}; cat <&3; chmod 600 {name}"
@@ -389,7 +389,7 @@ fn new_permission_bits_are_no_new_file() {
         ));
         assert_eq!(mode(name), 0o644, "{name}");
     }
-    ground.sh_ok("git pack-refs --all --no-prune; chmod -R g+w .");
+    ground.sh_ok("git pack-refs --all --no-prune; chmod -R g+w refs HEAD packed-refs");
     assert_eq!(mode("refs/heads/main"), 0o664);
     // A lock that was taken before it goes on.
     let oid = mine(&ground).oid("main~1");
