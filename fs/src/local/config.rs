@@ -142,7 +142,11 @@ fn is_renderable(key: &str, value: &str) -> bool {
 pub fn render_settings(settings: &BTreeMap<String, String>) -> Vec<u8> {
     let defaults = DEFAULTS.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let mut all = BTreeMap::from(defaults);
-    all.extend(settings.clone());
+    // One that is left out takes no default's place.
+    let usable = settings
+        .iter()
+        .filter(|(key, value)| is_renderable(key, value));
+    all.extend(usable.map(|(key, value)| (key.clone(), value.clone())));
     let mut text = b"# Replicated settings: change them with `gitmoor repo config`.\n".to_vec();
     text.extend(render(&all));
     text
