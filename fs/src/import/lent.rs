@@ -48,6 +48,9 @@ impl Disk {
         let objects = self.dir.join("objects");
         let like = self.as_owner(|| fs::metadata(&objects)).flatten();
         let like = like.map_err(ImportError::reading(&objects))?;
+        // Of a repository without objects none are lent, and git is shown an empty directory.
+        let made = self.as_owner(|| self.make("pack", &like)).flatten();
+        made.map_err(ImportError::local(&self.lent()))?;
         let mut linked = Linked::default();
         for _ in 0..PASSES {
             // What a repack takes away meanwhile is in another pack, which the next pass finds.

@@ -33,7 +33,10 @@ impl Stage {
         use std::os::unix::fs::PermissionsExt;
         let passable = std::fs::Permissions::from_mode(0o755);
         let mut builder = tempfile::Builder::new();
-        builder.prefix("gitmoor-").permissions(passable).tempdir()
+        let place = builder.prefix("gitmoor-").tempdir()?;
+        // Whatever the umask is.
+        std::fs::set_permissions(place.path(), passable)?;
+        Ok(place)
     }
 
     /// Whether this process may do so: in a container it may lack the right.

@@ -49,10 +49,13 @@ impl Faults {
     }
 
     pub(super) fn next(&mut self, kind: Kind) -> Option<Fault> {
-        if self.down {
-            return Some(Fault::Reset);
-        }
-        self.queued.get_mut(&kind)?.pop_front()
+        self.outage()
+            .or_else(|| self.queued.get_mut(&kind)?.pop_front())
+    }
+
+    /// What every request meets.
+    pub(super) fn outage(&self) -> Option<Fault> {
+        self.down.then_some(Fault::Reset)
     }
 }
 
