@@ -30,12 +30,12 @@ impl Stage {
 
     /// An empty directory that everybody may pass.
     pub(crate) fn place() -> io::Result<TempDir> {
-        use std::os::unix::fs::PermissionsExt;
-        let passable = std::fs::Permissions::from_mode(0o755);
         let mut builder = tempfile::Builder::new();
         let place = builder.prefix("gitmoor-").tempdir()?;
         // Whatever the umask is.
-        std::fs::set_permissions(place.path(), passable)?;
+        crate::beneath::Dir::open(place.path())?
+            .node(Path::new(""))?
+            .chmod(0o755)?;
         Ok(place)
     }
 
