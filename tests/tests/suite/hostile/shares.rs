@@ -160,11 +160,12 @@ fn a_ref_that_is_closed_by_exec_is_committed() {
                   os.write(ref, sys.argv[1].encode() + b'\\n')\n\
                   os.execv('/bin/true', ['true'])\n";
     let mut command = ground.command("python3");
-    command.args(["-c", script, &ground.mine.oid("main")]);
+    let value = ground.sh_ok("git rev-parse main");
+    command.args(["-c", script, &value]);
     let mut writer = command.spawn().expect("python3");
     let ended = wait::poll(BOUND, || writer.try_wait().expect("wait"));
     assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
-    assert_eq!(ground.mine.oid("closed"), ground.mine.oid("main"));
+    assert_eq!(ground.sh_ok("git rev-parse closed"), value);
     ground.unharmed();
 }
 
