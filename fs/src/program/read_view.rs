@@ -185,9 +185,10 @@ impl ReadView {
 
 /// A directory that every user may look into.
 fn passable() -> io::Result<TempDir> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix("gitmoor-view-");
-    builder.permissions(Permissions::from_mode(0o755)).tempdir()
+    let view = tempfile::Builder::new().prefix("gitmoor-view-").tempdir()?;
+    // Whatever this process's umask says.
+    fs::set_permissions(view.path(), Permissions::from_mode(0o755))?;
+    Ok(view)
 }
 
 /// Whatever this process's umask says.
