@@ -197,7 +197,7 @@ fn what_is_written_in_place_is_seen_at_its_close_and_not_before() {
         [&line(&old), &[line(&old), line(&new)].concat()],
     );
     fs::remove_file(bare.dir.join("shallow")).expect("rm");
-    bare.ok("tag -a -m one v1");
+    bare.ok("tag -a -m one v1 main");
     bare.ok("pack-refs --all");
     let table = fs::read(bare.dir.join("packed-refs")).expect("read");
     let longer = [table.clone(), format!("{new} refs/zzz\n").into_bytes()].concat();
