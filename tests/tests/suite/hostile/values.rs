@@ -129,8 +129,8 @@ fn truncate(path: &Path, size: u64) {
     nix::unistd::truncate(path, size).expect("truncate(2)");
 }
 
-/// Rounds of a writer beside a reader that does nothing else.
-const ROUNDS: usize = 100;
+/// Rounds of a writer beside a reader that does nothing else; odd, so that the second value is the last.
+const ROUNDS: usize = 101;
 
 /// Writes two values in turns, in place, beside readers: they see one of the two, always, and after a
 /// close the new one at once.
