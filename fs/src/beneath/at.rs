@@ -44,9 +44,4 @@ impl At {
     pub fn rename(&self, to: &Dir, name: &Path) -> io::Result<()> {
         self.dir.rename_to(&self.name, to, name)
     }
-
-    /// link(2) to a name in another directory.
-    pub fn link(&self, to: &Dir, name: &Path) -> io::Result<()> {
-        self.dir.link_to(&self.name, to, name)
-    }
 }

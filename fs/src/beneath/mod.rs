@@ -69,13 +69,6 @@ impl Dir {
         Ok(Self { fd, path })
     }
 
-    /// A directory in it.
-    pub fn enter(&self, at: &Path) -> io::Result<Self> {
-        let fd = self.resolve(at, DIRECTORY).map_err(not_a_directory)?;
-        let path = self.path.join(at);
-        Ok(Self { fd, path })
-    }
-
     /// Where it was when it was opened: for messages, and for programs that are started in it.
     pub fn path(&self) -> &Path {
         &self.path
@@ -225,13 +218,8 @@ impl Dir {
 
     /// link(2); of a symbolic link, to the link itself.
     pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.link_to(from, self, to)
-    }
-
-    /// The same to a name in another directory.
-    pub fn link_to(&self, from: &Path, other: &Dir, to: &Path) -> io::Result<()> {
         let (from_parent, from) = self.parent(from)?;
-        let (to_parent, to) = other.parent(to)?;
+        let (to_parent, to) = self.parent(to)?;
         Ok(rustix::fs::linkat(
             from_parent,
             from,
@@ -304,20 +292,6 @@ const DIRECTORY: OFlags = OFlags::PATH
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
-
-/// A small regular file at a path of somebody else's choice, links followed; no more of it than `most` bytes.
-pub fn read_followed(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::NO_MAGICLINKS;
-    let fd = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve)?;
-    let file = File::from(fd);
-    if !file.metadata()?.is_file() {
-        return Err(errno(libc::EINVAL));
-    }
-    let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
 
 /// The type of a file.
 pub fn kind_of(meta: &Metadata) -> FileType {

@@ -3,18 +3,18 @@
 //! Two states that come from one (a backup that is restored beside the running original, a copied data
 //! directory, a cluster's disks in a second place) name the same keys. To each of them what the other has
 //! stored since is a leftover, and gc removes leftovers. So the store says who owns it: by *claims*
-//! ([`claim`]), of which the last one counts. A state knows its own claims, for it writes down the
+//! (`claim`), of which the last one counts. A state knows its own claims, for it writes down the
 //! id of a claim ([`Command::ClaimStore`]) before that stands in the store.
 //!
-//! - A state that owns the store claims it again every few minutes ([`Ownership::renew`]), before a sweep of gc too if
+//! - A state that owns the store claims it again every few minutes (`Ownership::renew`), before a sweep of gc too if
 //!   that is due, and before each request that deletes. A copy that is older than that does not know the last claim; of
 //!   two that know the same claims one alone gets to deleting.
 //! - A younger copy is told by its data directory, which a file system gave another time of birth
 //!   ([`crate::Config::is_copy`]). A restored backup has forgotten all claims.
-//! - Nobody claims what another has claimed, but by [`Ownership::take_over`], which a person asks for.
+//! - Nobody claims what another has claimed, but by `Ownership::take_over`, which a person asks for.
 //!
-//! The file system has no store but [`Owned`], which looks who owns the store before it passes anything on:
-//! right before each request that deletes, and when the last look is older than [`LOOK`] before each that
+//! The file system has no store but `Owned`, which looks who owns the store before it passes anything on:
+//! right before each request that deletes, and when the last look is older than `LOOK` before each that
 //! stores. Whoever finds another's claim there is refused from then on, until a person takes the store over again; reads
 //! go on.
 //!
@@ -22,9 +22,9 @@
 //!
 //! - The keys of a deletion are condemned in the state of the former owner, so they are keys of its catalog or
 //!   leftovers that are older than `gc-grace`. The new owner stores under keys that the former never made up for as
-//!   long as such a request may be under way ([`Ownership::recent_take_over`]), so no deletion
+//!   long as such a request may be under way (`Ownership::recent_take_over`), so no deletion
 //!   hits what was acknowledged after the take-over.
-//! - What the former owner stores within [`LOOK`] is unknown to the new one, as is all that was stored since the two
+//! - What the former owner stores within `LOOK` is unknown to the new one, as is all that was stored since the two
 //!   states parted: leftovers, which are removed when they are older than `gc-grace`.
 
 mod claim;

@@ -64,6 +64,38 @@ impl Handler for Heard {
     }
 }
 
+/// Node 2 of a cluster, which listens.
+struct Second {
+    authority: Authority,
+    heard: Arc<Heard>,
+    network: Network,
+    dir: TempDir,
+}
+
+async fn second() -> Second {
+    let authority = Authority::found(ClusterId::random()).expect("a cluster");
+    let (dir, heard) = (tempfile::tempdir().expect("dir"), Arc::<Heard>::default());
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let own = authority.identity(Holder::Node(2)).expect("a certificate");
+    let network = Network::start(own, any, dir.path().join("incoming"), heard.clone()).await;
+    Second {
+        authority,
+        heard,
+        network: network.expect("it listens"),
+        dir,
+    }
+}
+
+impl Second {
+    fn target(&self, tls: ClientConfig) -> link::Target {
+        link::Target {
+            address: self.network.address().to_string(),
+            name: tls::node_name(self.authority.cluster(), 2),
+            tls: tls.into(),
+        }
+    }
+}
+
 /// Node 2, and a connection to it as node 1.
 struct Pair {
     heard: Arc<Heard>,
@@ -73,27 +105,15 @@ struct Pair {
 }
 
 async fn pair() -> Pair {
-    let authority = Authority::found(ClusterId::random()).expect("a cluster");
-    let identity = |id| authority.identity(Holder::Node(id)).expect("a certificate");
-    let (heard, dir) = (
-        Arc::new(Heard::default()),
-        tempfile::tempdir().expect("dir"),
-    );
-    let any = "127.0.0.1:0".parse().expect("an address");
-    let incoming = dir.path().join("incoming");
-    let two = Network::start(identity(2), any, incoming, heard.clone()).await;
-    let two = two.expect("it listens");
-    let own = Presented::new(identity(1)).expect("a certificate");
-    let target = link::Target {
-        address: two.address().to_string(),
-        name: tls::node_name(authority.cluster(), 2),
-        tls: tls::client(&own).expect("a certificate").into(),
-    };
+    let two = second().await;
+    let own = two.authority.identity(Holder::Node(1));
+    let own = Presented::new(own.expect("a certificate")).expect("a certificate");
+    let target = two.target(tls::client(&own).expect("a certificate"));
     Pair {
-        heard,
+        heard: two.heard,
         channel: link::connect(&target).await.expect("connected"),
-        _two: two,
-        _dir: dir,
+        _two: two.network,
+        _dir: two.dir,
     }
 }
 
@@ -219,16 +239,12 @@ async fn shown(network: &Network, own: &Arc<Presented>) -> [Vec<u8>; 2] {
 /// Connections that begin after a renewal show the new certificate, on both sides.
 #[tokio::test]
 async fn certificates_are_made_anew_while_both_run() {
-    let authority = Authority::found(ClusterId::random()).expect("a cluster");
+    let two = second().await;
+    let (authority, network) = (&two.authority, &two.network);
     let identity = |id| authority.identity(Holder::Node(id)).expect("a certificate");
-    let dir = tempfile::tempdir().expect("dir");
-    let any = "127.0.0.1:0".parse().expect("an address");
-    let heard = Arc::new(Heard::default());
-    let network = Network::start(identity(2), any, dir.path().join("incoming"), heard).await;
-    let network = network.expect("it listens");
     let own = Presented::new(identity(1)).expect("a certificate");
     for _ in 0..2 {
-        let [theirs, ours] = shown(&network, &own).await;
+        let [theirs, ours] = shown(network, &own).await;
         assert_eq!(theirs, network.identity().certificate());
         assert_eq!(ours, own.identity().certificate());
         let renewed = authority.renew(&network.identity()).expect("renewed");
@@ -305,18 +321,9 @@ async fn refusal(
 /// Each kind of caller, and each call: who may not is refused before its message is there.
 #[tokio::test]
 async fn who_may_call_what() {
-    let authority = Authority::found(ClusterId::random()).expect("a cluster");
-    let (dir, heard) = (tempfile::tempdir().expect("dir"), Arc::<Heard>::default());
-    let any = "127.0.0.1:0".parse().expect("an address");
-    let own = authority.identity(Holder::Node(2)).expect("a certificate");
-    let two = Network::start(own, any, dir.path().join("incoming"), heard.clone()).await;
-    let two = two.expect("it listens");
-    for (holder, config) in everybody(&authority) {
-        let target = link::Target {
-            address: two.address().to_string(),
-            name: tls::node_name(authority.cluster(), 2),
-            tls: config.into(),
-        };
+    let two = second().await;
+    for (holder, config) in everybody(&two.authority) {
+        let target = two.target(config);
         let mut channel = link::connect(&target).await.expect("let in");
         for rpc in Rpc::ALL {
             let may = match rpc {
@@ -341,24 +348,15 @@ async fn who_may_call_what() {
         }
     }
     // The messages of node 1, and of nobody else.
-    assert_eq!(heard.messages.lock().len(), 1);
+    assert_eq!(two.heard.messages.lock().len(), 1);
 }
 
 /// A call that says more than it may ends, with whatever it says.
 #[tokio::test]
 async fn what_is_too_large_for_its_call() {
-    let authority = Authority::found(ClusterId::random()).expect("a cluster");
-    let (dir, heard) = (tempfile::tempdir().expect("dir"), Arc::<Heard>::default());
-    let any = "127.0.0.1:0".parse().expect("an address");
-    let own = authority.identity(Holder::Node(2)).expect("a certificate");
-    let two = Network::start(own, any, dir.path().join("incoming"), heard).await;
-    let two = two.expect("it listens");
-    for (holder, config) in everybody(&authority) {
-        let target = link::Target {
-            address: two.address().to_string(),
-            name: tls::node_name(authority.cluster(), 2),
-            tls: config.into(),
-        };
+    let two = second().await;
+    for (holder, config) in everybody(&two.authority) {
+        let target = two.target(config);
         let rpcs = match holder {
             Some(NODE) => vec![Rpc::HasSnapshot, Rpc::AskNode, Rpc::Join],
             Some(CLIENT) => vec![Rpc::AskForClient, Rpc::Join],
@@ -411,12 +409,8 @@ async fn a_node_that_is_removed_while_it_speaks() {
 /// A connection of nobody ends, at whatever stage it stands still.
 #[tokio::test]
 async fn strangers_that_ask_nothing_leave() {
-    let authority = Authority::found(ClusterId::random()).expect("a cluster");
-    let (dir, heard) = (tempfile::tempdir().expect("dir"), Arc::<Heard>::default());
-    let any = "127.0.0.1:0".parse().expect("an address");
-    let own = authority.identity(Holder::Node(2)).expect("a certificate");
-    let two = Network::start(own, any, dir.path().join("incoming"), heard).await;
-    let address = two.as_ref().expect("it listens").address();
+    let two = second().await;
+    let (authority, address) = (&two.authority, two.network.address());
     let connect = || async { TcpStream::connect(address).await.expect("it listens") };
     let silent = connect().await;
     let mut begun = connect().await;

@@ -361,6 +361,17 @@ fn import(ground: &Ground, args: &[&str]) -> String {
     report(&output)
 }
 
+/// The same of a copy of `old` in which the intruder has set a trap.
+fn import_with(ground: &Ground, old: &str, n: usize, trap: &str, options: &[&str]) -> String {
+    ground.sh_ok(&format!(
+        "cp -a {old} $HOME/{n}.git; cd $HOME/{n}.git; {trap}"
+    ));
+    let source = ground.home.join(format!("{n}.git"));
+    let name = format!("in{n}.git");
+    let source = source.to_str().expect("UTF-8");
+    import(ground, &[options, &[source, &name]].concat())
+}
+
 #[test]
 fn an_import_follows_no_links_and_waits_for_no_fifo() {
     let ground = Ground::new(Kind::Dir, EAGER);
@@ -375,12 +386,7 @@ fn an_import_follows_no_links_and_waits_for_no_fifo() {
     .into_iter()
     .enumerate()
     {
-        ground.sh_ok(&format!(
-            "cp -a {old} $HOME/{n}.git; cd $HOME/{n}.git; {trap}"
-        ));
-        let source = ground.home.join(format!("{n}.git"));
-        let name = format!("in{n}.git");
-        let said = import(&ground, &[source.to_str().expect("UTF-8"), &name]);
+        let said = import_with(&ground, &old, n, trap, &[]);
         assert!(!said.contains("panicked"), "{trap}: {said}");
     }
     ground.unharmed();
@@ -402,12 +408,7 @@ fn a_repository_is_taken_over_within_its_directory() {
     .into_iter()
     .enumerate()
     {
-        ground.sh_ok(&format!(
-            "cp -a {old} $HOME/{n}.git; cd $HOME/{n}.git; {trap}"
-        ));
-        let source = ground.home.join(format!("{n}.git"));
-        let name = format!("in{n}.git");
-        import(&ground, &["--live", source.to_str().expect("UTF-8"), &name]);
+        import_with(&ground, &old, n, trap, &["--live"]);
     }
     ground.unharmed();
 }

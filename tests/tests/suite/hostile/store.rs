@@ -106,19 +106,25 @@ fn owns(settings: &Settings) -> bool {
     owner["is_this"].as_bool().expect("it writes to the store")
 }
 
+/// A state that does not own the store of the original, mounted beside it.
+fn deletes_nothing(original: &Original, second: &Settings) -> Mounted {
+    let mount = Mounted::start(second.clone());
+    // The version before did not refuse it, and removed what the original had stored since.
+    let collected = second.gitmoor(&["gc", "--trash-only"]);
+    original.place.cool();
+    original.is_whole();
+    assert!(!collected.status.success(), "{}", report(&collected));
+    stores_nothing(original, &mount, "elsewhere");
+    assert!(!owns(second));
+    mount
+}
+
 fn a_restored_backup_beside_the_original(kind: Kind) {
     let original = Original::new(kind);
     original.settings().gitmoor_ok(&["backup"]);
     original.push("after the backup");
     let (second, _) = restored(&original, &[]);
-    let mount = Mounted::start(second.clone());
-    // The old one did not refuse it, and removed what the original had stored since.
-    let collected = second.gitmoor(&["gc", "--trash-only"]);
-    original.place.cool();
-    original.is_whole();
-    assert!(!collected.status.success(), "{}", report(&collected));
-    stores_nothing(&original, &mount, "elsewhere");
-    assert!(!owns(&second));
+    let _mount = deletes_nothing(&original, &second);
     assert!(owns(&original.settings()));
     for command in [&["gc"][..], &["backup"], &["gc", "app.git", "--full"]] {
         refused(&second, command, &["take-over"]);
@@ -206,13 +212,7 @@ fn a_copied_data_directory_deletes_nothing_of_the_running_original() {
     let original = Original::new(Kind::Dir);
     let second = original.copy();
     original.push("after the copy");
-    let mount = Mounted::start(second.clone());
-    let collected = second.gitmoor(&["gc", "--trash-only"]);
-    original.place.cool();
-    original.is_whole();
-    assert!(!collected.status.success(), "{}", report(&collected));
-    stores_nothing(&original, &mount, "elsewhere");
-    assert!(!owns(&second));
+    let _mount = deletes_nothing(&original, &second);
     original.settings().gitmoor_ok(&["gc"]);
     original.push("and so on");
     original.is_whole();
