@@ -3,7 +3,7 @@
 use crate::cache::{CacheError, CacheReadError};
 use crate::store::{ProbeError, StoreError};
 use gitmoor_replicator::model::{Outcome, Refusal, Version};
-use gitmoor_replicator::{ProposeError, ReadError};
+use gitmoor_replicator::{BackupError, ProposeError, ReadError};
 use std::error::Error;
 use std::io;
 use std::time::Duration;
@@ -168,6 +168,15 @@ pub enum FsError {
     /// A disk error of this machine.
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+impl From<BackupError> for FsError {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Read(error) => error.into(),
+            BackupError::Write(error) => error.into(),
+        }
+    }
 }
 
 /// What the tree's operations return.

@@ -1,7 +1,7 @@
 //! Memory and disk of a node with 1,000,000 refs in 10,000 repositories, and how long it takes to
-//! start, to make a backup, and to give everything to a node that joins.
+//! start, to make a backup, and to give everything to a node that joins; and the slowest commit meanwhile.
 //!
-//! `cargo bench --workspace --bench size`
+//! `cargo bench --workspace --bench size [REPOSITORIES]`
 
 #[allow(dead_code, reason = "the tests use all of it")]
 #[path = "../tests/cluster/harness.rs"]
@@ -14,10 +14,15 @@ use gitmoor_replicator::{Custody, Node, Replica};
 use harness::Cluster;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-const REPOSITORIES: u64 = 10_000;
 const REFS: u64 = 100;
+
+fn repositories() -> u64 {
+    let given = std::env::args().find_map(|argument| argument.parse().ok());
+    given.unwrap_or(10_000)
+}
 
 fn id(number: u64) -> RepoId {
     let mut bytes = [0; 16];
@@ -53,6 +58,17 @@ fn fill(node: &Node, number: u64) {
     must(node, Command::Commit(change));
 }
 
+/// The slowest commit until an end is told, in milliseconds.
+fn slowest(node: &Node, is_over: &AtomicBool) -> u128 {
+    let mut slowest = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        must(node, Command::Commit(RepoChange::new(id(0))));
+        slowest = slowest.max(began.elapsed().as_millis());
+    }
+    slowest
+}
+
 /// Of this process, MiB: now, and at most so far.
 fn memory() -> (u64, u64) {
     let status = fs::read_to_string("/proc/self/status").expect("procfs");
@@ -83,7 +99,11 @@ fn main() {
     let node = cluster.node(0);
     std::thread::scope(|scope| {
         for part in 0..16 {
-            scope.spawn(move || (part..REPOSITORIES).step_by(16).for_each(|n| fill(node, n)));
+            scope.spawn(move || {
+                (part..repositories())
+                    .step_by(16)
+                    .for_each(|n| fill(node, n))
+            });
         }
     });
     println!("filled in {:.1} s", began.elapsed().as_secs_f64());
@@ -91,11 +111,12 @@ fn main() {
     println!("one node: {} MiB of memory, {disk} MiB of disk", memory().0);
 
     let began = Instant::now();
-    let (_, backup) = cluster.node(0).backup().expect("reads");
+    let mut backup = tempfile::tempfile().expect("a file");
+    cluster.node(0).backup(&mut backup).expect("reads");
     let (now, most) = (began.elapsed().as_secs_f64(), memory().1);
     println!(
         "backup: {now:.1} s, {} MiB, {most} MiB of memory at most",
-        backup.len() >> 20
+        backup.metadata().expect("a file").len() >> 20
     );
     drop(backup);
 
@@ -111,12 +132,18 @@ fn main() {
     let began = Instant::now();
     let joined = cluster.join();
     cluster.start(joined);
-    cluster.until("it has everything", || {
-        cluster
-            .node(joined)
-            .repo(id(REPOSITORIES - 1))
-            .is_ok_and(|repo| repo.is_some())
+    let is_over = AtomicBool::new(false);
+    let slowest = std::thread::scope(|scope| {
+        let committing = scope.spawn(|| slowest(cluster.node(0), &is_over));
+        cluster.until("it has everything", || {
+            let last = cluster.node(joined).repo(id(repositories() - 1));
+            last.is_ok_and(|repo| repo.is_some())
+        });
+        is_over.store(true, Ordering::Relaxed);
+        committing.join().expect("it commits")
     });
     let (now, most) = (began.elapsed().as_secs_f64(), memory().1);
-    println!("joined in {now:.1} s; both nodes {most} MiB of memory at most");
+    println!(
+        "joined in {now:.1} s; both nodes {most} MiB of memory at most; the slowest commit {slowest} ms"
+    );
 }

@@ -68,9 +68,13 @@ failpoints! {
     COMPACTION_STAGED = "compaction::staged";
     /// The log is compacted.
     COMPACTION_WRITTEN = "compaction::written";
-    /// A snapshot for another node is about to be read.
+    /// A piece of the state is about to be read, for another node or for a backup.
     SNAPSHOT_TAKING = "snapshot::taking";
-    /// A received snapshot is staged.
+    /// Some rows of a received snapshot are about to be written beside the state.
+    SNAPSHOT_LAYING = "snapshot::laying";
+    /// All of them are there.
+    SNAPSHOT_LAID = "snapshot::laid";
+    /// The state is about to be replaced by them.
     SNAPSHOT_STAGED = "snapshot::staged";
     /// A received snapshot is written.
     SNAPSHOT_WRITTEN = "snapshot::written";

@@ -33,7 +33,7 @@ pub use node::{
     NodeState, RestoreError, Role, Status,
 };
 pub use replica::{
-    AuditSink, Child, Custody, Listing, NameEntry, Observer, PackedSink, ProposeError, ReadError,
-    Replica,
+    AuditSink, BackupError, Child, Custody, Listing, NameEntry, Observer, PackedSink, ProposeError,
+    ReadError, Replica,
 };
 pub use storage::OpenError;

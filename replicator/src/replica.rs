@@ -8,6 +8,7 @@ use crate::model::{
 use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// What stands at a path of the namespace.
@@ -43,6 +44,17 @@ pub enum ReadError {
     /// Stored bytes do not decode.
     #[error("damaged entry in the replicator's database: {0}")]
     Damaged(String),
+}
+
+/// A backup was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The state could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The backup could not be written.
+    #[error("writing a backup: {0}")]
+    Write(#[from] io::Error),
 }
 
 /// A proposal did not come to an outcome.
@@ -86,9 +98,9 @@ pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
 /// What is kept beside what there is: the trash, what is condemned after it, the audit trails, and what is on
 /// its way in.
 pub trait Custody: Send + Sync {
-    /// Everything that is replicated, as of one moment, whose last commit is the version: for
+    /// Writes everything that is replicated, as of one moment, whose last commit is the version, piece by piece: for
     /// [`crate::Node::restore`].
-    fn backup(&self) -> Result<(Version, Vec<u8>), ReadError>;
+    fn backup(&self, out: &mut dyn Write) -> Result<Version, BackupError>;
 
     /// The repositories in the trash.
     fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError>;

@@ -257,8 +257,27 @@ impl Cluster {
         assert!(!said.contains("panicked"), "{said}");
     }
 
+    /// Of the mounts that start from now on.
+    pub fn set_env(&mut self, key: &str, value: &str) {
+        let mounts = self.mounts.as_mut().expect("a cluster with a store");
+        mounts.env.push((key.to_owned(), value.to_owned()));
+    }
+
     /// Runs it without a mount.
     pub fn start(&mut self, machine: usize) {
+        self.spawn(machine);
+        wait::until("it answers", BOUND, || {
+            let process = self.machines[machine].process.as_mut().expect("started");
+            let ended = process.try_wait().expect("a child");
+            assert_eq!(ended, None, "{}", read(&self.log(machine)));
+            self.gitmoor(machine, &["cluster", "status"])
+                .status
+                .success()
+        });
+    }
+
+    /// The same, without waiting for an answer.
+    pub fn spawn(&mut self, machine: usize) {
         let log = File::options()
             .create(true)
             .append(true)
@@ -269,14 +288,6 @@ impl Cluster {
         command.stdin(Stdio::null()).stderr(log);
         command.envs(self.clock(machine));
         self.machines[machine].process = Some(command.spawn().expect("it starts"));
-        wait::until("it answers", BOUND, || {
-            let process = self.machines[machine].process.as_mut().expect("started");
-            let ended = process.try_wait().expect("a child");
-            assert_eq!(ended, None, "{}", read(&self.log(machine)));
-            self.gitmoor(machine, &["cluster", "status"])
-                .status
-                .success()
-        });
     }
 
     /// One more machine, not started; its number.

@@ -9,7 +9,7 @@ use crate::cli::{BackupArgs, Place, RestoreBackupArgs};
 use crate::config::{ByteSize, RestoreSettings};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::service::{self, ServiceError};
-use gitmoor_fs::backup::{self, BackupInfo, Unknown};
+use gitmoor_fs::backup::{self, BackupInfo, Stored, Unknown};
 use gitmoor_fs::owner::{self, Claim};
 use gitmoor_fs::store::{self, ObjectStore, StoreUrl};
 use gitmoor_replicator::{Node, NodeConfig};
@@ -127,8 +127,8 @@ fn begin(
     if dir.has_data() {
         return Err(DataDirError::NotNew(dir.path().to_owned()).into());
     }
-    let bytes = backup::read(&**store, chosen).map_err(failed)?;
-    let node = Node::restore(NodeConfig::new(dir.replica()), &bytes);
+    let mut source = Stored::new(&**store, chosen);
+    let node = Node::restore(NodeConfig::new(dir.replica()), &mut source, chosen.bytes);
     let node = node.map_err(|source| ServiceError::Restore {
         key: chosen.key.clone(),
         source,

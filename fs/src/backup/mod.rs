@@ -18,10 +18,13 @@ use crate::{FileSystem, FsError};
 use bytes::Bytes;
 use gitmoor_replicator::model::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::io::{self, Read};
 use std::time::SystemTime;
 
 /// What the keys of backups begin with.
 const PREFIX: &str = "gitmoor-backup/";
+/// Bytes that are read from the store at once.
+const PIECE: u64 = 8 << 20;
 
 /// A backup in the store.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -54,12 +57,37 @@ pub fn list(store: &dyn ObjectStore) -> Result<Vec<BackupInfo>, StoreError> {
     Ok(found)
 }
 
-/// The bytes of one that was listed.
-pub fn read(store: &dyn ObjectStore, backup: &BackupInfo) -> Result<Bytes, StoreError> {
-    match backup.bytes {
-        // No range of nothing can be asked for; that it is damaged is seen later.
-        0 => Ok(Bytes::new()),
-        bytes => store.get(&backup.key, 0..bytes),
+/// The bytes of one that was listed, read from the store a piece at a time.
+pub struct Stored<'s> {
+    store: &'s dyn ObjectStore,
+    backup: &'s BackupInfo,
+    at: u64,
+    piece: Bytes,
+}
+
+impl<'s> Stored<'s> {
+    /// From the start.
+    pub fn new(store: &'s dyn ObjectStore, backup: &'s BackupInfo) -> Self {
+        Self {
+            store,
+            backup,
+            at: 0,
+            piece: Bytes::new(),
+        }
+    }
+}
+
+impl Read for Stored<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let end = self.backup.bytes.min(self.at + PIECE);
+        if self.piece.is_empty() && self.at < end {
+            let piece = self.store.get(&self.backup.key, self.at..end);
+            self.piece = piece.map_err(io::Error::other)?;
+            self.at = end;
+        }
+        let read = self.piece.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&self.piece.split_to(read));
+        Ok(read)
     }
 }
 
@@ -74,13 +102,16 @@ impl FileSystem {
     pub fn back_up(&self) -> Result<BackupInfo, FsError> {
         self.shared.check_owner("a backup")?;
         self.shared.fresh.refresh()?;
-        let (version, backup) = self.shared.replica.backup()?;
+        // On the disk first: it may be larger than memory, and the store wants to know its size. Nobody else sees the
+        // file, which has no name.
+        let mut file = tempfile::tempfile_in(&self.shared.config.data)?;
+        let version = self.shared.replica.backup(&mut file)?;
         let now = SystemTime::now();
         let key = format!("{PREFIX}{}-{:020}", time(now), version.0);
-        let bytes = backup.len() as u64;
-        let store = &self.shared.store;
+        let bytes = file.metadata()?.len();
+        let (store, file) = (&self.shared.store, &file);
         // If it exists already, it is this one: it was made in this second, of this version.
-        store.put(&key, Body::Bytes(backup.into()))?;
+        store.put(&key, Body::File { file, len: bytes })?;
         self.remove_old_backups()?;
         let stored = Timestamp::from(now).secs;
         tracing::info!(key, bytes, "made a backup");

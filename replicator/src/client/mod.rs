@@ -22,11 +22,12 @@ use crate::model::{
 use crate::net::{Caller, Identity, NetError};
 use crate::node::{MemberStatus, PROPOSE_TIMEOUT, Status, proposal};
 use crate::state::{Changes, KeyRange, Table, read};
-use crate::{Observer, ProposeError, ReadError, metrics, trace};
+use crate::{BackupError, Observer, ProposeError, ReadError, metrics, trace};
 use line::Line;
 use mirror::{Basis, Load, Mirror, Told};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::Handle;
@@ -289,28 +290,29 @@ impl Client {
         result
     }
 
-    /// A backup, whose pieces are all of one node and one moment.
-    fn whole_backup(&self) -> Result<(u64, Vec<u8>), ProposeError> {
-        let mut bytes = Vec::new();
-        let mut first = None;
+    /// A backup, whose pieces are all of one node and one moment. Returns its last commit.
+    fn whole_backup(&self, out: &mut dyn Write) -> Result<u64, BackupError> {
+        let away = |error: ProposeError| ReadError::Away(error.to_string());
+        let (mut first, mut at) = (None, 0);
         loop {
-            let ask = Ask::Backup(bytes.len() as u64);
-            let Reply::Backup(piece) = self.ask(ask, &|| false)? else {
-                return Err(senseless());
+            let reply = self.ask(Ask::Backup(at), &|| false).map_err(away)?;
+            let Reply::Backup(piece) = reply else {
+                return Err(away(senseless()).into());
             };
             let Piece {
                 version,
                 size,
-                bytes: more,
+                bytes,
             } = piece;
             let goes_on = *first.get_or_insert((version, size)) == (version, size);
             if !goes_on {
                 let why = "it began another backup; try again".to_owned();
-                return Err(ProposeError::NoNode(why));
+                return Err(away(ProposeError::NoNode(why)).into());
             }
-            bytes.extend_from_slice(&more);
-            if bytes.len() as u64 >= size {
-                return Ok((version, bytes));
+            out.write_all(&bytes)?;
+            at += bytes.len() as u64;
+            if at >= size {
+                return Ok(version);
             }
         }
     }

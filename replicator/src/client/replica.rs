@@ -8,8 +8,12 @@ use crate::model::{
     PackedRef, RefEntry, Repo, RepoId, RepoPath, Version,
 };
 use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo, View, read};
-use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+use crate::{
+    AuditSink, BackupError, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError,
+    Replica,
+};
 use std::collections::BTreeSet;
+use std::io::Write;
 
 impl Client {
     fn in_repo<T>(
@@ -26,11 +30,8 @@ impl Client {
 }
 
 impl Custody for Client {
-    fn backup(&self) -> Result<(Version, Vec<u8>), ReadError> {
-        let (version, bytes) = self
-            .whole_backup()
-            .map_err(|error| ReadError::Away(error.to_string()))?;
-        Ok((Version(version), bytes))
+    fn backup(&self, out: &mut dyn Write) -> Result<Version, BackupError> {
+        self.whole_backup(out).map(Version)
     }
 
     fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {

@@ -6,14 +6,18 @@
 //! The second batch needs no fsync: should it be lost, the log below it is
 //! durable and is applied again. With a single voter this makes one fsync per
 //! group of proposals.
+//!
+//! Of a snapshot only its place in the log comes by here, whichever way it goes. The rows of one that leaves are
+//! frozen, and read by whoever sends them; the rows of one that arrives lie beside the state already, and one batch
+//! puts them in its place.
 
 use super::core::{Committed, Core, Effect, Life, RaftLimits, Work};
 use crate::model::{Command, Outcome, SessionId, Version};
 use crate::state::{Changes, Overlay, apply};
-use crate::storage::{Disk, Log, OpenError, Position, Stage, WriteError, snapshot};
+use crate::storage::{Disk, Frozen, Laid, Log, OpenError, Position, Stage, WriteError};
 use crate::{ReadError, failpoint, metrics, trace};
 use raft::Raft;
-use raft::eraftpb::{HardState, Message, Snapshot};
+use raft::eraftpb::{HardState, Message, MessageType, Snapshot};
 use std::sync::Arc;
 
 /// When to compact the log.
@@ -79,6 +83,13 @@ pub struct Changed {
 pub enum Event {
     /// To send to another node.
     Send(Box<Message>),
+    /// To send to another node, with these rows.
+    Snapshot {
+        /// Raft's message.
+        message: Box<Message>,
+        /// The state that it is about.
+        state: Frozen,
+    },
     /// Rows changed, and can be read. Comes before the commands that did it.
     Changed(Changed),
     /// A command was applied; its effects can be read.
@@ -116,6 +127,8 @@ pub struct Engine {
     core: Core<Log>,
     disk: Arc<dyn Disk>,
     compaction: Compaction,
+    /// The rows of a snapshot that raft has been told of, by its last entry.
+    laid: Option<(u64, Laid)>,
 }
 
 impl Engine {
@@ -134,6 +147,7 @@ impl Engine {
             core,
             disk,
             compaction,
+            laid: None,
         })
     }
 
@@ -147,21 +161,32 @@ impl Engine {
         &mut self.core
     }
 
+    /// Takes raft's message about a snapshot whose rows lie beside the state. Raft may have no use for it.
+    pub fn receive_snapshot(&mut self, message: Message, laid: Laid) -> raft::Result<()> {
+        let index = message.get_snapshot().get_metadata().index;
+        self.laid = Some((index, laid));
+        self.core.step(message)
+    }
+
     /// Does everything there is to do.
     pub fn run(&mut self, out: &mut dyn FnMut(Event)) -> Result<(), Fatal> {
         while let Some(work) = self.core.work() {
             self.run_one(work, out)?;
         }
+        self.laid = None;
+        self.core.storage_mut().sent_all();
         self.compact_if_due()
     }
 
     fn run_one(&mut self, mut work: Work, out: &mut dyn FnMut(Event)) -> Result<(), Fatal> {
-        send(work.messages.drain(..), out);
+        self.send(work.messages.drain(..), out);
         let disk = Arc::clone(&self.disk);
         let mut batch = disk.stage();
-        if let Some(snapshot) = &work.snapshot {
-            self.install(&mut *batch, snapshot)?;
-        }
+        // Until it is written nobody else may lay anything there.
+        let _laid = match &work.snapshot {
+            Some(snapshot) => Some(self.install(&mut *batch, snapshot)?),
+            None => None,
+        };
         self.core.storage_mut().append(&mut *batch, &work.entries);
         self.save_hard_state(&mut *batch, work.hard_state.as_ref());
         let before = self.apply(&mut *batch, std::mem::take(&mut work.committed))?;
@@ -173,7 +198,7 @@ impl Engine {
             let index = snapshot.get_metadata().index;
             out(Event::Replaced { index });
         }
-        send(work.persisted_messages.drain(..), out);
+        self.send(work.persisted_messages.drain(..), out);
         let reads = std::mem::take(&mut work.reads);
 
         let after = self.core.persisted(work);
@@ -182,7 +207,7 @@ impl Engine {
         let applied = [before, self.apply(&mut *batch, after.committed)?];
         write(batch, false)?;
         failpoint::RAFT_APPLIED.hit();
-        send(after.messages, out);
+        self.send(after.messages, out);
         self.core.applied();
         (applied.into_iter().flatten()).for_each(|step| step.tell(out));
         for read in reads {
@@ -192,23 +217,36 @@ impl Engine {
         Ok(())
     }
 
+    fn send(&mut self, messages: impl IntoIterator<Item = Message>, out: &mut dyn FnMut(Event)) {
+        for message in messages.into_iter().map(Box::new) {
+            if message.get_msg_type() != MessageType::MsgSnapshot {
+                out(Event::Send(message));
+                continue;
+            }
+            let index = message.get_snapshot().get_metadata().index;
+            let state = self.core.storage_mut().frozen_at(index);
+            let state = state.expect("raft sends a snapshot in the run in which it asked for it");
+            out(Event::Snapshot { message, state });
+        }
+    }
+
     fn save_hard_state(&mut self, batch: &mut dyn Stage, state: Option<&HardState>) {
         if let Some(state) = state {
             self.core.storage_mut().save_hard_state(batch, state);
         }
     }
 
-    fn install(&mut self, batch: &mut dyn Stage, received: &Snapshot) -> Result<(), Fatal> {
+    fn install(&mut self, batch: &mut dyn Stage, received: &Snapshot) -> Result<Laid, Fatal> {
         let metadata = received.get_metadata();
-        tracing::info!(
-            index = metadata.index,
-            bytes = received.data.len(),
-            "installing a snapshot"
-        );
-        snapshot::replace(batch, &received.data)?;
+        let index = metadata.index;
+        let laid = self.laid.take().filter(|(of, _)| *of == index);
+        let missing = || ReadError::Damaged(format!("the rows of the snapshot at entry {index}"));
+        let (_, laid) = laid.ok_or_else(missing)?;
+        tracing::info!(index, rows = laid.rows, "installing a snapshot");
+        batch.swap();
         self.core.storage_mut().restart_after(batch, metadata);
         failpoint::SNAPSHOT_STAGED.hit();
-        Ok(())
+        Ok(laid)
     }
 
     /// Applies committed entries into a batch.
@@ -299,11 +337,6 @@ impl Engine {
         let entries = self.core.storage_mut().applied_entries();
         if alone { 0 } else { entries / 2 }
     }
-}
-
-fn send(messages: impl IntoIterator<Item = Message>, out: &mut dyn FnMut(Event)) {
-    let sent = messages.into_iter().map(Box::new);
-    sent.map(Event::Send).for_each(out);
 }
 
 fn write(batch: Box<dyn Stage + '_>, sync: bool) -> Result<(), Fatal> {

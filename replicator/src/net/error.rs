@@ -37,6 +37,9 @@ pub enum NetError {
         /// In its words.
         why: String,
     },
+    /// This node cannot read what is to be sent.
+    #[error("reading what is to be sent: {0}")]
+    Unreadable(String),
     /// The other side said no.
     #[error("{address} refuses: {why}")]
     Refused {
@@ -51,6 +54,10 @@ impl NetError {
     pub(super) fn credential(what: &'static str, why: impl ToString) -> Self {
         let why = why.to_string();
         Self::Credential { what, why }
+    }
+
+    pub(super) fn unreadable(why: &impl ToString) -> Self {
+        Self::Unreadable(why.to_string())
     }
 
     pub(super) fn unreachable(address: &str, why: impl ToString) -> Self {

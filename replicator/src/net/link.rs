@@ -7,6 +7,7 @@
 use super::presented::Presented;
 use super::server::{self, Handler, Listening};
 use super::services::node_client::NodeClient;
+use super::snapshot::Source;
 use super::{Identity, MAX_MESSAGE, NetError, PROTOCOL, PROTOCOL_HEADER, snapshot, tls, wire};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -184,7 +185,7 @@ impl Network {
     }
 
     /// Sends a snapshot, and goes on where it was cut off while that brings it forward.
-    pub async fn send_snapshot(&self, to: u64, snapshot: Vec<u8>) -> Result<(), NetError> {
+    pub async fn send_snapshot(&self, to: u64, snapshot: &dyn Source) -> Result<(), NetError> {
         snapshot::send(&self.known(to)?, snapshot).await
     }
 

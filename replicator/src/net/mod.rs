@@ -36,6 +36,7 @@ use crate::model::ClusterId;
 pub use join::{Admission, Granted, Joined, Refusal, join};
 pub use link::Network;
 pub use server::Handler;
+pub use snapshot::{Received, Source, size};
 pub use token::{Token, TokenError};
 
 /// The version of everything that nodes say to each other. Another one is refused: nodes of one

@@ -8,7 +8,7 @@ use super::rpc::Rpc;
 use super::services::admission_server::{self, AdmissionServer};
 use super::services::clients_server::{self, ClientsServer};
 use super::services::node_server::{self, NodeServer};
-use super::snapshot::Incoming;
+use super::snapshot::{Incoming, Received};
 use super::{Holder, MAX_MESSAGE, NetError, tls, wire};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,8 +41,8 @@ pub trait Handler: Send + Sync + 'static {
     /// A message from a peer. It may be dropped: raft sends again.
     fn message(&self, from: u64, message: Vec<u8>);
 
-    /// A whole snapshot from a peer, verified.
-    fn snapshot(&self, from: u64, snapshot: Vec<u8>);
+    /// A whole snapshot from a peer, verified. Returns when it is taken in; an error says why it is not.
+    async fn snapshot(&self, from: u64, snapshot: Received) -> Result<(), String>;
 
     /// A message to this peer did not arrive, or may not have.
     fn unreachable(&self, to: u64);
@@ -263,12 +263,15 @@ impl node_server::Node for Service {
         request: Request<Streaming<wire::SnapshotPiece>>,
     ) -> Result<Response<wire::Received>, Status> {
         let from = self.node(&request)?;
-        let receive = self.incoming.receive(from, request.into_inner());
-        let snapshot = self.until_stopped(receive).await?;
-        if !self.handler.welcomes(from) {
-            return Err(Status::permission_denied("this node was removed"));
-        }
-        self.handler.snapshot(from, snapshot);
+        let receive = async {
+            let snapshot = self.incoming.receive(from, request.into_inner()).await?;
+            if !self.handler.welcomes(from) {
+                return Err(Status::permission_denied("this node was removed"));
+            }
+            let taken = self.handler.snapshot(from, snapshot).await;
+            taken.map_err(Status::aborted)
+        };
+        self.until_stopped(receive).await?;
         Ok(Response::new(wire::Received {}))
     }
 }

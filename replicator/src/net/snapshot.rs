@@ -1,34 +1,53 @@
 //! Snapshots on their way: in pieces, with gRPC's flow control, verified as a whole. One
-//! that was cut off goes on where it was, since the receiver keeps what it has on disk.
+//! that was cut off goes on where it was, since the receiver keeps what it has on disk. Neither side has more than a
+//! few pieces in memory.
 
 use super::link::{self, Target};
 use super::services::node_client::NodeClient;
 use super::{NetError, wire};
+use crate::ReadError;
 use std::collections::HashMap;
 use std::io::SeekFrom;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-/// Bytes in a piece.
+/// Bytes in a piece on the wire.
 const PIECE: usize = 1 << 20;
 /// Attempts without any progress, after which somebody else may decide.
 const ATTEMPTS: u32 = 3;
+/// A receiver that takes no piece for so long has gone, whatever its connection says.
+const STALLED: Duration = Duration::from_secs(30);
+/// What a receiver has whole it lays out in this time, and more than this it never needs.
+const LAYING: Duration = Duration::from_secs(600);
+/// For how long one is sent at most: as long is its state kept.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// What is sent: bytes that are never all in memory. Each time it is read they are the same.
+pub trait Source: Send + Sync {
+    /// From the start, in pieces of about a megabyte. May block for as long as a disk does.
+    fn pieces(&self) -> Box<dyn Iterator<Item = Result<Vec<u8>, ReadError>> + Send + '_>;
+}
 
 /// Sends a snapshot.
-pub(super) async fn send(target: &Target, snapshot: Vec<u8>) -> Result<(), NetError> {
-    let name = wire::SnapshotName {
-        digest: blake3::hash(&snapshot).as_bytes().to_vec(),
-        size: snapshot.len() as u64,
-    };
-    let snapshot = Arc::new(snapshot);
+pub(super) async fn send(target: &Target, snapshot: &dyn Source) -> Result<(), NetError> {
+    let sent = tokio::time::timeout(LONGEST, send_all(target, snapshot)).await;
+    sent.unwrap_or_else(|_| Err(late(target, "it took too long")))
+}
+
+async fn send_all(target: &Target, snapshot: &dyn Source) -> Result<(), NetError> {
+    let name = name(snapshot).await;
+    let name = name.map_err(|error| NetError::unreadable(&error))?;
     let (mut reached, mut failed) = (0, 0);
     loop {
         let mut offset = reached;
-        let error = match send_rest(target, &name, &snapshot, &mut offset).await {
+        let error = match send_rest(target, &name, snapshot, &mut offset).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
@@ -41,11 +60,36 @@ pub(super) async fn send(target: &Target, snapshot: Vec<u8>) -> Result<(), NetEr
     }
 }
 
+/// How many bytes these are. Reads them all.
+pub async fn size(source: &dyn Source) -> Result<u64, NetError> {
+    let name = name(source).await;
+    Ok(name.map_err(|error| NetError::unreadable(&error))?.size)
+}
+
+async fn name(snapshot: &dyn Source) -> Result<wire::SnapshotName, ReadError> {
+    let (mut digest, mut size) = (blake3::Hasher::new(), 0);
+    let mut pieces = snapshot.pieces();
+    while let Some(piece) = next(&mut *pieces).await? {
+        digest.update(&piece);
+        size += piece.len() as u64;
+    }
+    let digest = digest.finalize().as_bytes().to_vec();
+    Ok(wire::SnapshotName { digest, size })
+}
+
+type Pieces<'s> = dyn Iterator<Item = Result<Vec<u8>, ReadError>> + Send + 's;
+
+/// Reads a piece without keeping others from this thread, and lets go of it after each.
+async fn next(pieces: &mut Pieces<'_>) -> Result<Option<Vec<u8>>, ReadError> {
+    tokio::task::yield_now().await;
+    tokio::task::block_in_place(|| pieces.next()).transpose()
+}
+
 /// Sends what the receiver does not have, and says from where that was.
 async fn send_rest(
     target: &Target,
     name: &wire::SnapshotName,
-    snapshot: &Arc<Vec<u8>>,
+    snapshot: &dyn Source,
     offset: &mut u64,
 ) -> Result<(), NetError> {
     let channel = link::connect(target).await?;
@@ -53,38 +97,90 @@ async fn send_rest(
     let refused = |status: Status| link::refused(&target.address, &status);
     let has = client.has_snapshot(name.clone()).await.map_err(refused)?;
     *offset = has.into_inner().offset;
-    let pieces = pieces(name.clone(), snapshot.clone(), *offset);
-    client.send_snapshot(pieces).await.map_err(refused)?;
-    Ok(())
+    // One piece waits while another is on its way.
+    let (sender, pieces) = mpsc::channel(1);
+    let mut call = std::pin::pin!(client.send_snapshot(ReceiverStream::new(pieces)));
+    tokio::select! {
+        answered = &mut call => return answered.map(drop).map_err(refused),
+        fed = feed(target, name, snapshot, *offset, sender) => fed?,
+    }
+    let answered = tokio::time::timeout(LAYING, call).await;
+    let answered =
+        answered.map_err(|_| late(target, "it does not say that it has the snapshot"))?;
+    answered.map(drop).map_err(refused)
 }
 
-/// At least one, which has the name.
-fn pieces(
-    name: wire::SnapshotName,
-    snapshot: Arc<Vec<u8>>,
+/// Gives the bytes from an offset on, at least one piece, which has the name.
+async fn feed(
+    target: &Target,
+    name: &wire::SnapshotName,
+    snapshot: &dyn Source,
     from: u64,
-) -> impl futures::Stream<Item = wire::SnapshotPiece> {
-    let mut name = Some(name);
-    let mut offset = usize::try_from(from).map_or(snapshot.len(), |from| from.min(snapshot.len()));
-    futures::stream::iter(std::iter::from_fn(move || {
-        if name.is_none() && offset == snapshot.len() {
-            return None;
+    sender: mpsc::Sender<wire::SnapshotPiece>,
+) -> Result<(), NetError> {
+    let mut name = Some(name.clone());
+    let (mut pieces, mut at) = (snapshot.pieces(), 0_u64);
+    loop {
+        let piece = next(&mut *pieces).await;
+        let piece = piece.map_err(|error| NetError::unreadable(&error))?;
+        let is_last = piece.is_none();
+        let bytes = piece.unwrap_or_default();
+        let known = from.saturating_sub(at).min(bytes.len() as u64);
+        at += known;
+        let mut rest = &bytes[known as usize..];
+        while !rest.is_empty() || is_last && name.is_some() {
+            let (piece, more) = rest.split_at(rest.len().min(PIECE));
+            let piece = wire::SnapshotPiece {
+                name: name.take(),
+                offset: at,
+                bytes: piece.to_vec(),
+            };
+            (at, rest) = (at + piece.bytes.len() as u64, more);
+            let sent = tokio::time::timeout(STALLED, sender.send(piece)).await;
+            // A call that has ended says why by itself.
+            if sent
+                .map_err(|_| late(target, "it takes nothing any more"))?
+                .is_err()
+            {
+                return std::future::pending().await;
+            }
         }
-        let end = (offset + PIECE).min(snapshot.len());
-        let piece = wire::SnapshotPiece {
-            name: name.take(),
-            offset: offset as u64,
-            bytes: snapshot[offset..end].to_vec(),
-        };
-        offset = end;
-        Some(piece)
-    }))
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+fn late(target: &Target, why: &str) -> NetError {
+    NetError::unreachable(&target.address, why)
+}
+
+/// A whole snapshot that has arrived, in a file that goes with this.
+#[derive(Debug)]
+pub struct Received {
+    path: PathBuf,
+}
+
+impl Received {
+    /// To read.
+    pub fn open(&self) -> std::io::Result<std::fs::File> {
+        std::fs::File::open(&self.path)
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "a snapshot that is done with stays");
+        }
+    }
 }
 
 /// Snapshots that are arriving, one from each peer. Its newest attempt is the one that counts:
 /// what is left of an earlier one, whose connection may be lost without this side knowing, ends.
 pub(super) struct Incoming {
     dir: PathBuf,
+    received: AtomicU64,
     arriving: Mutex<HashMap<u64, Arc<Arriving>>>,
 }
 
@@ -109,9 +205,17 @@ impl Arriving {
 }
 
 impl Incoming {
+    /// What an earlier life left in the directory is of no use: nobody knows what it is of.
     pub(super) fn new(dir: PathBuf) -> Self {
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(dir = %dir.display(), %error, "pieces of snapshots stay");
+            }
+            Ok(()) | Err(_) => {}
+        }
         Self {
             dir,
+            received: AtomicU64::new(0),
             arriving: Mutex::default(),
         }
     }
@@ -133,7 +237,7 @@ impl Incoming {
         &self,
         from: u64,
         mut pieces: Streaming<wire::SnapshotPiece>,
-    ) -> Result<Vec<u8>, Status> {
+    ) -> Result<Received, Status> {
         let arriving = self.from(from).await;
         let mut attempt = arriving.begin();
         let mut partial = arriving.partial.lock().await;
@@ -178,20 +282,30 @@ impl Incoming {
         Ok(file)
     }
 
-    async fn whole(&self, from: u64, partial: &mut Partial) -> Result<Vec<u8>, Status> {
+    async fn whole(&self, from: u64, partial: &mut Partial) -> Result<Received, Status> {
         let Partial { name, have } = std::mem::take(partial);
         if have < name.size {
             *partial = Partial { name, have };
             return Err(Status::aborted("a snapshot that ends too early"));
         }
-        let path = self.path(from);
-        let snapshot = fs::read(&path).await.map_err(disk)?;
-        fs::remove_file(&path).await.map_err(disk)?;
-        if blake3::hash(&snapshot).as_bytes() != name.digest.as_slice() {
+        // Under a name of its own, so that another attempt has nothing to do with it.
+        let number = self.received.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join(format!("whole-{from}-{number}"));
+        fs::rename(self.path(from), &path).await.map_err(disk)?;
+        let received = Received { path };
+        let file = received.open().map_err(disk)?;
+        let digest = tokio::task::spawn_blocking(move || {
+            let mut digest = blake3::Hasher::new();
+            digest.update_reader(file).map(|digest| digest.finalize())
+        });
+        let digest = digest
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?;
+        if digest.map_err(disk)?.as_bytes() != name.digest.as_slice() {
             tracing::warn!(node = from, "refused a snapshot with a wrong checksum");
             return Err(Status::data_loss("the snapshot has a wrong checksum"));
         }
-        Ok(snapshot)
+        Ok(received)
     }
 }
 

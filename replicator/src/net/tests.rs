@@ -3,9 +3,10 @@
 use super::presented::Presented;
 use super::rpc::Rpc;
 use super::services::node_client::NodeClient;
-use super::{Admission, Authority, ClusterId, Handler, Holder, Joined, Network, Refusal};
+use super::{Admission, Authority, ClusterId, Handler, Holder, Joined, Network, Received, Refusal};
 use super::{PROTOCOL, PROTOCOL_HEADER, link, tls, wire};
 use parking_lot::Mutex;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,8 +40,14 @@ impl Handler for Heard {
         self.messages.lock().push(message);
     }
 
-    fn snapshot(&self, _: u64, snapshot: Vec<u8>) {
-        self.snapshots.lock().push(snapshot);
+    async fn snapshot(&self, _: u64, snapshot: Received) -> Result<(), String> {
+        let mut bytes = Vec::new();
+        let read = snapshot
+            .open()
+            .and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|error| error.to_string())?;
+        self.snapshots.lock().push(bytes);
+        Ok(())
     }
 
     fn unreachable(&self, _: u64) {}

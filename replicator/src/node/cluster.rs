@@ -1,14 +1,17 @@
 //! A node among others: what it hears from them, what they may ask it, and who comes and goes.
 
+use super::backups::Backups;
 use super::inbox::Input;
 use super::proposer::Proposer;
 use super::recent::Recent;
 use super::rights::Sights;
-use super::serving::{Backups, Beginnings};
+use super::serving::Beginnings;
 use super::{Role, Status};
 use crate::locks::{Keeper, Lock, LockTable, OwnLocks, Renewal};
 use crate::model::{Actor, Command, Member, Refusal};
-use crate::net::{self, Admission, Authority, Handler, Identity, Joined, NetError, Network};
+use crate::net::{
+    self, Admission, Authority, Handler, Identity, Joined, NetError, Network, Received,
+};
 use crate::peer::{Answer, Ask, Change, ChangeError, Message};
 use crate::state::read;
 use crate::storage::Database;
@@ -391,8 +394,8 @@ impl Handler for Ear {
         self.0.hear(from, &message);
     }
 
-    fn snapshot(&self, from: u64, snapshot: Vec<u8>) {
-        self.0.hear(from, &snapshot);
+    async fn snapshot(&self, from: u64, snapshot: Received) -> Result<(), String> {
+        self.0.clone().take_in(from, snapshot).await
     }
 
     fn unreachable(&self, to: u64) {

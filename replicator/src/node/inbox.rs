@@ -1,6 +1,7 @@
 //! What the loop receives.
 
 use crate::peer::{Answer, Message, Request};
+use crate::storage::Laid;
 use crossbeam_channel::Sender;
 
 /// Inputs that wait for the loop; more make their senders wait. Together with
@@ -12,6 +13,8 @@ pub(super) enum Input {
     Ask(Request<Caller>),
     /// Of another node.
     Message(Message),
+    /// Of another node, with its rows.
+    Snapshot(Message, Laid),
     /// Messages to this node do not arrive.
     Unreachable(u64),
     SnapshotSent {

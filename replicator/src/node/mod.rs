@@ -7,8 +7,10 @@
 //! [`Network`], whose messages come to the loop by a channel of their own.
 
 mod admission;
+mod backups;
 mod cluster;
 mod config;
+mod custody;
 mod inbox;
 mod outlet;
 mod proposer;
@@ -18,29 +20,30 @@ mod rights;
 mod run;
 mod serving;
 mod status;
+mod taking_in;
 
+pub use crate::storage::RestoreError;
 pub use cluster::{ClusterConfig, MemberStatus, MembershipError, NodeState};
 pub(crate) use cluster::{decode, encode};
 pub use config::NodeConfig;
 pub(crate) use config::PROPOSE_TIMEOUT;
 pub(crate) use proposer::proposal;
-pub use rebirth::RestoreError;
 pub use status::{Role, Status};
 
 use crate::engine::Life;
 use crate::locks::{self, LockName, LockTable, OwnLocks};
 use crate::metrics;
 use crate::model::{
-    Actor, BlockDigest, ClaimId, ClientEntry, ClusterId, Command, FileEntry, Import, Member,
-    NamePath, Outcome, PackedRef, Part, RefEntry, Repo, RepoId, RepoPath, Scope, StoreRecord,
-    Version,
+    Actor, BlockDigest, ClaimId, ClientEntry, ClusterId, Command, FileEntry, Member, NamePath,
+    Outcome, PackedRef, Part, RefEntry, Repo, RepoId, RepoPath, Scope, StoreRecord,
 };
 use crate::net::{Identity, NetError, Network};
 use crate::peer::{Ask, Change, Peer};
-use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo, read};
-use crate::storage::{self, Backup, Beginning, Database, OpenError};
+use crate::state::read;
+use crate::storage::{self, Beginning, Database, OpenError};
 use crate::trace;
-use crate::{AuditSink, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+use crate::{Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+use backups::Backups;
 use cluster::{Ear, Membership};
 use crossbeam_channel::Receiver;
 use inbox::Input;
@@ -50,10 +53,11 @@ use proposer::Proposer;
 use recent::Recent;
 use rights::Sights;
 use run::Company;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// The id of the node that founded its cluster, and of a node alone.
 pub const FOUNDER: u64 = 1;
@@ -194,7 +198,7 @@ impl Node {
             locks: LockTable::default(),
             own_locks: OwnLocks::default(),
             recent: recent.clone(),
-            backups: Mutex::default(),
+            backups: Backups::default(),
             sights: Sights::default(),
             beginnings: serving::beginnings(),
         });
@@ -211,6 +215,8 @@ impl Node {
             back,
             others: cluster.others,
             seen: 0,
+            sending: Mutex::default(),
+            turns: Arc::new(Semaphore::new(outlet::SENDING)),
         };
         let company = Company {
             wire,
@@ -340,67 +346,8 @@ impl Drop for Node {
         if let Some(cluster) = &self.cluster {
             let runtime = &cluster.membership.runtime;
             runtime.block_on(cluster.network.close());
+            cluster.membership.backups.let_go();
         }
-    }
-}
-
-impl Custody for Node {
-    fn backup(&self) -> Result<(Version, Vec<u8>), ReadError> {
-        let backup = Backup::take(&*self.database)?;
-        Ok((Version(backup.position.index), backup.encode()))
-    }
-
-    fn trashed_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
-        read::trashed_repos(&*self.database)
-    }
-
-    fn trashed_files(&self, repo: RepoId, after: Version) -> Result<Vec<TrashedFile>, ReadError> {
-        read::trashed_files(&*self.database, repo, after)
-    }
-
-    fn condemned_repos(&self) -> Result<Vec<TrashedRepo>, ReadError> {
-        read::condemned_repos(&*self.database)
-    }
-
-    fn condemned(&self, repo: RepoId) -> Result<Vec<CondemnedKey>, ReadError> {
-        read::condemned(&*self.database, repo)
-    }
-
-    fn is_condemned(&self, repo: RepoId, key: &str) -> Result<bool, ReadError> {
-        read::is_condemned(&*self.database, repo, key)
-    }
-
-    fn lent(&self, owner: RepoId) -> Result<BTreeSet<String>, ReadError> {
-        read::lent(&*self.database, owner)
-    }
-
-    fn forgotten(&self, repo: RepoId) -> Result<Version, ReadError> {
-        read::forgotten(&*self.database, repo)
-    }
-
-    fn expired(&self, repo: RepoId) -> Result<Version, ReadError> {
-        read::expired(&*self.database, repo)
-    }
-
-    fn imports(&self) -> Result<Vec<Import>, ReadError> {
-        read::imports(&*self.database)
-    }
-
-    fn verified(&self, id: RepoId) -> Result<Vec<(RepoPath, bool)>, ReadError> {
-        read::verified(&*self.database, id)
-    }
-
-    fn audit(
-        &self,
-        trail: Trail,
-        since: Version,
-        sink: &mut AuditSink<'_>,
-    ) -> Result<(), ReadError> {
-        read::audit(&*self.database, trail, since, sink)
-    }
-
-    fn last_move(&self, repo: RepoId) -> Result<Option<AuditRecord>, ReadError> {
-        read::last_move(&*self.database, repo)
     }
 }
 

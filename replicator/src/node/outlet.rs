@@ -2,14 +2,20 @@
 
 use super::inbox::Input;
 use crate::ReadError;
-use crate::net::Network;
-use crate::peer::{Body, Message};
+use crate::net::{self, NetError, Network, Source};
+use crate::peer::{Message, carried};
 use crate::state::read;
-use crate::storage::Database;
+use crate::storage::{Database, Frozen, snapshot};
 use crossbeam_channel::Sender;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Snapshots that are on their way at once. Others wait, and cost nothing but what RocksDB keeps for them.
+pub(super) const SENDING: usize = 2;
 
 /// The way out to the other nodes.
 pub(super) struct Outlet {
@@ -21,23 +27,26 @@ pub(super) struct Outlet {
     pub(super) others: BTreeMap<u64, String>,
     /// Up to where the state was applied then.
     pub(super) seen: u64,
+    /// Snapshots on their way, at most one to a member, since raft waits for what becomes of it.
+    pub(super) sending: Mutex<JoinSet<()>>,
+    pub(super) turns: Arc<Semaphore>,
 }
 
 impl Outlet {
     pub(super) fn send(&self, message: Message) {
-        let to = message.to;
-        let bytes = message.encode();
-        match message.body {
-            Body::Snapshot(_) => self.send_snapshot(to, bytes),
-            // One that is dropped is sent again; that its node is unreachable the link tells.
-            Body::Raft(_) | Body::Propose(_) => drop(self.network.send(to, bytes)),
-        }
+        // One that is dropped is sent again; that its node is unreachable the link tells.
+        self.network.send(message.to, message.encode());
     }
 
-    fn send_snapshot(&self, to: u64, bytes: Vec<u8>) {
-        let (network, back) = (self.network.clone(), self.back.clone());
-        self.runtime.spawn(async move {
-            let sent = network.send_snapshot(to, bytes).await;
+    /// Off this thread, which must not wait for a disk or a node.
+    pub(super) fn send_snapshot(&self, message: Message, state: Frozen) {
+        let (network, back, turns) = (self.network.clone(), self.back.clone(), self.turns.clone());
+        let sending = async move {
+            let to = message.to;
+            let sent = match turns.acquire().await {
+                Ok(_turn) => send(&network, message, state).await,
+                Err(_) => return,
+            };
             if let Err(error) = &sent {
                 tracing::warn!(node = to, %error, "a snapshot did not arrive");
             }
@@ -45,7 +54,10 @@ impl Outlet {
             // Raft sends this node nothing until it knows. The loop may be gone.
             let told = move || back.send(Input::SnapshotSent { to, arrived });
             let _ = tokio::task::spawn_blocking(told).await;
-        });
+        };
+        let mut all = self.sending.lock();
+        while all.try_join_next().is_some() {}
+        all.spawn_on(sending, &self.runtime);
     }
 
     /// Links to the members that the state names, when it has moved.
@@ -66,5 +78,48 @@ impl Outlet {
             self.others = others;
         }
         Ok(())
+    }
+}
+
+impl Drop for Outlet {
+    /// What is being sent must not keep the database from being opened again.
+    fn drop(&mut self) {
+        let mut all = std::mem::take(self.sending.get_mut());
+        self.runtime.block_on(all.shutdown());
+    }
+}
+
+async fn send(network: &Network, message: Message, state: Frozen) -> Result<(), NetError> {
+    let to = message.to;
+    tracing::info!(node = to, "sending a snapshot");
+    let rows = net::size(&Rows(&state)).await?;
+    let head = carried::head(&message, rows).expect("a snapshot is what this is called with");
+    network.send_snapshot(to, &Carried { head, state }).await
+}
+
+/// The rows of a state.
+struct Rows<'s>(&'s Frozen);
+
+impl Source for Rows<'_> {
+    fn pieces(&self) -> Box<dyn Iterator<Item = Result<Vec<u8>, ReadError>> + Send + '_> {
+        Box::new(rows(self.0))
+    }
+}
+
+fn rows(state: &Frozen) -> impl Iterator<Item = Result<Vec<u8>, ReadError>> + Send + '_ {
+    let mut encoder = snapshot::Encoder::default();
+    std::iter::from_fn(move || encoder.next_piece(state.view()).transpose())
+}
+
+/// Raft's message, and the rows.
+struct Carried {
+    head: Vec<u8>,
+    state: Frozen,
+}
+
+impl Source for Carried {
+    fn pieces(&self) -> Box<dyn Iterator<Item = Result<Vec<u8>, ReadError>> + Send + '_> {
+        let head = std::iter::once(Ok(self.head.clone()));
+        Box::new(head.chain(rows(&self.state)))
     }
 }

@@ -1,27 +1,27 @@
 //! Backups, and nodes that begin with one, or go on without their cluster.
 
 use super::{FOUNDER, Node, NodeConfig, Parts};
-use crate::storage::{Backup, BadBackup, Beginning, Database, OpenError};
-
-/// A backup cannot be restored.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// The bytes.
-    #[error(transparent)]
-    Bad(#[from] BadBackup),
-    /// The data directory.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-}
+use crate::storage::{Beginning, Database, OpenError, RestoreError};
+use std::fs;
+use std::io::Read;
 
 impl Node {
-    /// Begins a new data directory with a backup, as a node alone.
-    pub fn restore(config: NodeConfig, backup: &[u8]) -> Result<Self, RestoreError> {
-        let backup = Backup::decode(backup)?;
+    /// Begins a new data directory with a backup of `size` bytes, as a node alone.
+    pub fn restore(
+        config: NodeConfig,
+        backup: &mut dyn Read,
+        size: u64,
+    ) -> Result<Self, RestoreError> {
+        let is_new = !config.dir.exists();
         let database = Database::open(&config.dir)?;
-        database.begin_with(&backup, FOUNDER)?;
+        let begun = database.begin_with(backup, size, FOUNDER);
         // It is opened once more, with everything that opening checks.
         drop(database);
+        if is_new && matches!(begun, Err(RestoreError::Bad(_))) {
+            // So that another backup can be tried.
+            fs::remove_dir_all(&config.dir).map_err(OpenError::from)?;
+        }
+        begun?;
         Ok(Node::open(config)?)
     }
 

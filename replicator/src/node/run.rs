@@ -133,6 +133,7 @@ impl Loop {
                 self.peer.ask(request);
             }
             Input::Message(message) => self.peer.receive(message),
+            Input::Snapshot(message, laid) => self.peer.receive_snapshot(message, laid),
             Input::Unreachable(node) => self.peer.unreachable(node),
             Input::SnapshotSent { to, arrived } => self.peer.snapshot_sent(to, arrived),
             Input::Stop => self.stopped = true,
@@ -180,6 +181,10 @@ impl Company {
         match output {
             Output::Send(message) => match &self.outlet {
                 Some(outlet) => outlet.send(message),
+                None => undeliverable(&message),
+            },
+            Output::SendSnapshot { message, state } => match &self.outlet {
+                Some(outlet) => outlet.send_snapshot(message, state),
                 None => undeliverable(&message),
             },
             Output::Answer(caller, answer) => {

@@ -1,35 +1,29 @@
 //! What a node answers the clients of its cluster. Any node does: what must be asked of the leader
 //! it asks. What a client says is checked here, before anybody else hears of it ([`super::rights`]).
 
-use super::MembershipError;
 use super::cluster::Membership;
 use super::rights::{Rights, Wanted};
-use crate::client::words::{Answer, Ask, Known, News, Piece, Question, Reply, Rows};
+use crate::client::words::{Answer, Ask, Known, News, Question, Reply, Rows};
 use crate::locks::{Lock, Renewal};
 use crate::model::{MAX_ENTRY, Outcome, Proposal, Refusal, SessionId, Unfit};
 use crate::net::Holder;
 use crate::node::PROPOSE_TIMEOUT;
 use crate::peer::{self, Answer as Answered};
 use crate::state::{Changes, KeyRange, Step, Table, View, sessions};
-use crate::storage::{self, Backup, Database};
+use crate::storage::{self, Database};
 use crate::{ProposeError, ReadError};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use parking_lot::Mutex;
 use std::error::Error;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Instant;
 
-/// Bytes of rows, and of a backup, in one answer.
+/// Bytes of rows in one answer.
 const PAGE: usize = 4 << 20;
 /// What a range costs of them, though nothing be in it.
 const RANGE: usize = 64;
 /// Sessions that a client may begin at once, and one more each second. The state remembers
 /// [`sessions::MAX_SESSIONS`], and nobody may have those of others forgotten.
 const SESSIONS: NonZeroU32 = NonZeroU32::new(64).expect("more than none");
-
-/// The backups that clients are getting, the last of each.
-pub(super) type Backups = Mutex<Option<(u64, u64, Arc<Vec<u8>>)>>;
 
 /// How many sessions clients begin.
 pub(super) type Beginnings = DefaultKeyedRateLimiter<u64>;
@@ -86,26 +80,6 @@ impl Membership {
     fn catch_up(&self, late: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         self.proposer.ask(peer::Ask::Read, late).map(drop)
     }
-
-    fn piece_of_backup(&self, client: u64, from: u64) -> Result<Piece, MembershipError> {
-        let (version, bytes) = match (from, &*self.backups.lock()) {
-            (1.., Some((of, version, bytes))) if *of == client => (*version, bytes.clone()),
-            _ => {
-                let backup = Backup::take(&*self.database()?)?;
-                (backup.position.index, Arc::new(backup.encode()))
-            }
-        };
-        let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
-        let to = bytes.len().min(from + PAGE);
-        let piece = Piece {
-            version,
-            size: bytes.len() as u64,
-            bytes: bytes[from..to].to_vec(),
-        };
-        let is_last = to == bytes.len();
-        *self.backups.lock() = (!is_last).then_some((client, version, bytes));
-        Ok(piece)
-    }
 }
 
 impl Asked<'_> {
@@ -139,7 +113,11 @@ impl Asked<'_> {
             Ask::Backup(_) if self.rights.are_limited() => {
                 Ok(denied("a backup is of all repositories"))
             }
-            Ask::Backup(from) => Ok(Reply::Backup(node.piece_of_backup(client, from)?)),
+            Ask::Backup(from) => {
+                let (database, runtime) = (node.database()?, &node.runtime);
+                let piece = node.backups.piece(runtime, &database, client, from)?;
+                Ok(Reply::Backup(piece))
+            }
             Ask::Renew(request) => {
                 let holder = Holder::Client(client);
                 let certificate = node.authority.certify(holder, &request)?;

@@ -28,8 +28,8 @@ pub struct Message {
 pub enum Body {
     /// A message of raft. May be lost, doubled, or overtaken.
     Raft(Vec<u8>),
-    /// A message of raft that has a snapshot of everything in it. Its sender must be
-    /// told what became of it ([`super::Peer::snapshot_sent`]).
+    /// A message of raft about a snapshot of everything. Only as it is carried ([`super::carried`]) does it have the
+    /// rows in it.
     Snapshot(Vec<u8>),
     /// A command for the leader: a serialised [`crate::model::Envelope`]. There is no
     /// answer: its sender applies it like everyone else, or sends it again.
@@ -48,7 +48,7 @@ pub enum Unintelligible {
     /// Not what this version sends.
     #[error("a garbled message: {0}")]
     Garbled(String),
-    /// Raft means these for itself.
+    /// Raft means these for itself, or they come another way.
     #[error("a raft message of type {0} from another node")]
     Local(i32),
 }
@@ -85,8 +85,13 @@ pub(super) fn carrying(from: u64, message: &RaftMessage) -> Message {
 }
 
 /// Raft's message in one of ours. Raft would take a proposal unseen, and an entry
-/// that does not decode ends every node, so those come as [`Body::Propose`] only.
-pub(super) fn raft_message(from: u64, bytes: &[u8]) -> Result<RaftMessage, Unintelligible> {
+/// that does not decode ends every node, so those come as [`Body::Propose`] only; and a snapshot, whose rows must
+/// be there, as [`Body::Snapshot`].
+pub(super) fn raft_message(
+    from: u64,
+    bytes: &[u8],
+    snapshot: bool,
+) -> Result<RaftMessage, Unintelligible> {
     let message =
         RaftMessage::decode(bytes).map_err(|error| Unintelligible::Garbled(error.to_string()))?;
     if message.from != from {
@@ -96,7 +101,11 @@ pub(super) fn raft_message(from: u64, bytes: &[u8]) -> Result<RaftMessage, Unint
         )));
     }
     match message.get_msg_type() {
-        MessageType::MsgPropose => Err(Unintelligible::Local(message.msg_type)),
+        MessageType::MsgSnapshot if snapshot => Ok(message),
+        MessageType::MsgPropose | MessageType::MsgSnapshot => {
+            Err(Unintelligible::Local(message.msg_type))
+        }
+        _ if snapshot => Err(Unintelligible::Local(message.msg_type)),
         _ => Ok(message),
     }
 }

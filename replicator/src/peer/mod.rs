@@ -12,6 +12,7 @@
 //! outcome is never sent back, for every member applies every command and so comes
 //! to know it, and then the caller can also read what it wrote here.
 
+pub mod carried;
 mod change;
 mod message;
 mod propose;
@@ -27,10 +28,11 @@ use crate::engine::{
     Applied, Changed, Compaction, Engine, Event, Fatal, Leadership, Life, RaftLimits,
 };
 use crate::model::{Command, Outcome, Proposal, SessionId};
-use crate::storage::{Disk, Log, OpenError};
+use crate::storage::{Disk, Frozen, Laid, Log, OpenError};
 use change::Changes;
 use propose::Proposals;
 use raft::Raft;
+use raft::eraftpb::Message as RaftMessage;
 use read::Reads;
 use std::sync::Arc;
 use std::time::Instant;
@@ -82,6 +84,14 @@ pub enum Answer {
 pub enum Output<C> {
     /// To send to another member.
     Send(Message),
+    /// To send to another member with the rows of this state ([`carried`]). The member must be told what became of
+    /// it ([`Peer::snapshot_sent`]).
+    SendSnapshot {
+        /// A [`Body::Snapshot`] without rows.
+        message: Message,
+        /// The state.
+        state: Frozen,
+    },
     /// To hand to a caller.
     Answer(C, Answer),
     /// Rows of the state changed. Comes before what follows of it.
@@ -198,17 +208,42 @@ impl<C> Peer<C> {
             return;
         }
         match body {
-            Body::Raft(bytes) | Body::Snapshot(bytes) => self.step(from, &bytes),
+            Body::Raft(bytes) => {
+                let message = message::raft_message(from, &bytes, false);
+                self.step(from, message, |engine, message| engine.core().step(message));
+            }
+            Body::Snapshot(_) => tracing::warn!(from, "a snapshot without its rows"),
             Body::Propose(data) => propose::for_another(self.engine.core(), from, data),
         }
     }
 
-    fn step(&mut self, from: u64, bytes: &[u8]) {
-        let stepped = message::raft_message(from, bytes).map(|message| {
-            // An error is no harm: a message from a stranger, or one that comes too late.
-            self.engine.core().step(message)
-        });
-        match stepped {
+    /// Takes a [`Body::Snapshot`], whose rows lie beside the state.
+    pub fn receive_snapshot(&mut self, message: Message, laid: Laid) {
+        match message {
+            Message {
+                from,
+                to,
+                body: Body::Snapshot(bytes),
+            } if to == self.engine.raft().id => {
+                let message = message::raft_message(from, &bytes, true);
+                self.step(from, message, |engine, message| {
+                    engine.receive_snapshot(message, laid)
+                });
+            }
+            Message { from, to, .. } => {
+                tracing::warn!(from, to, "no snapshot, or one for another node");
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        from: u64,
+        message: Result<RaftMessage, Unintelligible>,
+        step: impl FnOnce(&mut Engine, RaftMessage) -> raft::Result<()>,
+    ) {
+        // An error is no harm: a message from a stranger, or one that comes too late.
+        match message.map(|message| step(&mut self.engine, message)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(from, %error, "raft does not take a message"),
             Err(error) => tracing::warn!(from, %error, "not a raft message"),
@@ -242,6 +277,10 @@ impl<C> Peer<C> {
         let (proposals, reads) = (&mut self.proposals, &mut self.reads);
         self.engine.run(&mut |event| match event {
             Event::Send(message) => out(Output::Send(message::carrying(id, &message))),
+            Event::Snapshot { message, state } => {
+                let message = message::carrying(id, &message);
+                out(Output::SendSnapshot { message, state });
+            }
             Event::Applied(applied) => tell_applied(*applied, proposals, out),
             Event::Changed(changed) => out(Output::Changed(changed)),
             Event::Replaced { index } => out(Output::Replaced { index }),

@@ -1,8 +1,14 @@
 //! The RocksDB of a data directory.
+//!
+//! Of each table of the state there are two column families. The state stands in those of one [`Side`], which a row of
+//! raft's names; those of the other are empty, or a snapshot is being laid there ([`super::lay`]). A directory whose
+//! state never changed sides is as it was before there were any.
 
+use super::disk::{Frozen, Turn, Turns};
 use super::{Batch, Disk, OpenError, Stage, tail};
 use crate::ReadError;
 use crate::state::{KeyRange, Step, Table, View, Visit};
+use parking_lot::RwLock;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBAccess,
     DBCompressionType, DBRawIteratorWithThreadMode, DBRecoveryMode, Options, ReadOptions,
@@ -11,6 +17,7 @@ use rocksdb::{
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Uncompressed blocks kept in memory, for all tables together.
 const BLOCK_CACHE: usize = 64 << 20;
@@ -20,10 +27,49 @@ const WRITE_BUFFERS: usize = 64 << 20;
 /// it is flushed; at this many bytes it is.
 const WAL_LIMIT: u64 = 256 << 20;
 
+/// Which side the state is on.
+pub(super) const SIDE_KEY: &[u8] = b"side";
+
+/// One of the two places of the state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    First = 0,
+    Second = 1,
+}
+
+impl Side {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+
+    fn of_number(number: u8) -> Option<Self> {
+        [Self::First, Self::Second]
+            .into_iter()
+            .find(|side| *side as u8 == number)
+    }
+
+    /// The column family of a table. Raft's own tables have one each.
+    fn family(self, table: Table) -> String {
+        match self {
+            Self::Second if Table::STATE.contains(&table) => format!("{}.second", table.name()),
+            Self::First | Self::Second => table.name().to_owned(),
+        }
+    }
+}
+
 /// The open database of a data directory. Reads may come from any thread; the
-/// loop is the only writer.
+/// loop is the only writer of the state, and of what stands beside it whoever has the turn.
 pub struct Database {
     db: DB,
+    /// By side and table.
+    families: [Vec<String>; 2],
+    /// Where the state is. Held while the state changes sides, and by a reader until its place is found: one that came
+    /// late to the side that has just been cleared would see no state at all.
+    side: RwLock<Side>,
+    turns: Turns,
     dir: PathBuf,
     // Last, so that the database is closed before another can be opened.
     _lock: File,
@@ -41,11 +87,7 @@ impl Database {
         let families =
             families.map(|name| ColumnFamilyDescriptor::new(name, table_options(&cache)));
         match DB::open_cf_descriptors(&database_options(), dir, families) {
-            Ok(db) => Ok(Self {
-                db,
-                dir: dir.to_owned(),
-                _lock: lock,
-            }),
+            Ok(db) => Self::of(db, dir, lock),
             Err(error) if error.kind() == rocksdb::ErrorKind::Corruption => {
                 Err(OpenError::Damaged {
                     dir: dir.to_owned(),
@@ -59,6 +101,22 @@ impl Database {
         }
     }
 
+    fn of(db: DB, dir: &Path, lock: File) -> Result<Self, OpenError> {
+        let families = [Side::First, Side::Second];
+        let families = families.map(|side| Table::ALL.map(|table| side.family(table)).into());
+        let mut database = Self {
+            db,
+            families,
+            side: RwLock::new(Side::First),
+            turns: Turns::default(),
+            dir: dir.to_owned(),
+            _lock: lock,
+        };
+        let side = side_of(&database)?;
+        *database.side.get_mut() = side;
+        Ok(database)
+    }
+
     /// The data directory.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -70,36 +128,68 @@ impl Database {
     pub fn write(&self, batch: Batch<'_>, sync: bool) -> Result<(), rocksdb::Error> {
         let mut options = WriteOptions::default();
         options.set_sync(sync);
-        self.db.write_opt(batch.into_inner(), &options)
+        let (inner, swapped) = batch.into_inner();
+        let Some(swapped) = swapped else {
+            return self.db.write_opt(inner, &options);
+        };
+        let mut side = self.side.write();
+        self.db.write_opt(inner, &options)?;
+        *side = swapped;
+        Ok(())
     }
 
-    /// A view that stays as it is now, whatever is written.
-    pub fn snapshot(&self) -> DatabaseSnapshot<'_> {
-        DatabaseSnapshot {
-            database: self,
-            snapshot: self.db.snapshot(),
+    /// Where the state is, for the writer: it alone lets it change.
+    pub(super) fn side(&self) -> Side {
+        *self.side.read()
+    }
+
+    /// Whether a snapshot that was never whole has left rows beside the state.
+    pub(super) fn has_rubbish(&self) -> Result<bool, ReadError> {
+        for table in Table::STATE {
+            let mut rows = self
+                .db
+                .raw_iterator_cf(self.family(self.side().other(), table));
+            rows.seek_to_first();
+            if rows.valid() {
+                return Ok(true);
+            }
+            rows.status().map_err(unreadable)?;
         }
+        Ok(false)
     }
 
-    pub(super) fn family(&self, table: Table) -> &ColumnFamily {
+    pub(super) fn family(&self, side: Side, table: Table) -> &ColumnFamily {
         self.db
-            .cf_handle(table.name())
+            .cf_handle(&self.families[side as usize][table as usize])
             .expect("every table was opened with the database")
     }
 }
 
+fn side_of(view: &dyn View) -> Result<Side, ReadError> {
+    let row = view.get(Table::RaftState, SIDE_KEY)?;
+    let side = match row.as_deref() {
+        None => Some(Side::First),
+        Some(&[number]) => Side::of_number(number),
+        Some(_) => None,
+    };
+    let damaged = || ReadError::Damaged("the side that the state is on".to_owned());
+    side.ok_or_else(damaged)
+}
+
 impl View for Database {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        self.db.get_cf(self.family(table), key).map_err(unreadable)
+        let side = self.side.read();
+        let family = self.family(*side, table);
+        self.db.get_cf(family, key).map_err(unreadable)
     }
 
     fn scan(&self, table: Table, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), ReadError> {
-        walk(
-            self.db
-                .raw_iterator_cf_opt(self.family(table), bounds(range)),
-            range,
-            visit,
-        )
+        let side = self.side.read();
+        let family = self.family(*side, table);
+        // Goes on to show what is there now, whatever becomes of it.
+        let rows = self.db.raw_iterator_cf_opt(family, bounds(range));
+        drop(side);
+        walk(rows, range, visit)
     }
 }
 
@@ -108,31 +198,57 @@ impl Disk for Database {
         Box::new(Batch::new(self))
     }
 
-    fn frozen(&self) -> Box<dyn View + '_> {
-        Box::new(self.snapshot())
+    fn frozen(self: Arc<Self>) -> Frozen {
+        Frozen::new(Moment::new(self, |database| Kept {
+            snapshot: database.db.snapshot(),
+        }))
+    }
+
+    fn turn(&self) -> Option<Turn> {
+        self.turns.take()
     }
 }
 
-/// The database as it was at one moment.
-pub struct DatabaseSnapshot<'d> {
-    database: &'d Database,
+/// RocksDB's view of a moment.
+struct Kept<'d> {
     snapshot: rocksdb::Snapshot<'d>,
 }
 
-impl View for DatabaseSnapshot<'_> {
+self_cell::self_cell! {
+    /// The same with the database that it is of.
+    struct Moment {
+        owner: Arc<Database>,
+        #[covariant]
+        dependent: Kept,
+    }
+}
+
+impl Moment {
+    /// The family of a table at that moment: the state may have changed sides since.
+    fn family(&self, table: Table) -> Result<&ColumnFamily, ReadError> {
+        let database = self.borrow_owner();
+        let side = match table {
+            Table::RaftState | Table::RaftLog => Side::First,
+            _ => side_of(self)?,
+        };
+        Ok(database.family(side, table))
+    }
+}
+
+impl View for Moment {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        self.snapshot
-            .get_cf(self.database.family(table), key)
-            .map_err(unreadable)
+        let family = self.family(table)?;
+        let snapshot = &self.borrow_dependent().snapshot;
+        snapshot.get_cf(family, key).map_err(unreadable)
     }
 
     fn scan(&self, table: Table, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), ReadError> {
-        let family = self.database.family(table);
-        walk(
-            self.snapshot.raw_iterator_cf_opt(family, bounds(range)),
-            range,
-            visit,
-        )
+        let family = self.family(table)?;
+        let snapshot = &self.borrow_dependent().snapshot;
+        let mut options = bounds(range);
+        // Of the whole state, each row is read and done with: what others read stays in the cache.
+        options.fill_cache(false);
+        walk(snapshot.raw_iterator_cf_opt(family, options), range, visit)
     }
 }
 
@@ -180,7 +296,8 @@ fn unreadable(error: rocksdb::Error) -> ReadError {
 fn family_names(dir: &Path) -> BTreeSet<String> {
     // Fails for a new directory; opening tells what else may be wrong.
     let there = DB::list_cf(&Options::default(), dir).unwrap_or_default();
-    let ours = Table::ALL.iter().map(|table| table.name().to_owned());
+    let sides = [Side::First, Side::Second].into_iter();
+    let ours = sides.flat_map(|side| Table::ALL.map(|table| side.family(table)));
     there
         .into_iter()
         .chain(ours)

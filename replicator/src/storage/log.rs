@@ -4,16 +4,21 @@
 //! engine writes the batch. The bounds of the log that are kept in memory move
 //! when rows are staged; they cannot come to differ from the disk, because a
 //! batch that cannot be written ends the process.
+//!
+//! A snapshot that raft asks for is a place in the log alone. The state of that place is frozen, which costs nothing,
+//! and waits for the message to be sent ([`Log::frozen_at`]): whoever sends it reads it elsewhere.
 
 use super::entry::{
     decode_conf_state, decode_entry, decode_hard_state, decode_position, decode_term,
     encode_conf_state, encode_entry, encode_hard_state, encode_position,
 };
-use super::{Disk, Stage, snapshot};
+use super::{Disk, Frozen, Stage};
+use crate::ReadError;
 use crate::state::{KeyRange, Step, Table, View};
-use crate::{ReadError, failpoint};
+use parking_lot::Mutex;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const HARD_STATE: &[u8] = b"hard_state";
@@ -41,6 +46,8 @@ pub struct Log {
     applied: Position,
     /// Bytes of entries in the log, those that were overwritten included.
     grown: u64,
+    /// The states of the snapshots that raft has asked for and not sent yet, by the last entry in each.
+    frozen: Mutex<BTreeMap<u64, Frozen>>,
 }
 
 impl Log {
@@ -55,7 +62,18 @@ impl Log {
             last,
             applied,
             grown,
+            frozen: Mutex::default(),
         })
+    }
+
+    /// The state of a snapshot that raft has asked for since [`Log::sent_all`].
+    pub fn frozen_at(&self, index: u64) -> Option<Frozen> {
+        self.frozen.lock().get(&index).cloned()
+    }
+
+    /// Raft has no message that is not handed out.
+    pub fn sent_all(&mut self) {
+        self.frozen.get_mut().clear();
     }
 
     /// The last entry whose effects are in the state tables.
@@ -157,6 +175,20 @@ impl Log {
         Ok(())
     }
 
+    /// A snapshot of the state at this moment: its place in the log, and no rows.
+    fn take_snapshot(&self) -> Result<Snapshot, ReadError> {
+        let state = Arc::clone(&self.disk).frozen();
+        let applied = applied(state.view())?;
+        let members = required(state.view(), CONF_STATE, decode_conf_state)?;
+        let mut taken = Snapshot::default();
+        let metadata = taken.mut_metadata();
+        metadata.index = applied.index;
+        metadata.term = applied.term;
+        metadata.set_conf_state(members);
+        self.frozen.lock().insert(applied.index, state);
+        Ok(taken)
+    }
+
     fn term_of(&self, index: u64) -> raft::Result<u64> {
         let value = self
             .disk
@@ -232,28 +264,11 @@ impl Storage for Log {
         if self.applied.index < request_index {
             return Err(unavailable.into());
         }
-        take_snapshot(&*self.disk).map_err(|error| {
+        self.take_snapshot().map_err(|error| {
             tracing::error!(%error, "cannot take a snapshot of the state");
             unavailable.into()
         })
     }
-}
-
-/// A snapshot of the state at one moment, with its place in the log.
-fn take_snapshot(disk: &dyn Disk) -> Result<Snapshot, ReadError> {
-    failpoint::SNAPSHOT_TAKING.hit();
-    let view = disk.frozen();
-    let applied = applied(&*view)?;
-    let members = required(&*view, CONF_STATE, decode_conf_state)?;
-    let mut taken = Snapshot {
-        data: snapshot::encode(&*view)?,
-        ..Snapshot::default()
-    };
-    let metadata = taken.mut_metadata();
-    metadata.index = applied.index;
-    metadata.term = applied.term;
-    metadata.set_conf_state(members);
-    Ok(taken)
 }
 
 /// The last entry whose effects are in the state tables.

@@ -5,7 +5,8 @@
 //! - [`Disk`] is what the log and the engine need of it; a simulated one will do.
 //! - [`Batch`] collects what must become durable together.
 //! - [`Log`] is raft's side: entries, hard state, membership, compaction.
-//! - [`snapshot`] turns the replicated state into bytes and back; a [`Backup`] is one that is kept.
+//! - [`snapshot`] turns the replicated state into bytes and back, in pieces; [`lay`] takes them in, and a [`Backup`] is
+//!   such a state that is kept.
 //!
 //! [`View`]: crate::state::View
 
@@ -14,16 +15,18 @@ mod batch;
 mod database;
 mod disk;
 pub(crate) mod entry;
+mod lay;
 mod log;
 mod open;
 mod rebirth;
 pub mod snapshot;
 mod tail;
 
-pub use backup::{Backup, BadBackup};
+pub use backup::{Backup, BadBackup, RestoreError};
 pub use batch::Batch;
 pub use database::Database;
-pub use disk::{Disk, Stage, WriteError};
+pub use disk::{Disk, Frozen, Stage, Turn, Turns, WriteError};
+pub use lay::{Laid, lay, lay_in};
 pub(crate) use log::applied;
 pub use log::{Log, Position};
 pub use open::{Beginning, OpenError};

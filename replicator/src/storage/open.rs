@@ -13,6 +13,8 @@ use std::time::Duration;
 /// 5 has audit trails with everything that changes a repository, limits and imports. Of another format not everything
 /// reads the same, so it is refused.
 pub(super) const FORMAT: u32 = 5;
+/// That of a directory whose state has changed sides: the same, but for where the state is.
+pub(super) const SIDED: u32 = 6;
 
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 const NODE_KEY: &[u8] = b"node";
@@ -64,7 +66,7 @@ pub enum OpenError {
         dir: PathBuf,
         /// The format it has.
         found: u32,
-        /// The format of this build.
+        /// The newest that this build knows.
         known: u32,
     },
     /// It is another node's.
@@ -117,7 +119,10 @@ impl Database {
     /// Checks the version of the data directory, and lets a new one begin.
     pub fn prepare(&self, beginning: Beginning) -> Result<(), OpenError> {
         match self.get(Table::RaftState, FORMAT_KEY)? {
-            Some(version) => self.check_format(&version),
+            Some(version) => {
+                self.check_format(&version)?;
+                self.clear_rubbish()
+            }
             None if beginning == Beginning::Resume => Err(OpenError::Lost(self.dir().to_owned())),
             None => self.begin(beginning),
         }
@@ -147,13 +152,23 @@ impl Database {
             .try_into()
             .map_err(|_| self.damaged("its format marker is not four bytes".into()))?;
         match u32::from_be_bytes(version) {
-            FORMAT => Ok(()),
+            FORMAT | SIDED => Ok(()),
             found => Err(OpenError::UnknownFormat {
                 dir: self.dir().to_owned(),
                 found,
-                known: FORMAT,
+                known: SIDED,
             }),
         }
+    }
+
+    /// Whoever laid a snapshot beside the state has died before it took the state's place.
+    fn clear_rubbish(&self) -> Result<(), OpenError> {
+        if !self.has_rubbish()? {
+            return Ok(());
+        }
+        let mut batch = Batch::new(self);
+        batch.clear_beside();
+        self.write_durably(batch)
     }
 
     pub(super) fn stage_format(&self, batch: &mut Batch<'_>) {

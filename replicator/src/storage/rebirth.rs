@@ -3,27 +3,34 @@
 //! Either way there is one voter at first, and who belonged to the old cluster is forgotten: what
 //! the others of that may still say is none of the new one's, whose certificates they lack.
 
-use super::backup::Backup;
+use super::backup::{RestoreError, lay_backup};
 use super::log::{self, Log};
 use super::open::FORMAT_KEY;
-use super::{Batch, Database, OpenError, Stage, entry, snapshot};
+use super::{Batch, Database, OpenError, Stage, entry};
 use crate::state::{Step, Table, View, no_claims, rows_of_cluster};
 use raft::eraftpb::{ConfState, Entry, EntryType};
+use std::io::Read;
 
 impl Database {
-    /// Begins a new data directory with the state of a backup. The log goes on after it, so that
-    /// no version comes twice.
-    pub fn begin_with(&self, backup: &Backup, node: u64) -> Result<(), OpenError> {
-        if self.get(Table::RaftState, FORMAT_KEY)?.is_some() {
-            return Err(OpenError::NotEmpty(self.dir().to_owned()));
+    /// Begins a new data directory with the state of a backup of `size` bytes. The log goes on after it, so that
+    /// no version comes twice. Until the last of its bytes has proved right the directory is as good as empty.
+    pub fn begin_with(
+        &self,
+        backup: &mut dyn Read,
+        size: u64,
+        node: u64,
+    ) -> Result<(), RestoreError> {
+        let marker = self.get(Table::RaftState, FORMAT_KEY);
+        if marker.map_err(OpenError::from)?.is_some() {
+            return Err(OpenError::NotEmpty(self.dir().to_owned()).into());
         }
         self.check_empty()?;
+        let (position, _laid) = lay_backup(self, backup, size)?;
         let mut batch = Batch::new(self);
-        self.stage_format(&mut batch);
-        Log::stage_beginning(&mut batch, backup.position, &alone(node));
-        snapshot::replace(&mut batch, &backup.state)?;
+        Log::stage_beginning(&mut batch, position, &alone(node));
+        batch.swap();
         forget_cluster(&mut batch);
-        self.write_durably(batch)
+        Ok(self.write_durably(batch)?)
     }
 
     /// Makes a node the only voter there is. What its log has and it did not know to be committed

@@ -5,29 +5,83 @@
 //! state tables `table (1) | length of key (4) | key | length of value (4) |
 //! value`, in order of tables and keys, then the byte 0xff and the number of
 //! rows (8), so that a cut snapshot is known for one.
+//!
+//! They are written and read in pieces: of a state only a piece is in memory, or one row if that is larger.
 
-use super::{Stage, open::FORMAT};
-use crate::ReadError;
+use super::open::FORMAT;
 use crate::state::{KeyRange, Step, Table, View};
+use crate::{ReadError, failpoint};
+use std::io::{self, Read};
 
 const END: u8 = 0xff;
 
-/// The state tables of a view.
-pub fn encode(view: &dyn View) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = FORMAT.to_be_bytes().to_vec();
-    let mut rows = 0_u64;
-    for table in Table::STATE {
-        view.scan(table, &KeyRange::all(), &mut |key, value| {
-            bytes.push(table as u8);
-            push(&mut bytes, key);
-            push(&mut bytes, value);
-            rows += 1;
+/// A piece ends after the row with which it reaches so many bytes.
+const PIECE: usize = 1 << 20;
+
+/// The bytes of a view's state tables, piece by piece. The view must stay the same.
+#[derive(Default)]
+pub struct Encoder {
+    begun: bool,
+    ended: bool,
+    /// Which of the tables is next …
+    table: usize,
+    /// … from this key on.
+    from: Vec<u8>,
+    rows: u64,
+}
+
+impl Encoder {
+    /// The next piece; `None` after the last.
+    pub fn next_piece(&mut self, view: &dyn View) -> Result<Option<Vec<u8>>, ReadError> {
+        if self.ended {
+            return Ok(None);
+        }
+        failpoint::SNAPSHOT_TAKING.hit();
+        let mut piece = Vec::new();
+        if !self.begun {
+            self.begun = true;
+            piece.extend_from_slice(&FORMAT.to_be_bytes());
+        }
+        while let Some(&table) = Table::STATE.get(self.table) {
+            self.add_rows(view, table, &mut piece)?;
+            if piece.len() >= PIECE {
+                return Ok(Some(piece));
+            }
+        }
+        self.ended = true;
+        piece.push(END);
+        piece.extend_from_slice(&self.rows.to_be_bytes());
+        Ok(Some(piece))
+    }
+
+    fn add_rows(
+        &mut self,
+        view: &dyn View,
+        table: Table,
+        piece: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
+        let range = KeyRange {
+            from: std::mem::take(&mut self.from),
+            to: None,
+        };
+        let mut next = None;
+        view.scan(table, &range, &mut |key, value| {
+            if piece.len() >= PIECE {
+                next = Some(key.to_vec());
+                return Ok(Step::Stop);
+            }
+            piece.push(table as u8);
+            push(piece, key);
+            push(piece, value);
+            self.rows += 1;
             Ok(Step::Next)
         })?;
+        match next {
+            Some(key) => self.from = key,
+            None => self.table += 1,
+        }
+        Ok(())
     }
-    bytes.push(END);
-    bytes.extend_from_slice(&rows.to_be_bytes());
-    Ok(bytes)
 }
 
 fn push(bytes: &mut Vec<u8>, part: &[u8]) {
@@ -36,60 +90,82 @@ fn push(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend_from_slice(part);
 }
 
-/// Replaces the state tables by those of a snapshot.
-pub fn replace(batch: &mut dyn Stage, bytes: &[u8]) -> Result<(), ReadError> {
-    let mut rest = Reader { bytes };
-    let version = rest.number()?;
-    if version != FORMAT {
-        return Err(ReadError::Damaged(format!(
-            "a snapshot of format {version}, not {FORMAT}"
-        )));
+/// All of it at once, to compare small states.
+pub fn encode(view: &dyn View) -> Result<Vec<u8>, ReadError> {
+    let (mut encoder, mut bytes) = (Encoder::default(), Vec::new());
+    while let Some(piece) = encoder.next_piece(view)? {
+        bytes.extend_from_slice(&piece);
     }
-    Table::STATE
-        .iter()
-        .for_each(|&table| batch.clear(table, &KeyRange::all()));
+    Ok(bytes)
+}
+
+/// Bytes are no snapshot that can be used, or whoever takes its rows cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable<E> {
+    /// Its bytes cannot be read.
+    #[error("reading a snapshot: {0}")]
+    Io(io::Error),
+    /// It is cut short, or was never one.
+    #[error("a snapshot that is cut short or garbled")]
+    Garbled,
+    /// Of another version.
+    #[error("a snapshot of format {0}, not {FORMAT}")]
+    Format(u32),
+    /// Where the rows go.
+    #[error(transparent)]
+    Taker(E),
+}
+
+/// Gives every row to `take`, in order, and returns how many there were. The source ends with the snapshot.
+pub fn read<E>(
+    source: &mut dyn Read,
+    mut take: impl FnMut(Table, &[u8], &[u8]) -> Result<(), E>,
+) -> Result<u64, Unusable<E>> {
+    match u32::from_be_bytes(array(source)?) {
+        FORMAT => {}
+        other => return Err(Unusable::Format(other)),
+    }
+    let (mut key, mut value) = (Vec::new(), Vec::new());
     let mut rows = 0_u64;
     loop {
-        let number = rest.array::<1>()?[0];
+        let [number] = array(source)?;
         if number == END {
             break;
         }
-        let table = Table::of_number(number).ok_or_else(cut)?;
-        let key = rest.part()?;
-        batch.put(table, key, rest.part()?);
+        let table = Table::of_number(number).ok_or(Unusable::Garbled)?;
+        part(source, &mut key)?;
+        part(source, &mut value)?;
+        take(table, &key, &value).map_err(Unusable::Taker)?;
         rows += 1;
     }
-    let expected = u64::from_be_bytes(rest.array()?);
-    if rows == expected && rest.bytes.is_empty() {
-        Ok(())
-    } else {
-        Err(cut())
+    let is_whole = u64::from_be_bytes(array(source)?) == rows;
+    let is_over = source.read(&mut [0]).map_err(Unusable::Io)? == 0;
+    match is_whole && is_over {
+        true => Ok(rows),
+        false => Err(Unusable::Garbled),
     }
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
+fn array<const N: usize, E>(source: &mut dyn Read) -> Result<[u8; N], Unusable<E>> {
+    let mut array = [0; N];
+    source.read_exact(&mut array).map_err(cut)?;
+    Ok(array)
 }
 
-impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
-        let (array, rest) = self.bytes.split_first_chunk().ok_or_else(cut)?;
-        self.bytes = rest;
-        Ok(*array)
-    }
-
-    fn number(&mut self) -> Result<u32, ReadError> {
-        self.array().map(u32::from_be_bytes)
-    }
-
-    fn part(&mut self) -> Result<&'a [u8], ReadError> {
-        let length = self.number()? as usize;
-        let (part, rest) = self.bytes.split_at_checked(length).ok_or_else(cut)?;
-        self.bytes = rest;
-        Ok(part)
+/// Takes no more memory than there are bytes, whatever their length is said to be.
+fn part<E>(source: &mut dyn Read, into: &mut Vec<u8>) -> Result<(), Unusable<E>> {
+    let length = u32::from_be_bytes(array(source)?);
+    into.clear();
+    let read = source.take(length.into()).read_to_end(into);
+    match read.map_err(Unusable::Io)? == length as usize {
+        true => Ok(()),
+        false => Err(Unusable::Garbled),
     }
 }
 
-fn cut() -> ReadError {
-    ReadError::Damaged("a snapshot that is cut short or garbled".into())
+fn cut<E>(error: io::Error) -> Unusable<E> {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Unusable::Garbled,
+        _ => Unusable::Io(error),
+    }
 }

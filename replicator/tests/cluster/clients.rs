@@ -324,11 +324,12 @@ fn what_it_reads_from_the_nodes_each_time() {
         let at = format!("refs/heads/large/{n}");
         write(&client, &at, Expect::Absent, &large).expect("written");
     }
-    let (version, bytes) = client.backup().expect("a backup");
+    let mut bytes = Vec::new();
+    let version = client.backup(&mut bytes).expect("a backup");
     assert!(bytes.len() > 9 << 20);
     let dir = tempfile::tempdir().expect("a directory");
     let config = gitmoor_replicator::NodeConfig::new(dir.path().join("restored"));
-    let restored = Node::restore(config, &bytes).expect("whole");
+    let restored = Node::restore(config, &mut bytes.as_slice(), bytes.len() as u64).expect("whole");
     let entry = restored
         .reference(repo(), &name("refs/heads/large/2"))
         .expect("reads");

@@ -23,6 +23,8 @@ const COMMITTING: &[(Failpoint, &[u32])] = &[
 /// On the way of a snapshot to another node, and whether that has it afterwards.
 const SNAPSHOTS: &[(Failpoint, bool)] = &[
     (failpoint::SNAPSHOT_TAKING, false),
+    (failpoint::SNAPSHOT_LAYING, false),
+    (failpoint::SNAPSHOT_LAID, false),
     (failpoint::SNAPSHOT_STAGED, false),
     (failpoint::SNAPSHOT_WRITTEN, true),
 ];

@@ -1,12 +1,12 @@
 //! The members of a cluster, and who may become one.
 
-use crate::support::{World, id, name, time};
+use crate::support::{World, id, name, replace, time};
 use gitmoor_replicator::model::{
     Client, ClusterId, Command, Member, Newcomer, Outcome, Part, Refusal, Scope, SecretDigest,
     Timestamp, Version,
 };
 use gitmoor_replicator::state::read;
-use gitmoor_replicator::storage::{Batch, snapshot};
+use gitmoor_replicator::storage::snapshot;
 use std::collections::BTreeMap;
 
 /// A cluster of node 1 at `a:1`.
@@ -191,9 +191,7 @@ fn a_snapshot_has_them() {
     });
     let bytes = snapshot::encode(&world.database).expect("reads");
     let mut other = World::new();
-    let mut batch = Batch::new(&other.database);
-    snapshot::replace(&mut batch, &bytes).expect("decodes");
-    other.database.write(batch, false).expect("writes");
+    replace(&other.database, &bytes);
     assert_eq!(members(&other), members(&world));
     other.session = gitmoor_replicator::model::SessionId::random();
     other.index = world.index;

@@ -5,7 +5,7 @@ use gitmoor_replicator::engine::{Compaction, Life, RaftLimits};
 use gitmoor_replicator::model::{Command, SessionId};
 use gitmoor_replicator::peer::{Body, Message, Peer, Unintelligible, VERSION};
 use prost_for_raft::Message as _;
-use raft::eraftpb::{Entry, Message as RaftMessage, MessageType};
+use raft::eraftpb::{ConfState, Entry, Message as RaftMessage, MessageType, Snapshot};
 use std::sync::Arc;
 
 fn message(body: Body) -> Message {
@@ -116,4 +116,30 @@ fn a_message_for_another_is_not_taken() {
     let mut stray = message(Body::Propose(create("app.git")));
     stray.to = 3;
     assert_eq!(entries_of(&mut peer, stray), 0);
+}
+
+/// A snapshot comes with its rows or not at all, whichever way it is said to come.
+#[test]
+fn a_snapshot_without_its_rows_is_not_taken() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut peer = leader(dir.path());
+    let mut snapshot = Snapshot::default();
+    let metadata = snapshot.mut_metadata();
+    (metadata.index, metadata.term) = (1000, 9);
+    metadata.set_conf_state(ConfState::from((vec![1, 2], vec![])));
+    let mut sent = RaftMessage {
+        from: 2,
+        to: 1,
+        term: 9,
+        ..RaftMessage::default()
+    };
+    sent.set_msg_type(MessageType::MsgSnapshot);
+    sent.set_snapshot(snapshot);
+    for body in [
+        Body::Raft(sent.encode_to_vec()),
+        Body::Snapshot(sent.encode_to_vec()),
+    ] {
+        assert_eq!(entries_of(&mut peer, message(body)), 0);
+        assert!(peer.is_settled(), "it leads, as before");
+    }
 }

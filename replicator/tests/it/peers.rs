@@ -1,10 +1,10 @@
 //! Several engines, their messages carried by hand: joining by snapshot,
 //! following by log, and what a lost message or a restart does.
 
-use crate::support::{envelope, id, name, refs, set};
+use crate::support::{envelope, id, laid, name, refs, set};
 use gitmoor_replicator::engine::{Applied, Compaction, Core, Engine, Event, Life, RaftLimits};
 use gitmoor_replicator::model::{Command, Envelope, MAX_ENTRY, Outcome, Proposal, SessionId};
-use gitmoor_replicator::storage::{Beginning, Database, Log, snapshot};
+use gitmoor_replicator::storage::{Beginning, Database, Frozen, Log, snapshot};
 use raft::Storage;
 use raft::eraftpb::{ConfChange, ConfChangeType, Message, MessageType};
 use std::collections::BTreeMap;
@@ -146,39 +146,40 @@ impl Cluster {
             let answers = &mut self.answers;
             peer.engine
                 .run(&mut |event| match event {
-                    Event::Send(message) => sent.push(*message),
+                    Event::Send(message) => sent.push((*message, None)),
+                    Event::Snapshot { message, state } => sent.push((*message, Some(state))),
                     Event::Applied(applied) => answers.push(*applied),
                     Event::Changed(_) | Event::Replaced { .. } => {}
                     Event::Readable { .. } => unreachable!("nobody asked"),
                 })
                 .expect("works");
         }
-        let kinds = sent.iter().map(Message::get_msg_type).collect();
-        sent.retain(passes);
-        for message in sent {
-            self.deliver(message);
+        let kinds = sent.iter().map(|(message, _)| message.get_msg_type());
+        let kinds = kinds.collect();
+        sent.retain(|(message, _)| passes(message));
+        for (message, state) in sent {
+            self.deliver(message, state);
         }
         kinds
     }
 
-    fn deliver(&mut self, message: Message) {
+    fn deliver(&mut self, message: Message, state: Option<Frozen>) {
         let (from, to) = (message.from, message.to);
-        let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
         let Some(peer) = self.peers.get_mut(&to) else {
             return;
         };
-        peer.engine
-            .core()
-            .step(message)
-            .expect("is of this cluster");
-        if is_snapshot {
-            self.snapshots += 1;
-            let sender = self.peers.get_mut(&from).expect("is there");
-            sender
-                .engine
-                .core()
-                .report_snapshot(to, raft::SnapshotStatus::Finish);
-        }
+        let Some(state) = state else {
+            let stepped = peer.engine.core().step(message);
+            return stepped.expect("is of this cluster");
+        };
+        let rows = snapshot::encode(state.view()).expect("reads");
+        let laid = laid(&peer.database, &rows).expect("whole");
+        let received = peer.engine.receive_snapshot(message, laid);
+        received.expect("is of this cluster");
+        self.snapshots += 1;
+        let sender = self.peers.get_mut(&from).expect("is there");
+        let core = sender.engine.core();
+        core.report_snapshot(to, raft::SnapshotStatus::Finish);
     }
 
     fn tick(&mut self, times: usize) {

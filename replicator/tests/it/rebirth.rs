@@ -5,7 +5,7 @@ use gitmoor_replicator::model::{ClaimId, ClusterId, Member, Newcomer, Part, Scop
 use gitmoor_replicator::model::{Command, Envelope, Outcome, SessionId, StoreRecord, Timestamp};
 use gitmoor_replicator::parsers::{encode_conf_state, encode_entry};
 use gitmoor_replicator::state::Table;
-use gitmoor_replicator::storage::{Batch, Database, Stage};
+use gitmoor_replicator::storage::{BadBackup, Batch, Database, Stage};
 use gitmoor_replicator::{Custody, NameEntry, Node, NodeConfig, Replica, RestoreError};
 use raft::eraftpb::{ConfState, Entry, EntryType};
 use std::path::Path;
@@ -72,15 +72,53 @@ fn check(node: &Node) {
     assert!(matches!(admitted, Ok(Outcome::Refused(_))), "{admitted:?}");
 }
 
+fn restore(config: NodeConfig, mut backup: &[u8]) -> Result<Node, RestoreError> {
+    let size = backup.len() as u64;
+    Node::restore(config, &mut backup, size)
+}
+
+/// Whatever is wrong with it, the directory stays new.
+#[test]
+fn a_backup_that_is_not_whole_is_noticed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = furnished(&dir.path().join("one"));
+    let mut backup = Vec::new();
+    node.backup(&mut backup).expect("reads");
+    let config = NodeConfig::new(dir.path().join("two"));
+    let database = Database::open(&config.dir).expect("opens");
+    let begin = |mut bytes: &[u8]| {
+        let size = bytes.len() as u64;
+        match database.begin_with(&mut bytes, size, 1) {
+            Err(RestoreError::Bad(bad)) => bad,
+            other => panic!("{other:?}"),
+        }
+    };
+    for cut in 0..backup.len() {
+        begin(&backup[..cut]);
+    }
+    for byte in 0..backup.len() {
+        let mut damaged = backup.clone();
+        damaged[byte] ^= 1 << (byte % 8);
+        begin(&damaged);
+    }
+    assert!(matches!(begin(b"a pack"), BadBackup::Foreign));
+    let mut newer = backup.clone();
+    newer[b"gitmoor backup\n".len() + 3] = 2;
+    assert!(matches!(begin(&newer), BadBackup::Version { found: 2 }));
+    drop(database);
+    check(&restore(config, &backup).expect("restored"));
+}
+
 #[test]
 fn a_backup_comes_back_and_goes_on() {
     let dir = tempfile::tempdir().expect("a directory");
     let node = furnished(&dir.path().join("one"));
-    let (version, backup) = node.backup().expect("reads");
+    let mut backup = Vec::new();
+    let version = node.backup(&mut backup).expect("reads");
     must(&node, refs(id(1), vec![set("refs/heads/main", &oid(2))]));
     drop(node);
     let config = NodeConfig::new(dir.path().join("two"));
-    let restored = Node::restore(config.clone(), &backup).expect("restored");
+    let restored = restore(config.clone(), &backup).expect("restored");
     let claims = restored.claims().expect("reads");
     assert_eq!(
         claims,
@@ -96,7 +134,7 @@ fn a_backup_comes_back_and_goes_on() {
     assert!(next > version);
     drop(restored);
     open(&config.dir);
-    let again = Node::restore(config, &backup);
+    let again = restore(config, &backup);
     assert!(
         matches!(again, Err(RestoreError::Open(_))),
         "not over anything"

@@ -6,7 +6,10 @@ use gitmoor_replicator::model::{
     Timestamp, Version,
 };
 use gitmoor_replicator::state::{Overlay, apply, read};
-use gitmoor_replicator::storage::{Batch, Beginning, Database, Stage};
+use gitmoor_replicator::storage::snapshot::Unusable;
+use gitmoor_replicator::storage::{
+    Batch, Beginning, Database, Disk, Laid, Stage, WriteError, lay_in,
+};
 
 pub(crate) fn name(text: &str) -> NamePath {
     NamePath::new(text).expect("a valid path")
@@ -213,4 +216,18 @@ pub(crate) fn file(name: &str, key: &str, blocks: u8) -> FileAdd {
         },
         blocks: (0..blocks).map(|block| BlockDigest([block; 16])).collect(),
     }
+}
+
+/// The rows of a snapshot, laid beside the state a few at a time.
+pub(crate) fn laid(database: &Database, rows: &[u8]) -> Result<Laid, Unusable<WriteError>> {
+    let turn = database.turn().expect("nobody else lays any");
+    lay_in(database, turn, &mut &*rows, 64)
+}
+
+/// The state is that of a snapshot.
+pub(crate) fn replace(database: &Database, rows: &[u8]) {
+    let _laid = laid(database, rows).expect("is whole");
+    let mut batch = database.stage();
+    batch.swap();
+    batch.write(true).expect("writes");
 }

@@ -1,6 +1,6 @@
 //! Snapshots: whole, and not sent anew when the wire is cut.
 
-use crate::support::{Cluster, Wire, until};
+use crate::support::{Bytes, Cluster, Wire, until};
 use std::sync::atomic::Ordering;
 
 /// Bytes that TLS cannot make shorter, and that differ everywhere.
@@ -18,7 +18,7 @@ async fn arrives_whole() {
     for size in [0, 1, (1 << 20) - 1, 1 << 20, 5_000_000] {
         let sent = snapshot(size);
         one.network
-            .send_snapshot(2, sent.clone())
+            .send_snapshot(2, &Bytes(sent.clone()))
             .await
             .expect("sent");
         let (from, got) = two.heard.snapshots.lock().pop().expect("received");
@@ -37,7 +37,7 @@ async fn goes_on_where_it_was_cut_off() {
     one.link(2, wire.at);
     let sent = snapshot(SIZE);
     one.network
-        .send_snapshot(2, sent.clone())
+        .send_snapshot(2, &Bytes(sent.clone()))
         .await
         .expect("sent");
     assert!(two.heard.snapshots.lock()[0].1 == sent);
@@ -54,7 +54,10 @@ async fn gives_up_without_progress() {
     let (one, two) = (cluster.node(1).await, cluster.node(2).await);
     let wire = Wire::to(two.address(), 100 << 10).await;
     one.link(2, wire.at);
-    let sent = one.network.send_snapshot(2, snapshot(3 << 20)).await;
+    let sent = one
+        .network
+        .send_snapshot(2, &Bytes(snapshot(3 << 20)))
+        .await;
     assert!(sent.is_err());
     assert!(two.heard.snapshots.lock().is_empty());
 }
@@ -66,7 +69,8 @@ async fn messages_go_beside_it() {
     let (one, two) = (cluster.node(1).await, cluster.node(2).await);
     one.link(2, two.address());
     one.send(2, b"before").await;
-    let sending = one.network.send_snapshot(2, snapshot(30 << 20));
+    let bytes = Bytes(snapshot(30 << 20));
+    let sending = one.network.send_snapshot(2, &bytes);
     let talking = async {
         for number in 0..50u8 {
             one.send(2, &[number]).await;

@@ -1,12 +1,14 @@
 //! Nodes with nothing but a network, and a wire between them that can be cut.
 
+use gitmoor_replicator::ReadError;
 use gitmoor_replicator::model::ClusterId;
 use gitmoor_replicator::model::{Member, Newcomer};
 use gitmoor_replicator::net::{
-    Admission, Authority, Handler, Holder, Identity, Joined, Network, Refusal,
+    Admission, Authority, Handler, Holder, Identity, Joined, Network, Received, Refusal, Source,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,8 +67,14 @@ impl Handler for Heard {
         self.messages.lock().push((from, message));
     }
 
-    fn snapshot(&self, from: u64, snapshot: Vec<u8>) {
-        self.snapshots.lock().push((from, snapshot));
+    async fn snapshot(&self, from: u64, snapshot: Received) -> Result<(), String> {
+        let mut bytes = Vec::new();
+        let read = snapshot
+            .open()
+            .and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|error| error.to_string())?;
+        self.snapshots.lock().push((from, bytes));
+        Ok(())
     }
 
     fn unreachable(&self, to: u64) {
@@ -237,5 +245,15 @@ async fn carry(near: TcpStream, to: SocketAddr, cut_after: u64, carried: Arc<Ato
     tokio::select! {
         () = there => {}
         () = back => {}
+    }
+}
+
+/// Bytes to send as a snapshot, and read piece by piece.
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+impl Source for Bytes {
+    fn pieces(&self) -> Box<dyn Iterator<Item = Result<Vec<u8>, ReadError>> + Send + '_> {
+        // None of them as large as those on the wire.
+        Box::new(self.0.chunks(1_500_000).map(|piece| Ok(piece.to_vec())))
     }
 }

@@ -4,7 +4,7 @@
 use crate::bug::Bug;
 use gitmoor_replicator::ReadError;
 use gitmoor_replicator::state::{KeyRange, Step, Table, View, Visit};
-use gitmoor_replicator::storage::{Beginning, Disk, Stage, WriteError};
+use gitmoor_replicator::storage::{Beginning, Disk, Frozen, Stage, Turn, Turns, WriteError};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -12,14 +12,18 @@ use std::sync::Arc;
 
 type TableRows = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// Those that are read, and those beside them.
 #[derive(Clone, Default)]
-pub(crate) struct Rows([TableRows; Table::ALL.len()]);
+pub(crate) struct Rows([TableRows; Table::ALL.len()], [TableRows; Table::ALL.len()]);
 
 #[derive(Clone)]
 enum Write {
     Put(Table, Vec<u8>, Vec<u8>),
     Delete(Table, Vec<u8>),
     Clear(Table, KeyRange),
+    PutBeside(Table, Vec<u8>, Vec<u8>),
+    ClearBeside,
+    Swap,
 }
 
 /// A change of the log.
@@ -32,6 +36,8 @@ pub(crate) enum Logged {
 
 pub(crate) struct SimDisk {
     state: Mutex<State>,
+    /// Of this life.
+    turns: Mutex<Turns>,
     bug: Bug,
 }
 
@@ -54,6 +60,7 @@ impl SimDisk {
     pub(crate) fn new(beginning: Beginning, bug: Bug) -> Self {
         let disk = Self {
             state: Mutex::default(),
+            turns: Mutex::default(),
             bug,
         };
         let mut batch = disk.stage();
@@ -65,6 +72,7 @@ impl SimDisk {
 
     /// The power fails: of the unsynced batches the first `keep` survive.
     pub(crate) fn crash(&self, keep: usize) {
+        *self.turns.lock() = Turns::default();
         let state = &mut *self.state.lock();
         let kept: Vec<_> = match self.bug {
             Bug::LosesBatchesFromTheMiddle => state.unsynced.drain(..).step_by(2).collect(),
@@ -197,6 +205,15 @@ impl Rows {
                 Write::Clear(table, range) => {
                     self.0[*table as usize].retain(|key, _| !range.contains(key));
                 }
+                Write::PutBeside(table, key, value) => {
+                    self.1[*table as usize].insert(key.clone(), value.clone());
+                }
+                Write::ClearBeside => self.1 = Default::default(),
+                Write::Swap => {
+                    for table in Table::STATE {
+                        self.0[table as usize] = std::mem::take(&mut self.1[table as usize]);
+                    }
+                }
             }
         }
     }
@@ -249,12 +266,16 @@ impl Disk for SimDisk {
         })
     }
 
-    fn frozen(&self) -> Box<dyn View + '_> {
+    fn frozen(self: Arc<Self>) -> Frozen {
         let mut rows = Rows::clone(&self.rows());
         if self.bug == Bug::SnapshotsWithoutSessions {
             rows.0[Table::Sessions as usize].clear();
         }
-        Box::new(rows)
+        Frozen::new(rows)
+    }
+
+    fn turn(&self) -> Option<Turn> {
+        self.turns.lock().take()
     }
 }
 
@@ -275,6 +296,19 @@ impl Stage for SimStage<'_> {
 
     fn clear(&mut self, table: Table, range: &KeyRange) {
         self.writes.push(Write::Clear(table, range.clone()));
+    }
+
+    fn put_beside(&mut self, table: Table, key: &[u8], value: &[u8]) {
+        self.writes
+            .push(Write::PutBeside(table, key.to_vec(), value.to_vec()));
+    }
+
+    fn clear_beside(&mut self) {
+        self.writes.push(Write::ClearBeside);
+    }
+
+    fn swap(&mut self) {
+        self.writes.push(Write::Swap);
     }
 
     fn is_empty(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::plan::{MILLISECOND, pick};
 use crate::world::{Caller, Event, World};
 use gitmoor_replicator::engine::{Compaction, Fatal, Life, RaftLimits};
 use gitmoor_replicator::peer::{Ask, Message, Output, Peer, Request};
-use gitmoor_replicator::storage::Beginning;
+use gitmoor_replicator::storage::{Beginning, Laid};
 use raft::StateRole;
 use rand::Rng;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ const TICK: u64 = 50 * MILLISECOND;
 pub(crate) enum Input {
     Tick,
     Message(Message),
+    Snapshot(Message, Laid),
     Ask(Request<Caller>),
     SnapshotSent { to: u64, arrived: bool },
     Unreachable(u64),
@@ -199,6 +200,7 @@ impl World {
                 match input {
                     Input::Tick => peer.tick(now),
                     Input::Message(message) => peer.receive(message),
+                    Input::Snapshot(message, laid) => peer.receive_snapshot(message, laid),
                     Input::Ask(request) => peer.ask(request),
                     Input::SnapshotSent { to, arrived } => peer.snapshot_sent(to, arrived),
                     Input::Unreachable(member) => peer.unreachable(member),
@@ -247,6 +249,9 @@ impl World {
     fn put_out(&mut self, node: u64, life: u64, after: u64, output: Output<Caller>) {
         match output {
             Output::Send(message) => self.send(node, life, after, &message),
+            Output::SendSnapshot { message, state } => {
+                self.send_snapshot(node, life, after, &message, &state);
+            }
             // The checks see the state itself.
             Output::Changed(_) | Output::Applied { .. } | Output::Replaced { .. } => {}
             Output::Answer(caller, answer) => {

@@ -5,14 +5,38 @@ use crate::bug::Bug;
 use crate::machine::Input;
 use crate::plan::{MILLISECOND, SECOND};
 use crate::world::{Event, World};
-use gitmoor_replicator::peer::{Body, Message};
+use gitmoor_replicator::peer::{Body, Message, carried};
+use gitmoor_replicator::storage::snapshot::{self, Unusable};
+use gitmoor_replicator::storage::{Disk, Frozen, lay_in};
 use rand::Rng;
+use std::io::Cursor;
+use std::sync::Arc;
+
+/// Bytes of rows that are laid beside the state at once: few, so that the power fails between them.
+const LAID: usize = 300;
 
 impl World {
     pub(crate) fn send(&mut self, from: u64, life: u64, after: u64, message: &Message) {
-        let is_snapshot = matches!(message.body, Body::Snapshot(_));
-        self.tally.snapshots += u64::from(is_snapshot);
         self.tally.forwarded += u64::from(matches!(message.body, Body::Propose(_)));
+        self.carry(from, life, after, message, message.encode());
+    }
+
+    pub(crate) fn send_snapshot(
+        &mut self,
+        from: u64,
+        life: u64,
+        after: u64,
+        message: &Message,
+        state: &Frozen,
+    ) {
+        self.tally.snapshots += 1;
+        let rows = snapshot::encode(state.view()).expect("reads");
+        let head = carried::head(message, rows.len() as u64).expect("a snapshot");
+        self.carry(from, life, after, message, [head, rows].concat());
+    }
+
+    fn carry(&mut self, from: u64, life: u64, after: u64, message: &Message, bytes: Vec<u8>) {
+        let is_snapshot = matches!(message.body, Body::Snapshot(_));
         if let Some(message) = raft_message(message) {
             self.checks.hear(&message);
         }
@@ -21,7 +45,6 @@ impl World {
         if copies.is_empty() {
             self.lose(from, life, to, is_snapshot);
         }
-        let bytes = message.encode();
         for delay in copies {
             let snapshot_of = is_snapshot.then_some(life);
             let bytes = bytes.clone();
@@ -66,13 +89,39 @@ impl World {
     pub(crate) fn arrive(&mut self, from: u64, to: u64, bytes: &[u8], snapshot_of: Option<u64>) {
         let arrives = self.nodes.get(&to).is_some_and(|node| node.peer.is_some())
             && !self.network.is_cut(from, to);
+        let input = match (arrives, snapshot_of) {
+            (true, Some(_)) => self.lay(to, bytes),
+            (true, None) => Some(Input::Message(
+                Message::decode(bytes).expect("a message of ours"),
+            )),
+            (false, _) => None,
+        };
         if let Some(life) = snapshot_of {
-            self.report_snapshot(from, life, to, arrives);
+            self.report_snapshot(from, life, to, input.is_some());
         }
-        if arrives {
-            let message = Message::decode(bytes).expect("a message of ours");
-            self.tell(|_| format!("{from} → {to} {}", summary(&message)));
-            self.put(to, Input::Message(message));
+        if let Some(input) = input {
+            if let Input::Message(message) | Input::Snapshot(message, _) = &input {
+                self.tell(|_| format!("{from} → {to} {}", summary(message)));
+            }
+            self.put(to, input);
+        }
+    }
+
+    /// As a node's network does, beside its thread. The power may fail in the middle.
+    fn lay(&mut self, to: u64, bytes: &[u8]) -> Option<Input> {
+        let disk = Arc::clone(&self.nodes[&to].disk);
+        // Another one is being laid, or waits for the peer.
+        let turn = disk.turn()?;
+        let mut source = Cursor::new(bytes);
+        let (message, rows) = carried::parse(&mut source).expect("a snapshot of ours");
+        let mut rows = &bytes[rows.start as usize..rows.end as usize];
+        match lay_in(&*disk, turn, &mut rows, LAID) {
+            Ok(laid) => Some(Input::Snapshot(message, laid)),
+            Err(Unusable::Taker(_)) => {
+                self.die(to);
+                None
+            }
+            Err(error) => panic!("{error}"),
         }
     }
 }

@@ -8,6 +8,7 @@ mod lost_locks;
 pub(crate) mod mounts;
 mod partitions;
 mod recovery;
+mod snapshots;
 mod uncertain;
 
 use gitmoor_tests::backend::Kind;
