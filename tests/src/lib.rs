@@ -9,6 +9,7 @@
 //! process   child processes with a time limit        wait     conditions with a bound
 //! git       the installed gits, in a hermetic environment
 //! hostile   a user whom nobody trusts, beside a daemon of root's
+//! adversary  such a user at random
 //! history   repositories of a wanted shape, as fast-import streams
 //! ledger    what git acknowledged, against what a crash left
 //! mount     one `gitmoor` daemon and its mount point
@@ -26,6 +27,7 @@
 //! place     a backend, a scratch directory and a git: what a scenario gets
 //! ```
 
+pub mod adversary;
 pub mod backend;
 pub mod clocks;
 pub mod cluster;

@@ -23,6 +23,7 @@ use gitmoor_tests::history;
 use gitmoor_tests::place::Place;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
@@ -540,6 +541,15 @@ enum RefOp {
     Kind(Name),
     List(Name),
     Pack,
+    /// Opened for writing, or for reading and writing, and closed unwritten.
+    Open(Name, bool),
+    /// touch(1): opened for writing, and given new times.
+    Touch(Name, u32),
+    Chmod(Name, u32),
+    Mode(Name),
+    /// A descriptor that is read later, whatever becomes of the name.
+    Hold(Name),
+    ReadHeld,
 }
 
 fn ref_op() -> impl Strategy<Value = RefOp> {
@@ -560,6 +570,12 @@ fn ref_op() -> impl Strategy<Value = RefOp> {
         3 => name().prop_map(RefOp::Kind),
         2 => name().prop_map(RefOp::List),
         1 => Just(RefOp::Pack),
+        2 => (name(), any::<bool>()).prop_map(|(n, read)| RefOp::Open(n, read)),
+        2 => (name(), any::<u32>()).prop_map(|(n, at)| RefOp::Touch(n, at)),
+        1 => (name(), prop::sample::select(vec![0o644, 0o600])).prop_map(|(n, m)| RefOp::Chmod(n, m)),
+        1 => name().prop_map(RefOp::Mode),
+        2 => name().prop_map(RefOp::Hold),
+        2 => Just(RefOp::ReadHeld),
     ]
 }
 
@@ -568,6 +584,7 @@ struct Refs {
     repo: gitmoor_tests::git::Repo,
     space: String,
     values: [String; 2],
+    held: RefCell<Option<File>>,
 }
 
 impl Refs {
@@ -579,6 +596,7 @@ impl Refs {
             values: [value("main~1"), value("main")],
             repo: repo.clone(),
             space,
+            held: RefCell::default(),
         }
     }
 
@@ -602,6 +620,12 @@ impl Refs {
             RefOp::Kind(name) => kind(&self.at(name)),
             RefOp::List(name) => list(&self.at(name)),
             RefOp::Pack => Ok(format!("{}", self.repo.is("pack-refs --all"))),
+            RefOp::Open(name, read) => self.open(name, *read).map(|_| "opened".into()),
+            RefOp::Touch(name, at) => self.touch(name, *at),
+            RefOp::Chmod(name, mode) => self.chmod(name, *mode).map(done),
+            RefOp::Mode(name) => mode(&self.at(name)),
+            RefOp::Hold(name) => self.hold(name),
+            RefOp::ReadHeld => self.read_held(),
         }
     }
 
@@ -623,7 +647,52 @@ impl Refs {
         if self.lock(name).exists() {
             return Ok("locked by another".into());
         }
+        // A descriptor that is held shows it on a disk, and on a mount what it was opened for.
+        self.held.replace(None);
         fs::write(self.at(name), self.value(new)).map(|()| "done".into())
+    }
+
+    /// Of a file alone: what a directory of refs does is in [`compare`]. A lock is nobody else's.
+    fn open(&self, name: &str, read: bool) -> io::Result<File> {
+        OpenOptions::new()
+            .read(read)
+            .write(true)
+            .open(self.at(name))
+    }
+
+    fn touch(&self, name: &str, at: u32) -> io::Result<String> {
+        let time = UNIX_EPOCH + Duration::new(at.into(), 0);
+        let times = FileTimes::new().set_modified(time).set_accessed(time);
+        self.open(name, false)?.set_times(times)?;
+        Ok("touched".into())
+    }
+
+    fn chmod(&self, name: &str, mode: u32) -> io::Result<()> {
+        if self.at(name).is_dir() {
+            return Ok(());
+        }
+        fs::set_permissions(self.at(name), Permissions::from_mode(mode))
+    }
+
+    /// Of what a rename replaces: who writes in place writes to what is held, on a disk.
+    fn hold(&self, name: &str) -> io::Result<String> {
+        let held = File::open(self.at(name))?;
+        if held.metadata()?.is_dir() {
+            return Ok("a directory".into());
+        }
+        self.held.replace(Some(held));
+        Ok("held".into())
+    }
+
+    fn read_held(&self) -> io::Result<String> {
+        let mut held = self.held.borrow_mut();
+        let Some(file) = &mut *held else {
+            return Ok("nothing held".into());
+        };
+        let mut value = String::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_string(&mut value)?;
+        Ok(value)
     }
 
     /// What git finds here, packed or loose. Only here: an earlier sequence that
@@ -655,6 +724,14 @@ impl Refs {
         drop(file);
         fs::rename(self.lock(name), self.at(name))
     }
+}
+
+fn mode(path: &Path) -> io::Result<String> {
+    let stat = path.symlink_metadata()?;
+    Ok(match stat.is_dir() {
+        true => "directory".into(),
+        false => format!("{:o}", stat.mode() & 0o7777),
+    })
 }
 
 fn kind(path: &Path) -> io::Result<String> {

@@ -6,6 +6,7 @@ mod modes;
 mod paths;
 mod peers;
 mod programs;
+mod random;
 mod shares;
 mod sources;
 mod store;
