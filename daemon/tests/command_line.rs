@@ -213,14 +213,14 @@ fn without_a_daemon_commands_say_how_to_start_one() {
 }
 
 #[test]
-fn deleting_without_terminal_needs_yes() {
+fn deleting_asks_nothing_before_it_is_known_what_there_is() {
     let place = Place::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_gitmoor"));
     command
         .env("GITMOOR_DATA", place.data())
         .stdin(std::process::Stdio::null());
     let output = command.args(["repo", "delete", "a.git"]).output().unwrap();
-    expect(&output, 2, &["--yes"]);
+    expect(&output, 1, &["no daemon is running"]);
 }
 
 #[test]

@@ -101,7 +101,17 @@ impl Load {
             .place
             .daemon()
             .arm(&format!("{}=kill@{death}", point.name()));
+        let mounted = stage.place.daemon().try_launch();
+        match mounted {
+            true => self.work_until_death(stage, point),
+            // What the death before left behind is cleared up before there is a mount.
+            false => died_at(stage, point),
+        }
+        stage.place.daemon().arm("");
         stage.place.daemon().launch();
+    }
+
+    fn work_until_death(&self, stage: &Stage, point: Failpoint) {
         let step = |_| {
             stage.steps.set(stage.steps.get() + 1);
             (self.step)(stage);
@@ -111,9 +121,16 @@ impl Load {
         let died = died.or_else(|| stage.place.daemon().death(IDLE));
         let died = died.unwrap_or_else(|| panic!("{} was not reached", point.name()));
         assert_eq!(died.signal(), Some(Signal::SIGKILL as i32), "{died}");
-        stage.place.daemon().arm("");
-        stage.place.daemon().launch();
     }
+}
+
+/// By its own word, the last of its log.
+fn died_at(stage: &Stage, point: Failpoint) {
+    let log = stage.place.daemon().settings().log.clone();
+    let log = fs::read_to_string(log).expect("the daemon's log");
+    let last = log.lines().last().unwrap_or_default();
+    let word = format!("killing this process point={:?}", point.name());
+    assert!(last.contains(&word), "it ended otherwise: {last}");
 }
 
 impl Stage {
