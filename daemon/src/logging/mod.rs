@@ -1,9 +1,16 @@
 //! The log: lines on standard error, which `mount` points at the log file when it
 //! starts the daemon in the background.
+//!
+//! Users cause lines: a damaged file, an operation that is slow. So each place in the code may write
+//! so many lines a minute ([`limit::LINES`]) and no more: nobody fills the disk with the log, or hides one
+//! line among a million others. A line of its own says how many were left out.
+
+mod limit;
 
 use crate::config::{LogFormat, LogSettings};
 use crate::traces::Traces;
 use gitmoor_replicator::trace::TARGET;
+use limit::Limit;
 use std::io::IsTerminal;
 use tracing::Subscriber;
 use tracing_subscriber::filter::filter_fn;
@@ -26,6 +33,8 @@ pub(crate) fn start(settings: &LogSettings, traces: Option<&Traces>) {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
+    let limit = Limit::default();
+    let lines = lines.with_filter(limit.clone());
     match traces {
         // The lines' filter is then everybody's, and what it does not want costs nothing.
         None => Registry::default().with(lines).with(filter).init(),
@@ -34,6 +43,9 @@ pub(crate) fn start(settings: &LogSettings, traces: Option<&Traces>) {
             .with(exported(traces))
             .init(),
     }
+    limit
+        .keep_renewing()
+        .expect("a process that gets no thread now could not mount either");
     log_panics();
 }
 
