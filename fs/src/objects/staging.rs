@@ -3,7 +3,8 @@
 //!
 //! Finished files are counted as they come and go ([`super::pending`]). Those in the making are written through
 //! FUSE passthrough, past this daemon, so they are looked at on the disk, at most every
-//! [`SAMPLE`]; git has few at a time. Files that are gone by then are dropped.
+//! [`SAMPLE`]; git has few at a time. Files that are gone by then are dropped. Of more than
+//! [`GLANCE`] only so many are looked at in a turn, since everybody who creates a file waits for that.
 //!
 //! A writer waits when it creates a file while too much is staged *and* some of it is
 //! finished. The publisher stores that without anybody's help: it creates nothing through the mount and
@@ -21,8 +22,9 @@ use crate::wait::{self, spent};
 use gitmoor_replicator::model::RepoPath;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::Metadata;
+use std::ops::Bound;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +35,9 @@ const SAMPLE: Duration = Duration::from_millis(200);
 
 /// … unless looking takes long (leftovers of killed commands): it takes at most one part in so many of the time.
 const RARELY: u32 = 50;
+
+/// Files in the making that are looked at in one turn: a few milliseconds.
+const GLANCE: usize = 1000;
 
 /// What is staged, in all repositories.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -62,7 +67,9 @@ struct State {
     /// Finished files that went; grows.
     left: u64,
     /// Where files in the making are, or were, and their bytes at the last look.
-    making: HashMap<PathBuf, u64>,
+    making: BTreeMap<PathBuf, u64>,
+    /// The last that was looked at, if some are left of this round.
+    looked_at: Option<PathBuf>,
     next_look: Instant,
 }
 
@@ -72,14 +79,25 @@ impl State {
         if self.making.is_empty() || begin < self.next_look {
             return;
         }
-        self.making.retain(|path, bytes| match homes.stat(path) {
-            // A file of several names is counted once, shared among them.
-            Ok(Some(meta)) => {
-                *bytes = on_disk(&meta) / meta.nlink().max(1);
-                true
+        let rest = match self.looked_at.take() {
+            Some(last) => (Bound::Excluded(last), Bound::Unbounded),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        let (mut gone, mut looked) = (Vec::new(), 0);
+        for (path, bytes) in self.making.range_mut(rest).take(GLANCE) {
+            match homes.stat(path) {
+                // A file of several names is counted once, shared among them.
+                Ok(Some(meta)) => *bytes = on_disk(&meta) / meta.nlink().max(1),
+                Ok(None) | Err(_) => gone.push(path.clone()),
             }
-            Ok(None) | Err(_) => false,
-        });
+            looked += 1;
+            if looked == GLANCE {
+                self.looked_at = Some(path.clone());
+            }
+        }
+        for path in &gone {
+            self.making.remove(path);
+        }
         self.next_look = Instant::now() + SAMPLE.max(begin.elapsed() * RARELY);
     }
 }
@@ -96,7 +114,8 @@ impl Staging {
             finished: 0,
             finished_bytes: 0,
             left: 0,
-            making: HashMap::new(),
+            making: BTreeMap::new(),
+            looked_at: None,
             next_look: Instant::now(),
         };
         Self {
@@ -210,5 +229,41 @@ impl Objects {
             limit: self.shared.staging.limit.unwrap_or(u64::MAX),
             reason: reason.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// However many there are, all are known in the end, and each turn is short.
+    #[test]
+    fn files_in_the_making_are_looked_at_by_turns() {
+        let dir = tempfile::tempdir().expect("dir");
+        let homes = Arc::new(Dir::open(dir.path()).expect("it is there"));
+        let mut state = Staging::new(None, homes.clone()).state.into_inner();
+        let names: Vec<_> = (0..GLANCE * 2 + 1)
+            .map(|n| PathBuf::from(format!("{n}")))
+            .collect();
+        for name in &names {
+            state.making.insert(name.clone(), 0);
+            let mut file = homes.create(name).expect("created");
+            file.write_all(b"four").expect("written");
+        }
+        let turn = |state: &mut State| {
+            state.next_look = Instant::now();
+            state.look(&homes);
+            state.making.values().filter(|&&bytes| bytes == 4).count()
+        };
+        assert_eq!(turn(&mut state), GLANCE);
+        assert_eq!(turn(&mut state), 2 * GLANCE);
+        assert_eq!(turn(&mut state), names.len());
+        for name in &names[..GLANCE] {
+            homes.unlink(name).expect("removed");
+        }
+        assert_eq!((0..3).map(|_| turn(&mut state)).last(), Some(GLANCE + 1));
+        assert_eq!(state.making.len(), GLANCE + 1);
+        assert_eq!(state.looked_at, None);
     }
 }
