@@ -1,14 +1,18 @@
 //! The system calls of the hostile user, each of which returns soon: nothing is opened blocking, no lock is
 //! waited for, nothing large is allocated.
 
-use std::ffi::{CString, OsStr};
-use std::fs::{self, File};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sched::CloneFlags;
+use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags};
+use rustix::fs::{RenameFlags, Timespec, Timestamps, UTIME_NOW, Uid, XattrFlags};
+use rustix::io::{pread, pwrite};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
 /// How an operation ended.
@@ -20,39 +24,17 @@ const PIECE: usize = 256 << 10;
 /// How long a git may take: it may have met a FIFO.
 const GIT: Duration = Duration::from_secs(10);
 
-const ALWAYS: i32 = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
+const ALWAYS: OFlags = OFlags::NONBLOCK
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);
 
-fn text(path: &Path) -> io::Result<CString> {
-    name(path.as_os_str())
-}
-
-fn name(name: &OsStr) -> io::Result<CString> {
-    Ok(CString::new(name.as_bytes())?)
-}
-
-fn done(result: impl Into<i64>) -> Answer {
-    match result.into() {
-        0.. => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-fn opened(fd: i32) -> io::Result<OwnedFd> {
-    done(fd)?;
-    // SAFETY: the kernel has just made it, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn open_with(path: &Path, flags: i32, mode: u32) -> io::Result<OwnedFd> {
-    let path = text(path)?;
-    // SAFETY: a C string that lives until the call returns.
-    opened(unsafe { libc::open(path.as_ptr(), flags | ALWAYS, mode) })
+fn open_with(path: &Path, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
+    Ok(fs::open(path, flags | ALWAYS, Mode::from_raw_mode(mode))?)
 }
 
 /// The working directory becomes the calling thread's own.
 pub fn own_working_directory() {
-    // SAFETY: concerns the calling thread alone, and reads no memory.
-    unsafe { libc::unshare(libc::CLONE_FS) };
+    nix::sched::unshare(CloneFlags::CLONE_FS).expect("allowed to everybody");
 }
 
 pub fn user() -> u32 {
@@ -60,142 +42,135 @@ pub fn user() -> u32 {
 }
 
 pub fn create(path: &Path, mode: u32) -> io::Result<OwnedFd> {
-    open_with(path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, mode)
+    open_with(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
 }
 
 pub fn open_to_write(path: &Path, truncate: bool) -> io::Result<OwnedFd> {
-    let truncate = if truncate { libc::O_TRUNC } else { 0 };
-    open_with(path, libc::O_RDWR | truncate, 0)
+    let truncate = if truncate {
+        OFlags::TRUNC
+    } else {
+        OFlags::empty()
+    };
+    open_with(path, OFlags::RDWR | truncate, 0)
 }
 
 /// For reading, for writing, as a name only, or without a name.
 pub fn open(path: &Path, how: u32) -> io::Result<OwnedFd> {
     match how {
-        0 => open_with(path, libc::O_RDONLY, 0),
-        1 => open_with(path, libc::O_RDWR, 0),
-        2 => open_with(path, libc::O_PATH | libc::O_NOFOLLOW, 0),
+        0 => open_with(path, OFlags::RDONLY, 0),
+        1 => open_with(path, OFlags::RDWR, 0),
+        2 => open_with(path, OFlags::PATH | OFlags::NOFOLLOW, 0),
         _ => open_with(
             path.parent().unwrap_or(path),
-            libc::O_TMPFILE | libc::O_RDWR,
+            OFlags::TMPFILE | OFlags::RDWR,
             0o600,
         ),
     }
 }
 
 pub fn write(file: &OwnedFd, at: u64, bytes: &[u8]) -> Answer {
-    let at = i64::try_from(at).unwrap_or(i64::MAX);
-    // SAFETY: reads the bytes, which live until the call returns.
-    done(unsafe { libc::pwrite(file.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), at) } as i64)
+    pwrite(file, bytes, at)?;
+    Ok(())
 }
 
 fn read(file: &OwnedFd, at: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; PIECE];
-    let at = i64::try_from(at).unwrap_or(i64::MAX);
-    // SAFETY: writes at most as many bytes as there are.
-    let n = unsafe { libc::pread(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), at) };
-    let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
+    let n = pread(file, &mut bytes[..], at)?;
     bytes.truncate(n);
     Ok(bytes)
 }
 
-pub fn rename(from: &Path, to: &Path, flags: u32) -> Answer {
-    let (from, to, here) = (text(from)?, text(to)?, libc::AT_FDCWD);
-    // SAFETY: C strings that live until the call returns.
-    done(unsafe { libc::renameat2(here, from.as_ptr(), here, to.as_ptr(), flags) })
+pub fn rename(from: &Path, to: &Path, flags: RenameFlags) -> Answer {
+    Ok(fs::renameat_with(CWD, from, CWD, to, flags)?)
 }
 
 pub fn link(from: &Path, to: &Path, follow: bool) -> Answer {
-    let (from, to, here) = (text(from)?, text(to)?, libc::AT_FDCWD);
-    let flags = if follow { libc::AT_SYMLINK_FOLLOW } else { 0 };
-    // SAFETY: C strings that live until the call returns.
-    done(unsafe { libc::linkat(here, from.as_ptr(), here, to.as_ptr(), flags) })
+    let follow = if follow {
+        AtFlags::SYMLINK_FOLLOW
+    } else {
+        AtFlags::empty()
+    };
+    Ok(fs::linkat(CWD, from, CWD, to, follow)?)
 }
 
-pub fn make_node(path: &Path, kind: u32) -> Answer {
-    let path = text(path)?;
-    // SAFETY: a C string that lives until the call returns. The device would be /dev/mem.
-    done(unsafe { libc::mknod(path.as_ptr(), kind | 0o666, libc::makedev(1, 1)) })
+/// The device would be /dev/mem.
+pub fn make_node(path: &Path, kind: FileType) -> Answer {
+    let mode = Mode::from_raw_mode(0o666);
+    Ok(fs::mknodat(CWD, path, kind, mode, fs::makedev(1, 1))?)
 }
 
 pub fn change_mode(path: &Path, mode: u32) -> Answer {
-    let path = text(path)?;
-    // SAFETY: a C string that lives until the call returns.
-    done(unsafe { libc::chmod(path.as_ptr(), mode) })
+    Ok(fs::chmod(path, Mode::from_raw_mode(mode))?)
 }
 
 pub fn change_owner(path: &Path, user: u32) -> Answer {
-    let path = text(path)?;
-    // SAFETY: a C string that lives until the call returns.
-    done(unsafe { libc::lchown(path.as_ptr(), user, u32::MAX) })
+    let (user, group) = (Some(Uid::from_raw(user)), None::<Gid>);
+    Ok(fs::chownat(
+        CWD,
+        path,
+        user,
+        group,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
+}
+
+fn both(tv_sec: i64, tv_nsec: i64) -> Timestamps {
+    let time = Timespec { tv_sec, tv_nsec };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }
 
 pub fn set_times(path: &Path, seconds: i64) -> Answer {
-    let path = text(path)?;
-    let time = libc::timespec {
-        tv_sec: seconds,
-        tv_nsec: 7,
-    };
-    let times = [time, time];
-    // SAFETY: a C string and two times that live until the call returns.
-    done(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), 0) })
+    Ok(fs::utimensat(
+        CWD,
+        path,
+        &both(seconds, 7),
+        AtFlags::empty(),
+    )?)
 }
 
 pub fn set_xattr(path: &Path) -> Answer {
-    let path = text(path)?;
-    // SAFETY: C strings that live until the call returns, and one byte.
-    done(unsafe {
-        libc::setxattr(
-            path.as_ptr(),
-            c"user.x".as_ptr(),
-            [1u8].as_ptr().cast(),
-            1,
-            0,
-        )
-    })
+    Ok(fs::setxattr(path, "user.x", &[1], XattrFlags::empty())?)
 }
 
 pub fn truncate(path: &Path, size: u64) -> Answer {
-    let path = text(path)?;
     let size = i64::try_from(size).unwrap_or(i64::MAX);
-    // SAFETY: a C string that lives until the call returns.
-    done(unsafe { libc::truncate(path.as_ptr(), size) })
+    Ok(nix::unistd::truncate(path, size)?)
 }
 
 /// How many ways there are to use a descriptor.
 pub const USES: u32 = 14;
 
 pub fn use_held(held: &OwnedFd, other: &OwnedFd, what: u32, size: u64, bytes: &[u8]) -> Answer {
-    let fd = held.as_raw_fd();
-    let offset = i64::try_from(size).unwrap_or(i64::MAX);
     match what {
-        0..3 => write(held, size, bytes),
-        3 => write(held, 0, bytes),
-        4 => read(held, size).map(drop),
-        // SAFETY: of here on all calls take descriptors and numbers only, but for those with a note.
-        5 => done(unsafe { libc::ftruncate(fd, offset) }),
-        6 => done(unsafe { libc::fsync(fd) }),
-        7 => done(unsafe { libc::fchmod(fd, 0o6777) }),
-        8 => done(unsafe { libc::fallocate(fd, libc::FALLOC_FL_KEEP_SIZE, 0, PIECE as i64) }),
-        9 => done(unsafe { libc::flock(fd, libc::LOCK_EX | libc::LOCK_NB) }),
-        10 => lock_range(fd),
-        11 => map(held, bytes),
-        12 => {
-            let (input, here, there) = (other.as_raw_fd(), null_mut(), null_mut());
-            // SAFETY: without places the calls read no memory.
-            done(unsafe { libc::copy_file_range(input, here, fd, there, PIECE, 0) } as i64)
-        }
-        // SAFETY: two times of now, named by null.
-        _ => done(unsafe { libc::futimens(fd, null()) }),
+        0..3 => write(held, size, bytes)?,
+        3 => write(held, 0, bytes)?,
+        4 => drop(read(held, size)?),
+        5 => fs::ftruncate(held, size)?,
+        6 => fs::fsync(held)?,
+        7 => fs::fchmod(held, Mode::from_raw_mode(0o6777))?,
+        8 => fs::fallocate(held, FallocateFlags::KEEP_SIZE, 0, PIECE as u64)?,
+        9 => fs::flock(held, FlockOperation::NonBlockingLockExclusive)?,
+        10 => lock_range(held.as_fd())?,
+        11 => map(held, bytes)?,
+        12 => drop(fs::copy_file_range(other, None, held, None, PIECE)?),
+        _ => fs::futimens(held, &both(0, UTIME_NOW))?,
     }
+    Ok(())
 }
 
-fn lock_range(fd: i32) -> Answer {
-    // SAFETY: plain numbers, of which zero is a valid value of each.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = libc::F_WRLCK as i16;
-    lock.l_len = 100;
-    // SAFETY: a lock that lives until the call returns.
-    done(unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &lock) })
+fn lock_range(fd: BorrowedFd<'_>) -> Answer {
+    let lock = libc::flock {
+        l_type: libc::F_WRLCK as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: 0,
+        l_len: 100,
+        l_pid: 0,
+    };
+    fcntl(fd, FcntlArg::F_OFD_SETLK(&lock))?;
+    Ok(())
 }
 
 /// Writes through a shared mapping. The kernel copies, so that a file that was cut meanwhile is an error and no
@@ -211,74 +186,61 @@ fn map(file: &OwnedFd, bytes: &[u8]) -> Answer {
     let source = File::open("/dev/urandom")?;
     // SAFETY: the kernel writes within the mapping, which is this function's own.
     let copied = unsafe { libc::read(source.as_raw_fd(), at, len) };
-    let copied = done(copied as i64);
+    let copied = if copied < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    };
     // SAFETY: the mapping from above, of which no reference was made.
     unsafe { libc::munmap(at, len) };
     copied
 }
 
-fn of_descriptor(held: &OwnedFd) -> io::Result<CString> {
-    Ok(CString::new(format!("/proc/self/fd/{}", held.as_raw_fd()))?)
+fn of_descriptor(held: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))
 }
 
 pub fn link_held(held: &OwnedFd, to: &Path) -> Answer {
-    let (from, to, here) = (of_descriptor(held)?, text(to)?, libc::AT_FDCWD);
-    // SAFETY: C strings that live until the call returns.
-    done(unsafe {
-        libc::linkat(
-            here,
-            from.as_ptr(),
-            here,
-            to.as_ptr(),
-            libc::AT_SYMLINK_FOLLOW,
-        )
-    })
+    link(&of_descriptor(held), to, true)
 }
 
 pub fn reopen(held: &OwnedFd) -> io::Result<OwnedFd> {
-    let path = of_descriptor(held)?;
-    // SAFETY: a C string that lives until the call returns.
-    opened(unsafe { libc::open(path.as_ptr(), libc::O_RDWR | ALWAYS) })
+    open_with(&of_descriptor(held), OFlags::RDWR, 0)
 }
 
 /// In a directory that is held, wherever that is by now.
-pub fn create_at(held: &OwnedFd, name_in: &OsStr) -> io::Result<OwnedFd> {
-    let (name, flags) = (name(name_in)?, libc::O_RDWR | libc::O_CREAT | ALWAYS);
-    // SAFETY: a C string that lives until the call returns.
-    opened(unsafe { libc::openat(held.as_raw_fd(), name.as_ptr(), flags, 0o666) })
+pub fn create_at(held: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | ALWAYS;
+    Ok(fs::openat(held, name, flags, Mode::from_raw_mode(0o666))?)
 }
 
-pub fn rename_at(held: &OwnedFd, name_in: &OsStr, to: &Path) -> Answer {
-    let (from, to) = (name(name_in)?, text(to)?);
-    // SAFETY: C strings that live until the call returns.
-    done(unsafe { libc::renameat(held.as_raw_fd(), from.as_ptr(), libc::AT_FDCWD, to.as_ptr()) })
+pub fn rename_at(held: &OwnedFd, name: &OsStr, to: &Path) -> Answer {
+    Ok(fs::renameat(held, name, CWD, to)?)
 }
 
 pub fn copy(from: &Path, to: &Path) -> Answer {
-    let bytes = read(&open_with(from, libc::O_RDONLY, 0)?, 0)?;
+    let bytes = read(&open_with(from, OFlags::RDONLY, 0)?, 0)?;
     write(&create(to, 0o644)?, 0, &bytes)
 }
 
 /// As ls(1), cat(1) and find(1) do.
 pub fn look(path: &Path) -> Answer {
-    let meta = fs::symlink_metadata(path)?;
+    let meta = std::fs::symlink_metadata(path)?;
     if meta.is_dir() {
-        let names = fs::read_dir(path)?.take(1000).flatten();
+        let names = std::fs::read_dir(path)?.take(1000).flatten();
         names.for_each(|entry| drop(entry.metadata()));
         return Ok(());
     }
-    read(&open_with(path, libc::O_RDONLY, 0)?, 0).map(drop)
+    read(&open_with(path, OFlags::RDONLY, 0)?, 0).map(drop)
 }
 
-pub fn from_within(dir: &Path, name_in: &OsStr) -> Answer {
-    let dir = text(dir)?;
-    // SAFETY: a C string that lives until the call returns.
-    done(unsafe { libc::chdir(dir.as_ptr()) })?;
-    let up = Path::new("..").join(name_in);
-    let made = create(Path::new(name_in), 0o644);
-    let moved = rename(Path::new(name_in), &up, 0);
-    // SAFETY: as above.
-    done(unsafe { libc::chdir(c"/".as_ptr()) })?;
+/// With the directory as the working directory.
+pub fn within(dir: &Path, name: &OsStr) -> Answer {
+    rustix::process::chdir(dir)?;
+    let up = Path::new("..").join(name);
+    let made = create(Path::new(name), 0o644);
+    let moved = rename(Path::new(name), &up, RenameFlags::empty());
+    rustix::process::chdir("/")?;
     made.map(drop).and(moved)
 }
 

@@ -5,6 +5,7 @@ use super::names;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
+use rustix::fs::{FileType, RenameFlags};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -71,7 +72,7 @@ impl<'a> Trade<'a> {
             84..88 => self.through_descriptor(),
             88..91 => self.copy(),
             91..94 => self.look(),
-            94..96 => self.from_elsewhere(),
+            94..96 => self.work_within(),
             96..98 => self.git(),
             _ => self.let_go(),
         };
@@ -144,8 +145,16 @@ impl<'a> Trade<'a> {
 
     fn rename(&mut self) -> Answer {
         let (from, to) = (self.path(), self.path());
-        let flags = self.any(&[0, 0, 0, 0, libc::RENAME_NOREPLACE, libc::RENAME_EXCHANGE]);
-        self.say(format_args!("rename {from:?} {to:?} {flags}"));
+        let plain = RenameFlags::empty();
+        let flags = [
+            plain,
+            plain,
+            plain,
+            RenameFlags::NOREPLACE,
+            RenameFlags::EXCHANGE,
+        ];
+        let flags = self.any(&flags);
+        self.say(format_args!("rename {from:?} {to:?} {flags:?}"));
         act::rename(&from, &to, flags)
     }
 
@@ -164,7 +173,7 @@ impl<'a> Trade<'a> {
         let to = self.path();
         if self.random.random_bool(0.6) {
             self.say(format_args!("rename the link {path:?} {to:?}"));
-            act::rename(&path, &to, 0)?;
+            act::rename(&path, &to, RenameFlags::empty())?;
         }
         Ok(())
     }
@@ -176,7 +185,7 @@ impl<'a> Trade<'a> {
             false => names::path(&mut self.random, repository),
         };
         self.say(format_args!("mkdir {path:?}"));
-        Ok(std::fs::create_dir(&path)?)
+        std::fs::create_dir(&path)
     }
 
     fn remove(&mut self) -> Answer {
@@ -184,24 +193,24 @@ impl<'a> Trade<'a> {
         let is_dir = self.random.random_bool(0.3);
         self.say(format_args!("remove {path:?}, directory {is_dir}"));
         match is_dir {
-            true => Ok(std::fs::remove_dir(&path)?),
-            false => Ok(std::fs::remove_file(&path)?),
+            true => std::fs::remove_dir(&path),
+            false => std::fs::remove_file(&path),
         }
     }
 
     fn special(&mut self) -> Answer {
         let (path, to) = (self.path(), self.path());
         let kind = self.any(&[
-            libc::S_IFIFO,
-            libc::S_IFIFO,
-            libc::S_IFSOCK,
-            libc::S_IFCHR,
-            libc::S_IFBLK,
-            libc::S_IFREG,
+            FileType::Fifo,
+            FileType::Fifo,
+            FileType::Socket,
+            FileType::CharacterDevice,
+            FileType::BlockDevice,
+            FileType::RegularFile,
         ]);
-        self.say(format_args!("mknod {path:?} {kind:o}, rename {to:?}"));
+        self.say(format_args!("mknod {path:?} {kind:?}, rename {to:?}"));
         act::make_node(&path, kind)?;
-        act::rename(&path, &to, 0)
+        act::rename(&path, &to, RenameFlags::empty())
     }
 
     fn attributes(&mut self) -> Answer {
@@ -278,11 +287,11 @@ impl<'a> Trade<'a> {
     }
 
     /// With another working directory, and names that go up.
-    fn from_elsewhere(&mut self) -> Answer {
+    fn work_within(&mut self) -> Answer {
         let (path, name) = (self.path(), self.path());
         let name = name.file_name().unwrap_or_default().to_owned();
         self.say(format_args!("from {path:?} {name:?}"));
-        act::from_within(&path, &name)
+        act::within(&path, &name)
     }
 
     /// What an owner does all day.
