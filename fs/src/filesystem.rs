@@ -19,6 +19,7 @@ use crate::objects::{FirstLooks, Shared, Staging};
 use crate::others::{Elsewhere, Freshness};
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
+use crate::refs::Large;
 use crate::store::{
     self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach,
 };
@@ -209,6 +210,7 @@ impl FileSystem {
             elsewhere,
             origins: Origins::new(),
             looks: FirstLooks::new(),
+            large: Large::new(),
             changed: Box::new(changed),
         });
         let repositories = Arc::new(Repositories::new(shared.clone()));

@@ -214,8 +214,11 @@ pub trait Replica: Custody {
     /// A file of the refs room (never a line of the packed table).
     fn reference(&self, repo: RepoId, name: &RepoPath) -> Result<Option<RefEntry>, ReadError>;
 
-    /// The direct children of a directory of the refs room, in byte order.
-    fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<RefEntry>, ReadError>;
+    /// The names in a directory of the refs room, in byte order.
+    fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<()>, ReadError>;
+
+    /// Whether there are any.
+    fn has_references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<bool, ReadError>;
 
     /// A line of the packed table.
     fn packed_ref(&self, repo: RepoId, name: &RepoPath) -> Result<Option<PackedRef>, ReadError>;

@@ -222,7 +222,7 @@ impl Collector<'_> {
     /// Whether nothing is left to forget of a condemned repository.
     fn is_emptied(&self, id: RepoId) -> FsResult<bool> {
         let (replica, top) = (&self.fs.shared.replica, RepoPath::root());
-        Ok(replica.files_in(id, &top)?.is_empty() && replica.references_in(id, &top)?.is_empty())
+        Ok(replica.files_in(id, &top)?.is_empty() && !replica.has_references_in(id, &top)?)
     }
 
     fn delete_all_but(&mut self, id: RepoId, lent: &BTreeSet<String>) -> FsResult<()> {

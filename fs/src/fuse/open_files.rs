@@ -182,7 +182,7 @@ impl Mode {
                 Closing::Plain | Closing::Finish(_) | Closing::Config | Closing::NewConfig,
             ) => register(file),
             (Body::Stored(file, _), _) => register(&*file.complete()?),
-            (Body::Bytes(_), _) => None,
+            (Body::Bytes(_) | Body::Value(_), _) => None,
         }
     }
 }

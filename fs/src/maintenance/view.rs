@@ -393,13 +393,18 @@ impl Refs<'_> {
         for (name, child) in self.replica.references_in(self.repo, dir)? {
             match (dir.join(&name), child) {
                 (Some(path), Child::Directory) => self.copy(&path)?,
-                (Some(path), Child::File(entry)) => self
-                    .write(&self.view.path(&path), &entry)
-                    .map_err(MaintenanceError::local(&self.view.path(&path)))?,
+                (Some(path), Child::File(())) => self.copy_one(&path)?,
                 (None, _) => {}
             }
         }
         Ok(())
+    }
+
+    fn copy_one(&self, path: &RepoPath) -> Result<(), MaintenanceError> {
+        let at = self.view.path(path);
+        let entry = self.replica.reference(self.repo, path)?;
+        let written = entry.map_or(Ok(()), |entry| self.write(&at, &entry));
+        written.map_err(MaintenanceError::local(&at))
     }
 
     fn write(&self, at: &Path, entry: &RefEntry) -> io::Result<()> {

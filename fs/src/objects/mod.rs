@@ -36,6 +36,7 @@ use crate::local::Files;
 use crate::others::{Elsewhere, Freshness};
 use crate::owner::Ownership;
 use crate::process::Origins;
+use crate::refs::Large;
 use crate::store::{ObjectStore, StoreError};
 use crate::wait::{Waits, spent};
 use deletion::{Deleter, Move, Removal};
@@ -85,6 +86,8 @@ pub struct Shared {
     pub(crate) origins: Origins,
     /// Since when which process may know of what.
     pub(crate) looks: FirstLooks,
+    /// How many large values are being committed.
+    pub large: Large,
     /// Called with names that changed behind the kernel's back.
     pub changed: Box<Changed>,
 }

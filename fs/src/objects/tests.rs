@@ -8,6 +8,7 @@ use crate::error::FsError;
 use crate::local::Files;
 use crate::others::Freshness;
 use crate::process::Origins;
+use crate::refs::Large;
 use crate::store::DirStore;
 use crate::wait::Waits;
 use gitmoor_replicator::model::{
@@ -112,6 +113,7 @@ fn shared(
         elsewhere: Arc::default(),
         origins: Origins::new(),
         looks: FirstLooks::new(),
+        large: Large::new(),
         replica: node,
         store: store.clone(),
         ownership: None,

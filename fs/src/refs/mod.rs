@@ -8,11 +8,13 @@
 //! compare-and-swap on that version. Safety is the compare-and-swap, the lock
 //! only makes a conflict show where git handles it ([`locked`]).
 
+mod large;
 mod locked;
 pub mod packed;
 mod rendered;
 mod tables;
 
+pub use large::{Large, Value};
 pub use rendered::Rendered;
 
 use crate::error::{FsError, FsResult};
@@ -39,15 +41,21 @@ const CHUNK: usize = 2 << 20;
 /// Bytes of a value, at most: it must fit into a raft entry.
 const MOST: u64 = 4 << 20;
 
-/// The same of what goes in pieces: `packed-refs`, and reftables. It is in memory while it is
-/// committed: some seven million refs.
+/// The same of `packed-refs`, which goes in pieces. It is in memory while it is committed: some
+/// seven million refs.
 const MOST_IN_PIECES: u64 = 512 << 20;
+
+/// The same of a reftable. It goes in pieces too, but each is added to a row that holds all that came before.
+const MOST_OF_TABLE: u64 = 128 << 20;
 
 /// Bytes that a value may have.
 pub fn most(path: &RepoPath) -> u64 {
-    match path.as_bytes() == PACKED_REFS || tables::is_table_file(path) {
-        true => MOST_IN_PIECES,
-        false => MOST,
+    if path.as_bytes() == PACKED_REFS {
+        MOST_IN_PIECES
+    } else if tables::is_table_file(path) {
+        MOST_OF_TABLE
+    } else {
+        MOST
     }
 }
 
@@ -60,6 +68,7 @@ pub struct Refs {
     /// What a ref was when its lock was taken, by the ref's name.
     locked: Mutex<HashMap<RepoPath, locked::Noted>>,
     rendered: rendered::Cache,
+    opened: large::Opened,
     /// Tables of lists of which nobody knows whether they are committed.
     uncertain: Mutex<HashSet<RepoPath>>,
 }
@@ -75,7 +84,7 @@ pub enum Found {
 }
 
 impl Refs {
-    /// The room; `rendered` is a directory for rendered `packed-refs`.
+    /// The room; `rendered` is a directory for rendered `packed-refs`, and large values that are open.
     pub fn new(
         repo: RepoId,
         shared: Arc<Shared>,
@@ -83,6 +92,7 @@ impl Refs {
         objects: Arc<Objects>,
         rendered: std::path::PathBuf,
     ) -> Self {
+        let opened = large::Opened::new(rendered.clone());
         let rendered = rendered::Cache::new(repo, shared.replica.clone(), rendered);
         Self {
             repo,
@@ -91,6 +101,7 @@ impl Refs {
             objects,
             locked: Mutex::default(),
             rendered,
+            opened,
             uncertain: Mutex::default(),
         }
     }
@@ -107,12 +118,7 @@ impl Refs {
             return Ok(self.rendered.current()?.map(Found::Packed));
         }
         let beneath = path.as_bytes().starts_with(b"refs") || path.as_bytes() == b"reftable";
-        let any = beneath
-            && !self
-                .shared
-                .replica
-                .references_in(self.repo, path)?
-                .is_empty();
+        let any = beneath && self.shared.replica.has_references_in(self.repo, path)?;
         Ok(any.then_some(Found::Directory))
     }
 
@@ -132,7 +138,8 @@ impl Refs {
 
     /// Whether anything replicated lies in a directory.
     pub fn has_children(&self, dir: &RepoPath) -> FsResult<bool> {
-        Ok(!self.children(dir)?.is_empty())
+        let packed = dir.is_root() && self.rendered.current()?.is_some();
+        Ok(packed || self.shared.replica.has_references_in(self.repo, dir)?)
     }
 
     /// Makes a scratch file. If it is a lock, that is asked for before the file is there:
@@ -222,7 +229,9 @@ impl Refs {
             self.write(to, meta.mode(), value, self.expected(to)?, actor)?;
         } else {
             let file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
-            let (mode, value) = (file.metadata()?.mode(), read_at_most(&file, most(to))?);
+            let meta = file.metadata()?;
+            let _room = self.room_for(meta.len().min(most(to)), actor)?;
+            let (mode, value) = (meta.mode(), read_at_most(&file, most(to))?);
             if to.as_bytes() == PACKED_REFS {
                 return self.commit_packed(from, to, (&file, mode, &value), actor);
             }
@@ -413,17 +422,23 @@ impl Refs {
     /// rename(2) of replicated values: one, or a directory of them.
     pub fn rename(&self, from: &RepoPath, to: &RepoPath, actor: &Actor) -> FsResult<()> {
         let mut change = RepoChange::new(self.repo);
-        self.rename_edits(from, to, &mut change.refs)?;
+        self.rename_edits(from, to, &mut change.refs, &mut 0)?;
         self.commit(change, actor).map(|_| ())
     }
 
+    /// All of it is one entry, whose values have `bytes` so far.
     fn rename_edits(
         &self,
         from: &RepoPath,
         to: &RepoPath,
         edits: &mut Vec<RefEdit>,
+        bytes: &mut u64,
     ) -> FsResult<()> {
         if let Some(entry) = self.shared.replica.reference(self.repo, from)? {
+            *bytes += entry.value.len() as u64;
+            if *bytes > 2 * MOST {
+                return Err(FsError::TooLarge { most: 2 * MOST });
+            }
             let expect = Expect::Is(entry.version);
             edits.push(RefEdit {
                 name: from.clone(),
@@ -443,7 +458,7 @@ impl Refs {
         }
         for (name, _) in self.shared.replica.references_in(self.repo, from)? {
             if let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) {
-                self.rename_edits(&from, &to, edits)?;
+                self.rename_edits(&from, &to, edits, bytes)?;
             }
         }
         Ok(())

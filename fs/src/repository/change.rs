@@ -4,6 +4,7 @@ use super::room::{Room, is_ref_scratch, room, takes};
 use super::{Caller, Found, Repository, Type};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
+use crate::local::read_at_most;
 use crate::objects::name;
 use crate::refs::most;
 use gitmoor_replicator::model::{Expect, RepoPath};
@@ -144,8 +145,11 @@ impl Repository {
                 Ok(())
             }
             Room::Refs if !is_ref_scratch(to) => {
-                let value = self.files.read(from, most(to))?.ok_or(FsError::NotFound)?;
                 let actor = self.actor(caller);
+                let file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
+                let bytes = file.metadata()?.len().min(most(to));
+                let _room = self.refs.room_for(bytes, &actor)?;
+                let value = read_at_most(&file, most(to))?;
                 self.refs
                     .write(to, mode, value, Expect::Absent, &actor)
                     .map(|_| ())

@@ -10,7 +10,7 @@
 use super::{Body, Caller, Closing, Found, NewAttributes, Opened, Repository};
 use crate::error::{FsError, FsResult};
 use crate::process::{has_open, of_thread};
-use crate::refs;
+use crate::refs::{self, Refs};
 use gitmoor_replicator::model::{Actor, Expect, RepoPath, Timestamp, Version};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
@@ -202,8 +202,14 @@ impl Draft {
     }
 
     /// Has what was written through an open file committed, if anything was.
-    fn commit(&self, users: &Users, by: impl FnOnce(Written) -> FsResult<Version>) -> FsResult<()> {
+    fn commit(
+        &self,
+        refs: &Refs,
+        users: &Users,
+        by: impl FnOnce(Written) -> FsResult<Version>,
+    ) -> FsResult<()> {
         let _turn = self.turn.lock();
+        let _room = refs.room_for(self.file.metadata()?.len(), &users.opener)?;
         let Some(written) = self.take_written(users)? else {
             return Ok(());
         };
@@ -318,7 +324,7 @@ impl Repository {
         let (Some(draft), Some(users)) = (opened.draft(), opened.users()) else {
             return Ok(());
         };
-        draft.commit(users, |Written { mode, base, value }| {
+        draft.commit(&self.refs, users, |Written { mode, base, value }| {
             self.refs.write(path, mode, value, base, &users.opener)
         })
     }

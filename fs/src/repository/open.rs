@@ -6,6 +6,7 @@ use super::{Body, Caller, Closing, Found, Identity, Opened, Repository, config_p
 use crate::error::{FsError, FsResult};
 use crate::local::config;
 use crate::objects::{Content, name};
+use crate::refs::Value;
 use gitmoor_replicator::model::{Command, FileEntry, RepoPath};
 use std::fs::FileTimes;
 use std::os::unix::fs::FileExt;
@@ -52,7 +53,11 @@ impl Repository {
                 Err(FsError::Immutable)
             }
             // Another value is another inode, or was written through the kernel's pages.
-            Found::Ref(entry) => Ok(plain(Body::Bytes(entry.value.into())).lasting()),
+            Found::Ref(entry) => Ok(plain(match self.refs.open_value(path, entry)? {
+                Value::Bytes(bytes) => Body::Bytes(bytes),
+                Value::File(file) => Body::Value(file),
+            })
+            .lasting()),
             Found::Packed(rendered) => {
                 let opened = plain(Body::Real(rendered.open()?));
                 // As a value. A large one is sooner read where it lies than through here.

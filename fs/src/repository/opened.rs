@@ -34,6 +34,8 @@ pub enum Body {
     Draft(Arc<Draft>, Users),
     /// Replicated bytes.
     Bytes(Bytes),
+    /// The same, of which there are too many for the memory.
+    Value(Arc<File>),
     /// In the object store, through the cache; a pack index with its tables.
     Stored(Arc<CachedFile>, Option<Tables>),
 }
@@ -80,6 +82,7 @@ impl Opened {
             Body::Real(file) => read_real(file, offset, len),
             Body::Draft(draft, _) => read_real(draft.file(), offset, len),
             Body::Bytes(bytes) => Ok(slice(bytes, offset, len)),
+            Body::Value(file) => read_real(file, offset, len),
             Body::Stored(file, tables) => read_stored(file, *tables, offset, len),
         }
     }
@@ -91,7 +94,7 @@ impl Opened {
                 let len = file.object().size.saturating_sub(offset).min(len as u64);
                 len > 0 && !file.has(offset, len as usize)
             }
-            Body::Real(_) | Body::Draft(..) | Body::Bytes(_) => false,
+            Body::Real(_) | Body::Draft(..) | Body::Bytes(_) | Body::Value(_) => false,
         }
     }
 
@@ -103,7 +106,7 @@ impl Opened {
                 users.wrote(tid);
                 draft.write(offset, data, append)
             }
-            Body::Bytes(_) | Body::Stored(..) => Err(FsError::Immutable),
+            Body::Bytes(_) | Body::Value(_) | Body::Stored(..) => Err(FsError::Immutable),
         }
     }
 
@@ -115,7 +118,7 @@ impl Opened {
                 users.change();
                 draft.truncate(size)
             }
-            Body::Bytes(_) | Body::Stored(..) => Err(FsError::Immutable),
+            Body::Bytes(_) | Body::Value(_) | Body::Stored(..) => Err(FsError::Immutable),
         }
     }
 
@@ -123,7 +126,7 @@ impl Opened {
     pub fn draft(&self) -> Option<&Arc<Draft>> {
         match &self.body {
             Body::Draft(draft, _) => Some(draft),
-            Body::Real(_) | Body::Bytes(_) | Body::Stored(..) => None,
+            Body::Real(_) | Body::Bytes(_) | Body::Value(_) | Body::Stored(..) => None,
         }
     }
 
@@ -131,7 +134,7 @@ impl Opened {
     pub fn users(&self) -> Option<&Users> {
         match &self.body {
             Body::Draft(_, users) => Some(users),
-            Body::Real(_) | Body::Bytes(_) | Body::Stored(..) => None,
+            Body::Real(_) | Body::Bytes(_) | Body::Value(_) | Body::Stored(..) => None,
         }
     }
 
@@ -139,7 +142,7 @@ impl Opened {
     pub fn real(&self) -> Option<&File> {
         match &self.body {
             Body::Real(file) => Some(file),
-            Body::Draft(..) | Body::Bytes(_) | Body::Stored(..) => None,
+            Body::Draft(..) | Body::Bytes(_) | Body::Value(_) | Body::Stored(..) => None,
         }
     }
 }

@@ -148,8 +148,12 @@ impl Replica for Client {
         self.in_repo(repo, |view| read::reference(view, repo, name))
     }
 
-    fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<RefEntry>, ReadError> {
+    fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<()>, ReadError> {
         self.in_repo(repo, |view| read::references_in(view, repo, dir))
+    }
+
+    fn has_references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<bool, ReadError> {
+        self.in_repo(repo, |view| read::has_references_in(view, repo, dir))
     }
 
     fn packed_ref(&self, repo: RepoId, name: &RepoPath) -> Result<Option<PackedRef>, ReadError> {

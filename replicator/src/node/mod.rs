@@ -418,8 +418,12 @@ impl Replica for Node {
         read::reference(&*self.database, repo, name)
     }
 
-    fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<RefEntry>, ReadError> {
+    fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<()>, ReadError> {
         read::references_in(&*self.database, repo, dir)
+    }
+
+    fn has_references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<bool, ReadError> {
+        read::has_references_in(&*self.database, repo, dir)
     }
 
     fn packed_ref(&self, repo: RepoId, name: &RepoPath) -> Result<Option<PackedRef>, ReadError> {

@@ -24,7 +24,7 @@ pub fn name(view: &dyn View, path: &NamePath) -> Result<Option<NameEntry>, ReadE
 
 /// The direct children of a namespace directory, by name.
 pub fn names_in(view: &dyn View, dir: &NamePath) -> Result<Vec<(Vec<u8>, NameEntry)>, ReadError> {
-    let children = children(view, Table::Names, &keys::names_beneath(dir))?;
+    let children = children(view, Table::Names, &keys::names_beneath(dir), decode)?;
     // A directory has a row of its own; that something lies beneath it too is
     // no news.
     let named = children
@@ -139,13 +139,25 @@ pub fn reference(
     load(view, Table::Refs, &keys::in_repo(repo, name))
 }
 
-/// The direct children of a directory of the refs room.
+/// The names in a directory of the refs room. Values may be large, and are left where they are.
 pub fn references_in(
     view: &dyn View,
     repo: RepoId,
     dir: &RepoPath,
-) -> Result<Listing<RefEntry>, ReadError> {
-    children(view, Table::Refs, &keys::beneath(repo, dir))
+) -> Result<Listing<()>, ReadError> {
+    let beneath = keys::beneath(repo, dir);
+    children(view, Table::Refs, &beneath, |_, _, _| Ok(()))
+}
+
+/// Whether anything lies in a directory of the refs room: one row says so.
+pub fn has_references_in(view: &dyn View, repo: RepoId, dir: &RepoPath) -> Result<bool, ReadError> {
+    let mut any = false;
+    let beneath = KeyRange::prefix(&keys::beneath(repo, dir));
+    view.scan(Table::Refs, &beneath, &mut |_, _| {
+        any = true;
+        Ok(Step::Stop)
+    })?;
+    Ok(any)
 }
 
 /// A line of the packed table.
@@ -222,7 +234,7 @@ pub fn files_in(
     repo: RepoId,
     dir: &RepoPath,
 ) -> Result<Listing<FileEntry>, ReadError> {
-    children(view, Table::Catalog, &keys::beneath(repo, dir))
+    children(view, Table::Catalog, &keys::beneath(repo, dir), decode)
 }
 
 /// The block digests of a file.
@@ -370,16 +382,17 @@ fn all_in<T: DeserializeOwned>(
 
 /// What stands directly beneath `prefix` (a directory's key with its slash), in
 /// byte order of names. Seeks past the inside of each subdirectory.
-fn children<T: DeserializeOwned>(
+fn children<T>(
     view: &dyn View,
     table: Table,
     prefix: &[u8],
+    read: impl Fn(Table, &[u8], &[u8]) -> Result<T, ReadError>,
 ) -> Result<Listing<T>, ReadError> {
     let mut found = Vec::new();
     view.scan(table, &KeyRange::prefix(prefix), &mut |key, value| {
         let rest = &key[prefix.len()..];
         let Some(slash) = rest.iter().position(|&byte| byte == b'/') else {
-            found.push((rest.to_vec(), Child::File(decode(table, key, value)?)));
+            found.push((rest.to_vec(), Child::File(read(table, key, value)?)));
             return Ok(Step::Next);
         };
         found.push((rest[..slash].to_vec(), Child::Directory));

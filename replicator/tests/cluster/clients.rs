@@ -5,6 +5,7 @@ use gitmoor_replicator::model::{
     Actor, BlockDigest, Command, Digest, Expect, FileAdd, FileEntry, NamePath, Outcome, Place,
     RepoChange, RepoId, Timestamp,
 };
+use gitmoor_replicator::model::{RefEntry, RepoPath};
 use gitmoor_replicator::state::Trail;
 use gitmoor_replicator::{Client, Custody, NameEntry, Node, ProposeError, Replica, Role};
 use std::sync::Arc;
@@ -12,6 +13,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Everything that a replica shows of the repository and the namespace.
+/// The names in a directory, each with its value if it has one.
+fn values_in(replica: &dyn Replica, dir: &RepoPath) -> Vec<(Vec<u8>, Option<RefEntry>)> {
+    let names = replica.references_in(repo(), dir).expect("reads");
+    let value = |(name, _): (Vec<u8>, _)| {
+        let path = dir.join(&name).expect("a valid path");
+        (name, replica.reference(repo(), &path).expect("reads"))
+    };
+    names.into_iter().map(value).collect()
+}
+
 fn shown(replica: &dyn Replica) -> String {
     replica.catch_up(&|| false).expect("a quorum");
     let mut packed = Vec::new();
@@ -25,8 +36,8 @@ fn shown(replica: &dyn Replica) -> String {
         "{:?}\n{:?}\n{:?}\n{:?}\n{packed:?}\n{:?}\n{:?}",
         replica.names_in(&NamePath::root()),
         replica.repo(repo()),
-        replica.references_in(repo(), &at("refs")),
-        replica.references_in(repo(), &at("refs/heads")),
+        values_in(replica, &at("refs")),
+        values_in(replica, &at("refs/heads")),
         replica.files_in(repo(), &at("objects/pack")),
         replica.blocks(repo(), &at("objects/pack/pack-1.pack")),
     )

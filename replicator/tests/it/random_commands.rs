@@ -545,8 +545,20 @@ fn check_repo(world: &World, model: &Model, repo: RepoId) -> Result<(), TestCase
             dir.as_bytes(),
             refs().map(|((_, path), entry)| (path.as_bytes(), entry)),
         );
-        let listing = read::references_in(view, repo, &dir).expect("reads");
-        prop_assert_eq!(plain(listing), expected);
+        let listing = plain(read::references_in(view, repo, &dir).expect("reads"));
+        let any = read::has_references_in(view, repo, &dir).expect("reads");
+        prop_assert_eq!(any, !listing.is_empty());
+        let value = |name: &[u8]| {
+            let at = dir.join(name).expect("a valid path");
+            read::reference(view, repo, &at)
+                .expect("reads")
+                .expect("it is listed")
+        };
+        let listed = listing.into_iter().map(|(name, child)| {
+            let entry = child.map(|()| value(&name));
+            (name, entry)
+        });
+        prop_assert_eq!(listed.collect::<Vec<_>>(), expected);
     }
     for dir in ["", "objects", "objects/00", "objects/pack"].map(path) {
         let files = files().map(|((_, path), (entry, _))| (path.as_bytes(), entry));

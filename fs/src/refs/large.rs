@@ -1,0 +1,194 @@
+//! Large values: few are in memory at a time, however many a user commits or has open.
+//!
+//! - A value is in memory while it is committed. Of those of more than [`COUNTED`] bytes each user has a share
+//!   ([`Large`]); who wants more waits until the user's own are committed.
+//! - A value that is open is in memory if it is small ([`SMALL`]). Others are in a file without a name, one for each
+//!   version ([`Opened`]), which all who have it open share.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the files lie beside the repository's directory, where only the daemon writes"
+)]
+
+use super::{MOST_IN_PIECES, Refs};
+use crate::error::{FsError, FsResult};
+use crate::shares::Shares;
+use crate::wait::{POLL, Wait, spent};
+use bytes::Bytes;
+use gitmoor_replicator::model::{Actor, RefEntry, RepoPath, Version};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+/// Bytes of an open value that may be in memory. Refs and lists have less.
+const SMALL: usize = 4 << 10;
+
+/// Bytes of a value that is committed without a look at how many others are: a raft entry has no more.
+const COUNTED: u64 = super::MOST;
+
+/// What all users together may have in memory while it is committed.
+pub struct Large(Mutex<Shares<Option<u32>>>);
+
+impl Large {
+    /// The largest value of a user alone, and that of another besides.
+    pub fn new() -> Self {
+        Self(Mutex::new(Shares::of(2 * MOST_IN_PIECES)))
+    }
+}
+
+impl Default for Large {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Given back when it is dropped.
+pub(crate) struct Taken<'a> {
+    large: &'a Large,
+    user: Option<u32>,
+    bytes: u64,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.large.0.lock().give_back(self.user, self.bytes);
+    }
+}
+
+impl Large {
+    fn take(&self, user: Option<u32>, bytes: u64) -> Option<Taken<'_>> {
+        let large = self;
+        let taken = self.0.lock().take(user, bytes);
+        taken.then_some(Taken { large, user, bytes })
+    }
+}
+
+impl Refs {
+    /// Before a value of so many bytes is read, to be committed: waits until the user has room for it. Those before it
+    /// end by themselves, so only an interrupt ends this.
+    pub(crate) fn room_for(&self, bytes: u64, actor: &Actor) -> FsResult<Option<Taken<'_>>> {
+        if bytes <= COUNTED {
+            return Ok(None);
+        }
+        if let Some(taken) = self.shared.large.take(actor.uid, bytes) {
+            return Ok(Some(taken));
+        }
+        let wait = self.objects.begin_wait("a large value")?;
+        wait.because("other large values of the same user are being committed".to_owned());
+        let what = || "other large values of the same user".to_owned();
+        spent::on(what, || self.wait_for_room(&wait, bytes, actor)).map(Some)
+    }
+
+    fn wait_for_room(&self, wait: &Wait, bytes: u64, actor: &Actor) -> FsResult<Taken<'_>> {
+        loop {
+            if let Some(taken) = self.shared.large.take(actor.uid, bytes) {
+                return Ok(taken);
+            }
+            wait.restart();
+            if wait.sleep(POLL) == Some(crate::wait::Over::Interrupted) {
+                return Err(FsError::Interrupted);
+            }
+        }
+    }
+
+    /// The bytes of a value, for an open file.
+    pub fn open_value(&self, path: &RepoPath, entry: RefEntry) -> FsResult<Value> {
+        match entry.value.len() <= SMALL {
+            true => Ok(Value::Bytes(entry.value.into())),
+            false => self.opened.open(path, &entry).map(Value::File),
+        }
+    }
+}
+
+/// Where the bytes of an open value are.
+pub enum Value {
+    /// In memory.
+    Bytes(Bytes),
+    /// In a file without a name, of the daemon's own.
+    File(Arc<File>),
+}
+
+/// Large values that are open.
+pub(super) struct Opened {
+    dir: PathBuf,
+    files: Mutex<HashMap<RepoPath, (Version, Weak<File>)>>,
+}
+
+impl Opened {
+    /// Their files go to this directory.
+    pub(super) fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            files: Mutex::default(),
+        }
+    }
+
+    fn open(&self, path: &RepoPath, entry: &RefEntry) -> FsResult<Arc<File>> {
+        let mut files = self.files.lock();
+        if let Some((version, file)) = files.get(path)
+            && *version == entry.version
+            && let Some(file) = file.upgrade()
+        {
+            return Ok(file);
+        }
+        fs::create_dir_all(&self.dir)?;
+        let mut file = tempfile::tempfile_in(&self.dir)?;
+        file.write_all(&entry.value)?;
+        let file = Arc::new(file);
+        files.retain(|_, (_, file)| file.strong_count() > 0);
+        files.insert(path.clone(), (entry.version, Arc::downgrade(&file)));
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    fn entry(version: u64, value: &[u8]) -> RefEntry {
+        RefEntry {
+            mode: libc::S_IFREG | 0o444,
+            value: value.to_vec(),
+            mtime: SystemTime::now().into(),
+            version: Version(version),
+        }
+    }
+
+    #[test]
+    fn who_opens_a_value_again_gets_the_same_file() {
+        let dir = tempfile::tempdir().expect("dir");
+        let opened = Opened::new(dir.path().join("values"));
+        let path = RepoPath::new("shallow").expect("a path");
+        let open =
+            |version, value: &[u8]| opened.open(&path, &entry(version, value)).expect("opens");
+        let (one, same) = (open(1, b"one"), open(1, b"one"));
+        assert!(Arc::ptr_eq(&one, &same));
+        let two = open(2, b"two");
+        let read = |file: &File| {
+            use std::os::unix::fs::FileExt;
+            let mut bytes = [0; 3];
+            file.read_exact_at(&mut bytes, 0).expect("reads");
+            bytes
+        };
+        assert_eq!((&read(&one), &read(&two)), (b"one", b"two"));
+        drop((one, same, two));
+        open(3, b"new");
+        assert_eq!(opened.files.lock().len(), 1);
+        let left = fs::read_dir(dir.path().join("values")).expect("it is there");
+        assert_eq!(left.count(), 0, "no file has a name");
+    }
+
+    #[test]
+    fn a_user_has_one_of_the_largest_values_at_a_time() {
+        let large = Large::new();
+        let first = large.take(Some(1), MOST_IN_PIECES).expect("all is free");
+        assert!(large.take(Some(1), MOST_IN_PIECES).is_none());
+        let second = large.take(Some(2), MOST_IN_PIECES).expect("another user's");
+        assert!(large.take(Some(3), MOST_IN_PIECES).is_none());
+        drop((first, second));
+        assert!(large.take(Some(3), MOST_IN_PIECES).is_some());
+    }
+}
