@@ -146,3 +146,15 @@ mod tests {
         run(command.arg("1000"), b"", Duration::from_millis(200));
     }
 }
+
+/// A line of /proc/PID/status that is an amount of memory (`VmRSS`, `RssAnon`; `VmHWM` is the most that it
+/// ever had), bytes.
+#[track_caller]
+pub fn memory(pid: u32, line: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let of = |text: &str| {
+        let amount = text.strip_prefix(line)?.strip_prefix(':')?;
+        amount.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    status.lines().find_map(of).expect("a number of kB") << 10
+}

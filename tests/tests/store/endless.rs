@@ -2,6 +2,7 @@
 
 use super::{runtime, settings};
 use gitmoor_fs::store::{self, ObjectStore};
+use gitmoor_tests::process;
 use gitmoor_tests::s3::FakeS3;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -84,12 +85,7 @@ fn page(answer: &mut TcpStream, keys: &[&str]) -> std::io::Result<()> {
 
 /// Of this process, bytes.
 fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("proc(5)");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
-    peak.and_then(|peak| peak.parse::<u64>().ok())
-        .expect("a number of kB")
-        << 10
+    process::memory(std::process::id(), "VmHWM")
 }
 
 #[track_caller]

@@ -22,8 +22,9 @@ use compare::Bench;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::Installed;
 use gitmoor_tests::place::Place;
+use gitmoor_tests::process::memory;
 use options::Options;
-use report::{Compared, Report, memory};
+use report::{Compared, Report};
 
 fn main() {
     let options = options::options();

@@ -76,14 +76,6 @@ pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// A line of /proc/PID/status, bytes.
-pub(crate) fn memory(pid: u32, key: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("/proc");
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    let kibibytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-    kibibytes.expect("kibibytes") << 10
-}
-
 /// For people.
 pub(crate) fn print(report: &Report) {
     println!("{}; {}", report.git, report.repository);

@@ -9,7 +9,7 @@ use gitmoor_replicator::parsers::{Ask, Reply};
 use gitmoor_replicator::state::{KeyRange, Table};
 use gitmoor_tests::cluster::{BOUND, Cluster};
 use gitmoor_tests::peer::{Peer, ask_to_join, encoded, forged, stranger};
-use gitmoor_tests::wait;
+use gitmoor_tests::{process, wait};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde_json::Value;
@@ -178,16 +178,10 @@ fn applied(cluster: &Cluster) -> Value {
     member["applied"].clone()
 }
 
-/// Anonymous memory, kB.
+/// Anonymous memory, bytes.
 fn memory(cluster: &Cluster) -> u64 {
     let process = cluster.machines[0].process.as_ref().expect("it runs");
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
-    let status = status.expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("RssAnon:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
-    kilobytes
-        .and_then(|text| text.parse().ok())
-        .expect("a number")
+    process::memory(process.id(), "RssAnon")
 }
 
 /// Who may speak is decided before it is heard.
@@ -215,7 +209,7 @@ fn a_stranger_fills_no_memory() {
         }
     });
     let after = memory(&cluster);
-    assert!(after < before + (128 << 10), "{before} kB, then {after} kB");
+    assert!(after < before + (128 << 20), "{before}, then {after} bytes");
 }
 
 /// 60 MiB of a message of 60 MiB and a byte.

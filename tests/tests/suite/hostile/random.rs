@@ -134,18 +134,9 @@ fn serves_others(ground: &Ground, turn: usize) {
     ground.other.ok(format!("update-ref -d {name}"));
     let took = began.elapsed();
     assert!(took < BOUND, "other.git took {took:?}");
-    let peak = peak(ground);
-    assert!(peak < MEMORY, "the daemon has had {peak} bytes");
-}
-
-/// Highest resident memory of the daemon, bytes.
-fn peak(ground: &Ground) -> u64 {
     let pid = ground.place.daemon().pid().expect("it runs");
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    let kib: u64 = number.and_then(|it| it.parse().ok()).expect("a number");
-    kib << 10
+    let peak = process::memory(pid, "VmHWM");
+    assert!(peak < MEMORY, "the daemon has had {peak} bytes");
 }
 
 /// When the user is gone.

@@ -6,7 +6,7 @@ use gitmoor_tests::hostile::{BOUND, Ground, as_intruder};
 use gitmoor_tests::mount::{Mounted, Settings};
 use gitmoor_tests::place::Place;
 use gitmoor_tests::s3::{Fault, Kind as S3};
-use gitmoor_tests::{git::Installed, history::noise, wait};
+use gitmoor_tests::{git::Installed, history::noise, process, wait};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File, ReadDir};
@@ -234,14 +234,53 @@ fn one_user_does_not_open_all_files_that_there_may_be() {
     });
 }
 
-/// Resident memory, bytes.
-fn memory(daemon: &Mounted) -> u64 {
-    let pid = daemon.pid().expect("it runs");
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    let kib: u64 = number.and_then(|it| it.parse().ok()).expect("a number");
-    kib << 10
+fn memory(ground: &Ground, line: &str) -> u64 {
+    let pid = ground.place.daemon().pid();
+    process::memory(pid.expect("it runs"), line)
+}
+
+/// Holds so many descriptors of a file.
+const HOLD: &str = r#"
+import os, sys
+held = [os.open(sys.argv[1], os.O_RDONLY) for _ in range(int(sys.argv[2]))]
+last = os.pread(held[-1], 4, os.fstat(held[-1]).st_size - 4)
+print(len(held), last.decode())
+"#;
+
+/// What is open is not in memory once for each who has it open.
+#[test]
+fn one_large_value_that_is_open_often_is_in_memory_once() {
+    let ground = Ground::new(Kind::Dir, "");
+    let table = "reftable/0x000000000001-0x000000000001-00000001.ref";
+    ground.sh_ok(&format!(
+        "mkdir -p reftable && head -c 16M /dev/zero >$HOME/table && printf last >>$HOME/table && cp $HOME/table {table}"
+    ));
+    let before = memory(&ground, "VmHWM");
+    let mut command = ground.command("python3");
+    command.args(["-c", HOLD, table, "100"]);
+    let output = command.output().expect("python3");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said.trim(), "100 last", "{}", process::report(&output));
+    let grown = memory(&ground, "VmHWM") - before;
+    // The version before held it a hundred times.
+    assert!(grown < 200 << 20, "it grew by {grown} bytes");
+    ground.unharmed();
+}
+
+/// Sizes are the users' to choose, and so is how many are committed at once.
+#[test]
+fn large_values_of_one_user_are_committed_by_turns() {
+    let ground = Ground::new(Kind::Dir, "");
+    ground.sh_ok("mkdir -p reftable");
+    let before = memory(&ground, "VmHWM");
+    // None of them is a list of refs, which shows when it has been read.
+    let script = "for n in 1 2 3 4 5 6; do
+            truncate -s 500M packed-refs.$n && mv packed-refs.$n packed-refs &
+        done; wait";
+    ground.sh(script);
+    let grown = memory(&ground, "VmHWM") - before;
+    assert!(grown < 1200 << 20, "it grew by {grown} bytes");
+    ground.unharmed();
 }
 
 /// The length of a file in the making is its writer's to choose; what counts is what it takes of the disk.
@@ -276,14 +315,14 @@ fn listings_that_are_kept_have_a_bound() {
         let make = |n| fs::write(dir.join(name(n)), "").expect("a file");
         (0..NAMES).for_each(make);
     });
-    let before = memory(&ground.place.daemon());
+    let before = memory(&ground, "VmRSS");
     let begin = |_| -> (ReadDir, String) {
         let mut listing = fs::read_dir(&dir).expect("opendir");
         let first = listing.next().expect("a name").expect("readdir");
         (listing, first.file_name().into_string().expect("UTF-8"))
     };
     let open: Vec<_> = as_intruder(|| (0..OPEN).map(begin).collect());
-    let grown = memory(&ground.place.daemon()).saturating_sub(before);
+    let grown = memory(&ground, "VmRSS").saturating_sub(before);
     assert!(
         grown < 96 << 20,
         "{grown} bytes for {OPEN} open directories"

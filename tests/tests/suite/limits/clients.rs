@@ -6,24 +6,15 @@ use gitmoor_tests::history::noise;
 use gitmoor_tests::mount::{Mounted, Settings};
 use gitmoor_tests::place::Place;
 use gitmoor_tests::s3::Counts;
-use gitmoor_tests::wait;
-use gitmoor_tests::{backend::Kind, git::Installed};
+use gitmoor_tests::{backend::Kind, git::Installed, process, wait};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs::{self, File};
 use std::path::PathBuf;
 
 const CLONES: u64 = 64;
 
-/// A number of /proc/PID/status, KiB there, bytes here.
-fn memory(daemon: &Mounted, key: &str) -> u64 {
-    let pid = daemon.pid().expect("it runs");
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    number
-        .and_then(|n| n.parse::<u64>().ok())
-        .expect("a number")
-        * 1024
+fn memory(daemon: &Mounted, line: &str) -> u64 {
+    process::memory(daemon.pid().expect("it runs"), line)
 }
 
 fn clone_all(place: &Place, bare: &Repo, clones: u64) -> Counts {
@@ -47,7 +38,7 @@ fn sixty_four_clones_at_once() {
     work.ok("push --quiet origin main");
     bare.ok("repack --quiet -a -d");
     let alone = clone_all(&place, &bare, 1);
-    let before = memory(&place.daemon(), "VmRSS:");
+    let before = memory(&place.daemon(), "VmRSS");
     let together = clone_all(&place, &bare, CLONES);
     // Readahead may cut the same bytes into other requests, never fetch a block twice.
     assert_eq!(
@@ -62,7 +53,7 @@ fn sixty_four_clones_at_once() {
         assert_eq!(clone.oid("main"), bare.oid("main"));
     }
     // Were one copy of the pack kept for each clone, it would be twice as much.
-    let grown = memory(&place.daemon(), "VmHWM:").saturating_sub(before);
+    let grown = memory(&place.daemon(), "VmHWM").saturating_sub(before);
     assert!(grown <= CLONES * 8 * MIB / 2, "{grown}");
 }
 
