@@ -135,18 +135,6 @@ fn ending(status: ExitStatus) -> String {
     format!("ended with {status}")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[should_panic(expected = "sleep: ")]
-    fn a_command_that_hangs_says_where() {
-        let mut command = Command::new("sleep");
-        run(command.arg("1000"), b"", Duration::from_millis(200));
-    }
-}
-
 /// A line of /proc/PID/status that is an amount of memory (`VmRSS`, `RssAnon`; `VmHWM` is the most that it
 /// ever had), bytes.
 #[track_caller]
@@ -157,4 +145,16 @@ pub fn memory(pid: u32, line: &str) -> u64 {
         amount.trim().strip_suffix(" kB")?.parse::<u64>().ok()
     };
     status.lines().find_map(of).expect("a number of kB") << 10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "sleep: ")]
+    fn a_command_that_hangs_says_where() {
+        let mut command = Command::new("sleep");
+        run(command.arg("1000"), b"", Duration::from_millis(200));
+    }
 }
