@@ -3,7 +3,7 @@
 
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::hostile::{BOUND, Ground, as_intruder};
-use gitmoor_tests::mount::{Mounted, Settings};
+use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::s3::{Fault, Kind as S3};
 use gitmoor_tests::{git::Installed, history::noise, process, wait};
