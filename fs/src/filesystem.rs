@@ -15,7 +15,7 @@ use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
 use crate::maintenance;
-use crate::objects::{FirstLooks, Shared, Staging};
+use crate::objects::{FirstLooks, Seals, Shared, Staging};
 use crate::others::{Elsewhere, Freshness};
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
@@ -31,6 +31,7 @@ use gitmoor_replicator::{NameEntry, Replica};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Settings of the file system, already resolved.
@@ -141,6 +142,8 @@ pub(crate) struct Change {
 pub(crate) enum Changed {
     /// A name in a repository.
     InRepo(RepoId, RepoPath),
+    /// The same of one that has a new inode already.
+    Renewed(RepoId, RepoPath),
     /// A name in the namespace.
     Name(NamePath),
 }
@@ -161,6 +164,7 @@ pub struct FileSystem {
     pub(crate) checking: Mutex<Option<String>>,
     pub(crate) working: Working,
     listeners: Listeners,
+    publications: Arc<idle::Publications>,
     publish_failure: Mutex<Option<String>>,
 }
 
@@ -195,6 +199,11 @@ impl FileSystem {
             let of = Changed::InRepo(repo, path.clone());
             tell(&told, &Change { of, told: None });
         };
+        let told = listeners.clone();
+        let renewed = move |repo, path: &RepoPath| {
+            let of = Changed::Renewed(repo, path.clone());
+            tell(&told, &Change { of, told: None });
+        };
         let staging = Arc::new(Staging::new(config.staging_bytes, homes.clone()));
         let fresh = Freshness::new(replica.clone(), config.stale_reads);
         let shared = Arc::new(Shared {
@@ -211,7 +220,9 @@ impl FileSystem {
             origins: Origins::new(),
             looks: FirstLooks::new(),
             large: Large::new(),
+            seals: Seals::default(),
             changed: Box::new(changed),
+            renewed: Box::new(renewed),
         });
         let repositories = Arc::new(Repositories::new(shared.clone()));
         let fs = Arc::new(Self {
@@ -221,6 +232,7 @@ impl FileSystem {
             checking: Mutex::default(),
             working: Working::default(),
             listeners,
+            publications: Arc::default(),
             publish_failure: Mutex::default(),
         });
         if fs.is_read_only() {
@@ -280,13 +292,7 @@ impl FileSystem {
         if self.is_read_only() {
             return Ok(self.pending().0);
         }
-        let mut reason = None;
-        for repository in self.repositories.all_soon() {
-            match repository.objects().publish() {
-                Ok(()) | Err(FsError::Store(StoreError::Offline { .. })) => {}
-                Err(error) => drop(reason.get_or_insert(error.to_string())),
-            }
-        }
+        let reason = self.publish_each();
         let kept = PathBufDisplay(self.shared.config.data.join("repos"));
         match reason {
             None => Ok(self.pending().0),
@@ -296,6 +302,27 @@ impl FileSystem {
                 kept,
             }),
         }
+    }
+
+    /// Several repositories at the same time: one that takes long holds up the others no longer than it must. Answers
+    /// why one of them could not be published.
+    fn publish_each(&self) -> Option<String> {
+        let (repositories, next) = (self.repositories.all_soon(), AtomicUsize::new(0));
+        let reason = Mutex::new(None);
+        let publish = || {
+            while let Some(it) = repositories.get(next.fetch_add(1, Ordering::Relaxed)) {
+                match it.objects().publish() {
+                    Ok(()) | Err(FsError::Store(StoreError::Offline { .. })) => {}
+                    Err(error) => drop(reason.lock().get_or_insert(error.to_string())),
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..repositories.len().min(idle::AT_ONCE) {
+                scope.spawn(publish);
+            }
+        });
+        reason.into_inner()
     }
 
     /// Fails if the store does not answer; asks it, if nobody has done so lately. Blocks.

@@ -1,17 +1,26 @@
 //! The idle publisher: what is finished and not stored by a ref change soon is
 //! stored anyway.
+//!
+//! One thread looks what is due, others publish it, each a repository: what takes long in one, or fails there, holds
+//! up no other.
 #![expect(
     clippy::disallowed_methods,
     reason = "the data directory is the daemon's own"
 )]
 
 use super::{FileSystem, OpenError, start_thread};
+use crate::repository::Repository;
 use gitmoor_replicator::model::RepoId;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(250);
+
+/// Repositories that are published at the same time.
+pub(super) const AT_ONCE: usize = 8;
 
 /// The longest pause after failures: the store may be back any time.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -19,41 +28,97 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// The same while writers wait for room, or soon will.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
+/// How the publications of repositories that are due stand.
+#[derive(Default)]
+pub(super) struct Publications(Mutex<HashMap<RepoId, Publication>>);
+
+enum Publication {
+    UnderWay,
+    /// Tried again after a pause.
+    Failed {
+        reason: String,
+        since: Instant,
+        pause: Duration,
+    },
+}
+
+impl Publications {
+    /// Whether to begin one now; with the pause that follows when it fails.
+    fn begin(&self, id: RepoId, longest: Duration) -> Option<Duration> {
+        let mut known = self.0.lock();
+        let under_way = |known: &Publication| matches!(known, Publication::UnderWay);
+        if known.values().filter(|known| under_way(known)).count() >= AT_ONCE {
+            return None;
+        }
+        let next = match known.get(&id) {
+            None => TICK,
+            Some(Publication::UnderWay) => return None,
+            Some(Publication::Failed { since, pause, .. }) => {
+                if since.elapsed() < (*pause).min(longest) {
+                    return None;
+                }
+                (*pause * 2).min(PAUSE)
+            }
+        };
+        known.insert(id, Publication::UnderWay);
+        Some(next)
+    }
+
+    fn ended(&self, id: RepoId, failed: Option<(String, Duration)>) {
+        let mut known = self.0.lock();
+        match failed {
+            None => drop(known.remove(&id)),
+            Some((reason, pause)) => {
+                let since = Instant::now();
+                let failed = Publication::Failed {
+                    reason,
+                    since,
+                    pause,
+                };
+                known.insert(id, failed);
+            }
+        }
+    }
+
+    /// Nothing of it is due any more: a ref change has published it, or it is deleted.
+    fn forget(&self, is_due: impl Fn(RepoId) -> bool) {
+        let stays = |id: &RepoId, known: &mut Publication| {
+            matches!(known, Publication::UnderWay) || is_due(*id)
+        };
+        self.0.lock().retain(stays);
+    }
+
+    /// Why something is not published, if that is so.
+    fn failure(&self) -> Option<String> {
+        let known = self.0.lock();
+        let mut failures: Vec<_> = known
+            .iter()
+            .filter_map(|(id, known)| match known {
+                Publication::Failed { reason, .. } => Some((id, reason)),
+                Publication::UnderWay => None,
+            })
+            .collect();
+        failures.sort();
+        let (id, reason) = failures.first()?;
+        Some(format!("{id}: {reason}"))
+    }
+}
+
 pub(super) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
     let fs = Arc::downgrade(fs);
     let run = move || {
         replay(&fs);
-        let mut pause = TICK;
         while let Some(there) = fs.upgrade() {
             there.close_deleted();
-            pause = if there.publish_due() {
-                TICK
-            } else {
-                (pause * 2).min(PAUSE)
-            };
+            there.publish_due();
+            if there.shared.staging.staged().bytes > 0 {
+                there.shared.cache.keep_floor();
+            }
             drop(there);
-            rest(&fs, pause);
+            std::thread::sleep(TICK);
         }
     };
     start_thread("publisher", "starting the publisher", run)
-}
-
-/// Sleeps, and looks meanwhile how much is staged: then the cache gives way, and a
-/// pause after failures ends early.
-fn rest(fs: &Weak<FileSystem>, pause: Duration) {
-    let begin = Instant::now();
-    loop {
-        std::thread::sleep(TICK);
-        let Some(fs) = fs.upgrade() else { return };
-        let staging = &fs.shared.staging;
-        if staging.staged().bytes > 0 {
-            fs.shared.cache.keep_floor();
-        }
-        let rested = begin.elapsed();
-        if rested >= pause || rested >= SHORT_PAUSE && staging.is_filling() {
-            return;
-        }
-    }
 }
 
 /// Opening a repository makes what an earlier life left finished pending again.
@@ -86,22 +151,22 @@ impl FileSystem {
         }
     }
 
-    /// Publishes what has been quiet for a while, or all when much is staged; whether that
-    /// went well.
-    fn publish_due(&self) -> bool {
-        let quiet = match self.shared.staging.is_filling() {
-            true => Duration::ZERO,
-            false => self.shared.config.idle_publish,
+    /// Publishes what has been quiet for a while, or all when much is staged.
+    fn publish_due(&self) {
+        let (quiet, longest) = match self.shared.staging.is_filling() {
+            true => (Duration::ZERO, SHORT_PAUSE),
+            false => (self.shared.config.idle_publish, PAUSE),
         };
-        let mut failure = None;
-        for repository in self.repositories.all() {
-            if !repository.objects().is_due(quiet) {
-                continue;
-            }
-            if let Err(error) = repository.objects().publish() {
-                failure.get_or_insert(format!("{}: {error}", repository.id));
+        let mut due = self.repositories.all();
+        due.retain(|repository| repository.objects().is_due(quiet));
+        self.publications
+            .forget(|id| due.iter().any(|repository| repository.id == id));
+        for repository in due {
+            if let Some(pause) = self.publications.begin(repository.id, longest) {
+                self.publish_aside(repository, pause);
             }
         }
+        let failure = self.publications.failure();
         let mut known = self.publish_failure.lock();
         if failure != *known {
             match &failure {
@@ -112,6 +177,17 @@ impl FileSystem {
             }
         }
         *known = failure;
-        known.is_none()
+    }
+
+    fn publish_aside(&self, repository: Arc<Repository>, pause: Duration) {
+        let (id, publications) = (repository.id, self.publications.clone());
+        let publish = move || {
+            let failed = repository.objects().publish().err();
+            publications.ended(id, failed.map(|error| (error.to_string(), pause)));
+        };
+        if let Err(error) = start_thread("publication", "starting a publication", publish) {
+            self.publications
+                .ended(id, Some((error.to_string(), pause)));
+        }
     }
 }

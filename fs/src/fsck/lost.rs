@@ -1,8 +1,4 @@
 //! Which objects are gone with a damaged file.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "copies in a temporary directory of the daemon's own"
-)]
 
 use super::{Fault, Fsck};
 use crate::FsError;
@@ -69,11 +65,12 @@ impl Fsck<'_> {
         let Some(entry) = self.fs.shared.replica.file(self.id, &path)? else {
             return Ok(None);
         };
-        let Some(file) = self.stored(&path, &entry)? else {
+        if self.stored(&path, &entry)?.is_none() {
             return Ok(None);
-        };
-        let copy = tempfile::NamedTempFile::new_in(&self.fs.shared.config.data)?;
-        std::fs::write(copy.path(), file.read(0, entry.size as usize)?)?;
+        }
+        let mut copy = tempfile::NamedTempFile::new_in(&self.fs.shared.config.data)?;
+        let objects = self.repository.objects();
+        objects.write_to(&path, &entry, copy.as_file_mut())?;
         let hash = bundle::hash_kind(self.repository.objects().format()?);
         // It is mapped: the name may go.
         Ok(index::File::at(copy.path(), hash).ok())

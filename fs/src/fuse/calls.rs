@@ -204,7 +204,10 @@ impl Calls {
             Err(error) => return reply.error(failed("open", &error)),
         };
         let register = self.register(|file| reply.open_backing(file));
-        let (fh, handle) = self.files.add(room, ino, opened, register);
+        let Some((fh, handle)) = self.files.add(room, ino, opened.clone(), register) else {
+            self.tree.part(ino, &opened);
+            return reply.error(Errno::ESTALE);
+        };
         let flags = open_flags(&handle, write);
         match handle.backing() {
             Some(backing) => reply.opened_passthrough(FileHandle(fh), flags, backing),
@@ -231,7 +234,11 @@ impl Calls {
             Err(error) => return reply.error(failed("create", &error)),
         };
         let register = self.register(|file| reply.open_backing(file));
-        let (fh, handle) = self.files.add(room, made.ino, opened, register);
+        let added = self.files.add(room, made.ino, opened.clone(), register);
+        let Some((fh, handle)) = added else {
+            self.tree.part(made.ino, &opened);
+            return reply.error(Errno::ESTALE);
+        };
         let flags = open_flags(&handle, true);
         let (fh, attr) = (FileHandle(fh), entry(&made));
         let ttl = ttl(made.lasting);

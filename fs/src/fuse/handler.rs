@@ -204,6 +204,8 @@ impl Filesystem for Handler {
             let opened = handle.as_ref().map(|handle| &*handle.opened);
             match inner.tree.setattr(ino.0, &new, opened, caller) {
                 Ok(stat) => reply.attr(&stat.ttl(TTL), &attr(ino.0, &stat)),
+                // As for open.
+                Err(FsError::NotFound) => reply.error(Errno::ESTALE),
                 Err(error) => reply.error(failed("setattr", &error)),
             }
         });

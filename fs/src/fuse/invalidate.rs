@@ -76,7 +76,7 @@ impl<F: Fn(&Changed) -> Mounted + Send + Sync + 'static> Queues<F> {
     /// Has a change told, after those of the same repository.
     fn put(&self, change: Change) -> io::Result<Mounted> {
         let whose = match change.of {
-            Changed::InRepo(repo, _) => Some(repo),
+            Changed::InRepo(repo, _) | Changed::Renewed(repo, _) => Some(repo),
             Changed::Name(_) => None,
         };
         let mut waiting = self.waiting.lock();
@@ -118,6 +118,7 @@ fn tell(tree: &Tree, notifier: &Notifier, change: &Changed) -> Mounted {
             tree.forget_name(*repo, path);
             tree.kernel_name(*repo, path)
         }
+        Changed::Renewed(repo, path) => tree.kernel_name(*repo, path),
         Changed::Name(path) => tree.kernel_name_of(path),
     };
     let Some((parent, name)) = name else {

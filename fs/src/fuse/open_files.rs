@@ -9,6 +9,7 @@
 //! may have all: alone on a machine nobody else needs any, and to root of a server it is the machine's limit.
 
 use crate::error::{FsError, FsResult};
+use crate::objects::FileId;
 use crate::repository::{Body, Closing, Opened};
 use crate::shares::Shares;
 use fuser::BackingId;
@@ -22,9 +23,9 @@ use std::sync::{Arc, Weak};
 /// An open file.
 pub(super) struct Handle {
     pub(super) ino: u64,
-    pub(super) opened: Arc<Opened>,
-    /// Kept while open, as the kernel demands.
+    /// Kept while open, as the kernel demands. Dropped before the file: whoever closes that last may have it sealed.
     backing: Option<Arc<BackingId>>,
+    pub(super) opened: Arc<Opened>,
     room: Room,
 }
 
@@ -54,6 +55,8 @@ impl Drop for Room {
 #[derive(Default)]
 struct Mode {
     backing: Weak<BackingId>,
+    /// The file behind that.
+    of: Option<FileId>,
     cached: usize,
 }
 
@@ -107,16 +110,20 @@ impl OpenFiles {
     }
 
     /// Registers an open file, in the mode that its inode is open in already or
-    /// else in passthrough where the body allows; `register` makes a backing.
+    /// else in passthrough where the body allows; `register` makes a backing. `None` when that mode would have it
+    /// write to another file: others read what the name had before.
     pub(super) fn add(
         &self,
         room: Room,
         ino: u64,
         opened: Arc<Opened>,
         register: impl FnOnce(&File) -> io::Result<BackingId>,
-    ) -> (u64, Arc<Handle>) {
+    ) -> Option<(u64, Arc<Handle>)> {
         let mut table = self.table.lock();
         let mode = table.modes.entry(ino).or_default();
+        if mode.is_of_another(&opened) {
+            return None;
+        }
         let backing = mode.choose(&opened, register);
         match &backing {
             Some(backing) => mode.backing = Arc::downgrade(backing),
@@ -126,12 +133,12 @@ impl OpenFiles {
         let fh = table.last;
         let handle = Arc::new(Handle {
             ino,
-            opened,
             backing,
+            opened,
             room,
         });
         table.handles.insert(fh, handle.clone());
-        (fh, handle)
+        Some((fh, handle))
     }
 
     pub(super) fn get(&self, fh: u64) -> Option<Arc<Handle>> {
@@ -154,8 +161,13 @@ impl OpenFiles {
 }
 
 impl Mode {
+    fn is_of_another(&self, opened: &Opened) -> bool {
+        let in_passthrough = opened.writes && self.backing.strong_count() > 0;
+        in_passthrough && opened.real().and_then(id_of) != self.of
+    }
+
     fn choose(
-        &self,
+        &mut self,
         opened: &Opened,
         register: impl FnOnce(&File) -> io::Result<BackingId>,
     ) -> Option<Arc<BackingId>> {
@@ -166,7 +178,10 @@ impl Mode {
             return None;
         }
         let register = |file: &File| match register(file) {
-            Ok(backing) => Some(Arc::new(backing)),
+            Ok(backing) => {
+                self.of = id_of(file);
+                Some(Arc::new(backing))
+            }
             Err(error) => {
                 tracing::debug!(%error, "no passthrough for this file");
                 None
@@ -175,14 +190,19 @@ impl Mode {
         match (&opened.body, &opened.closing) {
             // Its closing asks whether it was written to, which passthrough hides.
             (Body::Draft(..), _) | (_, Closing::Commit(_)) => None,
+            // Its closing may end its writing, which passthrough goes past.
+            (_, Closing::Finish(_)) => None,
             // Its pages are in the kernel's cache, where a backing would go past them.
             (Body::Real(_), _) if opened.lasting => None,
-            (
-                Body::Real(file),
-                Closing::Plain | Closing::Finish(_) | Closing::Config | Closing::NewConfig,
-            ) => register(file),
+            (Body::Real(file), Closing::Plain | Closing::Config | Closing::NewConfig) => {
+                register(file)
+            }
             (Body::Stored(file, _), _) => register(&*file.complete()?),
             (Body::Bytes(_) | Body::Value(_), _) => None,
         }
     }
+}
+
+fn id_of(file: &File) -> Option<FileId> {
+    file.metadata().ok().map(|meta| FileId::of(&meta))
 }

@@ -48,9 +48,10 @@ impl Contents {
         }
         for (path, entry) in catalog::files(&*run.fs.shared.replica, run.import.id)? {
             if path.as_bytes().ends_with(b".idx") && !heap.names(&path) {
-                let bytes = run.repository.objects().bytes(&path, &entry)?;
                 let at = dir.join(contents.indexes.len().to_string());
-                fs::write(&at, bytes).map_err(ImportError::local(&at))?;
+                let copy = fs::File::create(&at).map_err(ImportError::local(&at));
+                let objects = run.repository.objects();
+                objects.write_to(&path, &entry, &mut copy?)?;
                 contents.add(&at, Path::new(&path.to_string()), format)?;
             }
         }

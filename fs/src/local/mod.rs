@@ -22,13 +22,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 /// The mode of a top directory that nobody has given another.
 pub const DIRECTORY_MODE: u32 = 0o755;
-
-/// Beside the repository's directory.
-const PRIVATE: &str = "private";
 
 /// The longest name of a damaged file that is moved aside; file systems allow 255 bytes.
 const LONGEST_ASIDE: usize = 200;
@@ -214,20 +211,6 @@ impl Files {
         Ok(self.homes.sync(above(&to))?)
     }
 
-    /// Gives a finished file of [`Files::private_dir`] a name in the repository, and to whom that belongs.
-    pub fn put_private(&self, made: &Path, path: &RepoPath) -> FsResult<()> {
-        self.make_parents(path)?;
-        let name = made.file_name().ok_or(FsError::Invalid)?;
-        let made = self.home.join(PRIVATE).join(name);
-        let Owner { uid, gid } = self.owner()?;
-        let node = self.homes.node(&made)?;
-        let meta = node.stat()?;
-        if (meta.uid(), meta.gid()) != (uid, gid) {
-            node.chown(Some(uid), Some(gid))?;
-        }
-        Ok(self.homes.rename(&made, &self.within(path))?)
-    }
-
     /// readlink(2).
     pub fn readlink(&self, path: &RepoPath) -> FsResult<Vec<u8>> {
         let target = self.node(path)?.readlink()?;
@@ -339,42 +322,6 @@ impl Files {
     /// fsync(2) of a directory, if it is there.
     pub fn fsync_dir(&self, path: &RepoPath) -> FsResult<()> {
         if_there(self.homes.sync(&self.within(path))).map(drop)
-    }
-
-    /// A private name that nothing has.
-    pub fn private(&self) -> FsResult<Private> {
-        let n = self.made.fetch_add(1, Ordering::Relaxed).to_string();
-        let dir = self.make_private()?;
-        Ok(Private::new(self.homes.clone(), dir.join(n)))
-    }
-
-    /// The directory of private names. Nobody else writes to it or above it; what is left in it goes at the next start.
-    pub fn private_dir(&self) -> FsResult<PathBuf> {
-        Ok(self.homes.path().join(self.make_private()?))
-    }
-
-    /// A regular file without a name.
-    #[expect(dead_code, reason = "for values that are being written in place")]
-    pub fn unnamed(&self) -> FsResult<File> {
-        Ok(self.homes.create(self.private()?.at())?)
-    }
-
-    fn make_private(&self) -> FsResult<PathBuf> {
-        let dir = self.home.join(PRIVATE);
-        self.make_own(&dir)?;
-        Ok(dir)
-    }
-
-    fn clear_private(&self) -> FsResult<()> {
-        let dir = self.home.join(PRIVATE);
-        for (name, kind) in if_there(self.homes.list(&dir))?.into_iter().flatten() {
-            let left = dir.join(name);
-            match kind.is_dir() {
-                true => self.homes.rmdir(&left)?,
-                false => self.homes.unlink(&left)?,
-            }
-        }
-        Ok(())
     }
 
     /// Takes a file out of the tree, to a private name, if it is still this open one that has the name.

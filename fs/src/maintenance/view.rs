@@ -142,18 +142,16 @@ impl View {
                 mounted.join(OsStr::from_bytes(path.as_bytes())),
             );
             self.was.push(path.clone());
-            let bytes = match name::is_rewritable(path) {
-                true => Some(repository.objects().bytes(path, entry)?),
-                false => None,
-            };
-            at.parent()
-                .map_or(Ok(()), make_dirs)
-                .and_then(|()| match bytes {
-                    Some(bytes) => fs::write(&at, bytes),
-                    None => symlink(seen, &at),
-                })
-                .and_then(|()| set_mtime(&at, entry.mtime))
-                .map_err(MaintenanceError::local(&at))?;
+            let made = at.parent().map_or(Ok(()), make_dirs);
+            made.map_err(MaintenanceError::local(&at))?;
+            match name::is_rewritable(path) {
+                true => {
+                    let copy = fs::File::create(&at).map_err(MaintenanceError::local(&at));
+                    repository.objects().write_to(path, entry, &mut copy?)?;
+                }
+                false => symlink(seen, &at).map_err(MaintenanceError::local(&at))?,
+            }
+            set_mtime(&at, entry.mtime).map_err(MaintenanceError::local(&at))?;
         }
         Ok(())
     }

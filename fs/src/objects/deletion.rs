@@ -152,7 +152,7 @@ impl Objects {
     /// unlink(2), by a process that looked.
     pub fn unlink(&self, path: &RepoPath, look: Look) -> FsResult<()> {
         let real = self.files.stat(path)?.is_some();
-        if real && name::holds_objects(path) && self.is_finished(path) {
+        if real && self.is_sealed(path) {
             return self.unlink_finished(path, look);
         }
         let catalogued = matches!(self.find(path)?, Some(Found::Entry(_)));
@@ -160,6 +160,7 @@ impl Objects {
             return Err(FsError::NotFound);
         }
         let _no_ref_moves = self.removing.write();
+        let _naming = self.naming.lock();
         let mut state = self.state.lock();
         let removal = state.next_removal(look);
         if name::holds_objects(path) {
@@ -201,8 +202,7 @@ impl Objects {
         match self.publish_one(path) {
             // Damaged: there is nothing to keep.
             Err(FsError::WrongBytes { .. }) => {
-                self.unfinish(path);
-                return self.files.unlink_if_there(path);
+                return self.unfinish(path, || self.files.unlink_if_there(path));
             }
             published => published?,
         }
@@ -215,6 +215,32 @@ impl Objects {
         drop(state);
         // One that was packed on the way has no file any more, and no entry: then
         // publishing the removal does nothing.
-        self.files.unlink_if_there(path)
+        self.unfinish(path, || self.files.unlink_if_there(path))
+    }
+
+    /// git renames a finished file away: `take` does that. What the catalog has of the name, or is about to have, goes
+    /// with it.
+    pub fn leave(
+        &self,
+        path: &RepoPath,
+        look: Look,
+        take: impl FnOnce() -> FsResult<()>,
+    ) -> FsResult<()> {
+        if !name::is_rewritable(path) {
+            return self.unfinish(path, take);
+        }
+        let catalogued = matches!(self.find(path)?, Some(Found::Entry(_)));
+        let _no_ref_moves = self.removing.write();
+        let _naming = self.naming.lock();
+        take()?;
+        let mut state = self.state.lock();
+        if catalogued || self.turn.is_locked() {
+            let removal = state.next_removal(look);
+            state.remove(path, removal);
+        }
+        state.pending.remove(path);
+        state.stored.remove(path);
+        state.note();
+        Ok(())
     }
 }

@@ -1,13 +1,42 @@
 //! Finishing: git gives a file its final name, if its bytes may stand there, and takes it
-//! away again. The digest of what was checked is remembered until it is stored.
+//! away again.
+//!
+//! A file that holds objects is sealed ([`super::seal`]), then checked, and only then named: what has the name is what
+//! was checked, for as long as it has it. While somebody writes to it a copy is finished in its stead. The digest
+//! of what was checked is remembered until it is stored.
+//!
+//! The file under a final name and what is known of it change together ([`Objects::naming`]).
 
 use super::Objects;
 use super::name::{self, Kind};
 use super::pending::Finished;
+use super::seal::{FileId, Seal, Writing};
 use crate::error::{FsError, FsResult};
+use crate::failpoint;
+use crate::local::Private;
 use crate::{bundle, cache};
 use gitmoor_replicator::model::{Digest, ObjectFormat, RepoPath};
-use std::time::Instant;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+/// Whose bytes stand under a final name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Named {
+    /// Those of the file that was to get it.
+    File,
+    /// Those of a copy: whoever writes to the file does not write to them.
+    Copy,
+}
+
+/// What may get a final name.
+pub struct Ready {
+    file: FileId,
+    copy: Option<Private>,
+    size: u64,
+    digest: Option<Digest>,
+    seal: Option<Seal>,
+}
 
 impl Objects {
     /// Whether a file may not be written to any more.
@@ -15,69 +44,248 @@ impl Objects {
         self.state.lock().pending.contains_key(path)
     }
 
-    /// git has given a file its final name, for which its bytes were checked.
-    pub fn finish(&self, path: &RepoPath) {
-        self.shared.staging.ended(&self.files.within(path));
-        let finished = self.finished(path);
-        let mut state = self.state.lock();
-        state.stored.remove(path);
-        state.touched.remove(path);
-        state.removed.remove(path);
-        state.pending.insert(path.clone(), finished);
-        state.note();
+    /// Whether it has a name by which nobody writes to it any more, nor gives it another.
+    pub fn is_sealed(&self, path: &RepoPath) -> bool {
+        name::holds_objects(path) && self.is_finished(path)
     }
 
-    pub(super) fn finished(&self, path: &RepoPath) -> Finished {
-        let digest = name::holds_objects(path).then(|| self.digest(path));
-        let meta = self.files.stat(path).ok().flatten();
-        Finished {
-            digest: digest.and_then(Result::ok),
-            size: meta.map_or(0, |meta| meta.len()),
-            since: Instant::now(),
+    /// What of a file may get a final name: the file, or a copy. An error when its bytes may not.
+    pub fn ready(&self, file: &RepoPath, name: &RepoPath) -> FsResult<Ready> {
+        let file = self.files.open_to_read(file)?.ok_or(FsError::NotFound)?;
+        if !name::holds_objects(name) {
+            return self.ready_unchecked(&file, name, None);
+        }
+        match self.shared.seals.seal_closed(&file)?.done() {
+            Some(seal) => self.ready_sealed(&file, name, seal),
+            None => self.ready_copy(&file, name),
         }
     }
 
-    fn digest(&self, path: &RepoPath) -> FsResult<Digest> {
-        let file = self.files.open_to_read(path)?.ok_or(FsError::NotFound)?;
-        let size = file.metadata()?.len();
-        let (digest, _) = cache::digest_file(&file, size, cache::block_size_for(size))?;
-        Ok(digest)
+    fn ready_copy(&self, file: &File, name: &RepoPath) -> FsResult<Ready> {
+        let (copy, file) = self.files.copy(file)?;
+        let seal = self.shared.seals.seal_own(&file)?;
+        let ready = self.ready_sealed(&file, name, seal)?;
+        let copy = Some(copy);
+        Ok(Ready { copy, ..ready })
+    }
+
+    /// The same of a private file.
+    pub fn ready_private(&self, made: Private, name: &RepoPath) -> FsResult<Ready> {
+        let file = self.files.open_private(&made.path())?;
+        let seal = self.shared.seals.seal_own(&file)?;
+        let ready = self.ready_sealed(&file, name, seal)?;
+        let copy = Some(made);
+        Ok(Ready { copy, ..ready })
+    }
+
+    fn ready_sealed(&self, file: &File, name: &RepoPath, seal: Seal) -> FsResult<Ready> {
+        self.check_bytes(file, name)?;
+        self.ready_unchecked(file, name, Some(seal))
+    }
+
+    pub(super) fn ready_unchecked(
+        &self,
+        file: &File,
+        name: &RepoPath,
+        seal: Option<Seal>,
+    ) -> FsResult<Ready> {
+        let meta = file.metadata()?;
+        let digest = match name::holds_objects(name) {
+            true => Some(digest(file, meta.len())?),
+            false => None,
+        };
+        Ok(Ready {
+            file: FileId::of(&meta),
+            copy: None,
+            size: meta.len(),
+            digest,
+            seal,
+        })
+    }
+
+    /// Gives what is ready a final name: `give` does that, unless a copy takes it.
+    pub fn finish(
+        &self,
+        name: &RepoPath,
+        ready: Ready,
+        give: impl FnOnce() -> FsResult<()>,
+    ) -> FsResult<Named> {
+        let _naming = self.naming.lock();
+        let named = match &ready.copy {
+            Some(copy) => {
+                self.files.put_private(&copy.path(), name)?;
+                Named::Copy
+            }
+            None => {
+                give()?;
+                Named::File
+            }
+        };
+        failpoint::OBJECT_NAMED.hit();
+        // The name that it had may have become another file's while it was checked.
+        if named == Named::File && !self.has_name(name, ready.file)? {
+            let error = FsError::WrongBytes {
+                path: name.to_string(),
+                reason: "another file got its name while it was checked".to_owned(),
+            };
+            self.move_aside(name, &error)?;
+            return Err(error);
+        }
+        self.note_finished(name, ready);
+        Ok(named)
+    }
+
+    /// The same of a file that has its final name already. If another file has that by now, nothing is done.
+    pub(super) fn finish_there(&self, name: &RepoPath, ready: Ready) -> FsResult<()> {
+        let _naming = self.naming.lock();
+        if self.has_name(name, ready.file)? {
+            self.note_finished(name, ready);
+        }
+        Ok(())
+    }
+
+    /// A file that was written under its final name is closed. Its bytes are those that it stays with, and from now
+    /// on nobody writes to it; an error when they are not right yet.
+    pub fn finish_written(
+        &self,
+        name: &RepoPath,
+        file: &File,
+        writing: &mut Option<Writing>,
+    ) -> FsResult<()> {
+        let Some(held) = writing.take() else {
+            return Ok(());
+        };
+        let meta = file.metadata()?;
+        let sealed = match meta.nlink() {
+            1 => self.shared.seals.seal_written(held),
+            _ => Err(held),
+        };
+        match sealed {
+            Ok(seal) => match self.ready_sealed(file, name, seal) {
+                Ok(ready) => self.finish_there(name, ready),
+                Err(error) => {
+                    *writing = self.shared.seals.write(&meta);
+                    Err(error)
+                }
+            },
+            // Others write to it as well, or it has another name.
+            Err(held) => {
+                *writing = Some(held);
+                self.finish_copy(name, FileId::of(&meta))
+            }
+        }
+    }
+
+    /// The same of a name that git may give other bytes.
+    pub fn finish_rewritten(&self, name: &RepoPath) -> FsResult<()> {
+        self.finish_there(name, self.ready(name, name)?)
+    }
+
+    /// Puts a copy in the place of a file that others go on writing to.
+    fn finish_copy(&self, name: &RepoPath, written: FileId) -> FsResult<()> {
+        let Some(file) = self.files.open_to_read(name)? else {
+            return Ok(());
+        };
+        if FileId::of(&file.metadata()?) != written {
+            return Ok(());
+        }
+        let ready = self.ready_copy(&file, name)?;
+        self.finish(name, ready, || Ok(())).map(drop)
+    }
+
+    /// Whether this file has a name.
+    fn has_name(&self, name: &RepoPath, file: FileId) -> FsResult<bool> {
+        let there = self.files.stat(name)?;
+        Ok(there.is_some_and(|meta| FileId::of(&meta) == file))
+    }
+
+    fn note_finished(&self, name: &RepoPath, ready: Ready) {
+        self.shared.staging.ended(&self.files.within(name));
+        let Ready {
+            size, digest, seal, ..
+        } = ready;
+        let mut state = self.state.lock();
+        state.stored.remove(name);
+        state.touched.remove(name);
+        state.removed.remove(name);
+        let finished = Finished::new(digest, size, seal.map(Arc::new));
+        state.pending.insert(name.clone(), finished);
+        state.note();
     }
 
     /// Checks a finished file again if its bytes are not those that were checked: a
     /// write behind our back, or a disk that forgets. A digest costs a fraction of a check.
-    pub(super) fn check_unchanged(&self, path: &RepoPath, digest: &Digest) -> FsResult<()> {
-        let finished = self.state.lock().pending.get(path).copied();
-        match finished.and_then(|finished| finished.digest) {
-            Some(checked) if checked == *digest => Ok(()),
-            Some(_) | None => self.check_again(path),
+    pub(super) fn check_unchanged(
+        &self,
+        path: &RepoPath,
+        file: &File,
+        (checked, now): (Option<Digest>, &Digest),
+    ) -> FsResult<()> {
+        match checked {
+            Some(checked) if checked == *now => Ok(()),
+            Some(_) | None => self.check_again(path, file),
         }
     }
 
     /// Checks a finished file; a damaged one is moved aside.
-    pub(super) fn check_again(&self, path: &RepoPath) -> FsResult<()> {
-        self.check(path, path)
-            .inspect_err(|error| match self.set_aside(path, error) {
+    pub(super) fn check_again(&self, path: &RepoPath, file: &File) -> FsResult<()> {
+        self.check_bytes(file, path).inspect_err(|error| {
+            let file = file.metadata().map(|meta| FileId::of(&meta));
+            match file
+                .map_err(FsError::from)
+                .and_then(|file| self.set_aside(path, file, error))
+            {
                 Ok(()) => {}
                 Err(e) => tracing::error!(repo = %self.repo, %path, "cannot be moved aside: {e}"),
-            })
+            }
+        })
     }
 
-    /// git took a finished file's name away again.
-    pub fn unfinish(&self, path: &RepoPath) {
+    /// git takes a finished file's name away again: `take` does that.
+    pub fn unfinish(&self, path: &RepoPath, take: impl FnOnce() -> FsResult<()>) -> FsResult<()> {
+        let _naming = self.naming.lock();
+        take()?;
+        self.forget_finished(path);
+        Ok(())
+    }
+
+    /// A name that git may give other bytes is about to be written to. While its file is sealed, for the store or by
+    /// another name, a copy takes its place.
+    pub fn reopen(&self, path: &RepoPath) -> FsResult<()> {
+        let _naming = self.naming.lock();
+        self.forget_finished(path);
+        match self.files.open_to_read(path)? {
+            Some(file) if self.shared.seals.is_sealed(&file.metadata()?) => {
+                let (copy, _) = self.files.copy(&file)?;
+                self.files.put_private(&copy.path(), path)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What keeps a finished file as it is for whoever reads it, also when it is stored and has lost this name.
+    pub fn seal_of(&self, path: &RepoPath) -> Option<Arc<Seal>> {
+        self.state.lock().pending.get(path)?.seal.clone()
+    }
+
+    pub(super) fn forget_finished(&self, path: &RepoPath) {
         let mut state = self.state.lock();
         state.pending.remove(path);
         state.stored.remove(path);
     }
 
-    /// Whether the bytes of a real file may stand under a final name: a loose object
-    /// is proved by its oid, a pack or index by its trailer. What is no regular file may not.
+    /// Whether the bytes of a real file may stand under a final name. What is no regular file may not.
     pub fn check(&self, file: &RepoPath, name: &RepoPath) -> FsResult<()> {
         let file = self.files.open_to_read(file)?.ok_or(FsError::NotFound)?;
+        self.check_bytes(&file, name)
+    }
+
+    /// A loose object is proved by its oid, a pack or index by its trailer.
+    fn check_bytes(&self, file: &File, name: &RepoPath) -> FsResult<()> {
         let format = self.format_of(name)?;
         let checked = match (name::kind(name), name::loose_oid(name)) {
-            (Some(Kind::Loose), Some(oid)) => bundle::check_loose(&oid, &file, format),
-            (Some(Kind::Pack), _) => bundle::check_pack_trailer(&file, format),
+            (Some(Kind::Loose), Some(oid)) => bundle::check_loose(&oid, file, format),
+            (Some(Kind::Pack), _) => bundle::check_pack_trailer(file, format),
             (Some(Kind::Loose | Kind::Mutable | Kind::Keep) | None, _) => Ok(()),
         };
         checked.map_err(|e| FsError::WrongBytes {
@@ -87,10 +295,19 @@ impl Objects {
     }
 
     /// Under its name a damaged file would be taken for what the name says, and
-    /// keep git from writing that again.
-    pub fn set_aside(&self, path: &RepoPath, why: &FsError) -> FsResult<()> {
+    /// keep git from writing that again. One that has the name no more is left alone.
+    pub fn set_aside(&self, path: &RepoPath, file: FileId, why: &FsError) -> FsResult<()> {
+        let _naming = self.naming.lock();
+        match self.has_name(path, file)? {
+            true => self.move_aside(path, why),
+            false => Ok(()),
+        }
+    }
+
+    /// [`Objects::naming`] is held.
+    pub(super) fn move_aside(&self, path: &RepoPath, why: &FsError) -> FsResult<()> {
         let aside = self.files.set_aside(path)?;
-        self.unfinish(path);
+        self.forget_finished(path);
         (self.shared.changed)(self.repo, path);
         let aside = aside.display();
         tracing::error!(repo = %self.repo, %path, %aside, "damaged, and moved aside: {why}");
@@ -113,4 +330,9 @@ impl Objects {
             .and_then(|repo| repo.format)
             .map_or(ObjectFormat::Sha1, |format| format.objects))
     }
+}
+
+fn digest(file: &File, size: u64) -> FsResult<Digest> {
+    let (digest, _) = cache::digest_file(file, size, cache::block_size_for(size))?;
+    Ok(digest)
 }

@@ -23,6 +23,7 @@ mod quota;
 mod repack;
 mod repair;
 mod revive;
+mod seal;
 mod staging;
 #[cfg(test)]
 mod tests;
@@ -41,21 +42,27 @@ use crate::store::{ObjectStore, StoreError};
 use crate::wait::{Waits, spent};
 use deletion::{Deleter, Move, Removal};
 use gitmoor_replicator::model::{
-    Actor, Command, FileAdd, FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath,
-    Timestamp, Version,
+    Actor, Command, FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath, Timestamp, Version,
 };
 use gitmoor_replicator::{Child, Replica};
 use parking_lot::{Mutex, RwLock};
 use pending::Pending;
+use publish::Stored;
 use std::collections::{HashMap, VecDeque};
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use finish::Named;
 pub use looks::{FirstLooks, Look};
 pub(crate) use quota::is_over_quota;
 pub(crate) use repack::{Expired, Made, Published, Repack};
+pub use seal::{FileId, Seal, Seals, Writing};
 pub use staging::{Staged, Staging};
+
+/// The bytes of a catalogued file are copied so many at a time.
+const PIECE: u64 = 4 << 20;
 
 /// Takes a name of a repository that changed without the kernel's doing.
 pub type Changed = dyn Fn(RepoId, &RepoPath) + Send + Sync;
@@ -88,8 +95,12 @@ pub struct Shared {
     pub(crate) looks: FirstLooks,
     /// How many large values are being committed.
     pub large: Large,
+    /// Which files are written to, and which nobody writes to any more.
+    pub(crate) seals: Seals,
     /// Called with names that changed behind the kernel's back.
     pub changed: Box<Changed>,
+    /// Called with those of them that have a new inode already: another one would be one too many for who looks twice.
+    pub renewed: Box<Changed>,
 }
 
 /// The objects room of one repository.
@@ -104,13 +115,16 @@ pub struct Objects {
     /// Held shared while a ref change is committed, exclusively while deletions are:
     /// see [`revive`]. After `turn`.
     removing: RwLock<()>,
+    /// Held while the file under a final name changes together with what is known of it. After `removing`, before
+    /// `state`.
+    naming: Mutex<()>,
 }
 
 struct State {
     /// Finished files that are not catalogued yet.
     pending: Pending,
     /// Pending files that are stored already; only the commit is missing.
-    stored: HashMap<RepoPath, FileAdd>,
+    stored: HashMap<RepoPath, Stored>,
     /// [`gitmoor_replicator::Custody::forgotten`] before the first of them was stored.
     looked: Version,
     /// Catalogued files that git deleted.
@@ -200,6 +214,7 @@ impl Objects {
             state: Mutex::new(state),
             turn: Mutex::default(),
             removing: RwLock::default(),
+            naming: Mutex::default(),
         };
         let top = RepoPath::new("objects").expect("a valid path");
         room.replay(&top)?;
@@ -216,7 +231,7 @@ impl Objects {
             if kind.is_dir() {
                 self.replay(&path)?;
             } else if name::kind(&path).is_some() && !kind.is_file() {
-                self.set_aside(&path, &FsError::Invalid)?;
+                self.move_aside(&path, &FsError::Invalid)?;
             } else if name::kind(&path).is_some() {
                 self.replay_file(path)?;
             } else if kind.is_file() {
@@ -232,12 +247,16 @@ impl Objects {
             // its way into the cache back, and then its bytes may be gone as well.
             return self.files.unlink_if_there(&path);
         }
-        if let Err(error) = self.check(&path, &path) {
-            return self.set_aside(&path, &error);
-        }
+        let ready = match self.ready(&path, &path) {
+            Ok(ready) => ready,
+            // Its bytes are right, or may be: there is no room for a copy of them.
+            Err(FsError::Io(error)) if error.kind() == ErrorKind::StorageFull => {
+                return Err(error.into());
+            }
+            Err(error) => return self.move_aside(&path, &error),
+        };
         tracing::info!(repo = %self.repo, %path, "finished before the last stop, still to be stored");
-        self.finish(&path);
-        Ok(())
+        self.finish(&path, ready, || Ok(())).map(drop)
     }
 
     /// What is catalogued under a name, as this mount sees it.
@@ -326,6 +345,26 @@ impl Objects {
                 Ok(Content::Stored(file, self.tables(path, entry)?))
             }
         }
+    }
+
+    /// Writes them piece by piece, however many they are.
+    pub(crate) fn write_to(
+        &self,
+        path: &RepoPath,
+        entry: &FileEntry,
+        out: &mut impl Write,
+    ) -> FsResult<()> {
+        let file = match self.content(path, entry)? {
+            Content::Inline(bytes) => return Ok(out.write_all(&bytes)?),
+            Content::Stored(file, _) => file,
+        };
+        let mut at = 0;
+        while at < entry.size {
+            let len = PIECE.min(entry.size - at);
+            out.write_all(&file.read(at, len as usize)?)?;
+            at += len;
+        }
+        Ok(())
     }
 
     /// All of them at once, for what is small enough.

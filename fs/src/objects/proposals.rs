@@ -4,15 +4,19 @@ use super::Objects;
 use super::deletion::Removal;
 use super::looks::Look;
 use super::name;
-use super::publish::Batch;
+use super::publish::{Batch, Stored};
 use crate::error::{FsError, FsResult};
 use gitmoor_replicator::model::{
-    Actor, Command, FileRemoval, Place, Refusal, RepoChange, RepoPath, Version,
+    Actor, BlockDigest, Command, FileAdd, FileRemoval, Place, Refusal, RepoChange, RepoPath,
+    Version,
 };
 use std::collections::HashMap;
 
 /// Files whose addition or removal one raft entry carries at most.
 pub(super) const FILES_PER_COMMIT: usize = 5_000;
+
+/// About how many bytes of files one raft entry carries at most: what the catalog itself holds, and digests of blocks.
+const BYTES_PER_COMMIT: usize = 2 << 20;
 
 /// How often a publication stores again because gc came in between, which is rare
 /// even once.
@@ -68,7 +72,9 @@ impl Objects {
     fn forget_stored(&self, condemned: &str) {
         let usable = |place: &Place| !matches!(place, Place::Stored { key } if key == condemned);
         let mut state = self.state.lock();
-        state.stored.retain(|_, add| usable(&add.entry.place));
+        state
+            .stored
+            .retain(|_, stored| usable(&stored.add.entry.place));
     }
 
     /// What was stored is good for as long as no condemned key was forgotten
@@ -114,8 +120,8 @@ impl Objects {
 
     /// Very many files go in several entries; the last goes with the refs.
     pub(super) fn catalogue_ahead(&self, batch: &mut Batch, actor: &Actor) -> FsResult<()> {
-        while batch.files.len() > FILES_PER_COMMIT {
-            let files = batch.files.drain(..FILES_PER_COMMIT).collect();
+        while let Some(fitting) = fitting(&batch.files) {
+            let files = batch.files.drain(..fitting).collect();
             let ahead = Batch {
                 files,
                 bundled: Vec::new(),
@@ -197,4 +203,23 @@ impl Objects {
             }
         }
     }
+}
+
+/// How many of these files go ahead of the others; `None` when all of them fit into one entry.
+fn fitting(files: &[Stored]) -> Option<usize> {
+    let mut bytes = 0;
+    let fits = |stored: &&Stored| {
+        bytes += weight(&stored.add);
+        bytes <= BYTES_PER_COMMIT
+    };
+    let fitting = files.iter().take(FILES_PER_COMMIT).take_while(fits).count();
+    (fitting < files.len()).then_some(fitting.max(1))
+}
+
+fn weight(add: &FileAdd) -> usize {
+    let own = match &add.entry.place {
+        Place::Inline(bytes) => bytes.len(),
+        Place::Stored { key } => key.len(),
+    };
+    own + add.path.as_bytes().len() + add.blocks.len() * size_of::<BlockDigest>() + 100
 }

@@ -5,7 +5,9 @@
 //! with "these files exist" and "these refs moved". [`Objects::publish`] does the
 //! same without a ref change, for the idle publisher and for leaving.
 
+use super::pending::Generation;
 use super::proposals::FILES_PER_COMMIT;
+use super::seal::Seal;
 use super::{Objects, cache_object, quota};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
@@ -14,6 +16,7 @@ use gitmoor_replicator::model::{Actor, Command, FileAdd, Place, RepoChange, Repo
 use parking_lot::{MutexGuard, RwLockReadGuard};
 use rustix::fs::{Timespec, Timestamps};
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 /// What to leave out of a publication.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -171,21 +174,15 @@ impl Objects {
 
     /// The catalog has them: the local files become cached ones.
     pub(super) fn published(&self, batch: Batch) {
-        for add in &batch.files {
-            let adopted = self.adopt(add);
-            if let Err(error) = adopted {
-                tracing::warn!(repo = %self.repo, path = %add.path, %error, "stored, but not kept in the cache");
+        for stored in &batch.files {
+            if let Err(error) = self.settle(stored) {
+                let path = &stored.add.path;
+                tracing::warn!(repo = %self.repo, %path, %error, "stored, but not kept in the cache");
             }
             failpoint::ADOPTED.hit();
-            let mut state = self.state.lock();
-            state.pending.remove(&add.path);
-            state.stored.remove(&add.path);
         }
-        for path in &batch.bundled {
-            let mut state = self.state.lock();
-            state.pending.remove(path);
-            drop(state);
-            if let Err(error) = self.files.unlink_if_there(path) {
+        for (path, generation) in &batch.bundled {
+            if let Err(error) = self.unbundle(path, *generation) {
                 tracing::warn!(repo = %self.repo, %path, %error, "packed, but its loose file stays");
             }
             failpoint::UNBUNDLED.hit();
@@ -193,7 +190,30 @@ impl Objects {
         }
     }
 
-    fn adopt(&self, add: &FileAdd) -> FsResult<()> {
+    /// A stored file goes from here, unless another has its name by now: that is stored next.
+    fn settle(&self, stored: &Stored) -> FsResult<()> {
+        let (path, _naming) = (&stored.add.path, self.naming.lock());
+        if !self.state.lock().pending.has(path, stored.generation) {
+            return Ok(());
+        }
+        let adopted = self.adopt(stored);
+        self.forget_finished(path);
+        adopted
+    }
+
+    /// The same of a loose object that is in a pack.
+    fn unbundle(&self, path: &RepoPath, generation: Generation) -> FsResult<()> {
+        let _naming = self.naming.lock();
+        if !self.state.lock().pending.has(path, generation) {
+            return Ok(());
+        }
+        self.forget_finished(path);
+        self.files.unlink_if_there(path)
+    }
+
+    /// [`Objects::naming`] is held.
+    fn adopt(&self, stored: &Stored) -> FsResult<()> {
+        let add = &stored.add;
         match &add.entry.place {
             Place::Inline(_) => self.unseen(&add.path, || self.files.unlink_if_there(&add.path)),
             Place::Stored { key } => self.unseen(&add.path, || {
@@ -202,9 +222,12 @@ impl Objects {
                     Some(file) => self.files.take(&add.path, &file)?,
                     None => None,
                 };
-                match taken {
-                    Some(taken) => Ok(self.shared.cache.adopt(&object, &taken.path())?),
-                    None => Ok(()),
+                match (taken, &stored.seal) {
+                    (Some(taken), Some(_)) => {
+                        Ok(self.shared.cache.adopt(&object, &taken.path())?)
+                    }
+                    // What others may still write to proves nothing: it is fetched when it is read.
+                    (Some(_), None) | (None, _) => Ok(()),
                 }
             }),
         }
@@ -228,17 +251,27 @@ impl Objects {
     }
 }
 
+/// A finished file that is stored.
+#[derive(Clone)]
+pub(super) struct Stored {
+    pub(super) add: FileAdd,
+    /// Of the file that it was.
+    pub(super) generation: Generation,
+    /// That file is what was stored for as long as this is there; `None` when a copy of it was.
+    pub(super) seal: Option<Arc<Seal>>,
+}
+
 /// What one publication stored.
 pub(super) struct Batch {
-    pub(super) files: Vec<FileAdd>,
+    pub(super) files: Vec<Stored>,
     /// Loose objects that are in one of its packs.
-    pub(super) bundled: Vec<RepoPath>,
+    pub(super) bundled: Vec<(RepoPath, Generation)>,
     /// [`gitmoor_replicator::Custody::forgotten`] before any of it was stored.
     pub(super) looked: Version,
 }
 
 impl Batch {
     pub(super) fn adds(&self) -> Vec<FileAdd> {
-        self.files.clone()
+        self.files.iter().map(|stored| stored.add.clone()).collect()
     }
 }

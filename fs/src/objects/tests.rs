@@ -1,6 +1,6 @@
 //! What another mount does between the look of a ref change and its commit.
 
-use super::{FirstLooks, Objects, Shared, Staged, Staging};
+use super::{FirstLooks, Objects, Seals, Shared, Staged, Staging};
 use crate::Config;
 use crate::beneath::Dir;
 use crate::cache::{BlockCache, CacheConfig};
@@ -114,6 +114,7 @@ fn shared(
         origins: Origins::new(),
         looks: FirstLooks::new(),
         large: Large::new(),
+        seals: Seals::default(),
         replica: node,
         store: store.clone(),
         ownership: None,
@@ -147,6 +148,7 @@ fn shared(
         staging: Arc::new(Staging::new(None, homes.clone())),
         homes,
         changed: Box::new(changed),
+        renewed: Box::new(|_, _| {}),
     }
 }
 
@@ -179,7 +181,7 @@ fn objects(
 fn what_is_finished_is_counted_once() {
     let dir = tempfile::tempdir().expect("a directory");
     let objects = objects(dir.path(), &world(dir.path()), |_, _| {});
-    let (from, to) = (path("objects/tmp_obj_x"), object(1));
+    let (from, to) = (path("objects/tmp_x"), path("objects/info/x"));
     let owner = objects.files.owner().expect("it is there");
     objects.files.make_parents(&to).expect("mkdir");
     objects
@@ -193,9 +195,10 @@ fn what_is_finished_is_counted_once() {
         bytes: 1000,
     };
     assert_eq!(objects.shared.staging.staged(), staged(0, 1));
-    objects.files.rename(&from, &to).expect("renames");
+    let ready = objects.ready(&from, &to).expect("it may have that name");
+    let rename = || objects.files.rename(&from, &to);
+    objects.finish(&to, ready, rename).expect("renames");
     objects.gave_up(&from);
-    objects.finish(&to);
     assert_eq!(objects.shared.staging.staged(), staged(1, 0));
 }
 

@@ -2,7 +2,9 @@
 //! time, under keys that never had other bytes.
 
 use super::name::{self, Kind};
-use super::publish::{Batch, Scope};
+use super::pending::{Finished, Generation};
+use super::publish::{Batch, Scope, Stored};
+use super::seal::{Seal, Sealing};
 use super::{Objects, cache_object, key, parallel};
 use crate::bundle::{self, BundleError, Bundled};
 use crate::cache;
@@ -13,9 +15,13 @@ use crate::wait;
 use gitmoor_replicator::model::{
     BlockDigest, Digest, FileAdd, FileEntry, ObjectFormat, Place, RepoPath, Timestamp,
 };
-use std::fs::File;
+use std::cell::Cell;
+use std::fs::{File, FileTimes};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Mutable files up to this size live in the catalog itself.
 const INLINE: u64 = 4096;
@@ -30,33 +36,42 @@ impl Objects {
     pub(super) fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
         let looked = self.look()?;
         self.forget_gone()?;
-        let (mut paths, loose): (Vec<_>, Vec<_>) = {
-            let state = self.state.lock();
-            let wanted =
-                |path: &&RepoPath| scope == Scope::All || name::kind(path) != Some(Kind::Keep);
-            let paths = state.pending.keys().filter(wanted).cloned();
-            paths.partition(|path| name::kind(path) != Some(Kind::Loose))
-        };
-        self.refuse_offline(paths.iter().chain(&loose))?;
+        let (mut paths, loose) = self.wanted(scope);
+        let loose_paths: Vec<_> = loose.iter().map(|(path, _)| path.clone()).collect();
+        self.refuse_offline(paths.iter().chain(&loose_paths))?;
         let mut bundled = Vec::new();
         if loose.len() > self.shared.config.bundle_over {
-            match self.bundle(&loose)? {
+            match self.bundle(&loose_paths)? {
                 Some(made) => {
                     // One that a failed publication made is pending by itself.
                     paths.retain(|path| !made.contains(path));
                     paths.extend(made);
                     bundled = loose;
                 }
-                None => paths.extend(loose),
+                None => paths.extend(loose_paths),
             }
         } else {
-            paths.extend(loose);
+            paths.extend(loose_paths);
         }
         Ok(Batch {
             files: self.store_all(&paths)?,
             bundled,
             looked,
         })
+    }
+
+    /// What is to be stored as it is, and loose objects.
+    fn wanted(&self, scope: Scope) -> (Vec<RepoPath>, Vec<(RepoPath, Generation)>) {
+        let state = self.state.lock();
+        let (mut paths, mut loose) = (Vec::new(), Vec::new());
+        for (path, file) in state.pending.iter() {
+            match name::kind(path) {
+                Some(Kind::Loose) => loose.push((path.clone(), file.generation)),
+                Some(Kind::Keep) if scope == Scope::Barrier => {}
+                Some(Kind::Pack | Kind::Mutable | Kind::Keep) | None => paths.push(path.clone()),
+            }
+        }
+        (paths, loose)
     }
 
     /// What cannot be sent need be neither bundled nor digested.
@@ -83,12 +98,13 @@ impl Objects {
             return Ok(None);
         };
         let format = self.format_of(first)?;
-        let made = match self.bundle_privately(&objects, format) {
+        let newest = Cell::new(SystemTime::UNIX_EPOCH);
+        let made = match self.bundle_privately(&objects, format, &newest) {
             Ok(made) => made,
             Err(BundleError::NoPackType { .. }) => return Ok(None),
             Err(e) => {
                 // A damaged one would hold up the rest for ever.
-                loose.iter().try_for_each(|path| self.check_again(path))?;
+                loose.iter().try_for_each(|path| self.check_staged(path))?;
                 let (path, reason) = (dir.to_string(), e.to_string());
                 return Err(FsError::WrongBytes { path, reason });
             }
@@ -96,30 +112,38 @@ impl Objects {
         let file = |ext: &str| dir.join(format!("{}.{ext}", made.name).as_bytes());
         let paths = [file("pack"), file("idx")].map(|path| path.expect("a pack's name is valid"));
         // The index last, as git does: a pack is visible once its index is.
-        self.files.put_private(&made.pack, &paths[0])?;
+        self.finish_made(&made.pack, &paths[0], newest.get())?;
         failpoint::BUNDLE_NAMELESS_IDX.hit();
-        self.files.put_private(&made.idx, &paths[1])?;
-        let finished = paths.each_ref().map(|path| (path, self.finished(path)));
-        let mut state = self.state.lock();
-        for (path, finished) in finished {
-            // Unlike `finish`: its name says that these are the bytes that may be stored
-            // already, by a publication that failed later.
-            state.removed.remove(path);
-            state.pending.insert(path.clone(), finished);
-        }
-        state.note();
-        drop(state);
+        self.finish_made(&made.idx, &paths[1], newest.get())?;
         failpoint::BUNDLED.hit();
         Ok(Some(paths))
+    }
+
+    /// Gives a file of a bundle its name, by which git may expire it as it would have expired its newest object. The
+    /// name says what its bytes are: one that a failed publication left, and has perhaps stored, stays.
+    fn finish_made(&self, made: &Path, name: &RepoPath, newest: SystemTime) -> FsResult<()> {
+        let file = self.files.open_private(made)?;
+        if self.is_finished(name) {
+            return self.files.remove_private(made);
+        }
+        file.set_times(FileTimes::new().set_modified(newest))?;
+        let seal = self.shared.seals.seal_own(&file)?;
+        let ready = self.ready_unchecked(&file, name, Some(seal))?;
+        let give = || self.files.put_private(made, name);
+        self.finish(name, ready, give).map(drop)
     }
 
     fn bundle_privately(
         &self,
         objects: &[(String, RepoPath)],
         format: ObjectFormat,
+        newest: &Cell<SystemTime>,
     ) -> Result<Bundled, BundleError> {
         let open = |path: &RepoPath| match self.files.open_to_read(path) {
-            Ok(Some(file)) => Ok(file),
+            Ok(Some(file)) => {
+                newest.set(newest.get().max(file.metadata()?.modified()?));
+                Ok(file)
+            }
             Ok(None) => Err(io::ErrorKind::NotFound.into()),
             Err(FsError::Io(error)) => Err(error),
             Err(error) => Err(io::Error::other(error)),
@@ -132,25 +156,75 @@ impl Objects {
         bundle::bundle_loose(objects, open, format, &into)
     }
 
+    fn check_staged(&self, path: &RepoPath) -> FsResult<()> {
+        match self.files.open_to_read(path)? {
+            Some(file) => self.check_again(path, &file),
+            None => Ok(()),
+        }
+    }
+
     /// What was stored is remembered and not stored again.
-    fn store_all(&self, paths: &[RepoPath]) -> FsResult<Vec<FileAdd>> {
+    fn store_all(&self, paths: &[RepoPath]) -> FsResult<Vec<Stored>> {
         let stored = parallel::each(paths, |path| self.store(path))?;
         Ok(stored.into_iter().flatten().collect())
     }
 
-    /// Stores one finished file. `None` when git deleted it meanwhile.
-    pub(super) fn store(&self, path: &RepoPath) -> FsResult<Option<FileAdd>> {
-        if let Some(add) = self.state.lock().stored.get(path) {
-            return Ok(Some(add.clone()));
-        }
-        let Some(file) = self.files.open_to_read(path)? else {
+    /// Stores one finished file. `None` when git deleted it meanwhile, or somebody writes to it: then it is stored when
+    /// that is closed.
+    pub(super) fn store(&self, path: &RepoPath) -> FsResult<Option<Stored>> {
+        let Some((finished, file)) = self.finished_file(path)? else {
             return Ok(None);
         };
+        let generation = finished.generation;
+        let known = self.state.lock().stored.get(path).cloned();
+        if let Some(known) = known.filter(|known| known.generation == generation) {
+            return Ok(Some(known));
+        }
         failpoint::UNSENT.hit();
-        let add = self.store_file(path, &file)?;
+        let Some((file, seal)) = self.still(path, file, finished.seal)? else {
+            return Ok(None);
+        };
+        let add = self.store_file(path, &file, finished.digest)?;
         failpoint::SENT.hit();
-        self.state.lock().stored.insert(path.clone(), add.clone());
-        Ok(Some(add))
+        let stored = Stored {
+            add,
+            generation,
+            seal,
+        };
+        let mut state = self.state.lock();
+        if state.pending.has(path, generation) {
+            state.stored.insert(path.clone(), stored.clone());
+        }
+        Ok(Some(stored))
+    }
+
+    /// What is known of a finished file, and that very file.
+    fn finished_file(&self, path: &RepoPath) -> FsResult<Option<(Finished, File)>> {
+        let _naming = self.naming.lock();
+        let finished = self.state.lock().pending.get(path).cloned();
+        let file = self.files.open_to_read(path)?;
+        Ok(finished.zip(file))
+    }
+
+    /// A file that stays as it is while it is read twice, for its digests and for the store, and until it is taken out
+    /// of the tree: itself, sealed, or a copy where nobody can say who writes to it. `None` while somebody does.
+    fn still(
+        &self,
+        path: &RepoPath,
+        file: File,
+        seal: Option<Arc<Seal>>,
+    ) -> FsResult<Option<(File, Option<Arc<Seal>>)>> {
+        if seal.is_some() {
+            return Ok(Some((file, seal)));
+        }
+        match self.shared.seals.seal(&file)? {
+            Sealing::Done(seal) => Ok(Some((file, Some(Arc::new(seal))))),
+            Sealing::Written => {
+                tracing::debug!(repo = %self.repo, %path, "is being written: stored when that is done");
+                Ok(None)
+            }
+            Sealing::Unknown => Ok(Some((self.files.copy(&file)?.1, None))),
+        }
     }
 
     /// A file that was deleted while it was being finished (git's own temporary names in
@@ -161,19 +235,24 @@ impl Objects {
                 continue;
             }
             // Once more: who finishes it anew does so when it is there.
-            let mut state = self.state.lock();
+            let _naming = self.naming.lock();
             if self.files.stat(&path)?.is_none() {
-                state.pending.remove(&path);
+                self.forget_finished(&path);
             }
         }
         Ok(())
     }
 
-    fn store_file(&self, path: &RepoPath, file: &File) -> FsResult<FileAdd> {
+    fn store_file(
+        &self,
+        path: &RepoPath,
+        file: &File,
+        checked: Option<Digest>,
+    ) -> FsResult<FileAdd> {
         let meta = file.metadata()?;
         let (size, block_size) = (meta.len(), cache::block_size_for(meta.len()));
         let (digest, blocks) = cache::digest_file(file, size, block_size)?;
-        self.check_unchanged(path, &digest)?;
+        self.check_unchanged(path, file, (checked, &digest))?;
         self.store_checked(path, file, (digest, blocks))
     }
 

@@ -134,15 +134,17 @@ impl Repository {
             }
             _ => return Err(FsError::CrossRoom),
         };
+        // As if it were stored already: nobody writes to it by another name.
+        if self.objects.is_sealed(from) {
+            return Err(FsError::CrossRoom);
+        }
         self.check_quota(from, to)?;
         match room(to) {
             Room::Objects if name::kind(to).is_some() => {
-                self.objects.check(from, to)?;
+                let ready = self.objects.ready(from, to)?;
                 failpoint::OBJECT_UNNAMED.hit();
-                self.files.link(from, to)?;
-                failpoint::OBJECT_NAMED.hit();
-                self.objects.finish(to);
-                Ok(())
+                let link = || self.files.link(from, to);
+                self.objects.finish(to, ready, link).map(drop)
             }
             Room::Refs if !is_ref_scratch(to) => {
                 let actor = self.actor(caller);

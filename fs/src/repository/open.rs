@@ -4,11 +4,13 @@
 use super::room::{Room, room};
 use super::{Body, Caller, Closing, Found, Identity, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult};
+use crate::local::Private;
 use crate::local::config;
-use crate::objects::{Content, name};
+use crate::objects::{Content, FileId, name};
 use crate::refs::Value;
 use gitmoor_replicator::model::{Command, FileEntry, RepoPath};
 use std::fs::FileTimes;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
@@ -16,25 +18,45 @@ use std::sync::atomic::Ordering;
 /// through instead has it ask for the attributes anew.
 const KEPT_PACKED_REFS: u64 = 256 << 10;
 
+/// How often open(2) looks what has a name, which may become another file's meanwhile.
+const LOOKS: usize = 3;
+
 impl Repository {
     /// open(2) of an existing file; `write` when the flags allow writing.
     pub fn open_file(&self, path: &RepoPath, write: bool) -> FsResult<Opened> {
         // Publishing may move a real file into the cache between the look and
-        // the open; the second look finds it catalogued.
-        for _ in 0..2 {
+        // the open; the second look finds it catalogued. Or it may seal one that is to be written, of which the
+        // next look makes a copy.
+        for _ in 0..LOOKS {
             let found = self.find(path)?.ok_or(FsError::NotFound)?;
             let identity = Identity::of(path, &found);
             let mut opened = match self.open_found(path, found, write) {
-                Err(FsError::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(FsError::NotFound) => continue,
+                Err(FsError::Immutable) if write && name::is_rewritable(path) => continue,
+                Err(FsError::Io(e)) if e.kind() == ErrorKind::NotFound => continue,
                 other => other?,
             };
-            opened.writes = write;
             if !write {
                 opened.identity = Identity::of_opened(&opened, identity)?;
+                return Ok(opened);
             }
-            return Ok(opened);
+            match self.begin_writing(&mut opened) {
+                Err(FsError::Immutable) if name::is_rewritable(path) => continue,
+                begun => return begun.map(|()| opened),
+            }
         }
         Err(FsError::NotFound)
+    }
+
+    /// Nobody may write to a file whose bytes are finished, under whichever name.
+    fn begin_writing(&self, opened: &mut Opened) -> FsResult<()> {
+        opened.writes = true;
+        let Some(file) = opened.real() else {
+            return Ok(());
+        };
+        let writing = self.shared.seals.write(&file.metadata()?);
+        *opened.writing() = Some(writing.ok_or(FsError::Immutable)?);
+        Ok(())
     }
 
     pub(super) fn open_found(
@@ -77,20 +99,32 @@ impl Repository {
 
     fn open_real(&self, path: &RepoPath, write: bool) -> FsResult<Opened> {
         let closing = match room(path) {
-            Room::Objects
-                if write && self.objects.is_finished(path) && !name::is_rewritable(path) =>
-            {
+            Room::Objects if write && self.objects.is_sealed(path) => {
                 return Err(FsError::Immutable);
             }
             Room::Objects if write && name::is_rewritable(path) => {
-                self.objects.unfinish(path);
+                self.objects.reopen(path)?;
                 Closing::Finish(path.clone())
             }
             Room::Objects if write && name::kind(path).is_some() => Closing::Finish(path.clone()),
             Room::Local if write && path.as_bytes() == b"config" => Closing::Config,
             Room::Objects | Room::Refs | Room::Local => Closing::Plain,
         };
-        let opened = Opened::new(Body::Real(self.files.open_to_write(path)?), closing);
+        let file = match write {
+            true => match self.files.open_to_write(path) {
+                // It is being sealed just now.
+                Err(FsError::Io(e)) if e.kind() == ErrorKind::WouldBlock => {
+                    return Err(FsError::Immutable);
+                }
+                opened => opened?,
+            },
+            // Not for writing: that would look like a writer to whoever finishes the file.
+            false => self.files.open_to_read(path)?.ok_or(FsError::NotFound)?,
+        };
+        let mut opened = Opened::new(Body::Real(file), closing);
+        if room(path) == Room::Objects && !write {
+            opened.seal = self.objects.seal_of(path);
+        }
         Ok(match path.as_bytes() {
             // Every command reads it several times, and after each read that the
             // kernel passes through it asks for the attributes anew.
@@ -102,14 +136,19 @@ impl Repository {
     /// A name that may get other bytes (`info/alternates`, …) is written to in a
     /// real copy, which is finished again when it is closed.
     fn open_copy(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Opened> {
-        let opened = self.open_found(path, Found::Object(entry.clone()), false)?;
-        let bytes = opened.read(0, entry.size as usize)?;
-        self.put_real(path, &bytes, entry.mode)?;
-        self.open_real(path, true)
+        let copy = self.copy_of(path, entry)?;
+        match self.files.put_private_new(&copy.path(), path)? {
+            true => self.open_real(path, true),
+            // Somebody has given it other bytes meanwhile.
+            false => Err(FsError::NotFound),
+        }
     }
 
-    pub(super) fn put_real(&self, path: &RepoPath, bytes: &[u8], mode: u32) -> FsResult<()> {
-        self.files.put(path, bytes, mode, self.files.owner()?)
+    /// A private copy of a catalogued file.
+    pub(super) fn copy_of(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Private> {
+        self.files.make(entry.mode, self.files.owner()?, |file| {
+            self.objects.write_to(path, entry, file)
+        })
     }
 
     /// open(2) with O_CREAT of a name that is not there, and is not a value's.
@@ -130,7 +169,7 @@ impl Repository {
             Room::Objects | Room::Refs | Room::Local => Closing::Plain,
         };
         let mut opened = Opened::new(Body::Real(file), closing);
-        opened.writes = true;
+        self.begin_writing(&mut opened)?;
         Ok(opened)
     }
 
@@ -175,7 +214,8 @@ impl Repository {
         match &opened.closing {
             Closing::Plain => Ok(()),
             Closing::Commit(path) => self.commit_draft(opened, path),
-            Closing::Finish(path) => self.finish_closed(path),
+            Closing::Finish(path) if name::holds_objects(path) => self.finish_closed(opened, path),
+            Closing::Finish(_) => Ok(()),
             Closing::Config => self.config_changed(),
             Closing::NewConfig => {
                 self.furnish_copied()?;
@@ -189,32 +229,32 @@ impl Repository {
         match &opened.closing {
             Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
             Closing::Commit(path) => self.commit_draft(opened, path),
-            Closing::Finish(path) => {
-                if self.objects.is_finished(path) || self.files.stat(path)?.is_none() {
-                    return Ok(());
+            Closing::Finish(path) => match (self.finish_closed(opened, path), opened.real()) {
+                (Err(error @ FsError::WrongBytes { .. }), Some(file)) => {
+                    let file = FileId::of(&file.metadata()?);
+                    self.objects.set_aside(path, file, &error)
                 }
-                match self.objects.check(path, path) {
-                    Ok(()) => self.objects.finish(path),
-                    Err(error) => self.objects.set_aside(path, &error)?,
-                }
-                Ok(())
-            }
+                (finished, _) => finished,
+            },
         }
     }
 
     /// A file that was written under its final name is finished when its bytes are
     /// right. If not, whoever closes it is told; since the descriptor may be a
     /// duplicate, closed before the bytes are there, a later close may finish it yet.
-    fn finish_closed(&self, path: &RepoPath) -> FsResult<()> {
-        if !name::holds_objects(path)
-            || self.objects.is_finished(path)
-            || self.files.stat(path)?.is_none()
-        {
+    fn finish_closed(&self, opened: &Opened, path: &RepoPath) -> FsResult<()> {
+        let Some(file) = opened.real() else {
+            return Ok(());
+        };
+        if self.objects.is_finished(path) || self.files.stat(path)?.is_none() {
             return Ok(());
         }
-        self.objects.check(path, path)?;
-        self.objects.finish(path);
-        Ok(())
+        match name::holds_objects(path) {
+            true => self
+                .objects
+                .finish_written(path, file, &mut opened.writing()),
+            false => self.objects.finish_rewritten(path),
+        }
     }
 
     /// The text of `config`. One that is larger than any that somebody writes is not looked into.

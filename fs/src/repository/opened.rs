@@ -4,8 +4,10 @@ use super::{Draft, Identity, Users};
 use crate::cache::CachedFile;
 use crate::error::{FsError, FsResult};
 use crate::objects::idx::Tables;
+use crate::objects::{Seal, Writing};
 use bytes::Bytes;
 use gitmoor_replicator::model::RepoPath;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -24,6 +26,10 @@ pub struct Opened {
     /// Which file it is, if its name may get another; not of one that is open for writing,
     /// whose closing may make it another.
     pub identity: Option<Identity>,
+    /// What keeps a finished file as it is for who reads it.
+    pub(super) seal: Option<Arc<Seal>>,
+    /// What allows to write to a real file; `None` once that is finished. Held shared by each write.
+    writing: RwLock<Option<Writing>>,
 }
 
 /// Where the bytes of an open file are.
@@ -65,6 +71,8 @@ impl Opened {
             lasting,
             writes: false,
             identity: None,
+            seal: None,
+            writing: RwLock::new(None),
         }
     }
 
@@ -98,10 +106,27 @@ impl Opened {
         }
     }
 
+    /// What allows to write to it, when no write is under way.
+    pub fn writing(&self) -> RwLockWriteGuard<'_, Option<Writing>> {
+        self.writing.write()
+    }
+
+    /// While it is held nobody seals the file.
+    fn may_write(&self) -> FsResult<RwLockReadGuard<'_, Option<Writing>>> {
+        let writing = self.writing.read();
+        match writing.is_some() {
+            true => Ok(writing),
+            false => Err(FsError::Immutable),
+        }
+    }
+
     /// pwrite(2) by a thread; `append` for a descriptor with O_APPEND.
     pub fn write(&self, offset: u64, data: &[u8], append: bool, tid: u32) -> FsResult<()> {
         match &self.body {
-            Body::Real(file) => Ok(file.write_all_at(data, offset)?),
+            Body::Real(file) => {
+                let _writing = self.may_write()?;
+                Ok(file.write_all_at(data, offset)?)
+            }
             Body::Draft(draft, users) => {
                 users.wrote(tid);
                 draft.write(offset, data, append)
@@ -113,7 +138,10 @@ impl Opened {
     /// ftruncate(2).
     pub fn truncate(&self, size: u64) -> FsResult<()> {
         match &self.body {
-            Body::Real(file) => Ok(file.set_len(size)?),
+            Body::Real(file) => {
+                let _writing = self.may_write()?;
+                Ok(file.set_len(size)?)
+            }
             Body::Draft(draft, users) => {
                 users.change();
                 draft.truncate(size)

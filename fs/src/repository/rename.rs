@@ -5,7 +5,7 @@ use super::room::{Room, is_ref_scratch, room, takes};
 use super::{Caller, Found, Repository, Type, is_settings};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::objects::name;
+use crate::objects::{Named, name};
 use gitmoor_replicator::model::{FileEntry, PACKED_REFS, RepoPath};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,9 +18,9 @@ impl Repository {
         to: &RepoPath,
         replace: bool,
         caller: &Caller,
-    ) -> FsResult<()> {
+    ) -> FsResult<Named> {
         if from == to {
-            return Ok(());
+            return Ok(Named::File);
         }
         if is_settings(from) || is_settings(to) {
             return Err(FsError::Immutable);
@@ -33,10 +33,10 @@ impl Repository {
             return Err(FsError::Invalid);
         }
         match (room(from), room(to)) {
-            (Room::Local, Room::Local) => self.rename_local(from, to),
-            (Room::Refs | Room::Local, Room::Refs) => {
-                self.rename_into_refs(from, to, &source, caller)
-            }
+            (Room::Local, Room::Local) => self.rename_local(from, to).map(|()| Named::File),
+            (Room::Refs | Room::Local, Room::Refs) => self
+                .rename_into_refs(from, to, &source, caller)
+                .map(|()| Named::File),
             (Room::Objects | Room::Local, Room::Objects) => {
                 self.rename_into_objects(from, to, &source, caller)
             }
@@ -55,7 +55,7 @@ impl Repository {
         to: &RepoPath,
         replace: bool,
         caller: &Caller,
-    ) -> FsResult<()> {
+    ) -> FsResult<Named> {
         let movable = matches!(other.find(from)?, Some(Found::Real(meta)) if meta.is_file())
             && room(from) == Room::Objects
             && name::kind(from).is_none();
@@ -207,7 +207,7 @@ impl Repository {
         to: &RepoPath,
         source: &Found,
         caller: &Caller,
-    ) -> FsResult<()> {
+    ) -> FsResult<Named> {
         let meta = match source {
             Found::Real(meta) => meta,
             Found::Object(entry) if name::is_rewritable(from) => {
@@ -219,21 +219,27 @@ impl Repository {
         if meta.is_dir() {
             return Err(FsError::CrossRoom);
         }
+        // As if it were stored already: it has its name for good.
+        if self.objects.is_sealed(from) {
+            return Err(FsError::CrossRoom);
+        }
         self.check_quota(from, to)?;
-        if name::kind(to).is_some() {
-            self.objects.check(from, to)?;
-            failpoint::OBJECT_UNNAMED.hit();
-        }
-        self.files.rename(from, to)?;
-        self.objects.gave_up(from);
-        self.objects.unfinish(from);
-        if name::kind(to).is_some() {
-            failpoint::OBJECT_NAMED.hit();
-            self.objects.finish(to);
-        } else {
+        let rename = || self.files.rename(from, to);
+        if name::kind(to).is_none() {
+            self.objects.leave(from, caller.look, rename)?;
+            self.objects.gave_up(from);
             self.objects.began(to);
+            return Ok(Named::File);
         }
-        Ok(())
+        let ready = self.objects.ready(from, to)?;
+        failpoint::OBJECT_UNNAMED.hit();
+        let named = self.objects.finish(to, ready, rename)?;
+        self.objects.gave_up(from);
+        self.objects.leave(from, caller.look, || match named {
+            Named::File => Ok(()),
+            Named::Copy => self.files.unlink_if_there(from),
+        })?;
+        Ok(named)
     }
 
     /// A file gets the name of one that holds objects, in a quarantine too: whoever pushes is told there.
@@ -252,9 +258,10 @@ impl Repository {
         to: &RepoPath,
         entry: &FileEntry,
         caller: &Caller,
-    ) -> FsResult<()> {
+    ) -> FsResult<Named> {
         self.copy_catalogued(from, to, entry)?;
-        self.objects.unlink(from, caller.look)
+        self.objects.unlink(from, caller.look)?;
+        Ok(Named::File)
     }
 
     pub(super) fn copy_catalogued(
@@ -266,12 +273,11 @@ impl Repository {
         if room(to) != Room::Objects {
             return Err(FsError::CrossRoom);
         }
-        let opened = self.open_found(from, Found::Object(entry.clone()), false)?;
-        let bytes = opened.read(0, entry.size as usize)?;
-        self.put_real(to, &bytes, entry.mode)?;
-        if name::kind(to).is_some() {
-            self.objects.finish(to);
+        let copy = self.copy_of(from, entry)?;
+        if name::kind(to).is_none() {
+            return self.files.put_private(&copy.path(), to);
         }
-        Ok(())
+        let ready = self.objects.ready_private(copy, to)?;
+        self.objects.finish(to, ready, || Ok(())).map(drop)
     }
 }

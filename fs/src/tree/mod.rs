@@ -2,6 +2,7 @@
 //! no FUSE in it.
 
 mod ask;
+mod closing;
 mod inodes;
 mod names;
 mod place;
@@ -16,7 +17,7 @@ pub use shown::Shown;
 pub use stat::Stat;
 
 use crate::error::{FsError, FsResult};
-use crate::objects::Shared;
+use crate::objects::{Named, Shared};
 use crate::others::Lasting;
 use crate::repository::room::{Room, is_ref_scratch, is_value, room};
 use crate::repository::{Caller, Creation, Identity, NewAttributes, Opened, Repository, Type};
@@ -357,31 +358,6 @@ impl Tree {
         }
     }
 
-    /// flush: one descriptor is closed.
-    pub fn flush(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
-        match self.inodes.place(ino) {
-            Some(Place::Repo(repo, _)) if self.commits(ino, opened, process) => repo.flush(opened),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// release: the last descriptor is closed.
-    pub fn release(&self, ino: u64, opened: &Opened) -> FsResult<()> {
-        let released = match self.inodes.place(ino) {
-            Some(Place::Repo(repo, _)) => repo.release(opened),
-            Some(Place::Name(_)) | None => Ok(()),
-        };
-        self.closed(ino, opened);
-        released
-    }
-
-    /// The last descriptor of a file is closed whose closing means nothing.
-    pub fn closed(&self, ino: u64, opened: &Opened) {
-        if opened.writes {
-            self.inodes.written(ino);
-        }
-    }
-
     /// fsync of an open file.
     pub fn fsync(&self, ino: u64, opened: &Opened, data_only: bool) -> FsResult<()> {
         if let Some(Place::Repo(_, path)) = self.inodes.place(ino) {
@@ -501,12 +477,17 @@ impl Tree {
             (Place::Repo(repo, from), Place::Repo(other, to)) => {
                 let (from, to) = (join(&from, name)?, join(&to, new_name)?);
                 let caller = self.caller(&other, process);
-                if repo.id == other.id {
-                    repo.rename(&from, &to, replace, &caller)?;
-                } else {
-                    other.rename_from(&repo, &from, &to, replace, &caller)?;
+                let named = match repo.id == other.id {
+                    true => repo.rename(&from, &to, replace, &caller)?,
+                    false => other.rename_from(&repo, &from, &to, replace, &caller)?,
+                };
+                match named {
+                    Named::File => self.renamed(&Place::Repo(repo, from), &Place::Repo(other, to)),
+                    Named::Copy => {
+                        self.inodes.orphan(&Place::Repo(repo, from));
+                        self.renew(&other, &to);
+                    }
                 }
-                self.renamed(&Place::Repo(repo, from), &Place::Repo(other, to));
                 Ok(())
             }
             _ => Err(FsError::CrossRoom),
