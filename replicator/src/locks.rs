@@ -12,12 +12,14 @@
 //! question that a leader answered: when more than the lease has passed since the last one, or the leader says
 //! that a lock is another's, the lock is lost ([`OwnLocks::is_lost`]) and stays so until it is given back, even if
 //! nobody else has it by then: somebody may have had it. A lock that no leader has heard of yet is not lost.
+//!
+//! A leader remembers so many locks of a holder and no more ([`MOST`]). Of the others no leader hears.
 
 use crate::model::{RepoId, RepoPath};
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -26,6 +28,9 @@ use tokio::runtime::Handle;
 const LEASE: Duration = Duration::from_secs(10);
 /// How often a holder with locks is heard of.
 const RENEWAL: Duration = Duration::from_secs(2);
+/// Bytes of the locks of one holder that a leader remembers: some 100,000, for git locks each ref of a transaction. A
+/// client's renewal of so many is no larger than its questions may be.
+const MOST: usize = 8 << 20;
 
 /// What is locked.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -40,6 +45,13 @@ pub struct LockName {
 pub struct Lock {
     pub(crate) name: LockName,
     number: u64,
+}
+
+impl LockName {
+    /// Bytes of a lock in a renewal, at most: the path, and 32 for the repository and numbers.
+    fn size(&self) -> usize {
+        self.name.as_bytes().len() + 32
+    }
 }
 
 /// All that a holder has, or has asked for.
@@ -127,7 +139,23 @@ struct Table {
     term: u64,
     /// Whose each lock is, and its number there.
     held: HashMap<LockName, (u64, u64)>,
-    heard: HashMap<u64, Instant>,
+    /// Everybody who was heard of within the lease.
+    holders: HashMap<u64, Holder>,
+}
+
+struct Holder {
+    heard: Instant,
+    /// Of its locks.
+    bytes: usize,
+}
+
+/// What becomes of a lock that is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Taken {
+    Its,
+    Anothers,
+    /// It has too many ([`MOST`]).
+    Unheard,
 }
 
 impl Table {
@@ -138,29 +166,66 @@ impl Table {
                 ..Self::default()
             };
         }
-        self.heard.insert(node, now);
+        let holder = self.holders.entry(node);
+        let new = Holder {
+            heard: now,
+            bytes: 0,
+        };
+        holder.or_insert(new).heard = now;
+        self.forget_the_dead(now);
     }
 
-    /// Whether the holder has it from now on: it is free, or the holder's already.
-    fn take(&mut self, node: u64, lock: &Lock, now: Instant) -> bool {
-        let heard = &self.heard;
-        let is_alive = |holder| heard.get(&holder).is_some_and(|at| now < *at + LEASE);
-        match self.held.get(&lock.name) {
-            Some(&(holder, _)) if holder != node && is_alive(holder) => false,
-            Some(_) | None => {
-                self.held.insert(lock.name.clone(), (node, lock.number));
-                true
+    fn forget_the_dead(&mut self, now: Instant) {
+        let before = self.holders.len();
+        let is_alive = |holder: &Holder| now < holder.heard + LEASE;
+        self.holders.retain(|_, holder| is_alive(holder));
+        if self.holders.len() < before {
+            let holders = &self.holders;
+            self.held
+                .retain(|_, (holder, _)| holders.contains_key(holder));
+        }
+    }
+
+    /// For a holder that has just been heard of.
+    fn take(&mut self, node: u64, lock: &Lock) -> Taken {
+        let bytes = self.bytes_of(node) + lock.name.size();
+        match self.held.get_mut(&lock.name) {
+            Some((holder, number)) if *holder == node => {
+                *number = lock.number;
+                Taken::Its
             }
+            Some(_) => Taken::Anothers,
+            None if bytes > MOST => Taken::Unheard,
+            None => {
+                self.held.insert(lock.name.clone(), (node, lock.number));
+                self.count(node, bytes);
+                Taken::Its
+            }
+        }
+    }
+
+    fn bytes_of(&self, node: u64) -> usize {
+        self.holders.get(&node).map_or(0, |holder| holder.bytes)
+    }
+
+    fn count(&mut self, node: u64, bytes: usize) {
+        if let Some(holder) = self.holders.get_mut(&node) {
+            holder.bytes = bytes;
         }
     }
 }
 
 impl LockTable {
-    /// A holder asks for a lock, in a term that this node leads; whether it has it now.
-    pub(crate) fn take(&self, term: u64, node: u64, lock: &Lock, now: Instant) -> bool {
+    /// A holder asks for a lock, in a term that this node leads; whether it has it now. `None` when it has so many
+    /// that this one is not remembered.
+    pub(crate) fn take(&self, term: u64, node: u64, lock: &Lock, now: Instant) -> Option<bool> {
         let mut table = self.0.lock();
         table.hear(term, node, now);
-        table.take(node, lock, now)
+        match table.take(node, lock) {
+            Taken::Its => Some(true),
+            Taken::Anothers => Some(false),
+            Taken::Unheard => None,
+        }
     }
 
     /// A holder gives one back.
@@ -168,6 +233,8 @@ impl LockTable {
         let mut table = self.0.lock();
         if table.held.get(&lock.name) == Some(&(node, lock.number)) {
             table.held.remove(&lock.name);
+            let left = table.bytes_of(node) - lock.name.size();
+            table.count(node, left);
         }
     }
 
@@ -176,12 +243,17 @@ impl LockTable {
     pub(crate) fn renew(&self, term: u64, node: u64, own: &Renewal, now: Instant) -> Vec<Lock> {
         let mut table = self.0.lock();
         table.hear(term, node, now);
+        let named: HashSet<_> = own.held.iter().map(|lock| &lock.name).collect();
+        let mut left = table.bytes_of(node);
         table.held.retain(|name, &mut (holder, number)| {
             let is_old = holder == node && number <= own.last;
-            !is_old || own.held.iter().any(|lock| lock.name == *name)
+            let stays = !is_old || named.contains(name);
+            left -= if stays { 0 } else { name.size() };
+            stays
         });
+        table.count(node, left);
         let held = own.held.iter();
-        held.filter(|lock| !table.take(node, lock, now))
+        held.filter(|lock| table.take(node, lock) == Taken::Anothers)
             .cloned()
             .collect()
     }
@@ -269,10 +341,19 @@ impl OwnLocks {
         held.map(|held| held.lock)
     }
 
+    /// Those of which a leader has heard before the others, as many as it remembers.
     fn all(&self) -> Renewal {
         let own = self.0.lock();
+        let mut all: Vec<_> = own.held.values().collect();
+        all.sort_by_key(|held| held.heard.is_none());
+        let mut bytes = 0;
+        let held = all.into_iter().map(|held| held.lock.clone());
+        let held = held.take_while(|lock| {
+            bytes += lock.name.size();
+            bytes <= MOST
+        });
         Renewal {
-            held: own.held.values().map(|held| held.lock.clone()).collect(),
+            held: held.collect(),
             last: own.last,
         }
     }
@@ -305,55 +386,59 @@ mod tests {
         Renewal { held, last }
     }
 
+    fn take(table: &LockTable, term: u64, node: u64, lock: &Lock, now: Instant) -> bool {
+        table.take(term, node, lock, now).expect("has few")
+    }
+
     #[test]
     fn one_node_has_it_until_it_gives_it_back() {
         let (table, now) = (LockTable::default(), Instant::now());
-        assert!(table.take(1, 7, &lock("HEAD", 1), now));
-        assert!(!table.take(1, 8, &lock("HEAD", 1), now));
-        assert!(table.take(1, 8, &lock("refs/heads/main", 2), now));
+        assert!(take(&table, 1, 7, &lock("HEAD", 1), now));
+        assert!(!take(&table, 1, 8, &lock("HEAD", 1), now));
+        assert!(take(&table, 1, 8, &lock("refs/heads/main", 2), now));
         table.release(8, &lock("HEAD", 1));
         assert!(
-            !table.take(1, 8, &lock("HEAD", 3), now),
+            !take(&table, 1, 8, &lock("HEAD", 3), now),
             "it was not its own"
         );
         table.release(7, &lock("HEAD", 1));
-        assert!(table.take(1, 8, &lock("HEAD", 3), now));
+        assert!(take(&table, 1, 8, &lock("HEAD", 3), now));
     }
 
     #[test]
     fn a_release_that_comes_late_is_of_another_lock() {
         let (table, now) = (LockTable::default(), Instant::now());
-        assert!(table.take(1, 7, &lock("HEAD", 1), now));
-        assert!(table.take(1, 7, &lock("HEAD", 2), now));
+        assert!(take(&table, 1, 7, &lock("HEAD", 1), now));
+        assert!(take(&table, 1, 7, &lock("HEAD", 2), now));
         table.release(7, &lock("HEAD", 1));
-        assert!(!table.take(1, 8, &lock("HEAD", 1), now));
+        assert!(!take(&table, 1, 8, &lock("HEAD", 1), now));
     }
 
     #[test]
     fn those_of_the_dead_are_free_after_the_lease() {
         let (table, now) = (LockTable::default(), Instant::now());
-        assert!(table.take(1, 7, &lock("HEAD", 1), now));
+        assert!(take(&table, 1, 7, &lock("HEAD", 1), now));
         let later = now + LEASE - Duration::from_millis(1);
-        assert!(!table.take(1, 8, &lock("HEAD", 1), later));
+        assert!(!take(&table, 1, 8, &lock("HEAD", 1), later));
         let own = renewal(&[lock("HEAD", 1)], 1);
         table.renew(1, 7, &own, later);
-        assert!(!table.take(1, 8, &lock("HEAD", 1), now + LEASE));
-        assert!(table.take(1, 8, &lock("HEAD", 1), later + LEASE));
+        assert!(!take(&table, 1, 8, &lock("HEAD", 1), now + LEASE));
+        assert!(take(&table, 1, 8, &lock("HEAD", 1), later + LEASE));
         // Its node was only away: now another has it.
         let lost = table.renew(1, 7, &own, later + LEASE);
         assert_eq!(lost, [lock("HEAD", 1)]);
-        assert!(!table.take(1, 7, &lock("HEAD", 2), later + LEASE));
+        assert!(!take(&table, 1, 7, &lock("HEAD", 2), later + LEASE));
     }
 
     #[test]
     fn what_was_given_back_unheard_is_free_after_a_renewal() {
         let (table, now) = (LockTable::default(), Instant::now());
-        assert!(table.take(1, 7, &lock("HEAD", 1), now));
-        assert!(table.take(1, 7, &lock("shallow", 3), now));
+        assert!(take(&table, 1, 7, &lock("HEAD", 1), now));
+        assert!(take(&table, 1, 7, &lock("shallow", 3), now));
         table.renew(1, 7, &renewal(&[], 2), now);
-        assert!(table.take(1, 8, &lock("HEAD", 1), now));
+        assert!(take(&table, 1, 8, &lock("HEAD", 1), now));
         assert!(
-            !table.take(1, 8, &lock("shallow", 2), now),
+            !take(&table, 1, 8, &lock("shallow", 2), now),
             "it is younger than the renewal"
         );
     }
@@ -361,14 +446,43 @@ mod tests {
     #[test]
     fn a_new_leader_learns_of_them() {
         let (table, now) = (LockTable::default(), Instant::now());
-        assert!(table.take(1, 7, &lock("HEAD", 1), now));
+        assert!(take(&table, 1, 7, &lock("HEAD", 1), now));
         // Another led in between, and gave it to somebody.
-        assert!(table.take(3, 8, &lock("HEAD", 1), now));
+        assert!(take(&table, 3, 8, &lock("HEAD", 1), now));
         let own = renewal(&[lock("HEAD", 1), lock("shallow", 2)], 2);
         let lost = table.renew(3, 7, &own, now);
         assert_eq!(lost, [lock("HEAD", 1)]);
-        assert!(!table.take(3, 7, &lock("HEAD", 3), now));
-        assert!(!table.take(3, 8, &lock("shallow", 3), now));
+        assert!(!take(&table, 3, 7, &lock("HEAD", 3), now));
+        assert!(!take(&table, 3, 8, &lock("shallow", 3), now));
+    }
+
+    /// What is beyond the bound harms neither others nor its holder.
+    #[test]
+    fn of_one_holder_only_so_many_are_remembered() {
+        let (table, own, now) = (LockTable::default(), OwnLocks::default(), Instant::now());
+        let numbered = |n: usize| name(&format!("refs/heads/{}/{n}", "x".repeat(200)));
+        let locks: Vec<_> = (0..40_000).map(|n| own.want(numbered(n))).collect();
+        let taken = |lock: &&Lock| table.take(1, 7, lock, now).is_some();
+        let remembered = locks.iter().filter(taken).count();
+        assert!((30_000..40_000).contains(&remembered), "{remembered}");
+        assert!(take(&table, 1, 8, &lock("HEAD", 1), now), "another's");
+        assert_eq!(table.take(1, 7, &locks[39_999], now), None);
+        assert_eq!(table.take(1, 7, &locks[0], now), Some(true), "again");
+
+        let heard = Duration::from_secs(100);
+        locks[..remembered]
+            .iter()
+            .for_each(|lock| own.took(lock, heard));
+        let said = own.all();
+        assert_eq!(said.held.len(), remembered);
+        let is_remembered = |lock: &Lock| lock.number <= remembered as u64;
+        assert!(said.held.iter().all(is_remembered));
+        assert!(table.renew(1, 7, &said, now).is_empty(), "none is lost");
+        table.release(7, &locks[0]);
+        assert_eq!(table.take(1, 7, &locks[39_999], now), Some(true), "room");
+        // When it has died, all are free.
+        assert!(take(&table, 1, 8, &locks[1], now + LEASE));
+        assert!(take(&table, 1, 7, &locks[39_999], now + LEASE));
     }
 
     /// A lock of somebody who asked at second 100, and was given it.

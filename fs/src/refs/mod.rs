@@ -11,6 +11,7 @@
 mod large;
 mod locked;
 pub mod packed;
+mod pieces;
 mod rendered;
 mod tables;
 
@@ -321,88 +322,16 @@ impl Refs {
         adopted.is_ok()
     }
 
-    /// Makes the packed table, which is `packed-refs`, equal to a file, if it is still what is
-    /// expected. A file that is not a usual one is kept byte for byte while it is small. Returns the version of what
-    /// there is then, and whether the file is the rendering of it.
-    fn replace_packed(
-        &self,
-        name: &RepoPath,
-        file: &[u8],
-        mode: u32,
-        expect: Expect,
-        actor: &Actor,
-    ) -> FsResult<(Version, bool)> {
-        // What the file differs in is looked up now: the table may not move on until the commit.
-        let mut expect = match expect {
-            Expect::Anything => self.current(name)?,
-            expect => expect,
-        };
-        let edit = |expect, change| RefEdit {
-            name: name.clone(),
-            expect,
-            change,
-        };
-        let usual = packed::Diff::towards(file);
-        let is_usual = usual.is_some();
-        let diff = match usual {
-            None if file.len() > CHUNK => {
-                let most = CHUNK as u64;
-                let lines = packed::lines_of(file).ok_or(FsError::TooLarge { most })?;
-                Some(packed::Diff::to(lines.into_iter()))
-            }
-            usual => usual,
-        };
-        let Some(mut diff) = diff else {
-            let value = file.to_vec();
-            let change = RepoChange {
-                refs: vec![edit(expect, Change::Set { mode, value })],
-                packed: vec![PackedEdit::Clear],
-                ..RepoChange::new(self.repo)
-            };
-            let version = self.commit(change, actor)?;
-            self.wrote_past_lock(name, Expect::Is(version));
-            return Ok((version, false));
-        };
-        self.shared.replica.packed(self.repo, &mut |name, line| {
-            diff.old(name, &line);
-            true
-        })?;
-        let mut edits = diff.finish().into_iter().peekable();
-        let mut is_unusual = self.shared.replica.reference(self.repo, name)?.is_some();
-        while is_unusual || edits.peek().is_some() {
-            let mut packed = take_chunk(&mut edits);
-            if std::mem::take(&mut is_unusual) {
-                packed.insert(0, PackedEdit::Clear);
-            }
-            let mut refs = self.unlocked_by(&packed)?;
-            // Of a table, this only compares.
-            refs.push(edit(expect, Change::Delete));
-            let change = RepoChange {
-                refs,
-                packed,
-                ..RepoChange::new(self.repo)
-            };
-            let version = self.commit(change, actor)?;
-            failpoint::PACKED_PIECE.hit();
-            // Until the next piece nobody else may write it either.
-            expect = Expect::Is(version);
-            self.wrote_past_lock(name, expect);
-        }
-        match expect {
-            Expect::Is(version) => Ok((version, is_usual)),
-            Expect::Anything | Expect::Absent => Ok((Version::default(), false)),
-        }
-    }
-
     /// unlink(2) of a replicated name.
     pub fn unlink(&self, path: &RepoPath, actor: &Actor) -> FsResult<()> {
         let mut change = RepoChange::new(self.repo);
-        if path.as_bytes() == PACKED_REFS {
-            change.packed.push(PackedEdit::Clear);
-        }
         change.refs.extend(self.unless_listed(path)?);
         change.refs.extend(self.packed_stays(path)?);
-        let expect = self.expected(path)?;
+        let mut expect = self.expected(path)?;
+        if path.as_bytes() == PACKED_REFS {
+            expect = self.thin_out(path, expect, actor)?;
+            change.packed.push(PackedEdit::Clear);
+        }
         change.refs.push(RefEdit {
             name: path.clone(),
             expect,
@@ -512,21 +441,4 @@ impl Refs {
 
 fn lock_target(path: &RepoPath) -> Option<RepoPath> {
     RepoPath::new(path.as_bytes().strip_suffix(b".lock")?).filter(|target| !target.is_root())
-}
-
-fn take_chunk(edits: &mut impl Iterator<Item = PackedEdit>) -> Vec<PackedEdit> {
-    let mut size = 0;
-    let mut chunk = Vec::new();
-    for edit in edits {
-        size += match &edit {
-            PackedEdit::Set { name, .. } => name.as_bytes().len() + 80,
-            PackedEdit::Delete { name } => name.as_bytes().len() + 8,
-            PackedEdit::Clear => 1,
-        };
-        chunk.push(edit);
-        if size >= CHUNK {
-            break;
-        }
-    }
-    chunk
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -32,6 +32,8 @@ use tower::service_fn;
 
 /// Messages that wait for a link. Raft has at most this many in flight to a peer.
 const QUEUE: usize = 512;
+/// Bytes of them. A message that is larger than all of it has it for itself.
+const QUEUE_BYTES: usize = 64 << 20;
 /// A node that does not answer the phone in this time is not there.
 const CONNECT: Duration = Duration::from_secs(3);
 /// How soon a node that stops answering is noticed, twice over.
@@ -62,8 +64,30 @@ pub struct Network {
 
 struct Link {
     address: String,
-    queue: mpsc::Sender<Vec<u8>>,
+    queue: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
     task: AbortHandle,
+}
+
+/// A message that waits, and the room that it takes meanwhile.
+struct Queued {
+    message: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Link {
+    /// Whether there was room.
+    fn send(&self, message: Vec<u8>) -> bool {
+        let bytes = u32::try_from(message.len().min(QUEUE_BYTES)).expect("far below 4 GiB");
+        let Ok(room) = self.room.clone().try_acquire_many_owned(bytes) else {
+            return false;
+        };
+        let queued = Queued {
+            message,
+            _room: room,
+        };
+        self.queue.try_send(queued).is_ok()
+    }
 }
 
 impl Network {
@@ -132,9 +156,7 @@ impl Network {
     /// Sends a message, if there is a link to this node and room in its queue.
     pub fn send(&self, to: u64, message: Vec<u8>) -> bool {
         let links = self.links.lock();
-        links
-            .get(&to)
-            .is_some_and(|link| link.queue.try_send(message).is_ok())
+        links.get(&to).is_some_and(|link| link.send(message))
     }
 
     /// Asks a node something, on a connection for questions. One that was lost meanwhile is made
@@ -207,6 +229,7 @@ impl Network {
         Link {
             address: address.to_owned(),
             queue,
+            room: Arc::new(Semaphore::new(QUEUE_BYTES)),
             task: self.runtime.spawn(task).abort_handle(),
         }
     }
@@ -230,7 +253,7 @@ impl Drop for Link {
 async fn keep_up(
     id: u64,
     target: Target,
-    mut queue: mpsc::Receiver<Vec<u8>>,
+    mut queue: mpsc::Receiver<Queued>,
     handler: Arc<dyn Handler>,
 ) {
     let mut pause = FIRST_PAUSE;
@@ -270,11 +293,7 @@ async fn keep_up(
 }
 
 /// Passes on what is queued until the connection ends.
-async fn stream(
-    channel: Channel,
-    target: &Target,
-    queue: &mut mpsc::Receiver<Vec<u8>>,
-) -> NetError {
+async fn stream(channel: Channel, target: &Target, queue: &mut mpsc::Receiver<Queued>) -> NetError {
     let (sender, messages) = mpsc::channel(1);
     let mut client = NodeClient::with_interceptor(channel, speak)
         .max_encoding_message_size(MAX_MESSAGE)
@@ -282,11 +301,13 @@ async fn stream(
     // A task of its own, so that it goes on while this one waits for room in it.
     let call = tokio::spawn(async move { client.send(ReceiverStream::new(messages)).await });
     loop {
-        let message = tokio::select! {
-            message = queue.recv() => message,
+        let queued = tokio::select! {
+            queued = queue.recv() => queued,
             () = sender.closed() => break,
         };
-        let Some(message) = message else { break };
+        let Some(Queued { message, _room }) = queued else {
+            break;
+        };
         if sender.send(wire::Message { message }).await.is_err() {
             break;
         }

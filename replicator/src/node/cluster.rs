@@ -161,10 +161,10 @@ impl Keeper for Membership {
 }
 
 impl Membership {
-    /// A holder wants a lock.
+    /// A holder wants a lock; whether it has it now. `None` when no leader remembers it.
     pub(super) async fn take_lock(&self, holder: u64, lock: Lock) -> Option<bool> {
-        if let Some(taken) = self.lock_here(holder, &lock) {
-            return Some(taken);
+        if let Some(term) = self.leads() {
+            return self.locks.take(term, holder, &lock, Instant::now());
         }
         match self.ask_leader(Question::Lock(holder, lock)).await {
             Some(Reply::Lock(taken)) => taken,
@@ -203,7 +203,7 @@ impl Membership {
 
     fn lock_here(&self, holder: u64, lock: &Lock) -> Option<bool> {
         let term = self.leads()?;
-        Some(self.locks.take(term, holder, lock, Instant::now()))
+        self.locks.take(term, holder, lock, Instant::now())
     }
 
     fn renew_here(&self, holder: u64, own: &Renewal) -> Option<Vec<Lock>> {

@@ -82,6 +82,11 @@ async fn nobody_queues_for_ever() {
     let taken = (0..5000).filter(|_| one.network.send(2, vec![0; 100]));
     assert!(taken.count() < 1000, "a bounded queue");
     until("it is missed", || one.heard.unreachable.lock().contains(&2)).await;
+    // Of large ones fewer: their bytes are what counts.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    one.link(3, silent.local_addr().expect("bound"));
+    let taken = (0..200).filter(|_| one.network.send(3, vec![0; 1 << 20]));
+    assert!(taken.count() < 100, "a bound of bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

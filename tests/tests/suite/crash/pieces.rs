@@ -119,3 +119,26 @@ fn git_deletes_most_of_them() {
     bare.ok("pack-refs --all");
     assert_eq!(refs(&bare), left);
 }
+
+/// Who applies a change looks at each ref that it moves, so a table goes in pieces as it came.
+#[test]
+fn the_table_is_removed() {
+    let (place, bare, [old, _]) = begun();
+    let table = bare.dir.join("packed-refs");
+    arm(&place, 1);
+    std::fs::remove_file(&table).expect_err("the daemon dies meanwhile");
+    come_back(&place);
+    let left = refs(&bare).len();
+    assert!((1000..REFS).contains(&left), "{left} are left");
+    bare.fsck();
+    std::fs::remove_file(&table).expect("the rest");
+    assert_eq!(refs(&bare).len(), 1, "main, which is loose");
+    // The same when another file takes its place that is no table.
+    replace(&bare, &old).expect("written");
+    assert_eq!(refs(&bare).len(), REFS + 1);
+    let new = bare.dir.join("packed-refs.new");
+    std::fs::write(&new, "no table\n").expect("written");
+    std::fs::rename(new, &table).expect("renamed");
+    let read = std::fs::read_to_string(&table).expect("reads");
+    assert_eq!(read, "no table\n");
+}

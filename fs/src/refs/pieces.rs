@@ -1,0 +1,145 @@
+//! `packed-refs`, changed in pieces.
+//!
+//! A raft entry has room for so much, and who applies one looks at each ref that it moves while all commits wait. So a
+//! difference goes in pieces of about [`CHUNK`] bytes. Each expects the version that the one before it made: nobody writes
+//! in between, and a death leaves a table with some of the changes.
+
+use super::{CHUNK, Refs, packed};
+use crate::error::{FsError, FsResult};
+use crate::failpoint;
+use gitmoor_replicator::model::{
+    Actor, Change, Expect, PackedEdit, RefEdit, RepoChange, RepoPath, Version,
+};
+use std::iter::Peekable;
+
+type Edits = Peekable<std::vec::IntoIter<PackedEdit>>;
+
+impl Refs {
+    /// Makes the packed table, which is `packed-refs`, equal to a file, if it is still what is
+    /// expected. A file that is not a usual one is kept byte for byte while it is small. Returns the version of what
+    /// there is then, and whether the file is the rendering of it.
+    pub(super) fn replace_packed(
+        &self,
+        name: &RepoPath,
+        file: &[u8],
+        mode: u32,
+        expect: Expect,
+        actor: &Actor,
+    ) -> FsResult<(Version, bool)> {
+        // What the file differs in is looked up now: the table may not move on until the commit.
+        let mut expect = self.known(name, expect)?;
+        let usual = packed::Diff::towards(file);
+        let is_usual = usual.is_some();
+        let diff = match usual {
+            None if file.len() > CHUNK => {
+                let most = CHUNK as u64;
+                let lines = packed::lines_of(file).ok_or(FsError::TooLarge { most })?;
+                Some(packed::Diff::to(lines.into_iter()))
+            }
+            usual => usual,
+        };
+        let Some(diff) = diff else {
+            let expect = self.thin_out(name, expect, actor)?;
+            let value = file.to_vec();
+            let change = Change::Set { mode, value };
+            let version =
+                self.commit_piece(name, vec![PackedEdit::Clear], expect, change, actor)?;
+            return Ok((version, false));
+        };
+        let mut edits = self.edits(diff)?;
+        let mut is_unusual = self.shared.replica.reference(self.repo, name)?.is_some();
+        while is_unusual || edits.peek().is_some() {
+            let mut piece = take_piece(&mut edits);
+            if std::mem::take(&mut is_unusual) {
+                piece.insert(0, PackedEdit::Clear);
+            }
+            // Of a table, this only compares.
+            let change = Change::Delete;
+            let version = self.commit_piece(name, piece, expect, change, actor)?;
+            failpoint::PACKED_PIECE.hit();
+            expect = Expect::Is(version);
+        }
+        match expect {
+            Expect::Is(version) => Ok((version, is_usual)),
+            Expect::Anything | Expect::Absent => Ok((Version::default(), false)),
+        }
+    }
+
+    /// Before a table is cleared: removes its lines but for those of one piece. Returns what to expect of it then.
+    pub(super) fn thin_out(
+        &self,
+        name: &RepoPath,
+        mut expect: Expect,
+        actor: &Actor,
+    ) -> FsResult<Expect> {
+        let mut known = self.known(name, expect)?;
+        let mut edits = self.edits(packed::Diff::to(std::iter::empty()))?;
+        let mut piece = take_piece(&mut edits);
+        while edits.peek().is_some() {
+            let version = self.commit_piece(name, piece, known, Change::Delete, actor)?;
+            failpoint::PACKED_PIECE.hit();
+            known = Expect::Is(version);
+            expect = known;
+            piece = take_piece(&mut edits);
+        }
+        Ok(expect)
+    }
+
+    fn known(&self, name: &RepoPath, expect: Expect) -> FsResult<Expect> {
+        match expect {
+            Expect::Anything => self.current(name),
+            expect => Ok(expect),
+        }
+    }
+
+    /// What makes a table of the one that there is.
+    fn edits(&self, mut diff: packed::Diff<'_>) -> FsResult<Edits> {
+        self.shared.replica.packed(self.repo, &mut |name, line| {
+            diff.old(name, &line);
+            true
+        })?;
+        Ok(diff.finish().into_iter().peekable())
+    }
+
+    fn commit_piece(
+        &self,
+        name: &RepoPath,
+        piece: Vec<PackedEdit>,
+        expect: Expect,
+        change: Change,
+        actor: &Actor,
+    ) -> FsResult<Version> {
+        let mut refs = self.unlocked_by(&piece)?;
+        refs.push(RefEdit {
+            name: name.clone(),
+            expect,
+            change,
+        });
+        let change = RepoChange {
+            refs,
+            packed: piece,
+            ..RepoChange::new(self.repo)
+        };
+        let version = self.commit(change, actor)?;
+        // Until the next piece nobody else may write it either.
+        self.wrote_past_lock(name, Expect::Is(version));
+        Ok(version)
+    }
+}
+
+fn take_piece(edits: &mut Edits) -> Vec<PackedEdit> {
+    let mut size = 0;
+    let mut piece = Vec::new();
+    for edit in edits {
+        size += match &edit {
+            PackedEdit::Set { name, .. } => name.as_bytes().len() + 80,
+            PackedEdit::Delete { name } => name.as_bytes().len() + 8,
+            PackedEdit::Clear => 1,
+        };
+        piece.push(edit);
+        if size >= CHUNK {
+            break;
+        }
+    }
+    piece
+}
