@@ -1,6 +1,6 @@
 //! A client's way to the nodes: it asks one for as long as that answers, then another.
 
-use super::link::{self, Target, speak};
+use super::link::{self, Target, speak_as_client};
 use super::presented::Presented;
 use super::services::clients_client::ClientsClient;
 use super::{Identity, MAX_MESSAGE, NetError, tls, wire};
@@ -135,7 +135,7 @@ impl Caller {
         let question = wire::Question {
             question: question.to_vec(),
         };
-        let reply = ClientsClient::with_interceptor(channel, speak)
+        let reply = ClientsClient::with_interceptor(channel, speak_as_client)
             .max_encoding_message_size(MAX_MESSAGE)
             .max_decoding_message_size(MAX_MESSAGE)
             .ask(question)

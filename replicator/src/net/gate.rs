@@ -8,7 +8,7 @@
 use super::connection::Peer;
 use super::rpc::{Rpc, Who};
 use super::server::Handler;
-use super::{Holder, PROTOCOL, PROTOCOL_HEADER};
+use super::{Holder, PROTOCOL_HEADER};
 use bytes::Bytes;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::{HeaderMap, Request, Response};
@@ -99,11 +99,11 @@ impl Shared {
     /// mistake.
     fn check(&self, path: &str, headers: &HeaderMap, peer: &Peer) -> Result<Rpc, Status> {
         let address = peer.address;
-        check_protocol(headers, address)?;
         let Some(rpc) = Rpc::at(path) else {
             tracing::warn!(%address, "refused: there is no such call");
             return Err(Status::unimplemented("this node has no such call"));
         };
+        check_protocol(rpc.protocol(), headers, address)?;
         match (rpc.who(), peer.holder) {
             (Who::Stranger, _) => self.check_tries(address).map(|()| rpc),
             (Who::Client | Who::Node, None) => {
@@ -256,16 +256,16 @@ fn misplaced(address: SocketAddr, holder: Holder, wanted: &str) -> Status {
     Status::permission_denied(format!("{holder} is not {wanted}"))
 }
 
-fn check_protocol(headers: &HeaderMap, address: SocketAddr) -> Result<(), Status> {
+fn check_protocol(ours: u32, headers: &HeaderMap, address: SocketAddr) -> Result<(), Status> {
     let spoken = headers.get(PROTOCOL_HEADER);
     let spoken = spoken.and_then(|version| version.to_str().ok());
-    if spoken == Some(PROTOCOL.to_string().as_str()) {
+    if spoken == Some(ours.to_string().as_str()) {
         return Ok(());
     }
     let spoken: String = spoken.unwrap_or("none").chars().take(20).collect();
     tracing::warn!(%address, spoken, "refused: another version of the protocol");
     Err(Status::failed_precondition(format!(
-        "this node speaks version {PROTOCOL} of the protocol, the other {spoken}"
+        "this node speaks version {ours} of the protocol, the other {spoken}"
     )))
 }
 

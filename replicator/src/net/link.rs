@@ -8,7 +8,10 @@ use super::presented::Presented;
 use super::server::{self, Handler, Listening};
 use super::services::node_client::NodeClient;
 use super::snapshot::Source;
-use super::{Identity, MAX_MESSAGE, NetError, PROTOCOL, PROTOCOL_HEADER, snapshot, tls, wire};
+use super::{
+    CLIENT_PROTOCOL, Identity, MAX_MESSAGE, NetError, PROTOCOL, PROTOCOL_HEADER, snapshot, tls,
+    wire,
+};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -357,10 +360,19 @@ async fn dial(target: &Target) -> std::io::Result<TlsStream<TcpStream>> {
 }
 
 /// Says which version of the protocol this node speaks.
-pub(super) fn speak(mut request: Request<()>) -> Result<Request<()>, Status> {
-    let version = MetadataValue::from(PROTOCOL);
+pub(super) fn speak(request: Request<()>) -> Result<Request<()>, Status> {
+    Ok(speaking(PROTOCOL, request))
+}
+
+/// The same of a client.
+pub(super) fn speak_as_client(request: Request<()>) -> Result<Request<()>, Status> {
+    Ok(speaking(CLIENT_PROTOCOL, request))
+}
+
+fn speaking(version: u32, mut request: Request<()>) -> Request<()> {
+    let version = MetadataValue::from(version);
     request.metadata_mut().insert(PROTOCOL_HEADER, version);
-    Ok(request)
+    request
 }
 
 /// What became of a request.

@@ -39,11 +39,15 @@ pub use server::Handler;
 pub use snapshot::{Received, Source, size};
 pub use token::{Token, TokenError};
 
-/// The version of everything that nodes say to each other. Another one is refused: nodes of one
-/// cluster are brought to a new version one after the other only where that version says so.
-const PROTOCOL: u32 = 3;
+/// The version of everything that nodes say to each other, and of the commands in it: a node that does not know a command
+/// cannot apply it, and ends. Another version is refused: nodes of one cluster are brought to a new version one after the
+/// other only where that version says so.
+const PROTOCOL: u32 = 4;
 
-/// The header with [`PROTOCOL`].
+/// The version of what clients say to nodes. A client applies no commands, so that it may be of another version.
+const CLIENT_PROTOCOL: u32 = 3;
+
+/// The header with either.
 const PROTOCOL_HEADER: &str = "gitmoor-protocol";
 
 /// The largest message; a raft message holds at most an entry more than raft's own limit.

@@ -1,7 +1,7 @@
 //! Who may call what. Every RPC has one line here, and a call is decided by its headers and the
 //! certificate of its connection ([`super::gate`]), before a byte of its body is received.
 
-use super::MAX_MESSAGE;
+use super::{CLIENT_PROTOCOL, MAX_MESSAGE, PROTOCOL};
 use crate::model::MAX_ENTRY;
 
 /// The largest request to be admitted: a secret, a certificate request, an address and a name.
@@ -72,6 +72,16 @@ impl Rpc {
             Self::Send | Self::AskNode | Self::HasSnapshot | Self::SendSnapshot => Who::Node,
             Self::AskForClient => Who::Client,
             Self::Join => Who::Stranger,
+        }
+    }
+
+    /// The version of the protocol that it belongs to.
+    pub(super) fn protocol(self) -> u32 {
+        match self {
+            Self::AskForClient => CLIENT_PROTOCOL,
+            Self::Send | Self::AskNode | Self::HasSnapshot | Self::SendSnapshot | Self::Join => {
+                PROTOCOL
+            }
         }
     }
 

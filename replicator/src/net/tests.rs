@@ -4,7 +4,7 @@ use super::presented::Presented;
 use super::rpc::Rpc;
 use super::services::node_client::NodeClient;
 use super::{Admission, Authority, ClusterId, Handler, Holder, Joined, Network, Received, Refusal};
-use super::{PROTOCOL, PROTOCOL_HEADER, link, tls, wire};
+use super::{CLIENT_PROTOCOL, PROTOCOL, PROTOCOL_HEADER, link, tls, wire};
 use parking_lot::Mutex;
 use std::io::Read;
 use std::sync::Arc;
@@ -281,10 +281,14 @@ const CLIENT: Holder = Holder::Client(9);
 
 /// A request, by hand.
 fn request(path: &str, body: tonic::body::Body) -> http::Request<tonic::body::Body> {
+    let version = match path.contains(".Clients/") {
+        true => CLIENT_PROTOCOL,
+        false => PROTOCOL,
+    };
     http::Request::post(format!("http://node.gitmoor.internal{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
-        .header(PROTOCOL_HEADER, PROTOCOL)
+        .header(PROTOCOL_HEADER, version)
         .body(body)
         .expect("a request")
 }
