@@ -13,10 +13,11 @@ use super::index::SegmentKey;
 use super::layout::Layout;
 use crate::failpoint;
 use parking_lot::Mutex;
+use rustix::process::{getegid, geteuid};
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -166,6 +167,11 @@ impl Shelf {
         self.disk.make_parent(to)?;
         let metadata = fs::metadata(from)?;
         let moved = metadata.nlink() == 1 && {
+            // What a user wrote is the daemon's from now on, on the disk's quotas too.
+            let own = (geteuid().as_raw(), getegid().as_raw());
+            if (metadata.uid(), metadata.gid()) != own {
+                chown(from, Some(own.0), Some(own.1))?;
+            }
             fs::set_permissions(from, Permissions::from_mode(0o600))?;
             fs::rename(from, to).is_ok()
         };
