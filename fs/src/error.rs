@@ -47,6 +47,18 @@ pub enum FsError {
         /// That many.
         most: u64,
     },
+    /// A file that is mostly holes was to get a final name.
+    #[error(
+        "{path}: of its {bytes} bytes {on_disk} were written, the rest are holes: such a file gets no name in objects/"
+    )]
+    Sparse {
+        /// Which name.
+        path: String,
+        /// Its length.
+        bytes: u64,
+        /// How many of them are no holes.
+        on_disk: u64,
+    },
     /// The name or argument cannot be.
     #[error("invalid argument")]
     Invalid,
@@ -208,7 +220,7 @@ impl FsError {
             }
             FsError::Unsupported(_) => libc::EOPNOTSUPP,
             FsError::Invalid => libc::EINVAL,
-            FsError::TooLarge { .. } => libc::EFBIG,
+            FsError::TooLarge { .. } | FsError::Sparse { .. } => libc::EFBIG,
             FsError::Quarantined { .. } | FsError::Listed { .. } => libc::EBUSY,
             FsError::Interrupted
             | FsError::Store(StoreError::Interrupted { .. })
@@ -272,6 +284,7 @@ impl FsError {
             | FsError::Unsupported(_)
             | FsError::Invalid
             | FsError::TooLarge { .. }
+            | FsError::Sparse { .. }
             | FsError::Quarantined { .. }
             | FsError::Listed { .. }
             | FsError::LockLost { .. }

@@ -10,6 +10,7 @@
 pub(crate) mod catalog;
 mod deletion;
 mod finish;
+mod holes;
 pub mod idx;
 pub mod key;
 mod looks;

@@ -230,7 +230,10 @@ impl Repository {
             Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
             Closing::Commit(path) => self.commit_draft(opened, path),
             Closing::Finish(path) => match (self.finish_closed(opened, path), opened.real()) {
-                (Err(error @ FsError::WrongBytes { .. }), Some(file)) => {
+                (
+                    Err(error @ (FsError::WrongBytes { .. } | FsError::Sparse { .. })),
+                    Some(file),
+                ) => {
                     let file = FileId::of(&file.metadata()?);
                     self.objects.set_aside(path, file, &error)
                 }

@@ -2,9 +2,11 @@
 
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::hostile::{Ground, as_intruder};
-use gitmoor_tests::process::report;
+use gitmoor_tests::process::{memory, report};
 use gitmoor_tests::wait;
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -15,10 +17,7 @@ const SOME: u64 = 200 * MIB;
 /// The most memory that the daemon has had, bytes.
 fn peak(ground: &Ground) -> u64 {
     let pid = ground.place.daemon().pid().expect("it runs");
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.expect("a number") << 10
+    memory(pid, "VmHWM")
 }
 
 #[track_caller]
@@ -55,7 +54,13 @@ fn a_config_of_any_size_is_written_and_not_read() {
 fn a_large_file_that_may_be_rewritten_is_copied_in_pieces() {
     let ground = Ground::new(Kind::Dir, "idle-publish = \"50ms\"\n");
     let info = |name: &str| ground.mine.dir.join("objects/info").join(name);
-    sparse(&ground, "objects/info/tmp_large", 300 * MIB);
+    // One byte in eight is there: a file that is mostly holes gets no name here.
+    let large = |at: &Path| {
+        let file = File::create(at)?;
+        file.set_len(300 * MIB)?;
+        (0..600).try_for_each(|n| file.write_all_at(&[1; 64 << 10], n * MIB / 2))
+    };
+    as_intruder(|| large(&info("tmp_large"))).expect("the intruder's own repository");
     as_intruder(|| fs::rename(info("tmp_large"), info("large"))).expect("rename");
     let settings = ground.place.daemon().settings().clone();
     wait::until("it is published", Duration::from_secs(60), || {
@@ -71,4 +76,45 @@ fn a_large_file_that_may_be_rewritten_is_copied_in_pieces() {
     let checked = ground.gitmoor(&["gc", "a.git"]);
     assert!(checked.status.success(), "{}", report(&checked));
     bounded(&ground, before, "gc");
+}
+
+/// Terabytes of nothing would be read to be checked, counted against the room that all users' files have, and stored.
+#[test]
+fn a_file_that_is_mostly_holes_gets_no_final_name() {
+    const HUGE: u64 = 8 << 40;
+    let ground = Ground::new(Kind::Dir, "idle-publish = \"50ms\"\n");
+    let at = |name: &str| ground.mine.dir.join("objects").join(name);
+    let pack = format!("pack/pack-{}.pack", "1".repeat(40));
+    for (temporary, name) in [
+        ("pack/tmp_pack_1", pack.as_str()),
+        ("pack/tmp_idx_1", "pack/pack-2.idx"),
+        ("info/tmp_graph", "info/commit-graph"),
+        ("tmp_obj_1", "ab/22222222222222222222222222222222222222"),
+    ] {
+        ground.sh_ok("mkdir -p objects/ab");
+        sparse(&ground, &format!("objects/{temporary}"), HUGE);
+        // With the beginning that it should have.
+        let begun = as_intruder(|| {
+            let file = File::options().write(true).open(at(temporary))?;
+            file.write_all_at(b"PACK\0\0\0\x02\0\0\0\x01", 0)
+        });
+        begun.expect("it is theirs");
+        for give in [fs::rename::<PathBuf, PathBuf>, fs::hard_link] {
+            let given = as_intruder(|| give(at(temporary), at(name)));
+            let error = given.expect_err("no name for holes").raw_os_error();
+            assert_eq!(error, Some(libc::EFBIG), "{name}");
+        }
+        // Written in place; the close says so, and the name is free again.
+        let file = as_intruder(|| File::create(at(name))).expect("it is theirs");
+        as_intruder(|| file.set_len(HUGE)).expect("it is theirs");
+        drop(file);
+        wait::until("it has the name no more", Duration::from_secs(60), || {
+            !at(name).exists()
+        });
+    }
+    ground.unharmed();
+    for command in [&["gc", "a.git"][..], &["repo", "fork", "a.git", "b.git"]] {
+        let done = ground.gitmoor(command);
+        assert!(done.status.success(), "{command:?}: {}", report(&done));
+    }
 }
