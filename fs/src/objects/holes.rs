@@ -53,12 +53,15 @@ mod tests {
     use super::*;
     use std::os::unix::fs::FileExt;
 
+    const PIECE: usize = 64 << 10;
+
     fn checked(bytes: u64, pieces: u64) -> FsResult<()> {
         let file = tempfile::tempfile().expect("a file");
         file.set_len(bytes).expect("cut");
         for n in 0..pieces {
-            let at = bytes / pieces.max(1) * n;
-            file.write_all_at(&[1; 64 << 10], at).expect("written");
+            let at = bytes / pieces * n;
+            file.write_all_at(&[1; PIECE], at - at % PIECE as u64)
+                .expect("written");
         }
         let name = RepoPath::new("objects/info/commit-graph").expect("a path");
         check(&file, &name)
@@ -68,7 +71,7 @@ mod tests {
     fn a_file_that_is_mostly_holes_is_refused() {
         assert!(matches!(
             checked(1 << 43, 3),
-            Err(FsError::Sparse { on_disk, .. }) if on_disk <= 3 * (64 << 10)
+            Err(FsError::Sparse { on_disk, .. }) if on_disk <= 3 * PIECE as u64
         ));
         assert!(checked(SMALL + 1, 1).is_err());
     }
