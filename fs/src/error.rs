@@ -49,7 +49,7 @@ pub enum FsError {
     },
     /// A file that is mostly holes was to get a final name.
     #[error(
-        "{path}: of its {bytes} bytes {on_disk} were written, the rest are holes: such a file gets no name in objects/"
+        "{path}: of its {bytes} bytes {written} were written, the rest are holes: such a file gets no name in objects/"
     )]
     Sparse {
         /// Which name.
@@ -57,7 +57,7 @@ pub enum FsError {
         /// Its length.
         bytes: u64,
         /// How many of them are no holes.
-        on_disk: u64,
+        written: u64,
     },
     /// The name or argument cannot be.
     #[error("invalid argument")]

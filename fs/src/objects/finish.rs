@@ -7,10 +7,11 @@
 //!
 //! The file under a final name and what is known of it change together ([`Objects::naming`]).
 
+use super::Objects;
 use super::name::{self, Kind};
 use super::pending::Finished;
 use super::seal::{FileId, Seal, Writing};
-use super::{Objects, holes};
+use crate::beneath::{MostlyHoles, mostly_holes};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::local::Private;
@@ -19,6 +20,18 @@ use gitmoor_replicator::model::{Digest, ObjectFormat, RepoPath};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+
+/// Refuses a file that is mostly holes.
+pub(super) fn check_written(file: &File, name: &RepoPath) -> FsResult<()> {
+    match mostly_holes(file)? {
+        None => Ok(()),
+        Some(MostlyHoles { bytes, written }) => Err(FsError::Sparse {
+            path: name.to_string(),
+            bytes,
+            written,
+        }),
+    }
+}
 
 /// Whose bytes stand under a final name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,7 +65,7 @@ impl Objects {
     /// What of a file may get a final name: the file, or a copy. An error when its bytes may not.
     pub fn ready(&self, file: &RepoPath, name: &RepoPath) -> FsResult<Ready> {
         let file = self.files.open_to_read(file)?.ok_or(FsError::NotFound)?;
-        holes::check(&file, name)?;
+        check_written(&file, name)?;
         if !name::holds_objects(name) {
             return self.ready_unchecked(&file, name, None);
         }
@@ -153,7 +166,7 @@ impl Objects {
         file: &File,
         writing: &mut Option<Writing>,
     ) -> FsResult<()> {
-        holes::check(file, name)?;
+        check_written(file, name)?;
         let Some(held) = writing.take() else {
             return Ok(());
         };
@@ -191,7 +204,7 @@ impl Objects {
         if FileId::of(&file.metadata()?) != written {
             return Ok(());
         }
-        holes::check(&file, name)?;
+        check_written(&file, name)?;
         let ready = self.ready_copy(&file, name)?;
         self.finish(name, ready, || Ok(())).map(drop)
     }
@@ -285,7 +298,7 @@ impl Objects {
 
     /// A loose object is proved by its oid, a pack or index by its trailer.
     fn check_bytes(&self, file: &File, name: &RepoPath) -> FsResult<()> {
-        holes::check(file, name)?;
+        check_written(file, name)?;
         let format = self.format_of(name)?;
         let checked = match (name::kind(name), name::loose_oid(name)) {
             (Some(Kind::Loose), Some(oid)) => bundle::check_loose(&oid, file, format),

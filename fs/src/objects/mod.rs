@@ -10,7 +10,6 @@
 pub(crate) mod catalog;
 mod deletion;
 mod finish;
-mod holes;
 pub mod idx;
 pub mod key;
 mod looks;

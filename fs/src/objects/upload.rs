@@ -1,10 +1,11 @@
 //! Storing finished files: loose ones as they are or bundled into a pack, several at a
 //! time, under keys that never had other bytes.
 
+use super::finish::check_written;
 use super::name::{self, Kind};
 use super::pending::{Finished, Generation};
 use super::publish::{Batch, Scope, Stored};
-use super::seal::{Seal, Sealing};
+use super::seal::{FileId, Seal, Sealing};
 use super::{Objects, cache_object, key, parallel};
 use crate::bundle::{self, BundleError, Bundled};
 use crate::cache;
@@ -181,9 +182,16 @@ impl Objects {
             return Ok(Some(known));
         }
         failpoint::UNSENT.hit();
+        // Whoever had it open may have made it longer since it was finished.
+        if self.set_sparse_aside(path, &file)? {
+            return Ok(None);
+        }
         let Some((file, seal)) = self.still(path, file, finished.seal)? else {
             return Ok(None);
         };
+        if self.set_sparse_aside(path, &file)? {
+            return Ok(None);
+        }
         let add = self.store_file(path, &file, finished.digest)?;
         failpoint::SENT.hit();
         let stored = Stored {
@@ -196,6 +204,15 @@ impl Objects {
             state.stored.insert(path.clone(), stored.clone());
         }
         Ok(Some(stored))
+    }
+
+    /// Whether a finished file is mostly holes by now, which nobody wants to be stored.
+    fn set_sparse_aside(&self, path: &RepoPath, file: &File) -> FsResult<bool> {
+        let Err(error) = check_written(file, path) else {
+            return Ok(false);
+        };
+        self.set_aside(path, FileId::of(&file.metadata()?), &error)?;
+        Ok(true)
     }
 
     /// What is known of a finished file, and that very file.

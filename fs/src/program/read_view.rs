@@ -13,6 +13,7 @@
 )]
 
 use super::{Program, User};
+use crate::beneath::{MostlyHoles, mostly_holes};
 use crate::local::config;
 use gitmoor_replicator::model::{Format, ObjectFormat, RefStorage};
 use rustix::fs::OFlags;
@@ -332,7 +333,7 @@ fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file")
 }
 
-/// Opens a regular file, and waits for no other.
+/// Opens a regular file that is not mostly holes, and waits for no other.
 pub(crate) fn regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let mut options = OpenOptions::new();
@@ -340,10 +341,14 @@ pub(crate) fn regular(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(flags.bits() as i32)
         .open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(not_regular()),
+    if !file.metadata()?.is_file() {
+        return Err(not_regular());
     }
+    if let Some(MostlyHoles { bytes, written }) = mostly_holes(&file)? {
+        let problem = format!("of its {bytes} bytes {written} were written, the rest are holes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(file)
 }
 
 /// A regular file of at most [`SMALL`] bytes.

@@ -4,7 +4,7 @@ use super::super::progress::bar;
 use super::refs::Refs;
 use super::{ExportError, git};
 use crate::cli::ExportArgs;
-use gitmoor_fs::beneath::Dir;
+use gitmoor_fs::beneath::{Dir, seems_mostly_holes};
 use gitmoor_fs::program::ReadView;
 use indicatif::ProgressBar;
 use std::fs::{self, File};
@@ -105,7 +105,7 @@ fn copy(objects: &Dir, from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(unfinished, to)
 }
 
-/// All object files but those in the making, relative to the directory; packs last, since that is where loose objects go.
+/// All object files but those in the making, which are named so or are mostly holes, relative to the directory; packs last, since that is where loose objects go.
 /// The repository's users may put links and FIFOs there: those are none.
 fn list(dir: &Dir, within: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(), ExportError> {
     let at = dir.path().join(within);
@@ -126,7 +126,7 @@ fn list(dir: &Dir, within: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(),
         }
         if meta.is_dir() {
             list(dir, &path, files)?;
-        } else if meta.is_file() {
+        } else if meta.is_file() && !seems_mostly_holes(&meta) {
             files.push((path, meta.len()));
         }
     }

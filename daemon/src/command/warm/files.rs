@@ -2,7 +2,7 @@
 
 use super::super::progress::bar;
 use super::{Repository, WarmError};
-use gitmoor_fs::beneath::{At, Dir};
+use gitmoor_fs::beneath::{At, Dir, seems_mostly_holes};
 use indicatif::ProgressBar;
 use std::io::{self, Read};
 use std::path::Path;
@@ -63,6 +63,8 @@ fn list(objects: &Arc<Dir>, within: &Path, files: &mut Files) -> Result<(), Warm
             list(objects, &path, files)?;
         } else if kind.is_file()
             && let Some(meta) = objects.stat(&path).map_err(failed)?
+            // It is in the making here, and in no store.
+            && !seems_mostly_holes(&meta)
         {
             files.push((meta.len(), At::new(objects, path)));
         }
@@ -74,8 +76,8 @@ fn read_all(files: Mutex<Files>, bar: &ProgressBar) -> Result<(), WarmError> {
     let next = || files.lock().expect("readers do not panic").pop();
     let read_some = || {
         let mut buffer = vec![0; CHUNK];
-        while let Some((_, at)) = next() {
-            match read(&at, &mut buffer, bar) {
+        while let Some((size, at)) = next() {
+            match read(&at, size, &mut buffer, bar) {
                 // Deleted since it was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => {
@@ -94,8 +96,10 @@ fn read_all(files: Mutex<Files>, bar: &ProgressBar) -> Result<(), WarmError> {
     })
 }
 
-fn read(at: &At, buffer: &mut [u8], bar: &ProgressBar) -> io::Result<()> {
-    let mut file = at.open()?;
+fn read(at: &At, size: u64, buffer: &mut [u8], bar: &ProgressBar) -> io::Result<()> {
+    let file = at.open()?;
+    // It may grow while it is read.
+    let mut file = file.take(size);
     loop {
         match file.read(buffer)? {
             0 => return Ok(()),

@@ -112,9 +112,47 @@ fn a_file_that_is_mostly_holes_gets_no_final_name() {
             !at(name).exists()
         });
     }
+    // In the making, and one that may be rewritten and has grown since it was finished.
+    sparse(&ground, "objects/pack/tmp_pack_2", HUGE);
+    let grown = as_intruder(|| {
+        fs::write(at("info/grown.tmp"), "small")?;
+        fs::rename(at("info/grown.tmp"), at("info/grown"))?;
+        File::options()
+            .write(true)
+            .open(at("info/grown"))?
+            .set_len(HUGE)
+    });
+    grown.expect("it is theirs");
     ground.unharmed();
-    for command in [&["gc", "a.git"][..], &["repo", "fork", "a.git", "b.git"]] {
+    let out = ground.place.scratch("out");
+    for command in [
+        &["gc", "a.git"][..],
+        &["repo", "fork", "a.git", "b.git"],
+        &["warm", "a.git"],
+        &["export", "a.git", out.to_str().expect("UTF-8")],
+    ] {
         let done = ground.gitmoor(command);
         assert!(done.status.success(), "{command:?}: {}", report(&done));
     }
+    wait::until("it has the name no more", Duration::from_secs(60), || {
+        !at("info/grown").exists()
+    });
+}
+
+#[test]
+fn an_import_reads_no_file_that_is_mostly_holes() {
+    let ground = Ground::new(Kind::Dir, "");
+    ground.sh_ok("git clone -q --bare --no-local $M/a.git $HOME/old.git");
+    let old = ground.home.join("old.git");
+    let pack = old.join(format!("objects/pack/pack-{}.pack", "1".repeat(40)));
+    as_intruder(|| File::create(&pack)?.set_len(8 << 40)).expect("it is theirs");
+    as_intruder(|| File::create(pack.with_extension("idx"))).expect("it is theirs");
+    let done = ground.gitmoor(&["import", old.to_str().expect("UTF-8"), "new.git"]);
+    let said = report(&done);
+    assert!(!done.status.success(), "{said}");
+    assert!(
+        said.contains("holes") || said.contains("pack-1111"),
+        "{said}"
+    );
+    ground.unharmed();
 }
