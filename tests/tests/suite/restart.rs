@@ -218,6 +218,6 @@ fn waits_in_the_kernel(pid: u32) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
     tasks.flatten().any(|task| {
         let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
-        read("comm").trim() == "invalidate" && read("stat").contains(") D ")
+        read("comm").trim() == "tell-kernel" && read("stat").contains(") D ")
     })
 }
