@@ -13,6 +13,7 @@ use crate::repository::Repository;
 use gitmoor_replicator::model::RepoId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -182,8 +183,13 @@ impl FileSystem {
     fn publish_aside(&self, repository: Arc<Repository>, pause: Duration) {
         let (id, publications) = (repository.id, self.publications.clone());
         let publish = move || {
-            let failed = repository.objects().publish().err();
-            publications.ended(id, failed.map(|error| (error.to_string(), pause)));
+            // A defect is tried again, too: else nothing of this repository would be published any more.
+            let published = catch_unwind(AssertUnwindSafe(|| repository.objects().publish()));
+            let failed = match published {
+                Ok(published) => published.err().map(|error| error.to_string()),
+                Err(_) => Some("its thread panicked, see the log".to_owned()),
+            };
+            publications.ended(id, failed.map(|reason| (reason, pause)));
         };
         if let Err(error) = start_thread("publication", "starting a publication", publish) {
             self.publications

@@ -9,6 +9,7 @@ use super::{
     Actor, Change, Command, Envelope, ImportStep, PackedEdit, Refusal, RepoChange, SessionId,
     Timestamp, setting,
 };
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 /// The largest command, serialised. One entry is read and written whole.
@@ -205,7 +206,12 @@ fn check_change(change: &RepoChange) -> Result<(), Refusal> {
 }
 
 fn check_adds(adds: &[FileAdd]) -> Result<(), Refusal> {
+    let mut paths = HashSet::new();
     for FileAdd { path, entry, .. } in adds {
+        // The trash has one file of a name and version: what the first replaced would be lost to gc.
+        if !paths.insert(path) {
+            return refuse(format!("{path} is added twice"));
+        }
         if !path.as_bytes().starts_with(b"objects/") {
             return refuse(format!("{path} is no object file"));
         }

@@ -1,7 +1,9 @@
 //! The node as its users see it.
 
-use crate::support::{actor, id, name, oid, path, refs, set, set_if};
-use gitmoor_replicator::model::{Change, Command, Expect, Outcome, RefEdit, RefEntry, Version};
+use crate::support::{actor, file, id, name, oid, path, refs, set, set_if};
+use gitmoor_replicator::model::{
+    Change, Command, Expect, Outcome, RefEdit, RefEntry, RepoChange, Version,
+};
 use gitmoor_replicator::state::{AuditEvent, RefValue, Trail};
 use gitmoor_replicator::{
     Custody, NameEntry, Node, NodeConfig, ProposeError, Replica, Role, Status,
@@ -206,6 +208,29 @@ fn a_command_over_the_limit_is_refused_and_does_no_harm() {
         "{error:?}"
     );
     must(&node, refs(id(1), vec![set("HEAD", "x")]));
+}
+
+/// Of two, the trash could keep what only one of them replaced.
+#[test]
+fn a_change_adds_a_file_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Node::open(NodeConfig::new(dir.path())).expect("opens");
+    create_app(&node);
+    let key = format!("{}/objects/00/aa", id(1));
+    let add = |times| {
+        let add = vec![file("objects/00/aa", &key, 0); times];
+        let change = RepoChange {
+            add,
+            ..RepoChange::new(id(1))
+        };
+        node.propose(actor(), Command::Commit(change))
+            .expect("has an outcome")
+    };
+    let Outcome::Refused(refusal) = add(2) else {
+        panic!("it was taken");
+    };
+    assert!(refusal.to_string().contains("added twice"), "{refusal}");
+    assert!(matches!(add(1), Outcome::Done(_)));
 }
 
 #[test]

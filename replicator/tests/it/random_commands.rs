@@ -12,7 +12,7 @@ use gitmoor_replicator::{Child, Listing};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const NAMES: [&str; 12] = [
     "",
@@ -153,8 +153,12 @@ fn a_push() -> impl Strategy<Value = Push> {
                 removal: condition,
                 change: RepoChange {
                     repo,
+                    // One for each path: more are refused before they get into the log.
                     add: adds
                         .into_iter()
+                        .map(|add| (add.0, add))
+                        .collect::<BTreeMap<_, _>>()
+                        .into_values()
                         .map(|(name, blocks, suffix, owner)| {
                             let key = key(owner.unwrap_or(repo), name, suffix);
                             file(name, &key, blocks)

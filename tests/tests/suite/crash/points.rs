@@ -449,6 +449,8 @@ const NOT_ON_A_MOUNT: &[Failpoint] = &[
     raft_points::COMPACTION_STAGED,
     raft_points::COMPACTION_WRITTEN,
     raft_points::SNAPSHOT_TAKING,
+    raft_points::SNAPSHOT_LAYING,
+    raft_points::SNAPSHOT_LAID,
     raft_points::SNAPSHOT_STAGED,
     raft_points::SNAPSHOT_WRITTEN,
 ];
