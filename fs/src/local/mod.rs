@@ -8,13 +8,15 @@
 
 pub mod config;
 mod private;
+mod steady;
 
 pub use private::Private;
 
 use crate::beneath::{At, Dir, Node, is_absent, kind_of};
 use crate::error::{FsError, FsResult};
 use gitmoor_replicator::model::{RepoId, RepoPath};
-use rustix::fs::FileType;
+use parking_lot::RwLock;
+use rustix::fs::{FileType, Timestamps};
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read, Write};
@@ -46,6 +48,8 @@ pub struct Files {
     home: PathBuf,
     /// Makes every private name new.
     made: AtomicU64,
+    /// Held exclusively while the time of a directory is in between: see [`steady`].
+    times: RwLock<()>,
 }
 
 impl Files {
@@ -55,6 +59,7 @@ impl Files {
             homes,
             home: PathBuf::from(id.to_string()),
             made: AtomicU64::new(0),
+            times: RwLock::default(),
         };
         files.make_home()?;
         Ok(files)
@@ -99,7 +104,13 @@ impl Files {
 
     /// lstat(2); `None` when it is not there.
     pub fn stat(&self, path: &RepoPath) -> FsResult<Option<Metadata>> {
-        Ok(self.homes.stat(&self.within(path))?)
+        Ok(self.steady().stat(&self.within(path))?)
+    }
+
+    /// utimensat(2).
+    pub fn set_times(&self, path: &RepoPath, times: &Timestamps) -> FsResult<()> {
+        let homes = self.steady();
+        Ok(homes.node(&self.within(path))?.set_times(times)?)
     }
 
     /// Opens an existing regular file for reading and, where permissions of the
@@ -116,7 +127,7 @@ impl Files {
     /// open(2) with O_CREAT|O_EXCL.
     pub fn create(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<File> {
         self.make_parents(path)?;
-        let file = self.homes.create(&self.within(path))?;
+        let file = self.steady().create(&self.within(path))?;
         let gid = self.group(path, owner, &file.metadata()?)?;
         give(&file, Owner { gid, ..owner }, mode)?;
         Ok(file)
@@ -125,14 +136,14 @@ impl Files {
     /// mkdir(2).
     pub fn mkdir(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<()> {
         self.make_parents(path)?;
-        self.homes.mkdir(&self.within(path))?;
+        self.steady().mkdir(&self.within(path))?;
         self.give_new(path, FileType::Directory, owner, Some(mode))
     }
 
     /// symlink(2).
     pub fn symlink(&self, target: &Path, path: &RepoPath, owner: Owner) -> FsResult<()> {
         self.make_parents(path)?;
-        self.homes.symlink(target, &self.within(path))?;
+        self.steady().symlink(target, &self.within(path))?;
         self.give_new(path, FileType::Symlink, owner, None)
     }
 
@@ -140,7 +151,7 @@ impl Files {
     pub fn mknod(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<()> {
         self.make_parents(path)?;
         let kind = FileType::from_raw_mode(mode);
-        self.homes.mknod(&self.within(path), kind)?;
+        self.steady().mknod(&self.within(path), kind)?;
         self.give_new(path, kind, owner, Some(mode))
     }
 
@@ -189,7 +200,7 @@ impl Files {
         let mut file = self.homes.create(made.at())?;
         file.write_all(bytes)?;
         give(&file, owner, mode & 0o777)?;
-        Ok(self.homes.rename(made.at(), &self.within(path))?)
+        Ok(self.steady().rename(made.at(), &self.within(path))?)
     }
 
     /// The same; after a crash the old bytes are there or the new ones, and the new ones once this has returned.
@@ -207,7 +218,7 @@ impl Files {
         give(&file, owner, mode & 0o777)?;
         file.sync_all()?;
         let to = self.within(path);
-        self.homes.rename(made.at(), &to)?;
+        self.steady().rename(made.at(), &to)?;
         Ok(self.homes.sync(above(&to))?)
     }
 
@@ -219,43 +230,45 @@ impl Files {
 
     /// unlink(2).
     pub fn unlink(&self, path: &RepoPath) -> FsResult<()> {
-        Ok(self.homes.unlink(&self.within(path))?)
+        Ok(self.steady().unlink(&self.within(path))?)
     }
 
     /// unlink(2) that does not mind an absent file.
     pub fn unlink_if_there(&self, path: &RepoPath) -> FsResult<()> {
-        if_there(self.homes.unlink(&self.within(path))).map(drop)
+        if_there(self.steady().unlink(&self.within(path))).map(drop)
     }
 
     /// rmdir(2).
     pub fn rmdir(&self, path: &RepoPath) -> FsResult<()> {
-        Ok(self.homes.rmdir(&self.within(path))?)
+        Ok(self.steady().rmdir(&self.within(path))?)
     }
 
     /// rename(2).
     pub fn rename(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         self.make_parents(to)?;
-        Ok(self.homes.rename(&self.within(from), &self.within(to))?)
+        Ok(self.steady().rename(&self.within(from), &self.within(to))?)
     }
 
     /// rename(2) of a regular file, of which the same holds as of [`Files::put_durably`].
     pub fn rename_durably(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         let (from, to) = (self.within(from), self.within(to));
         self.homes.file(&from)?.sync_all()?;
-        self.homes.rename(&from, &to)?;
+        self.steady().rename(&from, &to)?;
         Ok(self.homes.sync(above(&to))?)
     }
 
     /// rename(2) of a file of another repository.
     pub fn rename_from(&self, other: &Files, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         self.make_parents(to)?;
-        Ok(self.homes.rename(&other.within(from), &self.within(to))?)
+        Ok(self
+            .steady()
+            .rename(&other.within(from), &self.within(to))?)
     }
 
     /// link(2).
     pub fn link(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         self.make_parents(to)?;
-        Ok(self.homes.link(&self.within(from), &self.within(to))?)
+        Ok(self.steady().link(&self.within(from), &self.within(to))?)
     }
 
     /// The names in a directory; none when it is not there.
@@ -282,7 +295,7 @@ impl Files {
         }
         self.make_parents(&parent)?;
         let (owner, mode) = (self.owner()?, self.top()?.mode());
-        match self.homes.mkdir(&self.within(&parent)) {
+        match self.steady().mkdir(&self.within(&parent)) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
             made => made?,
         }
@@ -307,7 +320,7 @@ impl Files {
         let name = path.to_string().replace('/', "_").into_bytes();
         let name = &name[name.len().saturating_sub(LONGEST_ASIDE)..];
         let aside = dir.join(OsStr::from_bytes(name));
-        self.homes.rename(&self.within(path), &aside)?;
+        self.steady().rename(&self.within(path), &aside)?;
         Ok(self.homes.path().join(aside))
     }
 
@@ -324,23 +337,7 @@ impl Files {
         if_there(self.homes.sync(&self.within(path))).map(drop)
     }
 
-    /// Takes a file out of the tree, to a private name, if it is still this open one that has the name.
-    pub fn take(&self, path: &RepoPath, file: &File) -> FsResult<Option<Private>> {
-        let (at, private) = (self.within(path), self.private()?);
-        if if_there(self.homes.rename(&at, private.at()))?.is_none() {
-            return Ok(None);
-        }
-        if self.is_this(&private, file)? {
-            return Ok(Some(private));
-        }
-        // Somebody gave the name to another, which gets it back unless there is a newer one by now.
-        match self.homes.rename_new(private.at(), &at) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e.into()),
-            _ => Ok(None),
-        }
-    }
-
-    /// The same of a file that a program made for us in another directory.
+    /// [`Files::take`] of a file that a program made for us in another directory.
     pub fn take_made(&self, at: &At, file: &File) -> FsResult<Option<Private>> {
         let private = self.private()?;
         at.rename(&self.homes, private.at())?;

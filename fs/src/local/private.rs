@@ -96,12 +96,6 @@ impl Files {
         Ok(self.homes.path().join(self.make_private()?))
     }
 
-    /// A regular file without a name.
-    #[expect(dead_code, reason = "for values that are being written in place")]
-    pub fn unnamed(&self) -> FsResult<File> {
-        Ok(self.homes.create(self.private()?.at())?)
-    }
-
     fn make_private(&self) -> FsResult<PathBuf> {
         let dir = self.home.join(PRIVATE);
         self.make_own(&dir)?;
@@ -123,13 +117,13 @@ impl Files {
     /// Gives a finished file of [`Files::private_dir`] a name in the repository, and to whom that belongs.
     pub fn put_private(&self, made: &Path, path: &RepoPath) -> FsResult<()> {
         let made = self.given(made, path)?;
-        Ok(self.homes.rename(&made, &self.within(path))?)
+        Ok(self.steady().rename(&made, &self.within(path))?)
     }
 
     /// The same, unless something has the name by now: whether that is not so.
     pub fn put_private_new(&self, made: &Path, path: &RepoPath) -> FsResult<bool> {
         let made = self.given(made, path)?;
-        match self.homes.rename_new(&made, &self.within(path)) {
+        match self.steady().rename_new(&made, &self.within(path)) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             renamed => Ok(renamed.map(|()| true)?),
         }

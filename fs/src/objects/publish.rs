@@ -14,8 +14,6 @@ use crate::failpoint;
 use crate::wait::{self, Wait, spent};
 use gitmoor_replicator::model::{Actor, Command, FileAdd, Place, RepoChange, RepoPath, Version};
 use parking_lot::{MutexGuard, RwLockReadGuard};
-use rustix::fs::{Timespec, Timestamps};
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 /// What to leave out of a publication.
@@ -215,11 +213,11 @@ impl Objects {
     fn adopt(&self, stored: &Stored) -> FsResult<()> {
         let add = &stored.add;
         match &add.entry.place {
-            Place::Inline(_) => self.unseen(&add.path, || self.files.unlink_if_there(&add.path)),
-            Place::Stored { key } => self.unseen(&add.path, || {
+            Place::Inline(_) => self.files.unlink_unseen(&add.path),
+            Place::Stored { key } => {
                 let object = cache_object(key, &add.entry, add.blocks.clone().into());
                 let taken = match self.files.open_to_read(&add.path)? {
-                    Some(file) => self.files.take(&add.path, &file)?,
+                    Some(file) => self.files.take_unseen(&add.path, &file)?,
                     None => None,
                 };
                 match (taken, &stored.seal) {
@@ -229,25 +227,8 @@ impl Objects {
                     // What others may still write to proves nothing: it is fetched when it is read.
                     (Some(_), None) | (None, _) => Ok(()),
                 }
-            }),
+            }
         }
-    }
-
-    /// Takes a file out of its real directory. To everybody it is still there, so the directory's
-    /// time stays.
-    fn unseen(&self, path: &RepoPath, take: impl FnOnce() -> FsResult<()>) -> FsResult<()> {
-        let dir = path.parent().unwrap_or(RepoPath::root());
-        let before = self.files.stat(&dir)?;
-        let taken = take();
-        if let Some(before) = before {
-            let time = |tv_sec, tv_nsec| Timespec { tv_sec, tv_nsec };
-            let times = Timestamps {
-                last_access: time(0, rustix::fs::UTIME_OMIT),
-                last_modification: time(before.mtime(), before.mtime_nsec()),
-            };
-            self.files.node(&dir)?.set_times(&times)?;
-        }
-        taken
     }
 }
 

@@ -97,7 +97,7 @@ impl Repository {
                 last_access: timespec(new.atime),
                 last_modification: timespec(new.mtime),
             };
-            node.set_times(&times)?;
+            self.files.set_times(path, &times)?;
         }
         Ok(())
     }
