@@ -1,7 +1,7 @@
 //! The data directory: its layout, and the proof that this process owns it.
 //!
 //! ```text
-//! lock          flock(2) of the daemon, and who it is          (invariant 10)
+//! lock          flock(2) of the daemon, and who it is          (INV-10)
 //! version       format of everything beneath
 //! store.url     the object store these repositories belong to
 //! birth         tells a copy of the directory from the original

@@ -5,7 +5,7 @@
 //! is two. The pack is plain version 2 without deltas (git's own repack finds
 //! those), its index version 2, byte for byte what `git index-pack` would write. Every
 //! object is hashed on its way into the pack, so a bundle never holds one that
-//! does not have its name (invariant 5).
+//! does not have its name (INV-5).
 
 mod error;
 mod idx;

@@ -7,7 +7,7 @@
 //! its digest when it arrives, and again the first time this process reads it
 //! from the disk; so whatever a crash left in the files is harmless, and nothing
 //! here needs fsync. What is bad on the disk is fetched again; what the store
-//! twice gives wrong is an error, never data (invariant 5).
+//! twice gives wrong is an error, never data (INV-5).
 //!
 //! Files are evicted by segments of a few megabytes, least recently used first:
 //! a hole is punched, or the file removed once nothing is left of it. A file

@@ -3,7 +3,7 @@
 //! Every catalogued file is read from the store past the cache, block by block, so that
 //! memory stays bounded, and every block is named that does not match its digest. A
 //! repair never touches the damaged object: a key is never overwritten with other bytes
-//! (invariant 11), and a reader may be in the middle of it. The right bytes get a key of
+//! (INV-11), and a reader may be in the middle of it. The right bytes get a key of
 //! their own, and one commit lets the catalog name it; the damaged object goes to
 //! the trash, where gc finds it. The right bytes are, in this order: good blocks of the
 //! store together with copies in the cache of this machine; the copy in staging; for

@@ -138,7 +138,7 @@ impl Objects {
     }
 
     /// Deletions hold only while no ref moved since the deleting process first
-    /// looked (invariant 6); those that came too late become visible again.
+    /// looked (INV-6); those that came too late become visible again.
     pub(super) fn publish_removals(
         &self,
         removed: &HashMap<RepoPath, Removal>,

@@ -339,7 +339,7 @@ impl Objects {
         })
     }
 
-    /// Puts a file under a key that never had other bytes (invariant 11).
+    /// Puts a file under a key that never had other bytes (INV-11).
     pub(super) fn put(
         &self,
         path: &RepoPath,

@@ -1,5 +1,5 @@
 //! Whether a process may be shown what is known here, or the cluster is asked first
-//! (invariant 4).
+//! (INV-4).
 //!
 //! A process is first shown something that is as new as that moment: a question to the cluster
 //! that began later was answered. Afterwards, answers to anybody's question serve it for

@@ -1,6 +1,6 @@
 //! The object store: immutable bytes under keys, in S3 or in a directory.
 //!
-//! A key is written once and never overwritten with other bytes (invariant 11),
+//! A key is written once and never overwritten with other bytes (INV-11),
 //! so nothing here needs versions, locks or listings to answer git. Calls block;
 //! callers bring their own threads.
 

@@ -1,5 +1,5 @@
 //! Waiting: every wait has a bound and a name in `gitmoor status`, and ends when
-//! the process that it is for is told to end (invariant 8).
+//! the process that it is for is told to end (INV-8).
 //!
 //! Whoever waits for the store begins a [`Wait`], which lists it. The requests
 //! to the store are made in functions far below, so they find the [`Patience`] of

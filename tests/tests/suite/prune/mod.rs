@@ -1,4 +1,4 @@
-//! Pruning against pushing (invariant 6): no ref ever points to a missing object,
+//! Pruning against pushing (INV-6): no ref ever points to a missing object,
 //! whoever looks first and whoever acts last.
 //!
 //! The steps of git are stopped where they matter: a push in its pre-receive hook or just
