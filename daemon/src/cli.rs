@@ -7,7 +7,7 @@ use crate::config::{
 };
 use crate::repo_limit::LimitName;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gitmoor_replicator::model::RepoPattern;
+use gitmoor_model::RepoPattern;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;

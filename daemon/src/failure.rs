@@ -7,7 +7,7 @@ use crate::data_dir::DataDirError;
 use crate::mount_point::MountPointError;
 use crate::service::{BackgroundError, ServiceError};
 use crate::traces::TracesError;
-use gitmoor_replicator::model::setting::SettingError;
+use gitmoor_model::setting::SettingError;
 use std::process::ExitCode;
 
 /// Wrong usage or configuration: the caller must say something else.

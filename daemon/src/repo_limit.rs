@@ -1,7 +1,7 @@
 //! What a repository may be limited to with `gitmoor repo limit`, as it is typed and shown.
 
 use crate::config::{ByteSize, Seconds};
-use gitmoor_replicator::model::Limit;
+use gitmoor_model::Limit;
 use std::str::FromStr;
 use std::time::Duration;
 

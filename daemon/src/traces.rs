@@ -1,8 +1,8 @@
 //! Exports traces to an OpenTelemetry collector: OTLP over gRPC, in batches, from a thread of its
-//! own. See [`gitmoor_replicator::trace`] for what is traced.
+//! own. See [`gitmoor_instrument::trace`] for what is traced.
 
 use crate::config::TraceSettings;
-use gitmoor_replicator::trace::{self, Carrier, TraceContext};
+use gitmoor_instrument::trace::{self, Carrier, TraceContext};
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
 };

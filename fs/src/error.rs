@@ -2,7 +2,7 @@
 
 use crate::cache::{CacheError, CacheReadError};
 use crate::store::{ProbeError, StoreError};
-use gitmoor_replicator::model::{Outcome, Refusal, Version};
+use gitmoor_model::{Outcome, Refusal, Version};
 use gitmoor_replicator::{BackupError, ProposeError, ReadError};
 use std::error::Error;
 use std::io;

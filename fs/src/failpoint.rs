@@ -1,8 +1,9 @@
-//! The file system's failpoints; see [`gitmoor_replicator::failpoint`].
+//! The file system's failpoints; see [`gitmoor_instrument::failpoint`].
 
-use gitmoor_replicator::failpoint::{self, Failpoint};
+use gitmoor_instrument::failpoint::{self, Failpoint};
+use gitmoor_replicator::failpoint as replicator;
 
-gitmoor_replicator::failpoints! {
+gitmoor_instrument::failpoints! {
     /// An object file is checked and about to get its final name.
     OBJECT_UNNAMED = "objects::unnamed";
     /// It has the name; this process has not noted it.
@@ -90,6 +91,6 @@ gitmoor_replicator::failpoints! {
 /// Gives points of the file system and the replicator their actions, see
 /// [`failpoint::arm`].
 pub fn arm(text: &str) -> Result<(), String> {
-    let known: Vec<Failpoint> = [ALL, failpoint::ALL].concat();
+    let known: Vec<Failpoint> = [ALL, replicator::ALL].concat();
     failpoint::arm(text, &known)
 }

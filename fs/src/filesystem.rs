@@ -26,7 +26,7 @@ use crate::store::{
 use crate::tree::{Repositories, Shown};
 use crate::wait::Waits;
 use crate::work::Working;
-use gitmoor_replicator::model::{Actor, NamePath, Repo, RepoId, RepoPath};
+use gitmoor_model::{Actor, NamePath, Repo, RepoId, RepoPath};
 use gitmoor_replicator::{NameEntry, Replica};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};

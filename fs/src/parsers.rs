@@ -3,5 +3,6 @@
 
 pub use crate::fsck::lost::{objects_in, without_packed};
 pub use crate::local::config;
-pub use crate::objects::{idx, key, name};
+pub use crate::objects::{idx, key};
 pub use crate::refs::packed;
+pub use gitmoor_model::name;

@@ -8,7 +8,7 @@
 use gitmoor_fs::bundle::{
     BundleError, bundle_loose, check_loose, check_loose_bytes, check_pack_trailer,
 };
-use gitmoor_replicator::model::ObjectFormat;
+use gitmoor_model::ObjectFormat;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;

@@ -9,7 +9,7 @@
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use gitmoor_fs::bundle::{bundle_loose, check_loose_bytes, check_pack_trailer};
-use gitmoor_replicator::model::ObjectFormat;
+use gitmoor_model::ObjectFormat;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,7 +4,7 @@
 use gitmoor_fs::parsers::key::{by_content, by_name, candidates};
 use gitmoor_fs::parsers::name;
 use gitmoor_fs::store::{Body, DirStore, ObjectStore};
-use gitmoor_replicator::model::{Digest, RepoId, RepoPath};
+use gitmoor_model::{Digest, RepoId, RepoPath};
 use proptest::prelude::*;
 
 /// Names that git gives, and names that nobody should.

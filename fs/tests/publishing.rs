@@ -7,7 +7,7 @@ use flate2::write::ZlibEncoder;
 use gitmoor_fs::bundle::bundle_loose;
 use gitmoor_fs::store::{Body, DirStore, Listed, ObjectStore, Put, StoreError, Upload, Watch};
 use gitmoor_fs::{Config, FileSystem, FsckOptions};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Actor, Command, FileAdd, Format, NamePath, ObjectFormat, Outcome, Place, RefStorage,
     RepoChange, RepoId, RepoPath,
 };

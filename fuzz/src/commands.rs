@@ -2,10 +2,10 @@
 //! applying it neither panics nor depends on anything but the entry and the state.
 
 use crate::rows::{assert_valid, decode};
-use gitmoor_replicator::ReadError;
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Command, Envelope, ImportStep, PackedEdit, RefEdit, RepoChange, RepoPath, TrashId, Version,
 };
+use gitmoor_replicator::ReadError;
 use gitmoor_replicator::state::{Changes, KeyRange, Overlay, Step, Table, View, Visit, apply};
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use gitmoor_fs::bundle::check_loose_bytes;
-use gitmoor_replicator::model::ObjectFormat;
+use gitmoor_model::ObjectFormat;
 use std::io::{Read, Write};
 
 /// More than any header, and little enough to be quick.

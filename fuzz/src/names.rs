@@ -2,7 +2,7 @@
 
 use crate::fields;
 use gitmoor_fs::parsers::name::{self, Kind};
-use gitmoor_replicator::model::{NamePath, RepoPath};
+use gitmoor_model::{NamePath, RepoPath};
 
 /// Paths.
 pub fn run(data: &[u8]) {

@@ -3,7 +3,7 @@
 
 use crate::fields;
 use gitmoor_fs::parsers::packed::{Diff, HEADER, Lines, is_usual, lines_of, write_line};
-use gitmoor_replicator::model::{PackedEdit, PackedRef};
+use gitmoor_model::{PackedEdit, PackedRef};
 use std::collections::BTreeMap;
 
 type Table = BTreeMap<Vec<u8>, PackedRef>;

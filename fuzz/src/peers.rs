@@ -3,7 +3,7 @@
 //! again it is read as the same.
 
 use crate::fields;
-use gitmoor_replicator::model::{NamePath, Proposal, RepoPattern, Scope};
+use gitmoor_model::{NamePath, Proposal, RepoPattern, Scope};
 use gitmoor_replicator::net::Token;
 use gitmoor_replicator::parsers::Question;
 use gitmoor_replicator::peer::Message;

@@ -3,7 +3,7 @@
 //! to itself.
 
 use gitmoor_fs::parsers::packed;
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     FileEntry, Import, NamePath, Outcome, PackedRef, RefEntry, Repo, RepoPath, Timestamp,
 };
 use gitmoor_replicator::state::{AuditRecord, TrashedFile, TrashedRepo};

@@ -4,7 +4,7 @@
 
 use crate::{config, fields};
 use gitmoor::config::{ByteSize, LogFilter, RepoName, Seconds, StoreUrl, read_file};
-use gitmoor_replicator::model::setting::SETTINGS;
+use gitmoor_model::setting::SETTINGS;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::OnceLock;

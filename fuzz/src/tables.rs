@@ -5,7 +5,7 @@
 use crate::commands::Rows;
 use crate::rows::assert_valid;
 use gitmoor_fs::parsers::packed;
-use gitmoor_replicator::model::{NamePath, RepoId, RepoPath, SessionId, Version};
+use gitmoor_model::{NamePath, RepoId, RepoPath, SessionId, Version};
 use gitmoor_replicator::state::{Table, Trail, View, read, sessions};
 use gitmoor_replicator::{Child, Listing};
 use std::collections::BTreeSet;

@@ -2,7 +2,7 @@
 //! of what is before.
 
 use gitmoor_fs::bundle::check_pack_trailer;
-use gitmoor_replicator::model::ObjectFormat;
+use gitmoor_model::ObjectFormat;
 use std::io::Write;
 
 /// A file; and the same with the right trailer.

@@ -7,7 +7,7 @@
 #[path = "../tests/cluster/harness.rs"]
 mod harness;
 
-use gitmoor_replicator::model::Expect;
+use gitmoor_model::Expect;
 use harness::{Cluster, create_repo, write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};

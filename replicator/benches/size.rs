@@ -7,7 +7,7 @@
 #[path = "../tests/cluster/harness.rs"]
 mod harness;
 
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Actor, Command, NamePath, Outcome, PackedEdit, PackedRef, RepoChange, RepoId, RepoPath,
 };
 use gitmoor_replicator::{Custody, Node, Replica};

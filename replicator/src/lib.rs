@@ -1,7 +1,7 @@
 //! The truth of Gitmoor: which repositories exist, which object files they
 //! have, and where every ref points; agreed by raft, kept in RocksDB.
 //!
-//! - [`model`]: the words of the house: ids, entries, commands, outcomes.
+//! - [`model`]: what is replicated, as plain data: ids, entries, commands, outcomes.
 //! - [`Replica`]: the one trait through which the file system sees all this.
 //! - [`Node`]: the embedded implementation: a thread that runs raft.
 //! - [`Client`]: the other one: it asks the nodes of a cluster, and keeps what it uses.
@@ -17,7 +17,6 @@ pub mod engine;
 pub mod failpoint;
 mod locks;
 mod metrics;
-pub mod model;
 pub mod net;
 mod node;
 pub mod parsers;
@@ -25,7 +24,9 @@ pub mod peer;
 mod replica;
 pub mod state;
 pub mod storage;
-pub mod trace;
+
+pub use gitmoor_instrument::trace;
+pub use gitmoor_model as model;
 
 pub use client::{Client, ClientConfig};
 pub use node::{

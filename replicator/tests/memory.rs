@@ -4,7 +4,7 @@
 #[path = "cluster/harness.rs"]
 mod harness;
 
-use gitmoor_replicator::model::Expect;
+use gitmoor_model::Expect;
 use gitmoor_replicator::{Custody, Node, NodeConfig, Replica};
 use harness::{Cluster, create_repo, name, repo, write};
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,6 +1,6 @@
 //! What happens to a command is logged with the request that caused it.
 
-use gitmoor_replicator::model::{Actor, Command, NamePath};
+use gitmoor_model::{Actor, Command, NamePath};
 use gitmoor_replicator::{Node, NodeConfig, Replica};
 use std::io::Write;
 use std::sync::{Arc, Mutex};

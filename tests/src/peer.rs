@@ -2,7 +2,7 @@
 //! making, with a client's certificate, and a stranger, who has none.
 
 use crate::cluster::{BOUND, Cluster};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Actor, Command, Envelope, Member, Newcomer, Outcome, Part, SessionId, Timestamp,
 };
 use gitmoor_replicator::net::{Caller, Granted, Identity, NetError, Token, join};

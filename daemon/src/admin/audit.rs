@@ -3,8 +3,8 @@
 use super::protocol::Rejection;
 use super::repos::Repos;
 use crate::repo_limit;
+use gitmoor_model::{Actor, Format, NamePath, RepoId, Version, hex};
 use gitmoor_replicator::ProposeError;
-use gitmoor_replicator::model::{Actor, Format, NamePath, RepoId, Version, hex};
 use gitmoor_replicator::state::{AuditEvent, AuditRecord, RefMove, RefValue, Trail};
 use serde::{Deserialize, Serialize};
 use std::fmt;

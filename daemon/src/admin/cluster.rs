@@ -2,7 +2,7 @@
 
 use super::protocol::{ClusterRequest, ClusterStatus, MemberLine, MemberRole, Rejection, Reply};
 use crate::data_dir::Reached;
-use gitmoor_replicator::model::{ClientEntry, ClusterId, Part, Refusal, Scope};
+use gitmoor_model::{ClientEntry, ClusterId, Part, Refusal, Scope};
 use gitmoor_replicator::net::{Holder, Token};
 use gitmoor_replicator::peer::{Change, ChangeError};
 use gitmoor_replicator::{MemberStatus, MembershipError, Node, NodeState, Status};

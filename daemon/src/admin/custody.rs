@@ -9,7 +9,7 @@ use gitmoor_fs::backup::BackupInfo;
 use gitmoor_fs::{
     Checked, Collected, FsckOptions, MaintenanceError, RepackOptions, Repacked, Sweep, TrashedRepo,
 };
-use gitmoor_replicator::model::{Command, RepoId};
+use gitmoor_model::{Command, RepoId};
 
 impl Repos<'_> {
     /// What has something in the trash.

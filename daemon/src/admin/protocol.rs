@@ -17,7 +17,7 @@ pub use gitmoor_fs::Traffic;
 use gitmoor_fs::backup::BackupInfo;
 use gitmoor_fs::import::{ImportStatus, Imported, Source, Verify};
 use gitmoor_fs::{Checked, Collected, Progress, Repacked, StoreOwner, TrashedRepo};
-use gitmoor_replicator::model::{Limit, RepoPattern};
+use gitmoor_model::{Limit, RepoPattern};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -252,7 +252,7 @@ pub enum ClusterRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SettingChange {
-    /// A key that [`gitmoor_replicator::model::setting`] allows, in any case.
+    /// A key that [`gitmoor_model::setting`] allows, in any case.
     pub key: String,
     /// `None` removes it.
     pub value: Option<String>,

@@ -3,7 +3,7 @@
 use super::audit::LastPush;
 use gitmoor_fs::store::Probed;
 use gitmoor_fs::{Copied, Staged, StoreOwner, Traffic};
-use gitmoor_replicator::model::Limit;
+use gitmoor_model::Limit;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

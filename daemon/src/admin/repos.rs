@@ -8,8 +8,8 @@ use super::protocol::{
 use crate::config::RepoName;
 use crate::service::git::{self, Umask};
 use gitmoor_fs::FileSystem;
-use gitmoor_replicator::model::setting as repo_setting;
-use gitmoor_replicator::model::{Actor, Command, Limit, NamePath, Outcome, Repo, RepoId};
+use gitmoor_model::setting as repo_setting;
+use gitmoor_model::{Actor, Command, Limit, NamePath, Outcome, Repo, RepoId};
 use gitmoor_replicator::{NameEntry, Replica};
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@ use crate::cli::{ClusterCommand, ListenArgs, Place};
 use crate::config::{ConfigError, is_address};
 use crate::data_dir::{Clientship, DataDir, DataDirError, Lock, Membership, Reached};
 use crate::service::{self, ServiceError};
-use gitmoor_replicator::model::{Client, ClusterId, Member, Newcomer, Part};
+use gitmoor_model::{Client, ClusterId, Member, Newcomer, Part};
 use gitmoor_replicator::net::{Authority, Granted, Holder, Token, join as join_cluster};
 use gitmoor_replicator::{FOUNDER, Node, NodeConfig, Replica};
 use std::collections::BTreeMap;

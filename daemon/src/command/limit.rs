@@ -6,7 +6,7 @@ use crate::admin::protocol::LimitChange;
 use crate::admin::{Reply, Request};
 use crate::cli::{LimitArgs, Place};
 use crate::repo_limit::{self, LimitName};
-use gitmoor_replicator::model::Limit;
+use gitmoor_model::Limit;
 use std::collections::BTreeMap;
 use std::io;
 

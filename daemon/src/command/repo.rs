@@ -8,7 +8,7 @@ use crate::admin::protocol::{Created, RepoInfo, RepoSummary, SettingChange};
 use crate::admin::{Reply, Request};
 use crate::cli::{ConfigArgs, CreateArgs, ObjectFormat, Place, RefFormat, RepoCommand};
 use crate::config::{ByteSize, RepoName};
-use gitmoor_replicator::model::setting as repo_setting;
+use gitmoor_model::setting as repo_setting;
 use std::collections::BTreeMap;
 use std::io;
 

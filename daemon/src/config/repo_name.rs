@@ -1,6 +1,6 @@
 //! The name of a repository as people type it.
 
-use gitmoor_replicator::model::NamePath;
+use gitmoor_model::NamePath;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -7,7 +7,7 @@ use super::{ConfigError, Environment, StoreUrl, locate, s3};
 use crate::cli::{MountArgs, NodeArgs, Place, TellingArgs};
 use gitmoor_fs::Shown;
 use gitmoor_fs::store::S3Settings;
-use gitmoor_replicator::model::NamePath;
+use gitmoor_model::NamePath;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

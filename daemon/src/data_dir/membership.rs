@@ -11,7 +11,7 @@
 //! Certificates are X.509, keys PKCS #8, all DER.
 
 use super::{DataDir, DataDirError, failed, write_durably};
-use gitmoor_replicator::model::ClusterId;
+use gitmoor_model::ClusterId;
 use gitmoor_replicator::net::{Authority, Identity, NetError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ mod limit;
 
 use crate::config::{LogFormat, LogSettings};
 use crate::traces::Traces;
-use gitmoor_replicator::trace::TARGET;
+use gitmoor_instrument::trace::TARGET;
 use limit::Limit;
 use std::io::IsTerminal;
 use tracing::Subscriber;

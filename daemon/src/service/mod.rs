@@ -50,7 +50,7 @@ pub enum ServiceError {
     RecordedStore(String),
     /// The object store is not the cluster's.
     #[error("--store: {0}; mount with that one")]
-    OtherStore(gitmoor_replicator::model::Refusal),
+    OtherStore(gitmoor_model::Refusal),
     /// The object store cannot be used.
     #[error("--store: {0}")]
     Store(#[from] gitmoor_fs::store::StoreOpenError),

@@ -11,7 +11,7 @@ use crate::metrics::Telling;
 use crate::mount_point;
 use gitmoor_fs::store::{self, ObjectStore, Offline, StoreUrl};
 use gitmoor_fs::{Config, Elsewhere, FileSystem};
-use gitmoor_replicator::model::{Actor, Command, Refusal, StoreRecord};
+use gitmoor_model::{Actor, Command, Refusal, StoreRecord};
 use gitmoor_replicator::{Client, ClientConfig, Node, NodeConfig, ProposeError, Replica};
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::metrics::Watched;
 use gitmoor_fs::fuse::{Mount, MountOptions};
 use gitmoor_fs::{Mounted, start_maintenance};
-use gitmoor_replicator::model::NamePath;
+use gitmoor_model::NamePath;
 use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};

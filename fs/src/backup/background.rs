@@ -3,7 +3,7 @@
 use crate::FileSystem;
 use crate::custody::is_older;
 use crate::filesystem::{OpenError, start_periodic};
-use gitmoor_replicator::model::Timestamp;
+use gitmoor_model::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ pub use unknown::{Unknown, unknown};
 use crate::store::{Body, Listed, ObjectStore, StoreError};
 use crate::{FileSystem, FsError};
 use bytes::Bytes;
-use gitmoor_replicator::model::Timestamp;
+use gitmoor_model::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 use std::time::SystemTime;

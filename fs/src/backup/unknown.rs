@@ -4,8 +4,8 @@
 use crate::FsError;
 use crate::objects::catalog;
 use crate::store::{Listed, ObjectStore};
+use gitmoor_model::RepoId;
 use gitmoor_replicator::Replica;
-use gitmoor_replicator::model::RepoId;
 use gitmoor_replicator::state::TrashedRepo;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

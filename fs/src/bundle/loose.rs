@@ -5,7 +5,7 @@ use super::error::BundleError;
 use super::inflate::Inflate;
 use super::parse_oid;
 use super::whole::Whole;
-use gitmoor_replicator::model::ObjectFormat;
+use gitmoor_model::ObjectFormat;
 use gix_hash::{Hasher, ObjectId};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};

@@ -20,7 +20,7 @@ pub use loose::{check_loose, check_loose_bytes};
 pub use trailer::check_pack_trailer;
 
 use error::local;
-use gitmoor_replicator::model::ObjectFormat;
+use gitmoor_model::ObjectFormat;
 use gix_hash::ObjectId;
 use loose::{Kind, LooseObject};
 use pack::PackWriter;

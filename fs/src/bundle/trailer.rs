@@ -4,7 +4,7 @@
 use super::error::BundleError;
 use super::hash_kind;
 use super::whole::Whole;
-use gitmoor_replicator::model::ObjectFormat;
+use gitmoor_model::ObjectFormat;
 use gix_hash::ObjectId;
 use std::fs::File;
 use std::io::{self, Read};

@@ -7,7 +7,7 @@ use super::index::Index;
 use super::shelf::Shelf;
 use crate::store::ObjectStore;
 use crate::wait::Waits;
-use gitmoor_replicator::model::{BlockDigest, Digest};
+use gitmoor_model::{BlockDigest, Digest};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Digests of files and their blocks.
 
-use gitmoor_replicator::model::{BlockDigest, Digest};
+use gitmoor_model::{BlockDigest, Digest};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

@@ -9,9 +9,7 @@ use crate::error::FsResult;
 use crate::objects::catalog;
 use crate::store::{Listed, StoreError, ahead};
 use crate::{FileSystem, FsError};
-use gitmoor_replicator::model::{
-    Command, Condemnation, QUARANTINE, Repo, RepoId, RepoPath, TrashId, Version,
-};
+use gitmoor_model::{Command, Condemnation, QUARANTINE, Repo, RepoId, RepoPath, TrashId, Version};
 use gitmoor_replicator::state::{TrashedFile, TrashedRepo};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};

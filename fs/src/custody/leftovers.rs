@@ -5,7 +5,7 @@ use super::is_older;
 use crate::objects::catalog;
 use crate::store::{Listed, Upload};
 use crate::{FileSystem, FsError};
-use gitmoor_replicator::model::RepoId;
+use gitmoor_model::RepoId;
 use std::collections::HashMap;
 
 /// Objects and uploads without an owner, old enough to be no publication under way.

@@ -31,7 +31,7 @@ pub use own::{Copied, CopyError};
 pub use restore::Restored;
 pub use trash::TrashedRepo;
 
-use gitmoor_replicator::model::Timestamp;
+use gitmoor_model::Timestamp;
 use std::time::{Duration, SystemTime};
 
 /// Rows and keys that one raft entry carries at most.

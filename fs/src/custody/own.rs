@@ -8,7 +8,7 @@ use crate::FileSystem;
 use crate::error::{FsError, FsResult};
 use crate::objects::Objects;
 use crate::work::{Onlooker, Teller, Work, WorkError};
-use gitmoor_replicator::model::{FileEntry, Refusal, RepoId, RepoPath};
+use gitmoor_model::{FileEntry, Refusal, RepoId, RepoPath};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -2,9 +2,9 @@
 //! removed of one piece by piece.
 
 use super::PER_ENTRY;
-use crate::objects::name;
 use crate::{FileSystem, FsError};
-use gitmoor_replicator::model::{
+use gitmoor_model::name;
+use gitmoor_model::{
     Actor, Change, Command, Expect, RefEdit, RepoChange, RepoId, RepoPath, TrashId, Version, hex,
 };
 use gitmoor_replicator::state::{AuditEvent, RefMove, RefValue, Trail};

@@ -2,7 +2,7 @@
 
 use super::seconds;
 use crate::{FileSystem, FsError};
-use gitmoor_replicator::model::{RepoId, Version};
+use gitmoor_model::{RepoId, Version};
 use gitmoor_replicator::state;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

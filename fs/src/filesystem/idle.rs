@@ -10,7 +10,7 @@
 
 use super::{FileSystem, OpenError, start_thread};
 use crate::repository::Repository;
-use gitmoor_replicator::model::RepoId;
+use gitmoor_model::RepoId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

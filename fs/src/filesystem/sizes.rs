@@ -2,7 +2,7 @@
 
 use super::FileSystem;
 use crate::error::FsResult;
-use gitmoor_replicator::model::Limit;
+use gitmoor_model::Limit;
 
 /// Of one repository.
 pub(super) struct Size {

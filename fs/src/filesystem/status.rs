@@ -3,7 +3,7 @@
 use super::FileSystem;
 use crate::error::FsError;
 use crate::objects::{Staged, catalog};
-use gitmoor_replicator::model::RepoId;
+use gitmoor_model::RepoId;
 use serde::Serialize;
 use std::time::Duration;
 

@@ -3,11 +3,12 @@
 use super::{Fault, Fsck};
 use crate::bundle;
 use crate::cache::{CacheError, CachedFile};
-use crate::objects::{Content, catalog, name};
+use crate::objects::{Content, catalog};
 use crate::store::{Listed, StoreError};
 use crate::{FileSystem, FsError};
 use bytes::Bytes;
-use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath};
+use gitmoor_model::name;
+use gitmoor_model::{FileEntry, RepoId, RepoPath};
 use std::collections::{BTreeSet, HashMap};
 
 /// Bytes of one request, at least one block.

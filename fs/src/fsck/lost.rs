@@ -3,8 +3,9 @@
 use super::{Fault, Fsck};
 use crate::FsError;
 use crate::bundle;
-use crate::objects::{catalog, name};
-use gitmoor_replicator::model::{FileEntry, RepoPath};
+use crate::objects::catalog;
+use gitmoor_model::name;
+use gitmoor_model::{FileEntry, RepoPath};
 use gix_pack::{FileData, index};
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -17,10 +17,11 @@ mod rescue;
 
 pub(crate) use metrics::register as register_metrics;
 
-use crate::objects::{catalog, name};
+use crate::objects::catalog;
 use crate::repository::Repository;
 use crate::{FileSystem, FsError};
-use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath};
+use gitmoor_model::name;
+use gitmoor_model::{FileEntry, RepoId, RepoPath};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use crate::objects::Content;
 use crate::program::Program;
 use crate::store::StoreError;
 use bytes::Bytes;
-use gitmoor_replicator::model::{FileEntry, ObjectFormat, RepoPath};
+use gitmoor_model::{FileEntry, ObjectFormat, RepoPath};
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;

@@ -10,14 +10,15 @@ use super::reading_threads;
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::others::{AGAIN, Lasting};
-use crate::repository::{Closing, Creation, Type};
+use crate::repository::{Closing, Creation};
 use crate::tree::{Entry, Listed, Process, Stat, Tree};
 use bytes::Bytes;
 use fuser::{
     Errno, FileHandle, FopenFlags, Generation, INodeNo, OpenAccMode, OpenFlags, RenameFlags,
     ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, Request,
 };
-use gitmoor_replicator::trace::TARGET;
+use gitmoor_instrument::trace::TARGET;
+use gitmoor_model::room::Type;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;

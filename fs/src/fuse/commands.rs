@@ -2,7 +2,7 @@
 //! of any of its processes, and ends when the outermost has ended or nothing has come for a while.
 
 use crate::process::{self, Processes, lineage};
-use gitmoor_replicator::trace::{self, TARGET};
+use gitmoor_instrument::trace::{self, TARGET};
 use parking_lot::Mutex;
 use rand::Rng;
 use std::collections::HashMap;

@@ -1,8 +1,9 @@
 //! Between our types and fuser's.
 
-use crate::repository::{SetTime, Type};
+use crate::repository::SetTime;
 use crate::tree::{Entry, Process, Stat};
 use fuser::{FileAttr, FileType, INodeNo, Request, TimeOrNow};
+use gitmoor_model::room::Type;
 use std::time::SystemTime;
 
 pub(super) fn process(request: &Request) -> Process {

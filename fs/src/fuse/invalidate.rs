@@ -8,7 +8,7 @@
 use crate::filesystem::{Change, Changed, FileSystem};
 use crate::tree::Tree;
 use fuser::{INodeNo, Notifier};
-use gitmoor_replicator::model::RepoId;
+use gitmoor_model::RepoId;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
@@ -138,7 +138,7 @@ fn tell(tree: &Tree, notifier: &Notifier, change: &Changed) -> Mounted {
 mod tests {
     use super::*;
     use crossbeam_channel::{TryRecvError, bounded, unbounded};
-    use gitmoor_replicator::model::RepoPath;
+    use gitmoor_model::RepoPath;
     use std::time::Duration;
 
     const BOUND: Duration = Duration::from_secs(60);

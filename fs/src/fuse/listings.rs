@@ -191,7 +191,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repository::Type;
+    use gitmoor_model::room::Type;
 
     const ALICE: u32 = 1;
     const BOB: u32 = 2;

@@ -8,7 +8,7 @@ use super::source::{Disk, Heap, PackFiles};
 use super::{ImportError, Run};
 use crate::bundle;
 use crate::objects::catalog;
-use gitmoor_replicator::model::{ImportPlan, ObjectFormat};
+use gitmoor_model::{ImportPlan, ObjectFormat};
 use gix_hash::ObjectId;
 use gix_pack::index;
 use std::collections::{HashMap, HashSet};

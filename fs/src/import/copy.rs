@@ -3,11 +3,11 @@
 use super::contents::Contents;
 use super::source::{Disk, Heap, SourceFile};
 use super::{ImportError, Run};
-use crate::objects::name::{self, Kind};
 use crate::wait;
 use crate::work::Part;
 use crate::{bundle, cache, failpoint};
-use gitmoor_replicator::model::{FileAdd, ImportPlan, ImportStep};
+use gitmoor_model::name::{self, Kind};
+use gitmoor_model::{FileAdd, ImportPlan, ImportStep};
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 

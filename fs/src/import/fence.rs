@@ -14,7 +14,7 @@ use super::source::Disk;
 use crate::beneath::{Dir, is_absent};
 use crate::program::{Program, Settings, small};
 use crate::work::{Teller, git};
-use gitmoor_replicator::model::NamePath;
+use gitmoor_model::NamePath;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::{self, Write};

@@ -7,7 +7,7 @@ use super::{ImportError, Imported, Run};
 use crate::error::{FsError, FsResult};
 use crate::objects::catalog;
 use crate::{FileSystem, failpoint};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Command, Format, ImportPlan, ImportStep, NamePath, RefStorage, Refusal, RepoPath,
 };
 use std::collections::HashSet;

@@ -18,10 +18,10 @@ use crate::cache;
 use crate::objects::catalog;
 use crate::work::Onlooker;
 use crate::{FileSystem, FsError, failpoint};
-use gitmoor_replicator::NameEntry;
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Digest, FileAdd, FileEntry, Format, ImportStep, NamePath, Place, RefStorage, RepoId, RepoPath,
 };
+use gitmoor_replicator::NameEntry;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

@@ -11,7 +11,7 @@ use super::copy::Copying;
 use super::source::{Heap, Loose, SourceFile};
 use crate::bundle::{self, BundleError, Bundled};
 use crate::program::regular;
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_model::RepoPath;
 use gix_hash::ObjectId;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -41,10 +41,10 @@ use crate::work::{Onlooker, Running, Teller, Work, WorkError};
 use crate::{FileSystem, failpoint};
 use contents::Contents;
 use copy::Copied;
-use gitmoor_replicator::NameEntry;
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Command, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath, RepoId,
 };
+use gitmoor_replicator::NameEntry;
 use live::Borrower;
 use private::Private;
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@
 )]
 
 use crate::{FileSystem, FsError};
-use gitmoor_replicator::model::{ImportStage, RepoId};
+use gitmoor_model::{ImportStage, RepoId};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;

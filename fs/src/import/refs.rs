@@ -6,7 +6,7 @@
 use super::ImportError;
 use super::source::Disk;
 use crate::work::Teller;
-use gitmoor_replicator::model::{Change, Expect, PackedEdit, PackedRef, RefEdit, RepoPath};
+use gitmoor_model::{Change, Expect, PackedEdit, PackedRef, RefEdit, RepoPath};
 use gix_hash::ObjectId;
 use std::collections::HashMap;
 

@@ -2,7 +2,7 @@
 
 use crate::objects::catalog;
 use crate::{FileSystem, FsError};
-use gitmoor_replicator::model::{Import, ImportStage};
+use gitmoor_model::{Import, ImportStage};
 use serde::{Deserialize, Serialize};
 
 /// One import.

@@ -13,7 +13,7 @@ use crate::program::Program;
 use crate::store::StoreError;
 use crate::wait;
 use crate::work::git;
-use gitmoor_replicator::model::{FileEntry, ImportStep, ObjectFormat, Place, RepoPath};
+use gitmoor_model::{FileEntry, ImportStep, ObjectFormat, Place, RepoPath};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;

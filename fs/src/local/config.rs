@@ -1,7 +1,7 @@
 //! `config`: local to this machine, because a shared one would be remote code
 //! execution; seeded with the replicated format, and watched for it.
 
-use gitmoor_replicator::model::{Format, ObjectFormat, RefStorage, setting};
+use gitmoor_model::{Format, ObjectFormat, RefStorage, setting};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -182,7 +182,7 @@ fn quoted(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{of_format, stated_format};
-    use gitmoor_replicator::model::{Format, ObjectFormat, RefStorage};
+    use gitmoor_model::{Format, ObjectFormat, RefStorage};
 
     #[test]
     fn the_format_is_what_the_file_itself_says() {

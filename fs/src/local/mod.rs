@@ -14,7 +14,7 @@ pub use private::Private;
 
 use crate::beneath::{At, Dir, Node, is_absent, kind_of};
 use crate::error::{FsError, FsResult};
-use gitmoor_replicator::model::{RepoId, RepoPath};
+use gitmoor_model::{RepoId, RepoPath};
 use parking_lot::RwLock;
 use rustix::fs::{FileType, Timestamps};
 use std::ffi::OsStr;

@@ -4,7 +4,7 @@
 use super::{Files, Owner, give, if_there};
 use crate::beneath::Dir;
 use crate::error::{FsError, FsResult};
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_model::RepoPath;
 use std::fs::{File, FileTimes, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -6,7 +6,7 @@
 use super::{Files, Private, if_there};
 use crate::beneath::Dir;
 use crate::error::FsResult;
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_model::RepoPath;
 use parking_lot::RwLockReadGuard;
 use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 use std::fs::File;
@@ -94,7 +94,7 @@ impl Files {
 mod tests {
     use super::*;
     use crate::local::Owner;
-    use gitmoor_replicator::model::RepoId;
+    use gitmoor_model::RepoId;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;

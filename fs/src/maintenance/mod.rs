@@ -30,10 +30,11 @@ pub use schedule::start as start_maintenance;
 
 pub(crate) use view::clear;
 
-use crate::objects::{Made, Published, catalog, is_over_quota, name};
+use crate::objects::{Made, Published, catalog, is_over_quota};
 use crate::work::{Onlooker, Teller, Work};
 use crate::{FileSystem, FsError, failpoint};
-use gitmoor_replicator::model::{FileEntry, NamePath, Repo, RepoId, RepoPath};
+use gitmoor_model::name;
+use gitmoor_model::{FileEntry, NamePath, Repo, RepoId, RepoPath};
 use publication::Publication;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;

@@ -7,9 +7,10 @@
 use super::publication::check_trailer;
 use super::{Files, MaintenanceError};
 use crate::bundle;
-use crate::objects::{Made, name};
+use crate::objects::Made;
 use crate::repository::Repository;
-use gitmoor_replicator::model::{FileEntry, ObjectFormat, Relied, RepoPath};
+use gitmoor_model::name;
+use gitmoor_model::{FileEntry, ObjectFormat, Relied, RepoPath};
 use gix_hash::ObjectId;
 use gix_pack::index;
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -4,9 +4,10 @@ use super::proof::Proof;
 use super::view::View;
 use super::{Files, MaintenanceError};
 use crate::beneath::At;
-use crate::objects::{Expired, Made, Repack, name};
+use crate::objects::{Expired, Made, Repack};
 use crate::{FileSystem, bundle, cache};
-use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath, Version};
+use gitmoor_model::name;
+use gitmoor_model::{FileEntry, RepoId, RepoPath, Version};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -163,7 +164,7 @@ impl Made {
 /// Whether the files of a pack are whole.
 pub(super) fn check_trailer(
     made: &Made,
-    format: gitmoor_replicator::model::ObjectFormat,
+    format: gitmoor_model::ObjectFormat,
 ) -> Result<(), MaintenanceError> {
     let file = made.open()?;
     bundle::check_pack_trailer(&file, format).map_err(|error| MaintenanceError::Unprovable {

@@ -5,7 +5,7 @@ use super::{Heap, MaintenanceError, Mounted, RepackOptions};
 use crate::FileSystem;
 use crate::filesystem::{OpenError, start_periodic};
 use crate::work::Nobody;
-use gitmoor_replicator::model::Repo;
+use gitmoor_model::Repo;
 use std::sync::Arc;
 
 /// Starts the thread, if there is to be one.

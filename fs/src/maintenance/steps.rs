@@ -9,7 +9,7 @@ use super::{Files, Maintenance, MaintenanceError};
 use crate::FsckOptions;
 use crate::maintenance::view::View;
 use crate::work::git;
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_model::RepoPath;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const MIDX: &str = "objects/pack/multi-pack-index";

@@ -14,11 +14,11 @@ use super::{Files, MaintenanceError};
 use crate::FileSystem;
 use crate::beneath::{At, Dir};
 use crate::local::config;
-use crate::objects::name;
 use crate::program::{Program, Stage, User};
 use crate::refs::packed;
 use crate::repository::Repository;
-use gitmoor_replicator::model::{
+use gitmoor_model::name;
+use gitmoor_model::{
     Format, ObjectFormat, RefEntry, RefStorage, Repo, RepoId, RepoPath, Timestamp,
 };
 use gitmoor_replicator::{Child, Replica};

@@ -1,7 +1,7 @@
 //! The catalog as a whole: for those who compare it with the store.
 
 use crate::error::FsResult;
-use gitmoor_replicator::model::{FileEntry, RepoId, RepoPath, Version};
+use gitmoor_model::{FileEntry, RepoId, RepoPath, Version};
 use gitmoor_replicator::{Child, Replica};
 use std::collections::HashSet;
 

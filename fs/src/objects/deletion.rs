@@ -16,10 +16,11 @@
 //! neighbours were gone already, so its moves count.
 
 use super::looks::Look;
-use super::{Found, Objects, State, name};
+use super::{Found, Objects, State};
 use crate::error::{FsError, FsResult};
 use crate::process;
-use gitmoor_replicator::model::{Refusal, RepoPath, Version};
+use gitmoor_model::name;
+use gitmoor_model::{Refusal, RepoPath, Version};
 use std::time::Duration;
 
 /// A deletion, and who may have decided on it when.

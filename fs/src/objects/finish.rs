@@ -8,7 +8,6 @@
 //! The file under a final name and what is known of it change together ([`Objects::naming`]).
 
 use super::Objects;
-use super::name::{self, Kind};
 use super::pending::Finished;
 use super::seal::{FileId, Seal, Writing};
 use crate::beneath::{MostlyHoles, mostly_holes};
@@ -16,7 +15,8 @@ use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::local::Private;
 use crate::{bundle, cache};
-use gitmoor_replicator::model::{Digest, ObjectFormat, RepoPath};
+use gitmoor_model::name::{self, Kind};
+use gitmoor_model::{Digest, ObjectFormat, RepoPath};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;

@@ -9,7 +9,7 @@
 //! bytes) is passed over for the next. The state machine finds the path of a key by
 //! taking suffixes off (`state/condemned.rs`), so they begin with dots.
 
-use gitmoor_replicator::model::{Digest, RepoId, RepoPath, hex};
+use gitmoor_model::{Digest, RepoId, RepoPath, hex};
 
 /// Longest file name in a key: with a digest and a number behind it, 255 bytes.
 const MOST: usize = 218;

@@ -6,7 +6,7 @@
 
 use super::Objects;
 use crate::process::{self, Processes};
-use gitmoor_replicator::model::{RepoId, Version};
+use gitmoor_model::{RepoId, Version};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -13,7 +13,6 @@ mod finish;
 pub mod idx;
 pub mod key;
 mod looks;
-pub mod name;
 mod own;
 mod parallel;
 mod pending;
@@ -41,7 +40,8 @@ use crate::refs::Large;
 use crate::store::{ObjectStore, StoreError};
 use crate::wait::{Waits, spent};
 use deletion::{Deleter, Move, Removal};
-use gitmoor_replicator::model::{
+use gitmoor_model::name;
+use gitmoor_model::{
     Actor, Command, FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath, Timestamp, Version,
 };
 use gitmoor_replicator::{Child, Replica};
@@ -430,7 +430,7 @@ impl Objects {
 fn cache_object(
     key: &str,
     entry: &FileEntry,
-    blocks: Arc<[gitmoor_replicator::model::BlockDigest]>,
+    blocks: Arc<[gitmoor_model::BlockDigest]>,
 ) -> CacheObject {
     CacheObject {
         key: key.to_owned(),

@@ -6,9 +6,7 @@
 use super::{Found, Objects, catalog, parallel};
 use crate::error::FsResult;
 use crate::failpoint;
-use gitmoor_replicator::model::{
-    Actor, Command, FileAdd, FileEntry, Relied, Repacking, RepoPath, Version,
-};
+use gitmoor_model::{Actor, Command, FileAdd, FileEntry, Relied, Repacking, RepoPath, Version};
 
 /// Is told of bytes that were copied; an error ends it all.
 pub(crate) type Told<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;

@@ -3,7 +3,7 @@
 
 use super::seal::Seal;
 use super::staging::Staging;
-use gitmoor_replicator::model::{Digest, RepoPath};
+use gitmoor_model::{Digest, RepoPath};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;

@@ -3,10 +3,10 @@
 use super::Objects;
 use super::deletion::Removal;
 use super::looks::Look;
-use super::name;
 use super::publish::{Batch, Stored};
 use crate::error::{FsError, FsResult};
-use gitmoor_replicator::model::{
+use gitmoor_model::name;
+use gitmoor_model::{
     Actor, BlockDigest, Command, FileAdd, FileRemoval, Place, Refusal, RepoChange, RepoPath,
     Version,
 };

@@ -12,7 +12,7 @@ use super::{Objects, cache_object, quota};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::wait::{self, Wait, spent};
-use gitmoor_replicator::model::{Actor, Command, FileAdd, Place, RepoChange, RepoPath, Version};
+use gitmoor_model::{Actor, Command, FileAdd, Place, RepoChange, RepoPath, Version};
 use parking_lot::{MutexGuard, RwLockReadGuard};
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@
 
 use super::Objects;
 use crate::error::{FsError, FsResult};
-use gitmoor_replicator::model::{Limit, PackedEdit, Refusal, RepoChange, RepoPath};
+use gitmoor_model::{Limit, PackedEdit, Refusal, RepoChange, RepoPath};
 
 impl Objects {
     /// Whether a file in the making may become one of the repository's.

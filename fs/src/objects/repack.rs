@@ -9,7 +9,7 @@ use crate::beneath::At;
 use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Actor, Command, FileAdd, Place, Refusal, Relied, Repacking, RepoPath, Version,
 };
 use std::fs::File;

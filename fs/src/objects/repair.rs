@@ -9,9 +9,7 @@ use super::Objects;
 use crate::cache;
 use crate::error::FsResult;
 use crate::store::{Body, Put};
-use gitmoor_replicator::model::{
-    Actor, Command, FileAdd, FileEntry, FileRemoval, Place, RepoChange, RepoPath,
-};
+use gitmoor_model::{Actor, Command, FileAdd, FileEntry, FileRemoval, Place, RepoChange, RepoPath};
 use std::fs::File;
 use std::path::Path;
 
@@ -61,7 +59,7 @@ impl Objects {
         path: &RepoPath,
         file: &File,
         len: u64,
-        digest: &gitmoor_replicator::model::Digest,
+        digest: &gitmoor_model::Digest,
     ) -> FsResult<String> {
         for key in self.keys(path, digest, false) {
             let free = !self.shared.replica.is_condemned(self.repo, &key)? && !self.exists(&key)?;

@@ -28,9 +28,9 @@
 
 use super::Objects;
 use super::looks::Look;
-use super::name;
 use crate::error::{FsError, FsResult};
-use gitmoor_replicator::model::{Actor, Command, RepoChange, TrashId, Version};
+use gitmoor_model::name;
+use gitmoor_model::{Actor, Command, RepoChange, TrashId, Version};
 
 /// Revivals that one raft entry carries at most.
 const PER_ENTRY: usize = 1000;

@@ -11,7 +11,7 @@ use crate::process::Origins;
 use crate::refs::Large;
 use crate::store::DirStore;
 use crate::wait::Waits;
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Actor, Change, Command, Condemnation, Digest, Expect, FileAdd, FileEntry, FileRemoval,
     NamePath, Outcome, Place, RefEdit, RepoChange, RepoId, RepoPath, Timestamp, TrashId, Version,
 };

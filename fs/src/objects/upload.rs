@@ -2,7 +2,6 @@
 //! time, under keys that never had other bytes.
 
 use super::finish::check_written;
-use super::name::{self, Kind};
 use super::pending::{Finished, Generation};
 use super::publish::{Batch, Scope, Stored};
 use super::seal::{FileId, Seal, Sealing};
@@ -13,7 +12,8 @@ use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::store::{Body, Put, StoreError, Watch};
 use crate::wait;
-use gitmoor_replicator::model::{
+use gitmoor_model::name::{self, Kind};
+use gitmoor_model::{
     BlockDigest, Digest, FileAdd, FileEntry, ObjectFormat, Place, RepoPath, Timestamp,
 };
 use std::cell::Cell;

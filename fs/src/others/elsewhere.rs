@@ -1,7 +1,7 @@
 //! What changed elsewhere and is no matter of reading it anew, as the replicator tells it.
 
+use gitmoor_model::Command;
 use gitmoor_replicator::Observer;
-use gitmoor_replicator::model::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Keeps it for the file system, which may end before the replicator does: whether repositories were

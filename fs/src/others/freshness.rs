@@ -9,7 +9,7 @@
 use crate::error::{FsError, FsResult};
 use crate::process::Processes;
 use crate::wait::{Over, Waits, spent};
-use gitmoor_replicator::model::RepoId;
+use gitmoor_model::RepoId;
 use gitmoor_replicator::{ProposeError, Replica};
 use parking_lot::Mutex;
 use std::sync::Arc;

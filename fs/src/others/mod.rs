@@ -12,9 +12,9 @@ pub use elsewhere::Elsewhere;
 pub(crate) use freshness::{AGAIN, Freshness};
 
 use crate::local::config;
-use crate::objects::name::is_rewritable;
-use crate::repository::room::{Room, room};
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_model::RepoPath;
+use gitmoor_model::name::is_rewritable;
+use gitmoor_model::room::{Room, room};
 
 /// How long a kernel may take a name for what it was, although others may have changed it. Whichever it
 /// is, an open finds the file that is there now: another file is another inode.

@@ -6,7 +6,7 @@
 
 use crate::store::{Body, Listed, ObjectStore, StoreError};
 use bytes::Bytes;
-use gitmoor_replicator::model::{ClaimId, ClusterId};
+use gitmoor_model::{ClaimId, ClusterId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "/proc is the kernel's")]
 
 use super::{Processes, memory};
-use gitmoor_replicator::model::Actor;
+use gitmoor_model::Actor;
 use std::net::IpAddr;
 use std::sync::Arc;
 

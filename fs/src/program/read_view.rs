@@ -15,7 +15,7 @@
 use super::{Program, User};
 use crate::beneath::{MostlyHoles, mostly_holes};
 use crate::local::config;
-use gitmoor_replicator::model::{Format, ObjectFormat, RefStorage};
+use gitmoor_model::{Format, ObjectFormat, RefStorage};
 use rustix::fs::OFlags;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};

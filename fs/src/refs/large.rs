@@ -14,7 +14,7 @@ use crate::error::{FsError, FsResult};
 use crate::shares::Shares;
 use crate::wait::{POLL, Wait, spent};
 use bytes::Bytes;
-use gitmoor_replicator::model::{Actor, RefEntry, RepoPath, Version};
+use gitmoor_model::{Actor, RefEntry, RepoPath, Version};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File};

@@ -17,7 +17,7 @@
 
 use super::Refs;
 use crate::error::{FsError, FsResult};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Actor, Change, Expect, PACKED_REFS, PackedEdit, PackedRef, RefEdit, Refusal, RepoChange,
     RepoPath, Version,
 };

@@ -6,7 +6,7 @@
 //! small; beyond that it becomes a table too, if it says what a table can say. What it does
 //! not say, to what its tags peel, the rendering does not claim either.
 
-use gitmoor_replicator::model::{PackedEdit, PackedRef, RepoPath};
+use gitmoor_model::{PackedEdit, PackedRef, RepoPath};
 use std::io::{self, Write};
 use std::iter::Peekable;
 

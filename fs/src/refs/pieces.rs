@@ -7,9 +7,7 @@
 use super::{CHUNK, Refs, packed};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use gitmoor_replicator::model::{
-    Actor, Change, Expect, PackedEdit, RefEdit, RepoChange, RepoPath, Version,
-};
+use gitmoor_model::{Actor, Change, Expect, PackedEdit, RefEdit, RepoChange, RepoPath, Version};
 use std::iter::Peekable;
 
 type Edits = Peekable<std::vec::IntoIter<PackedEdit>>;

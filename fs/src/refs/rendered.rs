@@ -6,8 +6,8 @@
 
 use super::packed::{self, Peeled};
 use crate::error::FsResult;
+use gitmoor_model::{RepoId, Version};
 use gitmoor_replicator::Replica;
-use gitmoor_replicator::model::{RepoId, Version};
 use parking_lot::Mutex;
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{BufWriter, Seek, Write};

@@ -10,10 +10,8 @@
 use super::{CHUNK, Refs};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::repository::room::is_table;
-use gitmoor_replicator::model::{
-    Actor, Change, Expect, RefEdit, RefEntry, RepoChange, RepoPath, Version,
-};
+use gitmoor_model::room::is_table;
+use gitmoor_model::{Actor, Change, Expect, RefEdit, RefEntry, RepoChange, RepoPath, Version};
 
 pub(super) const LIST: &[u8] = b"reftable/tables.list";
 

@@ -1,10 +1,10 @@
 //! chmod, chown, truncate, utimes.
 
-use super::room::is_value;
 use super::{Caller, Found, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult};
 use crate::local::config;
-use gitmoor_replicator::model::{RefEntry, RepoPath, Timestamp};
+use gitmoor_model::room::is_value;
+use gitmoor_model::{RefEntry, RepoPath, Timestamp};
 
 /// New attributes of a file; `None` leaves one as it is.
 #[derive(Clone, Copy, Debug, Default)]

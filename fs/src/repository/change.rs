@@ -1,13 +1,14 @@
 //! Names that come and go: directories, links, nodes; which room each concerns.
 
-use super::room::{Room, is_ref_scratch, room, takes};
-use super::{Caller, Found, Repository, Type};
+use super::{Caller, Found, Repository};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::local::read_at_most;
-use crate::objects::name;
 use crate::refs::most;
-use gitmoor_replicator::model::{Expect, RepoPath};
+use gitmoor_model::name;
+use gitmoor_model::room::Type;
+use gitmoor_model::room::{Room, is_ref_scratch, room, takes};
+use gitmoor_model::{Expect, RepoPath};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;

@@ -11,7 +11,7 @@ use super::{Body, Caller, Closing, Found, NewAttributes, Opened, Repository};
 use crate::error::{FsError, FsResult};
 use crate::process::{has_open, of_thread};
 use crate::refs::{self, Refs};
-use gitmoor_replicator::model::{Actor, Expect, RepoPath, Timestamp, Version};
+use gitmoor_model::{Actor, Expect, RepoPath, Timestamp, Version};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;

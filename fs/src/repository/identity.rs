@@ -1,10 +1,10 @@
 //! Which file stands under a name, where the name may get another one at any moment.
 
-use super::room::{Room, room};
 use super::{Body, Found, Opened};
 use crate::error::FsResult;
-use crate::objects::name::is_rewritable;
-use gitmoor_replicator::model::{Digest, RepoPath, Version};
+use gitmoor_model::name::is_rewritable;
+use gitmoor_model::room::{Room, room};
+use gitmoor_model::{Digest, RepoPath, Version};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;

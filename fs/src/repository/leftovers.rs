@@ -4,8 +4,8 @@
 
 use crate::error::FsResult;
 use crate::local::Files;
-use crate::objects::name;
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_model::RepoPath;
+use gitmoor_model::name;
 
 /// Removes them, in all rooms. Only before anybody can use the repository.
 pub(super) fn clear_locks(files: &Files) -> FsResult<()> {

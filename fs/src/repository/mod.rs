@@ -15,7 +15,6 @@ mod open;
 mod opened;
 mod quarantine;
 mod rename;
-pub mod room;
 
 pub use attributes::{NewAttributes, SetTime};
 pub use draft::{Creation, Draft, Users};
@@ -29,9 +28,9 @@ use crate::local::{DIRECTORY_MODE, Files, Owner, config, file_like};
 use crate::objects::{self, Look, Objects, Shared};
 use crate::refs::{self, Refs, Rendered};
 use draft::Drafts;
-use gitmoor_replicator::model::{Actor, FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
+use gitmoor_model::room::{Room, Type, is_value, room};
+use gitmoor_model::{Actor, FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
 use quarantine::Quarantines;
-use room::{Room, is_value, room};
 use rustix::fs::FileType;
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -84,21 +83,6 @@ pub enum Found {
     Settings(Vec<u8>),
 }
 
-/// The type of a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Type {
-    /// Regular file.
-    File,
-    /// Directory.
-    Directory,
-    /// Symbolic link.
-    Symlink,
-    /// FIFO.
-    Fifo,
-    /// Socket.
-    Socket,
-}
-
 /// Whether this is the name of the replicated settings. Whatever the real directory has under it,
 /// from a version before, stands for nothing.
 fn is_settings(path: &RepoPath) -> bool {
@@ -119,15 +103,13 @@ fn config_path() -> RepoPath {
     RepoPath::new("config").expect("a valid path")
 }
 
-impl Type {
-    fn of(kind: FileType) -> Self {
-        match kind {
-            FileType::Directory => Type::Directory,
-            FileType::Symlink => Type::Symlink,
-            FileType::Fifo => Type::Fifo,
-            FileType::Socket => Type::Socket,
-            _ => Type::File,
-        }
+fn type_of(kind: FileType) -> Type {
+    match kind {
+        FileType::Directory => Type::Directory,
+        FileType::Symlink => Type::Symlink,
+        FileType::Fifo => Type::Fifo,
+        FileType::Socket => Type::Socket,
+        _ => Type::File,
     }
 }
 
@@ -135,7 +117,7 @@ impl Found {
     /// Its type.
     pub fn kind(&self) -> Type {
         match self {
-            Found::Real(meta) => Type::of(kind_of(meta)),
+            Found::Real(meta) => type_of(kind_of(meta)),
             Found::Ref(entry) if entry.mode & libc::S_IFMT == libc::S_IFLNK => Type::Symlink,
             Found::Ref(_) | Found::Packed(_) | Found::Object(_) | Found::Settings(_) => Type::File,
             Found::Directory => Type::Directory,
@@ -375,7 +357,7 @@ impl Repository {
                 false => dir.join(&name).is_some_and(is_value),
             };
             if !is_replaced {
-                names.insert(name, Type::of(kind));
+                names.insert(name, type_of(kind));
             }
         }
         if dir.is_root() {

@@ -1,14 +1,15 @@
 //! Opening, creating and closing files: what a handle's bytes are, and what its
 //! closing means.
 
-use super::room::{Room, room};
 use super::{Body, Caller, Closing, Found, Identity, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult};
 use crate::local::Private;
 use crate::local::config;
-use crate::objects::{Content, FileId, name};
+use crate::objects::{Content, FileId};
 use crate::refs::Value;
-use gitmoor_replicator::model::{Command, FileEntry, RepoPath};
+use gitmoor_model::name;
+use gitmoor_model::room::{Room, room};
+use gitmoor_model::{Command, FileEntry, RepoPath};
 use std::fs::FileTimes;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;

@@ -6,7 +6,7 @@ use crate::error::{FsError, FsResult};
 use crate::objects::idx::Tables;
 use crate::objects::{Seal, Writing};
 use bytes::Bytes;
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_model::RepoPath;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::fs::File;
 use std::os::unix::fs::FileExt;

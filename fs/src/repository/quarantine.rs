@@ -7,7 +7,7 @@
 
 use crate::error::{FsError, FsResult};
 use crate::process;
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_model::RepoPath;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::time::Duration;

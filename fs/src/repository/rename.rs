@@ -1,12 +1,14 @@
 //! rename(2), by the rooms of source and target.
 
 use super::quarantine::final_name;
-use super::room::{Room, is_ref_scratch, room, takes};
-use super::{Caller, Found, Repository, Type, is_settings};
+use super::{Caller, Found, Repository, is_settings};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::objects::{Named, name};
-use gitmoor_replicator::model::{FileEntry, PACKED_REFS, RepoPath};
+use crate::objects::Named;
+use gitmoor_model::name;
+use gitmoor_model::room::Type;
+use gitmoor_model::room::{Room, is_ref_scratch, room, takes};
+use gitmoor_model::{FileEntry, PACKED_REFS, RepoPath};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Repository {
@@ -159,7 +161,7 @@ impl Repository {
             let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) else {
                 continue;
             };
-            let kind = Type::of(kind);
+            let kind = super::type_of(kind);
             if !takes(&to, kind) {
                 return Err(FsError::Invalid);
             }

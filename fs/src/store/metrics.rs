@@ -5,7 +5,7 @@
 use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, Watch, reach, traffic};
 use crate::wait::spent;
 use bytes::Bytes;
-use gitmoor_replicator::trace;
+use gitmoor_instrument::trace;
 use prometheus::{
     HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, register_histogram_vec,
     register_int_counter, register_int_counter_vec, register_int_gauge_vec,

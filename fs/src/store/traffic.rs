@@ -1,6 +1,6 @@
 //! What went to and from the store, by repository: the keys of one begin with its id.
 
-use gitmoor_replicator::model::RepoId;
+use gitmoor_model::RepoId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 

@@ -3,11 +3,11 @@
 
 use super::{Place, Process, Tree, join_name};
 use crate::error::FsResult;
-use crate::objects::name::{holds_objects, is_fan_out};
 use crate::others::{self, Lasting, may_change};
-use crate::repository::room::{Room, room};
+use gitmoor_model::name::{holds_objects, is_fan_out};
+use gitmoor_model::room::{Room, room};
+use gitmoor_model::{RepoId, RepoPath};
 use gitmoor_replicator::NameEntry;
-use gitmoor_replicator::model::{RepoId, RepoPath};
 
 impl Tree {
     /// Asks the cluster, if a process may not be shown what is known here.

@@ -3,7 +3,7 @@
 use super::{Place, Process, Tree};
 use crate::error::FsResult;
 use crate::repository::{Closing, Opened, Repository};
-use gitmoor_replicator::model::RepoPath;
+use gitmoor_model::RepoPath;
 use std::sync::Arc;
 
 impl Tree {

@@ -13,7 +13,7 @@
 
 use super::Place;
 use crate::repository::{Identity, Opened};
-use gitmoor_replicator::model::RepoId;
+use gitmoor_model::RepoId;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -375,7 +375,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gitmoor_replicator::model::NamePath;
+    use gitmoor_model::NamePath;
 
     fn place(path: &str) -> Place {
         Place::Name(NamePath::new(path).expect("a valid path"))

@@ -4,9 +4,10 @@ use super::{Listed, Place, Process, Tree};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::process::of_thread;
-use crate::repository::{NewAttributes, Repository, Type};
+use crate::repository::{NewAttributes, Repository};
+use gitmoor_model::room::Type;
+use gitmoor_model::{Command, NamePath, RepoId, RepoPath};
 use gitmoor_replicator::NameEntry;
-use gitmoor_replicator::model::{Command, NamePath, RepoId, RepoPath};
 
 impl Tree {
     /// What stands at a path of the namespace.

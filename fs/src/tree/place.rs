@@ -2,7 +2,7 @@
 
 use crate::others::may_change;
 use crate::repository::Repository;
-use gitmoor_replicator::model::{NamePath, RepoPath};
+use gitmoor_model::{NamePath, RepoPath};
 use std::sync::Arc;
 
 /// A place in the tree.

@@ -6,7 +6,7 @@
 use crate::error::FsResult;
 use crate::objects::Shared;
 use crate::repository::Repository;
-use gitmoor_replicator::model::RepoId;
+use gitmoor_model::RepoId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};

@@ -3,7 +3,8 @@
 use super::{Process, Stat};
 use crate::error::{FsError, FsResult};
 use crate::local::Owner;
-use crate::repository::{NewAttributes, Type};
+use crate::repository::NewAttributes;
+use gitmoor_model::room::Type;
 
 /// Settings of a mount; the default shows everything as it is.
 #[derive(Clone, Copy, Debug, Default)]

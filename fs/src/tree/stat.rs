@@ -1,10 +1,11 @@
 //! What stat(2) says.
 
 use crate::error::FsResult;
-use crate::objects::name;
-use crate::repository::room::{Room, room};
-use crate::repository::{Body, Found, NewAttributes, Opened, Repository, SetTime, Type};
-use gitmoor_replicator::model::{RepoPath, Timestamp};
+use crate::repository::{Body, Found, NewAttributes, Opened, Repository, SetTime};
+use gitmoor_model::name;
+use gitmoor_model::room::Type;
+use gitmoor_model::room::{Room, room};
+use gitmoor_model::{RepoPath, Timestamp};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, UNIX_EPOCH};

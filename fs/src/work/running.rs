@@ -2,7 +2,7 @@
 
 use super::{Progress, WorkError};
 use crate::FileSystem;
-use gitmoor_replicator::model::{RepoId, RepoPath};
+use gitmoor_model::{RepoId, RepoPath};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 

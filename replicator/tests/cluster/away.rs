@@ -1,7 +1,7 @@
 //! A node that was away for longer than the others keep the log.
 
 use crate::harness::{Cluster, create_repo, reference, write};
-use gitmoor_replicator::model::Expect;
+use gitmoor_model::Expect;
 use gitmoor_replicator::{Node, NodeConfig};
 use std::env;
 use std::sync::Arc;

@@ -1,11 +1,11 @@
 //! Clients: they see what was acknowledged anywhere, and find whoever answers.
 
 use crate::harness::{Cluster, WriteError, create_repo, name, read, repo, write};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Actor, BlockDigest, Command, Digest, Expect, FileAdd, FileEntry, NamePath, Outcome, Place,
     RepoChange, RepoId, Timestamp,
 };
-use gitmoor_replicator::model::{RefEntry, RepoPath};
+use gitmoor_model::{RefEntry, RepoPath};
 use gitmoor_replicator::state::Trail;
 use gitmoor_replicator::{Client, Custody, NameEntry, Node, ProposeError, Replica, Role};
 use std::sync::Arc;
@@ -162,9 +162,9 @@ fn a_client_that_was_away_for_long() {
         let at = format!("refs/heads/large/{n}");
         write(cluster.node(0), &at, Expect::Absent, &large).expect("written");
     }
-    let delete = gitmoor_replicator::model::Change::Delete;
+    let delete = gitmoor_model::Change::Delete;
     let change = RepoChange {
-        refs: vec![gitmoor_replicator::model::RefEdit {
+        refs: vec![gitmoor_model::RefEdit {
             name: name("refs/heads/gone"),
             expect: Expect::Anything,
             change: delete,

@@ -1,7 +1,7 @@
 //! Nodes that come, go and come back.
 
-use gitmoor_replicator::model;
-use gitmoor_replicator::model::{
+use gitmoor_model;
+use gitmoor_model::{
     Actor, Change, ClusterId, Command, Expect, Member, NamePath, Newcomer, Outcome, Part, RefEdit,
     RefEntry, Refusal, RepoChange, RepoId, RepoPath, Scope, Version,
 };
@@ -250,7 +250,7 @@ impl Cluster {
     pub(crate) fn client_identity(&self, scope: Scope) -> Identity {
         let name = "a client".to_owned();
         let token = self.token_within(Part::Client, scope);
-        let admit = join(&token, Newcomer::Client(model::Client { name }));
+        let admit = join(&token, Newcomer::Client(gitmoor_model::Client { name }));
         let granted = self.runtime.block_on(admit).expect("admitted");
         assert!(granted.authority.is_none(), "it must not admit others");
         granted.identity

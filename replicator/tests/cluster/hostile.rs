@@ -1,7 +1,7 @@
 //! A client of another making, over TLS: what it may not it does not, and whatever it says nodes go on.
 
 use crate::harness::{Cluster, create_repo, name, read, repo, write};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Actor, Change, Command, Digest, Envelope, Expect, FileAdd, FileEntry, Format, Limit, NamePath,
     ObjectFormat, Outcome, Place, RefEdit, RefStorage, Refusal, RepoChange, RepoId, Scope,
     SessionId, Timestamp,

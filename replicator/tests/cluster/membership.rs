@@ -1,8 +1,8 @@
 //! Nodes are admitted, get a vote, and leave.
 
 use crate::harness::{Cluster, create_repo, read, write};
+use gitmoor_model::{Expect, Refusal};
 use gitmoor_replicator::MembershipError;
-use gitmoor_replicator::model::{Expect, Refusal};
 use gitmoor_replicator::peer::{Change, ChangeError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

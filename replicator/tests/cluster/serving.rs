@@ -1,7 +1,7 @@
 //! Any node serves, a minority may be gone, and what was acknowledged stays.
 
 use crate::harness::{Cluster, WriteError, create_repo, read, reference, write};
-use gitmoor_replicator::model::{Expect, Refusal};
+use gitmoor_model::{Expect, Refusal};
 use gitmoor_replicator::peer::Change;
 use gitmoor_replicator::{Node, ProposeError};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use crate::support::{
     World, actor, file, id, line, name, oid, packed, packed_ref, path, refs, set, time,
 };
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Command, Digest, FileRemoval, Limit, PackedEdit, Repacking, RepoChange, Version,
 };
 use gitmoor_replicator::state::{AuditEvent, AuditRecord, RefMove, RefValue, Trail, read};

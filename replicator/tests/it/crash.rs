@@ -4,7 +4,7 @@
 //! threads and prints a line for each commit that was acknowledged.
 
 use crate::support::{actor, id, name, path, refs, set};
-use gitmoor_replicator::model::{Command as Change, Outcome, RepoPath};
+use gitmoor_model::{Command as Change, Outcome, RepoPath};
 use gitmoor_replicator::{Node, NodeConfig, OpenError, Replica};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

@@ -1,7 +1,7 @@
 //! Out of the trash: back again, or for good.
 
 use crate::support::{World, file, id, name, oid, path, refs, set};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Command, Condemnation, FileRemoval, Outcome, QUARANTINE, Refusal, RepoChange, TrashId, Version,
 };
 use gitmoor_replicator::state::{CondemnedKey, KeyRange, Step, Table, View, read};

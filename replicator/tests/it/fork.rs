@@ -1,7 +1,7 @@
 //! Forks: they begin with all of their parent, and no key goes that either names.
 
 use crate::support::{World, file, id, line, name, oid, packed, path, refs, set};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Command, Condemnation, FileRemoval, Limit, Outcome, Refusal, RepoChange, RepoId, TrashId,
     Version,
 };

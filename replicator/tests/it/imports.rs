@@ -1,11 +1,11 @@
 //! A repository that is brought in is nobody's business before it is whole.
 
 use crate::support::{World, file, id, line, name, path, set};
-use gitmoor_replicator::NameEntry;
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Command, Digest, Format, Import, ImportPlan, ImportStage, ImportStep, Importing, ObjectFormat,
     Outcome, RefStorage, Refusal, RepoChange, RepoId, Usage, Version,
 };
+use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::state::{AuditEvent, Trail, read};
 use std::collections::BTreeSet;
 

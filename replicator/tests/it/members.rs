@@ -1,7 +1,7 @@
 //! The members of a cluster, and who may become one.
 
 use crate::support::{World, id, name, replace, time};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Client, ClusterId, Command, Member, Newcomer, Outcome, Part, Refusal, Scope, SecretDigest,
     Timestamp, Version,
 };
@@ -193,7 +193,7 @@ fn a_snapshot_has_them() {
     let mut other = World::new();
     replace(&other.database, &bytes);
     assert_eq!(members(&other), members(&world));
-    other.session = gitmoor_replicator::model::SessionId::random();
+    other.session = gitmoor_model::SessionId::random();
     other.index = world.index;
     assert!(matches!(admit(&mut other, b"s", "b:1"), Outcome::Done(_)));
 }

@@ -1,8 +1,8 @@
 //! What comes from other members is not believed blindly.
 
 use crate::support::{database, envelope, id, name};
+use gitmoor_model::{Command, SessionId};
 use gitmoor_replicator::engine::{Compaction, Life, RaftLimits};
-use gitmoor_replicator::model::{Command, SessionId};
 use gitmoor_replicator::peer::{Body, Message, Peer, Unintelligible, VERSION};
 use prost_for_raft::Message as _;
 use raft::eraftpb::{ConfState, Entry, Message as RaftMessage, MessageType, Snapshot};

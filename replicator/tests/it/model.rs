@@ -2,12 +2,12 @@
 //! everything is copied before a command, compared after it, and thrown away if
 //! it is refused. Shares no code with the state machine.
 
-use gitmoor_replicator::NameEntry;
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     BlockDigest, Change, Command, Condemnation, Expect, FileAdd, FileEntry, Limit, NamePath,
     Outcome, PackedEdit, PackedRef, Place, RefEdit, RefEntry, Refusal, Repacking, Repo, RepoChange,
     RepoId, RepoPath, Timestamp, TrashId, Usage, Version,
 };
+use gitmoor_replicator::NameEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Default, PartialEq, Debug)]
@@ -539,9 +539,7 @@ impl Model {
             let entry = self.refs.get(&(id, edit.name.clone()));
             let actual = match entry {
                 Some(entry) => Some(entry.version),
-                None if edit.name.as_bytes() == gitmoor_replicator::model::PACKED_REFS => {
-                    Some(packed_version)
-                }
+                None if edit.name.as_bytes() == gitmoor_model::PACKED_REFS => Some(packed_version),
                 None => None,
             };
             let holds = match edit.expect {

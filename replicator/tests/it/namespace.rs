@@ -1,7 +1,7 @@
 //! Names, repositories and the trash.
 
 use crate::support::{World, file, id, name, oid, path, refs, set, time};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     BlockDigest, Command, Envelope, FileRemoval, Outcome, Refusal, RepoChange, SessionId, Version,
 };
 use gitmoor_replicator::state::{KeyRange, Table, View, Visit, read};

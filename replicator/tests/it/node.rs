@@ -1,9 +1,7 @@
 //! The node as its users see it.
 
 use crate::support::{actor, file, id, name, oid, path, refs, set, set_if};
-use gitmoor_replicator::model::{
-    Change, Command, Expect, Outcome, RefEdit, RefEntry, RepoChange, Version,
-};
+use gitmoor_model::{Change, Command, Expect, Outcome, RefEdit, RefEntry, RepoChange, Version};
 use gitmoor_replicator::state::{AuditEvent, RefValue, Trail};
 use gitmoor_replicator::{
     Custody, NameEntry, Node, NodeConfig, ProposeError, Replica, Role, Status,

@@ -2,8 +2,8 @@
 //! following by log, and what a lost message or a restart does.
 
 use crate::support::{envelope, id, laid, name, refs, set};
+use gitmoor_model::{Command, Envelope, MAX_ENTRY, Outcome, Proposal, SessionId};
 use gitmoor_replicator::engine::{Applied, Compaction, Core, Engine, Event, Life, RaftLimits};
-use gitmoor_replicator::model::{Command, Envelope, MAX_ENTRY, Outcome, Proposal, SessionId};
 use gitmoor_replicator::storage::{Beginning, Database, Frozen, Log, snapshot};
 use raft::Storage;
 use raft::eraftpb::{ConfChange, ConfChangeType, Message, MessageType};

@@ -1,7 +1,7 @@
 //! Quotas: what would be too much is refused, and what makes less never is.
 
 use crate::support::{World, delete, file, id, line, oid, packed, path, refs, set};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Command, FileRemoval, Limit, Outcome, Refusal, Repacking, RepoChange, Usage, Version,
 };
 
@@ -100,7 +100,7 @@ fn what_makes_less_always_works() {
     })));
     world.must(Command::RestoreFiles {
         repo: id(1),
-        files: vec![gitmoor_replicator::model::TrashId {
+        files: vec![gitmoor_model::TrashId {
             version: removed,
             path: path("objects/a"),
         }],

@@ -3,7 +3,7 @@
 
 use crate::model::{Model, children, owner};
 use crate::support::{World, file, id, line, name, oid, path, time};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Change, Command, Condemnation, Digest, Expect, FileRemoval, FileTouch, Format, Limit, NamePath,
     PackedEdit, RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
 };

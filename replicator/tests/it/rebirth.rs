@@ -1,8 +1,8 @@
 //! A cluster anew: from a backup, and from the data of one node of another.
 
 use crate::support::{actor, id, name, oid, path, refs, set};
-use gitmoor_replicator::model::{ClaimId, ClusterId, Member, Newcomer, Part, Scope, SecretDigest};
-use gitmoor_replicator::model::{Command, Envelope, Outcome, SessionId, StoreRecord, Timestamp};
+use gitmoor_model::{ClaimId, ClusterId, Member, Newcomer, Part, Scope, SecretDigest};
+use gitmoor_model::{Command, Envelope, Outcome, SessionId, StoreRecord, Timestamp};
 use gitmoor_replicator::parsers::{encode_conf_state, encode_entry};
 use gitmoor_replicator::state::Table;
 use gitmoor_replicator::storage::{BadBackup, Batch, Database, Stage};

@@ -1,7 +1,7 @@
 //! Compare-and-swap, directories and files, and what counts as a move.
 
 use crate::support::{World, delete, id, line, oid, packed, path, refs, set, set_if};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Change, Command, Expect, Outcome, PackedEdit, RefEdit, Refusal, RepoChange, Version,
 };
 use gitmoor_replicator::state::read;

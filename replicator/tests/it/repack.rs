@@ -1,7 +1,7 @@
 //! Maintenance takes the place of files whose objects it has.
 
 use crate::support::{World, file, id, path, refs, set};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Command, Digest, FileRemoval, Outcome, Refusal, Relied, Repacking, RepoChange, Version,
 };
 use gitmoor_replicator::state::read;

@@ -1,7 +1,7 @@
 //! What a client may see: patterns of paths.
 
 use crate::support::name;
-use gitmoor_replicator::model::{RepoPattern, Scope};
+use gitmoor_model::{RepoPattern, Scope};
 
 fn scope(patterns: &[&str]) -> Scope {
     let repos = patterns.iter().map(|it| it.parse().expect("a pattern"));

@@ -1,9 +1,7 @@
 //! Exactly once.
 
 use crate::support::{World, envelope, id, name, path, refs, set_if};
-use gitmoor_replicator::model::{
-    Change, Command, Envelope, Expect, Outcome, RefEdit, SessionId, Version,
-};
+use gitmoor_model::{Change, Command, Envelope, Expect, Outcome, RefEdit, SessionId, Version};
 use gitmoor_replicator::state::read;
 use gitmoor_replicator::state::sessions::{MAX_SESSIONS, Seen, WINDOW, look_up};
 

@@ -1,6 +1,6 @@
 //! The allowlist of replicated settings.
 
-use gitmoor_replicator::model::setting::{Kind, SETTINGS, find};
+use gitmoor_model::setting::{Kind, SETTINGS, find};
 use std::path::Path;
 use std::process::{Command, Output};
 

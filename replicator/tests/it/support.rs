@@ -1,6 +1,6 @@
 //! A state machine over a database in a temporary directory, without raft.
 
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Actor, BlockDigest, Change, Command, Digest, Envelope, Expect, FileAdd, FileEntry, NamePath,
     Outcome, PackedEdit, PackedRef, Place, RefEdit, Repo, RepoChange, RepoId, RepoPath, SessionId,
     Timestamp, Version,

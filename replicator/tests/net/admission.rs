@@ -1,7 +1,7 @@
 //! How a machine becomes a node.
 
 use crate::support::{Cluster, TestNode, until};
-use gitmoor_replicator::model::{Member, Newcomer, Part};
+use gitmoor_model::{Member, Newcomer, Part};
 use gitmoor_replicator::net::{Granted, Holder, NetError, Token, join};
 use std::sync::atomic::Ordering;
 

@@ -2,7 +2,7 @@
 //! certificate has expired, one that shows none, one that speaks no TLS.
 
 use crate::support::{Cluster, REMOVED, TestNode, until};
-use gitmoor_replicator::model::ClusterId;
+use gitmoor_model::ClusterId;
 use gitmoor_replicator::net::{Authority, Holder, Identity};
 use rcgen::{CertificateParams, DnType, Issuer, KeyPair, SanType};
 use std::net::SocketAddr;

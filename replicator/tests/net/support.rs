@@ -1,8 +1,8 @@
 //! Nodes with nothing but a network, and a wire between them that can be cut.
 
+use gitmoor_model::ClusterId;
+use gitmoor_model::{Member, Newcomer};
 use gitmoor_replicator::ReadError;
-use gitmoor_replicator::model::ClusterId;
-use gitmoor_replicator::model::{Member, Newcomer};
 use gitmoor_replicator::net::{
     Admission, Authority, Handler, Holder, Identity, Joined, Network, Received, Refusal, Source,
 };

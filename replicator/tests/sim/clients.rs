@@ -4,7 +4,7 @@
 
 use crate::bug::Bug;
 use crate::history::{Action, Token, Value};
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Actor, Change, Command, Envelope, Expect, MAX_ENTRY, NamePath, Proposal, RefEdit, RefEntry,
     RepoChange, RepoId, RepoPath, SessionId, Timestamp, Version,
 };

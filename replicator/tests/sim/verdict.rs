@@ -6,7 +6,7 @@ use crate::history::{Action, Token};
 use crate::linear;
 use crate::plan::{FOR_EVER, SECOND};
 use crate::world::World;
-use gitmoor_replicator::model::Version;
+use gitmoor_model::Version;
 use gitmoor_replicator::state::{AuditEvent, AuditRecord, RefMove, RefValue, Trail, read};
 use gitmoor_replicator::storage::snapshot;
 use std::collections::{BTreeMap, BTreeSet};

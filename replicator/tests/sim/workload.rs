@@ -5,7 +5,7 @@ use crate::clients::{self, Client};
 use crate::history::{Action, Seen};
 use crate::plan::{FOR_EVER, MILLISECOND, SECOND, around, pick};
 use crate::world::{Caller, Event, Insisting, World};
-use gitmoor_replicator::model::{Outcome, Refusal};
+use gitmoor_model::{Outcome, Refusal};
 use gitmoor_replicator::peer::{Answer, Ask};
 use gitmoor_replicator::state::read;
 use rand::Rng;

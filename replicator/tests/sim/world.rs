@@ -10,7 +10,7 @@ use crate::machine::{Input, Node};
 use crate::network::Network;
 use crate::plan::{Plan, SECOND};
 use crate::tally::Tally;
-use gitmoor_replicator::model::SessionId;
+use gitmoor_model::SessionId;
 use gitmoor_replicator::peer::{Answer, Change};
 use gitmoor_replicator::storage::Beginning;
 use rand::SeedableRng;

@@ -1,6 +1,6 @@
 //! `gitmoor export`: whoever leaves takes everything along; and with the bucket and git alone, by hand.
 
-use gitmoor_replicator::model::RepoId;
+use gitmoor_model::RepoId;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::files::below;
 use gitmoor_tests::git::{Installed, Repo};

@@ -7,7 +7,7 @@
 use super::super::ImportError;
 use crate::program::{Program, ReadView, Said, User, ViewError, regular, small};
 use crate::work::{Teller, git};
-use gitmoor_replicator::model::ObjectFormat;
+use gitmoor_model::ObjectFormat;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;

@@ -7,9 +7,9 @@
 use super::super::ImportError;
 use super::disk::Disk;
 use crate::bundle;
-use crate::objects::name;
 use crate::work::Teller;
-use gitmoor_replicator::model::{ObjectFormat, RepoPath, Timestamp};
+use gitmoor_model::name;
+use gitmoor_model::{ObjectFormat, RepoPath, Timestamp};
 use gix_hash::ObjectId;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, Metadata};

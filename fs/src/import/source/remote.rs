@@ -15,7 +15,7 @@ use super::disk::Disk;
 use super::url::Url;
 use crate::program::{Program, Settings};
 use crate::work::{Teller, git};
-use gitmoor_replicator::model::ObjectFormat;
+use gitmoor_model::ObjectFormat;
 use std::fs;
 use std::io;
 use std::path::Path;

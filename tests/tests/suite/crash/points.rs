@@ -7,8 +7,8 @@
 
 use super::recovery::{EAGER, check_and_push};
 use gitmoor_fs::failpoint as fs_points;
+use gitmoor_instrument::failpoint::Failpoint;
 use gitmoor_replicator::failpoint as raft_points;
-use gitmoor_replicator::failpoint::Failpoint;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::history::{History, noise};

@@ -2,7 +2,7 @@
 //! do, and a stranger, who has none and may ask to be admitted.
 
 use bytes::Bytes;
-use gitmoor_replicator::model::{
+use gitmoor_model::{
     Command, NamePath, Part, RepoId, SecretDigest, SessionId, StoreRecord, Timestamp,
 };
 use gitmoor_replicator::parsers::{Ask, Reply};

@@ -19,7 +19,7 @@ use super::super::private::Private;
 use super::disk::Disk;
 use crate::bundle::{self, BundleError, Packing};
 use crate::work::{Teller, git};
-use gitmoor_replicator::model::ObjectFormat;
+use gitmoor_model::ObjectFormat;
 use gix_hash::ObjectId;
 use gix_pack::index;
 use rows::{Key, Reader, Ref};

@@ -2,7 +2,7 @@
 
 use super::super::super::ImportError;
 use super::tables::{self, BINARY, Database, ObjectColumns, RefColumns, quoted, quoted_table};
-use gitmoor_replicator::model::ObjectFormat;
+use gitmoor_model::ObjectFormat;
 use postgres::{Client, IsolationLevel, Row, Transaction};
 use std::collections::HashMap;
 use std::path::PathBuf;

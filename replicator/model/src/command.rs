@@ -1,11 +1,11 @@
 //! What may be asked of the replicator.
 
+use super::TraceContext;
 use super::{
     BlockDigest, ClaimId, ClusterId, Digest, FileEntry, Format, Importing, Limit, NamePath,
     Newcomer, PackedRef, Part, RepoId, RepoPath, Scope, SecretDigest, SessionId, StoreRecord,
     Timestamp, Version,
 };
-use crate::trace::TraceContext;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

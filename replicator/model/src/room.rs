@@ -1,9 +1,22 @@
 //! Which of the three rooms a path of a repository belongs to. Decided by the
 //! path alone.
 
-use super::Type;
-use crate::objects::name;
-use gitmoor_replicator::model::RepoPath;
+use super::{RepoPath, name};
+
+/// The type of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Type {
+    /// Regular file.
+    File,
+    /// Directory.
+    Directory,
+    /// Symbolic link.
+    Symlink,
+    /// FIFO.
+    Fifo,
+    /// Socket.
+    Socket,
+}
 
 /// A room of a repository.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,6 +1,8 @@
-//! The words of the house: what the replicator stores and what may be asked of
-//! it. Everything here is plain data that serialises with postcard; a change of
-//! shape is a change of the data directory's version.
+//! What Gitmoor replicates and what may be asked for, as plain data: ids, paths, entries, commands,
+//! outcomes; and what a path says about itself ([`name`], [`room`]). No I/O, no database, no runtime.
+//!
+//! What is stored or sent serialises with postcard. A change of shape is a change of the data
+//! directory's version.
 
 mod command;
 mod concern;
@@ -8,10 +10,13 @@ mod entry;
 mod id;
 mod import;
 mod member;
+pub mod name;
 mod outcome;
 mod proposal;
+pub mod room;
 mod scope;
 pub mod setting;
+mod trace;
 
 pub use command::{
     Actor, Change, Command, Condemnation, Envelope, Expect, FORK_ROWS, FileAdd, FileRemoval,
@@ -31,3 +36,4 @@ pub use member::{
 pub use outcome::{Outcome, Refusal};
 pub use proposal::{MAX_ENTRY, Proposal, Unfit};
 pub use scope::{PatternError, RepoPattern, Scope, Sight};
+pub use trace::TraceContext;

@@ -1,7 +1,7 @@
 //! What a path under `objects/` says about the file, by git's naming
 //! (gitrepository-layout(5), gitformat-pack(5)).
 
-use gitmoor_replicator::model::{ObjectFormat, RepoPath};
+use super::{ObjectFormat, RepoPath};
 
 /// The kinds of files in the objects room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,21 +4,13 @@
 //! wants them, and each costs one load. Who exports them says by a [`Carrier`] how a span is
 //! named to another node; that name travels in the envelope of a command.
 
-use serde::{Deserialize, Serialize};
+pub use gitmoor_model::TraceContext;
+
 use std::sync::OnceLock;
 use tracing::{Span, trace_span};
 
 /// The target of the spans that belong to traces.
 pub const TARGET: &str = "gitmoor_trace";
-
-/// A span, as another node knows it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct TraceContext {
-    /// OpenTelemetry's trace id.
-    pub trace: [u8; 16],
-    /// Its span id.
-    pub span: [u8; 8],
-}
 
 /// Between spans and their names.
 pub trait Carrier: Send + Sync {
@@ -58,13 +50,13 @@ fn is_traced() -> bool {
 }
 
 /// The name of what this thread does, for the other nodes.
-pub(crate) fn context() -> Option<TraceContext> {
+pub fn context() -> Option<TraceContext> {
     let carrier = CARRIER.get().filter(|_| is_traced())?;
     carrier.context(&Span::current())
 }
 
 /// The applying of a command that a traced step has proposed, here or on another node.
-pub(crate) fn applying(parent: Option<TraceContext>, node: u64, index: u64) -> Span {
+pub fn applying(parent: Option<TraceContext>, node: u64, index: u64) -> Span {
     let (Some(carrier), Some(parent)) = (CARRIER.get(), parent) else {
         return Span::none();
     };
