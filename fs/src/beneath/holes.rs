@@ -3,9 +3,8 @@
 
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 
 /// A file of fewer bytes may be all holes: it is read in no time.
 const SMALL: u64 = 64 << 20;
@@ -22,19 +21,12 @@ pub struct MostlyHoles {
     pub written: u64,
 }
 
-/// Whether a file seems to be mostly holes. Some disks say only later how much a new one takes: [`mostly_holes`] knows.
-pub fn seems_mostly_holes(meta: &Metadata) -> bool {
-    let on_disk = meta.blocks().saturating_mul(512);
-    meta.len() > SMALL && on_disk.saturating_mul(MOSTLY) < meta.len()
-}
-
-/// Whether a file is mostly holes. What its file system does not know counts as written. The file is read from its
-/// beginning afterwards.
+/// Whether a file is mostly holes. What its file system does not know counts as written. How many blocks it has is not
+/// asked: some disks say so later, and the mount never. The file is read from its beginning afterwards.
 pub fn mostly_holes(file: &File) -> io::Result<Option<MostlyHoles>> {
-    let meta = file.metadata()?;
-    match seems_mostly_holes(&meta) {
-        true => sought(file, meta.len()),
-        false => Ok(None),
+    match file.metadata()?.len() {
+        ..=SMALL => Ok(None),
+        bytes => sought(file, bytes),
     }
 }
 

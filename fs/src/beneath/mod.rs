@@ -21,7 +21,7 @@ mod holes;
 mod node;
 
 pub use at::At;
-pub use holes::{MostlyHoles, mostly_holes, seems_mostly_holes};
+pub use holes::{MostlyHoles, mostly_holes};
 pub use node::Node;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};

@@ -10,7 +10,7 @@ use super::reading_threads;
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::others::{AGAIN, Lasting};
-use crate::repository::{Closing, Creation};
+use crate::repository::{Closing, Creation, Sought};
 use crate::tree::{Entry, Listed, Process, Stat, Tree};
 use bytes::Bytes;
 use fuser::{
@@ -191,6 +191,18 @@ impl Calls {
 
     pub(super) fn handle(&self, fh: FileHandle) -> FsResult<Arc<Handle>> {
         self.files.get(fh.0).ok_or(FsError::Invalid)
+    }
+
+    /// The kernel does the other kinds of lseek(2) itself.
+    pub(super) fn seek(&self, fh: FileHandle, offset: i64, whence: i32) -> FsResult<i64> {
+        let to = match whence {
+            libc::SEEK_DATA => Sought::Data,
+            libc::SEEK_HOLE => Sought::Hole,
+            _ => return Err(FsError::Invalid),
+        };
+        let offset = u64::try_from(offset).map_err(|_| FsError::Invalid)?;
+        let at = self.handle(fh)?.opened.seek(offset, to)?;
+        i64::try_from(at).map_err(|_| FsError::Invalid)
     }
 
     pub(super) fn open(&self, ino: u64, flags: OpenFlags, caller: Process, reply: ReplyOpen) {

@@ -14,8 +14,8 @@ use crate::wait::on_behalf_of;
 use fuser::{
     BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, IoctlFlags, KernelConfig,
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
-    TimeOrNow, WriteFlags,
+    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
+    Request, TimeOrNow, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::io;
@@ -433,6 +433,22 @@ impl Filesystem for Handler {
         {
             Ok(()) => reply.written(data.len() as u32),
             Err(error) => reply.error(failed("write", &error)),
+        }
+    }
+
+    fn lseek(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        let _timer = self.inner.time("lseek", request, ino);
+        match self.inner.seek(fh, offset, whence) {
+            Ok(at) => reply.offset(at),
+            Err(error) => reply.error(failed("lseek", &error)),
         }
     }
 

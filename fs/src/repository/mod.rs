@@ -19,7 +19,7 @@ mod rename;
 pub use attributes::{NewAttributes, SetTime};
 pub use draft::{Creation, Draft, Users};
 pub use identity::Identity;
-pub use opened::{Body, Closing, Opened};
+pub use opened::{Body, Closing, Opened, Sought};
 
 use crate::beneath::kind_of;
 use crate::error::{FsError, FsResult};

@@ -8,7 +8,10 @@ use crate::objects::{Seal, Writing};
 use bytes::Bytes;
 use gitmoor_model::RepoPath;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -44,6 +47,15 @@ pub enum Body {
     Value(Arc<File>),
     /// In the object store, through the cache; a pack index with its tables.
     Stored(Arc<CachedFile>, Option<Tables>),
+}
+
+/// What lseek(2) looks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sought {
+    /// SEEK_DATA.
+    Data,
+    /// SEEK_HOLE; the end of the file is one.
+    Hole,
 }
 
 /// What closing a file means beyond closing it.
@@ -150,6 +162,23 @@ impl Opened {
         }
     }
 
+    /// lseek(2) to data or to a hole: the next at or after `offset`. Of what has no real file all is data.
+    pub fn seek(&self, offset: u64, to: Sought) -> FsResult<u64> {
+        let file = match &self.body {
+            Body::Real(file) => file,
+            Body::Draft(draft, _) => draft.file(),
+            Body::Value(file) => file,
+            Body::Bytes(bytes) => return without_holes(bytes.len() as u64, offset, to),
+            Body::Stored(file, _) => return without_holes(file.object().size, offset, to),
+        };
+        let to = match to {
+            Sought::Data => SeekFrom::Data(offset),
+            Sought::Hole => SeekFrom::Hole(offset),
+        };
+        // Every read and write names its place, so that nobody uses the one that this leaves.
+        Ok(seek(file, to).map_err(io::Error::from)?)
+    }
+
     /// The value in the making, if it is one.
     pub fn draft(&self) -> Option<&Arc<Draft>> {
         match &self.body {
@@ -172,6 +201,14 @@ impl Opened {
             Body::Real(file) => Some(file),
             Body::Draft(..) | Body::Bytes(_) | Body::Value(_) | Body::Stored(..) => None,
         }
+    }
+}
+
+fn without_holes(size: u64, offset: u64, to: Sought) -> FsResult<u64> {
+    match to {
+        _ if offset >= size => Err(io::Error::from(Errno::NXIO).into()),
+        Sought::Data => Ok(offset),
+        Sought::Hole => Ok(size),
     }
 }
 

@@ -4,11 +4,12 @@ use super::super::progress::bar;
 use super::refs::Refs;
 use super::{ExportError, git};
 use crate::cli::ExportArgs;
-use gitmoor_fs::beneath::{Dir, seems_mostly_holes};
+use gitmoor_fs::beneath::{Dir, mostly_holes};
 use gitmoor_fs::program::ReadView;
+use gitmoor_model::{RepoPath, name};
 use indicatif::ProgressBar;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,7 @@ fn copy_all(
     bar: &ProgressBar,
 ) -> Result<Option<u64>, ExportError> {
     for (path, size) in files {
-        match copy(from, path, &to.join(path)) {
+        match copy(from, path, *size, &to.join(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             copied => copied.map_err(ExportError::file(&from.path().join(path)))?,
         }
@@ -78,15 +79,19 @@ fn copy_all(
 
 /// One that was copied before stays: finished object files never change, and what may be rewritten, of packs that are gone
 /// perhaps, is read anew. It gets the mode of git's own objects under the umask of whoever exports: that of the
-/// repository's users may have bits that are theirs alone to give.
-fn copy(objects: &Dir, from: &Path, to: &Path) -> io::Result<()> {
+/// repository's users may have bits that are theirs alone to give. What a user has open may be made longer while it is
+/// copied, or be terabytes of nothing: it is finished by its close, and none of it is copied before.
+fn copy(objects: &Dir, from: &Path, size: u64, to: &Path) -> io::Result<()> {
     let is_of_one_pack = to
         .extension()
         .is_some_and(|ext| ext == "pack" || ext == "idx");
     if is_of_one_pack && to.exists() {
         return Ok(());
     }
-    let mut source = objects.file(from)?;
+    let source = objects.file(from)?;
+    if mostly_holes(&source)?.is_some() {
+        return Ok(());
+    }
     fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
     // What was cut off must not pass for whole the next time.
     let unfinished = to.with_extension("tmp");
@@ -100,12 +105,13 @@ fn copy(objects: &Dir, from: &Path, to: &Path) -> io::Result<()> {
         .create_new(true)
         .mode(0o444)
         .open(&unfinished)?;
-    io::copy(&mut source, &mut copy)?;
+    io::copy(&mut source.take(size), &mut copy)?;
     copy.sync_all()?;
     fs::rename(unfinished, to)
 }
 
-/// All object files but those in the making, which are named so or are mostly holes, relative to the directory; packs last, since that is where loose objects go.
+/// All object files that have their final names, relative to the directory; packs last, since that is where loose
+/// objects go.
 /// The repository's users may put links and FIFOs there: those are none.
 fn list(dir: &Dir, within: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(), ExportError> {
     let at = dir.path().join(within);
@@ -117,20 +123,19 @@ fn list(dir: &Dir, within: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(),
         let Some(meta) = dir.stat(&path).map_err(failed())? else {
             continue;
         };
-        let is_temporary = [&b"tmp_"[..], b"incoming-", b"."];
-        let is_temporary = is_temporary
-            .iter()
-            .any(|prefix| name.as_encoded_bytes().starts_with(prefix));
-        if is_temporary || path == Path::new("info/alternates") {
-            continue;
-        }
         if meta.is_dir() {
             list(dir, &path, files)?;
-        } else if meta.is_file() && !seems_mostly_holes(&meta) {
+        } else if meta.is_file() && is_final(&path) && path != Path::new("info/alternates") {
             files.push((path, meta.len()));
         }
     }
     Ok(())
+}
+
+/// Whether git gives the name, beneath `objects/`, to what is finished.
+fn is_final(path: &Path) -> bool {
+    let path = [b"objects/", path.as_os_str().as_bytes()].concat();
+    RepoPath::new(path).is_some_and(|path| name::kind(&path).is_some())
 }
 
 /// What the repository borrows comes along, as far as its refs reach it.

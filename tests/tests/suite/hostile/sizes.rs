@@ -139,6 +139,32 @@ fn a_file_that_is_mostly_holes_gets_no_final_name() {
     });
 }
 
+/// It has its final name while it is open, and loses it only then.
+#[test]
+fn terabytes_that_a_user_holds_open_end_no_command() {
+    let ground = Ground::new(Kind::Dir, "idle-publish = \"50ms\"\n");
+    let at = ground.mine.dir.join("objects/info/held");
+    let held = as_intruder(|| File::create(&at)).expect("the intruder's own repository");
+    as_intruder(|| held.set_len(8 << 40)).expect("it is theirs");
+    as_intruder(|| held.write_all_at(b"x", 4 << 40)).expect("it is theirs");
+    let hole = rustix::fs::seek(&held, rustix::fs::SeekFrom::Data(0)).expect("data");
+    assert!(hole > 3 << 40, "data at {hole}");
+    let out = ground.place.scratch("out");
+    for command in [
+        &["warm", "a.git"][..],
+        &["export", "a.git", out.to_str().expect("UTF-8")],
+        &["gc", "a.git"],
+        &["repo", "fork", "a.git", "b.git"],
+    ] {
+        let done = ground.gitmoor(command);
+        assert!(done.status.success(), "{command:?}: {}", report(&done));
+    }
+    assert!(at.exists(), "it is held open all the while");
+    assert!(!out.join("objects/info/held").exists());
+    drop(held);
+    ground.unharmed();
+}
+
 #[test]
 fn an_import_reads_no_file_that_is_mostly_holes() {
     let ground = Ground::new(Kind::Dir, "");
