@@ -1,10 +1,9 @@
 //! One error for everything the tree does; errno is chosen in one place.
 
-use crate::cache::{CacheError, CacheReadError};
-use crate::store::{ProbeError, StoreError};
 use gitmoor_model::{Outcome, Refusal, Version};
 use gitmoor_replicator::{BackupError, ProposeError, ReadError};
-use std::error::Error;
+use gitmoor_store::block_cache::{CacheError, CacheReadError};
+use gitmoor_store::object_store::{ProbeError, StoreError};
 use std::io;
 use std::time::Duration;
 
@@ -332,15 +331,4 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         Refusal::Condemned { .. } | Refusal::Forgotten | Refusal::Pruned => libc::EAGAIN,
         Refusal::OverQuota { .. } | Refusal::TooManyRows { .. } => libc::EDQUOT,
     }
-}
-
-/// An error with all its causes.
-pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }

@@ -2,6 +2,7 @@
 
 use gitmoor_instrument::failpoint::{self, Failpoint};
 use gitmoor_replicator::failpoint as replicator;
+use gitmoor_store::failpoint as store;
 
 gitmoor_instrument::failpoints! {
     /// An object file is checked and about to get its final name.
@@ -24,10 +25,6 @@ gitmoor_instrument::failpoints! {
     ADOPTED = "publish::adopted";
     /// One of the loose files that are in a pack now is gone.
     UNBUNDLED = "publish::unbundled";
-    /// An object of the directory store is synced under a temporary name.
-    STORE_UNNAMED = "store::unnamed";
-    /// It has its name; the directory is not synced.
-    STORE_NAMED = "store::named";
     /// A ref moved; its lock file is still there.
     REF_COMMITTED = "refs::committed";
     /// A piece of a new `packed-refs` is committed.
@@ -36,14 +33,6 @@ gitmoor_instrument::failpoints! {
     PACKED_COMMITTED = "refs::packed-committed";
     /// A value is committed; what it was read from is still there.
     REF_WRITTEN = "refs::written";
-    /// A published file was moved into the cache; its map is not there.
-    CACHE_TAKEN = "cache::taken";
-    /// Fetched blocks are written; the map does not say so.
-    CACHE_WRITTEN = "cache::written";
-    /// The map lacks evicted blocks; their space is not given back.
-    CACHE_EVICTING = "cache::evicting";
-    /// An object's map is gone; its data is not.
-    CACHE_REMOVING = "cache::removing";
     /// A repository exists; this machine has no directory for it.
     REPO_CREATED = "repository::created";
     /// A repository that was made elsewhere has its directory here, but no config.
@@ -88,9 +77,9 @@ gitmoor_instrument::failpoints! {
     IMPORT_FINISHED = "import::finished";
 }
 
-/// Gives points of the file system and the replicator their actions, see
+/// Gives points of the file system, the store and the replicator their actions, see
 /// [`failpoint::arm`].
 pub fn arm(text: &str) -> Result<(), String> {
-    let known: Vec<Failpoint> = [ALL, replicator::ALL].concat();
+    let known: Vec<Failpoint> = [ALL, store::ALL, replicator::ALL].concat();
     failpoint::arm(text, &known)
 }

@@ -11,7 +11,6 @@ pub use status::{RepoInfo, Status};
 pub use traffic::Traffic;
 
 use crate::beneath::Dir;
-use crate::cache::{BlockCache, CacheConfig, CacheError};
 use crate::error::FsError;
 use crate::local::config;
 use crate::maintenance;
@@ -20,14 +19,15 @@ use crate::others::{Elsewhere, Freshness};
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
 use crate::refs::Large;
-use crate::store::{
-    self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach,
-};
 use crate::tree::{Repositories, Shown};
-use crate::wait::Waits;
 use crate::work::Working;
 use gitmoor_model::{Actor, NamePath, Repo, RepoId, RepoPath};
 use gitmoor_replicator::{NameEntry, Replica};
+use gitmoor_store::block_cache::{BlockCache, CacheConfig, CacheError};
+use gitmoor_store::object_store::{
+    self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach,
+};
+use gitmoor_store::wait::Waits;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -282,7 +282,7 @@ impl FileSystem {
     pub fn probe_store(&self) -> Result<Option<Probed>, ProbeError> {
         match self.is_offline() || self.is_read_only() {
             true => Ok(None),
-            false => store::probe(&*self.shared.store).map(Some),
+            false => object_store::probe(&*self.shared.store).map(Some),
         }
     }
 
@@ -427,7 +427,7 @@ fn tell(listeners: &Listeners, change: &Change) {
 }
 
 fn open_homes(path: &Path) -> Result<Dir, OpenError> {
-    let opened = crate::durable::create_dir_all(path).and_then(|()| Dir::open(path));
+    let opened = gitmoor_store::durable::create_dir_all(path).and_then(|()| Dir::open(path));
     opened.map_err(|source| OpenError::Io {
         context: format!("creating {}", path.display()),
         source,

@@ -6,8 +6,7 @@
 //! tree        namespace → repository; inodes
 //! repository  one real directory, overlaid by its rooms
 //! objects     catalog, staging, publisher    refs  compare-and-swap    local  plain files
-//! bundle      loose objects ↔ packs          cache blocks of stored objects, proved by digests
-//! store       S3 or a directory                    wait  for whom and how long
+//! bundle      loose objects ↔ packs
 //! custody     the trash: restored, or removed for good   fsck  the catalog against the store
 //! beneath     the only code that touches what others write to
 //! backup      of what the replicator holds, in the store
@@ -24,9 +23,7 @@
 pub mod backup;
 pub mod beneath;
 pub mod bundle;
-pub mod cache;
 mod custody;
-mod durable;
 mod error;
 pub mod failpoint;
 mod filesystem;
@@ -46,9 +43,7 @@ pub mod program;
 mod refs;
 mod repository;
 mod shares;
-pub mod store;
 mod tree;
-mod wait;
 mod work;
 
 pub use custody::{Collected, Copied, CopyError, Restored, Sweep, TrashedRepo};

@@ -3,8 +3,7 @@
 /// Makes metrics appear before anything has happened, at 0: a rate has a beginning then, and an
 /// alert something to look at. Not those whose labels say what happened.
 pub(crate) fn register() {
-    crate::cache::register_metrics();
-    crate::store::register_metrics();
+    gitmoor_store::register_metrics();
     crate::custody::register_metrics();
     crate::fsck::register_metrics();
     crate::owner::register_metrics();

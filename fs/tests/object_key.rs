@@ -3,8 +3,8 @@
 
 use gitmoor_fs::parsers::key::{by_content, by_name, candidates};
 use gitmoor_fs::parsers::name;
-use gitmoor_fs::store::{Body, DirStore, ObjectStore};
 use gitmoor_model::{Digest, RepoId, RepoPath};
+use gitmoor_store::object_store::{Body, DirStore, ObjectStore};
 use proptest::prelude::*;
 
 /// Names that git gives, and names that nobody should.

@@ -5,13 +5,15 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use gitmoor_fs::bundle::bundle_loose;
-use gitmoor_fs::store::{Body, DirStore, Listed, ObjectStore, Put, StoreError, Upload, Watch};
 use gitmoor_fs::{Config, FileSystem, FsckOptions};
 use gitmoor_model::{
     Actor, Command, FileAdd, Format, NamePath, ObjectFormat, Outcome, Place, RefStorage,
     RepoChange, RepoId, RepoPath,
 };
 use gitmoor_replicator::{Child, Node, NodeConfig, Replica};
+use gitmoor_store::object_store::{
+    Body, DirStore, Listed, ObjectStore, Put, StoreError, Upload, Watch,
+};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

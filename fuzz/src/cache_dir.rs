@@ -3,8 +3,8 @@
 
 use crate::fields;
 use bytes::Bytes;
-use gitmoor_fs::cache::{BlockCache, CacheConfig, CacheObject, digest_file};
-use gitmoor_fs::store::{Body, Listed, ObjectStore, Put, StoreError, Upload, Watch};
+use gitmoor_store::block_cache::{BlockCache, CacheConfig, CacheObject, digest_file};
+use gitmoor_store::object_store::{Body, Listed, ObjectStore, Put, StoreError, Upload, Watch};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;

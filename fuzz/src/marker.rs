@@ -1,6 +1,6 @@
 //! The marker of a store that may not be ours: opened exactly when it says so.
 
-use gitmoor_fs::store::{self, S3Settings, StoreOpenError, StoreUrl};
+use gitmoor_store::object_store::{self, S3Settings, StoreOpenError, StoreUrl};
 use std::fs;
 use std::sync::OnceLock;
 use tokio::runtime::Runtime;
@@ -18,7 +18,7 @@ pub fn run(data: &[u8]) {
     let _ = fs::remove_file(&path);
     fs::write(&path, data).expect("writes");
     let url = StoreUrl::Dir(dir.path().to_path_buf());
-    match store::open(&url, S3Settings::default(), runtime.handle().clone()) {
+    match object_store::open(&url, S3Settings::default(), runtime.handle().clone()) {
         Ok(_) => assert!(data.len() <= 4096, "more than a marker has"),
         Err(StoreOpenError::UnknownFormat { found, known, .. }) => assert_ne!(found, known),
         Err(StoreOpenError::BadMarker { .. }) => assert!(!is_ours(data), "ours"),

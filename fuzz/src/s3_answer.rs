@@ -2,7 +2,7 @@
 //! documents of any form. A read ends in the bytes that were asked for or in an error, and
 //! takes no more memory than it asked for.
 
-use gitmoor_fs::store::{
+use gitmoor_store::object_store::{
     self, ObjectStore, RetryPolicy, S3Credentials, S3Settings, StoreError, StoreUrl,
 };
 use std::io::{self, Read, Write};
@@ -48,7 +48,7 @@ fn store() -> &'static Arc<dyn ObjectStore> {
         let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
         thread::spawn(move || listener.incoming().flatten().for_each(serve));
         let url = "s3://bucket/p".parse::<StoreUrl>().expect("a URL");
-        let store = store::open(&url, settings(endpoint), runtime.handle().clone());
+        let store = object_store::open(&url, settings(endpoint), runtime.handle().clone());
         (runtime, store.expect("connects"))
     });
     store

@@ -1,9 +1,9 @@
 //! What a daemon tells of itself, its store, its cluster and its repositories. Most of it is what `--json` prints.
 
 use super::audit::LastPush;
-use gitmoor_fs::store::Probed;
 use gitmoor_fs::{Copied, Staged, StoreOwner, Traffic};
 use gitmoor_model::Limit;
+use gitmoor_store::object_store::Probed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

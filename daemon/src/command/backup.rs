@@ -11,8 +11,8 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::service::{self, ServiceError};
 use gitmoor_fs::backup::{self, BackupInfo, Stored, Unknown};
 use gitmoor_fs::owner::{self, Claim};
-use gitmoor_fs::store::{self, ObjectStore, StoreUrl};
 use gitmoor_replicator::{Node, NodeConfig};
+use gitmoor_store::object_store::{self, ObjectStore, StoreUrl};
 use serde::Serialize;
 use std::io;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub(super) fn restore(place: &Place, args: &RestoreBackupArgs) -> Result<(), Fai
     })?;
     check_there(&url)?;
     let runtime = service::runtime()?;
-    let store = store::open(&url, settings.store.s3, runtime.handle().clone());
+    let store = object_store::open(&url, settings.store.s3, runtime.handle().clone());
     let store = store.map_err(ServiceError::from)?;
     let backups = backup::list(&*store).map_err(failed)?;
     if args.list {
@@ -177,6 +177,6 @@ fn report(chosen: &BackupInfo, unknown: &[Unknown]) -> io::Result<()> {
     Ok(())
 }
 
-fn failed(error: store::StoreError) -> ServiceError {
+fn failed(error: object_store::StoreError) -> ServiceError {
     ServiceError::Store(error.into())
 }

@@ -15,7 +15,7 @@ mod value;
 
 pub use environment::{Environment, from_environment};
 pub use file::read_file;
-pub use gitmoor_fs::store::StoreUrl;
+pub use gitmoor_store::object_store::StoreUrl;
 pub use layer::{Credentials, Layer, LogLayer, MetricsLayer, S3Layer, TracesLayer};
 pub use owner::{GroupId, Umask, UserId};
 pub use place::{Located, locate};

@@ -4,7 +4,7 @@ use super::layer::{Credentials, S3Layer};
 use super::place::absolute;
 use super::value::Sse;
 use super::{ConfigError, layer};
-use gitmoor_fs::store::{Encryption, S3Credentials, S3Settings};
+use gitmoor_store::object_store::{Encryption, S3Credentials, S3Settings};
 
 /// Servers other than AWS rarely have a host name for every bucket.
 pub(super) fn resolve(layer: S3Layer) -> Result<S3Settings, ConfigError> {

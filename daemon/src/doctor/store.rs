@@ -6,7 +6,7 @@ use crate::admin::{Reply, Request};
 use crate::service;
 use gitmoor_fs::StoreOwner;
 use gitmoor_fs::owner::last_claim;
-use gitmoor_fs::store::{self, ObjectStore, StoreUrl};
+use gitmoor_store::object_store::{self, ObjectStore, StoreUrl};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -119,8 +119,8 @@ fn open(patient: &Patient, runtime: &Handle) -> Result<Opened, String> {
     let parsed: StoreUrl = url.parse().map_err(|error| format!("{error}"))?;
     let (s3, runtime) = (settings.s3.clone(), runtime.clone());
     let opened = match patient.settings.mount.read_only {
-        true => store::open_read_only(&parsed, s3, runtime),
-        false => store::open(&parsed, s3, runtime),
+        true => object_store::open_read_only(&parsed, s3, runtime),
+        false => object_store::open(&parsed, s3, runtime),
     };
     opened.map(Opened::Store).map_err(|error| error.to_string())
 }
@@ -140,7 +140,7 @@ fn probe(patient: &Patient) -> Result<Probe, String> {
         let note = "can be read; nothing is written, as the settings say read-only";
         return Ok(unprobed(store.describe(), note));
     }
-    let probed = store::probe(&*store).map_err(|error| error.to_string())?;
+    let probed = object_store::probe(&*store).map_err(|error| error.to_string())?;
     // Whether the next mount will own it, that finds out.
     let claim = last_claim(&*store).map_err(|error| error.to_string())?;
     Ok(Probe {

@@ -53,7 +53,7 @@ pub enum ServiceError {
     OtherStore(gitmoor_model::Refusal),
     /// The object store cannot be used.
     #[error("--store: {0}")]
-    Store(#[from] gitmoor_fs::store::StoreOpenError),
+    Store(#[from] gitmoor_store::object_store::StoreOpenError),
     /// The replicator's database cannot be used.
     #[error("replicator: {0}")]
     Replica(#[from] gitmoor_replicator::OpenError),

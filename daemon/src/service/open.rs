@@ -9,10 +9,10 @@ use crate::config::Settings;
 use crate::data_dir::{Clientship, DataDir, DataDirError, Lock};
 use crate::metrics::Telling;
 use crate::mount_point;
-use gitmoor_fs::store::{self, ObjectStore, Offline, StoreUrl};
 use gitmoor_fs::{Config, Elsewhere, FileSystem};
 use gitmoor_model::{Actor, Command, Refusal, StoreRecord};
 use gitmoor_replicator::{Client, ClientConfig, Node, NodeConfig, ProposeError, Replica};
+use gitmoor_store::object_store::{self, ObjectStore, Offline, StoreUrl};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -194,7 +194,7 @@ fn open_store_in(
     let store = open_store(settings, &url, runtime, read_only)?;
     let id = match settings.store.offline {
         true => None,
-        false => Some(store::id(&*store).map_err(ServiceError::from)?),
+        false => Some(object_store::id(&*store).map_err(ServiceError::from)?),
     };
     Ok((store, url, id))
 }
@@ -241,8 +241,8 @@ fn open_store(
     }
     let (s3, runtime) = (settings.store.s3.clone(), runtime.handle().clone());
     let opened = match read_only {
-        true => store::open_read_only(&parsed, s3, runtime),
-        false => store::open(&parsed, s3, runtime),
+        true => object_store::open_read_only(&parsed, s3, runtime),
+        false => object_store::open(&parsed, s3, runtime),
     };
     Ok(opened.map_err(ServiceError::from)?)
 }

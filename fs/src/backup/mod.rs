@@ -13,10 +13,10 @@ mod unknown;
 pub(crate) use background::start;
 pub use unknown::{Unknown, unknown};
 
-use crate::store::{Body, Listed, ObjectStore, StoreError};
 use crate::{FileSystem, FsError};
 use bytes::Bytes;
 use gitmoor_model::Timestamp;
+use gitmoor_store::object_store::{Body, Listed, ObjectStore, StoreError};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 use std::time::SystemTime;

@@ -3,10 +3,10 @@
 
 use crate::FsError;
 use crate::objects::catalog;
-use crate::store::{Listed, ObjectStore};
 use gitmoor_model::RepoId;
 use gitmoor_replicator::Replica;
 use gitmoor_replicator::state::TrashedRepo;
+use gitmoor_store::object_store::{Listed, ObjectStore};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -7,10 +7,10 @@
 use super::{PER_ENTRY, is_older, metrics};
 use crate::error::FsResult;
 use crate::objects::catalog;
-use crate::store::{Listed, StoreError, ahead};
 use crate::{FileSystem, FsError};
 use gitmoor_model::{Command, Condemnation, QUARANTINE, Repo, RepoId, RepoPath, TrashId, Version};
 use gitmoor_replicator::state::{TrashedFile, TrashedRepo};
+use gitmoor_store::object_store::{Listed, StoreError, ahead};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

@@ -3,9 +3,9 @@
 
 use super::is_older;
 use crate::objects::catalog;
-use crate::store::{Listed, Upload};
 use crate::{FileSystem, FsError};
 use gitmoor_model::RepoId;
+use gitmoor_store::object_store::{Listed, Upload};
 use std::collections::HashMap;
 
 /// Objects and uploads without an owner, old enough to be no publication under way.

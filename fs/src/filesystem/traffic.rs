@@ -2,7 +2,7 @@
 
 use super::FileSystem;
 use crate::error::FsResult;
-use crate::store::moved_of;
+use gitmoor_store::object_store::moved_of;
 use serde::{Deserialize, Serialize};
 
 /// Of one repository; all of it only grows.

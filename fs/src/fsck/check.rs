@@ -2,13 +2,13 @@
 
 use super::{Fault, Fsck};
 use crate::bundle;
-use crate::cache::{CacheError, CachedFile};
 use crate::objects::{Content, catalog};
-use crate::store::{Listed, StoreError};
 use crate::{FileSystem, FsError};
 use bytes::Bytes;
 use gitmoor_model::name;
 use gitmoor_model::{FileEntry, RepoId, RepoPath};
+use gitmoor_store::block_cache::{CacheError, CachedFile};
+use gitmoor_store::object_store::{Listed, StoreError};
 use std::collections::{BTreeSet, HashMap};
 
 /// Bytes of one request, at least one block.

@@ -7,12 +7,12 @@
 use super::Fsck;
 use super::check::PIECE;
 use crate::FsError;
-use crate::cache::{CacheError, CachedFile};
 use crate::objects::Content;
 use crate::program::Program;
-use crate::store::StoreError;
 use bytes::Bytes;
 use gitmoor_model::{FileEntry, ObjectFormat, RepoPath};
+use gitmoor_store::block_cache::{CacheError, CachedFile};
+use gitmoor_store::object_store::StoreError;
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -60,7 +60,7 @@ impl Fsck<'_> {
             return Ok(None);
         };
         let size = file.metadata()?.len();
-        let (digest, _) = crate::cache::digest_file(&file, size, entry.block_size)?;
+        let (digest, _) = gitmoor_store::block_cache::digest_file(&file, size, entry.block_size)?;
         Ok((digest == entry.digest).then_some(file))
     }
 

@@ -10,13 +10,13 @@ use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::repository::{Closing, NewAttributes};
 use crate::tree::Tree;
-use crate::wait::on_behalf_of;
 use fuser::{
     BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, IoctlFlags, KernelConfig,
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
     Request, TimeOrNow, WriteFlags,
 };
+use gitmoor_store::wait::on_behalf_of;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;

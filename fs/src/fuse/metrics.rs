@@ -2,8 +2,8 @@
 //! what waits for the store or for a disk is named there while somebody wonders.
 
 use crate::tree::Tree;
-use crate::wait::spent;
 use fuser::INodeNo;
+use gitmoor_store::wait::spent;
 use prometheus::{HistogramVec, IntCounterVec, histogram_opts, opts};
 use std::borrow::Cow;
 use std::sync::LazyLock;

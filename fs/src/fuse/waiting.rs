@@ -12,7 +12,7 @@
 use crate::error::{FsError, FsResult};
 use crate::process::descends_from;
 use crate::shares::Shares;
-use crate::wait::{POLL, is_ending};
+use gitmoor_store::wait::{POLL, is_ending};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;

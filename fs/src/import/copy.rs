@@ -3,11 +3,12 @@
 use super::contents::Contents;
 use super::source::{Disk, Heap, SourceFile};
 use super::{ImportError, Run};
-use crate::wait;
 use crate::work::Part;
-use crate::{bundle, cache, failpoint};
+use crate::{bundle, failpoint};
 use gitmoor_model::name::{self, Kind};
 use gitmoor_model::{FileAdd, ImportPlan, ImportStep};
+use gitmoor_store::block_cache;
+use gitmoor_store::wait;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -96,8 +97,8 @@ impl Copying<'_> {
     /// Checks a file, stores it, and notes that.
     pub(super) fn store(&self, file: &SourceFile, open: &File) -> Result<(), ImportError> {
         self.check(file, open)?;
-        let block_size = cache::block_size_for(file.size);
-        let digests = cache::digest_file(open, file.size, block_size);
+        let block_size = block_cache::block_size_for(file.size);
+        let digests = block_cache::digest_file(open, file.size, block_size);
         let digests = digests.map_err(ImportError::reading(&file.at))?;
         let replica = &self.run.fs.shared.replica;
         let there = replica.file(self.run.import.id, &file.path)?;

@@ -114,7 +114,8 @@ pub enum ImportError {
 impl<E: Into<FsError>> From<E> for ImportError {
     fn from(error: E) -> Self {
         match error.into() {
-            FsError::Interrupted | FsError::Store(crate::store::StoreError::Interrupted { .. }) => {
+            FsError::Interrupted
+            | FsError::Store(gitmoor_store::object_store::StoreError::Interrupted { .. }) => {
                 Self::Interrupted
             }
             other => Self::Fs(other),

@@ -14,7 +14,6 @@
 
 use super::source::Disk;
 use super::{ImportError, Run, Source};
-use crate::cache;
 use crate::objects::catalog;
 use crate::work::Onlooker;
 use crate::{FileSystem, FsError, failpoint};
@@ -22,6 +21,7 @@ use gitmoor_model::{
     Digest, FileAdd, FileEntry, Format, ImportStep, NamePath, Place, RefStorage, RepoId, RepoPath,
 };
 use gitmoor_replicator::NameEntry;
+use gitmoor_store::block_cache;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -163,7 +163,7 @@ impl Run<'_> {
         fs::write(&at, text).map_err(ImportError::local(&at))?;
         let file = File::open(&at).map_err(ImportError::local(&at))?;
         let size = file.metadata()?.len();
-        let digests = cache::digest_file(&file, size, cache::block_size_for(size))?;
+        let digests = block_cache::digest_file(&file, size, block_cache::block_size_for(size))?;
         let stores = self.repository.objects();
         let mut add = stores.store_resuming(&alternates(), &file, digests, &|_| true)?;
         add.entry.mode = 0o100_644;

@@ -7,7 +7,7 @@
 //!
 //! How far it is stands in the replicator (`state/import.rs`), file by file, so that after any interruption the
 //! same import, on any machine that has the source, goes on where it was. Large files go on within themselves
-//! ([`crate::store::ObjectStore::put_resuming`]).
+//! ([`gitmoor_store::object_store::ObjectStore::put_resuming`]).
 //!
 //! A repository may also be served from the beginning (`live`).
 //!
@@ -36,7 +36,6 @@ pub use source::{BadSource, Source, Tree, Url};
 pub use status::{FileStatus, ImportStatus};
 
 use crate::repository::Repository;
-use crate::wait::Wait;
 use crate::work::{Onlooker, Running, Teller, Work, WorkError};
 use crate::{FileSystem, failpoint};
 use contents::Contents;
@@ -45,6 +44,7 @@ use gitmoor_model::{
     Command, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath, RepoId,
 };
 use gitmoor_replicator::NameEntry;
+use gitmoor_store::wait::Wait;
 use live::Borrower;
 use private::Private;
 use serde::{Deserialize, Serialize};

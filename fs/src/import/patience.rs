@@ -3,8 +3,8 @@
 
 use super::Run;
 use crate::error::{FsError, FsResult};
-use crate::store::StoreError;
-use crate::wait::{self, Over};
+use gitmoor_store::object_store::StoreError;
+use gitmoor_store::wait::{self, Over};
 use std::time::Duration;
 
 /// Between two tries, which have retries of their own.

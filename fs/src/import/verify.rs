@@ -7,13 +7,13 @@
 
 use super::{ImportError, Run, Verify};
 use crate::FsError;
-use crate::cache::Digester;
 use crate::objects::catalog;
 use crate::program::Program;
-use crate::store::StoreError;
-use crate::wait;
 use crate::work::git;
 use gitmoor_model::{FileEntry, ImportStep, ObjectFormat, Place, RepoPath};
+use gitmoor_store::block_cache::Digester;
+use gitmoor_store::object_store::StoreError;
+use gitmoor_store::wait;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;

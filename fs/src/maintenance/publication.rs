@@ -5,9 +5,10 @@ use super::view::View;
 use super::{Files, MaintenanceError};
 use crate::beneath::At;
 use crate::objects::{Expired, Made, Repack};
-use crate::{FileSystem, bundle, cache};
+use crate::{FileSystem, bundle};
 use gitmoor_model::name;
 use gitmoor_model::{FileEntry, RepoId, RepoPath, Version};
+use gitmoor_store::block_cache;
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -112,7 +113,7 @@ fn news(
         let is_old = match old {
             Some(old) => {
                 let file = made.open()?;
-                let digest = cache::digest_file(&file, made.bytes, old.block_size);
+                let digest = block_cache::digest_file(&file, made.bytes, old.block_size);
                 digest.map_err(MaintenanceError::local(&made.at.path()))?.0 == old.digest
             }
             None => false,

@@ -11,12 +11,13 @@ use super::Objects;
 use super::pending::Finished;
 use super::seal::{FileId, Seal, Writing};
 use crate::beneath::{MostlyHoles, mostly_holes};
+use crate::bundle;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::local::Private;
-use crate::{bundle, cache};
 use gitmoor_model::name::{self, Kind};
 use gitmoor_model::{Digest, ObjectFormat, RepoPath};
+use gitmoor_store::block_cache;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -350,6 +351,6 @@ impl Objects {
 }
 
 fn digest(file: &File, size: u64) -> FsResult<Digest> {
-    let (digest, _) = cache::digest_file(file, size, cache::block_size_for(size))?;
+    let (digest, _) = block_cache::digest_file(file, size, block_cache::block_size_for(size))?;
     Ok(digest)
 }

@@ -29,7 +29,6 @@ mod tests;
 mod upload;
 
 use crate::beneath::Dir;
-use crate::cache::{BlockCache, CacheObject, CachedFile};
 use crate::error::{FsError, FsResult, done};
 use crate::filesystem::Config;
 use crate::local::Files;
@@ -37,14 +36,15 @@ use crate::others::{Elsewhere, Freshness};
 use crate::owner::Ownership;
 use crate::process::Origins;
 use crate::refs::Large;
-use crate::store::{ObjectStore, StoreError};
-use crate::wait::{Waits, spent};
 use deletion::{Deleter, Move, Removal};
 use gitmoor_model::name;
 use gitmoor_model::{
     Actor, Command, FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath, Timestamp, Version,
 };
 use gitmoor_replicator::{Child, Replica};
+use gitmoor_store::block_cache::{BlockCache, CacheObject, CachedFile};
+use gitmoor_store::object_store::{ObjectStore, StoreError};
+use gitmoor_store::wait::{Waits, spent};
 use parking_lot::{Mutex, RwLock};
 use pending::Pending;
 use publish::Stored;

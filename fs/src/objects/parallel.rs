@@ -1,7 +1,7 @@
 //! Requests for several files at the same time.
 
 use crate::error::{FsError, FsResult};
-use crate::wait::{self, spent};
+use gitmoor_store::wait::{self, spent};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -11,8 +11,8 @@ use super::seal::Seal;
 use super::{Objects, cache_object, quota};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::wait::{self, Wait, spent};
 use gitmoor_model::{Actor, Command, FileAdd, Place, RepoChange, RepoPath, Version};
+use gitmoor_store::wait::{self, Wait, spent};
 use parking_lot::{MutexGuard, RwLockReadGuard};
 use std::sync::Arc;
 

@@ -6,12 +6,12 @@
 
 use super::{Objects, cache_object};
 use crate::beneath::At;
-use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use gitmoor_model::{
     Actor, Command, FileAdd, Place, Refusal, Relied, Repacking, RepoPath, Version,
 };
+use gitmoor_store::block_cache;
 use std::fs::File;
 
 /// A file that was made, and where it is until it is stored.
@@ -96,7 +96,11 @@ impl Objects {
         let store = |made: &Made| {
             tell(made)?;
             let file = made.at.open()?;
-            let digests = cache::digest_file(&file, made.bytes, cache::block_size_for(made.bytes))?;
+            let digests = block_cache::digest_file(
+                &file,
+                made.bytes,
+                block_cache::block_size_for(made.bytes),
+            )?;
             let add = self.store_checked(&made.path, &file, digests)?;
             failpoint::REPACK_SENT.hit();
             Ok((add, file))

@@ -6,10 +6,10 @@
 )]
 
 use super::Objects;
-use crate::cache;
 use crate::error::FsResult;
-use crate::store::{Body, Put};
 use gitmoor_model::{Actor, Command, FileAdd, FileEntry, FileRemoval, Place, RepoChange, RepoPath};
+use gitmoor_store::block_cache;
+use gitmoor_store::object_store::{Body, Put};
 use std::fs::File;
 use std::path::Path;
 
@@ -24,8 +24,8 @@ impl Objects {
         let _turn = self.turn.lock();
         let file = File::open(copy)?;
         let size = file.metadata()?.len();
-        let block_size = cache::block_size_for(size);
-        let (digest, blocks) = cache::digest_file(&file, size, block_size)?;
+        let block_size = block_cache::block_size_for(size);
+        let (digest, blocks) = block_cache::digest_file(&file, size, block_size)?;
         self.until_settled(|| {
             let looked = self.look()?;
             let entry = FileEntry {
@@ -74,7 +74,7 @@ impl Objects {
     fn exists(&self, key: &str) -> FsResult<bool> {
         match self.shared.store.get_small(key, 1) {
             Ok(_) => Ok(true),
-            Err(crate::store::StoreError::NotFound { .. }) => Ok(false),
+            Err(gitmoor_store::object_store::StoreError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

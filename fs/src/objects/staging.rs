@@ -17,9 +17,9 @@
 use super::Objects;
 use crate::beneath::Dir;
 use crate::error::{FsError, FsResult};
-use crate::wait::{self, spent};
 use gitmoor_model::RepoPath;
 use gitmoor_model::room::{Room, room};
+use gitmoor_store::wait::{self, spent};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

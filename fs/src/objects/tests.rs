@@ -3,19 +3,19 @@
 use super::{FirstLooks, Objects, Seals, Shared, Staged, Staging};
 use crate::Config;
 use crate::beneath::Dir;
-use crate::cache::{BlockCache, CacheConfig};
 use crate::error::FsError;
 use crate::local::Files;
 use crate::others::Freshness;
 use crate::process::Origins;
 use crate::refs::Large;
-use crate::store::DirStore;
-use crate::wait::Waits;
 use gitmoor_model::{
     Actor, Change, Command, Condemnation, Digest, Expect, FileAdd, FileEntry, FileRemoval,
     NamePath, Outcome, Place, RefEdit, RepoChange, RepoId, RepoPath, Timestamp, TrashId, Version,
 };
 use gitmoor_replicator::{Custody, Node, NodeConfig, Replica};
+use gitmoor_store::block_cache::{BlockCache, CacheConfig};
+use gitmoor_store::object_store::DirStore;
+use gitmoor_store::wait::Waits;
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;

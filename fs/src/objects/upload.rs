@@ -7,15 +7,15 @@ use super::publish::{Batch, Scope, Stored};
 use super::seal::{FileId, Seal, Sealing};
 use super::{Objects, cache_object, key, parallel};
 use crate::bundle::{self, BundleError, Bundled};
-use crate::cache;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::store::{Body, Put, StoreError, Watch};
-use crate::wait;
 use gitmoor_model::name::{self, Kind};
 use gitmoor_model::{
     BlockDigest, Digest, FileAdd, FileEntry, ObjectFormat, Place, RepoPath, Timestamp,
 };
+use gitmoor_store::block_cache;
+use gitmoor_store::object_store::{Body, Put, StoreError, Watch};
+use gitmoor_store::wait;
 use std::cell::Cell;
 use std::fs::{File, FileTimes};
 use std::io::{self, Read};
@@ -267,8 +267,8 @@ impl Objects {
         checked: Option<Digest>,
     ) -> FsResult<FileAdd> {
         let meta = file.metadata()?;
-        let (size, block_size) = (meta.len(), cache::block_size_for(meta.len()));
-        let (digest, blocks) = cache::digest_file(file, size, block_size)?;
+        let (size, block_size) = (meta.len(), block_cache::block_size_for(meta.len()));
+        let (digest, blocks) = block_cache::digest_file(file, size, block_size)?;
         self.check_unchanged(path, file, (checked, &digest))?;
         self.store_checked(path, file, (digest, blocks))
     }
@@ -308,7 +308,7 @@ impl Objects {
         send: &Sending<'_>,
     ) -> FsResult<FileAdd> {
         let meta = file.metadata()?;
-        let (size, block_size) = (meta.len(), cache::block_size_for(meta.len()));
+        let (size, block_size) = (meta.len(), block_cache::block_size_for(meta.len()));
         let mut entry = FileEntry {
             size,
             mtime: Timestamp {
@@ -395,7 +395,7 @@ impl Objects {
 
     /// Of as many bytes as the entry says.
     fn stored_digest(&self, key: &str, entry: &FileEntry) -> FsResult<Digest> {
-        let mut digester = cache::Digester::new(entry.block_size);
+        let mut digester = block_cache::Digester::new(entry.block_size);
         let step = u64::from(entry.block_size) * BLOCKS_AT_ONCE;
         let mut from = 0;
         while from < entry.size {

@@ -8,9 +8,9 @@
 
 use crate::error::{FsError, FsResult};
 use crate::process::Processes;
-use crate::wait::{Over, Waits, spent};
 use gitmoor_model::RepoId;
 use gitmoor_replicator::{ProposeError, Replica};
+use gitmoor_store::wait::{Over, Waits, spent};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -4,9 +4,9 @@
 //! Where the store has conditional writes no number is given twice. Elsewhere a second claim of a number takes the place
 //! of the first, and whoever looks finds the second alone: also then one state owns the store.
 
-use crate::store::{Body, Listed, ObjectStore, StoreError};
 use bytes::Bytes;
 use gitmoor_model::{ClaimId, ClusterId};
+use gitmoor_store::object_store::{Body, Listed, ObjectStore, StoreError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};

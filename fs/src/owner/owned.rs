@@ -1,8 +1,10 @@
 //! The store as the file system has it: nothing is stored there or deleted but by its owner.
 
 use super::{LOOK, Ownership};
-use crate::store::{Body, Listed, ObjectStore, Offline, PROBES, Put, StoreError, Upload, Watch};
 use bytes::Bytes;
+use gitmoor_store::object_store::{
+    Body, Listed, ObjectStore, Offline, PROBES, Put, StoreError, Upload, Watch,
+};
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;

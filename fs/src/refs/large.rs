@@ -12,9 +12,9 @@
 use super::{MOST_IN_PIECES, Refs};
 use crate::error::{FsError, FsResult};
 use crate::shares::Shares;
-use crate::wait::{POLL, Wait, spent};
 use bytes::Bytes;
 use gitmoor_model::{Actor, RefEntry, RepoPath, Version};
+use gitmoor_store::wait::{POLL, Wait, spent};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -88,7 +88,7 @@ impl Refs {
                 return Ok(taken);
             }
             wait.restart();
-            if wait.sleep(POLL) == Some(crate::wait::Over::Interrupted) {
+            if wait.sleep(POLL) == Some(gitmoor_store::wait::Over::Interrupted) {
                 return Err(FsError::Interrupted);
             }
         }

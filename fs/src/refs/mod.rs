@@ -22,13 +22,13 @@ use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::local::{Files, read_at_most};
 use crate::objects::{Objects, Shared};
-use crate::wait::spent;
 use gitmoor_model::room::{Room, is_ref_scratch, may_be_link, room};
 use gitmoor_model::{
     Actor, Change, Expect, Limit, PACKED_REFS, PackedEdit, RefEdit, RefEntry, Refusal, RepoChange,
     RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::Child;
+use gitmoor_store::wait::spent;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;

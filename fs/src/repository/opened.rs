@@ -1,12 +1,12 @@
 //! An open file of a repository.
 
 use super::{Draft, Identity, Users};
-use crate::cache::CachedFile;
 use crate::error::{FsError, FsResult};
 use crate::objects::idx::Tables;
 use crate::objects::{Seal, Writing};
 use bytes::Bytes;
 use gitmoor_model::RepoPath;
+use gitmoor_store::block_cache::CachedFile;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;

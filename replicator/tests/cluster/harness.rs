@@ -1,6 +1,5 @@
 //! Nodes that come, go and come back.
 
-use gitmoor_model;
 use gitmoor_model::{
     Actor, Change, ClusterId, Command, Expect, Member, NamePath, Newcomer, Outcome, Part, RefEdit,
     RefEntry, Refusal, RepoChange, RepoId, RepoPath, Scope, Version,

@@ -1,7 +1,7 @@
 //! Settings that work, and what is said of those that do not.
 
 use super::{dir_for_garage, open_s3, runtime, settings};
-use gitmoor_fs::store::{self, S3Credentials, S3Settings, StoreUrl};
+use gitmoor_store::object_store::{self, S3Credentials, S3Settings, StoreUrl};
 use gitmoor_tests::s3::{FakeS3, Garage};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ fn connecting_says_what_is_wrong() {
         let mut settings = good.clone();
         change(&mut settings);
         let begin = Instant::now();
-        let failed = store::open(&url.parse().expect("a URL"), settings, runtime());
+        let failed = object_store::open(&url.parse().expect("a URL"), settings, runtime());
         let message = failed.expect_err("it cannot work").to_string();
         assert!(begin.elapsed() < Duration::from_secs(10), "{message}");
         assert!(message.contains(url), "{message}");
@@ -65,7 +65,7 @@ fn a_wrong_region_is_named() {
     let garage = Garage::start(dir.path()).expect("garage starts");
     let mut settings = settings(&garage.env());
     settings.region = Some("elsewhere-1".to_string());
-    let failed = store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime());
+    let failed = object_store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime());
     let message = failed.expect_err("another region").to_string();
     assert!(message.contains("S3_REGION"), "{message}");
 }

@@ -3,7 +3,9 @@
 
 use super::{MIB, file, noise, runtime, settings};
 use bytes::Bytes;
-use gitmoor_fs::store::{self, Body, Encryption, ObjectStore, Put, S3Settings, StoreOpenError};
+use gitmoor_store::object_store::{
+    self, Body, Encryption, ObjectStore, Put, S3Settings, StoreOpenError,
+};
 use gitmoor_tests::s3::{FakeS3, Sealed, Tls};
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +17,7 @@ fn open(
 ) -> Result<Arc<dyn ObjectStore>, StoreOpenError> {
     let mut settings = settings(&server.env());
     change(&mut settings);
-    store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime())
+    object_store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime())
 }
 
 /// By every way that an object comes into the bucket.
@@ -39,7 +41,7 @@ fn write_everything(store: &dyn ObjectStore) {
         let copied = store.copy(from, &to, len as u64, &|_| true);
         assert_eq!(copied.expect("copies"), Put::Stored);
     }
-    store::probe(store).expect("does what it must");
+    object_store::probe(store).expect("does what it must");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A server that nobody should trust: answers without end cost bounded memory and time.
 
 use super::{runtime, settings};
-use gitmoor_fs::store::{self, ObjectStore};
+use gitmoor_store::object_store::{self, ObjectStore};
 use gitmoor_tests::process;
 use gitmoor_tests::s3::FakeS3;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -27,7 +27,8 @@ fn store(list: Answer) -> Arc<dyn ObjectStore> {
     // Shorter than the time that such an answer takes is no proof.
     settings.retry.attempt = std::time::Duration::from_secs(60);
     settings.retry.cap = std::time::Duration::from_secs(120);
-    store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime()).expect("connects")
+    object_store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime())
+        .expect("connects")
 }
 
 fn serve(connection: TcpStream, list: Answer) -> std::io::Result<()> {

@@ -1,7 +1,7 @@
 //! A server that fails, stalls or asks for patience.
 
 use super::{MIB, bytes, fake, file, noise, open_s3, runtime, settings};
-use gitmoor_fs::store::{self, Body, Put, StoreError};
+use gitmoor_store::object_store::{self, Body, Put, StoreError};
 use gitmoor_tests::s3::{FakeS3, Fault, Kind};
 use std::time::{Duration, Instant};
 
@@ -132,7 +132,7 @@ fn a_silent_server_is_given_up() {
     let mut settings = settings(&server.env());
     settings.retry.attempt = Duration::from_millis(100);
     settings.retry.retries = 1;
-    let store = store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime());
+    let store = object_store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime());
     let store = store.expect("connects");
     server.fail(Kind::Get, Fault::Delay(Duration::from_secs(3600)), 2);
     let failed = store.get("k", 0..1).expect_err("nothing comes");
@@ -185,7 +185,7 @@ fn an_unusually_slow_get_is_asked_twice() {
     let mut settings = settings(&server.env());
     // Only the second question can help.
     settings.retry.retries = 0;
-    let store = store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime());
+    let store = object_store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime());
     let store = store.expect("connects");
     store.put("k", bytes("12345")).expect("puts");
     (0..100).for_each(|_| drop(store.get("k", 0..5).expect("reads")));
@@ -201,7 +201,7 @@ fn the_store_sets_the_pace() {
     let server = FakeS3::start();
     let mut settings = settings(&server.env());
     settings.retry.base = Duration::from_millis(100);
-    let store = store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime());
+    let store = object_store::open(&"s3://git/p".parse().expect("a URL"), settings, runtime());
     let store = store.expect("connects");
     store.put("k", bytes("12345")).expect("puts");
     let timed = || {

@@ -2,7 +2,7 @@
 //! one; then what only a server that counts and fails on demand can show.
 
 use bytes::Bytes;
-use gitmoor_fs::store::{
+use gitmoor_store::object_store::{
     self, Body, Listed, ObjectStore, Put, RetryPolicy, S3Credentials, S3Settings, StoreError,
     StoreOpenError, StoreUrl,
 };
@@ -55,7 +55,7 @@ fn settings(env: &[(String, String)]) -> S3Settings {
 
 fn open_s3(env: &[(String, String)], prefix: &str) -> Result<Arc<dyn ObjectStore>, StoreOpenError> {
     let url: StoreUrl = format!("s3://git/{prefix}").parse().expect("a URL");
-    store::open(&url, settings(env), runtime())
+    object_store::open(&url, settings(env), runtime())
 }
 
 fn fake() -> (FakeS3, Arc<dyn ObjectStore>) {
@@ -234,7 +234,7 @@ fn has_a_marker(open: impl Fn() -> Result<Arc<dyn ObjectStore>, StoreOpenError>)
 fn a_directory_behaves() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let open = || {
-        store::open(
+        object_store::open(
             &StoreUrl::Dir(dir.path().join("s")),
             S3Settings::default(),
             runtime(),

@@ -9,6 +9,7 @@ use super::recovery::{EAGER, check_and_push};
 use gitmoor_fs::failpoint as fs_points;
 use gitmoor_instrument::failpoint::Failpoint;
 use gitmoor_replicator::failpoint as raft_points;
+use gitmoor_store::failpoint as store_points;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::{Installed, Repo};
 use gitmoor_tests::history::{History, noise};
@@ -209,9 +210,9 @@ const PUSH: Load = Load {
         (fs_points::STORED, &[1]),
         (fs_points::CATALOGUED, &[1]),
         (fs_points::ADOPTED, &[1, 3]),
-        (fs_points::STORE_UNNAMED, &[2]),
-        (fs_points::STORE_NAMED, &[2]),
-        (fs_points::CACHE_TAKEN, &[2]),
+        (store_points::STORE_UNNAMED, &[2]),
+        (store_points::STORE_NAMED, &[2]),
+        (store_points::CACHE_TAKEN, &[2]),
         (fs_points::REF_COMMITTED, &[1]),
         // The node's own beginning comes by a few times.
         (raft_points::RAFT_UNWRITTEN, &[8]),
@@ -244,8 +245,8 @@ const PACK: Load = Load {
         (fs_points::SENT, &[1, 2]),
         (fs_points::CATALOGUED, &[1]),
         (fs_points::ADOPTED, &[1, 2]),
-        (fs_points::CACHE_TAKEN, &[1]),
-        (fs_points::CACHE_REMOVING, &[1]),
+        (store_points::CACHE_TAKEN, &[1]),
+        (store_points::CACHE_REMOVING, &[1]),
     ],
     ..BASE
 };
@@ -283,7 +284,7 @@ const COLD: Load = Load {
         fs::remove_dir_all(stage.place.daemon().settings().data.join("cache")).expect("rm cache");
     },
     step: |stage| stage.may("fsck --full"),
-    points: &[(fs_points::CACHE_WRITTEN, &[1, 4])],
+    points: &[(store_points::CACHE_WRITTEN, &[1, 4])],
     ..BASE
 };
 
@@ -299,9 +300,9 @@ const EVICTION: Load = Load {
         stage.may("fsck --full");
     },
     points: &[
-        (fs_points::CACHE_EVICTING, &[1, 3]),
-        (fs_points::CACHE_REMOVING, &[2]),
-        (fs_points::CACHE_WRITTEN, &[9]),
+        (store_points::CACHE_EVICTING, &[1, 3]),
+        (store_points::CACHE_REMOVING, &[2]),
+        (store_points::CACHE_WRITTEN, &[9]),
     ],
     ..BASE
 };
@@ -460,7 +461,10 @@ fn every_point_has_a_drill() {
     let drilled = LOADS.iter().flat_map(|load| load.points);
     let drilled = drilled.map(|(point, _)| point).chain(NOT_ON_A_MOUNT);
     let drilled: BTreeSet<_> = drilled.map(|point| point.name()).collect();
-    let listed = fs_points::ALL.iter().chain(raft_points::ALL);
+    let listed = fs_points::ALL
+        .iter()
+        .chain(store_points::ALL)
+        .chain(raft_points::ALL);
     let listed: BTreeSet<_> = listed.map(|point| point.name()).collect();
     assert_eq!(drilled, listed);
 }

@@ -2,7 +2,7 @@
 
 use super::super::super::ImportError;
 use super::super::Url;
-use crate::error::causes;
+use gitmoor_store::causes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

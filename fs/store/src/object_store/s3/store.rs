@@ -1,0 +1,343 @@
+//! The store.
+
+use super::config::S3Config;
+use super::copy::{self, Source};
+use super::failure::classify;
+use super::hedge::Hedge;
+use super::{body, client, delete, encryption};
+use crate::object_store::retry::{Failure, GaveUp, Request, Tries};
+use crate::object_store::{
+    Body, Listed, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, Upload, Watch, key,
+    marker,
+};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::RequestId;
+use bytes::Bytes;
+use std::fmt;
+use std::fs::File;
+use std::ops::Range;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// Files from here on go up in parts.
+const MULTIPART: u64 = 16 << 20;
+
+/// While connecting: a clear error within 10 seconds is worth more than an outage waited out.
+const CONNECTING: RetryPolicy = RetryPolicy {
+    retries: 2,
+    base: Duration::from_millis(100),
+    cap: Duration::from_secs(4),
+    attempt: Duration::from_secs(4),
+};
+
+/// An S3 bucket. See the module.
+pub struct S3Store {
+    pub(super) client: Client,
+    pub(super) config: S3Config,
+    runtime: Handle,
+    pub(super) tries: Tries,
+    hedge: Hedge,
+    /// Whether the server honours `If-None-Match: *`; until the probe we hope so.
+    pub(super) conditional: bool,
+}
+
+impl S3Store {
+    /// Connects, checks the format marker (or writes one) and probes for conditional
+    /// writes; says within about 10 seconds what is wrong. Blocks: not to be called from
+    /// a task of a runtime.
+    pub fn connect(config: S3Config, runtime: Handle) -> Result<Self, StoreOpenError> {
+        let (mut store, policy) = Self::connecting(config, runtime)?;
+        let marker = marker::settle(&store)?;
+        store.conditional = store.probe(marker)?;
+        store.tries = Tries::new(policy);
+        Ok(store)
+    }
+
+    /// The same without writing anything: the marker must be there.
+    pub fn connect_read_only(config: S3Config, runtime: Handle) -> Result<Self, StoreOpenError> {
+        let (mut store, policy) = Self::connecting(config, runtime)?;
+        marker::check(&store)?;
+        store.tries = Tries::new(policy);
+        Ok(store)
+    }
+
+    /// And the policy that holds once it is connected.
+    fn connecting(
+        config: S3Config,
+        runtime: Handle,
+    ) -> Result<(Self, RetryPolicy), StoreOpenError> {
+        let built = runtime.block_on(client::build(&config.settings));
+        let client = built.map_err(|reason| {
+            let store = config.describe();
+            StoreOpenError::Settings { store, reason }
+        })?;
+        let policy = config.settings.retry;
+        let store = Self {
+            client,
+            config,
+            runtime,
+            tries: Tries::new(CONNECTING),
+            hedge: Hedge::default(),
+            conditional: true,
+        };
+        Ok((store, policy))
+    }
+
+    /// Writes the marker again, with the same bytes: harmless if it succeeds.
+    fn probe(&self, marker: Bytes) -> Result<bool, StoreError> {
+        let honoured = self.put(marker::KEY, Body::Bytes(marker))? == Put::Exists;
+        if !honoured {
+            let store = self.describe();
+            tracing::warn!(
+                store,
+                "no conditional writes here: keys get digests instead"
+            );
+        }
+        Ok(honoured)
+    }
+
+    /// The key as the bucket has it.
+    pub(super) fn full_key(&self, key: &str) -> String {
+        match self.config.prefix.as_str() {
+            "" => key.to_string(),
+            prefix => format!("{prefix}/{key}"),
+        }
+    }
+
+    pub(super) fn if_none_match(&self) -> Option<String> {
+        self.conditional.then(|| "*".to_string())
+    }
+
+    /// Runs one request with its retries, from the caller's thread.
+    fn run<T, F: Future<Output = Result<T, GaveUp>>>(
+        &self,
+        request: Request<'_>,
+        work: F,
+    ) -> Result<T, StoreError> {
+        // The whole store is listed under no key.
+        let refused = match request.key {
+            "" => None,
+            key => key::refuse(&self.full_key(key)),
+        };
+        if let Some(reason) = refused {
+            let reason = reason.to_string();
+            return Err(self.error(request, GaveUp::AtOnce(Failure::Refused { reason })));
+        }
+        self.runtime
+            .block_on(work)
+            .map_err(|e| self.error(request, e))
+    }
+
+    fn error(&self, request: Request<'_>, gave_up: GaveUp) -> StoreError {
+        let store = self.describe();
+        let request_name = format!("{} {}", request.kind, request.key);
+        let refused = |reason| StoreError::Refused {
+            store: store.clone(),
+            request: request_name.clone(),
+            reason,
+        };
+        match gave_up {
+            GaveUp::Transient {
+                attempts,
+                elapsed,
+                reason,
+            } => {
+                let request = request_name;
+                StoreError::Unavailable {
+                    store,
+                    request,
+                    attempts,
+                    elapsed,
+                    reason,
+                }
+            }
+            GaveUp::Interrupted => StoreError::Interrupted {
+                store,
+                request: request_name,
+            },
+            GaveUp::AtOnce(Failure::NotFound) => StoreError::NotFound {
+                store,
+                key: request.key.to_string(),
+            },
+            GaveUp::AtOnce(Failure::Local(source)) => StoreError::Local {
+                context: format!("reading the body of {request_name}"),
+                source,
+            },
+            GaveUp::AtOnce(
+                Failure::Refused { reason }
+                | Failure::Transient { reason, .. }
+                | Failure::SlowDown { reason, .. },
+            ) => refused(reason),
+            GaveUp::AtOnce(Failure::Exists) => refused("a condition failed".to_string()),
+            GaveUp::AtOnce(Failure::NotImplemented) => refused("not implemented".to_string()),
+        }
+    }
+
+    async fn put_once(&self, key: &str, bytes: Bytes, conditional: bool) -> Result<(), Failure> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.config.bucket)
+            .key(self.full_key(key));
+        let put = put
+            .checksum_crc32_c(body::crc32c(&bytes))
+            .set_if_none_match(self.if_none_match().filter(|_| conditional))
+            .body(bytes.into());
+        let wanted = self.config.settings.encryption.as_ref();
+        let put = encryption::of_put(put, wanted);
+        let answer = put.send().await.map_err(classify)?;
+        encryption::check(wanted, answer.server_side_encryption())
+    }
+
+    async fn put_whole(&self, request: Request<'_>, body: &Body<'_>) -> Result<Put, GaveUp> {
+        let bytes = body::load(body).map_err(GaveUp::AtOnce)?;
+        let attempt = |conditional| {
+            self.tries.run(request, move || {
+                let bytes = bytes.clone();
+                self.put_once(request.key, bytes, conditional)
+            })
+        };
+        let put = match attempt.clone()(true).await {
+            // Of a server that does not know the condition.
+            Err(GaveUp::AtOnce(Failure::NotImplemented)) => attempt(false).await,
+            put => put,
+        };
+        exists_or(put)
+    }
+
+    pub(super) async fn get_once(
+        &self,
+        key: &str,
+        range: &Range<u64>,
+    ) -> Result<(Bytes, Option<String>), Failure> {
+        let header = format!("bytes={}-{}", range.start, range.end - 1);
+        let get = self
+            .client
+            .get_object()
+            .bucket(&self.config.bucket)
+            .key(self.full_key(key));
+        let get = get.range(header);
+        let ask = || get.clone().send();
+        let answer = self.hedge.run(ask).await.map_err(classify)?;
+        let request_id = answer.request_id().map(str::to_string);
+        let (stated, body) = (answer.content_length, answer.body);
+        let bytes =
+            body::receive(body, stated, range.end - range.start, request_id.clone()).await?;
+        Ok((bytes, request_id))
+    }
+
+    async fn get_exactly(&self, key: &str, range: &Range<u64>) -> Result<Bytes, Failure> {
+        let (bytes, request_id) = self.get_once(key, range).await?;
+        let expected = range.end - range.start;
+        if bytes.len() as u64 == expected {
+            return Ok(bytes);
+        }
+        let reason = format!("{} bytes came instead of {expected}", bytes.len());
+        Err(Failure::Transient { reason, request_id })
+    }
+}
+
+/// A failed condition means that the key was there.
+pub(super) fn exists_or(put: Result<(), GaveUp>) -> Result<Put, GaveUp> {
+    match put {
+        Ok(()) => Ok(Put::Stored),
+        Err(GaveUp::AtOnce(Failure::Exists)) => Ok(Put::Exists),
+        Err(e) => Err(e),
+    }
+}
+
+impl ObjectStore for S3Store {
+    fn put(&self, key: &str, body: Body<'_>) -> Result<Put, StoreError> {
+        match body {
+            Body::File { file, len } if len >= MULTIPART => {
+                let request = Request::new("PUT", key, len);
+                self.run(request, self.put_in_parts(key, file, len))
+            }
+            Body::File { len, .. } => {
+                let request = Request::new("PUT", key, len);
+                self.run(request, self.put_whole(request, &body))
+            }
+            Body::Bytes(ref bytes) => {
+                let request = Request::new("PUT", key, bytes.len() as u64);
+                self.run(request, self.put_whole(request, &body))
+            }
+        }
+    }
+
+    fn put_resuming(
+        &self,
+        key: &str,
+        file: &File,
+        len: u64,
+        watch: &Watch<'_>,
+    ) -> Result<Put, StoreError> {
+        if len < MULTIPART {
+            let put = self.put(key, Body::File { file, len })?;
+            watch(len);
+            return Ok(put);
+        }
+        let request = Request::new("PUT", key, len);
+        self.run(request, self.put_in_old_parts(key, file, len, watch))
+    }
+
+    fn copy(&self, from: &str, to: &str, len: u64, watch: &Watch<'_>) -> Result<Put, StoreError> {
+        if len < copy::SMALL {
+            let put = self.put(to, Body::Bytes(self.get(from, 0..len)?))?;
+            watch(len);
+            return Ok(put);
+        }
+        let request = Request::new("COPY", from, len);
+        let source = Source { key: from, len };
+        self.run(request, self.copy_in_parts(source, to, watch))
+    }
+
+    fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let request = Request::new("GET", key, range.end - range.start);
+        self.run(
+            request,
+            self.tries.run(request, || self.get_exactly(key, &range)),
+        )
+    }
+
+    fn get_small(&self, key: &str, limit: u64) -> Result<Bytes, StoreError> {
+        let request = Request::new("GET", key, limit);
+        let range = 0..limit;
+        let get = self.tries.run(request, || self.get_once(key, &range));
+        let (mut bytes, _) = self.run(request, get)?;
+        bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(bytes)
+    }
+
+    fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        delete::each(keys, |batch| {
+            let request = Request::new("DELETE", &batch[0], 0);
+            self.run(request, self.delete_batch(batch))
+        })
+    }
+
+    fn list(&self, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
+        let request = Request::new("LIST", prefix.trim_end_matches('/'), 0);
+        self.run(request, self.list_all(prefix, sink))
+    }
+
+    fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
+        let request = Request::new("ABORT", &upload.key, 0);
+        self.run(request, self.abort_upload(&upload.key, &upload.id))
+    }
+
+    fn refuses_overwrite(&self) -> bool {
+        self.conditional
+    }
+
+    fn describe(&self) -> String {
+        self.config.describe()
+    }
+}
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Store")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,114 @@
+//! Waiting: every wait has a bound and a name in `gitmoor status`, and ends when
+//! the process that it is for is told to end (INV-8).
+//!
+//! Whoever waits for the store begins a [`Wait`], which lists it. The requests
+//! to the store are made in functions far below, so they find the [`Patience`] of
+//! the wait that their thread is in by [`current`] rather than by a parameter of
+//! everything between.
+
+mod caller;
+mod patience;
+pub mod spent;
+
+pub use caller::{is_ending, on_behalf_of};
+pub use patience::{Over, POLL, Patience, current};
+
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Everybody who waits right now.
+#[derive(Clone, Default)]
+pub struct Waits {
+    listed: Arc<Mutex<Listed>>,
+    /// How often one of the waits went forward.
+    steps: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct Listed {
+    /// Counts up, so that the list is in order of age.
+    next: u64,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+struct Waiting {
+    what: String,
+    since: Instant,
+    patience: Arc<Patience>,
+}
+
+/// Whatever this thread has done since it last heard of the store was not waiting for it.
+pub fn moved() {
+    if let Some(patience) = current() {
+        patience.restart();
+    }
+}
+
+/// One wait; over when dropped.
+pub struct Wait {
+    waits: Waits,
+    id: u64,
+    patience: Arc<Patience>,
+}
+
+impl Waits {
+    /// Somebody does `what` ("reading KEY"), for the process that this thread
+    /// works for, and gives up when nothing went forward for `limit`.
+    pub fn begin(&self, what: impl Into<String>, limit: Duration) -> Wait {
+        let patience = Patience::new(caller::current(), limit, self.steps.clone());
+        let patience = Arc::new(patience);
+        let waiting = Waiting {
+            what: what.into(),
+            since: Instant::now(),
+            patience: patience.clone(),
+        };
+        let mut listed = self.listed.lock();
+        let id = listed.next;
+        listed.next += 1;
+        listed.waiting.insert(id, waiting);
+        Wait {
+            waits: self.clone(),
+            id,
+            patience,
+        }
+    }
+
+    /// Grows whenever something went forward for one of those who wait.
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// One sentence for each, oldest first.
+    pub fn sentences(&self, whom: &str) -> Vec<String> {
+        let listed = self.listed.lock();
+        let sentence = |w: &Waiting| {
+            let seconds = w.since.elapsed().as_secs();
+            let caller = w.patience.caller();
+            let who = caller.map_or(String::new(), |pid| format!(" (process {pid})"));
+            let reason = w.patience.reason();
+            format!(
+                "{}{who} waits for {whom} since {seconds} s: {reason}",
+                w.what
+            )
+        };
+        listed.waiting.values().map(sentence).collect()
+    }
+}
+
+impl Deref for Wait {
+    type Target = Arc<Patience>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.patience
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.waits.listed.lock().waiting.remove(&self.id);
+    }
+}
