@@ -33,8 +33,6 @@ pub use node::{
     ClusterConfig, ClusterError, FOUNDER, MemberStatus, MembershipError, Node, NodeConfig,
     NodeState, RestoreError, Role, Status,
 };
-pub use replica::{
-    AuditSink, BackupError, Child, Custody, Listing, NameEntry, Observer, PackedSink, ProposeError,
-    ReadError, Replica,
-};
+pub use replica::{BackupError, Custody, Observer, ProposeError, Replica};
+pub use state::{AuditSink, Child, Listing, NameEntry, PackedSink, ReadError};
 pub use storage::OpenError;

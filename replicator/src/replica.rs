@@ -5,46 +5,13 @@ use crate::model::{
     Actor, BlockDigest, ClaimId, ClusterId, Command, FileEntry, Import, NamePath, Outcome,
     PackedRef, RefEntry, Repo, RepoId, RepoPath, Version,
 };
-use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo};
-use serde::{Deserialize, Serialize};
+use crate::state::{
+    AuditRecord, AuditSink, CondemnedKey, Listing, NameEntry, PackedSink, ReadError, Trail,
+    TrashedFile, TrashedRepo,
+};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Duration;
-
-/// What stands at a path of the namespace.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum NameEntry {
-    /// A plain directory.
-    Directory,
-    /// A repository.
-    Repo(RepoId),
-}
-
-/// A name in a directory listing of the refs room or the catalog.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Child<T> {
-    /// A file.
-    File(T),
-    /// A directory, which exists because something lies beneath it.
-    Directory,
-}
-
-/// The direct children of a directory, in byte order of their names.
-pub type Listing<T> = Vec<(Vec<u8>, Child<T>)>;
-
-/// A read failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// RocksDB could not read.
-    #[error("reading the replicator's database: {0}")]
-    Database(String),
-    /// A client could not get what it does not have.
-    #[error("reading what the cluster's nodes have: {0}")]
-    Away(String),
-    /// Stored bytes do not decode.
-    #[error("damaged entry in the replicator's database: {0}")]
-    Damaged(String),
-}
 
 /// A backup was not made.
 #[derive(Debug, thiserror::Error)]
@@ -87,13 +54,6 @@ pub enum ProposeError {
         limit: usize,
     },
 }
-
-/// Receives audit records in the order of their versions; returns whether to go on.
-pub type AuditSink<'a> = dyn FnMut(Version, AuditRecord) -> bool + 'a;
-
-/// Receives the packed table in ascending byte order of names; returns whether
-/// to go on.
-pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
 
 /// What is kept beside what there is: the trash, what is condemned after it, the audit trails, and what is on
 /// its way in.

@@ -7,9 +7,8 @@
 //! row what it was at their end. News that end earlier would take some rows back, and are refused.
 
 use super::words::{Known, News, OF_REPOSITORY, Rows, WHOLE};
-use crate::ReadError;
 use crate::model::RepoId;
-use crate::state::{Changes, KeyRange, Step, Table, View, Visit};
+use crate::state::{Changes, KeyRange, ReadError, Step, Table, View, Visit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 

@@ -21,8 +21,8 @@ use crate::model::{
 };
 use crate::net::{Caller, Identity, NetError};
 use crate::node::{MemberStatus, PROPOSE_TIMEOUT, Status, proposal};
-use crate::state::{Changes, KeyRange, Table, read};
-use crate::{BackupError, Observer, ProposeError, ReadError, metrics, trace};
+use crate::state::{Changes, KeyRange, ReadError, Table, read};
+use crate::{BackupError, Observer, ProposeError, metrics, trace};
 use line::Line;
 use mirror::{Basis, Load, Mirror, Told};
 use parking_lot::{Mutex, RwLock};

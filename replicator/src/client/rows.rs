@@ -2,8 +2,7 @@
 
 use super::Client;
 use super::words::{Ask, Reply};
-use crate::ReadError;
-use crate::state::{KeyRange, Step, Table, View, Visit};
+use crate::state::{KeyRange, ReadError, Step, Table, View, Visit};
 
 /// What the nodes have, as of each question.
 pub(super) struct Rows<'c>(pub(super) &'c Client);

@@ -5,7 +5,7 @@
 use super::link::{self, Target};
 use super::services::node_client::NodeClient;
 use super::{NetError, wire};
-use crate::ReadError;
+use crate::state::ReadError;
 use std::collections::HashMap;
 use std::io::SeekFrom;
 use std::path::PathBuf;

@@ -13,9 +13,9 @@ use crate::net::{
     self, Admission, Authority, Handler, Identity, Joined, NetError, Network, Received,
 };
 use crate::peer::{Answer, Ask, Change, ChangeError, Message};
-use crate::state::read;
+use crate::state::{ReadError, read};
 use crate::storage::Database;
-use crate::{Observer, ProposeError, ReadError};
+use crate::{Observer, ProposeError};
 use crossbeam_channel::Sender;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};

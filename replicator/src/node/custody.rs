@@ -2,9 +2,9 @@
 
 use super::Node;
 use crate::model::{Import, RepoId, RepoPath, Version};
-use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo, read};
+use crate::state::{AuditRecord, CondemnedKey, ReadError, Trail, TrashedFile, TrashedRepo, read};
 use crate::storage::Backup;
-use crate::{AuditSink, BackupError, Custody, ReadError};
+use crate::{AuditSink, BackupError, Custody};
 use std::collections::BTreeSet;
 use std::io::Write;
 

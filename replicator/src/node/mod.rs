@@ -39,10 +39,10 @@ use crate::model::{
 };
 use crate::net::{Identity, NetError, Network};
 use crate::peer::{Ask, Change, Peer};
-use crate::state::read;
+use crate::state::{ReadError, read};
 use crate::storage::{self, Beginning, Database, OpenError};
 use crate::trace;
-use crate::{Listing, NameEntry, PackedSink, ProposeError, ReadError, Replica};
+use crate::{Listing, NameEntry, PackedSink, ProposeError, Replica};
 use backups::Backups;
 use cluster::{Ear, Membership};
 use crossbeam_channel::Receiver;

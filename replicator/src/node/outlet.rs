@@ -1,10 +1,9 @@
 //! Where the loop's messages go, and where the others are.
 
 use super::inbox::Input;
-use crate::ReadError;
 use crate::net::{self, NetError, Network, Source};
 use crate::peer::{Message, carried};
-use crate::state::read;
+use crate::state::{ReadError, read};
 use crate::storage::{Database, Frozen, snapshot};
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;

@@ -1,10 +1,9 @@
 //! What a client may: propose, read and lock. The node that serves it decides, by the scope that
 //! stands in the state since its admission, and by where repositories stand when it asks.
 
-use crate::ReadError;
 use crate::client::words::{Known, OF_REPOSITORY, WHOLE};
 use crate::model::{Actor, Command, Concern, Envelope, RepoId, Scope, SessionId, Sight, Timestamp};
-use crate::state::{KeyRange, Owner, Shown, Table, View, owner, read};
+use crate::state::{KeyRange, Owner, ReadError, Shown, Table, View, owner, read};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -3,15 +3,15 @@
 
 use super::cluster::Membership;
 use super::rights::{Rights, Wanted};
+use crate::ProposeError;
 use crate::client::words::{Answer, Ask, Known, News, Question, Reply, Rows};
 use crate::locks::{Lock, Renewal};
 use crate::model::{MAX_ENTRY, Outcome, Proposal, Refusal, SessionId, Unfit};
 use crate::net::Holder;
 use crate::node::PROPOSE_TIMEOUT;
 use crate::peer::{self, Answer as Answered};
-use crate::state::{Changes, KeyRange, Step, Table, View, sessions};
+use crate::state::{Changes, KeyRange, ReadError, Step, Table, View, sessions};
 use crate::storage::{self, Database};
-use crate::{ProposeError, ReadError};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::error::Error;
 use std::num::NonZeroU32;

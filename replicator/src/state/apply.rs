@@ -2,9 +2,9 @@
 
 use super::sessions::{self, Seen};
 use super::{
-    Overlay, catalog, commit, condemned, fork, import, members, namespace, repack, settings, trash,
+    Overlay, ReadError, catalog, commit, condemned, fork, import, members, namespace, repack,
+    settings, trash,
 };
-use crate::ReadError;
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
 
 /// What every part of a command may want to know of it.

@@ -11,8 +11,7 @@
 use super::apply::Context;
 use super::value::RefValue;
 use super::view::{KeyRange, Step, View, load};
-use super::{Overlay, Table, keys};
-use crate::ReadError;
+use super::{Overlay, ReadError, Table, keys};
 use crate::model::{Actor, Format, Limit, NamePath, Repo, RepoId, RepoPath, Timestamp, Version};
 use serde::{Deserialize, Serialize};
 

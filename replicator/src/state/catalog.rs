@@ -2,8 +2,7 @@
 
 use super::apply::{Context, Halt};
 use super::trash::Gone;
-use super::{Overlay, Table, keys, namespace, quota, read, trash};
-use crate::ReadError;
+use super::{Overlay, ReadError, Table, keys, namespace, quota, read, trash};
 use crate::model::{
     BlockDigest, FileAdd, FileEntry, FileRemoval, FileTouch, Refusal, Repo, RepoId, RepoPath,
     Version,

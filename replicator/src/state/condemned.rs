@@ -21,8 +21,7 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, load};
-use super::{Overlay, Table, import, keys, loans, read};
-use crate::ReadError;
+use super::{Overlay, ReadError, Table, import, keys, loans, read};
 use crate::model::{
     Condemnation, FileAdd, FileEntry, Place, QUARANTINE, Refusal, RepoId, RepoPath, Timestamp,
     TrashId, Version,

@@ -11,12 +11,13 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::trash::{Gone, TrashedRepo};
 use super::view::{KeyRange, View, load};
-use super::{Overlay, Table, catalog, condemned, keys, loans, namespace, read, refs};
+use super::{
+    NameEntry, Overlay, ReadError, Table, catalog, condemned, keys, loans, namespace, read, refs,
+};
 use crate::model::{
     Digest, FileAdd, Format, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath,
     PackedEdit, RefEdit, Refusal, Repo, RepoId, RepoPath, Usage,
 };
-use crate::{NameEntry, ReadError};
 use std::collections::BTreeSet;
 
 pub(super) fn import(

@@ -2,9 +2,9 @@
 //! order; what belongs to a repository begins with its 16-byte id, so that it
 //! is one range and a rename of the repository touches none of it.
 
+use super::ReadError;
 use super::audit::Trail;
 use super::view::KeyRange;
-use crate::ReadError;
 use crate::model::{NamePath, RepoId, RepoPath, SecretDigest, SessionId, Version};
 
 /// Bytes of a repository id at the front of a key.

@@ -10,8 +10,7 @@
 //! - an owner that is purged stays, empty, as long as anything of it is on loan.
 
 use super::view::{KeyRange, Step, View, any_in};
-use super::{Overlay, Table, keys};
-use crate::ReadError;
+use super::{Overlay, ReadError, Table, keys};
 use crate::model::{FileEntry, RepoId};
 use std::collections::BTreeSet;
 

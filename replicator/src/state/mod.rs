@@ -3,14 +3,14 @@
 //! [`apply()`] takes a command and an [`Overlay`] over whatever holds the rows,
 //! and leaves the changes in the overlay. Nothing here reads a clock, a random
 //! number, a map in hash order or anything else that could differ between two
-//! nodes. [`read`] answers the questions of [`crate::Replica`] from any
-//! [`View`].
+//! nodes. [`read`] has the questions that the file system asks of any [`View`].
 
 mod apply;
 mod audit;
 mod catalog;
 mod commit;
 mod condemned;
+mod error;
 mod fork;
 mod import;
 mod keys;
@@ -33,10 +33,13 @@ mod view;
 pub use apply::{Context, apply};
 pub use audit::{AuditEvent, AuditRecord, RefMove, Trail};
 pub use condemned::CondemnedKey;
+pub use error::ReadError;
 pub(crate) use members::{no_claims, rows_of_cluster};
+pub use namespace::NameEntry;
 pub(crate) use overlay::Shown;
 pub use overlay::{Changes, Overlay, TableChanges};
 pub(crate) use owner::{Owner, owner};
+pub use read::{AuditSink, Child, Listing, PackedSink};
 pub use table::Table;
 pub use trash::{TrashedFile, TrashedRepo};
 pub use value::RefValue;

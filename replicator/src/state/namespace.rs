@@ -8,10 +8,19 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::trash::{self, TrashedRepo};
 use super::view::{KeyRange, Step, View, any_in, load};
-use super::{Overlay, Table, import, keys, read};
+use super::{Overlay, ReadError, Table, import, keys, read};
 use crate::model::{NamePath, Refusal, Repo, RepoId, Usage, Version};
-use crate::{NameEntry, ReadError};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// What stands at a path of the namespace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum NameEntry {
+    /// A plain directory.
+    Directory,
+    /// A repository.
+    Repo(RepoId),
+}
 
 pub(super) fn create_directory(
     overlay: &mut Overlay<'_>,

@@ -5,9 +5,8 @@
 //! changes and reads through them. Each command runs on an overlay of its own
 //! over the batch's overlay, which absorbs it only if the command succeeded.
 
-use super::Table;
 use super::view::{KeyRange, Step, View, Visit, any_in, encode};
-use crate::ReadError;
+use super::{ReadError, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Bound;

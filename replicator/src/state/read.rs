@@ -4,15 +4,33 @@ use super::audit::{Head, Trail};
 use super::condemned::CondemnedKey;
 use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, decode_grown, load, load_grown};
-use super::{AuditRecord, Table, keys, loans};
+use super::{AuditRecord, NameEntry, ReadError, Table, keys, loans};
 use crate::model::{
     BlockDigest, ClaimId, Client, ClientEntry, ClusterId, FileAdd, FileEntry, Import, Invitation,
     Member, NamePath, PackedRef, RefEntry, Repo, RepoId, RepoPath, SecretDigest, StoreRecord,
     Version,
 };
-use crate::{AuditSink, Child, Listing, NameEntry, PackedSink, ReadError};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A name in a directory listing of the refs room or the catalog.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Child<T> {
+    /// A file.
+    File(T),
+    /// A directory, which exists because something lies beneath it.
+    Directory,
+}
+
+/// The direct children of a directory, in byte order of their names.
+pub type Listing<T> = Vec<(Vec<u8>, Child<T>)>;
+
+/// Receives audit records in the order of their versions; returns whether to go on.
+pub type AuditSink<'a> = dyn FnMut(Version, AuditRecord) -> bool + 'a;
+
+/// Receives the packed table in ascending byte order of names; returns whether
+/// to go on.
+pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
 
 /// What stands at a path of the namespace.
 pub fn name(view: &dyn View, path: &NamePath) -> Result<Option<NameEntry>, ReadError> {

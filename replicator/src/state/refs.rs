@@ -8,8 +8,7 @@ use super::apply::{Context, Halt};
 use super::audit::RefMove;
 use super::value::RefValue;
 use super::view::{KeyRange, Step, View};
-use super::{Overlay, Table, keys, read};
-use crate::ReadError;
+use super::{Overlay, ReadError, Table, keys, read};
 use crate::model::{
     Change, Expect, PACKED_REFS, PackedEdit, RefEdit, RefEntry, Refusal, Repo, RepoChange, RepoId,
     RepoPath,

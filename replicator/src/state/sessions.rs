@@ -9,8 +9,7 @@
 //! is measured in raft indexes, so every node forgets the same ones.
 
 use super::view::{KeyRange, Step, View, decode, load};
-use super::{Overlay, Table, keys};
-use crate::ReadError;
+use super::{Overlay, ReadError, Table, keys};
 use crate::model::{Outcome, SessionId, Version};
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! Where a ref points, as a value that can be compared and kept.
 
+use super::ReadError;
 use super::read;
 use super::view::View;
-use crate::ReadError;
 use crate::model::{Digest, RefEntry, RepoId, RepoPath};
 use serde::{Deserialize, Serialize};
 

@@ -5,8 +5,7 @@
 //! A scan is a callback that may jump forward, so that listing a directory
 //! costs one seek per child and not one step per descendant.
 
-use super::Table;
-use crate::ReadError;
+use super::{ReadError, Table};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

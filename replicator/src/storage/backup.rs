@@ -16,7 +16,7 @@ use super::disk::{Disk, Frozen, WriteError};
 use super::lay::{Laid, lay};
 use super::log::{self, Position};
 use super::snapshot::{Encoder, Unusable};
-use crate::ReadError;
+use crate::state::ReadError;
 use std::io::{self, Read};
 use std::sync::Arc;
 

@@ -6,8 +6,7 @@
 
 use super::disk::{Frozen, Turn, Turns};
 use super::{Batch, Disk, OpenError, Stage, tail};
-use crate::ReadError;
-use crate::state::{KeyRange, Step, Table, View, Visit};
+use crate::state::{KeyRange, ReadError, Step, Table, View, Visit};
 use parking_lot::RwLock;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBAccess,

@@ -13,8 +13,7 @@ use super::entry::{
     encode_conf_state, encode_entry, encode_hard_state, encode_position,
 };
 use super::{Disk, Frozen, Stage};
-use crate::ReadError;
-use crate::state::{KeyRange, Step, Table, View};
+use crate::state::{KeyRange, ReadError, Step, Table, View};
 use parking_lot::Mutex;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};

@@ -1,8 +1,7 @@
 //! Opening a data directory: only ours, only a version we know, only once.
 
 use super::{Batch, Database, Log, Position, Stage};
-use crate::ReadError;
-use crate::state::{KeyRange, Step, Table, View};
+use crate::state::{KeyRange, ReadError, Step, Table, View};
 use raft::eraftpb::ConfState;
 use std::path::PathBuf;
 use std::time::Duration;

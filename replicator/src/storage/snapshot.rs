@@ -9,8 +9,9 @@
 //! They are written and read in pieces: of a state only a piece is in memory, or one row if that is larger.
 
 use super::open::FORMAT;
+use crate::failpoint;
+use crate::state::ReadError;
 use crate::state::{KeyRange, Step, Table, View};
-use crate::{ReadError, failpoint};
 use std::io::{self, Read};
 
 const END: u8 = 0xff;
