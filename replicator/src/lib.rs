@@ -16,12 +16,12 @@ mod client;
 pub mod engine;
 pub mod failpoint;
 mod locks;
-mod metrics;
 pub mod net;
 mod node;
 pub mod parsers;
 pub mod peer;
 mod replica;
+mod rpc;
 pub mod state;
 pub mod storage;
 
@@ -30,9 +30,9 @@ pub use gitmoor_model as model;
 
 pub use client::{Client, ClientConfig};
 pub use node::{
-    ClusterConfig, ClusterError, FOUNDER, MemberStatus, MembershipError, Node, NodeConfig,
-    NodeState, RestoreError, Role, Status,
+    ClusterConfig, ClusterError, FOUNDER, MembershipError, Node, NodeConfig, RestoreError,
 };
 pub use replica::{BackupError, Custody, Observer, ProposeError, Replica};
+pub use rpc::{MemberStatus, NodeState, Role, Status};
 pub use state::{AuditSink, Child, Listing, NameEntry, PackedSink, ReadError};
 pub use storage::OpenError;

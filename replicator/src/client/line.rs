@@ -1,10 +1,10 @@
 //! A client's questions, one by one.
 
-use super::words::{Answer, Ask, Question, Reply};
 use crate::ProposeError;
 use crate::locks::{Keeper, Lock, OwnLocks, Renewal};
 use crate::net::{Caller, NetError};
-use crate::node::{Role, Status, decode, encode};
+use crate::rpc::client::{Answer, Ask, Question, Reply};
+use crate::rpc::{Role, Status, decode, encode};
 use parking_lot::RwLock;
 use std::time::Duration;
 use tokio::runtime::Handle;

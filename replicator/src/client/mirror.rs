@@ -6,8 +6,8 @@
 //! rows, so those after `position`, some of them for the second time, in order and at least up to `reach`, make every
 //! row what it was at their end. News that end earlier would take some rows back, and are refused.
 
-use super::words::{Known, News, OF_REPOSITORY, Rows, WHOLE};
 use crate::model::RepoId;
+use crate::rpc::client::{Known, News, OF_REPOSITORY, Rows, WHOLE};
 use crate::state::{Changes, KeyRange, ReadError, Step, Table, View, Visit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;

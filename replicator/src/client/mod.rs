@@ -12,7 +12,6 @@ mod line;
 mod mirror;
 mod replica;
 mod rows;
-pub(crate) mod words;
 
 use crate::locks::{self, OwnLocks};
 use crate::model::{
@@ -20,9 +19,12 @@ use crate::model::{
     StoreRecord, Timestamp,
 };
 use crate::net::{Caller, Identity, NetError};
-use crate::node::{MemberStatus, PROPOSE_TIMEOUT, Status, proposal};
+use crate::node::metrics;
+use crate::node::{PROPOSE_TIMEOUT, proposal};
+use crate::rpc::client::{Ask, News, Piece, Reply};
+use crate::rpc::{MemberStatus, Status};
 use crate::state::{Changes, KeyRange, ReadError, Table, read};
-use crate::{BackupError, Observer, ProposeError, metrics, trace};
+use crate::{BackupError, Observer, ProposeError, trace};
 use line::Line;
 use mirror::{Basis, Load, Mirror, Told};
 use parking_lot::{Mutex, RwLock};
@@ -32,7 +34,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
-use words::{Ask, News, Piece, Reply};
 
 /// What makes a client.
 pub struct ClientConfig {

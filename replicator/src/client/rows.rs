@@ -1,14 +1,14 @@
 //! Rows that a client does not keep, read from a node each time: the trash, the audit trail.
 
 use super::Client;
-use super::words::{Ask, Reply};
+use crate::rpc::client::{self, Ask, Reply};
 use crate::state::{KeyRange, ReadError, Step, Table, View, Visit};
 
 /// What the nodes have, as of each question.
 pub(super) struct Rows<'c>(pub(super) &'c Client);
 
 impl Rows<'_> {
-    fn page(&self, table: Table, range: KeyRange) -> Result<super::words::Rows, ReadError> {
+    fn page(&self, table: Table, range: KeyRange) -> Result<client::Rows, ReadError> {
         match self.0.ask(Ask::Rows(vec![(table, range)]), &|| false) {
             Ok(Reply::Rows(page)) => Ok(page),
             Ok(_) => Err(ReadError::Away(super::senseless().to_string())),

@@ -13,9 +13,10 @@
 
 use super::core::{Committed, Core, Effect, Life, RaftLimits, Work};
 use crate::model::{Command, Outcome, SessionId, Version};
+use crate::node::metrics;
 use crate::state::{Changes, Overlay, ReadError, apply};
 use crate::storage::{Disk, Frozen, Laid, Log, OpenError, Position, Stage, WriteError};
-use crate::{failpoint, metrics, trace};
+use crate::{failpoint, trace};
 use raft::Raft;
 use raft::eraftpb::{HardState, Message, MessageType, Snapshot};
 use std::sync::Arc;

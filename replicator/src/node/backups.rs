@@ -1,7 +1,7 @@
 //! The backup that a client is getting, piece by piece. One at a time: a client that begins another ends it, and a
 //! client that does not go on loses it.
 
-use crate::client::words::Piece;
+use crate::rpc::client::Piece;
 use crate::state::ReadError;
 use crate::storage::{Backup, Database};
 use parking_lot::Mutex;

@@ -6,13 +6,13 @@ use super::proposer::Proposer;
 use super::recent::Recent;
 use super::rights::Sights;
 use super::serving::Beginnings;
-use super::{Role, Status};
 use crate::locks::{Keeper, Lock, LockTable, OwnLocks, Renewal};
 use crate::model::{Actor, Command, Member, Refusal};
 use crate::net::{
     self, Admission, Authority, Handler, Identity, Joined, NetError, Network, Received,
 };
 use crate::peer::{Answer, Ask, Change, ChangeError, Message};
+use crate::rpc::{MemberStatus, NodeState, Role, Status, decode, encode};
 use crate::state::{ReadError, read};
 use crate::storage::Database;
 use crate::{Observer, ProposeError};
@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// A node that does not say how it is in this time is not well.
@@ -75,26 +75,6 @@ pub enum MembershipError {
     /// Reading the state failed.
     #[error(transparent)]
     Read(#[from] ReadError),
-}
-
-/// How a member is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct MemberStatus {
-    /// Where the others reach it.
-    pub address: String,
-    /// Where it stands, in its own words; or why there are none.
-    pub state: Result<NodeState, String>,
-}
-
-/// What a node says of itself.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct NodeState {
-    /// Where it stands.
-    pub status: Status,
-    /// When its certificate expires.
-    pub certificate_expires: SystemTime,
-    /// Of gitmoor.
-    pub version: String,
 }
 
 /// What nodes ask each other, beside raft.
@@ -368,14 +348,6 @@ async fn ask_state(network: &Network, node: u64) -> Result<NodeState, String> {
             Err("an answer to another question".to_owned())
         }
     }
-}
-
-pub(crate) fn encode<T: Serialize>(it: &T) -> Vec<u8> {
-    postcard::to_stdvec(it).expect("plain data encodes")
-}
-
-pub(crate) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
-    postcard::from_bytes(bytes).map_err(|error| format!("what was sent makes no sense: {error}"))
 }
 
 /// The network's ear. What blocks has threads of its own.

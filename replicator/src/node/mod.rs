@@ -12,6 +12,7 @@ mod cluster;
 mod config;
 mod custody;
 mod inbox;
+pub(crate) mod metrics;
 mod outlet;
 mod proposer;
 mod rebirth;
@@ -23,22 +24,20 @@ mod status;
 mod taking_in;
 
 pub use crate::storage::RestoreError;
-pub use cluster::{ClusterConfig, MemberStatus, MembershipError, NodeState};
-pub(crate) use cluster::{decode, encode};
+pub use cluster::{ClusterConfig, MembershipError};
 pub use config::NodeConfig;
 pub(crate) use config::PROPOSE_TIMEOUT;
 pub(crate) use proposer::proposal;
-pub use status::{Role, Status};
 
 use crate::engine::Life;
 use crate::locks::{self, LockName, LockTable, OwnLocks};
-use crate::metrics;
 use crate::model::{
     Actor, BlockDigest, ClaimId, ClientEntry, ClusterId, Command, FileEntry, Member, NamePath,
     Outcome, PackedRef, Part, RefEntry, Repo, RepoId, RepoPath, Scope, StoreRecord,
 };
 use crate::net::{Identity, NetError, Network};
 use crate::peer::{Ask, Change, Peer};
+use crate::rpc::{MemberStatus, Status};
 use crate::state::{ReadError, read};
 use crate::storage::{self, Beginning, Database, OpenError};
 use crate::trace;

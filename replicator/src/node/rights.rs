@@ -1,8 +1,8 @@
 //! What a client may: propose, read and lock. The node that serves it decides, by the scope that
 //! stands in the state since its admission, and by where repositories stand when it asks.
 
-use crate::client::words::{Known, OF_REPOSITORY, WHOLE};
 use crate::model::{Actor, Command, Concern, Envelope, RepoId, Scope, SessionId, Sight, Timestamp};
+use crate::rpc::client::{Known, OF_REPOSITORY, WHOLE};
 use crate::state::{KeyRange, Owner, ReadError, Shown, Table, View, owner, read};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};

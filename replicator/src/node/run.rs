@@ -4,15 +4,15 @@
 //! lets the peer do what is to be done. What it does is the peer's matter; here are
 //! only the channel, the clock and the end of the process.
 
-use super::Status;
 use super::inbox::{CAPACITY, Caller, Input};
 use super::outlet::Outlet;
 use super::recent::Recent;
+use super::{metrics, status};
 use crate::Observer;
 use crate::engine::Fatal;
-use crate::metrics;
 use crate::model::SessionId;
 use crate::peer::{Answer, Ask, Message, Output, Peer, Request};
+use crate::rpc::Status;
 use crate::storage::Database;
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::RwLock;
@@ -163,7 +163,7 @@ impl Loop {
 
     fn publish_status(&mut self) {
         let pending = self.peer.pending() + self.inbox.len();
-        *self.status.write() = Status::of(self.peer.raft(), pending);
+        *self.status.write() = status::status_of(self.peer.raft(), pending);
     }
 }
 

@@ -4,12 +4,12 @@
 use super::cluster::Membership;
 use super::rights::{Rights, Wanted};
 use crate::ProposeError;
-use crate::client::words::{Answer, Ask, Known, News, Question, Reply, Rows};
 use crate::locks::{Lock, Renewal};
 use crate::model::{MAX_ENTRY, Outcome, Proposal, Refusal, SessionId, Unfit};
 use crate::net::Holder;
 use crate::node::PROPOSE_TIMEOUT;
 use crate::peer::{self, Answer as Answered};
+use crate::rpc::client::{Answer, Ask, Known, News, Question, Reply, Rows};
 use crate::state::{Changes, KeyRange, ReadError, Step, Table, View, sessions};
 use crate::storage::{self, Database};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};

@@ -1,8 +1,8 @@
 //! What a client asks the nodes, and what they answer.
 
+use super::{MemberStatus, Status};
 use crate::locks::{Lock, Renewal};
 use crate::model::{Outcome, RepoId, SessionId};
-use crate::node::{MemberStatus, Status};
 use crate::state::{Changes, KeyRange, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

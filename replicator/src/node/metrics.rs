@@ -2,7 +2,7 @@
 
 use crate::ProposeError;
 use crate::model::{Outcome, Refusal};
-use crate::node::{Role, Status};
+use crate::rpc::{Role, Status};
 use prometheus::{
     Histogram, HistogramTimer, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
     exponential_buckets, register_histogram, register_histogram_vec, register_int_counter_vec,
