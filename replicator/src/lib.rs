@@ -16,6 +16,7 @@ mod client;
 pub mod engine;
 pub mod failpoint;
 mod locks;
+mod metrics;
 pub mod net;
 mod node;
 pub mod parsers;

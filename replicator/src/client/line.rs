@@ -1,8 +1,8 @@
 //! A client's questions, one by one.
 
-use crate::ProposeError;
 use crate::locks::{Keeper, Lock, OwnLocks, Renewal};
 use crate::net::{Caller, NetError};
+use crate::replica::ProposeError;
 use crate::rpc::client::{Answer, Ask, Question, Reply};
 use crate::rpc::{Role, Status, decode, encode};
 use parking_lot::RwLock;

@@ -19,12 +19,11 @@ use crate::model::{
     StoreRecord, Timestamp,
 };
 use crate::net::{Caller, Identity, NetError};
-use crate::node::metrics;
-use crate::node::{PROPOSE_TIMEOUT, proposal};
+use crate::replica::{BackupError, Observer, PROPOSE_TIMEOUT, ProposeError, metrics, proposal};
 use crate::rpc::client::{Ask, News, Piece, Reply};
 use crate::rpc::{MemberStatus, Status};
 use crate::state::{Changes, KeyRange, ReadError, Table, read};
-use crate::{BackupError, Observer, ProposeError, trace};
+use crate::trace;
 use line::Line;
 use mirror::{Basis, Load, Mirror, Told};
 use parking_lot::{Mutex, RwLock};

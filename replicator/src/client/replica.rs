@@ -7,10 +7,10 @@ use crate::model::{
     Actor, BlockDigest, ClaimId, ClusterId, Command, FileEntry, Import, NamePath, Outcome,
     PackedRef, RefEntry, Repo, RepoId, RepoPath, Version,
 };
-use crate::state::{AuditRecord, CondemnedKey, Trail, TrashedFile, TrashedRepo, View, read};
-use crate::{
-    AuditSink, BackupError, Custody, Listing, NameEntry, PackedSink, ProposeError, ReadError,
-    Replica,
+use crate::replica::{BackupError, Custody, ProposeError, Replica};
+use crate::state::{
+    AuditRecord, AuditSink, CondemnedKey, Listing, NameEntry, PackedSink, ReadError, Trail,
+    TrashedFile, TrashedRepo, View, read,
 };
 use std::collections::BTreeSet;
 use std::io::Write;

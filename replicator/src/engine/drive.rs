@@ -12,8 +12,8 @@
 //! puts them in its place.
 
 use super::core::{Committed, Core, Effect, Life, RaftLimits, Work};
+use super::metrics;
 use crate::model::{Command, Outcome, SessionId, Version};
-use crate::node::metrics;
 use crate::state::{Changes, Overlay, ReadError, apply};
 use crate::storage::{Disk, Frozen, Laid, Log, OpenError, Position, Stage, WriteError};
 use crate::{failpoint, trace};
@@ -141,6 +141,7 @@ impl Engine {
         limits: RaftLimits,
         compaction: Compaction,
     ) -> Result<Self, OpenError> {
+        metrics::register();
         let log = Log::open(Arc::clone(&disk))?;
         let applied = log.applied().index;
         let core = Core::new(life, log, applied, limits)?;

@@ -9,6 +9,7 @@
 mod core;
 mod drive;
 mod logger;
+mod metrics;
 
 pub use self::core::{
     Aftermath, Committed, Core, Effect, Leadership, Life, NotNow, RaftLimits, Work,

@@ -2,13 +2,13 @@
 //! is proposed: what a stranger says costs the cluster nothing.
 
 use super::cluster::Membership;
-use crate::ProposeError;
 use crate::model::{
     Actor, Client, Command, Member, Newcomer, Part, Refusal, Scope, SecretDigest, Timestamp,
     Version,
 };
 use crate::net::{self, Admission, Holder, Joined};
 use crate::peer::{Ask, Change};
+use crate::replica::ProposeError;
 use crate::state::read;
 use std::time::Duration;
 

@@ -12,10 +12,10 @@ use crate::net::{
     self, Admission, Authority, Handler, Identity, Joined, NetError, Network, Received,
 };
 use crate::peer::{Answer, Ask, Change, ChangeError, Message};
+use crate::replica::{Observer, ProposeError};
 use crate::rpc::{MemberStatus, NodeState, Role, Status, decode, encode};
 use crate::state::{ReadError, read};
 use crate::storage::Database;
-use crate::{Observer, ProposeError};
 use crossbeam_channel::Sender;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};

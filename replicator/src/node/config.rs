@@ -3,11 +3,9 @@
 use crate::engine::{Compaction, RaftLimits};
 use crate::model::MAX_ENTRY;
 use crate::peer::GROUP_BYTES;
+use crate::replica::PROPOSE_TIMEOUT;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// How long a proposal waits for its outcome.
-pub(crate) const PROPOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The settings of a node.
 #[derive(Clone, Debug)]

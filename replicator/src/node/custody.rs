@@ -2,9 +2,11 @@
 
 use super::Node;
 use crate::model::{Import, RepoId, RepoPath, Version};
-use crate::state::{AuditRecord, CondemnedKey, ReadError, Trail, TrashedFile, TrashedRepo, read};
+use crate::replica::{BackupError, Custody};
+use crate::state::{
+    AuditRecord, AuditSink, CondemnedKey, ReadError, Trail, TrashedFile, TrashedRepo, read,
+};
 use crate::storage::Backup;
-use crate::{AuditSink, BackupError, Custody};
 use std::collections::BTreeSet;
 use std::io::Write;
 

@@ -1,48 +1,18 @@
-//! Prometheus metrics, on the default registry.
+//! Metrics of a node: the rounds of its loop, its questions to the cluster, and where it stands.
 
-use crate::ProposeError;
-use crate::model::{Outcome, Refusal};
+use crate::metrics::seconds;
 use crate::rpc::{Role, Status};
 use prometheus::{
-    Histogram, HistogramTimer, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
-    exponential_buckets, register_histogram, register_histogram_vec, register_int_counter_vec,
+    Histogram, HistogramTimer, IntGauge, IntGaugeVec, exponential_buckets, register_histogram,
     register_int_gauge, register_int_gauge_vec,
 };
 use std::sync::LazyLock;
 use std::time::Duration;
 
-static PROPOSALS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    register_int_counter_vec!(
-        "gitmoor_replicator_proposals_total",
-        "Commands proposed, by kind and by what came out",
-        &["command", "outcome"]
-    )
-    .expect("the name is registered once")
-});
-
-static COMMIT_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
-    register_histogram_vec!(
-        "gitmoor_replicator_commit_seconds",
-        "From proposing a command to its outcome",
-        &["command"],
-        seconds()
-    )
-    .expect("the name is registered once")
-});
-
 static ROUND_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
     register_histogram!(
         "gitmoor_replicator_round_seconds",
         "Persisting and applying one group of commands",
-        seconds()
-    )
-    .expect("the name is registered once")
-});
-
-static APPLY_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
-    register_histogram!(
-        "gitmoor_replicator_apply_seconds",
-        "Applying one batch of committed commands, without writing it",
         seconds()
     )
     .expect("the name is registered once")
@@ -112,32 +82,19 @@ static PENDING: LazyLock<IntGauge> = LazyLock::new(|| {
     )
 });
 
-/// 50 microseconds to 13 seconds.
-fn seconds() -> Vec<f64> {
-    exponential_buckets(0.000_05, 4.0, 10).expect("the bounds are positive")
-}
-
-/// A proposal came to an end.
-pub(crate) fn proposed(kind: &'static str, result: &Result<Outcome, ProposeError>, took: Duration) {
-    PROPOSALS.with_label_values(&[kind, outcome(result)]).inc();
-    COMMIT_SECONDS
-        .with_label_values(&[kind])
-        .observe(took.as_secs_f64());
-}
-
 /// A group of proposals was persisted and applied.
-pub(crate) fn round(size: usize, took: Duration) {
+pub(super) fn round(size: usize, took: Duration) {
     GROUP_SIZE.observe(size as f64);
     ROUND_SECONDS.observe(took.as_secs_f64());
 }
 
 /// Times a question to the cluster until it is dropped.
-pub(crate) fn catching_up() -> HistogramTimer {
+pub(super) fn catching_up() -> HistogramTimer {
     CATCH_UP_SECONDS.start_timer()
 }
 
 /// Says where the node stands.
-pub(crate) fn measure(status: &Status) {
+pub(super) fn measure(status: &Status) {
     for (role, name) in [
         (Role::Leader, "leader"),
         (Role::Follower, "follower"),
@@ -159,59 +116,8 @@ pub(crate) fn measure(status: &Status) {
 }
 
 /// Makes the metrics without labels appear before anything has happened.
-pub(crate) fn register() {
-    for histogram in [
-        &ROUND_SECONDS,
-        &APPLY_SECONDS,
-        &GROUP_SIZE,
-        &CATCH_UP_SECONDS,
-    ] {
+pub(super) fn register() {
+    for histogram in [&ROUND_SECONDS, &GROUP_SIZE, &CATCH_UP_SECONDS] {
         LazyLock::force(histogram);
-    }
-}
-
-/// Times the applying of a batch until it is dropped.
-pub(crate) fn applying() -> HistogramTimer {
-    APPLY_SECONDS.start_timer()
-}
-
-fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
-    match result {
-        Ok(Outcome::Done(_)) => "done",
-        Ok(Outcome::Refused(refusal)) => match refusal {
-            Refusal::RefMoved { .. }
-            | Refusal::RefsMoved { .. }
-            | Refusal::Condemned { .. }
-            | Refusal::Forgotten
-            | Refusal::Pruned => "conflict",
-            Refusal::Exists(_)
-            | Refusal::NotFound(_)
-            | Refusal::NotEmpty(_)
-            | Refusal::BadPath(_)
-            | Refusal::NoRepo(_)
-            | Refusal::NotInTrash(_)
-            | Refusal::DirectoryConflict { .. }
-            | Refusal::Founded(_)
-            | Refusal::NotFounded
-            | Refusal::NotInvited
-            | Refusal::NoMember(_)
-            | Refusal::OtherStore { .. }
-            | Refusal::AddressTaken { .. }
-            | Refusal::Changed { .. }
-            | Refusal::Repacked { .. }
-            | Refusal::NoImport(_)
-            | Refusal::BeingImported(_)
-            | Refusal::Unverified { .. }
-            | Refusal::TooManyRows { .. } => "refused",
-            Refusal::OverQuota { .. } => "over_quota",
-            Refusal::NotPermitted(_) => "not_permitted",
-        },
-        Err(ProposeError::Stopped) => "stopped",
-        Err(ProposeError::Timeout(_)) => "timeout",
-        Err(ProposeError::GivenUp) => "given_up",
-        Err(ProposeError::NoNode(_)) => "no_node",
-        Err(ProposeError::Dismissed(_)) => "dismissed",
-        Err(ProposeError::TooLarge { .. }) => "too_large",
-        Err(ProposeError::Denied(_)) => "denied",
     }
 }

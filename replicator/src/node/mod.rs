@@ -12,7 +12,7 @@ mod cluster;
 mod config;
 mod custody;
 mod inbox;
-pub(crate) mod metrics;
+mod metrics;
 mod outlet;
 mod proposer;
 mod rebirth;
@@ -26,8 +26,6 @@ mod taking_in;
 pub use crate::storage::RestoreError;
 pub use cluster::{ClusterConfig, MembershipError};
 pub use config::NodeConfig;
-pub(crate) use config::PROPOSE_TIMEOUT;
-pub(crate) use proposer::proposal;
 
 use crate::engine::Life;
 use crate::locks::{self, LockName, LockTable, OwnLocks};
@@ -37,11 +35,11 @@ use crate::model::{
 };
 use crate::net::{Identity, NetError, Network};
 use crate::peer::{Ask, Change, Peer};
+use crate::replica::{self, ProposeError, Replica};
 use crate::rpc::{MemberStatus, Status};
-use crate::state::{ReadError, read};
+use crate::state::{Listing, NameEntry, PackedSink, ReadError, read};
 use crate::storage::{self, Beginning, Database, OpenError};
 use crate::trace;
-use crate::{Listing, NameEntry, PackedSink, ProposeError, Replica};
 use backups::Backups;
 use cluster::{Ear, Membership};
 use crossbeam_channel::Receiver;
@@ -366,7 +364,7 @@ impl Replica for Node {
         let began = Instant::now();
         let _in_step = trace::step("propose", || kind.to_owned()).entered();
         let result = self.proposer.commit(actor, command);
-        metrics::proposed(kind, &result, began.elapsed());
+        replica::metrics::proposed(kind, &result, began.elapsed());
         result
     }
 

@@ -2,11 +2,9 @@
 
 use super::config::NodeConfig;
 use super::inbox::{Caller, Input};
-use crate::ProposeError;
-use crate::model::{
-    Actor, Command, Envelope, Outcome, Proposal, Refusal, SessionId, Timestamp, Unfit,
-};
+use crate::model::{Actor, Command, Envelope, Outcome, SessionId, Timestamp};
 use crate::peer::{Answer, Ask, Request};
+use crate::replica::{ProposeError, proposal};
 use crate::trace;
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,18 +108,5 @@ impl Proposer {
             command,
             trace: trace::context(),
         }
-    }
-}
-
-/// What a proposer proposes; a refusal is one that needs no cluster.
-pub(crate) fn proposal(
-    envelope: &Envelope,
-    limit: usize,
-) -> Result<Result<Proposal, Refusal>, ProposeError> {
-    match Proposal::new(envelope, limit) {
-        Ok(proposal) => Ok(Ok(proposal)),
-        Err(Unfit::Refused(refusal)) => Ok(Err(refusal)),
-        Err(Unfit::TooLarge { size, limit }) => Err(ProposeError::TooLarge { size, limit }),
-        Err(Unfit::Garbled(why)) => unreachable!("an envelope decodes: {why}"),
     }
 }

@@ -3,12 +3,11 @@
 
 use super::cluster::Membership;
 use super::rights::{Rights, Wanted};
-use crate::ProposeError;
 use crate::locks::{Lock, Renewal};
 use crate::model::{MAX_ENTRY, Outcome, Proposal, Refusal, SessionId, Unfit};
 use crate::net::Holder;
-use crate::node::PROPOSE_TIMEOUT;
 use crate::peer::{self, Answer as Answered};
+use crate::replica::{PROPOSE_TIMEOUT, ProposeError};
 use crate::rpc::client::{Answer, Ask, Known, News, Question, Reply, Rows};
 use crate::state::{Changes, KeyRange, ReadError, Step, Table, View, sessions};
 use crate::storage::{self, Database};

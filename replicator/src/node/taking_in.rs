@@ -2,9 +2,9 @@
 
 use super::cluster::Membership;
 use super::inbox::Input;
-use crate::ProposeError;
 use crate::net::Received;
 use crate::peer::{Unintelligible, carried};
+use crate::replica::ProposeError;
 use crate::storage::snapshot::Unusable;
 use crate::storage::{self, Disk, WriteError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};

@@ -1,59 +1,25 @@
 //! The one small trait through which the file system sees the replicator: an
 //! embedded node or a client of remote ones stands behind it.
 
+mod error;
+pub(crate) mod metrics;
+
+pub use error::{BackupError, ProposeError};
+
 use crate::model::{
-    Actor, BlockDigest, ClaimId, ClusterId, Command, FileEntry, Import, NamePath, Outcome,
-    PackedRef, RefEntry, Repo, RepoId, RepoPath, Version,
+    Actor, BlockDigest, ClaimId, ClusterId, Command, Envelope, FileEntry, Import, NamePath,
+    Outcome, PackedRef, Proposal, RefEntry, Refusal, Repo, RepoId, RepoPath, Unfit, Version,
 };
 use crate::state::{
     AuditRecord, AuditSink, CondemnedKey, Listing, NameEntry, PackedSink, ReadError, Trail,
     TrashedFile, TrashedRepo,
 };
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Duration;
 
-/// A backup was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum BackupError {
-    /// The state could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The backup could not be written.
-    #[error("writing a backup: {0}")]
-    Write(#[from] io::Error),
-}
-
-/// A proposal did not come to an outcome.
-#[derive(Debug, thiserror::Error)]
-pub enum ProposeError {
-    /// The replicator is stopping.
-    #[error("the replicator is shutting down")]
-    Stopped,
-    /// No answer within the time allowed; the outcome is unknown.
-    #[error("no answer from the replicator within {0:?}; the outcome is unknown")]
-    Timeout(Duration),
-    /// Whoever asked wants no answer any more; the outcome is unknown.
-    #[error("given up before the replicator answered; the outcome is unknown")]
-    GivenUp,
-    /// Of a client: no node answers.
-    #[error("no node of the cluster answered: {0}; the outcome is unknown")]
-    NoNode(String),
-    /// Of a client: it was removed from the cluster, or was never in it.
-    #[error("{0}")]
-    Dismissed(String),
-    /// Of a client: it may not ask for this.
-    #[error("not permitted: {0}")]
-    Denied(String),
-    /// The command is too large for one raft entry.
-    #[error("a command of {size} bytes is over the limit of {limit}")]
-    TooLarge {
-        /// Bytes.
-        size: usize,
-        /// Bytes.
-        limit: usize,
-    },
-}
+/// How long a proposal waits for its outcome.
+pub(crate) const PROPOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is kept beside what there is: the trash, what is condemned after it, the audit trails, and what is on
 /// its way in.
@@ -194,4 +160,17 @@ pub trait Replica: Custody {
 
     /// The block digests of a file; empty when it is one block or less, or absent.
     fn blocks(&self, repo: RepoId, path: &RepoPath) -> Result<Vec<BlockDigest>, ReadError>;
+}
+
+/// What a proposer proposes; a refusal is one that needs no cluster.
+pub(crate) fn proposal(
+    envelope: &Envelope,
+    limit: usize,
+) -> Result<Result<Proposal, Refusal>, ProposeError> {
+    match Proposal::new(envelope, limit) {
+        Ok(proposal) => Ok(Ok(proposal)),
+        Err(Unfit::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Unfit::TooLarge { size, limit }) => Err(ProposeError::TooLarge { size, limit }),
+        Err(Unfit::Garbled(why)) => unreachable!("an envelope decodes: {why}"),
+    }
 }

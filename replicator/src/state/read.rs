@@ -1,4 +1,4 @@
-//! The questions of [`crate::Replica`], answered from any view.
+//! What the file system and the nodes ask of the state, answered from any [`View`].
 
 use super::audit::{Head, Trail};
 use super::condemned::CondemnedKey;
