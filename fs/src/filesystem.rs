@@ -12,13 +12,13 @@ pub use traffic::Traffic;
 
 use crate::beneath::Dir;
 use crate::error::FsError;
-use crate::local::config;
 use crate::maintenance;
-use crate::objects::{FirstLooks, Seals, Shared, Staging};
 use crate::others::{Elsewhere, Freshness};
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
-use crate::refs::Large;
+use crate::repository::local::config;
+use crate::repository::objects::{FirstLooks, Seals, Shared, Staging};
+use crate::repository::refs::Large;
 use crate::tree::{Repositories, Shown};
 use crate::work::Working;
 use gitmoor_model::{Actor, NamePath, Repo, RepoId, RepoPath};

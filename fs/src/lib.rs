@@ -4,8 +4,8 @@
 //! ```text
 //! fuse        decode → one call → reply (the only code that knows fuser)
 //! tree        namespace → repository; inodes
-//! repository  one real directory, overlaid by its rooms
-//! objects     catalog, staging, publisher    refs  compare-and-swap    local  plain files
+//! repository  one real directory, overlaid by what its rooms hold: objects (catalog, staging, publisher),
+//!             refs (compare-and-swap), local (plain files)
 //! bundle      loose objects ↔ packs
 //! custody     the trash: restored, or removed for good   fsck  the catalog against the store
 //! beneath     the only code that touches what others write to
@@ -30,17 +30,14 @@ mod filesystem;
 mod fsck;
 pub mod fuse;
 pub mod import;
-mod local;
 mod maintenance;
 mod metrics;
-mod objects;
 mod others;
 pub mod owner;
 #[doc(hidden)]
 pub mod parsers;
 mod process;
 pub mod program;
-mod refs;
 mod repository;
 mod shares;
 mod tree;
@@ -53,8 +50,8 @@ pub use fsck::{Checked, Damage, Fault, FsckOptions};
 pub use maintenance::{
     Heap, MaintenanceError, Mounted, RepackOptions, Repacked, start_maintenance,
 };
-pub use objects::Staged;
 pub use others::Elsewhere;
 pub use owner::StoreOwner;
+pub use repository::Staged;
 pub use tree::Shown;
 pub use work::{Nobody, Onlooker, Part, Progress};

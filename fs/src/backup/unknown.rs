@@ -2,7 +2,7 @@
 //! little that a crash may have left there before it.
 
 use crate::FsError;
-use crate::objects::catalog;
+use crate::repository::objects::catalog;
 use gitmoor_model::RepoId;
 use gitmoor_replicator::Replica;
 use gitmoor_replicator::state::TrashedRepo;

@@ -6,7 +6,7 @@
 
 use super::{PER_ENTRY, is_older, metrics};
 use crate::error::FsResult;
-use crate::objects::catalog;
+use crate::repository::objects::catalog;
 use crate::{FileSystem, FsError};
 use gitmoor_model::{Command, Condemnation, QUARANTINE, Repo, RepoId, RepoPath, TrashId, Version};
 use gitmoor_replicator::state::{TrashedFile, TrashedRepo};

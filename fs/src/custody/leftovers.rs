@@ -2,7 +2,7 @@
 //! PUT and its commit, or an upload in parts was never ended.
 
 use super::is_older;
-use crate::objects::catalog;
+use crate::repository::objects::catalog;
 use crate::{FileSystem, FsError};
 use gitmoor_model::RepoId;
 use gitmoor_store::object_store::{Listed, Upload};

@@ -6,7 +6,7 @@
 
 use crate::FileSystem;
 use crate::error::{FsError, FsResult};
-use crate::objects::Objects;
+use crate::repository::objects::Objects;
 use crate::work::{Onlooker, Teller, Work, WorkError};
 use gitmoor_model::{FileEntry, Refusal, RepoId, RepoPath};
 use serde::{Deserialize, Serialize};

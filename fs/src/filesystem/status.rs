@@ -2,7 +2,7 @@
 
 use super::FileSystem;
 use crate::error::FsError;
-use crate::objects::{Staged, catalog};
+use crate::repository::objects::{Staged, catalog};
 use gitmoor_model::RepoId;
 use serde::Serialize;
 use std::time::Duration;

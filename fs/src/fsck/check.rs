@@ -2,7 +2,7 @@
 
 use super::{Fault, Fsck};
 use crate::bundle;
-use crate::objects::{Content, catalog};
+use crate::repository::objects::{Content, catalog};
 use crate::{FileSystem, FsError};
 use bytes::Bytes;
 use gitmoor_model::name;

@@ -3,7 +3,7 @@
 use super::{Fault, Fsck};
 use crate::FsError;
 use crate::bundle;
-use crate::objects::catalog;
+use crate::repository::objects::catalog;
 use gitmoor_model::name;
 use gitmoor_model::{FileEntry, RepoPath};
 use gix_pack::{FileData, index};

@@ -17,8 +17,8 @@ mod rescue;
 
 pub(crate) use metrics::register as register_metrics;
 
-use crate::objects::catalog;
 use crate::repository::Repository;
+use crate::repository::objects::catalog;
 use crate::{FileSystem, FsError};
 use gitmoor_model::name;
 use gitmoor_model::{FileEntry, RepoId, RepoPath};

@@ -7,8 +7,8 @@
 use super::Fsck;
 use super::check::PIECE;
 use crate::FsError;
-use crate::objects::Content;
 use crate::program::Program;
+use crate::repository::objects::Content;
 use bytes::Bytes;
 use gitmoor_model::{FileEntry, ObjectFormat, RepoPath};
 use gitmoor_store::block_cache::{CacheError, CachedFile};

@@ -9,7 +9,7 @@
 //! may have all: alone on a machine nobody else needs any, and to root of a server it is the machine's limit.
 
 use crate::error::{FsError, FsResult};
-use crate::objects::FileId;
+use crate::repository::objects::FileId;
 use crate::repository::{Body, Closing, Opened};
 use crate::shares::Shares;
 use fuser::BackingId;

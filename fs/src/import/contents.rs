@@ -7,7 +7,7 @@
 use super::source::{Disk, Heap, PackFiles};
 use super::{ImportError, Run};
 use crate::bundle;
-use crate::objects::catalog;
+use crate::repository::objects::catalog;
 use gitmoor_model::{ImportPlan, ObjectFormat};
 use gix_hash::ObjectId;
 use gix_pack::index;

@@ -5,7 +5,7 @@ use super::refs::Refs;
 use super::source::Disk;
 use super::{ImportError, Imported, Run};
 use crate::error::{FsError, FsResult};
-use crate::objects::catalog;
+use crate::repository::objects::catalog;
 use crate::{FileSystem, failpoint};
 use gitmoor_model::{
     Command, Format, ImportPlan, ImportStep, NamePath, RefStorage, Refusal, RepoPath,

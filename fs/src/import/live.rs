@@ -14,7 +14,7 @@
 
 use super::source::Disk;
 use super::{ImportError, Run, Source};
-use crate::objects::catalog;
+use crate::repository::objects::catalog;
 use crate::work::Onlooker;
 use crate::{FileSystem, FsError, failpoint};
 use gitmoor_model::{

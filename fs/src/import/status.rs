@@ -1,6 +1,6 @@
 //! How far imports are, for `gitmoor import --status`.
 
-use crate::objects::catalog;
+use crate::repository::objects::catalog;
 use crate::{FileSystem, FsError};
 use gitmoor_model::{Import, ImportStage};
 use serde::{Deserialize, Serialize};

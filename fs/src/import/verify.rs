@@ -7,8 +7,8 @@
 
 use super::{ImportError, Run, Verify};
 use crate::FsError;
-use crate::objects::catalog;
 use crate::program::Program;
+use crate::repository::objects::catalog;
 use crate::work::git;
 use gitmoor_model::{FileEntry, ImportStep, ObjectFormat, Place, RepoPath};
 use gitmoor_store::block_cache::Digester;

@@ -30,7 +30,7 @@ pub use schedule::start as start_maintenance;
 
 pub(crate) use view::clear;
 
-use crate::objects::{Made, Published, catalog, is_over_quota};
+use crate::repository::objects::{Made, Published, catalog, is_over_quota};
 use crate::work::{Onlooker, Teller, Work};
 use crate::{FileSystem, FsError, failpoint};
 use gitmoor_model::name;

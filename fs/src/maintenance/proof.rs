@@ -7,8 +7,8 @@
 use super::publication::check_trailer;
 use super::{Files, MaintenanceError};
 use crate::bundle;
-use crate::objects::Made;
 use crate::repository::Repository;
+use crate::repository::objects::Made;
 use gitmoor_model::name;
 use gitmoor_model::{FileEntry, ObjectFormat, Relied, RepoPath};
 use gix_hash::ObjectId;

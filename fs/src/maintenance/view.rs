@@ -13,10 +13,10 @@ use super::handover::{LOCAL_BYTES, copy_local, give, show, take_back};
 use super::{Files, MaintenanceError};
 use crate::FileSystem;
 use crate::beneath::{At, Dir};
-use crate::local::config;
 use crate::program::{Program, Stage, User};
-use crate::refs::packed;
 use crate::repository::Repository;
+use crate::repository::local::config;
+use crate::repository::refs::packed;
 use gitmoor_model::name;
 use gitmoor_model::{
     Format, ObjectFormat, RefEntry, RefStorage, Repo, RepoId, RepoPath, Timestamp,

@@ -11,7 +11,7 @@ mod freshness;
 pub use elsewhere::Elsewhere;
 pub(crate) use freshness::{AGAIN, Freshness};
 
-use crate::local::config;
+use crate::repository::local::config;
 use gitmoor_model::RepoPath;
 use gitmoor_model::name::is_rewritable;
 use gitmoor_model::room::{Room, room};

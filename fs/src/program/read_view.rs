@@ -14,7 +14,7 @@
 
 use super::{Program, User};
 use crate::beneath::{MostlyHoles, mostly_holes};
-use crate::local::config;
+use crate::repository::local::config;
 use gitmoor_model::{Format, ObjectFormat, RefStorage};
 use rustix::fs::OFlags;
 use std::ffi::OsStr;

@@ -2,7 +2,7 @@
 
 use super::{Caller, Found, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult};
-use crate::local::config;
+use crate::repository::local::config;
 use gitmoor_model::room::is_value;
 use gitmoor_model::{RefEntry, RepoPath, Timestamp};
 

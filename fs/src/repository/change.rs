@@ -3,8 +3,8 @@
 use super::{Caller, Found, Repository};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::local::read_at_most;
-use crate::refs::most;
+use crate::repository::local::read_at_most;
+use crate::repository::refs::most;
 use gitmoor_model::name;
 use gitmoor_model::room::Type;
 use gitmoor_model::room::{Room, is_ref_scratch, room, takes};

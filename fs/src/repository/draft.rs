@@ -10,7 +10,7 @@
 use super::{Body, Caller, Closing, Found, NewAttributes, Opened, Repository};
 use crate::error::{FsError, FsResult};
 use crate::process::{has_open, of_thread};
-use crate::refs::{self, Refs};
+use crate::repository::refs::{self, Refs};
 use gitmoor_model::{Actor, Expect, RepoPath, Timestamp, Version};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};

@@ -3,7 +3,7 @@
 //! command that needs it would fail for ever.
 
 use crate::error::FsResult;
-use crate::local::Files;
+use crate::repository::local::Files;
 use gitmoor_model::RepoPath;
 use gitmoor_model::name;
 

@@ -3,10 +3,10 @@
 
 use super::{Body, Caller, Closing, Found, Identity, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult};
-use crate::local::Private;
-use crate::local::config;
-use crate::objects::{Content, FileId};
-use crate::refs::Value;
+use crate::repository::local::Private;
+use crate::repository::local::config;
+use crate::repository::objects::{Content, FileId};
+use crate::repository::refs::Value;
 use gitmoor_model::name;
 use gitmoor_model::room::{Room, room};
 use gitmoor_model::{Command, FileEntry, RepoPath};

@@ -2,8 +2,8 @@
 
 use super::{Draft, Identity, Users};
 use crate::error::{FsError, FsResult};
-use crate::objects::idx::Tables;
-use crate::objects::{Seal, Writing};
+use crate::repository::objects::idx::Tables;
+use crate::repository::objects::{Seal, Writing};
 use bytes::Bytes;
 use gitmoor_model::RepoPath;
 use gitmoor_store::block_cache::CachedFile;

@@ -4,7 +4,7 @@ use super::quarantine::final_name;
 use super::{Caller, Found, Repository, is_settings};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::objects::Named;
+use crate::repository::objects::Named;
 use gitmoor_model::name;
 use gitmoor_model::room::Type;
 use gitmoor_model::room::{Room, is_ref_scratch, room, takes};

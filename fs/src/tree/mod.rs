@@ -17,8 +17,8 @@ pub use shown::Shown;
 pub use stat::Stat;
 
 use crate::error::{FsError, FsResult};
-use crate::objects::{Named, Shared};
 use crate::others::Lasting;
+use crate::repository::objects::{Named, Shared};
 use crate::repository::{Caller, Creation, Identity, NewAttributes, Opened, Repository};
 use gitmoor_model::room::Type;
 use gitmoor_model::room::{Room, is_ref_scratch, is_value, room};

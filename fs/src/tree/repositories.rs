@@ -4,8 +4,8 @@
 //! for everybody: only those who want the same one wait.
 
 use crate::error::FsResult;
-use crate::objects::Shared;
 use crate::repository::Repository;
+use crate::repository::objects::Shared;
 use gitmoor_model::RepoId;
 use parking_lot::Mutex;
 use std::collections::HashMap;

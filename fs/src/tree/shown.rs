@@ -2,8 +2,8 @@
 
 use super::{Process, Stat};
 use crate::error::{FsError, FsResult};
-use crate::local::Owner;
 use crate::repository::NewAttributes;
+use crate::repository::local::Owner;
 use gitmoor_model::room::Type;
 
 /// Settings of a mount; the default shows everything as it is.

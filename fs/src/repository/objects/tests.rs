@@ -4,10 +4,10 @@ use super::{FirstLooks, Objects, Seals, Shared, Staged, Staging};
 use crate::Config;
 use crate::beneath::Dir;
 use crate::error::FsError;
-use crate::local::Files;
 use crate::others::Freshness;
 use crate::process::Origins;
-use crate::refs::Large;
+use crate::repository::local::Files;
+use crate::repository::refs::Large;
 use gitmoor_model::{
     Actor, Change, Command, Condemnation, Digest, Expect, FileAdd, FileEntry, FileRemoval,
     NamePath, Outcome, Place, RefEdit, RepoChange, RepoId, RepoPath, Timestamp, TrashId, Version,

@@ -14,7 +14,7 @@ use crate::beneath::{MostlyHoles, mostly_holes};
 use crate::bundle;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::local::Private;
+use crate::repository::local::Private;
 use gitmoor_model::name::{self, Kind};
 use gitmoor_model::{Digest, ObjectFormat, RepoPath};
 use gitmoor_store::block_cache;

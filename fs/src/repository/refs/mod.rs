@@ -20,8 +20,8 @@ pub use rendered::Rendered;
 
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::local::{Files, read_at_most};
-use crate::objects::{Objects, Shared};
+use crate::repository::local::{Files, read_at_most};
+use crate::repository::objects::{Objects, Shared};
 use gitmoor_model::room::{Room, is_ref_scratch, may_be_link, room};
 use gitmoor_model::{
     Actor, Change, Expect, Limit, PACKED_REFS, PackedEdit, RefEdit, RefEntry, Refusal, RepoChange,

@@ -31,11 +31,11 @@ mod upload;
 use crate::beneath::Dir;
 use crate::error::{FsError, FsResult, done};
 use crate::filesystem::Config;
-use crate::local::Files;
 use crate::others::{Elsewhere, Freshness};
 use crate::owner::Ownership;
 use crate::process::Origins;
-use crate::refs::Large;
+use crate::repository::local::Files;
+use crate::repository::refs::Large;
 use deletion::{Deleter, Move, Removal};
 use gitmoor_model::name;
 use gitmoor_model::{

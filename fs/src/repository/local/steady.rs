@@ -93,7 +93,7 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::Owner;
+    use crate::repository::local::Owner;
     use gitmoor_model::RepoId;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
