@@ -11,15 +11,17 @@ pub use status::{RepoInfo, Status};
 pub use traffic::Traffic;
 
 use crate::beneath::Dir;
+use crate::context::{Config, Context};
 use crate::error::FsError;
 use crate::maintenance;
 use crate::others::{Elsewhere, Freshness};
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
 use crate::repository::local::config;
-use crate::repository::objects::{FirstLooks, Seals, Shared, Staging};
+use crate::repository::objects::{Seals, Staging};
 use crate::repository::refs::Large;
-use crate::tree::{Repositories, Shown};
+use crate::repository::transaction::ReadVersions;
+use crate::tree::Repositories;
 use crate::work::Working;
 use gitmoor_model::{Actor, NamePath, Repo, RepoId, RepoPath};
 use gitmoor_replicator::{NameEntry, Replica};
@@ -33,58 +35,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-/// Settings of the file system, already resolved.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The data directory; already locked by the caller. Repositories' local
-    /// rooms and staging live in `repos/`, cached blocks in `cache/` beneath it.
-    pub data: PathBuf,
-    /// Limit of the block cache, bytes.
-    pub cache_bytes: u64,
-    /// Keep at least this much of the disk free, bytes.
-    pub cache_free_floor: u64,
-    /// More pending loose objects than this become one pack.
-    pub bundle_over: usize,
-    /// Limit of what is staged, bytes; `None` is no limit.
-    pub staging_bytes: Option<u64>,
-    /// How long a read of uncached data waits for the store.
-    pub read_timeout: Duration,
-    /// How long a ref change waits for its objects to be stored.
-    pub publish_timeout: Duration,
-    /// Pending objects are published after this long without a new one.
-    pub idle_publish: Duration,
-    /// How old what the cluster has acknowledged may be when it is read here.
-    pub stale_reads: Duration,
-    /// A FUSE operation that takes longer is logged.
-    pub slow_operation: Duration,
-    /// The part of all commands that is traced, while traces are exported: 0 to 1.
-    pub trace_ratio: f64,
-    /// Deleted repositories and object files can be restored for this long.
-    pub trash_keep: Duration,
-    /// What the store holds without an owner is left alone for this long.
-    pub gc_grace: Duration,
-    /// How often gc runs by itself.
-    pub gc_period: Duration,
-    /// How old the newest backup may be; `None` for none by themselves.
-    pub backup_period: Option<Duration>,
-    /// How many backups are kept.
-    pub backup_keep: usize,
-    /// Every change is refused, nothing is stored, nothing proposed.
-    pub read_only: bool,
-    /// The data directory may be the second of its kind: the store is not its own until it is taken over.
-    pub is_copy: bool,
-    /// What is shown of owners and permission bits.
-    pub shown: Shown,
-    /// How often repositories are looked at for maintenance; `None` for none by itself.
-    pub maintenance_period: Option<Duration>,
-    /// It is due with so many loose objects …
-    pub maintenance_loose: usize,
-    /// … or so many packs.
-    pub maintenance_packs: usize,
-    /// Objects that nothing reaches are kept for so long by a full maintenance.
-    pub cruft_expiration: Duration,
-}
 
 /// The file system cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +106,7 @@ const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The file system.
 pub struct FileSystem {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Context>,
     pub(crate) repositories: Arc<Repositories>,
     /// Held by gc: one at a time.
     pub(crate) collecting: Mutex<()>,
@@ -206,7 +156,7 @@ impl FileSystem {
         };
         let staging = Arc::new(Staging::new(config.staging_bytes, homes.clone()));
         let fresh = Freshness::new(replica.clone(), config.stale_reads);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Context {
             replica,
             store,
             ownership,
@@ -218,7 +168,7 @@ impl FileSystem {
             fresh,
             elsewhere,
             origins: Origins::new(),
-            looks: FirstLooks::new(),
+            read_versions: ReadVersions::new(),
             large: Large::new(),
             seals: Seals::default(),
             changed: Box::new(changed),
@@ -248,7 +198,7 @@ impl FileSystem {
         Ok(fs)
     }
 
-    pub(crate) fn shared(&self) -> Arc<Shared> {
+    pub(crate) fn shared(&self) -> Arc<Context> {
         self.shared.clone()
     }
 
@@ -311,7 +261,7 @@ impl FileSystem {
         let reason = Mutex::new(None);
         let publish = || {
             while let Some(it) = repositories.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match it.objects().publish() {
+                match it.transactions().publish() {
                     Ok(()) | Err(FsError::Store(StoreError::Offline { .. })) => {}
                     Err(error) => drop(reason.lock().get_or_insert(error.to_string())),
                 }

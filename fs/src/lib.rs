@@ -23,6 +23,7 @@
 pub mod backup;
 pub mod beneath;
 pub mod bundle;
+mod context;
 mod custody;
 mod error;
 pub mod failpoint;
@@ -43,9 +44,10 @@ mod shares;
 mod tree;
 mod work;
 
+pub use context::Config;
 pub use custody::{Collected, Copied, CopyError, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
-pub use filesystem::{Config, FileSystem, OpenError, PublishError, RepoInfo, Status, Traffic};
+pub use filesystem::{FileSystem, OpenError, PublishError, RepoInfo, Status, Traffic};
 pub use fsck::{Checked, Damage, Fault, FsckOptions};
 pub use maintenance::{
     Heap, MaintenanceError, Mounted, RepackOptions, Repacked, start_maintenance,

@@ -6,7 +6,7 @@
 
 use crate::FileSystem;
 use crate::error::{FsError, FsResult};
-use crate::repository::objects::Objects;
+use crate::repository::transaction::dissociate::Dissociation;
 use crate::work::{Onlooker, Teller, Work, WorkError};
 use gitmoor_model::{FileEntry, Refusal, RepoId, RepoPath};
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,7 @@ impl FileSystem {
         let repository = self.repositories.get(id)?;
         let copying = Copying {
             fs: self,
-            objects: repository.objects(),
+            objects: Dissociation(repository.transactions()),
             teller: Teller::new(&running, onlooker),
         };
         match copying.run() {
@@ -80,7 +80,7 @@ impl FileSystem {
 /// One run.
 struct Copying<'a> {
     fs: &'a FileSystem,
-    objects: &'a Objects,
+    objects: Dissociation<'a>,
     teller: Teller<'a>,
 }
 

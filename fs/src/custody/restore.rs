@@ -33,7 +33,7 @@ impl FileSystem {
 
     /// What is finished in a repository is stored and catalogued.
     pub fn publish_repo(&self, id: RepoId) -> Result<(), FsError> {
-        self.repositories.get(id)?.objects().publish()
+        self.repositories.get(id)?.transactions().publish()
     }
 
     /// It is deleted.
@@ -62,7 +62,7 @@ impl FileSystem {
     /// their indexes. Everything else can be made again from these. Answers how many files.
     pub fn restore_objects(&self, id: RepoId, actor: &Actor) -> Result<u64, FsError> {
         // A deletion that is not published yet is not in the trash yet.
-        self.repositories.get(id)?.objects().publish()?;
+        self.repositories.get(id)?.transactions().publish()?;
         let mut seen = HashSet::new();
         let trashed = self.shared.replica.trashed_files(id, Version::default())?;
         let wanted = trashed

@@ -159,7 +159,7 @@ impl FileSystem {
             false => (self.shared.config.idle_publish, PAUSE),
         };
         let mut due = self.repositories.all();
-        due.retain(|repository| repository.objects().is_due(quiet));
+        due.retain(|repository| repository.is_due(quiet));
         self.publications
             .forget(|id| due.iter().any(|repository| repository.id == id));
         for repository in due {
@@ -184,7 +184,7 @@ impl FileSystem {
         let (id, publications) = (repository.id, self.publications.clone());
         let publish = move || {
             // A defect is tried again, too: else nothing of this repository would be published any more.
-            let published = catch_unwind(AssertUnwindSafe(|| repository.objects().publish()));
+            let published = catch_unwind(AssertUnwindSafe(|| repository.transactions().publish()));
             let failed = match published {
                 Ok(published) => published.err().map(|error| error.to_string()),
                 Err(_) => Some("its thread panicked, see the log".to_owned()),

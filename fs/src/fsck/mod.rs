@@ -19,6 +19,7 @@ pub(crate) use metrics::register as register_metrics;
 
 use crate::repository::Repository;
 use crate::repository::objects::catalog;
+use crate::repository::transaction::repair::Repair;
 use crate::{FileSystem, FsError};
 use gitmoor_model::name;
 use gitmoor_model::{FileEntry, RepoId, RepoPath};
@@ -210,7 +211,7 @@ impl Fsck<'_> {
                 && damage.lost_objects.is_empty()
                 && name::loose_oid(path).is_some()
             {
-                self.repository.objects().remove_damaged(path)?;
+                Repair(self.repository.transactions()).remove_damaged(path)?;
                 let how = "removed: the object is in a sound pack too";
                 damage.repaired = Some(how.to_owned());
             }

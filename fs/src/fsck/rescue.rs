@@ -9,6 +9,7 @@ use super::check::PIECE;
 use crate::FsError;
 use crate::program::Program;
 use crate::repository::objects::Content;
+use crate::repository::transaction::repair::Repair;
 use bytes::Bytes;
 use gitmoor_model::{FileEntry, ObjectFormat, RepoPath};
 use gitmoor_store::block_cache::{CacheError, CachedFile};
@@ -49,7 +50,7 @@ impl Fsck<'_> {
             None
         };
         if found.is_some() {
-            self.repository.objects().replace(path, entry, &copy)?;
+            Repair(self.repository.transactions()).replace(path, entry, &copy)?;
         }
         Ok(found)
     }

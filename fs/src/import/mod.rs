@@ -278,8 +278,7 @@ impl Run<'_> {
     /// For the store.
     fn begin_wait(&self) -> Wait {
         let path = self.import.path.to_string();
-        let objects = self.repository.objects();
-        objects.begin_wait_in("an import", &path)
+        self.fs.shared.begin_wait_in("an import", &path)
     }
 
     fn run(&self) -> Result<Imported, ImportError> {

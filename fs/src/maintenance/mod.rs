@@ -30,7 +30,8 @@ pub use schedule::start as start_maintenance;
 
 pub(crate) use view::clear;
 
-use crate::repository::objects::{Made, Published, catalog, is_over_quota};
+use crate::repository::objects::{catalog, is_over_quota};
+use crate::repository::transaction::repack::{Made, Published, RepackCommit};
 use crate::work::{Onlooker, Teller, Work};
 use crate::{FileSystem, FsError, failpoint};
 use gitmoor_model::name;
@@ -165,7 +166,7 @@ struct Maintenance<'a> {
 impl Maintenance<'_> {
     /// What is beyond the quota waits for what this may free.
     fn publish_finished(&self, id: RepoId) -> Result<(), FsError> {
-        match self.fs.repositories.get(id)?.objects().publish() {
+        match self.fs.repositories.get(id)?.transactions().publish() {
             Err(error) if is_over_quota(&error) => Ok(()),
             published => published,
         }
@@ -233,8 +234,9 @@ impl Maintenance<'_> {
             stored.set(stored.get() + made.bytes);
             told.map_err(|_| FsError::Interrupted)
         };
-        let objects = self.fs.repositories.get(self.repo.id)?;
-        let published = objects.objects().repack(&publication.repack, &tell)?;
+        let repository = self.fs.repositories.get(self.repo.id)?;
+        let commit = RepackCommit(repository.transactions());
+        let published = commit.repack(&publication.repack, &tell)?;
         if published == Published::Whole {
             done.expired_objects = publication.expired_objects;
         }

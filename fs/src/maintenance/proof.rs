@@ -8,7 +8,7 @@ use super::publication::check_trailer;
 use super::{Files, MaintenanceError};
 use crate::bundle;
 use crate::repository::Repository;
-use crate::repository::objects::Made;
+use crate::repository::transaction::repack::Made;
 use gitmoor_model::name;
 use gitmoor_model::{FileEntry, ObjectFormat, Relied, RepoPath};
 use gix_hash::ObjectId;

@@ -4,7 +4,7 @@ use super::proof::Proof;
 use super::view::View;
 use super::{Files, MaintenanceError};
 use crate::beneath::At;
-use crate::repository::objects::{Expired, Made, Repack};
+use crate::repository::transaction::repack::{Expired, Made, Repack};
 use crate::{FileSystem, bundle};
 use gitmoor_model::name;
 use gitmoor_model::{FileEntry, RepoId, RepoPath, Version};

@@ -130,7 +130,9 @@ impl Repository {
             .mode
             .map(|mode| entry.mode & libc::S_IFMT | mode & 0o7777);
         match mode {
-            Some(mode) if mode != entry.mode => self.refs.set_mode(path, mode, &self.actor(caller)),
+            Some(mode) if mode != entry.mode => {
+                self.refs.set_mode(path, mode, &self.author(caller))
+            }
             Some(_) | None => Ok(()),
         }
     }

@@ -28,14 +28,14 @@ impl Repository {
             return Err(FsError::Invalid);
         }
         self.files.mkdir(path, mode, caller.owner)?;
-        self.quarantines.made(path, caller.look.pid);
+        self.quarantines.made(path, caller.read.pid);
         Ok(())
     }
 
     /// rmdir(2).
     pub fn rmdir(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
-        self.quarantines.check(path, caller.look.pid)?;
+        self.quarantines.check(path, caller.read.pid)?;
         if !found.is_dir() {
             return Err(FsError::NotDirectory);
         }
@@ -48,16 +48,16 @@ impl Repository {
     /// unlink(2).
     pub fn unlink(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
-        self.quarantines.check(path, caller.look.pid)?;
+        self.quarantines.check(path, caller.read.pid)?;
         match (room(path), &found) {
             (_, Found::Directory) => Err(FsError::IsDirectory),
             (_, Found::Settings(_)) => Err(FsError::Immutable),
             (Room::Objects, _) if name::kind(path).is_some() => {
-                self.objects.unlink(path, caller.look)
+                self.transactions.unlink(path, caller.read)
             }
             (Room::Refs, _) if found.is_dir() => Err(FsError::IsDirectory),
             (Room::Refs, _) if !is_ref_scratch(path) => {
-                self.refs.unlink(path, &self.actor(caller))?;
+                self.refs.unlink(path, &self.author(caller))?;
                 self.drafts.unlinked(path);
                 Ok(())
             }
@@ -87,9 +87,9 @@ impl Repository {
         match room(path) {
             Room::Refs if is_ref_scratch(path) => self.refs.claimed(path, make),
             Room::Refs => {
-                let (mode, actor) = (libc::S_IFLNK | 0o777, self.actor(caller));
+                let (mode, by) = (libc::S_IFLNK | 0o777, self.author(caller));
                 let value = target.as_os_str().as_bytes().to_vec();
-                let written = self.refs.write(path, mode, value, Expect::Absent, &actor);
+                let written = self.refs.write(path, mode, value, Expect::Absent, &by);
                 written.map(drop)
             }
             Room::Objects | Room::Local => make(),
@@ -148,13 +148,13 @@ impl Repository {
                 self.objects.finish(to, ready, link).map(drop)
             }
             Room::Refs if !is_ref_scratch(to) => {
-                let actor = self.actor(caller);
+                let by = self.author(caller);
                 let file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
                 let bytes = file.metadata()?.len().min(most(to));
-                let _room = self.refs.room_for(bytes, &actor)?;
+                let _room = self.refs.room_for(bytes, &by)?;
                 let value = read_at_most(&file, most(to))?;
                 self.refs
-                    .write(to, mode, value, Expect::Absent, &actor)
+                    .write(to, mode, value, Expect::Absent, &by)
                     .map(|_| ())
             }
             Room::Objects | Room::Local => {

@@ -11,7 +11,8 @@ use super::{Body, Caller, Closing, Found, NewAttributes, Opened, Repository};
 use crate::error::{FsError, FsResult};
 use crate::process::{has_open, of_thread};
 use crate::repository::refs::{self, Refs};
-use gitmoor_model::{Actor, Expect, RepoPath, Timestamp, Version};
+use crate::repository::transaction::Author;
+use gitmoor_model::{Expect, RepoPath, Timestamp, Version};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -29,7 +30,7 @@ use std::sync::{Arc, Weak};
 pub struct Users {
     /// Who opened it, for the audit trail. Whoever closes it may be about to become another program, and
     /// cannot be asked.
-    opener: Actor,
+    opener: Author,
     threads: Mutex<BTreeSet<u32>>,
     /// Whether the draft was changed through it since that was last committed.
     changed: AtomicBool,
@@ -38,7 +39,7 @@ pub struct Users {
 }
 
 impl Users {
-    fn new(opener: Actor) -> Self {
+    fn new(opener: Author) -> Self {
         Self {
             opener,
             threads: Mutex::default(),
@@ -312,7 +313,7 @@ impl Repository {
         };
         let draft = self.drafts.share(path, beginning)?;
         let mut opened = Opened::new(
-            Body::Draft(draft, Users::new(self.actor(caller))),
+            Body::Draft(draft, Users::new(self.author(caller))),
             Closing::Commit(path.clone()),
         );
         opened.writes = true;

@@ -18,21 +18,24 @@ mod opened;
 mod quarantine;
 pub(crate) mod refs;
 mod rename;
+pub(crate) mod transaction;
 
 pub use attributes::{NewAttributes, SetTime};
 pub use draft::{Creation, Draft, Users};
 pub use identity::Identity;
 pub use objects::Staged;
 pub use opened::{Body, Closing, Opened, Sought};
+pub use transaction::ReadVersion;
 
 use crate::beneath::kind_of;
+use crate::context::Context;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use local::{DIRECTORY_MODE, Files, Owner, config, file_like};
 use draft::Drafts;
 use gitmoor_model::room::{Room, Type, is_value, room};
-use gitmoor_model::{Actor, FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
-use objects::{Look, Objects, Shared};
+use gitmoor_model::{FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
+use local::{DIRECTORY_MODE, Files, Owner, config, file_like};
+use objects::Objects;
 use quarantine::Quarantines;
 use refs::{Refs, Rendered};
 use rustix::fs::FileType;
@@ -42,14 +45,16 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use transaction::{Author, Prune, Transactions};
 
 /// A repository as this mount sees it.
 pub struct Repository {
     /// Its permanent name.
     pub id: RepoId,
-    shared: Arc<Shared>,
+    shared: Arc<Context>,
     files: Arc<Files>,
     objects: Arc<Objects>,
+    transactions: Arc<Transactions>,
     refs: Refs,
     /// Whether `config` has had its include. Whoever then writes another one, without it,
     /// means that.
@@ -60,15 +65,15 @@ pub struct Repository {
     operations: AtomicU64,
 }
 
-/// Who does something, and what it may have seen before.
+/// Who does something, and what it may have read before.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// User id of the process.
     pub uid: u32,
     /// Whose the files that it makes become.
     pub owner: Owner,
-    /// The process, and what it has seen.
-    pub look: Look,
+    /// The process, and what it has read.
+    pub read: ReadVersion,
 }
 
 /// What stands at a path.
@@ -137,16 +142,25 @@ impl Found {
 impl Repository {
     /// Opens a repository on this machine: makes its directory at the first
     /// touch, clears what a dead mount left in the making.
-    pub fn open(id: RepoId, shared: Arc<Shared>) -> FsResult<Self> {
+    pub fn open(id: RepoId, shared: Arc<Context>) -> FsResult<Self> {
         let home = shared.config.data.join("repos").join(id.to_string());
         let files = Arc::new(Files::open(shared.homes.clone(), id)?);
         leftovers::clear_locks(&files)?;
-        let objects = Arc::new(Objects::open(id, shared.clone(), files.clone())?);
-        let refs = Refs::new(
+        let prune = Arc::new(Prune::default());
+        let objects = Objects::open(id, shared.clone(), files.clone(), prune.clone())?;
+        let objects = Arc::new(objects);
+        let transactions = Arc::new(Transactions::new(
             id,
             shared.clone(),
             files.clone(),
             objects.clone(),
+            prune,
+        ));
+        let refs = Refs::new(
+            id,
+            shared.clone(),
+            files.clone(),
+            transactions.clone(),
             home.join("rendered"),
         );
         refs.clear_scratch()?;
@@ -155,6 +169,7 @@ impl Repository {
             shared,
             files,
             objects,
+            transactions,
             refs,
             furnished: AtomicBool::new(false),
             quarantines: Quarantines::default(),
@@ -167,8 +182,11 @@ impl Repository {
         Ok(repository)
     }
 
-    fn actor(&self, caller: &Caller) -> Actor {
-        self.shared.origins.actor(caller.uid, caller.look.pid)
+    fn author(&self, caller: &Caller) -> Author {
+        Author {
+            actor: self.shared.origins.actor(caller.uid, caller.read.pid),
+            read: Some(caller.read),
+        }
     }
 
     /// One more operation.
@@ -426,5 +444,16 @@ impl Repository {
     /// Its objects room.
     pub fn objects(&self) -> &Objects {
         &self.objects
+    }
+
+    /// How it changes.
+    pub fn transactions(&self) -> &Transactions {
+        &self.transactions
+    }
+
+    /// Whether something waits to be published for at least this long.
+    pub fn is_due(&self, idle: std::time::Duration) -> bool {
+        let idle_for = self.objects.idle_for();
+        !self.transactions.is_quiet() && idle_for.is_none_or(|time| time >= idle)
     }
 }

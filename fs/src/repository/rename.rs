@@ -62,7 +62,7 @@ impl Repository {
             && room(from) == Room::Objects
             && name::kind(from).is_none();
         static MOVED: AtomicU64 = AtomicU64::new(0);
-        let (pid, moved) = (caller.look.pid, MOVED.fetch_add(1, Ordering::Relaxed));
+        let (pid, moved) = (caller.read.pid, MOVED.fetch_add(1, Ordering::Relaxed));
         let scratch = RepoPath::new(format!("objects/tmp_moved_{pid}_{moved}"));
         let scratch = scratch.expect("a valid path");
         if !movable || room(to) != Room::Objects || self.files.stat(&scratch)?.is_some() {
@@ -120,13 +120,13 @@ impl Repository {
                 Ok(())
             }
             Found::Real(meta) if !meta.is_dir() => {
-                self.refs.commit_file(from, to, &self.actor(caller))
+                self.refs.commit_file(from, to, &self.author(caller))
             }
             // The table is no value.
             Found::Ref(_) if is_ref_scratch(to) || to.as_bytes() == PACKED_REFS => {
                 Err(FsError::CrossRoom)
             }
-            Found::Ref(_) => self.refs.rename(from, to, &self.actor(caller)),
+            Found::Ref(_) => self.refs.rename(from, to, &self.author(caller)),
             // A lock is taken under its name, by whoever makes it.
             Found::Real(_) | Found::Directory if self.brings_scratch(from, to)? => {
                 Err(FsError::CrossRoom)
@@ -182,7 +182,7 @@ impl Repository {
         caller: &Caller,
     ) -> FsResult<()> {
         if self.refs.has_children(from)? {
-            self.refs.rename(from, to, &self.actor(caller))?;
+            self.refs.rename(from, to, &self.author(caller))?;
         }
         let mut names = self.files.list(from)?;
         names.sort_by_key(|(name, _)| name == b"tables.list");
@@ -193,7 +193,7 @@ impl Repository {
             if kind.is_dir() {
                 self.rename_refs_directory(&from, &to, caller)?;
             } else {
-                self.refs.commit_file(&from, &to, &self.actor(caller))?;
+                self.refs.commit_file(&from, &to, &self.author(caller))?;
             }
         }
         if self.files.stat(to)?.is_none() && self.files.stat(from)?.is_some() {
@@ -228,7 +228,7 @@ impl Repository {
         self.check_quota(from, to)?;
         let rename = || self.files.rename(from, to);
         if name::kind(to).is_none() {
-            self.objects.leave(from, caller.look, rename)?;
+            self.transactions.leave(from, caller.read, rename)?;
             self.objects.gave_up(from);
             self.objects.began(to);
             return Ok(Named::File);
@@ -237,7 +237,7 @@ impl Repository {
         failpoint::OBJECT_UNNAMED.hit();
         let named = self.objects.finish(to, ready, rename)?;
         self.objects.gave_up(from);
-        self.objects.leave(from, caller.look, || match named {
+        self.transactions.leave(from, caller.read, || match named {
             Named::File => Ok(()),
             Named::Copy => self.files.unlink_if_there(from),
         })?;
@@ -262,7 +262,7 @@ impl Repository {
         caller: &Caller,
     ) -> FsResult<Named> {
         self.copy_catalogued(from, to, entry)?;
-        self.objects.unlink(from, caller.look)?;
+        self.transactions.unlink(from, caller.read)?;
         Ok(Named::File)
     }
 

@@ -16,9 +16,10 @@ pub use repositories::Repositories;
 pub use shown::Shown;
 pub use stat::Stat;
 
+use crate::context::Context;
 use crate::error::{FsError, FsResult};
 use crate::others::Lasting;
-use crate::repository::objects::{Named, Shared};
+use crate::repository::objects::Named;
 use crate::repository::{Caller, Creation, Identity, NewAttributes, Opened, Repository};
 use gitmoor_model::room::Type;
 use gitmoor_model::room::{Room, is_ref_scratch, is_value, room};
@@ -59,7 +60,7 @@ pub struct Listed {
 
 /// The tree of one mount.
 pub struct Tree {
-    shared: Arc<Shared>,
+    shared: Arc<Context>,
     inodes: Inodes,
     wanted: Wanted,
     repositories: Arc<Repositories>,
@@ -67,7 +68,7 @@ pub struct Tree {
 
 impl Tree {
     /// The tree of a mount whose root is this place.
-    pub fn new(shared: Arc<Shared>, repositories: Arc<Repositories>, root: Place) -> Self {
+    pub fn new(shared: Arc<Context>, repositories: Arc<Repositories>, root: Place) -> Self {
         Self {
             shared,
             inodes: Inodes::new(root),
@@ -109,7 +110,7 @@ impl Tree {
         Caller {
             uid: process.uid,
             owner: self.shown().owner_of_new(process),
-            look: repo.objects().look_of(process.pid),
+            read: repo.transactions().read_version(process.pid),
         }
     }
 
@@ -130,7 +131,7 @@ impl Tree {
     /// it knows by itself, but it always asks to open.
     pub fn looked(&self, ino: u64, process: Process) {
         if let Some(Place::Repo(repo, _)) = self.inodes.place(ino) {
-            repo.objects().look_of(process.pid);
+            repo.transactions().read_version(process.pid);
         }
     }
 
@@ -170,7 +171,7 @@ impl Tree {
     pub fn lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Entry> {
         let place = self.child(parent, name)?;
         if let Place::Repo(repo, _) = &place {
-            repo.objects().look_of(process.pid);
+            repo.transactions().read_version(process.pid);
         }
         let (stat, identity) = self.stat_place(&place)?;
         let ino = self.inode_of_writer(&place, process);

@@ -3,9 +3,9 @@
 //! Opening one proves what is staged in it, which takes as long as there is much of that. Meanwhile all others are there
 //! for everybody: only those who want the same one wait.
 
+use crate::context::Context;
 use crate::error::FsResult;
 use crate::repository::Repository;
-use crate::repository::objects::Shared;
 use gitmoor_model::RepoId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// The repositories that are open, one object each, for every mount and the publisher.
 pub struct Repositories {
-    shared: Arc<Shared>,
+    shared: Arc<Context>,
     /// Held for a look only.
     open: Mutex<HashMap<RepoId, Arc<Slot>>>,
 }
@@ -32,7 +32,7 @@ struct Slot {
 
 impl Repositories {
     /// None open yet.
-    pub fn new(shared: Arc<Shared>) -> Self {
+    pub fn new(shared: Arc<Context>) -> Self {
         Self {
             shared,
             open: Mutex::default(),
@@ -86,7 +86,7 @@ impl Repositories {
     /// It is deleted.
     pub fn close(&self, id: RepoId) {
         self.open.lock().remove(&id);
-        self.shared.looks.forget(id);
+        self.shared.read_versions.forget(id);
     }
 
     /// It, if it is open.

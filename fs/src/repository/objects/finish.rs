@@ -221,10 +221,10 @@ impl Objects {
         let Ready {
             size, digest, seal, ..
         } = ready;
+        self.prune.has_anew(name);
         let mut state = self.state.lock();
         state.stored.remove(name);
         state.touched.remove(name);
-        state.removed.remove(name);
         let finished = Finished::new(digest, size, seal.map(Arc::new));
         state.pending.insert(name.clone(), finished);
         state.note();

@@ -4,119 +4,58 @@
 //! visible here and pending until the publisher has stored it and the
 //! replicator has catalogued it. The directory of finished files is its own
 //! journal: what stands there under a final name after a crash is pending
-//! again. Deletions and new times of catalogued files are remembered and
-//! published like additions, a little later (see [`publish`]).
+//! again. New times of catalogued files are remembered and
+//! published like additions, a little later; so are deletions, which [`Prune`] knows.
 
+mod adopt;
 pub(crate) mod catalog;
-mod deletion;
 mod finish;
 pub mod idx;
 pub mod key;
-mod looks;
-mod own;
-mod parallel;
+pub(super) mod parallel;
 mod pending;
-mod proposals;
-mod publish;
 mod quota;
-mod repack;
-mod repair;
-mod revive;
 mod seal;
 mod staging;
-#[cfg(test)]
-mod tests;
 mod upload;
 
-use crate::beneath::Dir;
-use crate::error::{FsError, FsResult, done};
-use crate::filesystem::Config;
-use crate::others::{Elsewhere, Freshness};
-use crate::owner::Ownership;
-use crate::process::Origins;
+use crate::context::Context;
+use crate::error::{FsError, FsResult};
 use crate::repository::local::Files;
-use crate::repository::refs::Large;
-use deletion::{Deleter, Move, Removal};
+use crate::repository::transaction::Prune;
 use gitmoor_model::name;
 use gitmoor_model::{
-    Actor, Command, FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath, Timestamp, Version,
+    FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath, Timestamp, Version,
 };
-use gitmoor_replicator::{Child, Replica};
-use gitmoor_store::block_cache::{BlockCache, CacheObject, CachedFile};
-use gitmoor_store::object_store::{ObjectStore, StoreError};
-use gitmoor_store::wait::{Waits, spent};
-use parking_lot::{Mutex, RwLock};
+use gitmoor_replicator::Child;
+use gitmoor_store::block_cache::{CacheObject, CachedFile};
+use parking_lot::{Mutex, MutexGuard};
 use pending::Pending;
-use publish::Stored;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use finish::Named;
-pub use looks::{FirstLooks, Look};
 pub(crate) use quota::is_over_quota;
-pub(crate) use repack::{Expired, Made, Published, Repack};
 pub use seal::{FileId, Seal, Seals, Writing};
 pub use staging::{Staged, Staging};
+pub use upload::{Batch, Scope, Stored};
 
 /// The bytes of a catalogued file are copied so many at a time.
 const PIECE: u64 = 4 << 20;
 
-/// Takes a name of a repository that changed without the kernel's doing.
-pub type Changed = dyn Fn(RepoId, &RepoPath) + Send + Sync;
-
-/// What every repository's objects room shares.
-pub struct Shared {
-    /// The truth.
-    pub replica: Arc<dyn Replica>,
-    /// Where bytes go.
-    pub store: Arc<dyn ObjectStore>,
-    /// Whose that is; `None` of a mount that does not write there.
-    pub ownership: Option<Arc<Ownership>>,
-    /// Where they are read.
-    pub cache: Arc<BlockCache>,
-    /// The directories of all repositories.
-    pub homes: Arc<Dir>,
-    /// Settings.
-    pub config: Config,
-    /// Publications that wait for the store, and writers that wait for these.
-    pub waits: Waits,
-    /// How much is not there yet.
-    pub staging: Arc<Staging>,
-    /// Whether the cluster is to be asked before something is shown.
-    pub fresh: Freshness,
-    /// What others delete.
-    pub elsewhere: Arc<Elsewhere>,
-    /// Where changes come from.
-    pub(crate) origins: Origins,
-    /// Since when which process may know of what.
-    pub(crate) looks: FirstLooks,
-    /// How many large values are being committed.
-    pub large: Large,
-    /// Which files are written to, and which nobody writes to any more.
-    pub(crate) seals: Seals,
-    /// Called with names that changed behind the kernel's back.
-    pub changed: Box<Changed>,
-    /// Called with those of them that have a new inode already: another one would be one too many for who looks twice.
-    pub renewed: Box<Changed>,
-}
-
 /// The objects room of one repository.
 pub struct Objects {
     repo: RepoId,
-    shared: Arc<Shared>,
+    shared: Arc<Context>,
     files: Arc<Files>,
     state: Mutex<State>,
-    /// Held while something is stored and catalogued: one publication at a time,
-    /// those that waited find their files published.
-    turn: Mutex<()>,
-    /// Held shared while a ref change is committed, exclusively while deletions are:
-    /// see [`revive`]. After `turn`.
-    removing: RwLock<()>,
-    /// Held while the file under a final name changes together with what is known of it. After `removing`, before
-    /// `state`.
+    /// Which catalogued files git deleted.
+    prune: Arc<Prune>,
+    /// Held while the file under a final name changes together with what is known of it. After the gate of
+    /// the prune, before `state`.
     naming: Mutex<()>,
 }
 
@@ -127,39 +66,11 @@ struct State {
     stored: HashMap<RepoPath, Stored>,
     /// [`gitmoor_replicator::Custody::forgotten`] before the first of them was stored.
     looked: Version,
-    /// Catalogued files that git deleted.
-    removed: HashMap<RepoPath, Removal>,
-    /// How many there ever were.
-    removals: u64,
-    /// Whose they are; others may still be here until somebody looks.
-    deleters: HashMap<u32, Deleter>,
-    /// The last publications of deletions, oldest first, with the last deletion of each.
-    published: VecDeque<(Version, u64)>,
-    /// The last ref changes that went through here, oldest first.
-    moves: VecDeque<Move>,
     /// New times and permission bits of catalogued files. Nothing else of their entries is kept: others may
     /// have moved or removed the files by then.
     touched: HashMap<RepoPath, FileTouch>,
     /// The last change of any of these.
     changed: Option<Instant>,
-}
-
-impl Shared {
-    /// Fails if the store is another state's: before long work that stores or deletes. Each request is checked
-    /// by itself, too, so that a store which does not answer is no reason not to begin.
-    pub fn check_owner(&self, what: &str) -> FsResult<()> {
-        match self.ownership.as_ref().map(|own| own.confirm(what)) {
-            None | Some(Err(FsError::Store(StoreError::Unavailable { .. }))) => Ok(()),
-            Some(confirmed) => confirmed,
-        }
-    }
-
-    /// Commits a command, and notes how long that took.
-    pub fn propose(&self, actor: Actor, command: Command) -> FsResult<Version> {
-        let kind = command.kind();
-        let propose = || self.replica.propose(actor, command);
-        done(spent::on(|| format!("the replicator's {kind}"), propose)?)
-    }
 }
 
 impl State {
@@ -168,11 +79,6 @@ impl State {
             pending: Pending::new(staging),
             stored: HashMap::new(),
             looked: Version::default(),
-            removed: HashMap::new(),
-            removals: 0,
-            deleters: HashMap::new(),
-            published: VecDeque::new(),
-            moves: VecDeque::new(),
             touched: HashMap::new(),
             changed: None,
         }
@@ -183,7 +89,7 @@ impl State {
     }
 
     fn is_quiet(&self) -> bool {
-        self.pending.is_empty() && self.removed.is_empty() && self.touched.is_empty()
+        self.pending.is_empty() && self.touched.is_empty()
     }
 }
 
@@ -205,15 +111,19 @@ pub enum Content {
 
 impl Objects {
     /// The room, with what an earlier life left pending.
-    pub fn open(repo: RepoId, shared: Arc<Shared>, files: Arc<Files>) -> FsResult<Self> {
+    pub fn open(
+        repo: RepoId,
+        shared: Arc<Context>,
+        files: Arc<Files>,
+        prune: Arc<Prune>,
+    ) -> FsResult<Self> {
         let state = State::new(shared.staging.clone());
         let room = Self {
             repo,
             shared,
             files,
             state: Mutex::new(state),
-            turn: Mutex::default(),
-            removing: RwLock::default(),
+            prune,
             naming: Mutex::default(),
         };
         let top = RepoPath::new("objects").expect("a valid path");
@@ -261,13 +171,10 @@ impl Objects {
 
     /// What is catalogued under a name, as this mount sees it.
     pub fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
-        let touched = {
-            let state = self.state.lock();
-            if state.removed.contains_key(path) {
-                return Ok(None);
-            }
-            state.touched.get(path).cloned()
-        };
+        if self.prune.hides(path) {
+            return Ok(None);
+        }
+        let touched = self.state.lock().touched.get(path).cloned();
         if name::kind(path).is_some() {
             let mut entry = self.shared.replica.file(self.repo, path)?;
             if let (Some(entry), Some(touched)) = (&mut entry, touched) {
@@ -290,17 +197,13 @@ impl Objects {
             let visible = if is_dir {
                 self.has_children(&path)?
             } else {
-                !self.is_removed(&path)
+                !self.prune.hides(&path)
             };
             if visible {
                 names.push((name, is_dir));
             }
         }
         Ok(names)
-    }
-
-    fn is_removed(&self, path: &RepoPath) -> bool {
-        self.state.lock().removed.contains_key(path)
     }
 
     /// Whether anything catalogued lies in a directory.
@@ -420,14 +323,56 @@ impl Objects {
         self.files.aside()
     }
 
-    /// Whether something waits to be published for at least this long.
-    pub fn is_due(&self, idle: Duration) -> bool {
-        let state = self.state.lock();
-        !state.is_quiet() && state.changed.is_none_or(|at| at.elapsed() >= idle)
+    /// A finished file before it is stored; `None` when it is not there.
+    pub fn staged_file(&self, path: &RepoPath) -> FsResult<Option<std::fs::File>> {
+        self.files.open_to_read(path)
+    }
+
+    /// Whether nothing is finished or touched.
+    pub fn is_quiet(&self) -> bool {
+        self.state.lock().is_quiet()
+    }
+
+    /// For how long nothing was finished, deleted or touched.
+    pub fn idle_for(&self) -> Option<Duration> {
+        Some(self.state.lock().changed?.elapsed())
+    }
+
+    /// While it is held no name changes together with what is known of it.
+    pub(in crate::repository) fn naming(&self) -> MutexGuard<'_, ()> {
+        self.naming.lock()
+    }
+
+    /// git deleted a file. [`Objects::naming`] is held.
+    pub(in crate::repository) fn removed(&self, path: &RepoPath) {
+        self.forget_finished(path);
+        self.touched_no_more(path);
+    }
+
+    /// New times of what is gone would bring it back.
+    pub(in crate::repository) fn touched_no_more(&self, path: &RepoPath) {
+        let mut state = self.state.lock();
+        state.touched.remove(path);
+        state.note();
+    }
+
+    /// New times and permission bits that are not published.
+    pub(in crate::repository) fn touched(&self) -> Vec<FileTouch> {
+        self.state.lock().touched.values().cloned().collect()
+    }
+
+    /// They are; some may have been followed by others.
+    pub(in crate::repository) fn touches_are_published(&self, touched: &[FileTouch]) {
+        let mut state = self.state.lock();
+        for touch in touched {
+            if state.touched.get(&touch.path) == Some(touch) {
+                state.touched.remove(&touch.path);
+            }
+        }
     }
 }
 
-fn cache_object(
+pub(super) fn cache_object(
     key: &str,
     entry: &FileEntry,
     blocks: Arc<[gitmoor_model::BlockDigest]>,

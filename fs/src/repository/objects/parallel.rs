@@ -10,7 +10,7 @@ const REQUESTS: usize = 8;
 
 /// Does it with each, and gives what came of it in no particular order; the first error stops the rest. What is waited for
 /// counts as the caller's.
-pub(super) fn each<T: Sync, R: Send>(
+pub(in crate::repository) fn each<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T) -> FsResult<R> + Sync,
 ) -> FsResult<Vec<R>> {

@@ -5,7 +5,7 @@
 
 use super::Objects;
 use crate::error::{FsError, FsResult};
-use gitmoor_model::{Limit, PackedEdit, Refusal, RepoChange, RepoPath};
+use gitmoor_model::{Limit, Refusal, RepoPath};
 
 impl Objects {
     /// Whether a file in the making may become one of the repository's.
@@ -28,13 +28,6 @@ impl Objects {
             would_be,
         }))
     }
-}
-
-/// Whether a change only takes refs away: then it needs no object.
-pub(super) fn only_deletes(change: &RepoChange) -> bool {
-    let writes = change.refs.iter().any(|edit| edit.change.writes());
-    let is_set = |edit: &PackedEdit| matches!(edit, PackedEdit::Set { .. });
-    !writes && !change.packed.iter().any(is_set)
 }
 
 /// Whether it was refused for being too much.

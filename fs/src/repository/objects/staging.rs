@@ -201,7 +201,7 @@ impl Objects {
 
     fn wait_while_full(&self) -> FsResult<()> {
         let (staging, waits) = (&self.shared.staging, &self.shared.waits);
-        let wait = self.begin_wait("a new object file")?;
+        let wait = self.shared.begin_wait(self.repo, "a new object file")?;
         let mut seen = (0, 0);
         loop {
             // What anybody stores brings the room nearer.

@@ -3,7 +3,6 @@
 
 use super::finish::check_written;
 use super::pending::{Finished, Generation};
-use super::publish::{Batch, Scope, Stored};
 use super::seal::{FileId, Seal, Sealing};
 use super::{Objects, cache_object, key, parallel};
 use crate::bundle::{self, BundleError, Bundled};
@@ -11,7 +10,7 @@ use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use gitmoor_model::name::{self, Kind};
 use gitmoor_model::{
-    BlockDigest, Digest, FileAdd, FileEntry, ObjectFormat, Place, RepoPath, Timestamp,
+    BlockDigest, Digest, FileAdd, FileEntry, ObjectFormat, Place, RepoPath, Timestamp, Version,
 };
 use gitmoor_store::block_cache;
 use gitmoor_store::object_store::{Body, Put, StoreError, Watch};
@@ -31,11 +30,56 @@ const INLINE: u64 = 4096;
 const BLOCKS_AT_ONCE: u64 = 8;
 
 /// Puts a key into the store.
-pub(super) type Sending<'a> = dyn Fn(&str) -> Result<Put, StoreError> + 'a;
+pub(in crate::repository) type Sending<'a> = dyn Fn(&str) -> Result<Put, StoreError> + 'a;
+
+/// What to leave out of a publication.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// At the barrier of a ref change: `.keep` files wait, most are gone soon.
+    Barrier,
+    /// Everything.
+    All,
+}
+
+/// A finished file that is stored.
+#[derive(Clone)]
+pub struct Stored {
+    pub add: FileAdd,
+    /// Of the file that it was.
+    pub(super) generation: Generation,
+    /// That file is what was stored for as long as this is there; `None` when a copy of it was.
+    pub(super) seal: Option<Arc<Seal>>,
+}
+
+/// What one publication stored.
+pub struct Batch {
+    pub files: Vec<Stored>,
+    /// Loose objects that are in one of its packs.
+    pub(super) bundled: Vec<(RepoPath, Generation)>,
+    /// [`gitmoor_replicator::Custody::forgotten`] before any of it was stored.
+    pub looked: Version,
+}
+
+impl Batch {
+    /// Its first files, which are no longer in it. What is bundled stays until the last pack is catalogued.
+    pub fn split_off(&mut self, files: usize) -> Self {
+        Self {
+            files: self.files.drain(..files).collect(),
+            bundled: Vec::new(),
+            looked: self.looked,
+        }
+    }
+
+    /// For the catalog.
+    pub fn adds(&self) -> Vec<FileAdd> {
+        self.files.iter().map(|stored| stored.add.clone()).collect()
+    }
+}
 
 impl Objects {
-    pub(super) fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
-        let looked = self.look()?;
+    /// Stores what is finished, at the barrier of a ref change or when nobody waits.
+    pub fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
+        let looked = self.tombstones_as_of()?;
         self.forget_gone()?;
         let (mut paths, loose) = self.wanted(scope);
         let loose_paths: Vec<_> = loose.iter().map(|(path, _)| path.clone()).collect();
@@ -59,6 +103,37 @@ impl Objects {
             bundled,
             looked,
         })
+    }
+
+    /// Stores one finished file as it is.
+    pub fn store_one(&self, path: &RepoPath) -> FsResult<Batch> {
+        let looked = self.tombstones_as_of()?;
+        Ok(Batch {
+            files: self.store(path)?.into_iter().collect(),
+            bundled: Vec::new(),
+            looked,
+        })
+    }
+
+    /// What was stored is good for as long as no condemned key was forgotten
+    /// since. To be called before anything is put.
+    pub(in crate::repository) fn tombstones_as_of(&self) -> FsResult<Version> {
+        let forgotten = self.shared.replica.forgotten(self.repo)?;
+        let mut state = self.state.lock();
+        if state.looked != forgotten {
+            state.looked = forgotten;
+            state.stored.clear();
+        }
+        Ok(forgotten)
+    }
+
+    /// What was stored under a condemned key is to be stored again.
+    pub fn forget_stored(&self, condemned: &str) {
+        let usable = |place: &Place| !matches!(place, Place::Stored { key } if key == condemned);
+        let mut state = self.state.lock();
+        state
+            .stored
+            .retain(|_, stored| usable(&stored.add.entry.place));
     }
 
     /// What is to be stored as it is, and loose objects.
@@ -172,7 +247,7 @@ impl Objects {
 
     /// Stores one finished file. `None` when git deleted it meanwhile, or somebody writes to it: then it is stored when
     /// that is closed.
-    pub(super) fn store(&self, path: &RepoPath) -> FsResult<Option<Stored>> {
+    fn store(&self, path: &RepoPath) -> FsResult<Option<Stored>> {
         let Some((finished, file)) = self.finished_file(path)? else {
             return Ok(None);
         };
@@ -274,7 +349,7 @@ impl Objects {
     }
 
     /// Stores a file of which it is known that its bytes may stand under that name.
-    pub(super) fn store_checked(
+    pub(in crate::repository) fn store_checked(
         &self,
         path: &RepoPath,
         file: &File,
@@ -340,7 +415,7 @@ impl Objects {
     }
 
     /// Puts a file under a key that never had other bytes (INV-11).
-    pub(super) fn put(
+    pub(in crate::repository) fn put(
         &self,
         path: &RepoPath,
         entry: &mut FileEntry,
@@ -364,7 +439,7 @@ impl Objects {
     }
 
     /// The keys that it may get.
-    pub(super) fn keys(
+    pub(in crate::repository) fn keys(
         &self,
         path: &RepoPath,
         digest: &Digest,

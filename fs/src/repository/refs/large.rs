@@ -11,9 +11,10 @@
 
 use super::{MOST_IN_PIECES, Refs};
 use crate::error::{FsError, FsResult};
+use crate::repository::transaction::Author;
 use crate::shares::Shares;
 use bytes::Bytes;
-use gitmoor_model::{Actor, RefEntry, RepoPath, Version};
+use gitmoor_model::{RefEntry, RepoPath, Version};
 use gitmoor_store::wait::{POLL, Wait, spent};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -69,22 +70,22 @@ impl Large {
 impl Refs {
     /// Before a value of so many bytes is read, to be committed: waits until the user has room for it. Those before it
     /// end by themselves, so only an interrupt ends this.
-    pub(crate) fn room_for(&self, bytes: u64, actor: &Actor) -> FsResult<Option<Taken<'_>>> {
+    pub(crate) fn room_for(&self, bytes: u64, by: &Author) -> FsResult<Option<Taken<'_>>> {
         if bytes <= COUNTED {
             return Ok(None);
         }
-        if let Some(taken) = self.shared.large.take(actor.uid, bytes) {
+        if let Some(taken) = self.shared.large.take(by.actor.uid, bytes) {
             return Ok(Some(taken));
         }
-        let wait = self.objects.begin_wait("a large value")?;
+        let wait = self.shared.begin_wait(self.repo, "a large value")?;
         wait.because("other large values of the same user are being committed".to_owned());
         let what = || "other large values of the same user".to_owned();
-        spent::on(what, || self.wait_for_room(&wait, bytes, actor)).map(Some)
+        spent::on(what, || self.wait_for_room(&wait, bytes, by)).map(Some)
     }
 
-    fn wait_for_room(&self, wait: &Wait, bytes: u64, actor: &Actor) -> FsResult<Taken<'_>> {
+    fn wait_for_room(&self, wait: &Wait, bytes: u64, by: &Author) -> FsResult<Taken<'_>> {
         loop {
-            if let Some(taken) = self.shared.large.take(actor.uid, bytes) {
+            if let Some(taken) = self.shared.large.take(by.actor.uid, bytes) {
                 return Ok(taken);
             }
             wait.restart();

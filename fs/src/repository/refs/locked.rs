@@ -17,9 +17,10 @@
 
 use super::Refs;
 use crate::error::{FsError, FsResult};
+use crate::repository::transaction::Author;
 use gitmoor_model::{
-    Actor, Change, Expect, PACKED_REFS, PackedEdit, PackedRef, RefEdit, Refusal, RepoChange,
-    RepoPath, Version,
+    Change, Expect, PACKED_REFS, PackedEdit, PackedRef, RefEdit, Refusal, RepoChange, RepoPath,
+    Version,
 };
 
 /// How often a commit looks again because `packed-refs` was rewritten in between, which is rare even once.
@@ -62,19 +63,19 @@ impl Refs {
         &self,
         name: &RepoPath,
         change: &RepoChange,
-        actor: &Actor,
+        by: &Author,
     ) -> FsResult<Version> {
         let noted = self.locked.lock().get(name).cloned();
         let may_be_packed = name.as_bytes().starts_with(b"refs/");
         let absent = noted.filter(|noted| may_be_packed && noted.expect == Expect::Absent);
         let Some(Noted { line, .. }) = absent else {
-            return self.commit(change.clone(), actor);
+            return self.commit(change.clone(), by);
         };
         let mut looks = 1;
         loop {
             let mut change = change.clone();
             change.refs.push(self.line_stays(name, line.as_ref())?);
-            match self.commit(change, actor) {
+            match self.commit(change, by) {
                 Err(FsError::Refused(Refusal::RefMoved { name: moved, .. }))
                     if moved.as_bytes() == PACKED_REFS && looks < LOOKS =>
                 {

@@ -18,14 +18,15 @@ mod tables;
 pub use large::{Large, Value};
 pub use rendered::Rendered;
 
+use crate::context::Context;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::repository::local::{Files, read_at_most};
-use crate::repository::objects::{Objects, Shared};
+use crate::repository::transaction::{Author, Transactions};
 use gitmoor_model::room::{Room, is_ref_scratch, may_be_link, room};
 use gitmoor_model::{
-    Actor, Change, Expect, Limit, PACKED_REFS, PackedEdit, RefEdit, RefEntry, Refusal, RepoChange,
-    RepoId, RepoPath, Version,
+    Change, Expect, Limit, PACKED_REFS, PackedEdit, RefEdit, RefEntry, Refusal, RepoChange, RepoId,
+    RepoPath, Version,
 };
 use gitmoor_replicator::Child;
 use gitmoor_store::wait::spent;
@@ -63,9 +64,9 @@ pub fn most(path: &RepoPath) -> u64 {
 /// The refs room of one repository.
 pub struct Refs {
     repo: RepoId,
-    shared: Arc<Shared>,
+    shared: Arc<Context>,
     files: Arc<Files>,
-    objects: Arc<Objects>,
+    transactions: Arc<Transactions>,
     /// What a ref was when its lock was taken, by the ref's name.
     locked: Mutex<HashMap<RepoPath, locked::Noted>>,
     rendered: rendered::Cache,
@@ -88,9 +89,9 @@ impl Refs {
     /// The room; `rendered` is a directory for rendered `packed-refs`, and large values that are open.
     pub fn new(
         repo: RepoId,
-        shared: Arc<Shared>,
+        shared: Arc<Context>,
         files: Arc<Files>,
-        objects: Arc<Objects>,
+        transactions: Arc<Transactions>,
         rendered: std::path::PathBuf,
     ) -> Self {
         let opened = large::Opened::new(rendered.clone());
@@ -99,7 +100,7 @@ impl Refs {
             repo,
             shared,
             files,
-            objects,
+            transactions,
             locked: Mutex::default(),
             rendered,
             opened,
@@ -222,24 +223,24 @@ impl Refs {
     }
 
     /// rename(2) of a scratch file (or any real file) to a name that is kept.
-    pub fn commit_file(&self, from: &RepoPath, to: &RepoPath, actor: &Actor) -> FsResult<()> {
+    pub fn commit_file(&self, from: &RepoPath, to: &RepoPath, by: &Author) -> FsResult<()> {
         let node = self.files.node(from)?;
         let meta = node.stat()?;
         if meta.is_symlink() && may_be_link(to) {
             let value = node.readlink()?.into_os_string().into_vec();
-            self.write(to, meta.mode(), value, self.expected(to)?, actor)?;
+            self.write(to, meta.mode(), value, self.expected(to)?, by)?;
         } else {
             let file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
             let meta = file.metadata()?;
-            let _room = self.room_for(meta.len().min(most(to)), actor)?;
+            let _room = self.room_for(meta.len().min(most(to)), by)?;
             let (mode, value) = (meta.mode(), read_at_most(&file, most(to))?);
             if to.as_bytes() == PACKED_REFS {
-                return self.commit_packed(from, to, (&file, mode, &value), actor);
+                return self.commit_packed(from, to, (&file, mode, &value), by);
             }
             let expect = self.expected(to)?;
             match to.as_bytes() == tables::LIST && lock_target(from).as_ref() == Some(to) {
-                true => self.replace_list(to, mode, value, expect, actor)?,
-                false => self.write(to, mode, value, expect, actor)?,
+                true => self.replace_list(to, mode, value, expect, by)?,
+                false => self.write(to, mode, value, expect, by)?,
             };
         }
         failpoint::REF_COMMITTED.hit();
@@ -255,17 +256,17 @@ impl Refs {
         mode: u32,
         value: Vec<u8>,
         expect: Expect,
-        actor: &Actor,
+        by: &Author,
     ) -> FsResult<Version> {
         if name.as_bytes() == PACKED_REFS {
-            let (version, _) = self.replace_packed(name, &value, mode, expect, actor)?;
+            let (version, _) = self.replace_packed(name, &value, mode, expect, by)?;
             return Ok(version);
         }
         if name.as_bytes() == tables::LIST {
-            return self.write_list(name, mode, value, expect, actor);
+            return self.write_list(name, mode, value, expect, by);
         }
         if value.len() > CHUNK && tables::is_table_file(name) {
-            return self.write_in_pieces(name, mode, &value, expect, actor);
+            return self.write_in_pieces(name, mode, &value, expect, by);
         }
         let mut change = RepoChange::new(self.repo);
         change.refs.push(RefEdit {
@@ -274,8 +275,8 @@ impl Refs {
             change: Change::Set { mode, value },
         });
         let version = match expect {
-            Expect::Anything => self.commit(change, actor)?,
-            Expect::Absent | Expect::Is(_) => self.commit_under_lock(name, &change, actor)?,
+            Expect::Anything => self.commit(change, by)?,
+            Expect::Absent | Expect::Is(_) => self.commit_under_lock(name, &change, by)?,
         };
         self.wrote_past_lock(name, Expect::Is(version));
         failpoint::REF_WRITTEN.hit();
@@ -290,8 +291,8 @@ impl Refs {
         }
     }
 
-    fn commit(&self, change: RepoChange, actor: &Actor) -> FsResult<Version> {
-        self.objects.commit(change, actor)
+    fn commit(&self, change: RepoChange, by: &Author) -> FsResult<Version> {
+        self.transactions.commit(change, by)
     }
 
     fn commit_packed(
@@ -299,9 +300,9 @@ impl Refs {
         from: &RepoPath,
         to: &RepoPath,
         (file, mode, bytes): (&File, u32, &[u8]),
-        actor: &Actor,
+        by: &Author,
     ) -> FsResult<()> {
-        let (version, usual) = self.replace_packed(to, bytes, mode, self.expected(to)?, actor)?;
+        let (version, usual) = self.replace_packed(to, bytes, mode, self.expected(to)?, by)?;
         failpoint::PACKED_COMMITTED.hit();
         // The file that git wrote is the rendering of this version, and of no other.
         let adopted = usual && self.adopt_rendered(from, file, version);
@@ -323,13 +324,13 @@ impl Refs {
     }
 
     /// unlink(2) of a replicated name.
-    pub fn unlink(&self, path: &RepoPath, actor: &Actor) -> FsResult<()> {
+    pub fn unlink(&self, path: &RepoPath, by: &Author) -> FsResult<()> {
         let mut change = RepoChange::new(self.repo);
         change.refs.extend(self.unless_listed(path)?);
         change.refs.extend(self.packed_stays(path)?);
         let mut expect = self.expected(path)?;
         if path.as_bytes() == PACKED_REFS {
-            expect = self.thin_out(path, expect, actor)?;
+            expect = self.thin_out(path, expect, by)?;
             change.packed.push(PackedEdit::Clear);
         }
         change.refs.push(RefEdit {
@@ -337,7 +338,7 @@ impl Refs {
             expect,
             change: Change::Delete,
         });
-        let version = self.commit(change, actor)?;
+        let version = self.commit(change, by)?;
         self.uncertain.lock().remove(path);
         // The table is only empty now.
         let now = match path.as_bytes() == PACKED_REFS {
@@ -349,10 +350,10 @@ impl Refs {
     }
 
     /// rename(2) of replicated values: one, or a directory of them.
-    pub fn rename(&self, from: &RepoPath, to: &RepoPath, actor: &Actor) -> FsResult<()> {
+    pub fn rename(&self, from: &RepoPath, to: &RepoPath, by: &Author) -> FsResult<()> {
         let mut change = RepoChange::new(self.repo);
         self.rename_edits(from, to, &mut change.refs, &mut 0)?;
-        self.commit(change, actor).map(|_| ())
+        self.commit(change, by).map(|_| ())
     }
 
     /// All of it is one entry, whose values have `bytes` so far.
@@ -394,7 +395,7 @@ impl Refs {
     }
 
     /// chmod(2) of a replicated value.
-    pub fn set_mode(&self, path: &RepoPath, mode: u32, actor: &Actor) -> FsResult<()> {
+    pub fn set_mode(&self, path: &RepoPath, mode: u32, by: &Author) -> FsResult<()> {
         let mut change = RepoChange::new(self.repo);
         let expect = Expect::Anything;
         change.refs.push(RefEdit {
@@ -402,7 +403,7 @@ impl Refs {
             expect,
             change: Change::Chmod { mode },
         });
-        self.commit(change, actor).map(|_| ())
+        self.commit(change, by).map(|_| ())
     }
 
     /// Removes what a dead mount left in the making (its locks are gone already), and what stands

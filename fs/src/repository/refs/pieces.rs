@@ -7,7 +7,8 @@
 use super::{CHUNK, Refs, packed};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use gitmoor_model::{Actor, Change, Expect, PackedEdit, RefEdit, RepoChange, RepoPath, Version};
+use crate::repository::transaction::Author;
+use gitmoor_model::{Change, Expect, PackedEdit, RefEdit, RepoChange, RepoPath, Version};
 use std::iter::Peekable;
 
 type Edits = Peekable<std::vec::IntoIter<PackedEdit>>;
@@ -22,7 +23,7 @@ impl Refs {
         file: &[u8],
         mode: u32,
         expect: Expect,
-        actor: &Actor,
+        by: &Author,
     ) -> FsResult<(Version, bool)> {
         // What the file differs in is looked up now: the table may not move on until the commit.
         let mut expect = self.known(name, expect)?;
@@ -37,11 +38,10 @@ impl Refs {
             usual => usual,
         };
         let Some(diff) = diff else {
-            let expect = self.thin_out(name, expect, actor)?;
+            let expect = self.thin_out(name, expect, by)?;
             let value = file.to_vec();
             let change = Change::Set { mode, value };
-            let version =
-                self.commit_piece(name, vec![PackedEdit::Clear], expect, change, actor)?;
+            let version = self.commit_piece(name, vec![PackedEdit::Clear], expect, change, by)?;
             return Ok((version, false));
         };
         let mut edits = self.edits(diff)?;
@@ -53,7 +53,7 @@ impl Refs {
             }
             // Of a table, this only compares.
             let change = Change::Delete;
-            let version = self.commit_piece(name, piece, expect, change, actor)?;
+            let version = self.commit_piece(name, piece, expect, change, by)?;
             failpoint::PACKED_PIECE.hit();
             expect = Expect::Is(version);
         }
@@ -68,13 +68,13 @@ impl Refs {
         &self,
         name: &RepoPath,
         mut expect: Expect,
-        actor: &Actor,
+        by: &Author,
     ) -> FsResult<Expect> {
         let mut known = self.known(name, expect)?;
         let mut edits = self.edits(packed::Diff::to(std::iter::empty()))?;
         let mut piece = take_piece(&mut edits);
         while edits.peek().is_some() {
-            let version = self.commit_piece(name, piece, known, Change::Delete, actor)?;
+            let version = self.commit_piece(name, piece, known, Change::Delete, by)?;
             failpoint::PACKED_PIECE.hit();
             known = Expect::Is(version);
             expect = known;
@@ -105,7 +105,7 @@ impl Refs {
         piece: Vec<PackedEdit>,
         expect: Expect,
         change: Change,
-        actor: &Actor,
+        by: &Author,
     ) -> FsResult<Version> {
         let mut refs = self.unlocked_by(&piece)?;
         refs.push(RefEdit {
@@ -118,7 +118,7 @@ impl Refs {
             packed: piece,
             ..RepoChange::new(self.repo)
         };
-        let version = self.commit(change, actor)?;
+        let version = self.commit(change, by)?;
         // Until the next piece nobody else may write it either.
         self.wrote_past_lock(name, Expect::Is(version));
         Ok(version)

@@ -10,8 +10,9 @@
 use super::{CHUNK, Refs};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
+use crate::repository::transaction::Author;
 use gitmoor_model::room::is_table;
-use gitmoor_model::{Actor, Change, Expect, RefEdit, RefEntry, RepoChange, RepoPath, Version};
+use gitmoor_model::{Change, Expect, RefEdit, RefEntry, RepoChange, RepoPath, Version};
 
 pub(super) const LIST: &[u8] = b"reftable/tables.list";
 
@@ -24,11 +25,11 @@ impl Refs {
         mode: u32,
         value: Vec<u8>,
         expect: Expect,
-        actor: &Actor,
+        by: &Author,
     ) -> FsResult<Version> {
         let was = self.shared.replica.reference(self.repo, list)?;
         let named = was.map_or(Vec::new(), |was| listed(&was.value));
-        self.commit_list(list, (mode, value), expect, named, actor)
+        self.commit_list(list, (mode, value), expect, named, by)
     }
 
     /// Writes `tables.list` in place, as any file: what it does not name stays where it is.
@@ -38,9 +39,9 @@ impl Refs {
         mode: u32,
         value: Vec<u8>,
         expect: Expect,
-        actor: &Actor,
+        by: &Author,
     ) -> FsResult<Version> {
-        self.commit_list(list, (mode, value), expect, Vec::new(), actor)
+        self.commit_list(list, (mode, value), expect, Vec::new(), by)
     }
 
     /// After everything that the list may refer to is stored. `replaced` goes, as far as the list does
@@ -51,7 +52,7 @@ impl Refs {
         (mode, value): (u32, Vec<u8>),
         expect: Expect,
         replaced: Vec<RepoPath>,
-        actor: &Actor,
+        by: &Author,
     ) -> FsResult<Version> {
         let mut change = RepoChange::new(self.repo);
         let listed = listed(&value);
@@ -74,7 +75,7 @@ impl Refs {
             expect,
             change: Change::Set { mode, value },
         });
-        let version = self.commit(change, actor).inspect_err(|_| {
+        let version = self.commit(change, by).inspect_err(|_| {
             self.uncertain.lock().extend(listed.iter().cloned());
         })?;
         self.wrote_past_lock(list, Expect::Is(version));
@@ -89,7 +90,7 @@ impl Refs {
         mode: u32,
         value: &[u8],
         mut expect: Expect,
-        actor: &Actor,
+        by: &Author,
     ) -> FsResult<Version> {
         let mut version = Version::default();
         for (i, piece) in value.chunks(CHUNK).enumerate() {
@@ -107,7 +108,7 @@ impl Refs {
                 refs: vec![edit],
                 ..RepoChange::new(self.repo)
             };
-            version = self.commit(change, actor)?;
+            version = self.commit(change, by)?;
             expect = Expect::Is(version);
         }
         Ok(version)

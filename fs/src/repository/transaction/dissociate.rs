@@ -3,19 +3,23 @@
 //! That takes the way of maintenance: the command relies on each file's being in the catalog with the bytes
 //! that were copied. What was removed or replaced meanwhile refuses it, and whoever asked looks again.
 
-use super::{Found, Objects, catalog, parallel};
+use super::Transactions;
 use crate::error::FsResult;
 use crate::failpoint;
+use crate::repository::objects::{Found, catalog, parallel};
 use gitmoor_model::{Actor, Command, FileAdd, FileEntry, Relied, Repacking, RepoPath, Version};
 
 /// Is told of bytes that were copied; an error ends it all.
 pub(crate) type Told<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;
 
-impl Objects {
+/// Of one repository.
+pub(crate) struct Dissociation<'a>(pub(crate) &'a Transactions);
+
+impl Dissociation<'_> {
     /// The catalogued files whose keys lie under other repositories' prefixes.
     pub(crate) fn borrowed(&self) -> FsResult<Vec<(RepoPath, FileEntry)>> {
-        let mut files = catalog::files(&*self.shared.replica, self.repo)?;
-        let own = format!("{}/", self.repo);
+        let mut files = catalog::files(&*self.0.shared.replica, self.0.repo)?;
+        let own = format!("{}/", self.0.repo);
         files.retain(|(_, entry)| entry.key().is_some_and(|key| !key.starts_with(&own)));
         Ok(files)
     }
@@ -23,10 +27,13 @@ impl Objects {
     /// Copies borrowed files. Refused as `Refusal::Changed` when the catalog has changed meanwhile; then it
     /// names none of the copies.
     pub(crate) fn own(&self, files: &[(RepoPath, FileEntry)], told: &Told<'_>) -> FsResult<()> {
-        let wait = self.begin_wait("a copy of borrowed files")?;
+        let wait = self
+            .0
+            .shared
+            .begin_wait(self.0.repo, "a copy of borrowed files")?;
         let _waiting = wait.enter();
-        self.until_settled(|| {
-            let looked = self.shared.replica.forgotten(self.repo)?;
+        self.0.until_settled(|| {
+            let looked = self.0.shared.replica.forgotten(self.0.repo)?;
             let copies = parallel::each(files, |(path, entry)| self.copy(path, entry, told))?;
             failpoint::OWN_COPIED.hit();
             self.propose_copies(copies, looked)
@@ -37,11 +44,11 @@ impl Objects {
     fn copy(&self, path: &RepoPath, entry: &FileEntry, told: &Told<'_>) -> FsResult<FileAdd> {
         told(0)?;
         let from = entry.key().expect("what is borrowed is stored");
-        let blocks = self.shared.replica.blocks(self.repo, path)?;
+        let blocks = self.0.shared.replica.blocks(self.0.repo, path)?;
         let (mut entry, size) = (entry.clone(), entry.size);
         let watch = |bytes| told(bytes).is_ok();
-        let copy = |to: &str| self.shared.store.copy(from, to, size, &watch);
-        self.put(path, &mut entry, &blocks, &copy)?;
+        let copy = |to: &str| self.0.shared.store.copy(from, to, size, &watch);
+        self.0.objects.put(path, &mut entry, &blocks, &copy)?;
         Ok(FileAdd {
             path: path.clone(),
             entry,
@@ -50,7 +57,7 @@ impl Objects {
     }
 
     fn propose_copies(&self, mut copies: Vec<FileAdd>, looked: Version) -> FsResult<()> {
-        let _turn = self.turn.lock();
+        let _turn = self.0.turn.lock();
         for add in &mut copies {
             self.renew(add)?;
         }
@@ -59,14 +66,15 @@ impl Objects {
             digest: add.entry.digest,
         });
         let repacking = Repacking {
-            repo: self.repo,
+            repo: self.0.repo,
             relied: relied.collect(),
             add: copies,
             remove: Vec::new(),
             looked,
             unless_refs_moved_since: None,
         };
-        self.propose_command(Command::Repack(Box::new(repacking)), &Actor::default())?;
+        self.0
+            .propose(Command::Repack(Box::new(repacking)), &Actor::default())?;
         failpoint::OWN_PUBLISHED.hit();
         Ok(())
     }
@@ -74,7 +82,7 @@ impl Objects {
     /// git may have given a file a new time while it was copied: by that it keeps what it would have
     /// written again.
     fn renew(&self, add: &mut FileAdd) -> FsResult<()> {
-        if let Some(Found::Entry(now)) = self.find(&add.path)?
+        if let Some(Found::Entry(now)) = self.0.objects.find(&add.path)?
             && now.digest == add.entry.digest
         {
             let place = add.entry.place.clone();

@@ -4,10 +4,11 @@
 //!
 //! Storing takes as long as it takes and holds up nobody; only the proposal takes its turn.
 
-use super::{Objects, cache_object};
+use super::Transactions;
 use crate::beneath::At;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
+use crate::repository::objects::cache_object;
 use gitmoor_model::{
     Actor, Command, FileAdd, Place, Refusal, Relied, Repacking, RepoPath, Version,
 };
@@ -52,17 +53,20 @@ pub(crate) enum Published {
     Kept,
 }
 
-impl Objects {
+/// Of one repository.
+pub(crate) struct RepackCommit<'a>(pub(crate) &'a Transactions);
+
+impl RepackCommit<'_> {
     /// Stores and publishes. `tell` is told of each file before it is stored, and may end it all.
     pub(crate) fn repack(
         &self,
         repack: &Repack,
         tell: &dyn Fn(&Made) -> FsResult<()>,
     ) -> FsResult<Published> {
-        let wait = self.begin_wait("maintenance")?;
+        let wait = self.0.shared.begin_wait(self.0.repo, "maintenance")?;
         let _waiting = wait.enter();
-        let (published, stored) = self.until_settled(|| {
-            let looked = self.shared.replica.forgotten(self.repo)?;
+        let (published, stored) = self.0.until_settled(|| {
+            let looked = self.0.shared.replica.forgotten(self.0.repo)?;
             let stored = self.store_made(&repack.made, tell)?;
             let mut adds: Vec<_> = stored.iter().map(|(add, _)| add.clone()).collect();
             failpoint::REPACK_STORED.hit();
@@ -101,7 +105,7 @@ impl Objects {
                 made.bytes,
                 block_cache::block_size_for(made.bytes),
             )?;
-            let add = self.store_checked(&made.path, &file, digests)?;
+            let add = self.0.objects.store_checked(&made.path, &file, digests)?;
             failpoint::REPACK_SENT.hit();
             Ok((add, file))
         };
@@ -116,32 +120,27 @@ impl Objects {
         remove: &[RepoPath],
         unless_refs_moved_since: Option<Version>,
     ) -> FsResult<()> {
-        let _turn = self.turn.lock();
-        let _no_ref_moves = self.removing.write();
+        let _turn = self.0.turn.lock();
+        let _no_ref_moves = self.0.prune.deletion();
         let repacking = Repacking {
-            repo: self.repo,
+            repo: self.0.repo,
             add: adds.to_vec(),
             remove: remove.to_vec(),
             relied: repack.relied.clone(),
             looked,
             unless_refs_moved_since,
         };
-        self.propose_command(Command::Repack(Box::new(repacking)), &Actor::default())?;
+        self.0
+            .propose(Command::Repack(Box::new(repacking)), &Actor::default())?;
         failpoint::REPACK_PUBLISHED.hit();
-        self.forget_touched(remove);
+        for path in remove {
+            self.0.objects.touched_no_more(path);
+        }
         let added = adds.iter().map(|add| &add.path);
         for path in remove.iter().chain(added) {
-            (self.shared.changed)(self.repo, path);
+            (self.0.shared.changed)(self.0.repo, path);
         }
         Ok(())
-    }
-
-    /// New times of what is gone would bring it back.
-    fn forget_touched(&self, removed: &[RepoPath]) {
-        let mut state = self.state.lock();
-        for path in removed {
-            state.touched.remove(path);
-        }
     }
 
     /// The cache has it, from where it was made.
@@ -151,14 +150,15 @@ impl Objects {
         };
         let object = cache_object(key, &add.entry, add.blocks.clone().into());
         let kept = self
+            .0
             .files
             .take_made(at, file)
             .and_then(|taken| match taken {
-                Some(taken) => Ok(self.shared.cache.adopt(&object, &taken.path())?),
+                Some(taken) => Ok(self.0.shared.cache.adopt(&object, &taken.path())?),
                 None => Ok(()),
             });
         if let Err(error) = kept {
-            tracing::warn!(repo = %self.repo, path = %add.path, %error, "published, but not kept in the cache");
+            tracing::warn!(repo = %self.0.repo, path = %add.path, %error, "published, but not kept in the cache");
         }
     }
 }

@@ -5,7 +5,7 @@
     reason = "copies in a temporary directory of the daemon's own"
 )]
 
-use super::Objects;
+use super::Transactions;
 use crate::error::FsResult;
 use gitmoor_model::{Actor, Command, FileAdd, FileEntry, FileRemoval, Place, RepoChange, RepoPath};
 use gitmoor_store::block_cache;
@@ -13,21 +13,19 @@ use gitmoor_store::object_store::{Body, Put};
 use std::fs::File;
 use std::path::Path;
 
-impl Objects {
-    /// A finished file before it is stored; `None` when it is not there.
-    pub fn staged_file(&self, path: &RepoPath) -> FsResult<Option<File>> {
-        self.files.open_to_read(path)
-    }
+/// Of one repository.
+pub(crate) struct Repair<'a>(pub(crate) &'a Transactions);
 
+impl Repair<'_> {
     /// Lets the catalog name these bytes instead, in a new object of the store.
     pub fn replace(&self, path: &RepoPath, old: &FileEntry, copy: &Path) -> FsResult<()> {
-        let _turn = self.turn.lock();
+        let _turn = self.0.turn.lock();
         let file = File::open(copy)?;
         let size = file.metadata()?.len();
         let block_size = block_cache::block_size_for(size);
         let (digest, blocks) = block_cache::digest_file(&file, size, block_size)?;
-        self.until_settled(|| {
-            let looked = self.look()?;
+        self.0.until_settled(|| {
+            let looked = self.0.objects.tombstones_as_of()?;
             let entry = FileEntry {
                 size,
                 digest,
@@ -44,11 +42,12 @@ impl Objects {
             };
             let change = RepoChange {
                 add: vec![add],
-                ..RepoChange::new(self.repo)
+                ..RepoChange::new(self.0.repo)
             };
-            self.propose_command(Command::Publish { change, looked }, &Actor::default())
+            self.0
+                .propose(Command::Publish { change, looked }, &Actor::default())
         })?;
-        (self.shared.changed)(self.repo, path);
+        (self.0.shared.changed)(self.0.repo, path);
         Ok(())
     }
 
@@ -61,9 +60,10 @@ impl Objects {
         len: u64,
         digest: &gitmoor_model::Digest,
     ) -> FsResult<String> {
-        for key in self.keys(path, digest, false) {
-            let free = !self.shared.replica.is_condemned(self.repo, &key)? && !self.exists(&key)?;
-            if free && self.shared.store.put(&key, Body::File { file, len })? == Put::Stored {
+        for key in self.0.objects.keys(path, digest, false) {
+            let free =
+                !self.0.shared.replica.is_condemned(self.0.repo, &key)? && !self.exists(&key)?;
+            if free && self.0.shared.store.put(&key, Body::File { file, len })? == Put::Stored {
                 return Ok(key);
             }
         }
@@ -72,7 +72,7 @@ impl Objects {
 
     /// Asked before as well, for stores that do not refuse to overwrite.
     fn exists(&self, key: &str) -> FsResult<bool> {
-        match self.shared.store.get_small(key, 1) {
+        match self.0.shared.store.get_small(key, 1) {
             Ok(_) => Ok(true),
             Err(gitmoor_store::object_store::StoreError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),
@@ -81,7 +81,7 @@ impl Objects {
 
     /// Takes a damaged file out of the catalog, into the trash.
     pub fn remove_damaged(&self, path: &RepoPath) -> FsResult<()> {
-        let _turn = self.turn.lock();
+        let _turn = self.0.turn.lock();
         let removal = FileRemoval {
             paths: vec![path.clone()],
             unless_refs_moved_since: None,
@@ -89,10 +89,10 @@ impl Objects {
         };
         let change = RepoChange {
             remove: Some(removal),
-            ..RepoChange::new(self.repo)
+            ..RepoChange::new(self.0.repo)
         };
-        self.propose_command(Command::Commit(change), &Actor::default())?;
-        (self.shared.changed)(self.repo, path);
+        self.0.propose(Command::Commit(change), &Actor::default())?;
+        (self.0.shared.changed)(self.0.repo, path);
         Ok(())
     }
 }

@@ -1,12 +1,13 @@
 //! What another mount does between the look of a ref change and its commit.
 
-use super::{FirstLooks, Objects, Seals, Shared, Staged, Staging};
-use crate::Config;
+use super::{Author, Prune, ReadVersions, Transactions};
 use crate::beneath::Dir;
+use crate::context::{Config, Context};
 use crate::error::FsError;
 use crate::others::Freshness;
 use crate::process::Origins;
 use crate::repository::local::Files;
+use crate::repository::objects::{Objects, Seals, Staged, Staging};
 use crate::repository::refs::Large;
 use gitmoor_model::{
     Actor, Change, Command, Condemnation, Digest, Expect, FileAdd, FileEntry, FileRemoval,
@@ -99,7 +100,7 @@ fn shared(
     dir: &Path,
     node: Arc<Node>,
     changed: impl Fn(RepoId, &RepoPath) + Send + Sync + 'static,
-) -> Shared {
+) -> Context {
     let homes = Arc::new(Dir::open(dir).expect("opens"));
     let store = Arc::new(DirStore::open(dir.join("store")).expect("opens"));
     let cache = CacheConfig {
@@ -108,11 +109,11 @@ fn shared(
         free_floor_bytes: 0,
         read_timeout: Duration::from_secs(1),
     };
-    Shared {
+    Context {
         fresh: Freshness::new(node.clone(), Duration::ZERO),
         elsewhere: Arc::default(),
         origins: Origins::new(),
-        looks: FirstLooks::new(),
+        read_versions: ReadVersions::new(),
         large: Large::new(),
         seals: Seals::default(),
         replica: node,
@@ -165,41 +166,42 @@ fn world(dir: &Path) -> World {
     world
 }
 
-/// Its objects, as one mount has them.
-fn objects(
+/// How it changes through one mount.
+fn transactions(
     dir: &Path,
     world: &World,
     changed: impl Fn(RepoId, &RepoPath) + Send + Sync + 'static,
-) -> Objects {
+) -> Transactions {
     let shared = Arc::new(shared(dir, world.node.clone(), changed));
     let files = Arc::new(Files::open(shared.homes.clone(), world.repo).expect("opens"));
-    Objects::open(world.repo, shared, files).expect("opens")
+    let prune = Arc::new(Prune::default());
+    let objects = Objects::open(world.repo, shared.clone(), files.clone(), prune.clone());
+    let objects = Arc::new(objects.expect("opens"));
+    Transactions::new(world.repo, shared, files, objects, prune)
 }
 
 /// Also right after it got its name, when nobody has looked again at what is in the making.
 #[test]
 fn what_is_finished_is_counted_once() {
     let dir = tempfile::tempdir().expect("a directory");
-    let objects = objects(dir.path(), &world(dir.path()), |_, _| {});
+    let transactions = transactions(dir.path(), &world(dir.path()), |_, _| {});
+    let (objects, files) = (&transactions.objects, &transactions.files);
     let (from, to) = (path("objects/tmp_x"), path("objects/info/x"));
-    let owner = objects.files.owner().expect("it is there");
-    objects.files.make_parents(&to).expect("mkdir");
-    objects
-        .files
-        .put(&from, &[7; 1000], 0o444, owner)
-        .expect("writes");
+    let owner = files.owner().expect("it is there");
+    files.make_parents(&to).expect("mkdir");
+    files.put(&from, &[7; 1000], 0o444, owner).expect("writes");
     objects.began(&from);
     let staged = |finished, making| Staged {
         finished,
         making,
         bytes: 1000,
     };
-    assert_eq!(objects.shared.staging.staged(), staged(0, 1));
+    assert_eq!(transactions.shared.staging.staged(), staged(0, 1));
     let ready = objects.ready(&from, &to).expect("it may have that name");
-    let rename = || objects.files.rename(&from, &to);
+    let rename = || files.rename(&from, &to);
     objects.finish(&to, ready, rename).expect("renames");
     objects.gave_up(&from);
-    assert_eq!(objects.shared.staging.staged(), staged(1, 0));
+    assert_eq!(transactions.shared.staging.staged(), staged(1, 0));
 }
 
 /// A new branch.
@@ -218,11 +220,14 @@ fn new_main(repo: RepoId) -> RepoChange {
     }
 }
 
-fn by(pid: u32) -> Actor {
-    Actor {
+/// A process, which looks if it has not done so.
+fn by(transactions: &Transactions, pid: u32) -> Author {
+    let actor = Actor {
         pid: Some(pid),
         ..Actor::default()
-    }
+    };
+    let read = Some(transactions.read_version(pid));
+    Author { actor, read }
 }
 
 /// A process that stood still for longer than the trash keeps anything relies on what is gone for good.
@@ -230,17 +235,18 @@ fn by(pid: u32) -> Actor {
 fn what_has_left_the_trash_is_referred_to_by_none_who_looked_before() {
     let dir = tempfile::tempdir().expect("a directory");
     let world = world(dir.path());
-    let objects = objects(dir.path(), &world, |_, _| {});
+    let transactions = transactions(dir.path(), &world, |_, _| {});
     world.add(object(1));
     let pid = std::process::id();
-    objects.look_of(pid);
+    let by = by(&transactions, pid);
     world.remove(&object(1));
     world.empty_trash();
     let change = new_main(world.repo);
-    let refused = objects.commit(change.clone(), &by(pid));
+    let refused = transactions.commit(change.clone(), &by);
     assert!(matches!(refused, Err(FsError::Outlived)), "{refused:?}");
     // It was told, and begins anew.
-    objects.commit(change, &by(pid)).expect("it moves");
+    let by = self::by(&transactions, pid);
+    transactions.commit(change, &by).expect("it moves");
 }
 
 /// What is remembered of a touched file is what was changed of it, and not that it is there.
@@ -248,19 +254,21 @@ fn what_has_left_the_trash_is_referred_to_by_none_who_looked_before() {
 fn new_times_bring_back_nothing_that_others_removed() {
     let dir = tempfile::tempdir().expect("a directory");
     let world = world(dir.path());
-    let objects = objects(dir.path(), &world, |_, _| {});
+    let transactions = transactions(dir.path(), &world, |_, _| {});
     (1..=2).for_each(|number| world.add(object(number)));
     let time = Timestamp { secs: 7, nanos: 0 };
     for number in 1..=2 {
-        let touched = objects.touch(&object(number), Some(time), None);
+        let touched = transactions
+            .objects
+            .touch(&object(number), Some(time), None);
         touched.expect("it is there");
     }
     world.remove(&object(1));
     assert!(
-        matches!(objects.find(&object(1)), Ok(None)),
+        matches!(transactions.objects.find(&object(1)), Ok(None)),
         "gone here, too"
     );
-    objects.publish().expect("publishes");
+    transactions.publish().expect("publishes");
     assert!(!world.has(&object(1)) && world.has(&object(2)));
     let kept = world.node.file(world.repo, &object(2)).expect("reads");
     let kept = kept.expect("it is there");
@@ -283,12 +291,12 @@ fn pruned_through_another_mount_while_a_ref_moves() {
             other.remove(&object(2));
         }
     };
-    let objects = objects(dir.path(), &world, changed);
+    let transactions = transactions(dir.path(), &world, changed);
 
     let pid = std::process::id();
-    objects.look_of(pid);
+    let by = by(&transactions, pid);
     world.remove(&object(1));
-    objects.commit(new_main(repo), &by(pid)).expect("it moves");
+    transactions.commit(new_main(repo), &by).expect("it moves");
     assert!(world.has(&object(1)) && world.has(&object(2)), "both back");
     let moved = world.node.reference(repo, &path("refs/heads/main"));
     assert!(moved.expect("reads").is_some());

@@ -1,0 +1,141 @@
+//! What the rooms of a file system share, and its settings.
+
+use crate::beneath::Dir;
+use crate::error::{FsError, FsResult, done};
+use crate::others::{Elsewhere, Freshness};
+use crate::owner::Ownership;
+use crate::process::Origins;
+use crate::repository::objects::{Seals, Staging};
+use crate::repository::refs::Large;
+use crate::repository::transaction::ReadVersions;
+use crate::tree::Shown;
+use gitmoor_model::{Actor, Command, RepoId, RepoPath, Version};
+use gitmoor_replicator::Replica;
+use gitmoor_store::block_cache::BlockCache;
+use gitmoor_store::object_store::{ObjectStore, StoreError};
+use gitmoor_store::wait::{Wait, Waits, spent};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Settings of the file system, already resolved.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data directory; already locked by the caller. Repositories' local
+    /// rooms and staging live in `repos/`, cached blocks in `cache/` beneath it.
+    pub data: PathBuf,
+    /// Limit of the block cache, bytes.
+    pub cache_bytes: u64,
+    /// Keep at least this much of the disk free, bytes.
+    pub cache_free_floor: u64,
+    /// More pending loose objects than this become one pack.
+    pub bundle_over: usize,
+    /// Limit of what is staged, bytes; `None` is no limit.
+    pub staging_bytes: Option<u64>,
+    /// How long a read of uncached data waits for the store.
+    pub read_timeout: Duration,
+    /// How long a ref change waits for its objects to be stored.
+    pub publish_timeout: Duration,
+    /// Pending objects are published after this long without a new one.
+    pub idle_publish: Duration,
+    /// How old what the cluster has acknowledged may be when it is read here.
+    pub stale_reads: Duration,
+    /// A FUSE operation that takes longer is logged.
+    pub slow_operation: Duration,
+    /// The part of all commands that is traced, while traces are exported: 0 to 1.
+    pub trace_ratio: f64,
+    /// Deleted repositories and object files can be restored for this long.
+    pub trash_keep: Duration,
+    /// What the store holds without an owner is left alone for this long.
+    pub gc_grace: Duration,
+    /// How often gc runs by itself.
+    pub gc_period: Duration,
+    /// How old the newest backup may be; `None` for none by themselves.
+    pub backup_period: Option<Duration>,
+    /// How many backups are kept.
+    pub backup_keep: usize,
+    /// Every change is refused, nothing is stored, nothing proposed.
+    pub read_only: bool,
+    /// The data directory may be the second of its kind: the store is not its own until it is taken over.
+    pub is_copy: bool,
+    /// What is shown of owners and permission bits.
+    pub shown: Shown,
+    /// How often repositories are looked at for maintenance; `None` for none by itself.
+    pub maintenance_period: Option<Duration>,
+    /// It is due with so many loose objects …
+    pub maintenance_loose: usize,
+    /// … or so many packs.
+    pub maintenance_packs: usize,
+    /// Objects that nothing reaches are kept for so long by a full maintenance.
+    pub cruft_expiration: Duration,
+}
+
+/// Takes a name of a repository that changed without the kernel's doing.
+pub type Changed = dyn Fn(RepoId, &RepoPath) + Send + Sync;
+
+/// What all repositories of a file system share: where bytes and refs go, settings, and who waits.
+pub struct Context {
+    /// The truth.
+    pub replica: Arc<dyn Replica>,
+    /// Where bytes go.
+    pub store: Arc<dyn ObjectStore>,
+    /// Whose that is; `None` of a mount that does not write there.
+    pub ownership: Option<Arc<Ownership>>,
+    /// Where they are read.
+    pub cache: Arc<BlockCache>,
+    /// The directories of all repositories.
+    pub homes: Arc<Dir>,
+    /// Settings.
+    pub config: Config,
+    /// Publications that wait for the store, and writers that wait for these.
+    pub waits: Waits,
+    /// How much is not there yet.
+    pub staging: Arc<Staging>,
+    /// Whether the cluster is to be asked before something is shown.
+    pub fresh: Freshness,
+    /// What others delete.
+    pub elsewhere: Arc<Elsewhere>,
+    /// Where changes come from.
+    pub(crate) origins: Origins,
+    /// What each process has read of each repository.
+    pub(crate) read_versions: ReadVersions,
+    /// How many large values are being committed.
+    pub large: Large,
+    /// Which files are written to, and which nobody writes to any more.
+    pub(crate) seals: Seals,
+    /// Called with names that changed behind the kernel's back.
+    pub changed: Box<Changed>,
+    /// Called with those of them that have a new inode already: another one would be one too many for who looks twice.
+    pub renewed: Box<Changed>,
+}
+
+impl Context {
+    /// Fails if the store is another state's: before long work that stores or deletes. Each request is checked
+    /// by itself, too, so that a store which does not answer is no reason not to begin.
+    pub fn check_owner(&self, what: &str) -> FsResult<()> {
+        match self.ownership.as_ref().map(|own| own.confirm(what)) {
+            None | Some(Err(FsError::Store(StoreError::Unavailable { .. }))) => Ok(()),
+            Some(confirmed) => confirmed,
+        }
+    }
+
+    /// Commits a command, and notes how long that took.
+    pub fn propose(&self, actor: Actor, command: Command) -> FsResult<Version> {
+        let kind = command.kind();
+        let propose = || self.replica.propose(actor, command);
+        done(spent::on(|| format!("the replicator's {kind}"), propose)?)
+    }
+
+    /// Somebody waits for the store on behalf of a repository; `what` is told in `gitmoor status`.
+    pub(crate) fn begin_wait(&self, repo: RepoId, what: &str) -> FsResult<Wait> {
+        let path = self.replica.repo(repo)?.map(|repo| repo.path);
+        let path = path.map_or(String::new(), |path| path.to_string());
+        Ok(self.begin_wait_in(what, &path))
+    }
+
+    /// The same in a repository that has no name yet.
+    pub(crate) fn begin_wait_in(&self, what: &str, path: &str) -> Wait {
+        let limit = self.config.publish_timeout;
+        self.waits.begin(format!("{what} in {path}"), limit)
+    }
+}

@@ -1,0 +1,117 @@
+//! What is proposed to the replicator, and what is done when that is refused.
+
+use super::Transactions;
+use super::read_version::Author;
+use crate::error::{FsError, FsResult};
+use crate::repository::objects::{Batch, Stored};
+use gitmoor_model::{Actor, BlockDigest, Command, FileAdd, Place, Refusal, RepoChange, Version};
+
+/// Files whose addition or removal one raft entry carries at most.
+pub(super) const FILES_PER_ENTRY: usize = 5_000;
+
+/// About how many bytes of files one raft entry carries at most: what the catalog itself holds, and digests of blocks.
+const BYTES_PER_ENTRY: usize = 2 << 20;
+
+/// How often a publication stores again because gc came in between, which is rare
+/// even once.
+const STORINGS: usize = 5;
+
+impl Transactions {
+    /// Proposes a change of refs, with what a batch stored for it. [`super::Prune::ref_change`] is held.
+    pub(super) fn move_refs(
+        &self,
+        change: RepoChange,
+        batch: Option<&Batch>,
+        by: &Author,
+    ) -> FsResult<Version> {
+        let looked = batch.map(|batch| batch.looked);
+        let command = match (self.undelete(&change, by)?, looked) {
+            (Some(unpruned), looked) => Command::MoveRefs {
+                change,
+                looked,
+                unpruned,
+            },
+            (None, Some(looked)) => Command::Publish { change, looked },
+            (None, None) => Command::Commit(change),
+        };
+        let version = self.propose(command, &by.actor)?;
+        // Moving refs between the loose and the packed layer is no such move.
+        let repo = self.shared.replica.repo(self.repo)?;
+        if repo.is_some_and(|repo| repo.refs_version >= version) {
+            self.prune.moved(version, by.read);
+        }
+        Ok(version)
+    }
+
+    /// Stores again when gc has condemned, between storing and cataloguing, what
+    /// was found in the store (see the replicator's `state/condemned.rs`).
+    pub(super) fn until_settled<T>(&self, mut attempt: impl FnMut() -> FsResult<T>) -> FsResult<T> {
+        for _ in 0..STORINGS {
+            match attempt() {
+                Err(FsError::Refused(Refusal::Condemned { key })) => {
+                    self.objects.forget_stored(&key);
+                }
+                // Pruned: through another mount, between the look and the commit.
+                Err(FsError::Refused(Refusal::Forgotten | Refusal::Pruned)) => {}
+                other => return other,
+            }
+        }
+        attempt()
+    }
+
+    /// A change that adds what a batch stored.
+    pub(super) fn propose_stored(
+        &self,
+        change: RepoChange,
+        batch: &Batch,
+        actor: &Actor,
+    ) -> FsResult<Version> {
+        let looked = batch.looked;
+        self.propose(Command::Publish { change, looked }, actor)
+    }
+
+    pub(super) fn propose(&self, command: Command, actor: &Actor) -> FsResult<Version> {
+        self.shared.propose(actor.clone(), command)
+    }
+
+    /// Very many files go in several entries; the last goes with the refs.
+    pub(super) fn catalogue_ahead(&self, batch: &mut Batch, actor: &Actor) -> FsResult<()> {
+        while let Some(fitting) = fitting(&batch.files) {
+            let ahead = batch.split_off(fitting);
+            self.catalogue(ahead, actor)?;
+        }
+        Ok(())
+    }
+
+    /// Stored files get into the catalog, and no ref moves.
+    pub(super) fn catalogue(&self, batch: Batch, actor: &Actor) -> FsResult<()> {
+        let change = RepoChange {
+            add: batch.adds(),
+            ..RepoChange::new(self.repo)
+        };
+        if !change.is_empty() {
+            self.propose_stored(change, &batch, actor)?;
+        }
+        self.objects.adopt(batch);
+        Ok(())
+    }
+}
+
+/// How many of these files go ahead of the others; `None` when all of them fit into one entry.
+fn fitting(files: &[Stored]) -> Option<usize> {
+    let mut bytes = 0;
+    let fits = |stored: &&Stored| {
+        bytes += weight(&stored.add);
+        bytes <= BYTES_PER_ENTRY
+    };
+    let fitting = files.iter().take(FILES_PER_ENTRY).take_while(fits).count();
+    (fitting < files.len()).then_some(fitting.max(1))
+}
+
+fn weight(add: &FileAdd) -> usize {
+    let own = match &add.entry.place {
+        Place::Inline(bytes) => bytes.len(),
+        Place::Stored { key } => key.len(),
+    };
+    own + add.path.as_bytes().len() + add.blocks.len() * size_of::<BlockDigest>() + 100
+}
