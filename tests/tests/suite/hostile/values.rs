@@ -144,7 +144,7 @@ fn beside_readers(path: &Path, values: [&[u8]; 2]) {
                 while !ended.load(Ordering::Relaxed) {
                     match fs::read(path) {
                         Ok(seen) => assert!(is_whole(&seen), "{}: {seen:?}", path.display()),
-                        // Another file twice while it was opened, as semantics.md says.
+                        // Another file twice while it was opened, as docs/semantics/files.md says.
                         Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ESTALE)),
                     }
                     reads.fetch_add(1, Ordering::Relaxed);
@@ -166,7 +166,7 @@ fn beside_readers(path: &Path, values: [&[u8]; 2]) {
     assert!(reads.load(Ordering::Relaxed) > 0, "nobody read meanwhile");
 }
 
-/// Opens again when the name got another file twice while it was opened, as semantics.md says.
+/// Opens again when the name got another file twice while it was opened, as docs/semantics/files.md says.
 fn write(path: &Path, value: &[u8]) {
     let mut tried = (0..100).map(|_| fs::write(path, value));
     let stale = |done: &std::io::Result<()>| matches!(done, Err(error) if error.raw_os_error() == Some(libc::ESTALE));
