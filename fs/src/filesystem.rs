@@ -3,6 +3,7 @@
 
 mod idle;
 mod metrics;
+mod ownership;
 mod sizes;
 mod status;
 mod traffic;
@@ -11,13 +12,13 @@ pub use status::{RepoInfo, Status};
 pub use traffic::Traffic;
 
 use crate::beneath::Dir;
-use crate::context::{Config, Context};
 use crate::error::FsError;
+use crate::git_config;
 use crate::maintenance;
 use crate::others::{Elsewhere, Freshness};
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
-use crate::repository::local::config;
+use crate::repository::context::{Config, Context};
 use crate::repository::objects::{Seals, Staging};
 use crate::repository::refs::Large;
 use crate::repository::transaction::ReadVersions;
@@ -191,7 +192,7 @@ impl FileSystem {
         maintenance::clear(&fs.shared.config.data);
         idle::start(&fs)?;
         if !fs.is_offline() {
-            crate::owner::start(&fs)?;
+            ownership::start(&fs)?;
             crate::custody::start(&fs)?;
             crate::backup::start(&fs)?;
         }
@@ -305,7 +306,7 @@ impl FileSystem {
 
     /// The same for the replicated settings of a repository.
     pub fn settings_changed(&self, repo: RepoId) {
-        let path = RepoPath::new(config::SETTINGS).expect("a valid path");
+        let path = RepoPath::new(git_config::SETTINGS).expect("a valid path");
         self.tell_and_wait(Changed::InRepo(repo, path));
     }
 
@@ -366,7 +367,8 @@ fn ownership(
     if config.read_only || store.offline().is_some() {
         return Ok(None);
     }
-    let settled = Ownership::settle(replica.clone(), store.clone(), config)?;
+    let (data, grace, is_copy) = (&config.data, config.gc_grace, config.is_copy);
+    let settled = Ownership::settle(replica.clone(), store.clone(), data, grace, is_copy)?;
     Ok(Some(Arc::new(settled)))
 }
 

@@ -23,13 +23,14 @@
 pub mod backup;
 pub mod beneath;
 pub mod bundle;
-mod context;
 mod custody;
 mod error;
 pub mod failpoint;
 mod filesystem;
 mod fsck;
 pub mod fuse;
+#[doc(hidden)]
+pub mod git_config;
 pub mod import;
 mod maintenance;
 mod metrics;
@@ -44,7 +45,6 @@ mod shares;
 mod tree;
 mod work;
 
-pub use context::Config;
 pub use custody::{Collected, Copied, CopyError, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
 pub use filesystem::{FileSystem, OpenError, PublishError, RepoInfo, Status, Traffic};
@@ -55,5 +55,6 @@ pub use maintenance::{
 pub use others::Elsewhere;
 pub use owner::StoreOwner;
 pub use repository::Staged;
-pub use tree::Shown;
+pub use repository::context::{Config, Shown};
+
 pub use work::{Nobody, Onlooker, Part, Progress};

@@ -2,7 +2,7 @@
 //! interface: it changes with the rooms that these belong to.
 
 pub use crate::fsck::lost::{objects_in, without_packed};
-pub use crate::repository::local::config;
+pub use crate::git_config as config;
 pub use crate::repository::objects::{idx, key};
 pub use crate::repository::refs::packed;
 pub use gitmoor_model::name;

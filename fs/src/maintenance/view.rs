@@ -13,9 +13,9 @@ use super::handover::{LOCAL_BYTES, copy_local, give, show, take_back};
 use super::{Files, MaintenanceError};
 use crate::FileSystem;
 use crate::beneath::{At, Dir};
+use crate::git_config;
 use crate::program::{Program, Stage, User};
 use crate::repository::Repository;
-use crate::repository::local::config;
 use crate::repository::refs::packed;
 use gitmoor_model::name;
 use gitmoor_model::{
@@ -357,8 +357,8 @@ fn config(repo: &Repo) -> Vec<u8> {
     let chosen = repo.settings.iter();
     let chosen = chosen.filter(|(key, _)| SETTINGS.contains(&key.as_str()));
     let chosen = chosen.map(|(key, value)| (key.clone(), value.clone()));
-    let mut text = config::render(&chosen.collect());
-    text.extend(config::of_format(&format));
+    let mut text = git_config::render(&chosen.collect());
+    text.extend(git_config::of_format(&format));
     text.extend(b"[repack]\n\twriteBitmaps = false\n");
     text
 }

@@ -11,7 +11,7 @@ mod freshness;
 pub use elsewhere::Elsewhere;
 pub(crate) use freshness::{AGAIN, Freshness};
 
-use crate::repository::local::config;
+use crate::git_config;
 use gitmoor_model::RepoPath;
 use gitmoor_model::name::is_rewritable;
 use gitmoor_model::room::{Room, room};
@@ -35,7 +35,7 @@ pub(crate) fn may_change(path: &RepoPath) -> bool {
         Room::Refs => true,
         Room::Objects => is_rewritable(path),
         // The top: which repository has its name.
-        Room::Local => path.is_root() || path.as_bytes() == config::SETTINGS.as_bytes(),
+        Room::Local => path.is_root() || path.as_bytes() == git_config::SETTINGS.as_bytes(),
     }
 }
 

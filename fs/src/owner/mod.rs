@@ -33,9 +33,7 @@ mod owned;
 pub use claim::{Claim, TakenOver};
 pub(crate) use owned::Owned;
 
-use crate::FileSystem;
 use crate::error::{FsError, FsResult, done};
-use crate::filesystem::{OpenError, start_periodic};
 use claim::Last;
 use gitmoor_model::{Actor, ClaimId, Command, QUARANTINE};
 use gitmoor_replicator::Replica;
@@ -56,9 +54,6 @@ const LOOK: Duration = Duration::from_secs(60);
 /// How old a claim of ours gets: a quarter of `gc-grace`, so that what a copy does not know is younger than
 /// that, but within these bounds.
 const RENEWAL: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
-
-/// How often the age of our claim is looked at, which asks nobody.
-const TICK: Duration = Duration::from_secs(15);
 
 /// How often a take-over is tried while others claim the store at the same time.
 const TRIES: usize = 10;
@@ -150,53 +145,16 @@ pub fn last_claim(store: &dyn ObjectStore) -> Result<Option<Claim>, StoreError> 
     Ok(claim::last(store)?.map(|last| last.claim))
 }
 
-/// Starts the thread that keeps the claim of the state young.
-pub(crate) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
-    match &fs.shared.ownership {
-        None => Ok(()),
-        Some(_) => start_periodic(fs, "store owner", TICK, FileSystem::renew_claim),
-    }
-}
-
-impl FileSystem {
-    fn renew_claim(&self) {
-        let Some(ownership) = &self.shared.ownership else {
-            return;
-        };
-        let was_ours = ownership.owner().is_this;
-        if let Err(error) = ownership.renew() {
-            tracing::warn!(%error, "who owns the store cannot be found out; trying again later");
-        }
-        if let (true, Some(problem)) = (was_ours, ownership.owner().problem) {
-            tracing::error!("nothing is stored or deleted from now on: {problem}");
-        }
-    }
-
-    /// Whose the store is; `None` of a mount that does not write there.
-    pub fn store_owner(&self) -> Option<StoreOwner> {
-        Some(self.shared.ownership.as_ref()?.owner())
-    }
-
-    /// Makes this mount's state the owner of the store, whoever was it. `None` of a mount that does not write
-    /// there.
-    pub fn take_over_store(&self) -> FsResult<Option<StoreOwner>> {
-        let Some(ownership) = &self.shared.ownership else {
-            return Ok(None);
-        };
-        ownership.take_over()?;
-        Ok(Some(ownership.owner()))
-    }
-}
-
 impl Ownership {
     /// Looks whose the store is, and claims it if it is nobody's.
     pub(crate) fn settle(
         replica: Arc<dyn Replica>,
         store: Arc<dyn ObjectStore>,
-        config: &crate::Config,
+        data: &Path,
+        grace: Duration,
+        is_copy: bool,
     ) -> FsResult<Self> {
-        let renewal = (config.gc_grace / 4).clamp(RENEWAL[0], RENEWAL[1]);
-        let (data, is_copy) = (&config.data, config.is_copy);
+        let renewal = (grace / 4).clamp(RENEWAL[0], RENEWAL[1]);
         let ownership = Self::look_at(replica, store, data, renewal, is_copy)?;
         let seen = ownership.seen.lock().clone();
         if seen.standing == Standing::Free {
@@ -273,7 +231,7 @@ impl Ownership {
 
     /// Makes this state the owner, whoever was it. A copy knows the same claims as the original, and needs one
     /// of its own.
-    fn take_over(&self) -> FsResult<()> {
+    pub(crate) fn take_over(&self) -> FsResult<()> {
         let mut seen = self.look()?;
         self.is_copy.store(false, Ordering::Relaxed);
         for _ in 0..TRIES {

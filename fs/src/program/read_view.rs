@@ -14,7 +14,7 @@
 
 use super::{Program, User};
 use crate::beneath::{MostlyHoles, mostly_holes};
-use crate::repository::local::config;
+use crate::git_config;
 use gitmoor_model::{Format, ObjectFormat, RefStorage};
 use rustix::fs::OFlags;
 use std::ffi::OsStr;
@@ -165,7 +165,7 @@ impl ReadView {
             fs::set_permissions(dir.join(made), Permissions::from_mode(0o755))?;
         }
         write(&dir.join("HEAD"), head)?;
-        write(&dir.join("config"), &config::of_format(&self.format))?;
+        write(&dir.join("config"), &git_config::of_format(&self.format))?;
         for name in THEIRS {
             if name == "refs" || self.theirs.join(name).symlink_metadata().is_ok() {
                 symlink(self.theirs.join(name), dir.join(name))?;
@@ -227,7 +227,7 @@ impl Theirs<'_> {
     fn format(&self, git_dir: &Path) -> Result<Format, ViewError> {
         let path = git_dir.join("config");
         let text = self.small(&path)?.unwrap_or_default();
-        config::stated_format(&text).map_err(|reason| ViewError::Damaged { path, reason })
+        git_config::stated_format(&text).map_err(|reason| ViewError::Damaged { path, reason })
     }
 
     /// It may be a link to a branch, as git once made it.

@@ -2,7 +2,7 @@
 
 use super::{Caller, Found, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult};
-use crate::repository::local::config;
+use crate::git_config;
 use gitmoor_model::room::is_value;
 use gitmoor_model::{RefEntry, RepoPath, Timestamp};
 
@@ -110,7 +110,7 @@ impl Repository {
         };
         let config = config_path();
         match self.files.stat(&config)? {
-            Some(meta) if meta.is_file() && meta.len() == config::INCLUDE.len() as u64 => {
+            Some(meta) if meta.is_file() && meta.len() == git_config::INCLUDE.len() as u64 => {
                 Ok(self.files.node(&config)?.chmod(mode)?)
             }
             Some(_) | None => Ok(()),

@@ -8,6 +8,7 @@
 
 mod attributes;
 mod change;
+pub(crate) mod context;
 mod draft;
 mod identity;
 mod leftovers;
@@ -28,13 +29,14 @@ pub use opened::{Body, Closing, Opened, Sought};
 pub use transaction::ReadVersion;
 
 use crate::beneath::kind_of;
-use crate::context::Context;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
+use crate::git_config;
+use context::Context;
 use draft::Drafts;
 use gitmoor_model::room::{Room, Type, is_value, room};
 use gitmoor_model::{FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
-use local::{DIRECTORY_MODE, Files, Owner, config, file_like};
+use local::{DIRECTORY_MODE, Files, Owner, file_like};
 use objects::Objects;
 use quarantine::Quarantines;
 use refs::{Refs, Rendered};
@@ -95,7 +97,7 @@ pub enum Found {
 /// Whether this is the name of the replicated settings. Whatever the real directory has under it,
 /// from a version before, stands for nothing.
 fn is_settings(path: &RepoPath) -> bool {
-    path.as_bytes() == config::SETTINGS.as_bytes()
+    path.as_bytes() == git_config::SETTINGS.as_bytes()
 }
 
 /// The mode of the directory that git makes under the umask, and for those who share it, under which it made a file.
@@ -243,7 +245,7 @@ impl Repository {
             return Ok(());
         }
         failpoint::REPO_UNFURNISHED.hit();
-        let text = config::seed(&format);
+        let text = git_config::seed(&format);
         let (mode, owner) = (file_like(self.files.top()?.mode()), self.files.owner()?);
         self.files
             .put_durably(&config_path(), text.as_bytes(), mode, owner)
@@ -360,7 +362,7 @@ impl Repository {
 
     fn settings(&self) -> FsResult<Found> {
         let settings = self.shared.replica.repo(self.id)?.map(|repo| repo.settings);
-        Ok(Found::Settings(config::render_settings(
+        Ok(Found::Settings(git_config::render_settings(
             &settings.unwrap_or_default(),
         )))
     }
@@ -383,7 +385,7 @@ impl Repository {
             }
         }
         if dir.is_root() {
-            names.remove(config::SETTINGS.as_bytes());
+            names.remove(git_config::SETTINGS.as_bytes());
         }
         Ok(names)
     }

@@ -3,8 +3,8 @@
 
 use super::{Body, Caller, Closing, Found, Identity, Opened, Repository, config_path};
 use crate::error::{FsError, FsResult};
+use crate::git_config;
 use crate::repository::local::Private;
-use crate::repository::local::config;
 use crate::repository::objects::{Content, FileId};
 use crate::repository::refs::Value;
 use gitmoor_model::name;
@@ -184,7 +184,7 @@ impl Repository {
         if self.furnished.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        let include = config::INCLUDE.as_bytes();
+        let include = git_config::INCLUDE.as_bytes();
         self.files.put(&config, include, mode, caller.owner)
     }
 
@@ -198,12 +198,12 @@ impl Repository {
         if text.is_empty() || self.furnished.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        if config::has_include(&text) {
+        if git_config::has_include(&text) {
             return Ok(());
         }
         let file = self.files.open_to_write(&path)?;
         let times = FileTimes::new().set_modified(file.metadata()?.modified()?);
-        file.write_all_at(&[config::INCLUDE.as_bytes(), &text].concat(), 0)?;
+        file.write_all_at(&[git_config::INCLUDE.as_bytes(), &text].concat(), 0)?;
         file.set_times(times)?;
         (self.shared.changed)(self.id, &path);
         Ok(())
@@ -263,7 +263,7 @@ impl Repository {
 
     /// The text of `config`. One that is larger than any that somebody writes is not looked into.
     fn config(&self) -> FsResult<Option<Vec<u8>>> {
-        match self.files.read(&config_path(), config::LARGEST) {
+        match self.files.read(&config_path(), git_config::LARGEST) {
             Err(FsError::TooLarge { .. }) => Ok(None),
             text => text,
         }
@@ -271,7 +271,7 @@ impl Repository {
 
     /// When git has written other format keys, every machine must know.
     pub(super) fn config_changed(&self) -> FsResult<()> {
-        let Some(format) = self.config()?.and_then(|text| config::format_of(&text)) else {
+        let Some(format) = self.config()?.and_then(|text| git_config::format_of(&text)) else {
             return Ok(());
         };
         let known = self

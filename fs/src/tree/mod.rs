@@ -13,12 +13,11 @@ mod writing;
 
 pub use place::Place;
 pub use repositories::Repositories;
-pub use shown::Shown;
 pub use stat::Stat;
 
-use crate::context::Context;
 use crate::error::{FsError, FsResult};
 use crate::others::Lasting;
+use crate::repository::context::{Context, Shown};
 use crate::repository::objects::Named;
 use crate::repository::{Caller, Creation, Identity, NewAttributes, Opened, Repository};
 use gitmoor_model::room::Type;

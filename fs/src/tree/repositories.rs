@@ -3,9 +3,9 @@
 //! Opening one proves what is staged in it, which takes as long as there is much of that. Meanwhile all others are there
 //! for everybody: only those who want the same one wait.
 
-use crate::context::Context;
 use crate::error::FsResult;
 use crate::repository::Repository;
+use crate::repository::context::Context;
 use gitmoor_model::RepoId;
 use parking_lot::Mutex;
 use std::collections::HashMap;

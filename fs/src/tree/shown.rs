@@ -3,19 +3,9 @@
 use super::{Process, Stat};
 use crate::error::{FsError, FsResult};
 use crate::repository::NewAttributes;
+use crate::repository::context::Shown;
 use crate::repository::local::Owner;
 use gitmoor_model::room::Type;
-
-/// Settings of a mount; the default shows everything as it is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Shown {
-    /// Everything belongs to this user.
-    pub uid: Option<u32>,
-    /// Everything belongs to this group.
-    pub gid: Option<u32>,
-    /// Permission bits that nothing has.
-    pub umask: u32,
-}
 
 impl Shown {
     /// What stat(2) says. The bits of a symbolic link mean nothing, and are all set everywhere.

@@ -6,7 +6,6 @@
 //! [`Files`] is that directory, whose users write to it all the while: see [`crate::beneath`]. What is made for it, and
 //! what is taken out of it, passes through a directory beside it that only the daemon sees ([`Private`]).
 
-pub mod config;
 mod private;
 mod steady;
 

@@ -19,8 +19,8 @@ mod seal;
 mod staging;
 mod upload;
 
-use crate::context::Context;
 use crate::error::{FsError, FsResult};
+use crate::repository::context::Context;
 use crate::repository::local::Files;
 use crate::repository::transaction::Prune;
 use gitmoor_model::name;

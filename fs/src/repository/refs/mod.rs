@@ -18,9 +18,9 @@ mod tables;
 pub use large::{Large, Value};
 pub use rendered::Rendered;
 
-use crate::context::Context;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
+use crate::repository::context::Context;
 use crate::repository::local::{Files, read_at_most};
 use crate::repository::transaction::{Author, Transactions};
 use gitmoor_model::room::{Room, is_ref_scratch, may_be_link, room};

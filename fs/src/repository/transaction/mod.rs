@@ -35,9 +35,9 @@ mod tests;
 pub use prune::Prune;
 pub use read_version::{Author, ReadVersion, ReadVersions};
 
-use crate::context::Context;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
+use crate::repository::context::Context;
 use crate::repository::local::Files;
 use crate::repository::objects::{Batch, Objects, Scope, is_over_quota};
 use commit::FILES_PER_ENTRY;

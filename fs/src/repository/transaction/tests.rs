@@ -2,10 +2,10 @@
 
 use super::{Author, Prune, ReadVersions, Transactions};
 use crate::beneath::Dir;
-use crate::context::{Config, Context};
 use crate::error::FsError;
 use crate::others::Freshness;
 use crate::process::Origins;
+use crate::repository::context::{Config, Context};
 use crate::repository::local::Files;
 use crate::repository::objects::{Objects, Seals, Staged, Staging};
 use crate::repository::refs::Large;

@@ -1,14 +1,13 @@
-//! What the rooms of a file system share, and its settings.
+//! What the repositories of a file system share, and its settings.
 
+use super::objects::{Seals, Staging};
+use super::refs::Large;
+use super::transaction::ReadVersions;
 use crate::beneath::Dir;
 use crate::error::{FsError, FsResult, done};
 use crate::others::{Elsewhere, Freshness};
 use crate::owner::Ownership;
 use crate::process::Origins;
-use crate::repository::objects::{Seals, Staging};
-use crate::repository::refs::Large;
-use crate::repository::transaction::ReadVersions;
-use crate::tree::Shown;
 use gitmoor_model::{Actor, Command, RepoId, RepoPath, Version};
 use gitmoor_replicator::Replica;
 use gitmoor_store::block_cache::BlockCache;
@@ -17,6 +16,17 @@ use gitmoor_store::wait::{Wait, Waits, spent};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Settings of a mount; the default shows everything as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown {
+    /// Everything belongs to this user.
+    pub uid: Option<u32>,
+    /// Everything belongs to this group.
+    pub gid: Option<u32>,
+    /// Permission bits that nothing has.
+    pub umask: u32,
+}
 
 /// Settings of the file system, already resolved.
 #[derive(Clone, Debug)]
