@@ -3,7 +3,7 @@
 
 use crate::tree::Tree;
 use fuser::INodeNo;
-use gitmoor_store::wait::spent;
+use gitmoor_store::wait::profile;
 use prometheus::{HistogramVec, IntCounterVec, histogram_opts, opts};
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -102,8 +102,8 @@ impl<'a> Timer<'a> {
         slow: Duration,
     ) -> Self {
         // What this thread waited for in other operations is none of this one.
-        drop(spent::take());
-        spent::note(|| "a free thread".to_owned(), begin.elapsed());
+        drop(profile::take());
+        profile::note(|| "a free thread".to_owned(), begin.elapsed());
         Self {
             op,
             at,
@@ -123,7 +123,7 @@ impl Drop for Timer<'_> {
             .observe(elapsed.as_secs_f64());
         if elapsed >= self.slow {
             let path = self.at.describe(self.tree);
-            let waited_for = spent::sentence(spent::take());
+            let waited_for = profile::sentence(profile::take());
             tracing::warn!(op = self.op, path, ?elapsed, waited_for, "slow");
         }
     }

@@ -106,12 +106,12 @@ impl Copying<'_> {
             return Ok(());
         }
         // Checking it took as long as it took, and is no reason to give up on the store.
-        wait::moved();
+        wait::touch();
         let objects = self.run.repository.objects();
         let mut add = self.run.patiently(|| {
             let sent = AtomicU64::new(0);
             let watch = |bytes| {
-                wait::moved();
+                wait::touch();
                 self.tell(sent.fetch_add(bytes, Ordering::Relaxed) + bytes)
                     .is_ok()
             };

@@ -26,7 +26,7 @@ impl Run<'_> {
             let Some(patience) = wait::current() else {
                 return Err(error.into());
             };
-            patience.because(error.to_string());
+            patience.set_reason(error.to_string());
             match patience.sleep(PAUSE) {
                 None => {}
                 Some(Over::Interrupted) => return Err(FsError::Interrupted),

@@ -122,7 +122,7 @@ impl Run<'_> {
             None => None,
         };
         // Hashing what came before is not waiting for the store.
-        wait::moved();
+        wait::touch();
         let mut digester = Digester::new(entry.block_size);
         let block = u64::from(entry.block_size);
         let step = block * (PIECE / block).max(1);

@@ -10,7 +10,7 @@ use crate::error::{FsError, FsResult};
 use crate::process::Processes;
 use gitmoor_model::RepoId;
 use gitmoor_replicator::{ProposeError, Replica};
-use gitmoor_store::wait::{Over, Waits, spent};
+use gitmoor_store::wait::{Over, Waits, profile};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,7 +96,7 @@ impl Freshness {
     ) -> FsResult<()> {
         let wait = self.waits.begin("a look", PATIENCE);
         let ask = || ask(&|| wait.over().is_some());
-        match spent::on(|| "the cluster's answer".to_owned(), ask) {
+        match profile::timed(|| "the cluster's answer".to_owned(), ask) {
             Ok(()) => Ok(()),
             Err(ProposeError::GivenUp) if wait.over() == Some(Over::Interrupted) => {
                 Err(FsError::Interrupted)

@@ -12,7 +12,7 @@ use gitmoor_model::{Actor, Command, RepoId, RepoPath, Version};
 use gitmoor_replicator::Replica;
 use gitmoor_store::block_cache::BlockCache;
 use gitmoor_store::object_store::{ObjectStore, StoreError};
-use gitmoor_store::wait::{Wait, Waits, spent};
+use gitmoor_store::wait::{Wait, Waits, profile};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +133,10 @@ impl Context {
     pub fn propose(&self, actor: Actor, command: Command) -> FsResult<Version> {
         let kind = command.kind();
         let propose = || self.replica.propose(actor, command);
-        done(spent::on(|| format!("the replicator's {kind}"), propose)?)
+        done(profile::timed(
+            || format!("the replicator's {kind}"),
+            propose,
+        )?)
     }
 
     /// Somebody waits for the store on behalf of a repository; `what` is told in `gitmoor status`.

@@ -1,7 +1,7 @@
 //! Requests for several files at the same time.
 
 use crate::error::{FsError, FsResult};
-use gitmoor_store::wait::{self, spent};
+use gitmoor_store::wait::{self, profile};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -41,12 +41,12 @@ pub(in crate::repository) fn each<T: Sync, R: Send>(
         n => std::thread::scope(|scope| {
             let helper = || {
                 worker();
-                spent::take()
+                profile::take()
             };
             let helpers: Vec<_> = (0..n.min(REQUESTS)).map(|_| scope.spawn(helper)).collect();
             for helper in helpers {
                 let helped = helper.join();
-                spent::absorb(helped.expect("a panic is a defect, and logged as one"));
+                profile::absorb(helped.expect("a panic is a defect, and logged as one"));
             }
         }),
     }

@@ -19,7 +19,7 @@ use crate::beneath::Dir;
 use crate::error::{FsError, FsResult};
 use gitmoor_model::RepoPath;
 use gitmoor_model::room::{Room, room};
-use gitmoor_store::wait::{self, spent};
+use gitmoor_store::wait::{self, profile};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -196,7 +196,7 @@ impl Objects {
         if self.shared.store.offline().is_some() {
             return Err(self.full("this mount is offline, they go up when it is mounted online"));
         }
-        spent::on(|| "room in staging".to_owned(), || self.wait_while_full())
+        profile::timed(|| "room in staging".to_owned(), || self.wait_while_full())
     }
 
     fn wait_while_full(&self) -> FsResult<()> {
@@ -211,7 +211,7 @@ impl Objects {
                 seen = now;
             }
             let (bytes, limit) = (staging.staged().bytes, staging.limit.unwrap_or(u64::MAX));
-            wait.because(format!("{bytes} bytes are staged, staging-size is {limit}"));
+            wait.set_reason(format!("{bytes} bytes are staged, staging-size is {limit}"));
             match wait.sleep(wait::POLL) {
                 _ if staging.has_room() => return Ok(()),
                 None => {}

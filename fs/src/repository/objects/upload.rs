@@ -476,7 +476,7 @@ impl Objects {
         while from < entry.size {
             let to = entry.size.min(from + step);
             digester.add(&self.shared.store.get(key, from..to)?);
-            wait::moved();
+            wait::touch();
             from = to;
         }
         Ok(digester.finish().0)

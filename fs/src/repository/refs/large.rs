@@ -15,7 +15,7 @@ use crate::repository::transaction::Author;
 use crate::shares::Shares;
 use bytes::Bytes;
 use gitmoor_model::{RefEntry, RepoPath, Version};
-use gitmoor_store::wait::{POLL, Wait, spent};
+use gitmoor_store::wait::{POLL, Wait, profile};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -78,9 +78,9 @@ impl Refs {
             return Ok(Some(taken));
         }
         let wait = self.shared.begin_wait(self.repo, "a large value")?;
-        wait.because("other large values of the same user are being committed".to_owned());
+        wait.set_reason("other large values of the same user are being committed".to_owned());
         let what = || "other large values of the same user".to_owned();
-        spent::on(what, || self.wait_for_room(&wait, bytes, by)).map(Some)
+        profile::timed(what, || self.wait_for_room(&wait, bytes, by)).map(Some)
     }
 
     fn wait_for_room(&self, wait: &Wait, bytes: u64, by: &Author) -> FsResult<Taken<'_>> {

@@ -29,7 +29,7 @@ use gitmoor_model::{
     RepoPath, Version,
 };
 use gitmoor_replicator::Child;
-use gitmoor_store::wait::spent;
+use gitmoor_store::wait::profile;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -155,7 +155,7 @@ impl Refs {
     fn claim(&self, path: &RepoPath) -> FsResult<()> {
         if let Some(target) = lock_target(path) {
             let lock = || self.shared.replica.lock(self.repo, &target);
-            if !spent::on(|| format!("the lock of {target}"), lock) {
+            if !profile::timed(|| format!("the lock of {target}"), lock) {
                 return Err(FsError::Exists);
             }
             // What others wrote until now is before the lock, not in its way.

@@ -42,7 +42,7 @@ use crate::repository::local::Files;
 use crate::repository::objects::{Batch, Objects, Scope, is_over_quota};
 use commit::FILES_PER_ENTRY;
 use gitmoor_model::{Actor, Command, PackedEdit, RepoChange, RepoId, RepoPath, Version};
-use gitmoor_store::wait::{self, Wait, spent};
+use gitmoor_store::wait::{self, Wait, profile};
 use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
 use std::sync::Arc;
 
@@ -197,14 +197,14 @@ impl Transactions {
 
     fn no_deletion(&self) -> RwLockReadGuard<'_, ()> {
         let what = || "deletions in the same repository".to_owned();
-        spent::on(what, || self.prune.ref_change())
+        profile::timed(what, || self.prune.ref_change())
     }
 
     /// Waits until no other publication of the repository is under way. Those end
     /// by themselves when the store does not answer, so only an interrupt ends this.
     fn take_turn(&self, wait: &Wait) -> FsResult<MutexGuard<'_, ()>> {
         let what = || "another publication of the same repository".to_owned();
-        spent::on(what, || self.wait_for_turn(wait))
+        profile::timed(what, || self.wait_for_turn(wait))
     }
 
     fn wait_for_turn(&self, wait: &Wait) -> FsResult<MutexGuard<'_, ()>> {
@@ -216,7 +216,7 @@ impl Transactions {
             if wait.over() == Some(wait::Over::Interrupted) {
                 return Err(FsError::Interrupted);
             }
-            wait.because("another publication of the same repository is under way".to_owned());
+            wait.set_reason("another publication of the same repository is under way".to_owned());
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::cached_file::CachedFile;
 use super::disk::FileName;
+use super::entries::CacheEntries;
 use super::error::CacheError;
 use super::index::Index;
-use super::shelf::Shelf;
 use crate::object_store::ObjectStore;
 use crate::wait::Waits;
 use gitmoor_model::{BlockDigest, Digest};
@@ -68,7 +68,7 @@ impl CacheObject {
 pub struct BlockCache {
     pub(super) config: CacheConfig,
     pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) shelf: Arc<Shelf>,
+    pub(super) entries: Arc<CacheEntries>,
     pub(super) index: Index,
     pub(super) waits: Waits,
 }
@@ -77,16 +77,16 @@ impl BlockCache {
     /// Opens the cache with what an earlier life left in its directory.
     pub fn open(config: CacheConfig, store: Arc<dyn ObjectStore>) -> Result<Arc<Self>, CacheError> {
         let opening = CacheError::local("opening the cache in", &config.dir);
-        let (shelf, found) = Shelf::open(&config.dir).map_err(opening)?;
-        let shelf = Arc::new(shelf);
-        let index = Index::new(config.max_bytes, shelf.clone());
+        let (entries, found) = CacheEntries::open(&config.dir).map_err(opening)?;
+        let entries = Arc::new(entries);
+        let index = Index::new(config.max_bytes, entries.clone());
         for entry in found {
             index.record(&entry, 0..entry.layout.segments());
         }
         Ok(Arc::new(Self {
             config,
             store,
-            shelf,
+            entries,
             index,
             waits: Waits::default(),
         }))
@@ -98,7 +98,7 @@ impl BlockCache {
         object.check()?;
         let make = |entry, data| CachedFile::new(self.clone(), object.clone(), entry, data);
         let opening = CacheError::local("opening in the cache", Path::new(&object.key));
-        self.shelf.open_file(&object, make).map_err(opening)
+        self.entries.open_file(&object, make).map_err(opening)
     }
 
     /// Takes a complete file of this machine into the cache (by rename, where that is
@@ -107,7 +107,7 @@ impl BlockCache {
     pub fn adopt(&self, object: &CacheObject, path: &Path) -> Result<(), CacheError> {
         object.check()?;
         let adopting = CacheError::local("taking into the cache", path);
-        if let Some(entry) = self.shelf.adopt(object, path).map_err(adopting)? {
+        if let Some(entry) = self.entries.adopt(object, path).map_err(adopting)? {
             self.index.record(&entry, 0..entry.layout.segments());
         }
         Ok(())
@@ -115,7 +115,7 @@ impl BlockCache {
 
     /// Drops an object: at once, or when its last holder lets go.
     pub fn forget(&self, key: &str) {
-        if let Some(entry) = self.shelf.forget(FileName::of(key)) {
+        if let Some(entry) = self.entries.forget(FileName::of(key)) {
             self.index.forget(&entry);
         }
     }
@@ -139,14 +139,14 @@ impl BlockCache {
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         let needed = self.config.free_floor_bytes.saturating_add(bytes);
         let missing = |available: u64| needed.saturating_sub(available);
-        let Ok(available) = self.shelf.disk.available() else {
+        let Ok(available) = self.entries.disk.available() else {
             return false;
         };
         if missing(available) == 0 {
             return true;
         }
         self.index.shrink(missing(available));
-        self.shelf
+        self.entries
             .disk
             .available()
             .is_ok_and(|available| missing(available) == 0)

@@ -203,7 +203,7 @@ impl CachedFile {
 
     /// Blocks on the disk are unusable: they count as absent, and are fetched again.
     fn lose(&self, blocks: Range<u32>, reason: &str) {
-        let path = self.cache.shelf.disk.data_path(self.entry.name);
+        let path = self.cache.entries.disk.data_path(self.entry.name);
         for block in blocks {
             metrics::CORRUPT.with_label_values(&["disk"]).inc();
             tracing::warn!(
@@ -241,7 +241,7 @@ fn within(bytes: &Range<u64>, origin: u64) -> Range<usize> {
 
 impl Drop for CachedFile {
     fn drop(&mut self) {
-        if self.cache.shelf.release(&self.entry) {
+        if self.cache.entries.release(&self.entry) {
             self.cache.index.forget(&self.entry);
         }
     }

@@ -4,9 +4,9 @@
 use super::CachedFile;
 use super::bits::Bits;
 use super::disk::{Disk, FileName};
-use super::flights::Flights;
 use super::layout::Layout;
 use super::readahead::Readahead;
+use super::single_flight::SingleFlight;
 use crate::failpoint;
 use parking_lot::{Mutex, RwLock};
 use std::fs::File;
@@ -25,9 +25,9 @@ pub(super) struct Entry {
     /// Blocks that were proved in this process's life. A subset of `present`,
     /// except within a change of both.
     pub(super) verified: Bits,
-    pub(super) flights: Flights,
+    pub(super) single_flight: SingleFlight,
     pub(super) readahead: Mutex<Readahead>,
-    /// The one open handle, if any. Changed under `Shelf::entries` only.
+    /// The one open handle, if any. Changed under `CacheEntries::entries` only.
     pub(super) live: Mutex<Weak<CachedFile>>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Gate {
     /// The backing file, while it is handed out for passthrough.
     pub(super) pinned: Weak<File>,
     /// To be removed when the last handle is dropped.
-    pub(super) doomed: bool,
+    pub(super) evict_on_close: bool,
     /// The file was a real one of this machine before it came here, and whoever had
     /// it open then reads it still, perhaps through the kernel alone.
     pub(super) adopted: bool,
@@ -51,7 +51,7 @@ impl Entry {
             gate: RwLock::default(),
             present,
             verified,
-            flights: Flights::default(),
+            single_flight: SingleFlight::default(),
             readahead: Mutex::default(),
             live: Mutex::default(),
         }
@@ -72,11 +72,11 @@ impl Entry {
     }
 
     /// Takes a run of blocks away, unless somebody may read the file without asking
-    /// us: then all of it is doomed. Answers whether it was possible.
+    /// us: then all of it goes with the last handle. Answers whether it was possible.
     pub(super) fn discard(&self, disk: &Disk, blocks: Range<u32>) -> bool {
         let mut gate = self.gate.write();
         if gate.pinned.strong_count() > 0 || gate.adopted {
-            gate.doomed = true;
+            gate.evict_on_close = true;
             return false;
         }
         for n in blocks.clone() {

@@ -2,12 +2,12 @@
 
 use super::cached_file::CachedFile;
 use super::error::CacheReadError;
-use super::flights::Claim;
 use super::metrics;
 use super::readahead::MAX_FETCH;
+use super::single_flight::Claim;
 use crate::failpoint;
 use crate::object_store::StoreError;
-use crate::wait::{Over, Patience, spent};
+use crate::wait::{Over, WaitBudget, profile};
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -69,16 +69,16 @@ impl CachedFile {
         let reading = format!("reading {}", self.object.key);
         let limit = self.cache.config.read_timeout;
         let wait = self.cache.waits.begin(reading, limit);
-        let claim = || self.entry.flights.claim(run.clone(), &wait);
+        let claim = || self.entry.single_flight.claim(run.clone(), &wait);
         let others = || format!("another read of {}", self.object.key);
-        let flight = match spent::on(others, claim) {
+        let flight = match profile::timed(others, claim) {
             Claim::Mine(flight) => flight,
-            Claim::Landed => return Ok(None),
+            Claim::Done => return Ok(None),
             Claim::Over(over) => {
                 return Err(self.gave_up(over, "another read of the same bytes hangs"));
             }
         };
-        // It may have landed between the look and the claim.
+        // It may have come between the look and the claim.
         if self.entry.present.has(run.start) {
             return Ok(None);
         }
@@ -96,7 +96,7 @@ impl CachedFile {
     fn get_proved(
         &self,
         run: Range<u32>,
-        wait: &Arc<Patience>,
+        wait: &Arc<WaitBudget>,
     ) -> Result<(Range<u32>, Bytes), CacheReadError> {
         let layout = &self.entry.layout;
         let origin = layout.bytes_of(run.clone()).start;
@@ -126,7 +126,7 @@ impl CachedFile {
     }
 
     /// Second and last try of a block that came with a wrong digest.
-    fn get_again(&self, block: u32, wait: &Arc<Patience>) -> Result<Bytes, CacheReadError> {
+    fn get_again(&self, block: u32, wait: &Arc<WaitBudget>) -> Result<Bytes, CacheReadError> {
         self.report_corrupt(block, "is fetched again");
         let bytes = self.get(self.entry.layout.bytes_of(block..block + 1), wait)?;
         if self.proves(block, &bytes) {
@@ -149,7 +149,7 @@ impl CachedFile {
     }
 
     /// A GET that goes on trying while the store is unavailable, until the wait is over.
-    fn get(&self, range: Range<u64>, wait: &Arc<Patience>) -> Result<Bytes, CacheReadError> {
+    fn get(&self, range: Range<u64>, wait: &Arc<WaitBudget>) -> Result<Bytes, CacheReadError> {
         let _waiting = wait.enter();
         loop {
             let reason = match self.cache.store.get(&self.object.key, range.clone()) {
@@ -160,7 +160,7 @@ impl CachedFile {
                 }
                 Err(e) => return Err(CacheReadError::Store(e)),
             };
-            wait.because(reason.clone());
+            wait.set_reason(reason.clone());
             if let Some(over) = wait.sleep(PAUSE) {
                 return Err(self.gave_up(over, &reason));
             }
@@ -186,11 +186,11 @@ impl CachedFile {
             return;
         }
         if let Err(e) = self.write_blocks(blocks.clone(), bytes) {
-            let path = self.cache.shelf.disk.data_path(self.entry.name);
+            let path = self.cache.entries.disk.data_path(self.entry.name);
             tracing::warn!("cannot keep fetched blocks in {}: {e}", path.display());
             return;
         }
-        if !self.entry.gate.read().doomed {
+        if !self.entry.gate.read().evict_on_close {
             self.cache
                 .index
                 .record(&self.entry, self.entry.layout.segments_of(blocks));
@@ -207,7 +207,7 @@ impl CachedFile {
             self.entry.verified.set(block);
         }
         self.cache
-            .shelf
+            .entries
             .disk
             .save(self.entry.name, &self.entry.layout, &self.entry.present)
     }

@@ -5,9 +5,9 @@
 //! fetch crossed), never less; the next eviction of that segment sets it right.
 
 use super::disk::FileName;
+use super::entries::CacheEntries;
 use super::entry::Entry;
 use super::metrics;
-use super::shelf::Shelf;
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
@@ -38,11 +38,11 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new(max_bytes: u64, shelf: Arc<Shelf>) -> Self {
+    pub(super) fn new(max_bytes: u64, entries: Arc<CacheEntries>) -> Self {
         let evict = move |key: Arc<SegmentKey>, _: Segment, cause: RemovalCause| {
             if cause != RemovalCause::Replaced {
                 metrics::EVICTIONS.inc();
-                shelf.evict(*key);
+                entries.evict(*key);
             }
         };
         let segments = Cache::builder()

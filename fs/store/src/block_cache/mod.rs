@@ -14,7 +14,7 @@
 //! handed out for FUSE passthrough is never punched (the kernel would read
 //! zeros): it goes when its last holder lets go.
 //!
-//! Lock order: `Shelf::entries`, then `Entry::gate`. The index (moka) runs its
+//! Lock order: `CacheEntries::entries`, then `Entry::gate`. The index (moka) runs its
 //! eviction listener, which takes both, inside any call; so no call to the index
 //! is made while one of them is held.
 
@@ -23,15 +23,15 @@ mod blocks;
 mod cached_file;
 mod digest;
 mod disk;
+mod entries;
 mod entry;
 mod error;
 mod fetch;
-mod flights;
 mod index;
 mod layout;
 mod metrics;
 mod readahead;
-mod shelf;
+mod single_flight;
 
 pub use blocks::{BlockCache, CacheConfig, CacheObject};
 pub use cached_file::CachedFile;

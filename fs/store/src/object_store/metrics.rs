@@ -3,7 +3,7 @@
 //! counts as one put here; single tries are in `gitmoor_s3_retries_total`.
 
 use super::{Body, Listed, ObjectStore, Put, StoreError, Upload, Watch, reach, traffic};
-use crate::wait::spent;
+use crate::wait::profile;
 use bytes::Bytes;
 use gitmoor_instrument::trace;
 use prometheus::{
@@ -134,7 +134,7 @@ impl<S: ObjectStore> Metered<S> {
         SECONDS
             .with_label_values(&[self.label, kind])
             .observe(time.as_secs_f64());
-        spent::note(|| format!("{} {key}", kind.to_uppercase()), time);
+        profile::note(|| format!("{} {key}", kind.to_uppercase()), time);
         result
     }
 

@@ -3,7 +3,7 @@
 
 use super::metrics;
 use super::pace::Pace;
-use crate::wait::{self, Patience};
+use crate::wait::{self, WaitBudget};
 use rand::Rng;
 use std::time::{Duration, Instant};
 
@@ -188,7 +188,7 @@ impl Tries {
             let (kind, key) = (request.kind, request.key);
             tracing::warn!(kind, key, attempts, "trying again in {pause:?}: {reason}");
             if let Some(patience) = &patience {
-                patience.because(reason);
+                patience.set_reason(reason);
             }
             until_interrupted(tokio::time::sleep(pause), patience.as_deref()).await?;
         }
@@ -223,7 +223,7 @@ impl Tries {
 
 async fn until_interrupted<T>(
     work: impl Future<Output = T>,
-    patience: Option<&Patience>,
+    patience: Option<&WaitBudget>,
 ) -> Result<T, GaveUp> {
     let Some(patience) = patience else {
         return Ok(work.await);

@@ -2,16 +2,16 @@
 //! the process that it is for is told to end (INV-8).
 //!
 //! Whoever waits for the store begins a [`Wait`], which lists it. The requests
-//! to the store are made in functions far below, so they find the [`Patience`] of
+//! to the store are made in functions far below, so they find the [`WaitBudget`] of
 //! the wait that their thread is in by [`current`] rather than by a parameter of
 //! everything between.
 
+mod budget;
 mod caller;
-mod patience;
-pub mod spent;
+pub mod profile;
 
+pub use budget::{Over, POLL, WaitBudget, current};
 pub use caller::{is_ending, on_behalf_of};
-pub use patience::{Over, POLL, Patience, current};
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -38,11 +38,11 @@ struct Listed {
 struct Waiting {
     what: String,
     since: Instant,
-    patience: Arc<Patience>,
+    patience: Arc<WaitBudget>,
 }
 
 /// Whatever this thread has done since it last heard of the store was not waiting for it.
-pub fn moved() {
+pub fn touch() {
     if let Some(patience) = current() {
         patience.restart();
     }
@@ -52,14 +52,14 @@ pub fn moved() {
 pub struct Wait {
     waits: Waits,
     id: u64,
-    patience: Arc<Patience>,
+    patience: Arc<WaitBudget>,
 }
 
 impl Waits {
     /// Somebody does `what` ("reading KEY"), for the process that this thread
     /// works for, and gives up when nothing went forward for `limit`.
     pub fn begin(&self, what: impl Into<String>, limit: Duration) -> Wait {
-        let patience = Patience::new(caller::current(), limit, self.steps.clone());
+        let patience = WaitBudget::new(caller::current(), limit, self.steps.clone());
         let patience = Arc::new(patience);
         let waiting = Waiting {
             what: what.into(),
@@ -100,7 +100,7 @@ impl Waits {
 }
 
 impl Deref for Wait {
-    type Target = Arc<Patience>;
+    type Target = Arc<WaitBudget>;
 
     fn deref(&self) -> &Self::Target {
         &self.patience

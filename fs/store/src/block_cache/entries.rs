@@ -21,13 +21,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) struct Shelf {
+pub(super) struct CacheEntries {
     pub(super) disk: Disk,
     entries: Mutex<HashMap<FileName, Arc<Entry>>>,
 }
 
-impl Shelf {
-    /// A shelf with what an earlier life left on the disk, and those entries, oldest first.
+impl CacheEntries {
+    /// Entries with what an earlier life left on the disk, and those entries, oldest first.
     pub(super) fn open(dir: &Path) -> io::Result<(Self, Vec<Arc<Entry>>)> {
         let disk = Disk::open(dir)?;
         let entry = |found: super::disk::Found| {
@@ -80,7 +80,7 @@ impl Shelf {
         Ok(open)
     }
 
-    /// A handle was dropped: removes the files if they are doomed or hold
+    /// A handle was dropped: removes the files if they are to go, or hold
     /// nothing. Answers whether it did.
     pub(super) fn release(&self, entry: &Entry) -> bool {
         let mut entries = self.entries.lock();
@@ -90,7 +90,7 @@ impl Shelf {
         if !ours || entry.is_live() {
             return false;
         }
-        let useless = entry.gate.read().doomed || entry.present.is_empty();
+        let useless = entry.gate.read().evict_on_close || entry.present.is_empty();
         if useless {
             entries.remove(&entry.name);
             self.disk.remove(entry.name);
@@ -122,7 +122,7 @@ impl Shelf {
         let mut entries = self.entries.lock();
         let entry = entries.get(&name)?.clone();
         if entry.is_live() {
-            entry.gate.write().doomed = true;
+            entry.gate.write().evict_on_close = true;
         } else {
             entries.remove(&name);
             self.disk.remove(name);

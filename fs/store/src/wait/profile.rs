@@ -26,7 +26,7 @@ pub struct Spent {
 }
 
 /// Does something that may take long, and notes how long it took.
-pub fn on<T>(what: impl FnOnce() -> String, work: impl FnOnce() -> T) -> T {
+pub fn timed<T>(what: impl FnOnce() -> String, work: impl FnOnce() -> T) -> T {
     let begin = Instant::now();
     let result = work();
     note(what, begin.elapsed());

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 pub const POLL: Duration = Duration::from_millis(100);
 
 thread_local! {
-    static CURRENT: RefCell<Option<Arc<Patience>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Arc<WaitBudget>>> = const { RefCell::new(None) };
 }
 
 /// The patience of the wait that this thread is in.
-pub fn current() -> Option<Arc<Patience>> {
+pub fn current() -> Option<Arc<WaitBudget>> {
     CURRENT.with_borrow(Clone::clone)
 }
 
@@ -30,7 +30,7 @@ pub enum Over {
 
 /// For whom and how long a wait goes on. The limit is on standing still: a large
 /// upload may take its time.
-pub struct Patience {
+pub struct WaitBudget {
     caller: Option<u32>,
     limit: Duration,
     progress: Mutex<Progress>,
@@ -43,7 +43,7 @@ struct Progress {
     reason: String,
 }
 
-impl Patience {
+impl WaitBudget {
     pub(super) fn new(caller: Option<u32>, limit: Duration, steps: Arc<AtomicU64>) -> Self {
         let progress = Progress {
             at: Instant::now(),
@@ -77,7 +77,7 @@ impl Patience {
     }
 
     /// Why it still waits, for `gitmoor status`.
-    pub fn because(&self, reason: String) {
+    pub fn set_reason(&self, reason: String) {
         self.progress.lock().reason = reason;
     }
 
@@ -126,8 +126,8 @@ impl Patience {
     }
 }
 
-/// See [`Patience::enter`]; holds the one before.
-pub struct Entered(Option<Arc<Patience>>);
+/// See [`WaitBudget::enter`]; holds the one before.
+pub struct Entered(Option<Arc<WaitBudget>>);
 
 impl Drop for Entered {
     fn drop(&mut self) {
