@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 
 /// A file of fewer bytes may be all holes: it is read in no time.
-const SMALL: u64 = 64 << 20;
+pub(super) const SMALL: u64 = 64 << 20;
 
 /// Of a larger one, one byte in so many must be on the disk. Disks that compress leave out less of packs and their indexes.
 const MOSTLY: u64 = 8;

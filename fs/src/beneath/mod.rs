@@ -83,6 +83,14 @@ impl Dir {
         Ok(Node::of(fd))
     }
 
+    /// Whether a regular file, of which this is known, is mostly holes. Only a large one is opened.
+    pub fn is_mostly_holes(&self, at: &Path, meta: &Metadata) -> io::Result<bool> {
+        match meta.len() <= holes::SMALL {
+            true => Ok(false),
+            false => Ok(mostly_holes(&self.file(at)?)?.is_some()),
+        }
+    }
+
     /// lstat(2); `None` when it is not there.
     pub fn stat(&self, at: &Path) -> io::Result<Option<Metadata>> {
         match self.node(at) {

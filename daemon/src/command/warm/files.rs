@@ -63,6 +63,8 @@ fn list(objects: &Arc<Dir>, within: &Path, files: &mut Files) -> Result<(), Warm
             list(objects, &path, files)?;
         } else if kind.is_file()
             && let Some(meta) = objects.stat(&path).map_err(failed)?
+            // It is in the making here, and in no store.
+            && !objects.is_mostly_holes(&path, &meta).unwrap_or(false)
         {
             files.push((meta.len(), At::new(objects, path)));
         }
