@@ -113,34 +113,3 @@ fn a_manual_page_of_every_command() {
     let nowhere = Path::new("/dev/null/man").to_str().unwrap();
     expect(&gitmoor(dir.path(), &["man", nowhere]), 1, &[]);
 }
-
-#[test]
-fn units_for_systemd_are_sound() {
-    if Command::new("systemd-analyze")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        return println!("skipped: there is no systemd-analyze");
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
-    for unit in ["gitmoor@.service", "gitmoor-node.service"] {
-        let text = std::fs::read_to_string(packaging.join(unit)).unwrap();
-        let text = text.replace("/usr/bin/gitmoor", env!("CARGO_BIN_EXE_gitmoor"));
-        std::fs::write(dir.path().join(unit), text).unwrap();
-    }
-    let mut verify = Command::new("systemd-analyze");
-    verify.args([
-        "verify",
-        "--man=no",
-        "gitmoor@mnt-git.service",
-        "gitmoor-node.service",
-    ]);
-    // And where systemd has its own.
-    verify.env("SYSTEMD_UNIT_PATH", format!("{}:", dir.path().display()));
-    let output = verify.output().unwrap();
-    expect(&output, 0, &[]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!said.contains("gitmoor"), "{said}");
-}

@@ -1,6 +1,7 @@
 //! Machines whose clocks are wrong, by libfaketime: what a daemon takes for the time of day. Its monotonic
 //! clock is left alone, as no mistaken setting of a machine's clock touches that.
 
+use crate::requirement::{Requirement, demand};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -50,7 +51,9 @@ impl Clocks {
 fn library() -> PathBuf {
     let named = fs::read_dir("/usr/lib").expect("a directory").flatten();
     let mut found = named.map(|dir| dir.path().join("faketime/libfaketimeMT.so.1"));
-    found
-        .find(|path| path.exists())
-        .expect("libfaketime is installed (apt install libfaketime)")
+    let found = found.find(|path| path.exists());
+    demand(
+        Requirement::Clock,
+        found.ok_or("libfaketime is not installed"),
+    )
 }

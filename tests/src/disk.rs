@@ -1,5 +1,6 @@
 //! A disk that is soon full.
 
+use crate::requirement::{Requirement, need};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::path::Path;
 use tempfile::TempDir;
@@ -9,25 +10,24 @@ use tempfile::TempDir;
 pub struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    /// Only root may mount one; `None`, said aloud, for everybody else.
+    /// Only root may mount one.
+    #[track_caller]
     pub fn of(mebibytes: u32) -> Option<SmallDisk> {
         let dir = tempfile::Builder::new().prefix("gitmoor-disk-").tempdir();
         let dir = dir.expect("temporary directory");
         let size = format!("size={mebibytes}m");
         let kind = Some("tmpfs");
-        match mount(
+        let mounted = mount(
             kind,
             dir.path(),
             kind,
             MsFlags::empty(),
             Some(size.as_str()),
-        ) {
-            Ok(()) => Some(SmallDisk(dir)),
-            Err(error) => {
-                println!("skipped: a small disk cannot be mounted here: {error}");
-                None
-            }
-        }
+        );
+        let mounted =
+            mounted.map_err(|error| format!("a small disk cannot be mounted here: {error}"));
+        need(Requirement::Mount, mounted)?;
+        Some(SmallDisk(dir))
     }
 
     /// Where it is.

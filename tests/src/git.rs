@@ -2,6 +2,7 @@
 //! environment that depends on nothing of its user.
 
 use crate::process;
+use crate::requirement::{Requirement, need};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
@@ -67,6 +68,22 @@ impl Installed {
         Self::all().pop().expect("at least one git")
     }
 
+    /// Whether this git is at least of that version; says what is left out if not. Another git of this
+    /// machine must have it then.
+    #[track_caller]
+    pub fn has(&self, version: Version, feature: &str) -> bool {
+        if self.version >= version {
+            return true;
+        }
+        let (major, minor) = version;
+        let lacks = |git: &Installed| format!("{feature} needs git {major}.{minor}, this is {git}");
+        println!("left out: {}", lacks(self));
+        let newest = Self::newest();
+        let able = newest.version >= version;
+        let _ = need(Requirement::Git, able.then_some(()).ok_or(lacks(&newest)));
+        false
+    }
+
     fn probe(dir: &Path) -> Option<Installed> {
         let exe = dir.join("git");
         let output = Command::new(&exe).arg("version").output().ok()?;
@@ -114,14 +131,10 @@ impl Git {
         git
     }
 
-    /// Whether this git is at least of that version; says what is skipped if not.
+    /// [`Installed::has`] of this git.
+    #[track_caller]
     pub fn has(&self, version: Version, feature: &str) -> bool {
-        let has = self.installed.version >= version;
-        if !has {
-            let (major, minor) = version;
-            println!("skipped: {feature} needs git {major}.{minor}, this is {self}");
-        }
-        has
+        self.installed.has(version, feature)
     }
 
     /// Commands of this git run in that directory.

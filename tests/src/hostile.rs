@@ -6,6 +6,7 @@ use crate::git::{Git, Installed, Repo};
 use crate::mount::Settings;
 use crate::place::{Place, let_others_through};
 use crate::process;
+use crate::requirement::{Requirement, demand};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -44,7 +45,11 @@ impl Ground {
     /// The same with other settings of the mount.
     #[track_caller]
     pub fn with(kind: Kind, toml: &str, change: impl FnOnce(Settings) -> Settings) -> Ground {
-        assert!(nix::unistd::geteuid().is_root(), "root must run this test");
+        let root = nix::unistd::geteuid().is_root();
+        let root = root
+            .then_some(())
+            .ok_or("this test is another user beside root");
+        demand(Requirement::Root, root);
         let toml = format!("allow-other = true\n{toml}");
         let place = Place::with(kind, &Installed::newest(), |settings| {
             change(Settings { toml, ..settings })

@@ -6,6 +6,8 @@
 //! each kind of object store.
 //!
 //! ```text
+//! requirement  what a test needs of its machine
+//! binary    the `gitmoor` under test
 //! process   child processes with a time limit        wait     conditions with a bound
 //! git       the installed gits, in a hermetic environment
 //! hostile   a user whom nobody trusts, beside a daemon of root's
@@ -29,6 +31,7 @@
 
 pub mod adversary;
 pub mod backend;
+pub mod binary;
 pub mod clocks;
 pub mod cluster;
 pub mod disk;
@@ -45,6 +48,7 @@ pub mod place;
 pub mod postgres;
 pub mod power;
 pub mod process;
+pub mod requirement;
 pub mod s3;
 pub mod wait;
 pub mod watched;

@@ -1,6 +1,7 @@
 //! One `gitmoor` daemon and its mount point: started, killed, restarted, and gone
 //! without a trace when the guard is dropped, however the test ended.
 
+use crate::binary;
 use crate::process;
 use crate::wait;
 use nix::mount::{MntFlags, umount2};
@@ -98,7 +99,7 @@ fn limit_open_files(command: &mut Command, limit: u64) {
     unsafe { command.pre_exec(set) };
 }
 
-/// The binary under test in a clean environment: `GITMOOR_BIN`, or the one that stands beside the test's directory.
+/// The binary under test in a clean environment.
 pub fn gitmoor() -> Command {
     gitmoor_in(None)
 }
@@ -106,12 +107,12 @@ pub fn gitmoor() -> Command {
 /// The same in a network namespace. The mount namespace stays, so that its mounts are seen here.
 pub fn gitmoor_in(netns: Option<&str>) -> Command {
     let mut command = match netns {
-        None => Command::new(binary()),
+        None => Command::new(binary::path()),
         Some(name) => {
             let mut command = Command::new("nsenter");
             command
                 .arg(format!("--net=/run/netns/{name}"))
-                .arg(binary());
+                .arg(binary::path());
             command
         }
     };
@@ -120,21 +121,6 @@ pub fn gitmoor_in(netns: Option<&str>) -> Command {
         command.envs(std::env::var_os(key).map(|value| (key, value)));
     }
     command
-}
-
-fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("GITMOOR_BIN") {
-        return path.into();
-    }
-    let test = std::env::current_exe().expect("the test's own path");
-    let beside = test.ancestors().nth(1).map(|dir| dir.join("gitmoor"));
-    let above = test.ancestors().nth(2).map(|dir| dir.join("gitmoor"));
-    let found = [beside, above].into_iter().flatten().find(|p| p.is_file());
-    found.unwrap_or_else(|| {
-        panic!(
-            "no gitmoor near {test:?}: run `cargo build --release -p gitmoor`, or set GITMOOR_BIN"
-        )
-    })
 }
 
 /// A running daemon. Dropping it unmounts and ends the daemon.

@@ -1,6 +1,7 @@
 //! Machines with a network of their own: network namespaces on one bridge, whose links can be
 //! cut, in one direction or both.
 
+use crate::requirement::{Requirement, demand, program};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,13 +15,17 @@ pub struct Namespaces {
 
 impl Namespaces {
     /// One for each machine.
+    #[track_caller]
     pub fn new(machines: usize) -> Namespaces {
+        for name in ["ip", "nft", "nsenter"] {
+            demand(Requirement::Netns, program(name));
+        }
         static MADE: AtomicU32 = AtomicU32::new(0);
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("gm{}-{made}", std::process::id());
         let all = Namespaces { name, machines };
         let hub = all.hub();
-        run(&format!("ip netns add {hub}"));
+        demand(Requirement::Netns, try_run(&format!("ip netns add {hub}")));
         run(&format!("ip -n {hub} link add bridge type bridge"));
         run(&format!("ip -n {hub} link set bridge up"));
         for machine in 0..machines {
@@ -96,10 +101,17 @@ impl Drop for Namespaces {
 /// A command without quotes.
 #[track_caller]
 fn run(line: &str) {
+    try_run(line).unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn try_run(line: &str) -> Result<(), String> {
     let mut words = line.split_whitespace();
     let mut command = Command::new(words.next().expect("a command"));
     let output = command.args(words).output();
-    let output = output.unwrap_or_else(|error| panic!("{line}: {error}"));
+    let output = output.map_err(|error| format!("{line}: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{line}: {said}");
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{line}: {said}")),
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::git::Repo;
 use crate::process::loopback;
+use crate::requirement::{self, Requirement, demand};
 use crate::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User, chown};
@@ -206,17 +207,17 @@ fn write_for_server(at: &Path, content: &str) {
 /// The server refuses to run as root.
 fn postgres_user() -> Option<User> {
     match Uid::current().is_root() {
-        true => Some(
-            User::from_name("postgres")
-                .expect("passwd")
-                .expect("a user postgres"),
-        ),
+        true => {
+            let user = User::from_name("postgres").expect("passwd");
+            let user = user.ok_or("PostgreSQL refuses root, and there is no user postgres");
+            Some(demand(Requirement::Postgres, user))
+        }
         false => None,
     }
 }
 
 fn program(name: &str, user: Option<&User>) -> Command {
-    let mut command = Command::new(find(name));
+    let mut command = Command::new(demand(Requirement::Postgres, find(name)));
     command.current_dir("/tmp");
     if let Some(user) = user {
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
@@ -225,7 +226,7 @@ fn program(name: &str, user: Option<&User>) -> Command {
 }
 
 /// Debian keeps them out of the search path, one directory for each version.
-fn find(name: &str) -> PathBuf {
+fn find(name: &str) -> Result<PathBuf, String> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let dirs = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
     let mut found: Vec<_> = dirs
@@ -233,5 +234,5 @@ fn find(name: &str) -> PathBuf {
         .filter(|at| at.exists())
         .collect();
     found.sort();
-    found.pop().unwrap_or_else(|| Path::new(name).to_owned())
+    found.pop().map_or_else(|| requirement::program(name), Ok)
 }

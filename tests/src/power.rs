@@ -12,6 +12,7 @@
 //! ext4's fsync.
 
 use crate::process;
+use crate::requirement::{self, Requirement, need};
 use nix::mount::{MntFlags, umount2};
 use std::fs::{self, File};
 use std::io;
@@ -44,7 +45,8 @@ pub struct Disk {
 
 impl Disk {
     /// A new disk with its image beside the directory where it is mounted (which is
-    /// created). `None`, said aloud, where there are no loop devices or they are not for us.
+    /// created).
+    #[track_caller]
     pub fn new(at: &Path, mebibytes: u64) -> Option<Disk> {
         let disk = Disk {
             image: at.with_extension("img"),
@@ -56,13 +58,10 @@ impl Disk {
         let made = run(Command::new("mkfs.ext4")
             .args(["-q", "-F"])
             .arg(&disk.image));
-        match made.and_then(|()| disk.mount()) {
-            Ok(()) => Some(disk),
-            Err(error) => {
-                println!("skipped: no disk to cut the power of: {error}");
-                None
-            }
-        }
+        let made = made.and_then(|()| disk.mount());
+        let made = made.map_err(|error| format!("there is no disk to cut the power of: {error}"));
+        need(Requirement::Disk, made)?;
+        Some(disk)
     }
 
     /// The same, with the content of a directory, over which it is mounted in the end.
@@ -131,8 +130,7 @@ impl Drop for Disk {
 
 /// What went wrong, as a sentence.
 fn run(command: &mut Command) -> Result<(), String> {
-    let found = which(command);
-    found.ok_or_else(|| format!("{:?} is not installed", command.get_program()))?;
+    requirement::program(&command.get_program().to_string_lossy())?;
     let output = process::run(command, b"", LIMIT);
     match output.status.success() {
         true => Ok(()),
@@ -142,11 +140,4 @@ fn run(command: &mut Command) -> Result<(), String> {
             process::report(&output)
         )),
     }
-}
-
-fn which(command: &Command) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    dirs.map(|dir| dir.join(command.get_program()))
-        .find(|file| file.is_file())
 }

@@ -1,6 +1,7 @@
 //! A real S3 server: Garage, one node, with its data in a directory.
 
 use super::{BUCKET, environment};
+use crate::requirement::{Requirement, need, program};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -24,21 +25,20 @@ pub struct Garage {
 
 impl Garage {
     /// The `garage` program, on PATH or where cargo installs.
+    #[track_caller]
     pub fn binary() -> Option<PathBuf> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let cargo = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo/bin"));
-        std::env::split_paths(&path)
-            .chain(cargo)
-            .map(|dir| dir.join("garage"))
-            .find(|file| file.is_file())
+        let home = std::env::var_os("HOME").unwrap_or_default();
+        let installed = Path::new(&home).join(".cargo/bin/garage");
+        let found = program("garage").or_else(|error| match installed.is_file() {
+            true => Ok(installed),
+            false => Err(error),
+        });
+        need(Requirement::Garage, found)
     }
 
     /// Starts a server on free ports, with its files in `dir` and one empty bucket.
     pub fn start(dir: &Path) -> Result<Self> {
-        let binary = Self::binary().context(
-            "there is no `garage` on PATH or in ~/.cargo/bin; install it with `cargo install \
-             garage --locked --no-default-features --features bundled-libs,sqlite`",
-        )?;
+        let binary = Self::binary().context("garage was left out of this run")?;
         let [s3, rpc, admin] = free_ports()?;
         let config = dir.join("garage.toml");
         fs::write(&config, configuration(dir, s3, rpc, admin)?)?;

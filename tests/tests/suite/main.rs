@@ -44,6 +44,7 @@ mod top;
 mod traces;
 mod transfer;
 mod trash;
+mod units;
 mod waiting;
 mod warm;
 mod worktrees;

@@ -29,11 +29,7 @@ fn repository(place: &Place, options: &str) -> (Repo, Repo) {
 }
 
 fn reftable() -> bool {
-    let able = Installed::newest().version >= (2, 45);
-    if !able {
-        println!("skipped: reftable needs git 2.45");
-    }
-    able
+    Installed::newest().has((2, 45), "reftable")
 }
 
 /// `git push --atomic` of the tip to as many refs, created or moved.

@@ -491,10 +491,8 @@ fn packed_refs() {
 
 #[test]
 fn reftable() {
-    if Installed::newest().version >= (2, 45) {
+    if Installed::newest().has((2, 45), "reftable") {
         REFTABLE.drill();
-    } else {
-        println!("skipped: reftable needs git 2.45");
     }
 }
 
