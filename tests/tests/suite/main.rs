@@ -7,6 +7,7 @@ mod audit;
 mod budgets;
 mod cli;
 mod cluster;
+mod compatibility;
 mod concurrency;
 mod copying;
 mod crash;
