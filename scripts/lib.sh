@@ -86,5 +86,40 @@ need_garage() {
         need_crate garage 2.5.0 --no-default-features --features bundled-libs,sqlite
 }
 
+# The binary that the suite runs: cargo does not know that it does.
+build_gitmoor() {
+    say "building gitmoor"
+    cargo build --locked --release --workspace --bin gitmoor
+}
+
+# metadata FILTER [JQ ARGUMENT…]: what cargo knows of the workspace.
+metadata() {
+    command -v jq >/dev/null || need_packages jq
+    cargo metadata --locked --no-deps --format-version 1 | jq -er "${@:2}" "$1"
+}
+
+# add_test_targets CRATE: adds to `targets` the arguments with which cargo chooses what holds tests of that crate.
+add_test_targets() {
+    local found kind name path before=${#targets[@]}
+    # shellcheck disable=SC2016 # jq expands it
+    found=$(metadata '.packages[] | select(.name == $crate) | .targets[] | "\(.kind[0]) \(.name) \(.src_path)"' \
+        --arg crate "$1") || die "there is no crate $1 in this workspace"
+    while read -r kind name path; do
+        case $kind in
+            test) targets+=(--test "$name") ;;
+            lib) ! grep -rqF '#[test]' "${path%/*}" || targets+=(--lib) ;;
+        esac
+    done <<<"$found"
+    [ ${#targets[@]} -gt "$before" ] || die "there are no tests in $1"
+}
+
+# any_of FILTER…: the filter of the test runner that is true where one of them is; all() without any.
+any_of() {
+    [ $# -gt 0 ] || { printf 'all()' && return; }
+    local all
+    printf -v all ' | (%s)' "$@"
+    printf '(%s)' "${all:3}"
+}
+
 # Where cargo puts what it builds.
 target_dir() { printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}"; }

