@@ -70,7 +70,9 @@ check_style() {
     say "documentation"
     RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --workspace --no-deps --quiet
     say "shell scripts"
-    shellcheck -x scripts/*.sh .ci/run
+    shellcheck -x scripts/*.sh .ci/run tests/fixtures/make.sh
+    say "packages of the crates"
+    cargo package --locked --workspace --no-verify --exclude-lockfile --allow-dirty --offline --quiet
 }
 
 # The list of known vulnerabilities is fetched anew each time. Where it cannot be reached

@@ -249,7 +249,7 @@ fn a_cluster_goes_on() {
         // As administrators do whose store was moved.
         fs::write(nodes.settings(node).data.join("store.url"), &store).expect("store.url");
     }
-    let mounts = nodes.mount();
+    let mut mounts = nodes.mount();
     let repo = |node: usize, name: &str| nodes.fixture.git.at(mounts[node].path().join(name));
     let status = json(mounts[0].settings(), &["cluster", "status"]);
     let members = status["members"].as_array().expect("a list");
@@ -257,9 +257,11 @@ fn a_cluster_goes_on() {
     mounts[0].settings().gitmoor_ok(&["take-over", "--yes"]);
     for name in ["app.git", "table.git"] {
         nodes.fixture.check(&repo(1, name), name);
-        let tip = nodes.fixture.go_on(&repo(2, name), name);
-        assert_eq!(repo(0, name).oid("new"), tip);
+        let tip = nodes.fixture.go_on(&repo(0, name), name);
+        assert_eq!(repo(2, name).oid("new"), tip);
     }
     settled(mounts[0].settings());
     mounts[0].settings().gitmoor_ok(&["fsck", "app.git"]);
+    // Not one after the other, politely: the last ones would wait for a majority.
+    mounts.iter_mut().for_each(Mounted::kill9);
 }
