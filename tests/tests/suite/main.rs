@@ -1,6 +1,6 @@
 //! Real git on real mounts, one module per question, in one binary (it links once).
 //!
-//! `cargo test --release -p gitmoor-tests --test suite refs::` runs one question;
+//! `scripts/check.sh refs` runs one question, see `tests/README.md`;
 //! every test's name ends in the backend it ran on.
 
 mod audit;
