@@ -36,10 +36,12 @@ parse() {
             --package=*) crates+=("${1#*=}") ;;
             -p?*) crates+=("${1#-p}") ;;
             -E | --filterset) filters+=("${2:?$1 needs a filter}") && shift ;;
+            --) break ;;
             *) arguments+=("$1") ;;
         esac
         shift
     done
+    arguments+=("$@")
 }
 
 # Everything below this directory belongs to this run, so that it can be found and
@@ -98,8 +100,8 @@ run_tests() {
     done
     build_gitmoor
     say "tests${crates[*]:+ of ${crates[*]}}"
-    cargo nextest run --locked --release --workspace --no-fail-fast "${targets[@]}" "${arguments[@]}" \
-        -E "$(any_of "${only[@]}") & $(any_of "${filters[@]}")"
+    cargo nextest run --locked --release --workspace --no-fail-fast "${targets[@]}" \
+        -E "$(any_of "${only[@]}") & $(any_of "${filters[@]}")" "${arguments[@]}"
     # nextest does not run them.
     [ ${#crates[@]} -gt 0 ] || cargo test --locked --release --workspace --doc --quiet
 }
