@@ -223,7 +223,7 @@ fn what_is_not_whole() {
     assert_eq!(left(&place), [""; 0]);
 }
 
-/// As docs/operations.md has it: the files under a repository's id, and refs from wherever they are known.
+/// As docs/guide/export.md has it: the files under a repository's id, and refs from wherever they are known.
 #[test]
 fn by_hand() {
     let place = Place::new(Kind::Dir, &Installed::newest());

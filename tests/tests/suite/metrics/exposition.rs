@@ -190,23 +190,18 @@ fn sizes_of_repositories() {
     });
 }
 
-/// The rows of the manual's table: labels by name.
+/// The items of the manual's list, ``- `NAME` (`LABEL`, …): text``: labels by name.
 fn manual() -> BTreeMap<String, BTreeSet<String>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/metrics.md");
     let text = fs::read_to_string(path).expect("the manual");
-    let quoted = |cell: &str| -> BTreeSet<String> {
-        let parts = cell.split('`').skip(1).step_by(2);
-        parts.map(str::to_owned).collect()
-    };
-    let rows = text.lines().filter(|line| line.starts_with("| `gitmoor_"));
-    rows.flat_map(|row| {
-        let cells: Vec<_> = row.split('|').collect();
-        let labels = quoted(cells[2]);
-        quoted(cells[1])
-            .into_iter()
-            .map(move |name| (name, labels.clone()))
-    })
-    .collect()
+    let items = text.lines().filter(|line| line.starts_with("- `gitmoor_"));
+    items
+        .map(|item| {
+            let (head, _) = item.split_once(": ").expect("a name, and text");
+            let mut quoted = head.split('`').skip(1).step_by(2).map(str::to_owned);
+            (quoted.next().expect("a name"), quoted.collect())
+        })
+        .collect()
 }
 
 /// What makes every metric appear.
@@ -230,7 +225,7 @@ fn the_manual_has_them_all() {
     assert_eq!(
         now.names(),
         known,
-        "left: served; right: docs/operations.md"
+        "left: served; right: docs/reference/metrics.md"
     );
     for (name, labels) in &manual {
         let histogram = now.types[name] == "histogram";
