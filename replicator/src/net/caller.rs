@@ -1,6 +1,6 @@
 //! A client's way to the nodes: it asks one for as long as that answers, then another.
 
-use super::link::{self, Target, speak_as_client};
+use super::dial::{self, Target, speak_as_client};
 use super::presented::Presented;
 use super::services::clients_client::ClientsClient;
 use super::{Identity, MAX_MESSAGE, NetError, tls, wire};
@@ -147,7 +147,7 @@ impl Caller {
                 address: address.to_owned(),
                 why: status.message().to_owned(),
             }),
-            Err(status) => Err(link::refused(address, &status)),
+            Err(status) => Err(dial::refused(address, &status)),
         }
     }
 
@@ -157,7 +157,7 @@ impl Caller {
             name: tls::any_node_name(self.identity().cluster),
             tls: self.tls.clone(),
         };
-        let channel = link::connect(&target).await?;
+        let channel = dial::connect(&target).await?;
         let mut line = self.line.lock();
         if line.addresses[0] == address {
             line.channel = Some(channel.clone());

@@ -5,12 +5,11 @@
 //! address apart from those of others. Members have places of their own, so that no number of
 //! strangers keeps them out.
 
-use super::gate::neighbourhood;
+use super::handler::Handler;
 use super::lobby::{Leave, Lobby, Seat, Stage};
-use super::server::Handler;
 use super::{ClusterId, Holder, tls};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -171,6 +170,17 @@ impl Entrance {
         let shown = stream.get_ref().1.peer_certificates();
         let holder = tls::peer(shown, self.cluster).map_err(|error| error.to_string())?;
         Ok((stream, holder))
+    }
+}
+
+/// Whoever has one address of IPv6 has all of its network.
+pub(super) fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() >> 64 << 64;
+            Ipv6Addr::from_bits(network).into()
+        }
+        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -5,9 +5,9 @@
 //! strangers together: calls under way, and bytes of theirs that are not answered yet. Calls
 //! beyond the number wait, unreceived, in their own holder's line.
 
-use super::connection::Peer;
+use super::connection::{Peer, neighbourhood};
+use super::handler::Handler;
 use super::rpc::{Rpc, Who};
-use super::server::Handler;
 use super::{Holder, PROTOCOL_HEADER};
 use bytes::Bytes;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -267,17 +267,6 @@ fn check_protocol(ours: u32, headers: &HeaderMap, address: SocketAddr) -> Result
     Err(Status::failed_precondition(format!(
         "this node speaks version {ours} of the protocol, the other {spoken}"
     )))
-}
-
-/// Whoever has one address of IPv6 has all of its network.
-pub(super) fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = address.to_bits() >> 64 << 64;
-            Ipv6Addr::from_bits(network).into()
-        }
-        address @ IpAddr::V4(_) => address,
-    }
 }
 
 impl<S> Layer<S> for Gate {

@@ -2,7 +2,7 @@
 //! gets an id and a certificate.
 
 use super::authority::Request as CertificateRequest;
-use super::link::{self, Target};
+use super::dial::{self, Target};
 use super::services::admission_client::AdmissionClient;
 use super::{Authority, Identity, NetError, Token, tls, wire};
 use crate::model::{Client, Member, Newcomer, Part};
@@ -67,16 +67,16 @@ pub async fn join(token: &Token, newcomer: Newcomer) -> Result<Granted, NetError
         name: tls::any_node_name(token.cluster),
         tls: tls::stranger(&authority)?.into(),
     };
-    let channel = link::connect(&target).await?;
+    let channel = dial::connect(&target).await?;
     let asked = Admission {
         secret: token.secret.to_vec(),
         certificate_request: request.der().to_vec(),
         newcomer,
     };
-    let answer = AdmissionClient::with_interceptor(channel, link::speak)
+    let answer = AdmissionClient::with_interceptor(channel, dial::speak)
         .join(wire::JoinRequest::from(asked))
         .await
-        .map_err(|status| link::refused(&token.address, &status))?;
+        .map_err(|status| dial::refused(&token.address, &status))?;
     let joined = Joined::from(answer.into_inner());
     let key = &joined.authority_key;
     let authority = match token.part {

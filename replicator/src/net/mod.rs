@@ -11,8 +11,10 @@
 mod authority;
 mod caller;
 mod connection;
+mod dial;
 mod error;
 mod gate;
+mod handler;
 mod holder;
 mod join;
 mod link;
@@ -30,12 +32,12 @@ mod wire;
 pub use authority::{Authority, Identity};
 pub use caller::Caller;
 pub use error::NetError;
+pub use handler::Handler;
 pub use holder::Holder;
 
 use crate::model::ClusterId;
 pub use join::{Admission, Granted, Joined, Refusal, join};
 pub use link::Network;
-pub use server::Handler;
 pub use snapshot::{Received, Source, size};
 pub use token::{Token, TokenError};
 

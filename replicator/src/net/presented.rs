@@ -1,11 +1,12 @@
 //! Who this machine says it is. Its certificate may be made anew while it runs: connections that begin after that
 //! show the new one, those that are open go on.
 
-use super::{Identity, NetError, tls};
+use super::{Identity, NetError};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use tokio_rustls::rustls::SignatureScheme;
 use tokio_rustls::rustls::client::ResolvesClientCert;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
@@ -22,7 +23,7 @@ struct Shown {
 impl Shown {
     fn new(identity: Identity) -> Result<Self, NetError> {
         Ok(Self {
-            key: Arc::new(tls::certified(&identity)?),
+            key: Arc::new(certified(&identity)?),
             identity: Arc::new(identity),
         })
     }
@@ -67,4 +68,19 @@ impl ResolvesClientCert for Presented {
     fn has_certs(&self) -> bool {
         true
     }
+}
+
+/// What a machine shows, and signs with.
+fn certified(identity: &Identity) -> Result<CertifiedKey, NetError> {
+    let chain = vec![identity.certificate.clone()];
+    CertifiedKey::from_der(chain, identity.key.clone_key(), &provider()).map_err(unusable)
+}
+
+/// The cryptography that both sides of a connection use.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    ring::default_provider().into()
+}
+
+pub(super) fn unusable(error: tokio_rustls::rustls::Error) -> NetError {
+    NetError::credential("this node's certificate", error)
 }

@@ -2,13 +2,14 @@
 
 use super::connection::{Connection, Doors, Entrance};
 use super::gate::{Gate, Speaker};
-use super::join::{Admission, Joined, Refusal};
+use super::handler::Handler;
+use super::join::Admission;
 use super::presented::Presented;
 use super::rpc::Rpc;
 use super::services::admission_server::{self, AdmissionServer};
 use super::services::clients_server::{self, ClientsServer};
 use super::services::node_server::{self, NodeServer};
-use super::snapshot::{Incoming, Received};
+use super::snapshot::Incoming;
 use super::{Holder, MAX_MESSAGE, NetError, tls, wire};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,31 +32,6 @@ const HEADERS: u32 = 16 << 10;
 /// Calls that were taken back, by either side, and whose end is not known to both yet: who has
 /// more is cut off.
 const RESETS: usize = 20;
-
-/// Who receives what the network carries. Nothing here may block.
-#[tonic::async_trait]
-pub trait Handler: Send + Sync + 'static {
-    /// Whether a node or client of the cluster may say anything; not when it was removed.
-    fn welcomes(&self, holder: u64) -> bool;
-
-    /// A message from a peer. It may be dropped: raft sends again.
-    fn message(&self, from: u64, message: Vec<u8>);
-
-    /// A whole snapshot from a peer, verified. Returns when it is taken in; an error says why it is not.
-    async fn snapshot(&self, from: u64, snapshot: Received) -> Result<(), String>;
-
-    /// A message to this peer did not arrive, or may not have.
-    fn unreachable(&self, to: u64);
-
-    /// A question of a peer. An error says why there is no answer.
-    async fn ask(&self, from: u64, question: Vec<u8>) -> Result<Vec<u8>, String>;
-
-    /// A question of a client of the cluster. An error says why there is no answer.
-    async fn serve(&self, client: u64, question: Vec<u8>) -> Result<Vec<u8>, String>;
-
-    /// A stranger wants to be a node or client.
-    async fn admit(&self, admission: Admission) -> Result<Joined, Refusal>;
-}
 
 /// Listens until the sender of `stop` is dropped.
 pub(super) async fn listen(

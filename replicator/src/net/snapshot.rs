@@ -2,7 +2,7 @@
 //! that was cut off goes on where it was, since the receiver keeps what it has on disk. Neither side has more than a
 //! few pieces in memory.
 
-use super::link::{self, Target};
+use super::dial::{self, Target};
 use super::services::node_client::NodeClient;
 use super::{NetError, wire};
 use crate::state::ReadError;
@@ -92,9 +92,9 @@ async fn send_rest(
     snapshot: &dyn Source,
     offset: &mut u64,
 ) -> Result<(), NetError> {
-    let channel = link::connect(target).await?;
-    let mut client = NodeClient::with_interceptor(channel, link::speak);
-    let refused = |status: Status| link::refused(&target.address, &status);
+    let channel = dial::connect(target).await?;
+    let mut client = NodeClient::with_interceptor(channel, dial::speak);
+    let refused = |status: Status| dial::refused(&target.address, &status);
     let has = client.has_snapshot(name.clone()).await.map_err(refused)?;
     *offset = has.into_inner().offset;
     // One piece waits while another is on its way.

@@ -4,7 +4,7 @@ use super::presented::Presented;
 use super::rpc::Rpc;
 use super::services::node_client::NodeClient;
 use super::{Admission, Authority, ClusterId, Handler, Holder, Joined, Network, Received, Refusal};
-use super::{CLIENT_PROTOCOL, PROTOCOL, PROTOCOL_HEADER, link, tls, wire};
+use super::{CLIENT_PROTOCOL, PROTOCOL, PROTOCOL_HEADER, dial, tls, wire};
 use parking_lot::Mutex;
 use std::io::Read;
 use std::sync::Arc;
@@ -94,8 +94,8 @@ async fn second() -> Second {
 }
 
 impl Second {
-    fn target(&self, tls: ClientConfig) -> link::Target {
-        link::Target {
+    fn target(&self, tls: ClientConfig) -> dial::Target {
+        dial::Target {
             address: self.network.address().to_string(),
             name: tls::node_name(self.authority.cluster(), 2),
             tls: tls.into(),
@@ -118,7 +118,7 @@ async fn pair() -> Pair {
     let target = two.target(tls::client(&own).expect("a certificate"));
     Pair {
         heard: two.heard,
-        channel: link::connect(&target).await.expect("connected"),
+        channel: dial::connect(&target).await.expect("connected"),
         _two: two.network,
         _dir: two.dir,
     }
@@ -162,7 +162,7 @@ async fn another_version_is_refused() {
 #[tokio::test]
 async fn an_oversized_message_is_refused() {
     let pair = pair().await;
-    let mut client = NodeClient::with_interceptor(pair.channel.clone(), link::speak)
+    let mut client = NodeClient::with_interceptor(pair.channel.clone(), dial::speak)
         .max_encoding_message_size(usize::MAX);
     let huge = vec![0; super::MAX_MESSAGE + 1];
     let refused = client.send(messages(&[&huge])).await.expect_err("refused");
@@ -188,7 +188,7 @@ fn pieces(digest: &[u8], size: u64, parts: &[(u64, &[u8])]) -> Vec<wire::Snapsho
 #[tokio::test]
 async fn a_snapshot_that_is_not_what_it_says() {
     let pair = pair().await;
-    let mut client = NodeClient::with_interceptor(pair.channel.clone(), link::speak);
+    let mut client = NodeClient::with_interceptor(pair.channel.clone(), dial::speak);
     let digest = *blake3::hash(b"the truth").as_bytes();
     let wrong: [(Code, Vec<_>); 6] = [
         (Code::DataLoss, pieces(&digest, 9, &[(0, b"the lies!")])),
@@ -335,7 +335,7 @@ async fn who_may_call_what() {
     let two = second().await;
     for (holder, config) in everybody(&two.authority) {
         let target = two.target(config);
-        let mut channel = link::connect(&target).await.expect("let in");
+        let mut channel = dial::connect(&target).await.expect("let in");
         for rpc in Rpc::ALL {
             let may = match rpc {
                 Rpc::Send | Rpc::AskNode | Rpc::HasSnapshot | Rpc::SendSnapshot => {
@@ -380,7 +380,7 @@ async fn what_is_too_large_for_its_call() {
                 Ok::<_, Status>(http_body::Frame::data(piece.clone()))
             });
             let body = http_body_util::StreamBody::new(futures::stream::iter(pieces));
-            let mut channel = link::connect(&target).await.expect("let in");
+            let mut channel = dial::connect(&target).await.expect("let in");
             std::future::poll_fn(|cx| tower::Service::poll_ready(&mut channel, cx))
                 .await
                 .expect("connected");
@@ -399,7 +399,7 @@ async fn what_is_too_large_for_its_call() {
 async fn a_node_that_is_removed_while_it_speaks() {
     let pair = pair().await;
     let (sender, messages) = tokio::sync::mpsc::channel(1);
-    let mut client = NodeClient::with_interceptor(pair.channel.clone(), link::speak);
+    let mut client = NodeClient::with_interceptor(pair.channel.clone(), dial::speak);
     let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
     let speaking = tokio::spawn(async move { client.send(messages).await });
     let say = |message: &[u8]| wire::Message {

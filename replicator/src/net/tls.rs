@@ -2,14 +2,12 @@
 
 use super::authority::Named;
 use super::holder::any_node;
-use super::presented::Presented;
-use super::{ClusterId, Holder, Identity, NetError};
+use super::presented::{Presented, provider, unusable};
+use super::{ClusterId, Holder, NetError};
 use std::sync::Arc;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -39,12 +37,6 @@ pub(super) fn client(own: &Arc<Presented>) -> Result<ClientConfig, NetError> {
     Ok(speaking_http2(
         config.with_client_cert_resolver(own.clone()),
     ))
-}
-
-/// What a machine shows, and signs with.
-pub(super) fn certified(identity: &Identity) -> Result<CertifiedKey, NetError> {
-    let chain = vec![identity.certificate.clone()];
-    CertifiedKey::from_der(chain, identity.key.clone_key(), &provider()).map_err(unusable)
 }
 
 /// For the connecting side that has none yet.
@@ -108,12 +100,4 @@ fn roots(authority: &CertificateDer<'static>) -> Result<RootCertStore, NetError>
         .add(authority.clone())
         .map_err(|error| NetError::credential("the cluster's certificate", error))?;
     Ok(roots)
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    ring::default_provider().into()
-}
-
-fn unusable(error: tokio_rustls::rustls::Error) -> NetError {
-    NetError::credential("this node's certificate", error)
 }
