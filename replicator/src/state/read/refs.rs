@@ -1,0 +1,67 @@
+//! Refs: the files of the refs room, and the packed table.
+
+use super::{Listing, children};
+use crate::model::{PackedRef, RefEntry, RepoId, RepoPath};
+use crate::state::view::{KeyRange, Step, View, decode, load};
+use crate::state::{ReadError, Table, keys};
+
+/// Receives the packed table in ascending byte order of names; returns whether
+/// to go on.
+pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
+
+/// A file of the refs room.
+pub fn reference(
+    view: &dyn View,
+    repo: RepoId,
+    name: &RepoPath,
+) -> Result<Option<RefEntry>, ReadError> {
+    load(view, Table::Refs, &keys::in_repo(repo, name))
+}
+
+/// The names in a directory of the refs room. Values may be large, and are left where they are.
+pub fn references_in(
+    view: &dyn View,
+    repo: RepoId,
+    dir: &RepoPath,
+) -> Result<Listing<()>, ReadError> {
+    let beneath = keys::beneath(repo, dir);
+    children(view, Table::Refs, &beneath, |_, _, _| Ok(()))
+}
+
+/// Whether anything lies in a directory of the refs room: one row says so.
+pub fn has_references_in(view: &dyn View, repo: RepoId, dir: &RepoPath) -> Result<bool, ReadError> {
+    let mut any = false;
+    let beneath = KeyRange::prefix(&keys::beneath(repo, dir));
+    view.scan(Table::Refs, &beneath, &mut |_, _| {
+        any = true;
+        Ok(Step::Stop)
+    })?;
+    Ok(any)
+}
+
+/// A line of the packed table.
+pub fn packed_ref(
+    view: &dyn View,
+    repo: RepoId,
+    name: &RepoPath,
+) -> Result<Option<PackedRef>, ReadError> {
+    load(view, Table::Packed, &keys::in_repo(repo, name))
+}
+
+/// Walks the packed table.
+pub fn packed(view: &dyn View, repo: RepoId, sink: &mut PackedSink<'_>) -> Result<(), ReadError> {
+    view.scan(Table::Packed, &keys::whole_repo(repo), &mut |key, value| {
+        let line = decode(Table::Packed, key, value)?;
+        let name = &key[keys::ID..];
+        if RepoPath::new(name).is_none() {
+            return Err(ReadError::Damaged(format!(
+                "a name in the packed refs of {repo}"
+            )));
+        }
+        Ok(if sink(name, line) {
+            Step::Next
+        } else {
+            Step::Stop
+        })
+    })
+}
