@@ -8,15 +8,12 @@
 
 use crate::model::RepoId;
 use crate::rpc::client::{Known, News, OF_REPOSITORY, Rows, WHOLE};
-use crate::state::{Changes, KeyRange, ReadError, Step, Table, View, Visit};
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
-
-type TableRows = BTreeMap<Vec<u8>, Vec<u8>>;
+use crate::state::{Changes, KeyRange, MemoryRows, ReadError, Table, View, Visit};
+use std::collections::BTreeSet;
 
 #[derive(Default)]
 pub(super) struct Mirror {
-    tables: BTreeMap<Table, TableRows>,
+    rows: MemoryRows,
     position: u64,
     reach: u64,
     /// What news are asked for. It counts how often that was another set.
@@ -103,24 +100,21 @@ impl Mirror {
     /// Everything was loaded.
     pub(super) fn replace(&mut self, load: Load) {
         let mut repos = std::mem::take(&mut self.repos);
-        let has = |rows: &TableRows, repo: &RepoId| rows.contains_key(repo.as_bytes().as_slice());
-        let before = self.tables.remove(&Table::Repositories).unwrap_or_default();
-        let mut after = load
-            .rows
-            .iter()
-            .filter(|(table, ..)| *table == Table::Repositories);
-        let after: BTreeSet<_> = after.by_ref().map(|(_, key, _)| key.as_slice()).collect();
+        let mut rows = MemoryRows::default();
+        put(&mut rows, load.rows);
+        let is_in =
+            |rows: &MemoryRows, repo: &RepoId| rows.has(Table::Repositories, repo.as_bytes());
         // As if the news of it had been heard.
-        repos.retain(|repo| !has(&before, repo) || after.contains(repo.as_bytes().as_slice()));
+        repos.retain(|repo| !is_in(&self.rows, repo) || is_in(&rows, repo));
         let times = self.times + 1;
         *self = Self {
             position: load.from.unwrap_or_default(),
             reach: load.to.max(self.reach),
+            rows,
             repos,
             times,
-            ..Self::default()
+            settled: BTreeSet::new(),
         };
-        self.put(load.rows);
     }
 
     /// A repository was loaded.
@@ -131,7 +125,7 @@ impl Mirror {
         self.reach = self.reach.max(load.to);
         self.repos.insert(repo);
         self.times += 1;
-        self.put(load.rows);
+        put(&mut self.rows, load.rows);
     }
 
     /// A repository was deleted, or is out of sight: nobody tells of it any more, so that it is to
@@ -141,15 +135,7 @@ impl Mirror {
             self.times += 1;
         }
         for (table, range) in ranges_of(repo) {
-            if let Some(rows) = self.tables.get_mut(&table) {
-                rows.retain(|key, _| !range.contains(key));
-            }
-        }
-    }
-
-    fn put(&mut self, rows: Vec<(Table, Vec<u8>, Vec<u8>)>) {
-        for (table, key, value) in rows {
-            self.tables.entry(table).or_default().insert(key, value);
+            self.rows.clear(table, &range);
         }
     }
 
@@ -183,57 +169,34 @@ impl Mirror {
             .filter_map(|(key, _)| key.as_slice().try_into().ok().map(RepoId::from_bytes))
             .collect();
         gone.into_iter().for_each(|repo| self.forget(repo));
-        for (table, changes) in changes.tables() {
-            let rows = self.tables.entry(table).or_default();
-            for range in &changes.cleared {
-                rows.retain(|key, _| !range.contains(key));
-            }
-            for (key, value) in &changes.rows {
-                match value {
-                    Some(value) => drop(rows.insert(key.clone(), value.clone())),
-                    None => drop(rows.remove(key)),
-                }
-            }
-        }
+        self.rows.change(changes);
+    }
+}
+
+fn put(rows: &mut MemoryRows, loaded: Vec<(Table, Vec<u8>, Vec<u8>)>) {
+    for (table, key, value) in loaded {
+        rows.put(table, key, value);
     }
 }
 
 impl View for Mirror {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        Ok(self
-            .tables
-            .get(&table)
-            .and_then(|rows| rows.get(key))
-            .cloned())
+        self.rows.get(table, key)
     }
 
     fn scan(&self, table: Table, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), ReadError> {
-        let Some(rows) = self.tables.get(&table) else {
-            return Ok(());
-        };
-        let mut from = Bound::Included(range.from.clone());
-        loop {
-            let at = from.as_ref().map(Vec::as_slice);
-            let mut ahead = rows.range::<[u8], _>((at, Bound::Unbounded));
-            from = loop {
-                let Some((key, value)) = ahead.next().filter(|(key, _)| range.contains(key)) else {
-                    return Ok(());
-                };
-                match visit(key, value)? {
-                    Step::Next => {}
-                    Step::Seek(to) => break Bound::Included(to),
-                    Step::Stop => return Ok(()),
-                }
-            };
-        }
+        self.rows.scan(table, range, visit)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Overlay;
+    use crate::state::{Overlay, Step};
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    type TableRows = BTreeMap<Vec<u8>, Vec<u8>>;
 
     /// The rows that there are, of each entry that there was.
     #[derive(Default)]
@@ -245,19 +208,6 @@ mod tests {
 
     fn id(repo: u8) -> RepoId {
         RepoId::from_bytes([repo; 16])
-    }
-
-    /// Of no rows, to make changes on.
-    struct Nothing;
-
-    impl View for Nothing {
-        fn get(&self, _: Table, _: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-            Ok(None)
-        }
-
-        fn scan(&self, _: Table, _: &KeyRange, _: &mut Visit<'_>) -> Result<(), ReadError> {
-            Ok(())
-        }
     }
 
     impl Nodes {
@@ -300,7 +250,8 @@ mod tests {
             let mut changes = Changes::default();
             for index in known.index + 1..=upto {
                 let (before, after) = (self.at(index - 1), self.at(index));
-                let mut overlay = Overlay::new(&Nothing);
+                let nothing = MemoryRows::default();
+                let mut overlay = Overlay::new(&nothing);
                 for (key, value) in after {
                     overlay.put_raw(Table::Refs, key.clone(), value.clone());
                 }
