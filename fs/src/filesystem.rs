@@ -25,7 +25,7 @@ use crate::repository::transaction::ReadVersions;
 use crate::tree::Repositories;
 use crate::work::Working;
 use gitmoor_model::{Actor, NamePath, Repo, RepoId, RepoPath};
-use gitmoor_replicator::{NameEntry, Replica};
+use gitmoor_replicator::{NameEntry, Replica, read};
 use gitmoor_store::block_cache::{BlockCache, CacheConfig, CacheError};
 use gitmoor_store::object_store::{
     self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach,
@@ -286,10 +286,12 @@ impl FileSystem {
         let mut found = Vec::new();
         let mut directories = vec![NamePath::root()];
         while let Some(dir) = directories.pop() {
-            for (name, entry) in self.shared.replica.names_in(&dir)? {
+            for (name, entry) in read::names_in(self.shared.replica.view(), &dir)? {
                 match entry {
                     NameEntry::Directory => directories.extend(dir.join(&name)),
-                    NameEntry::Repo(id) => found.extend(self.shared.replica.repo(id)?),
+                    NameEntry::Repo(id) => {
+                        found.extend(read::repo(self.shared.replica.view(), id)?)
+                    }
                 }
             }
         }

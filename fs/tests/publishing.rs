@@ -10,7 +10,7 @@ use gitmoor_model::{
     Actor, Command, FileAdd, Format, NamePath, ObjectFormat, Outcome, Place, RefStorage,
     RepoChange, RepoId, RepoPath,
 };
-use gitmoor_replicator::{Child, Node, NodeConfig, Replica};
+use gitmoor_replicator::{Child, Node, NodeConfig, Replica, read};
 use gitmoor_store::object_store::{
     Body, DirStore, Listed, ObjectStore, Put, StoreError, Upload, Watch,
 };
@@ -208,7 +208,7 @@ impl Machine<'_> {
         let top = RepoPath::new("objects").expect("a valid path");
         let mut dirs = vec![top];
         while let Some(dir) = dirs.pop() {
-            let children = self.world.node.files_in(self.repo, &dir).expect("reads");
+            let children = read::files_in(self.world.node.view(), self.repo, &dir).expect("reads");
             for (name, child) in children {
                 let path = dir.join(&name).expect("a valid name");
                 match child {
@@ -476,8 +476,12 @@ fn an_entry_without_its_digests_is_named_and_mended() {
     fs.publish_all().expect("publishes");
     let path = RepoPath::new(path).expect("a valid path");
     let repo = machine.repo;
-    assert!(!world.node.blocks(repo, &path).expect("reads").is_empty());
-    let entry = world.node.file(repo, &path).expect("reads");
+    assert!(
+        !read::blocks(world.node.view(), repo, &path)
+            .expect("reads")
+            .is_empty()
+    );
+    let entry = read::file(world.node.view(), repo, &path).expect("reads");
     let entry = entry.expect("it is there");
     let blocks = Vec::new();
     let add = vec![FileAdd {

@@ -10,7 +10,7 @@ mod harness;
 use gitmoor_model::{
     Actor, Command, NamePath, Outcome, PackedEdit, PackedRef, RepoChange, RepoId, RepoPath,
 };
-use gitmoor_replicator::{Custody, Node, Replica};
+use gitmoor_replicator::{Node, Replica, read};
 use harness::Cluster;
 use std::fs;
 use std::path::Path;
@@ -136,7 +136,7 @@ fn main() {
     let slowest = std::thread::scope(|scope| {
         let committing = scope.spawn(|| slowest(cluster.node(0), &is_over));
         cluster.until("it has everything", || {
-            let last = cluster.node(joined).repo(id(repositories() - 1));
+            let last = read::repo(cluster.node(joined).view(), id(repositories() - 1));
             last.is_ok_and(|repo| repo.is_some())
         });
         is_over.store(true, Ordering::Relaxed);

@@ -2,7 +2,8 @@
 //! have, and where every ref points; agreed by raft, kept in RocksDB.
 //!
 //! - [`model`]: what is replicated, as plain data: ids, entries, commands, outcomes.
-//! - [`Replica`]: the one trait through which the file system sees all this.
+//! - [`Replica`]: the trait through which the file system sees all this: a view, and a proposal. What is read of
+//!   a view is in [`read`].
 //! - [`Node`]: the embedded implementation: a thread that runs raft.
 //! - [`Client`]: the other one: it asks the nodes of a cluster, and keeps what it uses.
 //!
@@ -33,7 +34,7 @@ pub use client::{Client, ClientConfig};
 pub use node::{
     ClusterConfig, ClusterError, FOUNDER, MembershipError, Node, NodeConfig, RestoreError,
 };
-pub use replica::{BackupError, Custody, Observer, ProposeError, Replica};
+pub use replica::{BackupError, MemoryReplica, Observer, ProposeError, Replica};
 pub use rpc::{MemberStatus, NodeState, Role, Status};
-pub use state::{AuditSink, Child, Listing, NameEntry, PackedSink, ReadError};
+pub use state::{AuditSink, Child, Listing, NameEntry, PackedSink, ReadError, read};
 pub use storage::OpenError;

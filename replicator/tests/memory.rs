@@ -5,7 +5,7 @@
 mod harness;
 
 use gitmoor_model::Expect;
-use gitmoor_replicator::{Custody, Node, NodeConfig, Replica};
+use gitmoor_replicator::{Node, NodeConfig, Replica, read};
 use harness::{Cluster, create_repo, name, repo, write};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Seek, SeekFrom};
@@ -57,7 +57,7 @@ fn last() -> String {
 }
 
 fn has_all(replica: &dyn Replica) -> bool {
-    let last = replica.reference(repo(), &name(&last()));
+    let last = read::reference(replica.view(), repo(), &name(&last()));
     last.is_ok_and(|entry| entry.is_some_and(|entry| entry.value.len() == VALUE))
 }
 

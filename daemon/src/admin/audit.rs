@@ -4,8 +4,8 @@ use super::protocol::Rejection;
 use super::repos::Repos;
 use crate::repo_limit;
 use gitmoor_model::{Actor, Format, NamePath, RepoId, Version, hex};
-use gitmoor_replicator::ProposeError;
 use gitmoor_replicator::state::{AuditEvent, AuditRecord, RefMove, RefValue, Trail};
+use gitmoor_replicator::{ProposeError, read};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -106,8 +106,7 @@ impl Repos<'_> {
             page.lines.extend(lines.filter(|line| query.matches(line)));
             true
         };
-        self.replica
-            .audit(trail, Version(query.from), &mut sink)
+        read::audit(self.replica.view(), trail, Version(query.from), &mut sink)
             .map_err(Rejection::failed)?;
         Ok(page)
     }
@@ -129,7 +128,7 @@ impl Repos<'_> {
 
     /// Who moved refs last.
     pub(super) fn last_push(&self, id: RepoId) -> Result<Option<LastPush>, Rejection> {
-        let record = self.replica.last_move(id).map_err(Rejection::failed)?;
+        let record = read::last_move(self.replica.view(), id).map_err(Rejection::failed)?;
         Ok(record.map(|record| LastPush {
             time: record.time.secs,
             who: record.actor.into(),

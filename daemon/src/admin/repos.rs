@@ -10,7 +10,7 @@ use crate::service::git::{self, Umask};
 use gitmoor_fs::FileSystem;
 use gitmoor_model::setting as repo_setting;
 use gitmoor_model::{Actor, Command, Limit, NamePath, Outcome, Repo, RepoId};
-use gitmoor_replicator::{NameEntry, Replica};
+use gitmoor_replicator::{NameEntry, Replica, read};
 use std::collections::BTreeMap;
 
 /// The repositories of a daemon.
@@ -29,7 +29,9 @@ impl Repos<'_> {
         let mut found = Vec::new();
         let mut directories = vec![NamePath::root()];
         while let Some(dir) = directories.pop() {
-            for (name, entry) in self.replica.names_in(&dir).map_err(Rejection::failed)? {
+            for (name, entry) in
+                read::names_in(self.replica.view(), &dir).map_err(Rejection::failed)?
+            {
                 match entry {
                     NameEntry::Directory => directories.extend(dir.join(&name)),
                     NameEntry::Repo(id) => found.extend(self.summary(id)?),
@@ -42,7 +44,7 @@ impl Repos<'_> {
 
     /// `None` when it was deleted since it was listed.
     fn summary(&self, id: RepoId) -> Result<Option<RepoSummary>, Rejection> {
-        let repo = self.replica.repo(id).map_err(Rejection::failed)?;
+        let repo = read::repo(self.replica.view(), id).map_err(Rejection::failed)?;
         Ok(repo.map(|repo| RepoSummary {
             name: repo.path.to_string(),
             id: repo.id.to_string(),
@@ -130,9 +132,7 @@ impl Repos<'_> {
         };
         match self.find(name)? {
             Some(named) => Ok(named.id == parent),
-            None => Ok(self
-                .replica
-                .repo(parent)
+            None => Ok(read::repo(self.replica.view(), parent)
                 .map_err(Rejection::failed)?
                 .is_none()),
         }
@@ -195,7 +195,7 @@ impl Repos<'_> {
         let Some(id) = repo.forked_from else {
             return Ok(None);
         };
-        let parent = self.replica.repo(id).map_err(Rejection::failed)?;
+        let parent = read::repo(self.replica.view(), id).map_err(Rejection::failed)?;
         Ok(Some(
             parent.map_or(id.to_string(), |it| it.path.to_string()),
         ))
@@ -242,8 +242,10 @@ impl Repos<'_> {
     }
 
     pub(super) fn find(&self, name: &RepoName) -> Result<Option<Repo>, Rejection> {
-        match self.replica.name(&name.path()).map_err(Rejection::failed)? {
-            Some(NameEntry::Repo(id)) => self.replica.repo(id).map_err(Rejection::failed),
+        match read::name(self.replica.view(), &name.path()).map_err(Rejection::failed)? {
+            Some(NameEntry::Repo(id)) => {
+                read::repo(self.replica.view(), id).map_err(Rejection::failed)
+            }
             Some(NameEntry::Directory) | None => Ok(None),
         }
     }

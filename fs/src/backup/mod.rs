@@ -1,6 +1,6 @@
 //! Backups: what the replicator holds, as objects of the store, beside what it speaks of.
 //!
-//! `gitmoor-backup/<time>-<version>`: the bytes of [`gitmoor_replicator::Custody::backup`], named
+//! `gitmoor-backup/<time>-<version>`: the bytes of [`gitmoor_replicator::Replica::backup`], named
 //! so that the newest has the last name. With one of them and the store a cluster can be begun anew when
 //! every disk of the old one is gone; [`unknown`] then says what the store holds that it does not know.
 //!

@@ -4,8 +4,8 @@
 use crate::FsError;
 use crate::repository::objects::catalog;
 use gitmoor_model::RepoId;
-use gitmoor_replicator::Replica;
 use gitmoor_replicator::state::TrashedRepo;
+use gitmoor_replicator::{Replica, read};
 use gitmoor_store::object_store::{Listed, ObjectStore};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub fn unknown(replica: &dyn Replica, store: &dyn ObjectStore) -> Result<Vec<Unk
             stored.entry(id).or_default().insert(key, size);
         }
     })?;
-    let trashed = replica.trashed_repos()?;
+    let trashed = read::trashed_repos(replica.view())?;
     let mut found = Vec::new();
     for (id, mut keys) in stored {
         for key in catalog::named_keys(replica, id)? {
@@ -58,7 +58,7 @@ fn path(
     id: RepoId,
 ) -> Result<Option<String>, FsError> {
     let trashed = || trashed.iter().find(|trashed| trashed.repo.id == id);
-    let live = replica.repo(id)?.map(|repo| repo.path);
+    let live = read::repo(replica.view(), id)?.map(|repo| repo.path);
     let path = live.or_else(|| trashed().map(|trashed| trashed.repo.path.clone()));
     Ok(path.map(|path| path.to_string()))
 }

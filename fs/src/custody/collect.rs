@@ -9,6 +9,7 @@ use crate::error::FsResult;
 use crate::repository::objects::catalog;
 use crate::{FileSystem, FsError};
 use gitmoor_model::{Command, Condemnation, QUARANTINE, Repo, RepoId, RepoPath, TrashId, Version};
+use gitmoor_replicator::read;
 use gitmoor_replicator::state::{TrashedFile, TrashedRepo};
 use gitmoor_store::object_store::{Listed, StoreError, ahead};
 use serde::{Deserialize, Serialize};
@@ -160,7 +161,7 @@ impl Collector<'_> {
     /// Deleted repositories whose time is over.
     fn repositories(&mut self) -> FsResult<()> {
         let keep = self.fs.shared.config.trash_keep;
-        for trashed in self.fs.shared.replica.trashed_repos()? {
+        for trashed in read::trashed_repos(self.fs.shared.replica.view())? {
             if !is_older(trashed.time, keep) {
                 continue;
             }
@@ -177,7 +178,7 @@ impl Collector<'_> {
         if self.done.dry_run {
             return Ok(());
         }
-        for condemned in self.fs.shared.replica.condemned_repos()? {
+        for condemned in read::condemned_repos(self.fs.shared.replica.view())? {
             let purged = self.purge(&condemned);
             self.go_on(purged)?;
         }
@@ -185,7 +186,7 @@ impl Collector<'_> {
     }
 
     fn count_stored(&mut self, trashed: &TrashedRepo) -> FsResult<()> {
-        let lent = self.fs.shared.replica.lent(trashed.repo.id)?;
+        let lent = read::lent(self.fs.shared.replica.view(), trashed.repo.id)?;
         let done = &mut self.done;
         let prefix = format!("{}/", trashed.repo.id);
         self.fs.shared.store.list(&prefix, &mut |listed| {
@@ -204,7 +205,7 @@ impl Collector<'_> {
     /// comes again. With those it stays condemned.
     fn purge(&mut self, condemned: &TrashedRepo) -> FsResult<()> {
         let id = condemned.repo.id;
-        let lent = self.fs.shared.replica.lent(id)?;
+        let lent = read::lent(self.fs.shared.replica.view(), id)?;
         if !lent.is_empty() && self.sweep == Sweep::Trash && self.is_emptied(id)? {
             return Ok(());
         }
@@ -220,7 +221,8 @@ impl Collector<'_> {
     /// Whether nothing is left to forget of a condemned repository.
     fn is_emptied(&self, id: RepoId) -> FsResult<bool> {
         let (replica, top) = (&self.fs.shared.replica, RepoPath::root());
-        Ok(replica.files_in(id, &top)?.is_empty() && !replica.has_references_in(id, &top)?)
+        Ok(read::files_in(replica.view(), id, &top)?.is_empty()
+            && !read::has_references_in(replica.view(), id, &top)?)
     }
 
     fn delete_all_but(&mut self, id: RepoId, lent: &BTreeSet<String>) -> FsResult<()> {
@@ -249,11 +251,8 @@ impl Collector<'_> {
     /// Expired files and leftovers of a repository that is there.
     fn repository(&mut self, repo: &Repo) -> FsResult<()> {
         let keep = self.fs.shared.config.trash_keep;
-        let trashed = self
-            .fs
-            .shared
-            .replica
-            .trashed_files(repo.id, Version::default())?;
+        let trashed =
+            read::trashed_files(self.fs.shared.replica.view(), repo.id, Version::default())?;
         let (expired, kept): (Vec<_>, Vec<_>) = trashed
             .into_iter()
             .partition(|file| is_older(file.time, keep));
@@ -304,7 +303,7 @@ impl Collector<'_> {
             sizes.remove(key);
         }
         // Of a fork's parent's keys that decides.
-        let lent = self.fs.shared.replica.lent(repo)?;
+        let lent = read::lent(self.fs.shared.replica.view(), repo)?;
         let own = format!("{repo}/");
         sizes.retain(|key, _| key.starts_with(&own) && !lent.contains(key));
         self.done.objects += sizes.len() as u64;
@@ -342,7 +341,7 @@ impl Collector<'_> {
     fn delete(&mut self, repo: RepoId) -> FsResult<()> {
         // Elsewhere they may have been deleted and forgotten since, and named anew.
         self.fs.shared.fresh.refresh()?;
-        let condemned = self.fs.shared.replica.condemned(repo)?.into_iter();
+        let condemned = read::condemned(self.fs.shared.replica.view(), repo)?.into_iter();
         let keys = condemned.filter(|condemned| condemned.deleted.is_none());
         let keys: Vec<_> = keys.map(|condemned| condemned.key).collect();
         for keys in keys.chunks(PER_ENTRY) {
@@ -366,7 +365,7 @@ impl Collector<'_> {
     }
 
     fn forget(&mut self, repo: RepoId) -> FsResult<()> {
-        let condemned = self.fs.shared.replica.condemned(repo)?.into_iter();
+        let condemned = read::condemned(self.fs.shared.replica.view(), repo)?.into_iter();
         let cold = condemned.filter(|key| key.deleted.is_some_and(|at| is_older(at, QUARANTINE)));
         let keys: Vec<_> = cold.map(|condemned| condemned.key).collect();
         if !keys.is_empty() {

@@ -9,6 +9,7 @@ use crate::error::{FsError, FsResult};
 use crate::repository::transaction::dissociate::Dissociation;
 use crate::work::{Onlooker, Teller, Work, WorkError};
 use gitmoor_model::{FileEntry, Refusal, RepoId, RepoPath};
+use gitmoor_replicator::read;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,7 +55,7 @@ impl FileSystem {
     /// Copies, within the store, all object files that a repository has on loan.
     pub fn own_files(&self, id: RepoId, onlooker: &dyn Onlooker) -> Result<Copied, CopyError> {
         self.shared.fresh.refresh()?;
-        let repo = self.shared.replica.repo(id)?.ok_or(CopyError::Deleted)?;
+        let repo = read::repo(self.shared.replica.view(), id)?.ok_or(CopyError::Deleted)?;
         let begun = self.begin_work(Work {
             kind: "copy",
             id,

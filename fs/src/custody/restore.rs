@@ -7,6 +7,7 @@ use gitmoor_model::name;
 use gitmoor_model::{
     Actor, Change, Command, Expect, RefEdit, RepoChange, RepoId, RepoPath, TrashId, Version, hex,
 };
+use gitmoor_replicator::read;
 use gitmoor_replicator::state::{AuditEvent, RefMove, RefValue, Trail};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -48,8 +49,8 @@ impl FileSystem {
         self.repositories.get(id)?;
         let head = RepoPath::new("HEAD").expect("a valid path");
         let top = RepoPath::root();
-        let emptied = self.shared.replica.reference(id, &head)?.is_none()
-            && self.shared.replica.files_in(id, &top)?.is_empty();
+        let emptied = read::reference(self.shared.replica.view(), id, &head)?.is_none()
+            && read::files_in(self.shared.replica.view(), id, &top)?.is_empty();
         if !emptied {
             return Ok(Restored::default());
         }
@@ -64,7 +65,7 @@ impl FileSystem {
         // A deletion that is not published yet is not in the trash yet.
         self.repositories.get(id)?.transactions().publish()?;
         let mut seen = HashSet::new();
-        let trashed = self.shared.replica.trashed_files(id, Version::default())?;
+        let trashed = read::trashed_files(self.shared.replica.view(), id, Version::default())?;
         let wanted = trashed
             .into_iter()
             .rev()
@@ -98,17 +99,14 @@ impl FileSystem {
         }
         let restored = before.saturating_sub(self.in_trash(repo)?);
         // The kernel is told in order: once it knows this, it knows those.
-        if let Some(repo) = self.shared.replica.repo(repo)? {
+        if let Some(repo) = read::repo(self.shared.replica.view(), repo)? {
             self.name_changed(&repo.path);
         }
         Ok(restored)
     }
 
     fn in_trash(&self, repo: RepoId) -> Result<u64, FsError> {
-        let files = self
-            .shared
-            .replica
-            .trashed_files(repo, Version::default())?;
+        let files = read::trashed_files(self.shared.replica.view(), repo, Version::default())?;
         Ok(files.len() as u64)
     }
 
@@ -121,12 +119,17 @@ impl FileSystem {
         };
         let trail = Trail::Of(repo);
         let replica = &self.shared.replica;
-        replica.audit(trail, Version::default(), &mut |_, record| {
-            if let AuditEvent::RefsMoved(moves) = record.event {
-                moves.into_iter().for_each(&mut follow);
-            }
-            true
-        })?;
+        read::audit(
+            replica.view(),
+            trail,
+            Version::default(),
+            &mut |_, record| {
+                if let AuditEvent::RefsMoved(moves) = record.event {
+                    moves.into_iter().for_each(&mut follow);
+                }
+                true
+            },
+        )?;
         let mut restored = Restored::default();
         let mut change = RepoChange::new(repo);
         for RefMove { name, old, .. } in deletions {

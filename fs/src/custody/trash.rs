@@ -3,7 +3,7 @@
 use super::seconds;
 use crate::{FileSystem, FsError};
 use gitmoor_model::{RepoId, Version};
-use gitmoor_replicator::state;
+use gitmoor_replicator::{read, state};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl FileSystem {
     /// For `gitmoor repo trash`: deleted repositories, latest first, then those
     /// that have deleted object files, by name.
     pub fn trash(&self) -> Result<Vec<TrashedRepo>, FsError> {
-        let mut deleted = self.shared.replica.trashed_repos()?;
+        let mut deleted = read::trashed_repos(self.shared.replica.view())?;
         deleted.sort_by_key(|trashed| std::cmp::Reverse(trashed.version));
         let deleted = deleted.iter().map(|trashed| self.deleted_repo(trashed));
         let mut found = deleted.collect::<Result<Vec<_>, _>>()?;
@@ -64,7 +64,7 @@ impl FileSystem {
     }
 
     fn deleted_files(&self, id: RepoId) -> Result<(u64, u64), FsError> {
-        let files = self.shared.replica.trashed_files(id, Version::default())?;
+        let files = read::trashed_files(self.shared.replica.view(), id, Version::default())?;
         let bytes = files.iter().map(|file| file.entry.size).sum();
         Ok((files.len() as u64, bytes))
     }

@@ -11,6 +11,7 @@
 use super::{FileSystem, OpenError, start_thread};
 use crate::repository::Repository;
 use gitmoor_model::RepoId;
+use gitmoor_replicator::read;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -131,7 +132,7 @@ fn replay(fs: &Weak<FileSystem>) {
     for entry in entries.flatten() {
         let id = entry.file_name().to_string_lossy().parse::<RepoId>();
         let Ok(id) = id else { continue };
-        if matches!(fs.shared.replica.repo(id), Ok(Some(_)))
+        if matches!(read::repo(fs.shared.replica.view(), id), Ok(Some(_)))
             && let Err(error) = fs.repositories.get(id)
         {
             tracing::error!(repo = %id, %error, "cannot be opened");
@@ -146,7 +147,7 @@ impl FileSystem {
             return;
         }
         for repository in self.repositories.all() {
-            if let Ok(None) = self.shared.replica.repo(repository.id) {
+            if let Ok(None) = read::repo(self.shared.replica.view(), repository.id) {
                 self.repositories.close(repository.id);
             }
         }

@@ -4,6 +4,7 @@ use super::FileSystem;
 use crate::error::FsError;
 use crate::repository::objects::{Staged, catalog};
 use gitmoor_model::RepoId;
+use gitmoor_replicator::read;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -114,7 +115,7 @@ impl FileSystem {
 
     /// For `gitmoor repo info`; `None` when there is no such repository.
     pub fn repo_info(&self, id: RepoId) -> Result<Option<RepoInfo>, FsError> {
-        let Some(repo) = self.shared.replica.repo(id)? else {
+        let Some(repo) = read::repo(self.shared.replica.view(), id)? else {
             return Ok(None);
         };
         let files = catalog::files(&*self.shared.replica, id)?;

@@ -2,6 +2,7 @@
 
 use super::FileSystem;
 use crate::error::FsResult;
+use gitmoor_replicator::read;
 use gitmoor_store::object_store::moved_of;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,7 @@ impl FileSystem {
     pub fn traffic(&self) -> FsResult<Vec<Traffic>> {
         let mut all = Vec::new();
         for repository in self.repositories.all() {
-            let Some(repo) = self.shared.replica.repo(repository.id)? else {
+            let Some(repo) = read::repo(self.shared.replica.view(), repository.id)? else {
                 continue;
             };
             let moved = moved_of(repo.id);

@@ -6,6 +6,7 @@ use crate::bundle;
 use crate::repository::objects::catalog;
 use gitmoor_model::name;
 use gitmoor_model::{FileEntry, RepoPath};
+use gitmoor_replicator::read;
 use gix_pack::{FileData, index};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -63,7 +64,7 @@ impl Fsck<'_> {
         let Some(path) = RepoPath::new(path).filter(|path| !self.damaged.contains(path)) else {
             return Ok(None);
         };
-        let Some(entry) = self.fs.shared.replica.file(self.id, &path)? else {
+        let Some(entry) = read::file(self.fs.shared.replica.view(), self.id, &path)? else {
             return Ok(None);
         };
         if self.stored(&path, &entry)?.is_none() {

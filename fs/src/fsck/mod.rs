@@ -23,6 +23,7 @@ use crate::repository::transaction::repair::Repair;
 use crate::{FileSystem, FsError};
 use gitmoor_model::name;
 use gitmoor_model::{FileEntry, RepoId, RepoPath};
+use gitmoor_replicator::read;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -113,7 +114,7 @@ impl FileSystem {
     /// Checks a repository; `None` when there is no such repository. An error is one
     /// of the check, such as a store that does not answer.
     pub fn fsck(&self, id: RepoId, options: FsckOptions) -> Result<Option<Checked>, FsError> {
-        let Some(repo) = self.shared.replica.repo(id)? else {
+        let Some(repo) = read::repo(self.shared.replica.view(), id)? else {
             return Ok(None);
         };
         let repository = self.repositories.get(id)?;

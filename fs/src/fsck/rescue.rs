@@ -12,6 +12,7 @@ use crate::repository::objects::Content;
 use crate::repository::transaction::repair::Repair;
 use bytes::Bytes;
 use gitmoor_model::{FileEntry, ObjectFormat, RepoPath};
+use gitmoor_replicator::read;
 use gitmoor_store::block_cache::{CacheError, CachedFile};
 use gitmoor_store::object_store::StoreError;
 use std::fs::File;
@@ -153,7 +154,7 @@ impl Fsck<'_> {
         let Some(pack) = RepoPath::new(pack) else {
             return Ok(None);
         };
-        let Some(entry) = self.fs.shared.replica.file(self.id, &pack)? else {
+        let Some(entry) = read::file(self.fs.shared.replica.view(), self.id, &pack)? else {
             return Ok(None);
         };
         let copy = dir.path().join("again.pack");

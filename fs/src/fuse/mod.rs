@@ -16,7 +16,7 @@ use crate::repository::Repository;
 use crate::tree::{Place, Tree};
 use fuser::{BackgroundSession, MountOption, SessionACL};
 use gitmoor_model::{Command, NamePath, RepoId, RepoPath};
-use gitmoor_replicator::NameEntry;
+use gitmoor_replicator::{NameEntry, read};
 use handler::Handler;
 use parking_lot::Mutex;
 use std::io;
@@ -169,14 +169,14 @@ fn root(fs: &FileSystem, repo: Option<&NamePath>) -> FsResult<Place> {
 
 fn repository(fs: &FileSystem, path: &NamePath) -> FsResult<Arc<Repository>> {
     let replica = &fs.shared().replica;
-    if let Some(NameEntry::Repo(id)) = replica.name(path)? {
+    if let Some(NameEntry::Repo(id)) = read::name(replica.view(), path)? {
         return fs.repositories().get(id);
     }
     if fs.is_read_only() {
         return Err(FsError::NotFound);
     }
     for dir in ancestors(path) {
-        if replica.name(&dir)?.is_none() {
+        if read::name(replica.view(), &dir)?.is_none() {
             done(replica.propose(Default::default(), Command::CreateDirectory { path: dir })?)?;
         }
     }

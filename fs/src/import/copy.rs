@@ -7,6 +7,7 @@ use crate::work::Part;
 use crate::{bundle, failpoint};
 use gitmoor_model::name::{self, Kind};
 use gitmoor_model::{FileAdd, ImportPlan, ImportStep};
+use gitmoor_replicator::read;
 use gitmoor_store::block_cache;
 use gitmoor_store::wait;
 use std::fs::File;
@@ -90,7 +91,7 @@ impl Copying<'_> {
     /// As rsync judges it: a file with that name, size and time is the same.
     fn is_stored(&self, file: &SourceFile) -> Result<bool, ImportError> {
         let replica = &self.run.fs.shared.replica;
-        let there = replica.file(self.run.import.id, &file.path)?;
+        let there = read::file(replica.view(), self.run.import.id, &file.path)?;
         Ok(there.is_some_and(|there| there.size == file.size && there.mtime == file.mtime))
     }
 
@@ -101,7 +102,7 @@ impl Copying<'_> {
         let digests = block_cache::digest_file(open, file.size, block_size);
         let digests = digests.map_err(ImportError::reading(&file.at))?;
         let replica = &self.run.fs.shared.replica;
-        let there = replica.file(self.run.import.id, &file.path)?;
+        let there = read::file(replica.view(), self.run.import.id, &file.path)?;
         if there.is_some_and(|there| there.digest == digests.0) {
             return Ok(());
         }

@@ -10,6 +10,7 @@ use crate::{FileSystem, failpoint};
 use gitmoor_model::{
     Command, Format, ImportPlan, ImportStep, NamePath, RefStorage, Refusal, RepoPath,
 };
+use gitmoor_replicator::read;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
@@ -114,7 +115,7 @@ impl FileSystem {
         let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else {
             return Ok(());
         };
-        if self.shared.replica.name(&parent)?.is_some() {
+        if read::name(self.shared.replica.view(), &parent)?.is_some() {
             return Ok(());
         }
         self.create_parents(&parent)?;

@@ -20,7 +20,7 @@ use crate::{FileSystem, FsError, failpoint};
 use gitmoor_model::{
     Digest, FileAdd, FileEntry, Format, ImportStep, NamePath, Place, RefStorage, RepoId, RepoPath,
 };
-use gitmoor_replicator::NameEntry;
+use gitmoor_replicator::{NameEntry, read};
 use gitmoor_store::block_cache;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
@@ -62,10 +62,10 @@ impl FileSystem {
         source: &Source,
     ) -> Result<Option<Borrower>, FsError> {
         let replica = &self.shared.replica;
-        let Some(NameEntry::Repo(id)) = replica.name(path)? else {
+        let Some(NameEntry::Repo(id)) = read::name(replica.view(), path)? else {
             return Ok(None);
         };
-        let Some(entry) = replica.file(id, &alternates())? else {
+        let Some(entry) = read::file(replica.view(), id, &alternates())? else {
             return Ok(None);
         };
         let alternates = entry.digest;
@@ -74,7 +74,7 @@ impl FileSystem {
 
     /// Whether a repository borrows objects until its import has ended.
     pub fn is_taken_over(&self, id: RepoId) -> Result<bool, FsError> {
-        let entry = self.shared.replica.file(id, &alternates())?;
+        let entry = read::file(self.shared.replica.view(), id, &alternates())?;
         Ok(entry.is_some_and(|entry| begins(&entry, MARK)))
     }
 
@@ -85,12 +85,12 @@ impl FileSystem {
         source: &Source,
         onlooker: &dyn Onlooker,
     ) -> Result<(), ImportError> {
-        if self.shared.replica.name(path)?.is_some() {
+        if read::name(self.shared.replica.view(), path)?.is_some() {
             return Ok(());
         }
         let import = self.begun(path, source, None)?;
         let running = self.begin_import(&import, onlooker)?;
-        if self.shared.replica.name(path)?.is_some() {
+        if read::name(self.shared.replica.view(), path)?.is_some() {
             return Ok(());
         }
         let run = self.run_of(import, &running, onlooker, source)?;

@@ -43,7 +43,7 @@ use copy::Copied;
 use gitmoor_model::{
     Command, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath, RepoId,
 };
-use gitmoor_replicator::NameEntry;
+use gitmoor_replicator::{NameEntry, read};
 use gitmoor_store::wait::Wait;
 use live::Borrower;
 use private::Private;
@@ -175,7 +175,7 @@ impl FileSystem {
         path: &NamePath,
         source: &Source,
     ) -> Result<Option<Imported>, ImportError> {
-        let id = match self.shared.replica.name(path)? {
+        let id = match read::name(self.shared.replica.view(), path)? {
             None => return Ok(None),
             Some(NameEntry::Directory) => return Err(ImportError::Exists(path.to_string())),
             Some(NameEntry::Repo(id)) => id,
@@ -184,7 +184,7 @@ impl FileSystem {
             return Ok(None);
         }
         let source = source.to_string();
-        let imports = self.shared.replica.imports()?;
+        let imports = read::imports(self.shared.replica.view())?;
         let is_it = |import: &&Import| import.id == id && import.source == source;
         match imports.iter().find(is_it) {
             None => Err(ImportError::Exists(path.to_string())),
@@ -199,7 +199,7 @@ impl FileSystem {
     }
 
     fn unfinished(&self, path: &NamePath) -> Result<Option<Import>, ImportError> {
-        let mut imports = self.shared.replica.imports()?.into_iter();
+        let mut imports = read::imports(self.shared.replica.view())?.into_iter();
         Ok(imports.find(|import| import.path == *path && import.stage != ImportStage::Done))
     }
 

@@ -7,6 +7,7 @@
 
 use crate::{FileSystem, FsError};
 use gitmoor_model::{ImportStage, RepoId};
+use gitmoor_replicator::read;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -23,7 +24,7 @@ impl Private {
         make(&own.0)?;
         // Listed before: whose row is not there yet has no directory either.
         let there = fs::read_dir(&home)?.collect::<io::Result<Vec<_>>>()?;
-        let imports = fs.shared.replica.imports()?.into_iter();
+        let imports = read::imports(fs.shared.replica.view())?.into_iter();
         let live = imports.filter(|import| import.stage != ImportStage::Done);
         let live: Vec<_> = live.map(|import| import.id.to_string().into()).collect();
         for entry in there {

@@ -3,6 +3,7 @@
 use crate::repository::objects::catalog;
 use crate::{FileSystem, FsError};
 use gitmoor_model::{Import, ImportStage};
+use gitmoor_replicator::read;
 use serde::{Deserialize, Serialize};
 
 /// One import.
@@ -45,7 +46,7 @@ impl FileSystem {
     /// Every import that is known, the oldest first.
     pub fn imports(&self) -> Result<Vec<ImportStatus>, FsError> {
         self.shared.fresh.refresh()?;
-        let mut imports = self.shared.replica.imports()?;
+        let mut imports = read::imports(self.shared.replica.view())?;
         imports.sort_by_key(|import| (import.began, import.id));
         imports
             .into_iter()
@@ -81,7 +82,7 @@ impl FileSystem {
 
     fn files_of(&self, import: &Import) -> Result<Vec<FileStatus>, FsError> {
         let replica = &self.shared.replica;
-        let verified = replica.verified(import.id)?;
+        let verified = read::verified(replica.view(), import.id)?;
         let files = catalog::files(&**replica, import.id)?.into_iter();
         let status = files.map(|(path, entry)| FileStatus {
             bytes: entry.size,

@@ -11,6 +11,7 @@ use crate::program::Program;
 use crate::repository::objects::catalog;
 use crate::work::git;
 use gitmoor_model::{FileEntry, ImportStep, ObjectFormat, Place, RepoPath};
+use gitmoor_replicator::read;
 use gitmoor_store::block_cache::Digester;
 use gitmoor_store::object_store::StoreError;
 use gitmoor_store::wait;
@@ -30,7 +31,7 @@ impl Run<'_> {
         let wait = self.begin_wait();
         let _waiting = wait.enter();
         let full = self.verify == Verify::Full;
-        let verified = self.fs.shared.replica.verified(self.import.id)?;
+        let verified = read::verified(self.fs.shared.replica.view(), self.import.id)?;
         let verified: HashMap<_, _> = verified.into_iter().collect();
         let is_done = |path| {
             verified
@@ -139,7 +140,7 @@ impl Run<'_> {
             from = to;
         }
         let (digest, blocks) = digester.finish();
-        let expected = self.fs.shared.replica.blocks(self.import.id, path)?;
+        let expected = read::blocks(self.fs.shared.replica.view(), self.import.id, path)?;
         match digest == entry.digest && blocks == expected {
             true => Ok(()),
             false => Err(spoiled(path, "its digest is another")),

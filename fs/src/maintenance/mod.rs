@@ -36,6 +36,7 @@ use crate::work::{Onlooker, Teller, Work};
 use crate::{FileSystem, FsError, failpoint};
 use gitmoor_model::name;
 use gitmoor_model::{FileEntry, NamePath, Repo, RepoId, RepoPath};
+use gitmoor_replicator::read;
 use publication::Publication;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
@@ -122,7 +123,7 @@ impl FileSystem {
         onlooker: &dyn Onlooker,
     ) -> Result<Repacked, MaintenanceError> {
         let began = Instant::now();
-        let repo = self.shared.replica.repo(id)?;
+        let repo = read::repo(self.shared.replica.view(), id)?;
         let repo = repo.ok_or(MaintenanceError::Deleted)?;
         if !options.dry_run {
             self.shared.check_owner("maintenance")?;
@@ -181,7 +182,7 @@ impl Maintenance<'_> {
             self.publish_finished(id)?;
         }
         // Before the refs are read: what moves after this may need what they do not reach.
-        let moved = self.fs.shared.replica.repo(id)?;
+        let moved = read::repo(self.fs.shared.replica.view(), id)?;
         let moved = moved.ok_or(MaintenanceError::Deleted)?.refs_version;
         let files = catalog::files(&*self.fs.shared.replica, id)?;
         let before = heap(&files);
@@ -257,9 +258,7 @@ impl Maintenance<'_> {
             "it borrows objects (objects/info/alternates), which maintenance would copy: run git repack -l on the mount"
         } else if has(b".promisor") {
             "it is a partial clone, of which not all objects are here"
-        } else if (self.fs.shared.replica)
-            .reference(self.repo.id, &shallow)?
-            .is_some()
+        } else if read::reference(self.fs.shared.replica.view(), self.repo.id, &shallow)?.is_some()
         {
             "it is a shallow clone, of which not all objects are here"
         } else if heap(files).packs + heap(files).loose == 0 {

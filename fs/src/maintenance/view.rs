@@ -21,7 +21,7 @@ use gitmoor_model::name;
 use gitmoor_model::{
     Format, ObjectFormat, RefEntry, RefStorage, Repo, RepoId, RepoPath, Timestamp,
 };
-use gitmoor_replicator::{Child, Replica};
+use gitmoor_replicator::{Child, Replica, read};
 use rustix::fs::FileType;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
@@ -388,7 +388,7 @@ struct Refs<'a> {
 
 impl Refs<'_> {
     fn copy(&self, dir: &RepoPath) -> Result<(), MaintenanceError> {
-        for (name, child) in self.replica.references_in(self.repo, dir)? {
+        for (name, child) in read::references_in(self.replica.view(), self.repo, dir)? {
             match (dir.join(&name), child) {
                 (Some(path), Child::Directory) => self.copy(&path)?,
                 (Some(path), Child::File(())) => self.copy_one(&path)?,
@@ -400,7 +400,7 @@ impl Refs<'_> {
 
     fn copy_one(&self, path: &RepoPath) -> Result<(), MaintenanceError> {
         let at = self.view.path(path);
-        let entry = self.replica.reference(self.repo, path)?;
+        let entry = read::reference(self.replica.view(), self.repo, path)?;
         let written = entry.map_or(Ok(()), |entry| self.write(&at, &entry));
         written.map_err(MaintenanceError::local(&at))
     }
@@ -421,7 +421,7 @@ impl Refs<'_> {
         };
         let mut out = BufWriter::new(file);
         let mut written = out.write_all(packed::HEADER);
-        self.replica.packed(self.repo, &mut |name, line| {
+        read::packed(self.replica.view(), self.repo, &mut |name, line| {
             written = packed::write_line(&mut out, name, &line);
             written.is_ok()
         })?;

@@ -36,7 +36,7 @@ pub(crate) use owned::Owned;
 use crate::error::{FsError, FsResult, done};
 use claim::Last;
 use gitmoor_model::{Actor, ClaimId, Command, QUARANTINE};
-use gitmoor_replicator::Replica;
+use gitmoor_replicator::{Replica, read};
 use gitmoor_store::object_store::{ObjectStore, StoreError};
 use parking_lot::Mutex;
 use prometheus::{IntGauge, register_int_gauge};
@@ -318,7 +318,7 @@ impl Ownership {
             Because::Old => last.as_ref().and_then(|last| last.claim.taken_over),
             Because::TakenOver => Some(TakenOver { by: generation, at }),
         };
-        let cluster = self.replica.cluster()?;
+        let cluster = read::cluster(self.replica.view())?;
         let claim = Claim::new(generation, id, cluster, &self.data, taken_over);
         done(
             self.replica
@@ -349,7 +349,7 @@ impl Ownership {
         if self.is_copy.load(Ordering::Relaxed) {
             return Ok(Standing::Copied);
         }
-        let claims = self.replica.claims()?;
+        let claims = read::claims(self.replica.view())?;
         let Some(last) = last else {
             return Ok(match claims {
                 Some(claims) if claims.is_empty() => Standing::Restored,
@@ -365,7 +365,7 @@ impl Ownership {
         }
         // Another mount of the cluster may have claimed it, and this one not heard of that yet.
         self.replica.catch_up(&|| false)?;
-        match is_ours(self.replica.claims()?) {
+        match is_ours(read::claims(self.replica.view())?) {
             true => Ok(Standing::Ours),
             false => Ok(Standing::Theirs),
         }

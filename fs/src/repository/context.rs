@@ -9,7 +9,7 @@ use crate::others::{Elsewhere, Freshness};
 use crate::owner::Ownership;
 use crate::process::Origins;
 use gitmoor_model::{Actor, Command, RepoId, RepoPath, Version};
-use gitmoor_replicator::Replica;
+use gitmoor_replicator::{Replica, read};
 use gitmoor_store::block_cache::BlockCache;
 use gitmoor_store::object_store::{ObjectStore, StoreError};
 use gitmoor_store::wait::{Wait, Waits, profile};
@@ -141,7 +141,7 @@ impl Context {
 
     /// Somebody waits for the store on behalf of a repository; `what` is told in `gitmoor status`.
     pub(crate) fn begin_wait(&self, repo: RepoId, what: &str) -> FsResult<Wait> {
-        let path = self.replica.repo(repo)?.map(|repo| repo.path);
+        let path = read::repo(self.replica.view(), repo)?.map(|repo| repo.path);
         let path = path.map_or(String::new(), |path| path.to_string());
         Ok(self.begin_wait_in(what, &path))
     }

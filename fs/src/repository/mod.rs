@@ -36,6 +36,7 @@ use context::Context;
 use draft::Drafts;
 use gitmoor_model::room::{Room, Type, is_value, room};
 use gitmoor_model::{FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
+use gitmoor_replicator::read;
 use local::{DIRECTORY_MODE, Files, Owner, file_like};
 use objects::Objects;
 use quarantine::Quarantines;
@@ -219,11 +220,8 @@ impl Repository {
     /// Gives a repository that was made elsewhere, or whose furnishing a crash
     /// interrupted, the local things that git expects of one.
     fn furnish(&self) -> FsResult<()> {
-        let Some(format) = self
-            .shared
-            .replica
-            .repo(self.id)?
-            .and_then(|repo| repo.format)
+        let Some(format) =
+            read::repo(self.shared.replica.view(), self.id)?.and_then(|repo| repo.format)
         else {
             return Ok(());
         };
@@ -297,7 +295,7 @@ impl Repository {
             return Ok(());
         }
         let head = RepoPath::new("HEAD").expect("a valid path");
-        match self.shared.replica.reference(self.id, &head)? {
+        match read::reference(self.shared.replica.view(), self.id, &head)? {
             Some(head) if head.mode & libc::S_IFMT == libc::S_IFREG => {
                 Ok(top.chmod(directory_like(head.mode))?)
             }
@@ -337,7 +335,7 @@ impl Repository {
         if self.shared.fresh.is_alone() || room(dir) != Room::Refs {
             return Ok(false);
         }
-        Ok(self.shared.replica.reference(self.id, dir)?.is_some())
+        Ok(read::reference(self.shared.replica.view(), self.id, dir)?.is_some())
     }
 
     /// As git does itself where it writes the ref. With a lock file in it, it stays for now.
@@ -361,7 +359,7 @@ impl Repository {
     }
 
     fn settings(&self) -> FsResult<Found> {
-        let settings = self.shared.replica.repo(self.id)?.map(|repo| repo.settings);
+        let settings = read::repo(self.shared.replica.view(), self.id)?.map(|repo| repo.settings);
         Ok(Found::Settings(git_config::render_settings(
             &settings.unwrap_or_default(),
         )))

@@ -10,6 +10,7 @@ use crate::repository::refs::Value;
 use gitmoor_model::name;
 use gitmoor_model::room::{Room, room};
 use gitmoor_model::{Command, FileEntry, RepoPath};
+use gitmoor_replicator::read;
 use std::fs::FileTimes;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
@@ -274,11 +275,7 @@ impl Repository {
         let Some(format) = self.config()?.and_then(|text| git_config::format_of(&text)) else {
             return Ok(());
         };
-        let known = self
-            .shared
-            .replica
-            .repo(self.id)?
-            .and_then(|repo| repo.format);
+        let known = read::repo(self.shared.replica.view(), self.id)?.and_then(|repo| repo.format);
         if known == Some(format) {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use crate::others::{self, Lasting, may_change};
 use gitmoor_model::name::{holds_objects, is_fan_out};
 use gitmoor_model::room::{Room, room};
 use gitmoor_model::{RepoId, RepoPath};
-use gitmoor_replicator::NameEntry;
+use gitmoor_replicator::{NameEntry, read};
 
 impl Tree {
     /// Asks the cluster, if a process may not be shown what is known here.
@@ -36,7 +36,7 @@ impl Tree {
             return None;
         };
         let replica = &self.shared.replica;
-        match replica.name(&join_name(&dir, name).ok()?) {
+        match read::name(replica.view(), &join_name(&dir, name).ok()?) {
             Ok(Some(NameEntry::Repo(id)))
                 if !replica.holds(id) || self.repositories.if_open(id).is_none() =>
             {

@@ -23,6 +23,7 @@ use crate::repository::{Caller, Creation, Identity, NewAttributes, Opened, Repos
 use gitmoor_model::room::Type;
 use gitmoor_model::room::{Room, is_ref_scratch, is_value, room};
 use gitmoor_model::{NamePath, RepoId, RepoPath};
+use gitmoor_replicator::read;
 use inodes::Inodes;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,7 +83,9 @@ impl Tree {
             None => format!("inode {ino}"),
             Some(Place::Name(path)) => path.to_string(),
             Some(Place::Repo(repo, path)) => {
-                let known = self.shared.replica.repo(repo.id).ok().flatten();
+                let known = read::repo(self.shared.replica.view(), repo.id)
+                    .ok()
+                    .flatten();
                 let repo = known.map_or_else(|| repo.id.to_string(), |repo| repo.path.to_string());
                 format!("{repo}/{path}")
             }

@@ -11,7 +11,7 @@
 mod line;
 mod mirror;
 mod replica;
-mod rows;
+mod view;
 
 use crate::locks::{self, OwnLocks};
 use crate::model::{
@@ -232,7 +232,7 @@ impl Client {
     }
 
     /// Gets what belongs to a repository, if it is not here.
-    fn get(&self, repo: RepoId, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+    fn load_repo(&self, repo: RepoId, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         if self.mirror.read_recursive().holds(repo) {
             return Ok(());
         }

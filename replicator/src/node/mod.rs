@@ -10,7 +10,6 @@ mod admission;
 mod backups;
 mod cluster;
 mod config;
-mod custody;
 mod inbox;
 mod metrics;
 mod outlet;
@@ -30,15 +29,15 @@ pub use config::NodeConfig;
 use crate::engine::Life;
 use crate::locks::{self, LockName, LockTable, OwnLocks};
 use crate::model::{
-    Actor, BlockDigest, ClaimId, ClientEntry, ClusterId, Command, FileEntry, Member, NamePath,
-    Outcome, PackedRef, Part, RefEntry, Repo, RepoId, RepoPath, Scope, StoreRecord,
+    Actor, ClientEntry, ClusterId, Command, Member, Outcome, Part, RepoId, RepoPath, Scope,
+    StoreRecord, Version,
 };
 use crate::net::{Identity, NetError, Network};
 use crate::peer::{Ask, Change, Peer};
-use crate::replica::{self, ProposeError, Replica};
+use crate::replica::{self, BackupError, ProposeError, Replica};
 use crate::rpc::{MemberStatus, Status};
-use crate::state::{Listing, NameEntry, PackedSink, ReadError, read};
-use crate::storage::{self, Beginning, Database, OpenError};
+use crate::state::{ReadError, View, read};
+use crate::storage::{self, Backup, Beginning, Database, OpenError};
 use crate::trace;
 use backups::Backups;
 use cluster::{Ear, Membership};
@@ -51,6 +50,7 @@ use recent::Recent;
 use rights::Sights;
 use run::Company;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -349,14 +349,8 @@ impl Drop for Node {
 }
 
 impl Replica for Node {
-    fn is_alone(&self) -> bool {
-        self.cluster.is_none()
-    }
-
-    fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
-        let _timer = metrics::catching_up();
-        let _in_step = trace::step("catch up", String::new).entered();
-        self.proposer.ask(Ask::Read, give_up).map(drop)
+    fn view(&self) -> &dyn View {
+        &*self.database
     }
 
     fn propose(&self, actor: Actor, command: Command) -> Result<Outcome, ProposeError> {
@@ -368,12 +362,14 @@ impl Replica for Node {
         result
     }
 
-    fn claims(&self) -> Result<Option<Vec<ClaimId>>, ReadError> {
-        read::claims(&*self.database)
+    fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+        let _timer = metrics::catching_up();
+        let _in_step = trace::step("catch up", String::new).entered();
+        self.proposer.ask(Ask::Read, give_up).map(drop)
     }
 
-    fn cluster(&self) -> Result<Option<ClusterId>, ReadError> {
-        read::cluster(&*self.database)
+    fn is_alone(&self) -> bool {
+        self.cluster.is_none()
     }
 
     fn lock(&self, repo: RepoId, name: &RepoPath) -> bool {
@@ -399,47 +395,7 @@ impl Replica for Node {
         })
     }
 
-    fn name(&self, path: &NamePath) -> Result<Option<NameEntry>, ReadError> {
-        read::name(&*self.database, path)
-    }
-
-    fn names_in(&self, dir: &NamePath) -> Result<Vec<(Vec<u8>, NameEntry)>, ReadError> {
-        read::names_in(&*self.database, dir)
-    }
-
-    fn repo(&self, id: RepoId) -> Result<Option<Repo>, ReadError> {
-        read::repo(&*self.database, id)
-    }
-
-    fn reference(&self, repo: RepoId, name: &RepoPath) -> Result<Option<RefEntry>, ReadError> {
-        read::reference(&*self.database, repo, name)
-    }
-
-    fn references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<()>, ReadError> {
-        read::references_in(&*self.database, repo, dir)
-    }
-
-    fn has_references_in(&self, repo: RepoId, dir: &RepoPath) -> Result<bool, ReadError> {
-        read::has_references_in(&*self.database, repo, dir)
-    }
-
-    fn packed_ref(&self, repo: RepoId, name: &RepoPath) -> Result<Option<PackedRef>, ReadError> {
-        read::packed_ref(&*self.database, repo, name)
-    }
-
-    fn packed(&self, repo: RepoId, sink: &mut PackedSink<'_>) -> Result<(), ReadError> {
-        read::packed(&*self.database, repo, sink)
-    }
-
-    fn file(&self, repo: RepoId, path: &RepoPath) -> Result<Option<FileEntry>, ReadError> {
-        read::file(&*self.database, repo, path)
-    }
-
-    fn files_in(&self, repo: RepoId, dir: &RepoPath) -> Result<Listing<FileEntry>, ReadError> {
-        read::files_in(&*self.database, repo, dir)
-    }
-
-    fn blocks(&self, repo: RepoId, path: &RepoPath) -> Result<Vec<BlockDigest>, ReadError> {
-        read::blocks(&*self.database, repo, path)
+    fn backup(&self, out: &mut dyn Write) -> Result<Version, BackupError> {
+        replica::write_backup(Backup::take(&self.database)?, out)
     }
 }

@@ -3,7 +3,7 @@
 //! [`apply()`] takes a command and an [`Overlay`] over whatever holds the rows,
 //! and leaves the changes in the overlay. Nothing here reads a clock, a random
 //! number, a map in hash order or anything else that could differ between two
-//! nodes. [`read`] has the questions that the file system asks of any [`View`].
+//! nodes. [`read`] has what the file system and the nodes ask of any [`View`].
 
 mod apply;
 mod audit;

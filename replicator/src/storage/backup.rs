@@ -76,7 +76,8 @@ impl Backup {
         Ok(Self::of(log::applied(state.view())?, state))
     }
 
-    fn of(position: Position, state: Frozen) -> Self {
+    /// One of a state, which is that of this place in the log.
+    pub(crate) fn of(position: Position, state: Frozen) -> Self {
         Self {
             position,
             state,

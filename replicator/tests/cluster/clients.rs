@@ -7,7 +7,7 @@ use gitmoor_model::{
 };
 use gitmoor_model::{RefEntry, RepoPath};
 use gitmoor_replicator::state::Trail;
-use gitmoor_replicator::{Client, Custody, NameEntry, Node, ProposeError, Replica, Role};
+use gitmoor_replicator::{Client, NameEntry, Node, ProposeError, Replica, Role, read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,10 +15,13 @@ use std::time::{Duration, Instant};
 /// Everything that a replica shows of the repository and the namespace.
 /// The names in a directory, each with its value if it has one.
 fn values_in(replica: &dyn Replica, dir: &RepoPath) -> Vec<(Vec<u8>, Option<RefEntry>)> {
-    let names = replica.references_in(repo(), dir).expect("reads");
+    let names = read::references_in(replica.view(), repo(), dir).expect("reads");
     let value = |(name, _): (Vec<u8>, _)| {
         let path = dir.join(&name).expect("a valid path");
-        (name, replica.reference(repo(), &path).expect("reads"))
+        (
+            name,
+            read::reference(replica.view(), repo(), &path).expect("reads"),
+        )
     };
     names.into_iter().map(value).collect()
 }
@@ -30,16 +33,16 @@ fn shown(replica: &dyn Replica) -> String {
         packed.push((name.to_vec(), line));
         true
     };
-    replica.packed(repo(), &mut keep).expect("reads");
+    read::packed(replica.view(), repo(), &mut keep).expect("reads");
     let at = |path| name(path);
     format!(
         "{:?}\n{:?}\n{:?}\n{:?}\n{packed:?}\n{:?}\n{:?}",
-        replica.names_in(&NamePath::root()),
-        replica.repo(repo()),
+        read::names_in(replica.view(), &NamePath::root()),
+        read::repo(replica.view(), repo()),
         values_in(replica, &at("refs")),
         values_in(replica, &at("refs/heads")),
-        replica.files_in(repo(), &at("objects/pack")),
-        replica.blocks(repo(), &at("objects/pack/pack-1.pack")),
+        read::files_in(replica.view(), repo(), &at("objects/pack")),
+        read::blocks(replica.view(), repo(), &at("objects/pack/pack-1.pack")),
     )
 }
 
@@ -119,7 +122,7 @@ fn a_repository_comes_at_its_first_use() {
         for _ in 0..10 {
             let client = cluster.client(&[2]);
             assert_eq!(
-                client.name(&app()).expect("reads"),
+                read::name(client.view(), &app()).expect("reads"),
                 None,
                 "nobody was asked"
             );
@@ -132,8 +135,7 @@ fn a_repository_comes_at_its_first_use() {
             let number = |text: Option<String>| text.map(|text| text.parse::<u64>().expect("one"));
             assert!(number(at) >= number(before));
             assert!(
-                client
-                    .file(repo(), &name("objects/pack/pack-1.pack"))
+                read::file(client.view(), repo(), &name("objects/pack/pack-1.pack"))
                     .expect("reads")
                     .is_some()
             );
@@ -241,8 +243,7 @@ fn asked(cluster: &Cluster, client: &Client) -> usize {
 
 fn add(client: &Client, sure: &AtomicU64, unsure: &AtomicU64) {
     client.catch_up(&|| false).expect("in time");
-    let entry = client
-        .reference(repo(), &name("refs/n"))
+    let entry = read::reference(client.view(), repo(), &name("refs/n"))
         .expect("reads")
         .expect("there");
     let count: u64 = String::from_utf8_lossy(&entry.value)
@@ -274,9 +275,7 @@ fn without_a_majority() {
         "{given_up:?}"
     );
     // What it has it has.
-    let entry = client
-        .reference(repo(), &name("refs/heads/main"))
-        .expect("reads");
+    let entry = read::reference(client.view(), repo(), &name("refs/heads/main")).expect("reads");
     assert_eq!(entry.expect("there").value, b"old");
     cluster.start(1);
     assert_eq!(read(&client, "refs/heads/main").as_deref(), Some("old"));
@@ -341,35 +340,46 @@ fn what_it_reads_from_the_nodes_each_time() {
     let dir = tempfile::tempdir().expect("a directory");
     let config = gitmoor_replicator::NodeConfig::new(dir.path().join("restored"));
     let restored = Node::restore(config, &mut bytes.as_slice(), bytes.len() as u64).expect("whole");
-    let entry = restored
-        .reference(repo(), &name("refs/heads/large/2"))
-        .expect("reads");
+    let entry =
+        read::reference(restored.view(), repo(), &name("refs/heads/large/2")).expect("reads");
     assert_eq!(entry.expect("there").version, version);
 
-    let moves = |replica: &dyn Custody| {
+    let moves = |replica: &dyn Replica| {
         let mut moves = Vec::new();
         let mut keep = |version, record| {
             moves.push((version, record));
             true
         };
-        replica
-            .audit(Trail::Of(repo()), Default::default(), &mut keep)
-            .expect("reads");
+        read::audit(
+            replica.view(),
+            Trail::Of(repo()),
+            Default::default(),
+            &mut keep,
+        )
+        .expect("reads");
         moves
     };
     assert_eq!(moves(&client).len(), 4, "its creation, and three pushes");
-    let last = client.last_move(repo()).expect("reads").expect("kept");
+    let last = read::last_move(client.view(), repo())
+        .expect("reads")
+        .expect("kept");
     assert_eq!(last.actor.node, Some(client.identity().holder.id()));
     assert_eq!(moves(&client), moves(cluster.node(0)));
     let id: RepoId = repo();
     let delete = Command::DeleteRepo { id };
     let deleted = client.propose(Actor::default(), delete);
     assert!(matches!(deleted, Ok(Outcome::Done(_))), "{deleted:?}");
-    assert_eq!(client.name(&app()).expect("reads"), None::<NameEntry>);
-    let trash = client.trashed_repos().expect("reads");
+    assert_eq!(
+        read::name(client.view(), &app()).expect("reads"),
+        None::<NameEntry>
+    );
+    let trash = read::trashed_repos(client.view()).expect("reads");
     assert_eq!(trash.len(), 1);
-    assert_eq!(trash, cluster.node(0).trashed_repos().expect("reads"));
-    assert!(!client.is_condemned(id, "a-key").expect("reads"));
+    assert_eq!(
+        trash,
+        read::trashed_repos(cluster.node(0).view()).expect("reads")
+    );
+    assert!(!read::is_condemned(client.view(), id, "a-key").expect("reads"));
 }
 
 /// A lock is one holder's, whoever was asked for it, and free when its client is gone.

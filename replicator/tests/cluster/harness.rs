@@ -9,7 +9,7 @@ use gitmoor_replicator::peer;
 use gitmoor_replicator::storage::Beginning;
 use gitmoor_replicator::{
     Client, ClientConfig, ClusterConfig, ClusterError, MembershipError, Node, NodeConfig, Observer,
-    Replica,
+    Replica, read,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -371,7 +371,7 @@ pub(crate) enum WriteError {
 }
 
 pub(crate) fn reference(node: &dyn Replica, at: &str) -> Option<RefEntry> {
-    node.reference(repo(), &name(at)).expect("reads")
+    read::reference(node.view(), repo(), &name(at)).expect("reads")
 }
 
 /// The value of a ref, as of now.

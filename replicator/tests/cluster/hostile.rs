@@ -9,7 +9,7 @@ use gitmoor_model::{
 use gitmoor_replicator::net::Caller;
 use gitmoor_replicator::parsers::{Answer, Ask, Known, Question, Reply};
 use gitmoor_replicator::state::{KeyRange, Table, Trail};
-use gitmoor_replicator::{Client, Custody, NameEntry, Replica};
+use gitmoor_replicator::{Client, NameEntry, Replica, read};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::time::Duration;
@@ -208,7 +208,7 @@ fn a_client_speaks_for_itself() {
         told.push((record.actor.node, record.time));
         true
     };
-    let audit = cluster.node(0).audit(trail, Default::default(), &mut keep);
+    let audit = read::audit(cluster.node(0).view(), trail, Default::default(), &mut keep);
     audit.expect("reads");
     let in_a_year = Timestamp::now().secs + 31_000_000;
     assert!(
@@ -408,10 +408,10 @@ fn repositories_come_into_sight_and_leave_it() {
     let client: Client = cluster.client_with(identity, &[0]);
     let sees = |at: &str| {
         client.catch_up(&|| false).expect("a quorum");
-        client.name(&path(at)).expect("reads")
+        read::name(client.view(), &path(at)).expect("reads")
     };
     let main = |id| {
-        let read = client.reference(id, &name("refs/heads/main"));
+        let read = read::reference(client.view(), id, &name("refs/heads/main"));
         read.expect("reads").map(|entry| entry.value)
     };
     assert_eq!(sees("team/a.git"), Some(NameEntry::Repo(own)));
@@ -429,7 +429,7 @@ fn repositories_come_into_sight_and_leave_it() {
     assert_eq!(main(hidden).as_deref(), Some(b"mine".as_slice()));
     rename("team/a.git", "secret/a.git");
     assert_eq!(sees("team/a.git"), None);
-    assert_eq!(client.repo(own).expect("reads"), None);
+    assert_eq!(read::repo(client.view(), own).expect("reads"), None);
     // It changes while it is out of sight.
     let change = RepoChange {
         refs: vec![RefEdit {

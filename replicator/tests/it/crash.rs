@@ -5,7 +5,7 @@
 
 use crate::support::{actor, id, name, path, refs, set};
 use gitmoor_model::{Command as Change, Outcome, RepoPath};
-use gitmoor_replicator::{Node, NodeConfig, OpenError, Replica};
+use gitmoor_replicator::{Node, NodeConfig, OpenError, Replica, read};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -163,8 +163,7 @@ fn a_failed_write_ends_the_process_and_loses_nothing() {
 
 pub(crate) fn check(node: &Node, acknowledged: &Acknowledged) {
     for (name, (version, value)) in acknowledged {
-        let entry = node
-            .reference(id(1), name)
+        let entry = read::reference(node.view(), id(1), name)
             .expect("reads")
             .expect("is there");
         // A later write may have been committed without being acknowledged.

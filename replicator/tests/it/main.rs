@@ -10,6 +10,7 @@ mod fork;
 mod imports;
 mod log;
 mod members;
+mod memory_replica;
 mod messages;
 mod model;
 mod namespace;

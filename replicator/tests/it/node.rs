@@ -3,9 +3,7 @@
 use crate::support::{actor, file, id, name, oid, path, refs, set, set_if};
 use gitmoor_model::{Change, Command, Expect, Outcome, RefEdit, RefEntry, RepoChange, Version};
 use gitmoor_replicator::state::{AuditEvent, RefValue, Trail};
-use gitmoor_replicator::{
-    Custody, NameEntry, Node, NodeConfig, ProposeError, Replica, Role, Status,
-};
+use gitmoor_replicator::{NameEntry, Node, NodeConfig, ProposeError, Replica, Role, Status, read};
 use std::time::Duration;
 
 fn open(dir: &std::path::Path) -> Node {
@@ -37,7 +35,7 @@ fn create_app(node: &Node) {
 }
 
 fn counter(node: &Node) -> RefEntry {
-    node.reference(id(1), &path("refs/n"))
+    read::reference(node.view(), id(1), &path("refs/n"))
         .expect("reads")
         .expect("exists")
 }
@@ -59,11 +57,10 @@ fn what_was_acknowledged_is_there_after_reopening() {
     node.shutdown();
     let node = open(&dir.path().join("made/on/the/way"));
     assert_eq!(
-        node.name(&name("app.git")).expect("reads"),
+        read::name(node.view(), &name("app.git")).expect("reads"),
         Some(NameEntry::Repo(id(1)))
     );
-    let head = node
-        .reference(id(1), &path("HEAD"))
+    let head = read::reference(node.view(), id(1), &path("HEAD"))
         .expect("reads")
         .expect("exists");
     assert_eq!(head.version, version);
@@ -112,12 +109,17 @@ fn racing_proposers_make_one_chain() {
     );
 
     let mut chain = Vec::new();
-    node.audit(Trail::Of(id(1)), Version(0), &mut |_, record| {
-        if let AuditEvent::RefsMoved(moves) = record.event {
-            chain.extend(moves.into_iter().map(|moved| (moved.old, moved.new)));
-        }
-        true
-    })
+    read::audit(
+        node.view(),
+        Trail::Of(id(1)),
+        Version(0),
+        &mut |_, record| {
+            if let AuditEvent::RefsMoved(moves) = record.event {
+                chain.extend(moves.into_iter().map(|moved| (moved.old, moved.new)));
+            }
+            true
+        },
+    )
     .expect("reads");
     let text = |n: usize| RefValue::Text(n.to_string().into_bytes());
     assert_eq!(chain[0], (RefValue::Absent, text(0)));
@@ -165,9 +167,7 @@ fn the_log_stays_short_and_nothing_is_lost() {
     assert!(status.last_index - status.first_index < 11, "{status:?}");
     drop(node);
     let node = Node::open(config).expect("opens again");
-    let found = node
-        .references_in(id(1), &path("refs/heads"))
-        .expect("reads");
+    let found = read::references_in(node.view(), id(1), &path("refs/heads")).expect("reads");
     assert_eq!(found.len(), 100);
 }
 
@@ -270,7 +270,7 @@ fn large_proposals_of_many_threads_all_get_through() {
         }
     });
     assert_eq!(
-        node.references_in(id(1), &path("refs"))
+        read::references_in(node.view(), id(1), &path("refs"))
             .expect("reads")
             .len(),
         THREADS

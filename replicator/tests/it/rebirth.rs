@@ -6,7 +6,7 @@ use gitmoor_model::{Command, Envelope, Outcome, SessionId, StoreRecord, Timestam
 use gitmoor_replicator::parsers::{encode_conf_state, encode_entry};
 use gitmoor_replicator::state::Table;
 use gitmoor_replicator::storage::{BadBackup, Batch, Database, Stage};
-use gitmoor_replicator::{Custody, NameEntry, Node, NodeConfig, Replica, RestoreError};
+use gitmoor_replicator::{NameEntry, Node, NodeConfig, Replica, RestoreError, read};
 use raft::eraftpb::{ConfState, Entry, EntryType};
 use std::path::Path;
 use std::time::Duration;
@@ -43,23 +43,27 @@ fn furnished(dir: &Path) -> Node {
     )
     .expect("invited");
     must(&node, Command::SettleStore(store()));
-    assert_eq!(node.claims().expect("reads"), None);
+    assert_eq!(read::claims(node.view()).expect("reads"), None);
     must(&node, Command::ClaimStore(ClaimId::random()));
     node
 }
 
 fn check(node: &Node) {
-    let main = node.reference(id(1), &path("refs/heads/main"));
+    let main = read::reference(node.view(), id(1), &path("refs/heads/main"));
     assert_eq!(
         main.expect("reads").expect("there").value,
         oid(1).into_bytes()
     );
     assert_eq!(
-        node.name(&name("app.git")).expect("reads"),
+        read::name(node.view(), &name("app.git")).expect("reads"),
         Some(NameEntry::Repo(id(1)))
     );
     assert_eq!(node.store().expect("reads"), Some(store()));
-    assert_eq!(node.cluster().expect("reads"), None, "it is of none yet");
+    assert_eq!(
+        read::cluster(node.view()).expect("reads"),
+        None,
+        "it is of none yet"
+    );
     assert!(node.members().expect("reads").is_empty());
     // Nor does an invitation to the old one open the new one.
     node.found_cluster(ClusterId::random(), "a:2")
@@ -119,7 +123,7 @@ fn a_backup_comes_back_and_goes_on() {
     drop(node);
     let config = NodeConfig::new(dir.path().join("two"));
     let restored = restore(config.clone(), &backup).expect("restored");
-    let claims = restored.claims().expect("reads");
+    let claims = read::claims(restored.view()).expect("reads");
     assert_eq!(
         claims,
         Some(Vec::new()),
@@ -182,14 +186,14 @@ fn one_of_three_goes_on_alone() {
     }
     let node = Node::recover(NodeConfig::new(dir.path()), 1).expect("alone");
     for there in ["at-0", "at-2"] {
-        let found = node.name(&name(there)).expect("reads");
+        let found = read::name(node.view(), &name(there)).expect("reads");
         assert_eq!(found, Some(NameEntry::Directory), "{there}");
     }
     assert_eq!(
         (node.status().voters, node.status().learners),
         ([1].into(), [].into())
     );
-    let claims = node.claims().expect("reads");
+    let claims = read::claims(node.view()).expect("reads");
     assert_eq!(
         claims,
         Some(Vec::new()),
@@ -207,7 +211,9 @@ fn a_state_knows_its_last_claims() {
     for claim in &made {
         must(&node, Command::ClaimStore(*claim));
     }
-    let known = node.claims().expect("reads").expect("there are some");
+    let known = read::claims(node.view())
+        .expect("reads")
+        .expect("there are some");
     assert_eq!(known, made[made.len() - 32..]);
 }
 

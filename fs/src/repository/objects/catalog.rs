@@ -2,7 +2,7 @@
 
 use crate::error::FsResult;
 use gitmoor_model::{FileEntry, RepoId, RepoPath, Version};
-use gitmoor_replicator::{Child, Replica};
+use gitmoor_replicator::{Child, Replica, read};
 use std::collections::HashSet;
 
 /// Every catalogued file of a repository, with its path.
@@ -10,7 +10,7 @@ pub(crate) fn files(replica: &dyn Replica, id: RepoId) -> FsResult<Vec<(RepoPath
     let mut files = Vec::new();
     let mut directories = vec![RepoPath::root()];
     while let Some(dir) = directories.pop() {
-        for (name, child) in replica.files_in(id, &dir)? {
+        for (name, child) in read::files_in(replica.view(), id, &dir)? {
             match (dir.join(&name), child) {
                 (Some(path), Child::File(entry)) => files.push((path, entry)),
                 (Some(path), Child::Directory) => directories.push(path),
@@ -32,11 +32,11 @@ pub(crate) fn keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<String
 /// its forks name.
 pub(crate) fn named_keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<String>> {
     let mut named = keys(replica, id)?;
-    let trashed = replica.trashed_files(id, Version::default())?;
+    let trashed = read::trashed_files(replica.view(), id, Version::default())?;
     let trashed = trashed.iter().filter_map(|file| file.entry.key());
     named.extend(trashed.map(str::to_owned));
-    let condemned = replica.condemned(id)?.into_iter();
+    let condemned = read::condemned(replica.view(), id)?.into_iter();
     named.extend(condemned.map(|condemned| condemned.key));
-    named.extend(replica.lent(id)?);
+    named.extend(read::lent(replica.view(), id)?);
     Ok(named)
 }

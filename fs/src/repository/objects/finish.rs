@@ -17,6 +17,7 @@ use crate::failpoint;
 use crate::repository::local::Private;
 use gitmoor_model::name::{self, Kind};
 use gitmoor_model::{Digest, ObjectFormat, RepoPath};
+use gitmoor_replicator::read;
 use gitmoor_store::block_cache;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -343,7 +344,7 @@ impl Objects {
 
     /// The repository's object format.
     pub fn format(&self) -> FsResult<ObjectFormat> {
-        let repo = self.shared.replica.repo(self.repo)?;
+        let repo = read::repo(self.shared.replica.view(), self.repo)?;
         Ok(repo
             .and_then(|repo| repo.format)
             .map_or(ObjectFormat::Sha1, |format| format.objects))

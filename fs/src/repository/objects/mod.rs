@@ -27,7 +27,7 @@ use gitmoor_model::name;
 use gitmoor_model::{
     FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath, Timestamp, Version,
 };
-use gitmoor_replicator::Child;
+use gitmoor_replicator::{Child, read};
 use gitmoor_store::block_cache::{CacheObject, CachedFile};
 use parking_lot::{Mutex, MutexGuard};
 use pending::Pending;
@@ -152,7 +152,9 @@ impl Objects {
     }
 
     fn replay_file(&self, path: RepoPath) -> FsResult<()> {
-        if name::holds_objects(&path) && self.shared.replica.file(self.repo, &path)?.is_some() {
+        if name::holds_objects(&path)
+            && read::file(self.shared.replica.view(), self.repo, &path)?.is_some()
+        {
             // Stored before the last stop, which kept it from leaving; or which took
             // its way into the cache back, and then its bytes may be gone as well.
             return self.files.unlink_if_there(&path);
@@ -176,7 +178,7 @@ impl Objects {
         }
         let touched = self.state.lock().touched.get(path).cloned();
         if name::kind(path).is_some() {
-            let mut entry = self.shared.replica.file(self.repo, path)?;
+            let mut entry = read::file(self.shared.replica.view(), self.repo, path)?;
             if let (Some(entry), Some(touched)) = (&mut entry, touched) {
                 touched.apply(entry);
             }
@@ -189,7 +191,7 @@ impl Objects {
     /// The catalogued names in a directory; whether each is a directory.
     pub fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
         let mut names = Vec::new();
-        for (name, child) in self.shared.replica.files_in(self.repo, dir)? {
+        for (name, child) in read::files_in(self.shared.replica.view(), self.repo, dir)? {
             let Some(path) = dir.join(&name) else {
                 continue;
             };
@@ -241,7 +243,7 @@ impl Objects {
         match &entry.place {
             Place::Inline(bytes) => Ok(Content::Inline(bytes::Bytes::copy_from_slice(bytes))),
             Place::Stored { key } => {
-                let blocks = self.shared.replica.blocks(self.repo, path)?;
+                let blocks = read::blocks(self.shared.replica.view(), self.repo, path)?;
                 let object = cache_object(key, entry, blocks.into());
                 let file = self.shared.cache.file(object)?;
                 self.refuse_absent(&file)?;

@@ -6,11 +6,12 @@
 use super::Objects;
 use crate::error::{FsError, FsResult};
 use gitmoor_model::{Limit, Refusal, RepoPath};
+use gitmoor_replicator::read;
 
 impl Objects {
     /// Whether a file in the making may become one of the repository's.
     pub fn check_quota(&self, file: &RepoPath) -> FsResult<()> {
-        let Some(repo) = self.shared.replica.repo(self.repo)? else {
+        let Some(repo) = read::repo(self.shared.replica.view(), self.repo)? else {
             return Ok(());
         };
         let Some(&most) = repo.limits.get(&Limit::Bytes) else {

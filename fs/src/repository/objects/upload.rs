@@ -12,6 +12,7 @@ use gitmoor_model::name::{self, Kind};
 use gitmoor_model::{
     BlockDigest, Digest, FileAdd, FileEntry, ObjectFormat, Place, RepoPath, Timestamp, Version,
 };
+use gitmoor_replicator::read;
 use gitmoor_store::block_cache;
 use gitmoor_store::object_store::{Body, Put, StoreError, Watch};
 use gitmoor_store::wait;
@@ -118,7 +119,7 @@ impl Objects {
     /// What was stored is good for as long as no condemned key was forgotten
     /// since. To be called before anything is put.
     pub(in crate::repository) fn tombstones_as_of(&self) -> FsResult<Version> {
-        let forgotten = self.shared.replica.forgotten(self.repo)?;
+        let forgotten = read::forgotten(self.shared.replica.view(), self.repo)?;
         let mut state = self.state.lock();
         if state.looked != forgotten {
             state.looked = forgotten;
@@ -424,7 +425,7 @@ impl Objects {
     ) -> FsResult<()> {
         let may_be_plain = name::holds_objects(path) && self.shared.store.refuses_overwrite();
         for key in self.keys(path, &entry.digest, may_be_plain) {
-            if self.shared.replica.is_condemned(self.repo, &key)? {
+            if read::is_condemned(self.shared.replica.view(), self.repo, &key)? {
                 continue;
             }
             // Other bytes may be there: another mount's zlib wrote the same object

@@ -22,6 +22,7 @@ use gitmoor_model::{
     Change, Expect, PACKED_REFS, PackedEdit, PackedRef, RefEdit, Refusal, RepoChange, RepoPath,
     Version,
 };
+use gitmoor_replicator::read;
 
 /// How often a commit looks again because `packed-refs` was rewritten in between, which is rare even once.
 const LOOKS: usize = 10;
@@ -50,7 +51,7 @@ impl Refs {
     /// What there is to expect of a name that is locked now.
     pub(super) fn note(&self, name: &RepoPath, expect: Expect) -> FsResult<()> {
         let line = match expect {
-            Expect::Absent => self.shared.replica.packed_ref(self.repo, name)?,
+            Expect::Absent => read::packed_ref(self.shared.replica.view(), self.repo, name)?,
             Expect::Anything | Expect::Is(_) => None,
         };
         let noted = Noted { expect, line };
@@ -93,7 +94,7 @@ impl Refs {
         let packed = packed_refs();
         // Before the line: one that is read later is no older.
         let expect = self.current(&packed)?;
-        let now = self.shared.replica.packed_ref(self.repo, name)?;
+        let now = read::packed_ref(self.shared.replica.view(), self.repo, name)?;
         let oid = |line: &PackedRef| line.oid.clone();
         if now.as_ref().map(oid) != line.map(oid) {
             return Err(FsError::Refused(Refusal::RefMoved {

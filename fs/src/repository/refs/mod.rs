@@ -28,7 +28,7 @@ use gitmoor_model::{
     Change, Expect, Limit, PACKED_REFS, PackedEdit, RefEdit, RefEntry, Refusal, RepoChange, RepoId,
     RepoPath, Version,
 };
-use gitmoor_replicator::Child;
+use gitmoor_replicator::{Child, read};
 use gitmoor_store::wait::profile;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
@@ -113,20 +113,20 @@ impl Refs {
         if is_ref_scratch(path) {
             return Ok(None);
         }
-        if let Some(entry) = self.shared.replica.reference(self.repo, path)? {
+        if let Some(entry) = read::reference(self.shared.replica.view(), self.repo, path)? {
             return Ok(Some(Found::Entry(entry)));
         }
         if path.as_bytes() == PACKED_REFS {
             return Ok(self.rendered.current()?.map(Found::Packed));
         }
         let beneath = path.as_bytes().starts_with(b"refs") || path.as_bytes() == b"reftable";
-        let any = beneath && self.shared.replica.has_references_in(self.repo, path)?;
+        let any = beneath && read::has_references_in(self.shared.replica.view(), self.repo, path)?;
         Ok(any.then_some(Found::Directory))
     }
 
     /// The replicated names in a directory; whether each is a directory.
     pub fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
-        let children = self.shared.replica.references_in(self.repo, dir)?;
+        let children = read::references_in(self.shared.replica.view(), self.repo, dir)?;
         let mut names: Vec<_> = children
             .into_iter()
             .map(|(name, child)| (name, matches!(child, Child::Directory)))
@@ -141,7 +141,7 @@ impl Refs {
     /// Whether anything replicated lies in a directory.
     pub fn has_children(&self, dir: &RepoPath) -> FsResult<bool> {
         let packed = dir.is_root() && self.rendered.current()?.is_some();
-        Ok(packed || self.shared.replica.has_references_in(self.repo, dir)?)
+        Ok(packed || read::has_references_in(self.shared.replica.view(), self.repo, dir)?)
     }
 
     /// Makes a scratch file. If it is a lock, that is asked for before the file is there:
@@ -181,11 +181,11 @@ impl Refs {
     /// What a value is now, as a change of it may expect.
     pub fn current(&self, name: &RepoPath) -> FsResult<Expect> {
         let replica = &self.shared.replica;
-        if let Some(entry) = replica.reference(self.repo, name)? {
+        if let Some(entry) = read::reference(replica.view(), self.repo, name)? {
             return Ok(Expect::Is(entry.version));
         }
         let repo = match name.as_bytes() == PACKED_REFS {
-            true => replica.repo(self.repo)?,
+            true => read::repo(replica.view(), self.repo)?,
             false => None,
         };
         Ok(repo.map_or(Expect::Absent, |repo| Expect::Is(repo.packed_version)))
@@ -196,7 +196,7 @@ impl Refs {
         let replica = &self.shared.replica;
         let is_new = expect == Expect::Absent && name.as_bytes().starts_with(b"refs/");
         let repo = match is_new {
-            true => replica.repo(self.repo)?,
+            true => read::repo(replica.view(), self.repo)?,
             false => None,
         };
         let Some((repo, most)) = repo.and_then(|repo| {
@@ -218,7 +218,7 @@ impl Refs {
     }
 
     fn is_packed(&self, name: &RepoPath) -> FsResult<bool> {
-        let line = self.shared.replica.packed_ref(self.repo, name)?;
+        let line = read::packed_ref(self.shared.replica.view(), self.repo, name)?;
         Ok(line.is_some())
     }
 
@@ -364,7 +364,7 @@ impl Refs {
         edits: &mut Vec<RefEdit>,
         bytes: &mut u64,
     ) -> FsResult<()> {
-        if let Some(entry) = self.shared.replica.reference(self.repo, from)? {
+        if let Some(entry) = read::reference(self.shared.replica.view(), self.repo, from)? {
             *bytes += entry.value.len() as u64;
             if *bytes > 2 * MOST {
                 return Err(FsError::TooLarge { most: 2 * MOST });
@@ -386,7 +386,7 @@ impl Refs {
             });
             return Ok(());
         }
-        for (name, _) in self.shared.replica.references_in(self.repo, from)? {
+        for (name, _) in read::references_in(self.shared.replica.view(), self.repo, from)? {
             if let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) {
                 self.rename_edits(&from, &to, edits, bytes)?;
             }

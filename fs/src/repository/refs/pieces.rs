@@ -9,6 +9,7 @@ use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::repository::transaction::Author;
 use gitmoor_model::{Change, Expect, PackedEdit, RefEdit, RepoChange, RepoPath, Version};
+use gitmoor_replicator::read;
 use std::iter::Peekable;
 
 type Edits = Peekable<std::vec::IntoIter<PackedEdit>>;
@@ -45,7 +46,8 @@ impl Refs {
             return Ok((version, false));
         };
         let mut edits = self.edits(diff)?;
-        let mut is_unusual = self.shared.replica.reference(self.repo, name)?.is_some();
+        let mut is_unusual =
+            read::reference(self.shared.replica.view(), self.repo, name)?.is_some();
         while is_unusual || edits.peek().is_some() {
             let mut piece = take_piece(&mut edits);
             if std::mem::take(&mut is_unusual) {
@@ -92,7 +94,7 @@ impl Refs {
 
     /// What makes a table of the one that there is.
     fn edits(&self, mut diff: packed::Diff<'_>) -> FsResult<Edits> {
-        self.shared.replica.packed(self.repo, &mut |name, line| {
+        read::packed(self.shared.replica.view(), self.repo, &mut |name, line| {
             diff.old(name, &line);
             true
         })?;

@@ -7,7 +7,7 @@
 use super::packed::{self, Peeled};
 use crate::error::FsResult;
 use gitmoor_model::{RepoId, Version};
-use gitmoor_replicator::Replica;
+use gitmoor_replicator::{Replica, read};
 use parking_lot::Mutex;
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{BufWriter, Seek, Write};
@@ -72,9 +72,7 @@ impl Cache {
     }
 
     fn version(&self) -> FsResult<Version> {
-        Ok(self
-            .replica
-            .repo(self.repo)?
+        Ok(read::repo(self.replica.view(), self.repo)?
             .map_or(Version::default(), |repo| repo.packed_version))
     }
 
@@ -124,7 +122,7 @@ impl Cache {
         out.write_all(peeled.header())?;
         let (mut lines, mut known) = (0, Peeled::Fully);
         let mut failed = None;
-        self.replica.packed(self.repo, &mut |name, line| {
+        read::packed(self.replica.view(), self.repo, &mut |name, line| {
             lines += 1;
             known = known.max(Peeled::of(name, &line));
             failed = packed::write_line(&mut out, name, &line).err();

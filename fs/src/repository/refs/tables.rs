@@ -13,6 +13,7 @@ use crate::failpoint;
 use crate::repository::transaction::Author;
 use gitmoor_model::room::is_table;
 use gitmoor_model::{Change, Expect, RefEdit, RefEntry, RepoChange, RepoPath, Version};
+use gitmoor_replicator::read;
 
 pub(super) const LIST: &[u8] = b"reftable/tables.list";
 
@@ -27,7 +28,7 @@ impl Refs {
         expect: Expect,
         by: &Author,
     ) -> FsResult<Version> {
-        let was = self.shared.replica.reference(self.repo, list)?;
+        let was = read::reference(self.shared.replica.view(), self.repo, list)?;
         let named = was.map_or(Vec::new(), |was| listed(&was.value));
         self.commit_list(list, (mode, value), expect, named, by)
     }
@@ -57,7 +58,7 @@ impl Refs {
         let mut change = RepoChange::new(self.repo);
         let listed = listed(&value);
         for path in &listed {
-            if let Some(table) = self.shared.replica.reference(self.repo, path)? {
+            if let Some(table) = read::reference(self.shared.replica.view(), self.repo, path)? {
                 change.refs.push(unchanged(path, Some(&table)));
             }
         }
@@ -122,7 +123,7 @@ impl Refs {
         }
         self.shared.fresh.refresh()?;
         let name = RepoPath::new(LIST).expect("a valid path");
-        let list = self.shared.replica.reference(self.repo, &name)?;
+        let list = read::reference(self.shared.replica.view(), self.repo, &name)?;
         if list
             .as_ref()
             .is_some_and(|list| listed(&list.value).contains(path))

@@ -5,6 +5,7 @@ use super::read_version::Author;
 use crate::error::{FsError, FsResult};
 use crate::repository::objects::{Batch, Stored};
 use gitmoor_model::{Actor, BlockDigest, Command, FileAdd, Place, Refusal, RepoChange, Version};
+use gitmoor_replicator::read;
 
 /// Files whose addition or removal one raft entry carries at most.
 pub(super) const FILES_PER_ENTRY: usize = 5_000;
@@ -36,7 +37,7 @@ impl Transactions {
         };
         let version = self.propose(command, &by.actor)?;
         // Moving refs between the loose and the packed layer is no such move.
-        let repo = self.shared.replica.repo(self.repo)?;
+        let repo = read::repo(self.shared.replica.view(), self.repo)?;
         if repo.is_some_and(|repo| repo.refs_version >= version) {
             self.prune.moved(version, by.read);
         }

@@ -8,6 +8,7 @@ use crate::error::{FsError, FsResult};
 use crate::repository::objects::Found;
 use gitmoor_model::name;
 use gitmoor_model::{Actor, Command, FileRemoval, Refusal, RepoChange, RepoPath, TrashId, Version};
+use gitmoor_replicator::read;
 use std::collections::HashMap;
 
 /// Undeletions that one raft entry carries at most.
@@ -57,7 +58,7 @@ impl Transactions {
     /// A deletion that comes too late already must not even hide the object until it is
     /// published and undone.
     fn check_unmoved(&self, removal: Removal) -> FsResult<()> {
-        let Some(repo) = self.shared.replica.repo(self.repo)? else {
+        let Some(repo) = read::repo(self.shared.replica.view(), self.repo)? else {
             return Ok(());
         };
         let (actual, repacked) = (repo.refs_version, repo.repacked_version);
@@ -181,7 +182,9 @@ impl Transactions {
             return Ok(None);
         }
         self.undo_deletions(by.read);
-        let (Some(read), Some(repo)) = (by.read, self.shared.replica.repo(self.repo)?) else {
+        let (Some(read), Some(repo)) =
+            (by.read, read::repo(self.shared.replica.view(), self.repo)?)
+        else {
             return Ok(None);
         };
         let undeleted = Some(repo.catalog_version);
@@ -207,7 +210,7 @@ impl Transactions {
     /// Asked after what can be brought back is back. A process that was frozen may come when the trash has been
     /// emptied: how soon that is is a setting, and no ref rests on it.
     fn check_restorable(&self, read: ReadVersion) -> FsResult<()> {
-        if self.shared.replica.expired(self.repo)? <= read.seen {
+        if read::expired(self.shared.replica.view(), self.repo)? <= read.seen {
             return Ok(());
         }
         let anew = self.first_read(read.pid);
@@ -229,7 +232,7 @@ impl Transactions {
 
     /// What was deleted since a process first looked, and was still there for it then.
     fn deleted_under(&self, read: ReadVersion) -> FsResult<Vec<TrashId>> {
-        let mut files = self.shared.replica.trashed_files(self.repo, read.seen)?;
+        let mut files = read::trashed_files(self.shared.replica.view(), self.repo, read.seen)?;
         files.retain(|file| {
             name::holds_objects(&file.path)
                 && !file.superseded

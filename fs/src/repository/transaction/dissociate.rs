@@ -8,6 +8,7 @@ use crate::error::FsResult;
 use crate::failpoint;
 use crate::repository::objects::{Found, catalog, parallel};
 use gitmoor_model::{Actor, Command, FileAdd, FileEntry, Relied, Repacking, RepoPath, Version};
+use gitmoor_replicator::read;
 
 /// Is told of bytes that were copied; an error ends it all.
 pub(crate) type Told<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;
@@ -33,7 +34,7 @@ impl Dissociation<'_> {
             .begin_wait(self.0.repo, "a copy of borrowed files")?;
         let _waiting = wait.enter();
         self.0.until_settled(|| {
-            let looked = self.0.shared.replica.forgotten(self.0.repo)?;
+            let looked = read::forgotten(self.0.shared.replica.view(), self.0.repo)?;
             let copies = parallel::each(files, |(path, entry)| self.copy(path, entry, told))?;
             failpoint::OWN_COPIED.hit();
             self.propose_copies(copies, looked)
@@ -44,7 +45,7 @@ impl Dissociation<'_> {
     fn copy(&self, path: &RepoPath, entry: &FileEntry, told: &Told<'_>) -> FsResult<FileAdd> {
         told(0)?;
         let from = entry.key().expect("what is borrowed is stored");
-        let blocks = self.0.shared.replica.blocks(self.0.repo, path)?;
+        let blocks = read::blocks(self.0.shared.replica.view(), self.0.repo, path)?;
         let (mut entry, size) = (entry.clone(), entry.size);
         let watch = |bytes| told(bytes).is_ok();
         let copy = |to: &str| self.0.shared.store.copy(from, to, size, &watch);

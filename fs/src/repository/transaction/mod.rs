@@ -42,6 +42,7 @@ use crate::repository::local::Files;
 use crate::repository::objects::{Batch, Objects, Scope, is_over_quota};
 use commit::FILES_PER_ENTRY;
 use gitmoor_model::{Actor, Command, PackedEdit, RepoChange, RepoId, RepoPath, Version};
+use gitmoor_replicator::read;
 use gitmoor_store::wait::{self, Wait, profile};
 use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
 use std::sync::Arc;
@@ -187,7 +188,9 @@ impl Transactions {
 
     fn first_read(&self, pid: u32) -> ReadVersion {
         // The version first: what is deleted meanwhile counts as seen.
-        let known = self.shared.replica.repo(self.repo).ok().flatten();
+        let known = read::repo(self.shared.replica.view(), self.repo)
+            .ok()
+            .flatten();
         let seen = known.map_or(Version::default(), |repo| {
             repo.refs_version.max(repo.catalog_version)
         });

@@ -12,6 +12,7 @@ use crate::repository::objects::cache_object;
 use gitmoor_model::{
     Actor, Command, FileAdd, Place, Refusal, Relied, Repacking, RepoPath, Version,
 };
+use gitmoor_replicator::read;
 use gitmoor_store::block_cache;
 use std::fs::File;
 
@@ -66,7 +67,7 @@ impl RepackCommit<'_> {
         let wait = self.0.shared.begin_wait(self.0.repo, "maintenance")?;
         let _waiting = wait.enter();
         let (published, stored) = self.0.until_settled(|| {
-            let looked = self.0.shared.replica.forgotten(self.0.repo)?;
+            let looked = read::forgotten(self.0.shared.replica.view(), self.0.repo)?;
             let stored = self.store_made(&repack.made, tell)?;
             let mut adds: Vec<_> = stored.iter().map(|(add, _)| add.clone()).collect();
             failpoint::REPACK_STORED.hit();

@@ -8,6 +8,7 @@
 use super::Transactions;
 use crate::error::FsResult;
 use gitmoor_model::{Actor, Command, FileAdd, FileEntry, FileRemoval, Place, RepoChange, RepoPath};
+use gitmoor_replicator::read;
 use gitmoor_store::block_cache;
 use gitmoor_store::object_store::{Body, Put};
 use std::fs::File;
@@ -61,8 +62,8 @@ impl Repair<'_> {
         digest: &gitmoor_model::Digest,
     ) -> FsResult<String> {
         for key in self.0.objects.keys(path, digest, false) {
-            let free =
-                !self.0.shared.replica.is_condemned(self.0.repo, &key)? && !self.exists(&key)?;
+            let free = !read::is_condemned(self.0.shared.replica.view(), self.0.repo, &key)?
+                && !self.exists(&key)?;
             if free && self.0.shared.store.put(&key, Body::File { file, len })? == Put::Stored {
                 return Ok(key);
             }

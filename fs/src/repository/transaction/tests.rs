@@ -13,7 +13,7 @@ use gitmoor_model::{
     Actor, Change, Command, Condemnation, Digest, Expect, FileAdd, FileEntry, FileRemoval,
     NamePath, Outcome, Place, RefEdit, RepoChange, RepoId, RepoPath, Timestamp, TrashId, Version,
 };
-use gitmoor_replicator::{Custody, Node, NodeConfig, Replica};
+use gitmoor_replicator::{Node, NodeConfig, Replica, read};
 use gitmoor_store::block_cache::{BlockCache, CacheConfig};
 use gitmoor_store::object_store::DirStore;
 use gitmoor_store::wait::Waits;
@@ -78,7 +78,7 @@ impl World {
 
     /// gc comes, and the trash keeps nothing.
     fn empty_trash(&self) {
-        let trashed = self.node.trashed_files(self.repo, Version::default());
+        let trashed = read::trashed_files(self.node.view(), self.repo, Version::default());
         let expired = trashed.expect("reads").into_iter().map(|file| TrashId {
             version: file.version,
             path: file.path,
@@ -91,7 +91,7 @@ impl World {
     }
 
     fn has(&self, path: &RepoPath) -> bool {
-        let file = self.node.file(self.repo, path).expect("reads");
+        let file = read::file(self.node.view(), self.repo, path).expect("reads");
         file.is_some()
     }
 }
@@ -270,7 +270,7 @@ fn new_times_bring_back_nothing_that_others_removed() {
     );
     transactions.publish().expect("publishes");
     assert!(!world.has(&object(1)) && world.has(&object(2)));
-    let kept = world.node.file(world.repo, &object(2)).expect("reads");
+    let kept = read::file(world.node.view(), world.repo, &object(2)).expect("reads");
     let kept = kept.expect("it is there");
     assert_eq!((kept.mtime, kept.mode), (time, 0o100_444));
 }
@@ -298,6 +298,6 @@ fn pruned_through_another_mount_while_a_ref_moves() {
     world.remove(&object(1));
     transactions.commit(new_main(repo), &by).expect("it moves");
     assert!(world.has(&object(1)) && world.has(&object(2)), "both back");
-    let moved = world.node.reference(repo, &path("refs/heads/main"));
+    let moved = read::reference(world.node.view(), repo, &path("refs/heads/main"));
     assert!(moved.expect("reads").is_some());
 }
