@@ -23,13 +23,14 @@ fn main() {
             )
             .build(),
         )
-        .method(method("ask", "Ask", "Question", "Reply").build())
+        .method(method("ask", "Ask", "AskRequest", "AskResponse").build())
         .method(
             method("send_snapshot", "SendSnapshot", "SnapshotPiece", "Received")
                 .client_streaming()
                 .build(),
         );
-    let clients = service("Clients").method(method("ask", "Ask", "Question", "Reply").build());
+    let clients =
+        service("Clients").method(method("ask", "Ask", "AskRequest", "AskResponse").build());
     let admission =
         service("Admission").method(method("join", "Join", "JoinRequest", "Admitted").build());
     let services = [node.build(), clients.build(), admission.build()];

@@ -1,16 +1,16 @@
 //! What reaches a node over the network before its sender is believed: tokens, patterns of
-//! repositories, questions of clients, commands, messages. What is read is what was said: written
+//! repositories, requests of clients, commands, messages. What is read is what was said: written
 //! again it is read as the same.
 
 use crate::fields;
 use gitmoor_model::{NamePath, Proposal, RepoPattern, Scope};
 use gitmoor_replicator::net::Token;
-use gitmoor_replicator::parsers::Question;
+use gitmoor_replicator::parsers::ClientCall;
 use gitmoor_replicator::peer::Message;
 
 /// Bytes of a question, of a command, of a message; texts of tokens, patterns and paths.
 pub fn run(data: &[u8]) {
-    question(data);
+    call(data);
     command(data);
     if let Ok(message) = Message::decode(data) {
         assert_eq!(
@@ -27,10 +27,10 @@ pub fn run(data: &[u8]) {
     patterns(&texts);
 }
 
-fn question(data: &[u8]) {
-    if let Ok(question) = postcard::from_bytes::<Question>(data) {
-        let bytes = postcard::to_stdvec(&question).expect("it encodes");
-        postcard::from_bytes::<Question>(&bytes).expect("and decodes");
+fn call(data: &[u8]) {
+    if let Ok(call) = postcard::from_bytes::<ClientCall>(data) {
+        let bytes = postcard::to_stdvec(&call).expect("it encodes");
+        postcard::from_bytes::<ClientCall>(&bytes).expect("and decodes");
     }
 }
 

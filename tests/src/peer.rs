@@ -6,7 +6,7 @@ use gitmoor_model::{
     Actor, Command, Envelope, Member, Newcomer, Outcome, Part, SessionId, Timestamp,
 };
 use gitmoor_replicator::net::{Caller, Granted, Identity, NetError, Token, join};
-use gitmoor_replicator::parsers::{Answer, Ask, Known, Question, Reply};
+use gitmoor_replicator::parsers::{ClientCall, ClientReply, ClientRequest, ClientResponse, Cursor};
 use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -41,29 +41,34 @@ impl Peer {
         }
     }
 
-    /// Sends these bytes as a question.
-    pub fn say(&self, question: &[u8], bound: Duration) -> Result<Vec<u8>, NetError> {
+    /// Sends these bytes as a request.
+    pub fn say(&self, request: &[u8], bound: Duration) -> Result<Vec<u8>, NetError> {
         let deadline = tokio::time::Instant::now() + bound;
-        let asked = self.caller.ask(question, bound, deadline);
+        let asked = self.caller.ask(request, bound, deadline);
         self.runtime.block_on(asked)
     }
 
     /// Asks something; `None` when there was no answer that means anything.
-    pub fn ask(&self, ask: Ask) -> Option<Reply> {
-        let question = Question {
+    pub fn ask(&self, request: ClientRequest) -> Option<ClientResponse> {
+        let call = ClientCall {
             within: Duration::from_secs(3),
-            ask,
+            request,
         };
-        let question = postcard::to_stdvec(&question).expect("encodes");
-        let answer = self.say(&question, Duration::from_secs(5)).ok()?;
-        let answer: Answer = postcard::from_bytes(&answer).ok()?;
-        Some(answer.reply)
+        let call = postcard::to_stdvec(&call).expect("encodes");
+        let reply = self.say(&call, Duration::from_secs(5)).ok()?;
+        let reply: ClientReply = postcard::from_bytes(&reply).ok()?;
+        Some(reply.response)
     }
 
     /// Proposes these bytes, as the command of this number in a session.
-    pub fn propose(&self, session: SessionId, sequence: u64, data: Vec<u8>) -> Option<Reply> {
-        self.ask(Ask::Propose {
-            known: Known {
+    pub fn propose(
+        &self,
+        session: SessionId,
+        sequence: u64,
+        data: Vec<u8>,
+    ) -> Option<ClientResponse> {
+        self.ask(ClientRequest::Propose {
+            cursor: Cursor {
                 index: 0,
                 repos: Vec::new(),
             },
@@ -78,7 +83,7 @@ impl Peer {
         let data = encoded(self.session, sequence, command);
         matches!(
             self.propose(self.session, sequence, data),
-            Some(Reply::Outcome(Outcome::Done(_), _))
+            Some(ClientResponse::Outcome(Outcome::Done(_), _))
         )
     }
 }

@@ -1,13 +1,14 @@
 //! What a client has of the state: the namespace, and all of the repositories that it has used.
 //!
-//! Rows come in two ways. News are everything that changed between two entries. A load is what a node had
+//! Rows come in two ways. A delta is everything that changed between two entries. A load is what a node had
 //! when it was asked, page by page, each page of another moment. To make one state of both, the mirror knows
 //! two entries: it has all changes up to `position`, and may have some up to `reach`. Changes write whole
 //! rows, so those after `position`, some of them for the second time, in order and at least up to `reach`, make every
-//! row what it was at their end. News that end earlier would take some rows back, and are refused.
+//! row what it was at their end. A delta that ends earlier would take some rows back, and is refused.
 
 use crate::model::RepoId;
-use crate::rpc::client::{Known, News, OF_REPOSITORY, Rows, WHOLE};
+use crate::rpc::client::RowsPage;
+use crate::rpc::{Cursor, Delta, OF_REPOSITORY, WHOLE};
 use crate::state::{Changes, KeyRange, MemoryRows, ReadError, Table, View, Visit};
 use std::collections::BTreeSet;
 
@@ -16,27 +17,27 @@ pub(super) struct Mirror {
     rows: MemoryRows,
     position: u64,
     reach: u64,
-    /// What news are asked for. It counts how often that was another set.
+    /// The repositories that deltas are asked for. `times` counts how often these were others.
     repos: BTreeSet<RepoId>,
     times: u64,
     /// Those of them that were brought to one state with the others.
     settled: BTreeSet<RepoId>,
 }
 
-/// What became of news.
+/// What became of a delta.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Told {
-    /// The mirror is as new as they are.
-    Known,
-    /// They are not about all that the mirror has by now: ask again.
-    Again,
+pub(super) enum Merge {
+    /// The mirror is as new as the delta.
+    Merged,
+    /// It is not about all that the mirror has by now: ask again.
+    AskAgain,
     /// Too much was missed: load everything.
-    Anew,
+    LoadAgain,
 }
 
-/// What news are about.
+/// Where a delta begins.
 pub(super) struct Basis {
-    pub(super) known: Known,
+    pub(super) cursor: Cursor,
     times: u64,
 }
 
@@ -49,8 +50,8 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn add(&mut self, page: Rows) -> Vec<(Table, KeyRange)> {
-        let Rows {
+    pub(super) fn add(&mut self, page: RowsPage) -> Vec<(Table, KeyRange)> {
+        let RowsPage {
             from,
             to,
             rows,
@@ -71,14 +72,14 @@ pub(super) fn ranges_of(repo: RepoId) -> impl Iterator<Item = (Table, KeyRange)>
 }
 
 impl Mirror {
-    /// What to ask for news of.
+    /// Where the next delta is to begin.
     pub(super) fn basis(&self) -> Basis {
-        let known = Known {
+        let cursor = Cursor {
             index: self.position,
             repos: self.repos.iter().copied().collect(),
         };
         let times = self.times;
-        Basis { known, times }
+        Basis { cursor, times }
     }
 
     /// All that it has, to be loaded anew.
@@ -104,7 +105,7 @@ impl Mirror {
         put(&mut rows, load.rows);
         let is_in =
             |rows: &MemoryRows, repo: &RepoId| rows.has(Table::Repositories, repo.as_bytes());
-        // As if the news of it had been heard.
+        // As if a delta with their deletion had been merged.
         repos.retain(|repo| !is_in(&self.rows, repo) || is_in(&rows, repo));
         let times = self.times + 1;
         *self = Self {
@@ -139,24 +140,29 @@ impl Mirror {
         }
     }
 
-    /// Takes news of what there was at `basis`; calls `told` with what they change.
-    pub(super) fn hear(&mut self, basis: &Basis, news: News, told: impl FnOnce(&Changes)) -> Told {
+    /// Merges a delta that begins at `basis`; calls `changed` with what it changes.
+    pub(super) fn merge(
+        &mut self,
+        basis: &Basis,
+        delta: Delta,
+        changed: impl FnOnce(&Changes),
+    ) -> Merge {
         let is_one = self.position == self.reach;
-        if basis.times == self.times && is_one && news.upto <= self.position {
+        if basis.times == self.times && is_one && delta.upto <= self.position {
             self.settled.clone_from(&self.repos);
-            return Told::Known;
+            return Merge::Merged;
         }
-        let Some(changes) = news.changes else {
-            return Told::Anew;
+        let Some(changes) = delta.changes else {
+            return Merge::LoadAgain;
         };
-        if basis.times != self.times || news.upto < self.reach {
-            return Told::Again;
+        if basis.times != self.times || delta.upto < self.reach {
+            return Merge::AskAgain;
         }
-        told(&changes);
+        changed(&changes);
         self.apply(&changes);
-        (self.position, self.reach) = (news.upto, news.upto);
+        (self.position, self.reach) = (delta.upto, delta.upto);
         self.settled.clone_from(&self.repos);
-        Told::Known
+        Merge::Merged
     }
 
     fn apply(&mut self, changes: &Changes) {
@@ -235,7 +241,7 @@ mod tests {
                 let at = (from + u64::from(row)).min(to);
                 let found = self.at(at).get(&key(repo, row));
                 let rows = found.map(|value| (Table::Refs, key(repo, row), value.clone()));
-                let page = Rows {
+                let page = RowsPage {
                     from: at.saturating_sub(1).max(from),
                     to: at,
                     rows: rows.into_iter().collect(),
@@ -246,9 +252,9 @@ mod tests {
             load
         }
 
-        fn news(&self, known: &Known, upto: u64) -> News {
+        fn delta(&self, cursor: &Cursor, upto: u64) -> Delta {
             let mut changes = Changes::default();
-            for index in known.index + 1..=upto {
+            for index in cursor.index + 1..=upto {
                 let (before, after) = (self.at(index - 1), self.at(index));
                 let nothing = MemoryRows::default();
                 let mut overlay = Overlay::new(&nothing);
@@ -260,16 +266,16 @@ mod tests {
                 }
                 let changed = overlay.into_changes();
                 changes.absorb(changed.only(|table, key| {
-                    is_of(known, table, key) && before.get(key) != after.get(key)
+                    is_of(cursor, table, key) && before.get(key) != after.get(key)
                 }));
             }
             let changes = Some(changes);
-            News { upto, changes }
+            Delta { upto, changes }
         }
     }
 
-    fn is_of(known: &Known, table: Table, key: &[u8]) -> bool {
-        let mut repos = known.repos.iter();
+    fn is_of(cursor: &Cursor, table: Table, key: &[u8]) -> bool {
+        let mut repos = cursor.repos.iter();
         table == Table::Refs && repos.any(|repo| key.starts_with(repo.as_bytes()))
     }
 
@@ -289,21 +295,21 @@ mod tests {
         Write(u8, u8, Option<u8>),
         /// A load that takes so many entries.
         Load(u8, u64),
-        /// News asked for now; they come after so many more acts, of a node that lags by so much.
-        Ask(usize, u64),
+        /// A delta asked for now; it comes after so many more acts, of a node that lags by so much.
+        CatchUp(usize, u64),
     }
 
     fn act() -> impl Strategy<Value = Act> {
         prop_oneof![
             4 => (1..4_u8, 0..4_u8, any::<Option<u8>>()).prop_map(|(repo, row, value)| Act::Write(repo, row, value)),
             1 => (1..4_u8, 0..4_u64).prop_map(|(repo, takes)| Act::Load(repo, takes)),
-            3 => (0..4_usize, 0..4_u64).prop_map(|(after, lag)| Act::Ask(after, lag)),
+            3 => (0..4_usize, 0..4_u64).prop_map(|(after, lag)| Act::CatchUp(after, lag)),
         ]
     }
 
     proptest! {
         /// Whatever comes in whichever order: what is settled is of one entry, never an older one
-        /// than before, and as new as the news.
+        /// than before, and as new as the delta.
         #[test]
         fn it_is_of_one_moment(acts in prop::collection::vec(act(), 1..60)) {
             let mut nodes = Nodes::default();
@@ -319,19 +325,19 @@ mod tests {
                         let from = to.saturating_sub(takes);
                         mirror.add(id(repo), nodes.load(repo, from, to));
                     }
-                    Act::Ask(after, lag) => under_way.push((now + after, mirror.basis(), lag)),
+                    Act::CatchUp(after, lag) => under_way.push((now + after, mirror.basis(), lag)),
                 }
                 let (due, later): (Vec<_>, Vec<_>) =
                     under_way.into_iter().partition(|(at, ..)| *at <= now);
                 under_way = later;
                 for (_, basis, lag) in due {
-                    let upto = nodes.last().saturating_sub(lag).max(basis.known.index);
-                    let news = nodes.news(&basis.known, upto);
-                    let told = mirror.hear(&basis, news, |_| {});
-                    if told != Told::Known {
+                    let upto = nodes.last().saturating_sub(lag).max(basis.cursor.index);
+                    let delta = nodes.delta(&basis.cursor, upto);
+                    let merged = mirror.merge(&basis, delta, |_| {});
+                    if merged != Merge::Merged {
                         continue;
                     }
-                    prop_assert!(basis.known.repos.iter().all(|&repo| mirror.holds(repo)));
+                    prop_assert!(basis.cursor.repos.iter().all(|&repo| mirror.holds(repo)));
                     prop_assert!(mirror.position >= position.max(upto));
                     position = mirror.position;
                     for repo in mirror.settled.clone() {

@@ -8,7 +8,7 @@
 //! It asks one node for as long as that answers, then another ([`crate::net::Caller`]). Commands carry session and
 //! sequence number, so that one which two nodes were asked to commit is applied once.
 
-mod line;
+mod connection;
 mod mirror;
 mod replica;
 mod view;
@@ -20,12 +20,12 @@ use crate::model::{
 };
 use crate::net::{Caller, Identity, NetError};
 use crate::replica::{BackupError, Observer, PROPOSE_TIMEOUT, ProposeError, metrics, proposal};
-use crate::rpc::client::{Ask, News, Piece, Reply};
-use crate::rpc::{MemberStatus, Status};
+use crate::rpc::client::{BackupPiece, ClientRequest, ClientResponse};
+use crate::rpc::{Delta, MemberStatus, Status};
 use crate::state::{Changes, KeyRange, ReadError, Table, read};
 use crate::trace;
-use line::Line;
-use mirror::{Basis, Load, Mirror, Told};
+use connection::ClusterConnection;
+use mirror::{Basis, Load, Merge, Mirror};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -48,7 +48,7 @@ pub struct ClientConfig {
 
 /// A client of a cluster.
 pub struct Client {
-    line: Arc<Line>,
+    connection: Arc<ClusterConnection>,
     /// Always read recursively: whoever reads rows may read others for each.
     mirror: RwLock<Mirror>,
     /// One load at a time.
@@ -63,7 +63,7 @@ impl Client {
     /// A client that has nothing yet, and has asked nobody: whether the cluster answers,
     /// [`crate::Replica::catch_up`] tells.
     pub fn new(config: ClientConfig) -> Result<Self, NetError> {
-        let line = Arc::new(Line {
+        let connection = Arc::new(ClusterConnection {
             caller: Caller::new(config.identity, config.addresses)?,
             runtime: config.runtime.clone(),
             status: RwLock::default(),
@@ -71,9 +71,9 @@ impl Client {
         });
         config
             .runtime
-            .spawn(locks::keep_renewing(Arc::downgrade(&line)));
+            .spawn(locks::keep_renewing(Arc::downgrade(&connection)));
         Ok(Self {
-            line,
+            connection,
             mirror: RwLock::default(),
             loading: Mutex::new(()),
             observer: config.observer,
@@ -84,7 +84,7 @@ impl Client {
 
     /// Who it is.
     pub fn identity(&self) -> Arc<Identity> {
-        self.line.caller.identity()
+        self.connection.caller.identity()
     }
 
     /// Where the cluster stands, in the words of the node that answered last; what is applied is this
@@ -93,18 +93,18 @@ impl Client {
         let applied = self.mirror.read_recursive().position();
         Status {
             applied,
-            ..self.line.status.read().clone()
+            ..self.connection.status.read().clone()
         }
     }
 
     /// Where nodes are, host:port.
     pub fn nodes(&self) -> Vec<String> {
-        self.line.caller.addresses()
+        self.connection.caller.addresses()
     }
 
     /// The node that is asked, host:port.
     pub fn asks(&self) -> String {
-        self.line.caller.address()
+        self.connection.caller.address()
     }
 
     /// Where the cluster keeps object files.
@@ -126,8 +126,8 @@ impl Client {
 
     /// The members and how they are.
     pub fn member_states(&self) -> Result<BTreeMap<u64, MemberStatus>, ProposeError> {
-        match self.ask(Ask::Members, &|| false)? {
-            Reply::Members(members) => Ok(members),
+        match self.ask(ClientRequest::Members, &|| false)? {
+            ClientResponse::Members(members) => Ok(members),
             _ => Err(senseless()),
         }
     }
@@ -136,53 +136,59 @@ impl Client {
     pub fn renewed(&self) -> Result<Identity, ProposeError> {
         let why = |error: NetError| ProposeError::NoNode(error.to_string());
         let request = self.identity().request().map_err(why)?;
-        match self.ask(Ask::Renew(request), &|| false)? {
-            Reply::Certificate(certificate) => self.identity().renewed(&certificate).map_err(why),
+        match self.ask(ClientRequest::RenewCertificate(request), &|| false)? {
+            ClientResponse::Certificate(certificate) => {
+                self.identity().renewed(&certificate).map_err(why)
+            }
             _ => Err(senseless()),
         }
     }
 
     /// Shows another certificate of this client from now on.
     pub fn present(&self, renewed: Identity) -> Result<(), NetError> {
-        self.line.caller.present(renewed)
+        self.connection.caller.present(renewed)
     }
 
-    fn ask(&self, ask: Ask, give_up: &dyn Fn() -> bool) -> Result<Reply, ProposeError> {
+    fn ask(
+        &self,
+        request: ClientRequest,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<ClientResponse, ProposeError> {
         let deadline = Instant::now() + PROPOSE_TIMEOUT;
-        match self.line.ask(ask, deadline, give_up)? {
-            Reply::Denied(why) => Err(ProposeError::Denied(why)),
-            reply => Ok(reply),
+        match self.connection.ask(request, deadline, give_up)? {
+            ClientResponse::Denied(why) => Err(ProposeError::Denied(why)),
+            response => Ok(response),
         }
     }
 
     /// Returns when the mirror has what was acknowledged anywhere before.
-    fn look(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+    fn sync(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         let began = Instant::now();
         while began.elapsed() < PROPOSE_TIMEOUT {
             let basis = self.mirror.read_recursive().basis();
-            let look = Ask::Look(basis.known.clone());
-            let Reply::Looked(news) = self.ask(look, give_up)? else {
+            let request = ClientRequest::CatchUp(basis.cursor.clone());
+            let ClientResponse::CaughtUp(delta) = self.ask(request, give_up)? else {
                 return Err(senseless());
             };
-            match self.hear(&basis, news) {
-                Told::Known => return Ok(()),
-                Told::Again => {}
-                Told::Anew => self.load_everything(give_up)?,
+            match self.merge(&basis, delta) {
+                Merge::Merged => return Ok(()),
+                Merge::AskAgain => {}
+                Merge::LoadAgain => self.load_everything(give_up)?,
             }
         }
         Err(ProposeError::Timeout(PROPOSE_TIMEOUT))
     }
 
-    fn hear(&self, basis: &Basis, news: News) -> Told {
+    fn merge(&self, basis: &Basis, delta: Delta) -> Merge {
         let mut mirror = self.mirror.write();
         let mut is_about_members = false;
-        let told = mirror.hear(basis, news, |changes| {
+        let merged = mirror.merge(basis, delta, |changes| {
             is_about_members = self.pass_on(changes);
         });
         if is_about_members {
             self.learn_nodes(&mirror);
         }
-        told
+        merged
     }
 
     /// Tells the observer; returns whether members changed.
@@ -199,7 +205,7 @@ impl Client {
     fn learn_nodes(&self, mirror: &Mirror) {
         if let Ok(members) = read::members(mirror) {
             let addresses = members.into_values().map(|member| member.address);
-            self.line.caller.learn(addresses);
+            self.connection.caller.learn(addresses);
         }
     }
 
@@ -223,8 +229,8 @@ impl Client {
     ) -> Result<Load, ProposeError> {
         let mut load = Load::default();
         while !ranges.is_empty() {
-            ranges = match self.ask(Ask::Rows(ranges), give_up)? {
-                Reply::Rows(page) => load.add(page),
+            ranges = match self.ask(ClientRequest::Rows(ranges), give_up)? {
+                ClientResponse::Rows(page) => load.add(page),
                 _ => return Err(senseless()),
             };
         }
@@ -245,7 +251,7 @@ impl Client {
         let is_settled = self.mirror.read_recursive().holds(repo);
         match is_settled {
             true => Ok(()),
-            false => self.look(give_up),
+            false => self.sync(give_up),
         }
     }
 
@@ -267,16 +273,16 @@ impl Client {
             Ok(proposal) => proposal,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let propose = Ask::Propose {
-            known: basis.known.clone(),
+        let propose = ClientRequest::Propose {
+            cursor: basis.cursor.clone(),
             session: self.session,
             sequence,
             data: proposal.into_data(),
         };
         match self.ask(propose, &|| false)? {
-            Reply::Outcome(outcome, news) => match self.hear(&basis, news) {
-                Told::Known => Ok(outcome),
-                Told::Again | Told::Anew => self.look(&|| false).map(|()| outcome),
+            ClientResponse::Outcome(outcome, delta) => match self.merge(&basis, delta) {
+                Merge::Merged => Ok(outcome),
+                Merge::AskAgain | Merge::LoadAgain => self.sync(&|| false).map(|()| outcome),
             },
             _ => Err(senseless()),
         }
@@ -295,11 +301,13 @@ impl Client {
         let away = |error: ProposeError| ReadError::Away(error.to_string());
         let (mut first, mut at) = (None, 0);
         loop {
-            let reply = self.ask(Ask::Backup(at), &|| false).map_err(away)?;
-            let Reply::Backup(piece) = reply else {
+            let response = self
+                .ask(ClientRequest::Backup(at), &|| false)
+                .map_err(away)?;
+            let ClientResponse::Backup(piece) = response else {
                 return Err(away(senseless()).into());
             };
-            let Piece {
+            let BackupPiece {
                 version,
                 size,
                 bytes,

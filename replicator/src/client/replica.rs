@@ -17,7 +17,7 @@ impl Replica for Client {
     }
 
     fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
-        self.look(give_up)
+        self.sync(give_up)
     }
 
     fn is_alone(&self) -> bool {
@@ -34,17 +34,25 @@ impl Replica for Client {
 
     fn lock(&self, repo: RepoId, name: &RepoPath) -> bool {
         let name = name.clone();
-        locks::lock(&*self.line, &self.line.runtime, LockName { repo, name })
+        locks::lock(
+            &*self.connection,
+            &self.connection.runtime,
+            LockName { repo, name },
+        )
     }
 
     fn unlock(&self, repo: RepoId, name: &RepoPath) {
         let name = name.clone();
-        locks::unlock(&self.line, &self.line.runtime, &LockName { repo, name });
+        locks::unlock(
+            &self.connection,
+            &self.connection.runtime,
+            &LockName { repo, name },
+        );
     }
 
     fn lost(&self, repo: RepoId, name: &RepoPath) -> bool {
         let name = name.clone();
-        self.line.own_locks.is_lost(&LockName { repo, name })
+        self.connection.own_locks.is_lost(&LockName { repo, name })
     }
 
     fn backup(&self, out: &mut dyn Write) -> Result<Version, BackupError> {

@@ -5,7 +5,8 @@
 
 use super::{Client, Mirror};
 use crate::model::RepoId;
-use crate::rpc::client::{Ask, OF_REPOSITORY, Reply, Rows, WHOLE};
+use crate::rpc::client::{ClientRequest, ClientResponse, RowsPage};
+use crate::rpc::{OF_REPOSITORY, WHOLE};
 use crate::state::{KeyRange, ReadError, Step, Table, View, Visit};
 use parking_lot::RwLockReadGuard;
 
@@ -29,9 +30,9 @@ impl Client {
         Ok(self.mirror.read_recursive())
     }
 
-    fn page(&self, table: Table, range: KeyRange) -> Result<Rows, ReadError> {
-        match self.ask(Ask::Rows(vec![(table, range)]), &|| false) {
-            Ok(Reply::Rows(page)) => Ok(page),
+    fn page(&self, table: Table, range: KeyRange) -> Result<RowsPage, ReadError> {
+        match self.ask(ClientRequest::Rows(vec![(table, range)]), &|| false) {
+            Ok(ClientResponse::Rows(page)) => Ok(page),
             Ok(_) => Err(ReadError::Away(super::senseless().to_string())),
             Err(error) => Err(ReadError::Away(error.to_string())),
         }

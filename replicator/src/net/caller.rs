@@ -19,13 +19,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Caller {
     own: Arc<Presented>,
     tls: Arc<ClientConfig>,
-    line: Mutex<Line>,
+    route: Mutex<Route>,
 }
 
-struct Line {
+struct Route {
     /// Where the nodes are, host:port. The first is asked first.
     addresses: Vec<String>,
-    /// To the first, from the last question.
+    /// To the first, from the last request.
     channel: Option<Channel>,
 }
 
@@ -36,11 +36,11 @@ impl Caller {
         let own = Presented::new(identity)?;
         let tls = Arc::new(tls::client(&own)?);
         let channel = None;
-        let line = Mutex::new(Line { addresses, channel });
-        Ok(Self { own, tls, line })
+        let route = Mutex::new(Route { addresses, channel });
+        Ok(Self { own, tls, route })
     }
 
-    /// Whose questions these are.
+    /// Whose requests these are.
     pub fn identity(&self) -> Arc<Identity> {
         self.own.identity()
     }
@@ -52,43 +52,43 @@ impl Caller {
 
     /// Where nodes are.
     pub fn addresses(&self) -> Vec<String> {
-        self.line.lock().addresses.clone()
+        self.route.lock().addresses.clone()
     }
 
-    /// Whom the next question goes to.
+    /// Whom the next request goes to.
     pub fn address(&self) -> String {
-        self.line.lock().addresses[0].clone()
+        self.route.lock().addresses[0].clone()
     }
 
     /// There are nodes here too.
     pub fn learn(&self, addresses: impl IntoIterator<Item = String>) {
-        let mut line = self.line.lock();
+        let mut route = self.route.lock();
         for address in addresses {
-            if !line.addresses.contains(&address) {
-                line.addresses.push(address);
+            if !route.addresses.contains(&address) {
+                route.addresses.push(address);
             }
         }
     }
 
     /// Asks one node after the other, each for `attempt` at most, until one answers or `deadline`
-    /// is over. Nodes may get the question twice. Ends at once when this client was removed.
+    /// is over. Nodes may get the request twice. Ends at once when this client was removed.
     pub async fn ask(
         &self,
-        question: &[u8],
+        request: &[u8],
         attempt: Duration,
         deadline: Instant,
     ) -> Result<Vec<u8>, NetError> {
         let mut tried = 0;
         loop {
             let (address, channel, nodes) = {
-                let line = self.line.lock();
-                let first = line.addresses[0].clone();
-                (first, line.channel.clone(), line.addresses.len())
+                let route = self.route.lock();
+                let first = route.addresses[0].clone();
+                (first, route.channel.clone(), route.addresses.len())
             };
             // One that is kept may have been lost since; that is no attempt.
             let was_kept = channel.is_some();
             let until = deadline.min(Instant::now() + attempt);
-            let asked = timeout_at(until, self.ask_one(&address, channel, question)).await;
+            let asked = timeout_at(until, self.ask_one(&address, channel, request)).await;
             let error = match asked {
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(error @ NetError::Dismissed { .. })) => return Err(error),
@@ -112,12 +112,12 @@ impl Caller {
 
     /// Hangs up; another node is asked next, or this one once more.
     fn give_up_on(&self, address: &str, retry: bool) {
-        let mut line = self.line.lock();
+        let mut route = self.route.lock();
         // Others who ask may have come to another one meanwhile.
-        if line.addresses[0] == address {
-            line.channel = None;
+        if route.addresses[0] == address {
+            route.channel = None;
             if !retry {
-                line.addresses.rotate_left(1);
+                route.addresses.rotate_left(1);
             }
         }
     }
@@ -126,22 +126,22 @@ impl Caller {
         &self,
         address: &str,
         channel: Option<Channel>,
-        question: &[u8],
+        request: &[u8],
     ) -> Result<Vec<u8>, NetError> {
         let channel = match channel {
             Some(channel) => channel,
             None => self.connect(address).await?,
         };
-        let question = wire::Question {
-            question: question.to_vec(),
+        let request = wire::AskRequest {
+            request: request.to_vec(),
         };
         let reply = ClientsClient::with_interceptor(channel, speak_as_client)
             .max_encoding_message_size(MAX_MESSAGE)
             .max_decoding_message_size(MAX_MESSAGE)
-            .ask(question)
+            .ask(request)
             .await;
         match reply {
-            Ok(reply) => Ok(reply.into_inner().reply),
+            Ok(reply) => Ok(reply.into_inner().response),
             // Every node says so.
             Err(status) if is_dismissal(&status) => Err(NetError::Dismissed {
                 address: address.to_owned(),
@@ -158,9 +158,9 @@ impl Caller {
             tls: self.tls.clone(),
         };
         let channel = dial::connect(&target).await?;
-        let mut line = self.line.lock();
-        if line.addresses[0] == address {
-            line.channel = Some(channel.clone());
+        let mut route = self.route.lock();
+        if route.addresses[0] == address {
+            route.channel = Some(channel.clone());
         }
         Ok(channel)
     }

@@ -18,11 +18,11 @@ pub trait Handler: Send + Sync + 'static {
     /// A message to this peer did not arrive, or may not have.
     fn unreachable(&self, to: u64);
 
-    /// A question of a peer. An error says why there is no answer.
-    async fn ask(&self, from: u64, question: Vec<u8>) -> Result<Vec<u8>, String>;
+    /// A request of a peer. An error says why there is no answer.
+    async fn ask(&self, from: u64, request: Vec<u8>) -> Result<Vec<u8>, String>;
 
-    /// A question of a client of the cluster. An error says why there is no answer.
-    async fn serve(&self, client: u64, question: Vec<u8>) -> Result<Vec<u8>, String>;
+    /// A request of a client of the cluster. An error says why there is no answer.
+    async fn serve(&self, client: u64, request: Vec<u8>) -> Result<Vec<u8>, String>;
 
     /// A stranger wants to be a node or client.
     async fn admit(&self, admission: Admission) -> Result<Joined, Refusal>;

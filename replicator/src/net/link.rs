@@ -43,7 +43,7 @@ pub struct Network {
     own: Arc<Presented>,
     client: Arc<ClientConfig>,
     links: Mutex<BTreeMap<u64, Link>>,
-    /// Connections by which questions went, with the addresses.
+    /// Connections by which requests went, with the addresses.
     asked: Mutex<BTreeMap<u64, (String, Channel)>>,
     handler: Arc<dyn Handler>,
     address: SocketAddr,
@@ -149,12 +149,12 @@ impl Network {
         links.get(&to).is_some_and(|link| link.send(message))
     }
 
-    /// Asks a node something, on a connection for questions. One that was lost meanwhile is made
-    /// anew; then the node may get the question twice.
+    /// Requests something of a node, on a connection for requests. One that was lost meanwhile is made
+    /// anew; then the node may get the request twice.
     pub async fn ask(
         &self,
         to: u64,
-        question: Vec<u8>,
+        request: Vec<u8>,
         timeout: Duration,
     ) -> Result<Vec<u8>, NetError> {
         let target = self.known(to)?;
@@ -163,13 +163,13 @@ impl Network {
             if let Some((address, channel)) = before
                 && address == target.address
             {
-                match self.ask_by(to, &target, channel, question.clone()).await {
+                match self.ask_by(to, &target, channel, request.clone()).await {
                     Err(NetError::Unreachable { .. }) => {}
                     answered => return answered,
                 }
             }
             let channel = connect(&target).await?;
-            self.ask_by(to, &target, channel, question).await
+            self.ask_by(to, &target, channel, request).await
         };
         match tokio::time::timeout(timeout, ask).await {
             Ok(reply) => reply,
@@ -177,23 +177,23 @@ impl Network {
         }
     }
 
-    /// Keeps the connection for the next question, if this one was answered.
+    /// Keeps the connection for the next request, if this one was answered.
     async fn ask_by(
         &self,
         to: u64,
         target: &Target,
         channel: Channel,
-        question: Vec<u8>,
+        request: Vec<u8>,
     ) -> Result<Vec<u8>, NetError> {
         let mut client = NodeClient::with_interceptor(channel.clone(), speak)
             .max_encoding_message_size(MAX_MESSAGE)
             .max_decoding_message_size(MAX_MESSAGE);
-        let reply = client.ask(wire::Question { question }).await;
+        let reply = client.ask(wire::AskRequest { request }).await;
         let reply = reply.map_err(|status| refused(&target.address, &status))?;
         self.asked
             .lock()
             .insert(to, (target.address.clone(), channel));
-        Ok(reply.into_inner().reply)
+        Ok(reply.into_inner().response)
     }
 
     /// Sends a snapshot, and goes on where it was cut off while that brings it forward.

@@ -182,19 +182,22 @@ fn unlisted() -> Status {
     Status::internal("this caller should not have come so far")
 }
 
-fn answered(answer: Result<Vec<u8>, String>) -> Result<Response<wire::Reply>, Status> {
+fn answered(answer: Result<Vec<u8>, String>) -> Result<Response<wire::AskResponse>, Status> {
     match answer {
-        Ok(reply) => Ok(Response::new(wire::Reply { reply })),
+        Ok(response) => Ok(Response::new(wire::AskResponse { response })),
         Err(why) => Err(Status::aborted(why)),
     }
 }
 
 #[tonic::async_trait]
 impl clients_server::Clients for Service {
-    async fn ask(&self, request: Request<wire::Question>) -> Result<Response<wire::Reply>, Status> {
+    async fn ask(
+        &self,
+        request: Request<wire::AskRequest>,
+    ) -> Result<Response<wire::AskResponse>, Status> {
         let client = self.client(&request)?;
-        let wire::Question { question } = request.into_inner();
-        answered(self.handler.serve(client, question).await)
+        let wire::AskRequest { request } = request.into_inner();
+        answered(self.handler.serve(client, request).await)
     }
 }
 
@@ -219,10 +222,13 @@ impl node_server::Node for Service {
         .await
     }
 
-    async fn ask(&self, request: Request<wire::Question>) -> Result<Response<wire::Reply>, Status> {
+    async fn ask(
+        &self,
+        request: Request<wire::AskRequest>,
+    ) -> Result<Response<wire::AskResponse>, Status> {
         let from = self.node(&request)?;
-        let wire::Question { question } = request.into_inner();
-        answered(self.handler.ask(from, question).await)
+        let wire::AskRequest { request } = request.into_inner();
+        answered(self.handler.ask(from, request).await)
     }
 
     async fn has_snapshot(

@@ -46,18 +46,18 @@ pub(crate) struct SnapshotPiece {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// `Node.Ask`: a question to this node, answered by this node. `Clients.Ask`: one of a client.
+/// `Node.Ask`: a request to this node, answered by this node. `Clients.Ask`: one of a client.
 #[derive(Clone, PartialEq, Prost)]
-pub(crate) struct Question {
+pub(crate) struct AskRequest {
     #[prost(bytes = "vec", tag = "1")]
-    pub(crate) question: Vec<u8>,
+    pub(crate) request: Vec<u8>,
 }
 
 /// The answer.
 #[derive(Clone, PartialEq, Prost)]
-pub(crate) struct Reply {
+pub(crate) struct AskResponse {
     #[prost(bytes = "vec", tag = "1")]
-    pub(crate) reply: Vec<u8>,
+    pub(crate) response: Vec<u8>,
 }
 
 /// `Admission.Join`: from who has a one-time token and no certificate yet.

@@ -7,7 +7,7 @@ use crate::model::{
     Version,
 };
 use crate::net::{self, Admission, Holder, Joined};
-use crate::peer::{Ask, Change};
+use crate::peer::{Change, RequestKind};
 use crate::replica::ProposeError;
 use crate::state::read;
 use std::time::Duration;
@@ -143,7 +143,7 @@ impl Membership {
         if is_invited()? {
             return Ok(());
         }
-        let caught_up: Result<_, ProposeError> = self.proposer.ask(Ask::Read, &|| false);
+        let caught_up: Result<_, ProposeError> = self.proposer.ask(RequestKind::Read, &|| false);
         caught_up.map_err(|error| not_now(&error))?;
         match is_invited()? {
             true => Ok(()),

@@ -1,7 +1,7 @@
 //! The backup that a client is getting, piece by piece. One at a time: a client that begins another ends it, and a
 //! client that does not go on loses it.
 
-use crate::rpc::client::Piece;
+use crate::rpc::client::BackupPiece;
 use crate::state::ReadError;
 use crate::storage::{Backup, Database};
 use parking_lot::Mutex;
@@ -41,7 +41,7 @@ impl Lent {
     }
 
     /// The bytes from `from` on; `None` when these were given already and are gone.
-    fn piece(&mut self, from: u64) -> Result<Option<Piece>, ReadError> {
+    fn piece(&mut self, from: u64) -> Result<Option<BackupPiece>, ReadError> {
         self.asked = Instant::now();
         while self.from + (self.last.len() as u64) <= from && from < self.size {
             self.from += self.last.len() as u64;
@@ -52,7 +52,7 @@ impl Lent {
                 self.last.extend_from_slice(&more);
             }
         }
-        Ok((self.from == from).then(|| Piece {
+        Ok((self.from == from).then(|| BackupPiece {
             version: self.backup.position.index,
             size: self.size,
             bytes: self.last.clone(),
@@ -68,7 +68,7 @@ impl Backups {
         database: &Arc<Database>,
         client: u64,
         from: u64,
-    ) -> Result<Piece, ReadError> {
+    ) -> Result<BackupPiece, ReadError> {
         let before = self.0.lock().take();
         let mut lent = match before {
             Some(lent) if from > 0 && lent.client == client => lent,

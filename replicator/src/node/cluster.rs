@@ -11,14 +11,14 @@ use crate::model::{Actor, Command, Member, Refusal};
 use crate::net::{
     self, Admission, Authority, Handler, Identity, Joined, NetError, Network, Received,
 };
-use crate::peer::{Answer, Ask, Change, ChangeError, Message};
+use crate::peer::{Change, ChangeError, Message, RequestKind, Response};
 use crate::replica::{Observer, ProposeError};
+use crate::rpc::node::{NodeRequest, NodeResponse};
 use crate::rpc::{MemberStatus, NodeState, Role, Status, decode, encode};
 use crate::state::{ReadError, read};
 use crate::storage::Database;
 use crossbeam_channel::Sender;
 use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -77,28 +77,6 @@ pub enum MembershipError {
     Read(#[from] ReadError),
 }
 
-/// What nodes ask each other, beside raft.
-#[derive(Serialize, Deserialize)]
-enum Question {
-    /// To be asked of the leader.
-    Change(Change),
-    State,
-    /// To be asked of the leader, as the next two, each for a holder of locks.
-    Lock(u64, Lock),
-    Unlock(u64, Lock),
-    Locks(u64, Renewal),
-}
-
-#[derive(Serialize, Deserialize)]
-enum Reply {
-    Changed(Result<(), ChangeError>),
-    State(NodeState),
-    /// Whether the holder has the lock; `None` from a node that does not lead.
-    Lock(Option<bool>),
-    /// Which of its locks the holder does not have any more; `None` likewise.
-    Lost(Option<Vec<Lock>>),
-}
-
 /// This node's part in the cluster.
 pub(super) struct Membership {
     pub(super) proposer: Arc<Proposer>,
@@ -146,8 +124,8 @@ impl Membership {
         if let Some(term) = self.leads() {
             return self.locks.take(term, holder, &lock, Instant::now());
         }
-        match self.ask_leader(Question::Lock(holder, lock)).await {
-            Some(Reply::Lock(taken)) => taken,
+        match self.ask_leader(NodeRequest::Lock(holder, lock)).await {
+            Some(NodeResponse::Locked(taken)) => taken,
             Some(_) | None => None,
         }
     }
@@ -156,7 +134,7 @@ impl Membership {
     pub(super) async fn release_lock(&self, holder: u64, lock: Lock) {
         match self.leads() {
             Some(_) => self.locks.release(holder, &lock),
-            None => drop(self.ask_leader(Question::Unlock(holder, lock)).await),
+            None => drop(self.ask_leader(NodeRequest::Unlock(holder, lock)).await),
         }
     }
 
@@ -165,8 +143,8 @@ impl Membership {
         if let Some(lost) = self.renew_here(holder, &own) {
             return Some(lost);
         }
-        match self.ask_leader(Question::Locks(holder, own)).await {
-            Some(Reply::Lost(lost)) => lost,
+        match self.ask_leader(NodeRequest::RenewLocks(holder, own)).await {
+            Some(NodeResponse::LostLocks(lost)) => lost,
             Some(_) | None => None,
         }
     }
@@ -192,9 +170,9 @@ impl Membership {
     }
 
     /// About locks; `None` when nobody leads, or does not answer.
-    async fn ask_leader(&self, question: Question) -> Option<Reply> {
+    async fn ask_leader(&self, request: NodeRequest) -> Option<NodeResponse> {
         let (leader, network) = (self.status.read().leader?, self.network().ok()?);
-        let asked = network.ask(leader, encode(&question), LOCK_TIMEOUT);
+        let asked = network.ask(leader, encode(&request), LOCK_TIMEOUT);
         decode(&asked.await.ok()?).ok()
     }
 
@@ -260,15 +238,20 @@ impl Membership {
         match self.change_here(change)? {
             Err(ChangeError::NotLeader { leader }) if leader != raft::INVALID_ID => {
                 let network = self.network()?;
-                let question = encode(&Question::Change(change));
-                let asked = network.ask(leader, question, self.proposer.timeout());
-                let reply = self
+                let request = encode(&NodeRequest::Change(change));
+                let asked = network.ask(leader, request, self.proposer.timeout());
+                let response = self
                     .runtime
                     .block_on(asked)
                     .map_err(MembershipError::Leader)?;
-                match decode(&reply) {
-                    Ok(Reply::Changed(changed)) => Ok(changed?),
-                    Ok(Reply::State(_) | Reply::Lock(_) | Reply::Lost(_)) | Err(_) => {
+                match decode(&response) {
+                    Ok(NodeResponse::Changed(changed)) => Ok(changed?),
+                    Ok(
+                        NodeResponse::State(_)
+                        | NodeResponse::Locked(_)
+                        | NodeResponse::LostLocks(_),
+                    )
+                    | Err(_) => {
                         let address = format!("node {leader}");
                         let why = "an answer that makes no sense".to_owned();
                         Err(MembershipError::Leader(NetError::Refused { address, why }))
@@ -280,9 +263,9 @@ impl Membership {
     }
 
     fn change_here(&self, change: Change) -> Result<Result<(), ChangeError>, ProposeError> {
-        match self.proposer.ask(Ask::Change(change), &|| false)? {
-            Answer::Changed => Ok(Ok(())),
-            Answer::NotChanged(why) => Ok(Err(why)),
+        match self.proposer.ask(RequestKind::Change(change), &|| false)? {
+            Response::Changed => Ok(Ok(())),
+            Response::NotChanged(why) => Ok(Err(why)),
             other => unreachable!("a change is made or not, not {other:?}"),
         }
     }
@@ -300,22 +283,26 @@ impl Membership {
         Ok(())
     }
 
-    fn answer(&self, question: &[u8]) -> Result<Reply, String> {
-        match decode(question)? {
-            Question::Change(change) => match self.change_here(change) {
-                Ok(changed) => Ok(Reply::Changed(changed)),
+    fn respond(&self, request: &[u8]) -> Result<NodeResponse, String> {
+        match decode(request)? {
+            NodeRequest::Change(change) => match self.change_here(change) {
+                Ok(changed) => Ok(NodeResponse::Changed(changed)),
                 Err(error) => Err(error.to_string()),
             },
-            Question::State => {
+            NodeRequest::State => {
                 let state = self.state().map_err(|error| error.to_string())?;
-                Ok(Reply::State(state))
+                Ok(NodeResponse::State(state))
             }
-            Question::Lock(holder, lock) => Ok(Reply::Lock(self.lock_here(holder, &lock))),
-            Question::Unlock(holder, lock) => {
+            NodeRequest::Lock(holder, lock) => {
+                Ok(NodeResponse::Locked(self.lock_here(holder, &lock)))
+            }
+            NodeRequest::Unlock(holder, lock) => {
                 self.locks.release(holder, &lock);
-                Ok(Reply::Lock(None))
+                Ok(NodeResponse::Locked(None))
             }
-            Question::Locks(holder, own) => Ok(Reply::Lost(self.renew_here(holder, &own))),
+            NodeRequest::RenewLocks(holder, own) => {
+                Ok(NodeResponse::LostLocks(self.renew_here(holder, &own)))
+            }
         }
     }
 
@@ -338,13 +325,13 @@ impl Membership {
 }
 
 async fn ask_state(network: &Network, node: u64) -> Result<NodeState, String> {
-    let reply = network
-        .ask(node, encode(&Question::State), STATUS_TIMEOUT)
+    let response = network
+        .ask(node, encode(&NodeRequest::State), STATUS_TIMEOUT)
         .await
         .map_err(|error| error.to_string())?;
-    match decode(&reply)? {
-        Reply::State(state) => Ok(state),
-        Reply::Changed(_) | Reply::Lock(_) | Reply::Lost(_) => {
+    match decode(&response)? {
+        NodeResponse::State(state) => Ok(state),
+        NodeResponse::Changed(_) | NodeResponse::Locked(_) | NodeResponse::LostLocks(_) => {
             Err("an answer to another question".to_owned())
         }
     }
@@ -374,19 +361,19 @@ impl Handler for Ear {
         let _ = self.0.wire.try_send(Input::Unreachable(to));
     }
 
-    async fn ask(&self, _from: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
+    async fn ask(&self, _from: u64, request: Vec<u8>) -> Result<Vec<u8>, String> {
         let membership = self.0.clone();
-        let answer = tokio::task::spawn_blocking(move || membership.answer(&question));
-        let reply = answer.await.map_err(|error| error.to_string())??;
-        Ok(encode(&reply))
+        let response = tokio::task::spawn_blocking(move || membership.respond(&request));
+        let response = response.await.map_err(|error| error.to_string())??;
+        Ok(encode(&response))
     }
 
-    async fn serve(&self, client: u64, question: Vec<u8>) -> Result<Vec<u8>, String> {
+    async fn serve(&self, client: u64, request: Vec<u8>) -> Result<Vec<u8>, String> {
         let membership = self.0.clone();
-        let question = decode(&question)?;
-        let serve = move || membership.serve(client, question);
-        let answer = tokio::task::spawn_blocking(serve).await;
-        Ok(encode(&answer.map_err(|error| error.to_string())??))
+        let call = decode(&request)?;
+        let serve = move || membership.serve(client, call);
+        let reply = tokio::task::spawn_blocking(serve).await;
+        Ok(encode(&reply.map_err(|error| error.to_string())??))
     }
 
     async fn admit(&self, admission: Admission) -> Result<Joined, net::Refusal> {

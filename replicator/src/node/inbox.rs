@@ -1,6 +1,6 @@
 //! What the loop receives.
 
-use crate::peer::{Answer, Message, Request};
+use crate::peer::{Message, Request, Response};
 use crate::storage::Laid;
 use crossbeam_channel::Sender;
 
@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 pub(super) const CAPACITY: usize = 1024;
 
 pub(super) enum Input {
-    Ask(Request<Caller>),
+    Request(Request<Waiter>),
     /// Of another node.
     Message(Message),
     /// Of another node, with its rows.
@@ -24,9 +24,9 @@ pub(super) enum Input {
     Stop,
 }
 
-/// Who waits for an answer.
-pub(super) struct Caller {
-    pub(super) answer: Sender<Answer>,
+/// Who waits for a response.
+pub(super) struct Waiter {
+    pub(super) response: Sender<Response>,
     /// The caller's, so that what happens to a command is logged with the request
     /// that caused it.
     pub(super) span: tracing::Span,

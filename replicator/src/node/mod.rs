@@ -33,7 +33,7 @@ use crate::model::{
     StoreRecord, Version,
 };
 use crate::net::{Identity, NetError, Network};
-use crate::peer::{Ask, Change, Peer};
+use crate::peer::{Change, Peer, RequestKind};
 use crate::replica::{self, BackupError, ProposeError, Replica};
 use crate::rpc::{MemberStatus, Status};
 use crate::state::{ReadError, View, read};
@@ -365,7 +365,7 @@ impl Replica for Node {
     fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         let _timer = metrics::catching_up();
         let _in_step = trace::step("catch up", String::new).entered();
-        self.proposer.ask(Ask::Read, give_up).map(drop)
+        self.proposer.ask(RequestKind::Read, give_up).map(drop)
     }
 
     fn is_alone(&self) -> bool {

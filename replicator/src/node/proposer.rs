@@ -1,9 +1,9 @@
-//! The callers' side of the loop: a question in, its answer out.
+//! The callers' side of the loop: a request in, its response out.
 
 use super::config::NodeConfig;
-use super::inbox::{Caller, Input};
+use super::inbox::{Input, Waiter};
 use crate::model::{Actor, Command, Envelope, Outcome, SessionId, Timestamp};
-use crate::peer::{Answer, Ask, Request};
+use crate::peer::{Request, RequestKind, Response};
 use crate::replica::{ProposeError, proposal};
 use crate::trace;
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, Sender};
@@ -59,32 +59,36 @@ impl Proposer {
             Ok(proposal) => proposal,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        match self.ask(Ask::Propose(proposal), &|| false)? {
-            Answer::Outcome { outcome, .. } => Ok(outcome),
+        match self.ask(RequestKind::Propose(proposal), &|| false)? {
+            Response::Outcome { outcome, .. } => Ok(outcome),
             other => unreachable!("a command has an outcome, not {other:?}"),
         }
     }
 
     /// Hands a request to the loop and waits for its answer, until `give_up` says not to.
-    pub(super) fn ask(&self, ask: Ask, give_up: &dyn Fn() -> bool) -> Result<Answer, ProposeError> {
+    pub(super) fn ask(
+        &self,
+        kind: RequestKind,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<Response, ProposeError> {
         let timeout = self.timeout;
         let deadline = Instant::now() + timeout;
-        let (answer, answered) = crossbeam_channel::bounded(1);
+        let (response, responded) = crossbeam_channel::bounded(1);
         let span = tracing::Span::current();
         let request = Request {
-            ask,
+            kind,
             deadline,
-            caller: Caller { answer, span },
+            caller: Waiter { response, span },
         };
-        match self.inbox.send_deadline(Input::Ask(request), deadline) {
+        match self.inbox.send_deadline(Input::Request(request), deadline) {
             Ok(()) => {}
             Err(SendTimeoutError::Timeout(_)) => return Err(ProposeError::Timeout(timeout)),
             Err(SendTimeoutError::Disconnected(_)) => return Err(ProposeError::Stopped),
         }
         loop {
             let until = deadline.min(Instant::now() + POLL);
-            match answered.recv_deadline(until) {
-                Ok(answer) => return Ok(answer),
+            match responded.recv_deadline(until) {
+                Ok(response) => return Ok(response),
                 // The loop lets go of what has expired, perhaps before we wake up.
                 Err(RecvTimeoutError::Disconnected) if Instant::now() < deadline => {
                     return Err(ProposeError::Stopped);

@@ -2,7 +2,7 @@
 //! stands in the state since its admission, and by where repositories stand when it asks.
 
 use crate::model::{Actor, Command, Concern, Envelope, RepoId, Scope, SessionId, Sight, Timestamp};
-use crate::rpc::client::{Known, OF_REPOSITORY, WHOLE};
+use crate::rpc::{Cursor, OF_REPOSITORY, WHOLE};
 use crate::state::{KeyRange, Owner, ReadError, Shown, Table, View, owner, read};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
@@ -137,15 +137,15 @@ impl<'v> Rights<'v> {
     }
 }
 
-/// What is news to a client: rows of what it has, as far as it may see them.
+/// What a client's delta has: rows of what it has, as far as it may see them.
 pub(super) struct Wanted<'r> {
     rights: &'r Rights<'r>,
     repos: HashSet<RepoId>,
 }
 
 impl<'r> Wanted<'r> {
-    pub(super) fn new(rights: &'r Rights<'r>, known: &Known) -> Self {
-        let repos = known.repos.iter().copied().collect();
+    pub(super) fn new(rights: &'r Rights<'r>, cursor: &Cursor) -> Self {
+        let repos = cursor.repos.iter().copied().collect();
         Self { rights, repos }
     }
 

@@ -4,13 +4,13 @@
 //! lets the peer do what is to be done. What it does is the peer's matter; here are
 //! only the channel, the clock and the end of the process.
 
-use super::inbox::{CAPACITY, Caller, Input};
+use super::inbox::{CAPACITY, Input, Waiter};
 use super::outlet::Outlet;
 use super::recent::Recent;
 use super::{metrics, status};
 use crate::engine::Fatal;
 use crate::model::SessionId;
-use crate::peer::{Answer, Ask, Message, Output, Peer, Request};
+use crate::peer::{Message, Output, Peer, Request, RequestKind, Response};
 use crate::replica::Observer;
 use crate::rpc::Status;
 use crate::storage::Database;
@@ -29,12 +29,12 @@ pub(super) struct Company {
     pub(super) recent: Option<Arc<Recent>>,
     /// Who is told what others change.
     pub(super) observer: Option<Arc<dyn Observer>>,
-    /// Of this node's own commands, which are no news.
+    /// Of this node's own commands, of which the observer is not told.
     pub(super) session: SessionId,
 }
 
 pub(super) struct Loop {
-    peer: Peer<Caller>,
+    peer: Peer<Waiter>,
     inbox: Receiver<Input>,
     company: Company,
     database: Arc<Database>,
@@ -48,7 +48,7 @@ pub(super) struct Loop {
 
 impl Loop {
     pub(super) fn new(
-        peer: Peer<Caller>,
+        peer: Peer<Waiter>,
         database: Arc<Database>,
         inbox: Receiver<Input>,
         company: Company,
@@ -128,7 +128,7 @@ impl Loop {
 
     fn receive(&mut self, input: Input) {
         match input {
-            Input::Ask(request) => {
+            Input::Request(request) => {
                 log(&request);
                 self.peer.ask(request);
             }
@@ -167,8 +167,8 @@ impl Loop {
     }
 }
 
-fn log(Request { ask, caller, .. }: &Request<Caller>) {
-    if let Ask::Propose(proposal) = ask {
+fn log(Request { kind, caller, .. }: &Request<Waiter>) {
+    if let RequestKind::Propose(proposal) = kind {
         let ((_, sequence), bytes) = (proposal.key(), proposal.data().len());
         caller
             .span
@@ -177,7 +177,7 @@ fn log(Request { ask, caller, .. }: &Request<Caller>) {
 }
 
 impl Company {
-    fn deliver(&self, output: Output<Caller>) {
+    fn deliver(&self, output: Output<Waiter>) {
         match output {
             Output::Send(message) => match &self.outlet {
                 Some(outlet) => outlet.send(message),
@@ -187,14 +187,14 @@ impl Company {
                 Some(outlet) => outlet.send_snapshot(message, state),
                 None => undeliverable(&message),
             },
-            Output::Answer(caller, answer) => {
-                if let Answer::Outcome { outcome, index } = &answer {
+            Output::Respond(caller, response) => {
+                if let Response::Outcome { outcome, index } = &response {
                     caller
                         .span
                         .in_scope(|| tracing::debug!(index, ?outcome, "applied"));
                 }
                 // The caller may have stopped waiting.
-                let _ = caller.answer.send(answer);
+                let _ = caller.response.send(response);
             }
             Output::Applied { session, command } if session != self.session => {
                 self.tell(|observer| observer.applied(&command));

@@ -6,9 +6,10 @@ use super::rights::{Rights, Wanted};
 use crate::locks::{Lock, Renewal};
 use crate::model::{MAX_ENTRY, Outcome, Proposal, Refusal, SessionId, Unfit};
 use crate::net::Holder;
-use crate::peer::{self, Answer as Answered};
+use crate::peer::{RequestKind, Response};
 use crate::replica::{PROPOSE_TIMEOUT, ProposeError};
-use crate::rpc::client::{Answer, Ask, Known, News, Question, Reply, Rows};
+use crate::rpc::client::{ClientCall, ClientReply, ClientRequest, ClientResponse, RowsPage};
+use crate::rpc::{Cursor, Delta};
 use crate::state::{Changes, KeyRange, ReadError, Step, Table, View, sessions};
 use crate::storage::{self, Database};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -31,8 +32,8 @@ pub(super) fn beginnings() -> Beginnings {
     RateLimiter::hashmap(Quota::per_second(NonZeroU32::MIN).allow_burst(SESSIONS))
 }
 
-/// A question that is answered.
-struct Asked<'m> {
+/// A request that is being answered.
+struct Serving<'m> {
     node: &'m Membership,
     rights: Rights<'m>,
     client: u64,
@@ -41,21 +42,21 @@ struct Asked<'m> {
 
 impl Membership {
     /// Blocks.
-    pub(super) fn serve(&self, client: u64, question: Question) -> Result<Answer, String> {
-        let Question { within, ask } = question;
+    pub(super) fn serve(&self, client: u64, call: ClientCall) -> Result<ClientReply, String> {
+        let ClientCall { within, request } = call;
         let deadline = Instant::now() + within.min(PROPOSE_TIMEOUT);
-        let reply = self.reply(client, ask, &|| Instant::now() >= deadline);
-        let reply = reply.map_err(|error| error.to_string())?;
+        let response = self.respond_to_client(client, request, &|| Instant::now() >= deadline);
+        let response = response.map_err(|error| error.to_string())?;
         let status = self.status.read().clone();
-        Ok(Answer { status, reply })
+        Ok(ClientReply { status, response })
     }
 
-    fn reply(
+    fn respond_to_client(
         &self,
         client: u64,
-        ask: Ask,
+        request: ClientRequest,
         late: &dyn Fn() -> bool,
-    ) -> Result<Reply, Box<dyn Error>> {
+    ) -> Result<ClientResponse, Box<dyn Error>> {
         let database = self.database()?;
         let of = || Rights::of(&*database, client, &self.sights);
         let mut rights = of()?;
@@ -67,60 +68,66 @@ impl Membership {
         let Some(rights) = rights else {
             return Ok(denied("this cluster has no such client"));
         };
-        let asked = Asked {
+        let serving = Serving {
             node: self,
             rights,
             client,
             late,
         };
-        asked.reply(ask, &database)
+        serving.respond(request, &database)
     }
 
     fn catch_up(&self, late: &dyn Fn() -> bool) -> Result<(), ProposeError> {
-        self.proposer.ask(peer::Ask::Read, late).map(drop)
+        self.proposer.ask(RequestKind::Read, late).map(drop)
     }
 }
 
-impl Asked<'_> {
-    fn reply(&self, ask: Ask, database: &Database) -> Result<Reply, Box<dyn Error>> {
+impl Serving<'_> {
+    fn respond(
+        &self,
+        request: ClientRequest,
+        database: &Database,
+    ) -> Result<ClientResponse, Box<dyn Error>> {
         let (node, client) = (self.node, self.client);
-        match ask {
-            Ask::Look(known) => {
+        match request {
+            ClientRequest::CatchUp(cursor) => {
                 node.catch_up(self.late)?;
-                Ok(Reply::Looked(self.news(&known)?))
+                Ok(ClientResponse::CaughtUp(self.delta(&cursor)?))
             }
-            Ask::Propose {
-                known,
+            ClientRequest::Propose {
+                cursor,
                 session,
                 sequence,
                 data,
-            } => self.propose(database, &known, (session, sequence), &data),
-            Ask::Rows(ranges) => {
+            } => self.propose(database, &cursor, (session, sequence), &data),
+            ClientRequest::Rows(ranges) => {
                 if !ranges.iter().all(|(table, _)| Rights::are_for(*table)) {
                     return Ok(denied("no client reads these rows"));
                 }
                 node.catch_up(self.late)?;
-                Ok(Reply::Rows(self.rows(database, ranges)?))
+                Ok(ClientResponse::Rows(self.rows(database, ranges)?))
             }
-            Ask::Lock(lock) => self.lock(lock),
-            Ask::Unlock(lock) => {
+            ClientRequest::Lock(lock) => self.lock(lock),
+            ClientRequest::Unlock(lock) => {
                 node.runtime.block_on(node.release_lock(client, lock));
-                Ok(Reply::Done)
+                Ok(ClientResponse::Done)
             }
-            Ask::Locks(own) => self.renew(own),
-            Ask::Members => Ok(Reply::Members(node.runtime.block_on(node.members())?)),
-            Ask::Backup(_) if self.rights.are_limited() => {
+            ClientRequest::RenewLocks(own) => self.renew(own),
+            ClientRequest::Members => Ok(ClientResponse::Members(
+                node.runtime.block_on(node.members())?,
+            )),
+            ClientRequest::Backup(_) if self.rights.are_limited() => {
                 Ok(denied("a backup is of all repositories"))
             }
-            Ask::Backup(from) => {
+            ClientRequest::Backup(from) => {
                 let (database, runtime) = (node.database()?, &node.runtime);
                 let piece = node.backups.piece(runtime, &database, client, from)?;
-                Ok(Reply::Backup(piece))
+                Ok(ClientResponse::Backup(piece))
             }
-            Ask::Renew(request) => {
+            ClientRequest::RenewCertificate(csr) => {
                 let holder = Holder::Client(client);
-                let certificate = node.authority.certify(holder, &request)?;
-                Ok(Reply::Certificate(certificate))
+                let certificate = node.authority.certify(holder, &csr)?;
+                Ok(ClientResponse::Certificate(certificate))
             }
         }
     }
@@ -130,10 +137,10 @@ impl Asked<'_> {
     fn propose(
         &self,
         database: &Database,
-        known: &Known,
+        cursor: &Cursor,
         key: (SessionId, u64),
         data: &[u8],
-    ) -> Result<Reply, Box<dyn Error>> {
+    ) -> Result<ClientResponse, Box<dyn Error>> {
         let envelope = match Proposal::envelope(data) {
             Ok(envelope) if (envelope.session, envelope.sequence) == key => envelope,
             Ok(_) => return Ok(denied("this is another command than was said")),
@@ -144,11 +151,11 @@ impl Asked<'_> {
             self.node.catch_up(self.late)?;
         }
         if let Some(why) = self.rights.refuse(&envelope.command)? {
-            return self.refused(known, Refusal::NotPermitted(why.to_owned()));
+            return self.refused(cursor, Refusal::NotPermitted(why.to_owned()));
         }
         let proposal = match Proposal::new(&self.rights.bind(envelope), MAX_ENTRY) {
             Ok(proposal) => proposal,
-            Err(Unfit::Refused(refusal)) => return self.refused(known, refusal),
+            Err(Unfit::Refused(refusal)) => return self.refused(cursor, refusal),
             Err(unfit) => return Ok(denied(unfit)),
         };
         let (session, _) = proposal.key();
@@ -156,27 +163,32 @@ impl Asked<'_> {
         if begins && self.node.beginnings.check_key(&self.client).is_err() {
             return Err("this client begins too many sessions".into());
         }
-        let ask = peer::Ask::Propose(proposal);
-        match self.node.proposer.ask(ask, self.late)? {
-            Answered::Outcome { outcome, .. } => Ok(Reply::Outcome(outcome, self.news(known)?)),
+        let kind = RequestKind::Propose(proposal);
+        match self.node.proposer.ask(kind, self.late)? {
+            Response::Outcome { outcome, .. } => {
+                Ok(ClientResponse::Outcome(outcome, self.delta(cursor)?))
+            }
             other => unreachable!("a command has an outcome, not {other:?}"),
         }
     }
 
-    fn refused(&self, known: &Known, refusal: Refusal) -> Result<Reply, Box<dyn Error>> {
+    fn refused(&self, cursor: &Cursor, refusal: Refusal) -> Result<ClientResponse, Box<dyn Error>> {
         tracing::warn!(client = self.client, %refusal, "a command of a client");
-        Ok(Reply::Outcome(Outcome::Refused(refusal), self.news(known)?))
+        Ok(ClientResponse::Outcome(
+            Outcome::Refused(refusal),
+            self.delta(cursor)?,
+        ))
     }
 
-    fn lock(&self, lock: Lock) -> Result<Reply, Box<dyn Error>> {
+    fn lock(&self, lock: Lock) -> Result<ClientResponse, Box<dyn Error>> {
         if !self.rights.change(lock.name.repo)? {
             return Ok(denied("this client does not change this repository"));
         }
         let taken = self.node.take_lock(self.client, lock);
-        Ok(Reply::Lock(self.node.runtime.block_on(taken)))
+        Ok(ClientResponse::Locked(self.node.runtime.block_on(taken)))
     }
 
-    fn renew(&self, mut own: Renewal) -> Result<Reply, Box<dyn Error>> {
+    fn renew(&self, mut own: Renewal) -> Result<ClientResponse, Box<dyn Error>> {
         let mut failed = None;
         own.retain(|name| {
             let may = self.rights.change(name.repo);
@@ -189,34 +201,36 @@ impl Asked<'_> {
             return Err(error.into());
         }
         let renewed = self.node.renew_locks(self.client, own);
-        Ok(Reply::Lost(self.node.runtime.block_on(renewed)))
+        Ok(ClientResponse::LostLocks(
+            self.node.runtime.block_on(renewed),
+        ))
     }
 
-    fn news(&self, known: &Known) -> Result<News, ReadError> {
-        let (upto, missed) = self.node.recent.since(known.index);
+    fn delta(&self, cursor: &Cursor) -> Result<Delta, ReadError> {
+        let (upto, missed) = self.node.recent.since(cursor.index);
         let Some(missed) = missed else {
-            return Ok(News {
+            return Ok(Delta {
                 upto,
                 changes: None,
             });
         };
-        let mut wanted = Wanted::new(&self.rights, known);
+        let mut wanted = Wanted::new(&self.rights, cursor);
         let mut changes = Changes::default();
         for changed in missed {
             changes.absorb(changed.changes.shown(&mut wanted)?);
         }
-        Ok(News {
+        Ok(Delta {
             upto,
             changes: Some(changes),
         })
     }
 
-    fn rows(&self, view: &Database, ranges: Vec<(Table, KeyRange)>) -> Result<Rows, ReadError> {
-        // What is told of is written already, and what is written may not be told of yet.
+    fn rows(&self, view: &Database, ranges: Vec<(Table, KeyRange)>) -> Result<RowsPage, ReadError> {
+        // What is in a delta is written already, and what is written may not be in one yet.
         let from = self.node.recent.upto();
         let (rows, rest) = self.page(view, ranges)?;
         let to = storage::applied(view)?.index;
-        Ok(Rows {
+        Ok(RowsPage {
             from,
             to,
             rows,
@@ -254,8 +268,8 @@ impl Asked<'_> {
     }
 }
 
-fn denied(why: impl ToString) -> Reply {
-    Reply::Denied(why.to_string())
+fn denied(why: impl ToString) -> ClientResponse {
+    ClientResponse::Denied(why.to_string())
 }
 
 type Page = (Vec<(Table, Vec<u8>, Vec<u8>)>, Vec<(Table, KeyRange)>);

@@ -10,7 +10,7 @@
 //! only when one more entry, proposed after it was applied, is committed too: whoever
 //! has that on its disk has there that the change is committed.
 
-use super::{Answer, Output};
+use super::{Output, Response};
 use crate::engine::{Core, Leadership};
 use crate::storage::Log;
 use raft::eraftpb::{ConfChange, ConfChangeType};
@@ -127,7 +127,7 @@ impl<C> Changes<C> {
             };
             match begun {
                 Ok(goal) => self.under_way = Some((goal, waiting)),
-                Err(why) => out(Output::Answer(waiting.caller, Answer::NotChanged(why))),
+                Err(why) => out(Output::Respond(waiting.caller, Response::NotChanged(why))),
             }
         }
     }
@@ -139,7 +139,7 @@ impl<C> Changes<C> {
         };
         match goal.reached(core) {
             None => self.under_way = Some((goal, waiting)),
-            Some(answer) => out(Output::Answer(waiting.caller, answer)),
+            Some(answer) => out(Output::Respond(waiting.caller, answer)),
         }
     }
 }
@@ -157,22 +157,22 @@ impl Goal {
         }
     }
 
-    fn reached(self, core: &Core<Log>) -> Option<Answer> {
+    fn reached(self, core: &Core<Log>) -> Option<Response> {
         let Leadership { term, leader } = core.leadership();
         match self {
             Self::Applied { term: old, .. } | Self::Known { term: old, .. }
                 if !core.leads() || term != old =>
             {
-                Some(Answer::NotChanged(ChangeError::Unknown))
+                Some(Response::NotChanged(ChangeError::Unknown))
             }
             Self::Applied { .. } => None,
             Self::Known { index, .. } => {
-                (core.raft().raft_log.applied >= index).then_some(Answer::Changed)
+                (core.raft().raft_log.applied >= index).then_some(Response::Changed)
             }
-            Self::Leader(node) if leader == node => Some(Answer::Changed),
+            Self::Leader(node) if leader == node => Some(Response::Changed),
             Self::Leader(node) => {
                 let given_up = core.leads() && core.raft().lead_transferee.is_none();
-                given_up.then_some(Answer::NotChanged(ChangeError::NotTaken(node)))
+                given_up.then_some(Response::NotChanged(ChangeError::NotTaken(node)))
             }
         }
     }

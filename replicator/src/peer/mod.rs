@@ -37,9 +37,9 @@ use read::Reads;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What somebody on this machine wants.
+/// What somebody on this machine wants of a member.
 #[derive(Debug)]
-pub enum Ask {
+pub enum RequestKind {
     /// To commit a command. Answered by its [`Answer::Outcome`].
     Propose(Proposal),
     /// To read what was acknowledged anywhere before. Answered by
@@ -54,7 +54,7 @@ pub enum Ask {
 #[derive(Debug)]
 pub struct Request<C> {
     /// What.
-    pub ask: Ask,
+    pub kind: RequestKind,
     /// When the caller stops waiting.
     pub deadline: Instant,
     /// Who.
@@ -63,7 +63,7 @@ pub struct Request<C> {
 
 /// An answer to a [`Request`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer {
+pub enum Response {
     /// The command is committed, durable on a quorum, and applied here.
     Outcome {
         /// What came out.
@@ -93,7 +93,7 @@ pub enum Output<C> {
         state: Frozen,
     },
     /// To hand to a caller.
-    Answer(C, Answer),
+    Respond(C, Response),
     /// Rows of the state changed. Comes before what follows of it.
     Changed(Changed),
     /// A command changed the state. Comes before the answer to any read that must see it.
@@ -180,14 +180,14 @@ impl<C> Peer<C> {
     /// Takes a request.
     pub fn ask(&mut self, request: Request<C>) {
         let Request {
-            ask,
+            kind,
             deadline,
             caller,
         } = request;
-        match ask {
-            Ask::Propose(proposal) => self.proposals.add(proposal, deadline, caller),
-            Ask::Read => self.reads.add(deadline, caller),
-            Ask::Change(change) => self.changes.add(change, deadline, caller),
+        match kind {
+            RequestKind::Propose(proposal) => self.proposals.add(proposal, deadline, caller),
+            RequestKind::Read => self.reads.add(deadline, caller),
+            RequestKind::Change(change) => self.changes.add(change, deadline, caller),
         }
     }
 

@@ -7,7 +7,7 @@
 //! one, because the sessions apply it once.
 
 use super::retry::Retry;
-use super::{Answer, Body, Message, Output};
+use super::{Body, Message, Output, Response};
 use crate::engine::{Core, NotNow};
 use crate::model::{Outcome, Proposal, SessionId};
 use crate::storage::Log;
@@ -125,8 +125,8 @@ impl<C> Proposals<C> {
         out: &mut dyn FnMut(Output<C>),
     ) {
         if let Some(waiting) = self.waiting.remove(&key) {
-            let answer = Answer::Outcome { outcome, index };
-            out(Output::Answer(waiting.caller, answer));
+            let answer = Response::Outcome { outcome, index };
+            out(Output::Respond(waiting.caller, answer));
         }
     }
 }

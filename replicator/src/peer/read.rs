@@ -7,7 +7,7 @@
 //! same number, since every answer to it comes after the question.
 
 use super::retry::Retry;
-use super::{Answer, Output};
+use super::{Output, Response};
 use crate::engine::{Core, Life};
 use crate::storage::Log;
 use raft::Raft;
@@ -90,7 +90,7 @@ impl<C> Reads<C> {
         let applied = raft.raft_log.applied;
         let readable = |read: &Read<C>| read.index.is_some_and(|index| index <= applied);
         for (_, read) in self.waiting.extract_if(.., |_, read| readable(read)) {
-            out(Output::Answer(read.caller, Answer::Readable));
+            out(Output::Respond(read.caller, Response::Readable));
         }
     }
 }

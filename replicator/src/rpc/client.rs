@@ -1,40 +1,31 @@
-//! What a client asks the nodes, and what they answer.
+//! What a client requests of the nodes, and what they respond.
 
-use super::{MemberStatus, Status};
+use super::{Cursor, Delta, MemberStatus, Status};
 use crate::locks::{Lock, Renewal};
-use crate::model::{Outcome, RepoId, SessionId};
-use crate::state::{Changes, KeyRange, Table};
+use crate::model::{Outcome, SessionId};
+use crate::state::{KeyRange, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A question.
+/// A request on its way.
 #[derive(Serialize, Deserialize)]
-pub struct Question {
+pub struct ClientCall {
     /// An answer that comes later is not waited for.
     pub within: Duration,
-    /// What is asked.
-    pub ask: Ask,
-}
-
-/// What a client has, up to which entry.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Known {
-    /// The entry.
-    pub index: u64,
-    /// Of these repositories.
-    pub repos: Vec<RepoId>,
+    /// The request.
+    pub request: ClientRequest,
 }
 
 /// What a client may ask.
 #[derive(Serialize, Deserialize)]
-pub enum Ask {
-    /// What was acknowledged anywhere before is in the news of the answer.
-    Look(Known),
-    /// Commits a command; it is in the news of the answer.
+pub enum ClientRequest {
+    /// What was acknowledged anywhere before is in the delta of the response: a ReadIndex.
+    CatchUp(Cursor),
+    /// Commits a command; what it did is in the delta of the response.
     Propose {
-        /// What the news are to begin with.
-        known: Known,
+        /// Where the delta is to begin.
+        cursor: Cursor,
         /// The session that the client names.
         session: SessionId,
         /// The command's number there.
@@ -49,61 +40,52 @@ pub enum Ask {
     /// Gives it back.
     Unlock(Lock),
     /// All locks that the client has.
-    Locks(Renewal),
+    RenewLocks(Renewal),
     /// Who is in the cluster, and how they are.
     Members,
     /// A backup from this byte on. From 0 on it is a new one.
     Backup(u64),
     /// A new certificate for this request, PKCS #10, DER.
-    Renew(Vec<u8>),
+    RenewCertificate(Vec<u8>),
 }
 
-/// An answer.
+/// A response on its way.
 #[derive(Serialize, Deserialize)]
-pub struct Answer {
-    /// Of the node that answers.
+pub struct ClientReply {
+    /// Of the node that responds.
     pub status: Status,
-    /// To what was asked.
-    pub reply: Reply,
+    /// The response.
+    pub response: ClientResponse,
 }
 
-/// What is answered.
+/// What a node responds.
 #[derive(Serialize, Deserialize)]
-pub enum Reply {
+pub enum ClientResponse {
     /// Nothing more to say.
     Done,
-    /// Of a look.
-    Looked(News),
+    /// To [`ClientRequest::CatchUp`].
+    CaughtUp(Delta),
     /// What became of a command.
-    Outcome(Outcome, News),
-    /// Of rows.
-    Rows(Rows),
+    Outcome(Outcome, Delta),
+    /// To [`ClientRequest::Rows`].
+    Rows(RowsPage),
     /// Whether the client has the lock; `None` when nobody could be asked.
-    Lock(Option<bool>),
+    Locked(Option<bool>),
     /// The members, by number.
     Members(BTreeMap<u64, MemberStatus>),
-    /// Of a backup.
-    Backup(Piece),
+    /// To [`ClientRequest::Backup`].
+    Backup(BackupPiece),
     /// DER.
     Certificate(Vec<u8>),
     /// Which of its locks the client does not have any more; `None` when no leader answers.
-    Lost(Option<Vec<Lock>>),
+    LostLocks(Option<Vec<Lock>>),
     /// The client may not ask this, whomever it asks; why.
     Denied(String),
 }
 
-/// What changed since what the client has.
-#[derive(Serialize, Deserialize)]
-pub struct News {
-    /// Up to this entry.
-    pub upto: u64,
-    /// `None` when that is more than nodes remember: the client takes everything anew.
-    pub changes: Option<Changes>,
-}
-
 /// Rows, none of them older than entry `from`, and none newer than `to`.
 #[derive(Serialize, Deserialize)]
-pub struct Rows {
+pub struct RowsPage {
     /// No row is older.
     pub from: u64,
     /// No row is newer.
@@ -116,7 +98,7 @@ pub struct Rows {
 
 /// A piece of a backup.
 #[derive(Serialize, Deserialize)]
-pub struct Piece {
+pub struct BackupPiece {
     /// The last commit in it.
     pub version: u64,
     /// Of the whole.
@@ -124,9 +106,3 @@ pub struct Piece {
     /// The piece.
     pub bytes: Vec<u8>,
 }
-
-/// The tables of which a client has everything.
-pub(crate) const WHOLE: [Table; 3] = [Table::Repositories, Table::Names, Table::Members];
-/// Those of which it has the rows of the repositories it uses; their keys begin with a repository's id.
-pub(crate) const OF_REPOSITORY: [Table; 4] =
-    [Table::Refs, Table::Packed, Table::Catalog, Table::Blocks];

@@ -4,8 +4,12 @@
 //! [`crate::net`]'s matter, what is answered to them the node's.
 
 pub(crate) mod client;
+mod delta;
+pub(crate) mod node;
 mod status;
 
+pub use delta::{Cursor, Delta};
+pub(crate) use delta::{OF_REPOSITORY, WHOLE};
 pub use status::{MemberStatus, NodeState, Role, Status};
 
 use serde::{Deserialize, Serialize};

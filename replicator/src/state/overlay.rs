@@ -196,7 +196,7 @@ impl View for Overlay<'_> {
         let Some(own) = self.changes.tables.get(&table) else {
             return self.base.scan(table, range, visit);
         };
-        let mut merge = Merge {
+        let mut merge = MergedScan {
             own,
             range,
             from: Bound::Included(range.from.clone()),
@@ -210,7 +210,7 @@ impl View for Overlay<'_> {
 }
 
 /// Merges the rows of the base with the changes on top, in order of keys.
-struct Merge<'a> {
+struct MergedScan<'a> {
     own: &'a TableChanges,
     range: &'a KeyRange,
     /// Nothing below this is visited any more.
@@ -218,7 +218,7 @@ struct Merge<'a> {
     stopped: bool,
 }
 
-impl Merge<'_> {
+impl MergedScan<'_> {
     /// Visits what is due up to and including a row of the base, and tells the
     /// base's scan how to go on.
     fn base_row(

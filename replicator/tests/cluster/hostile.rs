@@ -7,7 +7,7 @@ use gitmoor_model::{
     SessionId, Timestamp,
 };
 use gitmoor_replicator::net::Caller;
-use gitmoor_replicator::parsers::{Answer, Ask, Known, Question, Reply};
+use gitmoor_replicator::parsers::{ClientCall, ClientReply, ClientRequest, ClientResponse, Cursor};
 use gitmoor_replicator::state::{KeyRange, Table, Trail};
 use gitmoor_replicator::{Client, NameEntry, Replica, read};
 use rand::rngs::StdRng;
@@ -30,24 +30,24 @@ impl<'c> Attacker<'c> {
         }
     }
 
-    fn say(&self, question: &[u8]) -> Option<Vec<u8>> {
+    fn say(&self, call: &[u8]) -> Option<Vec<u8>> {
         let bound = Duration::from_secs(5);
         let deadline = tokio::time::Instant::now() + bound;
-        let asked = self.caller.ask(question, bound, deadline);
+        let asked = self.caller.ask(call, bound, deadline);
         self.cluster.runtime.block_on(asked).ok()
     }
 
-    fn ask(&self, ask: Ask) -> Reply {
+    fn ask(&self, request: ClientRequest) -> ClientResponse {
         let within = Duration::MAX;
-        let question = postcard::to_stdvec(&Question { within, ask }).expect("encodes");
-        let answer = self.say(&question).expect("an answer");
-        let answer: Answer = postcard::from_bytes(&answer).expect("one of ours");
-        answer.reply
+        let call = postcard::to_stdvec(&ClientCall { within, request }).expect("encodes");
+        let answer = self.say(&call).expect("an answer");
+        let answer: ClientReply = postcard::from_bytes(&answer).expect("one of ours");
+        answer.response
     }
 
-    fn propose(&self, envelope: &Envelope) -> Reply {
-        self.ask(Ask::Propose {
-            known: known(&[]),
+    fn propose(&self, envelope: &Envelope) -> ClientResponse {
+        self.ask(ClientRequest::Propose {
+            cursor: cursor(&[]),
             session: envelope.session,
             sequence: envelope.sequence,
             data: postcard::to_stdvec(envelope).expect("encodes"),
@@ -58,16 +58,16 @@ impl<'c> Attacker<'c> {
     fn commits(&self, command: Command) -> bool {
         let envelope = envelope(SessionId::random(), 1, command);
         match self.propose(&envelope) {
-            Reply::Outcome(Outcome::Done(_), _) => true,
-            Reply::Outcome(Outcome::Refused(_), _) => false,
+            ClientResponse::Outcome(Outcome::Done(_), _) => true,
+            ClientResponse::Outcome(Outcome::Refused(_), _) => false,
             _ => panic!("no outcome"),
         }
     }
 }
 
-fn known(repos: &[RepoId]) -> Known {
+fn cursor(repos: &[RepoId]) -> Cursor {
     let repos = repos.to_vec();
-    Known { index: 0, repos }
+    Cursor { index: 0, repos }
 }
 
 fn envelope(session: SessionId, sequence: u64, command: Command) -> Envelope {
@@ -183,13 +183,13 @@ fn a_client_speaks_for_itself() {
     };
     assert!(matches!(
         one.propose(&with_actor),
-        Reply::Outcome(Outcome::Done(_), _)
+        ClientResponse::Outcome(Outcome::Done(_), _)
     ));
     // The same session and number of another client: another command.
     let same = envelope(session, 1, edit("refs/heads/other"));
     assert!(matches!(
         other.propose(&same),
-        Reply::Outcome(Outcome::Done(_), _)
+        ClientResponse::Outcome(Outcome::Done(_), _)
     ));
     assert_eq!(
         read(cluster.node(0), "refs/heads/other").as_deref(),
@@ -231,7 +231,7 @@ fn a_client_speaks_for_itself() {
     let said = Attacker::of(&cluster, Scope::default());
     assert!(matches!(
         said.propose(&long),
-        Reply::Outcome(Outcome::Refused(Refusal::NotPermitted(_)), _)
+        ClientResponse::Outcome(Outcome::Refused(Refusal::NotPermitted(_)), _)
     ));
 }
 
@@ -244,16 +244,16 @@ fn sessions_without_end() {
     let begun = (0..1000).take_while(|_| {
         let envelope = envelope(SessionId::random(), 1, edit("refs/heads/main"));
         let within = Duration::from_secs(3);
-        let ask = Ask::Propose {
-            known: known(&[]),
+        let request = ClientRequest::Propose {
+            cursor: cursor(&[]),
             session: envelope.session,
             sequence: 1,
             data: postcard::to_stdvec(&envelope).expect("encodes"),
         };
-        let question = postcard::to_stdvec(&Question { within, ask }).expect("encodes");
+        let call = postcard::to_stdvec(&ClientCall { within, request }).expect("encodes");
         let bound = Duration::from_millis(300);
         let deadline = tokio::time::Instant::now() + bound;
-        let asked = client.caller.ask(&question, bound, deadline);
+        let asked = client.caller.ask(&call, bound, deadline);
         cluster.runtime.block_on(asked).is_ok()
     });
     let begun = begun.count();
@@ -292,22 +292,22 @@ fn ref_of(repo: RepoId) -> Command {
 fn told(client: &Attacker<'_>, since: u64, ids: &[RepoId]) -> String {
     let mut all = String::new();
     let tables = Table::ALL.map(|table| vec![(table, KeyRange::all())]);
-    for ask in tables.map(Ask::Rows).into_iter().chain([
-        Ask::Look(Known {
+    for request in tables.map(ClientRequest::Rows).into_iter().chain([
+        ClientRequest::CatchUp(Cursor {
             index: since,
-            ..known(ids)
+            ..cursor(ids)
         }),
-        Ask::Backup(0),
-        Ask::Members,
+        ClientRequest::Backup(0),
+        ClientRequest::Members,
     ]) {
-        all += &match client.ask(ask) {
-            Reply::Rows(rows) => {
+        all += &match client.ask(request) {
+            ClientResponse::Rows(rows) => {
                 let rows = rows.rows.iter();
                 let rows = rows.map(|(_, key, value)| [key.as_slice(), value].concat());
                 let rows: Vec<_> = rows.map(|row| row.escape_ascii().to_string()).collect();
                 rows.join("\n")
             }
-            Reply::Looked(news) => {
+            ClientResponse::CaughtUp(news) => {
                 let changes = news.changes.expect("it is not long ago");
                 let rows = changes.tables().flat_map(|(_, changes)| &changes.rows);
                 let rows = rows.map(|(key, value)| {
@@ -316,8 +316,8 @@ fn told(client: &Attacker<'_>, since: u64, ids: &[RepoId]) -> String {
                 let rows: Vec<_> = rows.map(|row| row.escape_ascii().to_string()).collect();
                 rows.join("\n")
             }
-            Reply::Backup(piece) => piece.bytes.escape_ascii().to_string(),
-            Reply::Denied(_) | Reply::Members(_) => String::new(),
+            ClientResponse::Backup(piece) => piece.bytes.escape_ascii().to_string(),
+            ClientResponse::Denied(_) | ClientResponse::Members(_) => String::new(),
             _ => panic!("it answers something else"),
         };
     }
@@ -470,28 +470,28 @@ fn garbled_questions() {
     let command = postcard::to_stdvec(&envelope(SessionId::random(), 1, edit("refs/heads/x")));
     let command = command.expect("encodes");
     for _ in 0..300 {
-        let ask = match chance.random_range(0..7) {
-            0 => Ask::Look(known(&[repo()])),
-            1 => Ask::Rows(vec![(Table::Refs, KeyRange::all())]),
-            2 => Ask::Backup(chance.random()),
-            3 => Ask::Renew(vec![chance.random(); 20]),
-            4 => Ask::Members,
-            _ => Ask::Propose {
-                known: known(&[]),
+        let request = match chance.random_range(0..7) {
+            0 => ClientRequest::CatchUp(cursor(&[repo()])),
+            1 => ClientRequest::Rows(vec![(Table::Refs, KeyRange::all())]),
+            2 => ClientRequest::Backup(chance.random()),
+            3 => ClientRequest::RenewCertificate(vec![chance.random(); 20]),
+            4 => ClientRequest::Members,
+            _ => ClientRequest::Propose {
+                cursor: cursor(&[]),
                 session: SessionId::random(),
                 sequence: chance.random(),
                 data: garbled(&command, &mut chance),
             },
         };
         let within = Duration::from_secs(1);
-        let question = postcard::to_stdvec(&Question { within, ask }).expect("encodes");
-        let question = match chance.random() {
-            true => garbled(&question, &mut chance),
-            false => question,
+        let call = postcard::to_stdvec(&ClientCall { within, request }).expect("encodes");
+        let call = match chance.random() {
+            true => garbled(&call, &mut chance),
+            false => call,
         };
         let bound = Duration::from_millis(200);
         let deadline = tokio::time::Instant::now() + bound;
-        let asked = client.caller.ask(&question, bound, deadline);
+        let asked = client.caller.ask(&call, bound, deadline);
         let _ = cluster.runtime.block_on(asked);
     }
     write(cluster.node(0), "refs/heads/y", Expect::Anything, "y").expect("it goes on");

@@ -3,7 +3,7 @@
 
 use crate::plan::{MILLISECOND, SECOND, around, pick};
 use crate::world::{Caller, Event, World};
-use gitmoor_replicator::peer::{Answer, Ask, Change, ChangeError};
+use gitmoor_replicator::peer::{Change, ChangeError, RequestKind, Response};
 use gitmoor_replicator::storage::Beginning;
 use rand::Rng;
 
@@ -43,7 +43,7 @@ impl World {
         self.changing_until = self.now + PATIENCE;
         self.ask(
             members.leader,
-            Ask::Change(change),
+            RequestKind::Change(change),
             Caller::Admin(change),
             PATIENCE,
         );
@@ -92,12 +92,12 @@ impl World {
         id
     }
 
-    pub(crate) fn changed(&mut self, change: Change, answer: Answer) {
+    pub(crate) fn changed(&mut self, change: Change, answer: Response) {
         self.tell(|_| format!("{change:?}: {answer:?}"));
         self.changing_until = 0;
         match (change, answer) {
-            (_, Answer::NotChanged(ChangeError::Unknown | ChangeError::Busy)) => {}
-            (_, Answer::NotChanged(_)) => self.tally.refused_changes += 1,
+            (_, Response::NotChanged(ChangeError::Unknown | ChangeError::Busy)) => {}
+            (_, Response::NotChanged(_)) => self.tally.refused_changes += 1,
             (Change::Remove(node), _) => self.removed(node),
             (Change::TransferTo(_), _) => self.tally.transfers += 1,
             (Change::AddLearner(_) | Change::Promote(_), _) => self.tally.changes += 1,

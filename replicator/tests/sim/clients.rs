@@ -8,7 +8,7 @@ use gitmoor_model::{
     Actor, Change, Command, Envelope, Expect, MAX_ENTRY, NamePath, Proposal, RefEdit, RefEntry,
     RepoChange, RepoId, RepoPath, SessionId, Timestamp, Version,
 };
-use gitmoor_replicator::peer::Ask;
+use gitmoor_replicator::peer::RequestKind;
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
@@ -73,13 +73,13 @@ impl Client {
     }
 
     /// What to ask a node for.
-    pub(crate) fn ask(&mut self, bug: Bug, chance: &mut StdRng) -> Ask {
+    pub(crate) fn ask(&mut self, bug: Bug, chance: &mut StdRng) -> RequestKind {
         let under_way = self.under_way.as_ref().expect("something is");
         if bug == Bug::RetriesAsAnother && under_way.attempt > 0 {
             self.sequence += 1;
         }
         match &under_way.command {
-            None => Ask::Read,
+            None => RequestKind::Read,
             Some(command) => propose(self.session, self.sequence, command.clone(), chance),
         }
     }
@@ -106,9 +106,9 @@ pub(crate) fn propose(
     sequence: u64,
     command: Command,
     chance: &mut StdRng,
-) -> Ask {
+) -> RequestKind {
     let envelope = envelope(session, sequence, command, chance);
-    Ask::Propose(Proposal::new(&envelope, MAX_ENTRY).expect("a client says nothing else"))
+    RequestKind::Propose(Proposal::new(&envelope, MAX_ENTRY).expect("a client says nothing else"))
 }
 
 /// A command as it goes to a leader.

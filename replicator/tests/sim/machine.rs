@@ -7,7 +7,7 @@ use crate::disk::SimDisk;
 use crate::plan::{MILLISECOND, pick};
 use crate::world::{Caller, Event, World};
 use gitmoor_replicator::engine::{Compaction, Fatal, Life, RaftLimits};
-use gitmoor_replicator::peer::{Ask, Message, Output, Peer, Request};
+use gitmoor_replicator::peer::{Message, Output, Peer, Request, RequestKind};
 use gitmoor_replicator::storage::{Beginning, Laid};
 use raft::StateRole;
 use rand::Rng;
@@ -22,7 +22,7 @@ pub(crate) enum Input {
     Tick,
     Message(Message),
     Snapshot(Message, Laid),
-    Ask(Request<Caller>),
+    Request(Request<Caller>),
     SnapshotSent { to: u64, arrived: bool },
     Unreachable(u64),
 }
@@ -147,14 +147,20 @@ impl World {
     }
 
     /// Asks a node, if it is there.
-    pub(crate) fn ask(&mut self, id: u64, ask: Ask, caller: Caller, patience: u64) -> bool {
+    pub(crate) fn ask(
+        &mut self,
+        id: u64,
+        kind: RequestKind,
+        caller: Caller,
+        patience: u64,
+    ) -> bool {
         let deadline = self.clock(id, patience);
         let is_there = self.nodes[&id].peer.is_some();
         if is_there {
             self.put(
                 id,
-                Input::Ask(Request {
-                    ask,
+                Input::Request(Request {
+                    kind,
                     deadline,
                     caller,
                 }),
@@ -201,7 +207,7 @@ impl World {
                     Input::Tick => peer.tick(now),
                     Input::Message(message) => peer.receive(message),
                     Input::Snapshot(message, laid) => peer.receive_snapshot(message, laid),
-                    Input::Ask(request) => peer.ask(request),
+                    Input::Request(request) => peer.ask(request),
                     Input::SnapshotSent { to, arrived } => peer.snapshot_sent(to, arrived),
                     Input::Unreachable(member) => peer.unreachable(member),
                 }
@@ -254,7 +260,7 @@ impl World {
             }
             // The checks see the state itself.
             Output::Changed(_) | Output::Applied { .. } | Output::Replaced { .. } => {}
-            Output::Answer(caller, answer) => {
+            Output::Respond(caller, answer) => {
                 let on_the_way = self.chance.random_range(0..MILLISECOND);
                 self.at(
                     after + on_the_way,

@@ -6,7 +6,7 @@ use crate::history::{Action, Seen};
 use crate::plan::{FOR_EVER, MILLISECOND, SECOND, around, pick};
 use crate::world::{Caller, Event, Insisting, World};
 use gitmoor_model::{Outcome, Refusal};
-use gitmoor_replicator::peer::{Answer, Ask};
+use gitmoor_replicator::peer::{RequestKind, Response};
 use gitmoor_replicator::state::read;
 use rand::Rng;
 
@@ -73,15 +73,15 @@ impl World {
     }
 
     pub(crate) fn ask_for_client(&mut self, client: usize, node: u64, patience: u64) {
-        let ask = self.clients[client].ask(self.bug, &mut self.chance);
+        let kind = self.clients[client].ask(self.bug, &mut self.chance);
         let under_way = self.clients[client].under_way.as_ref();
         let (operation, attempt) = under_way
             .map(|under_way| (under_way.operation, under_way.attempt))
             .expect("it asks for something");
         let caller = Caller::Client { client, operation };
-        let is_there = if self.bug == Bug::ReadsWithoutIndex && matches!(ask, Ask::Read) {
+        let is_there = if self.bug == Bug::ReadsWithoutIndex && matches!(kind, RequestKind::Read) {
             let life = self.nodes[&node].life;
-            let answer = Answer::Readable;
+            let answer = Response::Readable;
             self.at(
                 MILLISECOND,
                 Event::Answered {
@@ -93,7 +93,7 @@ impl World {
             );
             true
         } else {
-            self.ask(node, ask, caller, patience)
+            self.ask(node, kind, caller, patience)
         };
         let after = if is_there { patience } else { 50 * MILLISECOND };
         self.at(
@@ -139,7 +139,7 @@ impl World {
         node: u64,
         client: usize,
         operation: usize,
-        answer: Answer,
+        answer: Response,
     ) {
         let under_way = self.clients[client]
             .under_way
@@ -150,8 +150,8 @@ impl World {
         let reference = under_way.reference;
         self.tell(|_| format!("client {client}: {operation} at {node}: {answer:?}"));
         match answer {
-            Answer::Readable => self.read(node, client, operation, reference),
-            Answer::Outcome { outcome, .. } => self.wrote(client, operation, reference, outcome),
+            Response::Readable => self.read(node, client, operation, reference),
+            Response::Outcome { outcome, .. } => self.wrote(client, operation, reference, outcome),
             other => panic!("{other:?} is no answer to a client"),
         }
         self.think(client);

@@ -11,7 +11,7 @@ use crate::network::Network;
 use crate::plan::{Plan, SECOND};
 use crate::tally::Tally;
 use gitmoor_model::SessionId;
-use gitmoor_replicator::peer::{Answer, Change};
+use gitmoor_replicator::peer::{Change, Response};
 use gitmoor_replicator::storage::Beginning;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -66,7 +66,7 @@ pub(crate) enum Event {
         node: u64,
         life: u64,
         caller: Caller,
-        answer: Answer,
+        answer: Response,
     },
     Act(usize),
     Insist,
@@ -165,8 +165,8 @@ impl World {
     fn found(&mut self) {
         self.add_node(1, Beginning::Found(1));
         let session = SessionId::from_bytes([0; 16]);
-        let ask = clients::propose(session, 1, clients::create_repository(), &mut self.chance);
-        self.ask(1, ask, Caller::Founder, 10 * SECOND);
+        let kind = clients::propose(session, 1, clients::create_repository(), &mut self.chance);
+        self.ask(1, kind, Caller::Founder, 10 * SECOND);
         self.run_until(10 * SECOND, |world| world.founded);
         assert!(self.founded, "a node alone does not commit");
         self.plan.chaos += self.now;
@@ -243,7 +243,7 @@ impl World {
         }
     }
 
-    fn answered(&mut self, node: u64, caller: Caller, answer: Answer) {
+    fn answered(&mut self, node: u64, caller: Caller, answer: Response) {
         match caller {
             Caller::Founder => self.founded = true,
             Caller::Client { client, operation } => {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use gitmoor_model::{
     Command, NamePath, Part, RepoId, SecretDigest, SessionId, StoreRecord, Timestamp,
 };
-use gitmoor_replicator::parsers::{Ask, Reply};
+use gitmoor_replicator::parsers::{ClientRequest, ClientResponse};
 use gitmoor_replicator::state::{KeyRange, Table};
 use gitmoor_tests::cluster::{BOUND, Cluster};
 use gitmoor_tests::peer::{Peer, ask_to_join, encoded, forged, stranger};
@@ -111,7 +111,7 @@ fn what_is_no_command_ends_no_node() {
     ];
     for data in hostile {
         let reply = client.propose(session, 2, data);
-        assert!(!matches!(reply, Some(Reply::Outcome(..))));
+        assert!(!matches!(reply, Some(ClientResponse::Outcome(..))));
     }
     assert!(client.commits(1, create()));
     for machine in 0..3 {
@@ -127,9 +127,12 @@ fn what_is_no_command_ends_no_node() {
 fn a_session_is_its_own_proposers() {
     let cluster = Cluster::new();
     let client = Peer::client(&cluster, CLIENT, &[]);
-    let rows = client.ask(Ask::Rows(vec![(Table::Sessions, KeyRange::all())]));
+    let rows = client.ask(ClientRequest::Rows(vec![(
+        Table::Sessions,
+        KeyRange::all(),
+    )]));
     let rows = match rows {
-        Some(Reply::Rows(rows)) => rows.rows,
+        Some(ClientResponse::Rows(rows)) => rows.rows,
         _ => Vec::new(),
     };
     let sessions = rows.iter().filter(|(_, key, _)| key.first() == Some(&b's'));
@@ -158,10 +161,15 @@ fn what_a_client_reads() {
     // An invitation that nobody has used yet.
     cluster.ok(0, &["cluster", "token"]);
     for table in [Table::Sessions, Table::RaftLog, Table::RaftState] {
-        let reply = client.ask(Ask::Rows(vec![(table, KeyRange::all())]));
-        assert!(!matches!(reply, Some(Reply::Rows(_))), "{}", table.name());
+        let reply = client.ask(ClientRequest::Rows(vec![(table, KeyRange::all())]));
+        assert!(
+            !matches!(reply, Some(ClientResponse::Rows(_))),
+            "{}",
+            table.name()
+        );
     }
-    let Some(Reply::Rows(members)) = client.ask(Ask::Rows(vec![(Table::Members, KeyRange::all())]))
+    let Some(ClientResponse::Rows(members)) =
+        client.ask(ClientRequest::Rows(vec![(Table::Members, KeyRange::all())]))
     else {
         panic!("who is in the cluster is told");
     };
@@ -192,7 +200,12 @@ fn a_stranger_fills_no_memory() {
     let before = memory(&cluster);
     runtime().block_on(async {
         let mut calls = Vec::new();
-        for path in ["Clients/Ask", "Node/Ask", "Node/Send", "Admission/Join"] {
+        for path in [
+            "Clients/ClientRequest",
+            "Node/ClientRequest",
+            "Node/Send",
+            "Admission/Join",
+        ] {
             for _ in 0..8 {
                 let mut channel = stranger(&token).await;
                 calls.push(tokio::spawn(async move {

@@ -1,9 +1,9 @@
-//! A client's questions, one by one.
+//! A client's connection to the cluster: its requests, one by one.
 
 use crate::locks::{Keeper, Lock, OwnLocks, Renewal};
 use crate::net::{Caller, NetError};
 use crate::replica::ProposeError;
-use crate::rpc::client::{Answer, Ask, Question, Reply};
+use crate::rpc::client::{ClientCall, ClientReply, ClientRequest, ClientResponse};
 use crate::rpc::{Role, Status, decode, encode};
 use parking_lot::RwLock;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// A lock that cannot be asked for in this time is as good as taken.
 const LOCK: Duration = Duration::from_secs(2);
 
-pub(super) struct Line {
+pub(super) struct ClusterConnection {
     pub(super) caller: Caller,
     pub(super) runtime: Handle,
     /// Of the node that answered last.
@@ -29,19 +29,19 @@ pub(super) struct Line {
     pub(super) own_locks: OwnLocks,
 }
 
-impl Line {
+impl ClusterConnection {
     /// Asks until `deadline`, or until `give_up` says not to.
     pub(super) fn ask(
         &self,
-        ask: Ask,
+        request: ClientRequest,
         deadline: Instant,
         give_up: &dyn Fn() -> bool,
-    ) -> Result<Reply, ProposeError> {
+    ) -> Result<ClientResponse, ProposeError> {
         self.runtime.block_on(async {
-            let mut asking = std::pin::pin!(self.asked(ask, deadline));
+            let mut asking = std::pin::pin!(self.asked(request, deadline));
             loop {
                 tokio::select! {
-                    reply = &mut asking => return reply.map_err(failed),
+                    response = &mut asking => return response.map_err(failed),
                     () = tokio::time::sleep(POLL) => {}
                 }
                 if give_up() {
@@ -51,16 +51,20 @@ impl Line {
         })
     }
 
-    async fn asked(&self, ask: Ask, deadline: Instant) -> Result<Reply, NetError> {
-        let bytes = match &ask {
-            Ask::Rows(_) | Ask::Backup(_) => PAGE,
-            Ask::Propose { data, .. } => data.len(),
+    async fn asked(
+        &self,
+        request: ClientRequest,
+        deadline: Instant,
+    ) -> Result<ClientResponse, NetError> {
+        let bytes = match &request {
+            ClientRequest::Rows(_) | ClientRequest::Backup(_) => PAGE,
+            ClientRequest::Propose { data, .. } => data.len(),
             _ => 0,
         };
         let within = ATTEMPT + Duration::from_secs((bytes / BYTES_PER_SECOND) as u64);
-        let question = encode(&Question { within, ask });
-        let answer = self.caller.ask(&question, within, deadline).await?;
-        let Answer { status, reply } = decode(&answer).map_err(|why| NetError::Refused {
+        let call = encode(&ClientCall { within, request });
+        let reply = self.caller.ask(&call, within, deadline).await?;
+        let ClientReply { status, response } = decode(&reply).map_err(|why| NetError::Refused {
             address: self.caller.address(),
             why,
         })?;
@@ -69,11 +73,11 @@ impl Line {
             role: Role::Client,
             ..status
         };
-        Ok(reply)
+        Ok(response)
     }
 
-    async fn about_locks(&self, ask: Ask) -> Option<Reply> {
-        self.asked(ask, Instant::now() + LOCK).await.ok()
+    async fn about_locks(&self, request: ClientRequest) -> Option<ClientResponse> {
+        self.asked(request, Instant::now() + LOCK).await.ok()
     }
 }
 
@@ -85,21 +89,21 @@ fn failed(error: NetError) -> ProposeError {
 }
 
 #[tonic::async_trait]
-impl Keeper for Line {
+impl Keeper for ClusterConnection {
     async fn take(&self, lock: Lock) -> Option<bool> {
-        match self.about_locks(Ask::Lock(lock)).await {
-            Some(Reply::Lock(taken)) => taken,
+        match self.about_locks(ClientRequest::Lock(lock)).await {
+            Some(ClientResponse::Locked(taken)) => taken,
             Some(_) | None => None,
         }
     }
 
     async fn release(&self, lock: Lock) {
-        self.about_locks(Ask::Unlock(lock)).await;
+        self.about_locks(ClientRequest::Unlock(lock)).await;
     }
 
     async fn renew(&self, own: Renewal) -> Option<Vec<Lock>> {
-        match self.about_locks(Ask::Locks(own)).await {
-            Some(Reply::Lost(lost)) => lost,
+        match self.about_locks(ClientRequest::RenewLocks(own)).await {
+            Some(ClientResponse::LostLocks(lost)) => lost,
             Some(_) | None => None,
         }
     }
