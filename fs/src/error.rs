@@ -328,7 +328,7 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         | Refusal::Repacked { .. }
         | Refusal::Changed { .. } => libc::ESTALE,
         // The publisher stores again when it meets these.
-        Refusal::Condemned { .. } | Refusal::Forgotten | Refusal::Pruned => libc::EAGAIN,
+        Refusal::HasTombstone { .. } | Refusal::TombstonesExpired | Refusal::Pruned => libc::EAGAIN,
         Refusal::OverQuota { .. } | Refusal::TooManyRows { .. } => libc::EDQUOT,
     }
 }

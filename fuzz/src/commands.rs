@@ -42,8 +42,8 @@ fn check_paths(command: &Command) {
         | Command::SetFormat { .. }
         | Command::SetSetting { .. }
         | Command::SetLimit { .. }
-        | Command::Bury { .. }
-        | Command::CondemnRepo { .. }
+        | Command::RecordDeletion { .. }
+        | Command::ExpireRepo { .. }
         | Command::PurgeRepo { .. }
         | Command::FoundCluster { .. }
         | Command::Invite { .. }
@@ -63,7 +63,7 @@ fn check_paths(command: &Command) {
             let named = added.chain(&repacking.remove).chain(relied);
             named.for_each(|path| assert_valid(path.as_bytes()));
         }
-        Command::Condemn(condemnation) => check_trashed(&condemnation.expired),
+        Command::MarkDeleted(deletions) => check_trashed(&deletions.expired),
         Command::Import(importing) => check_import(&importing.step),
         Command::Touch { files, .. } => {
             let paths = files.iter().map(|file| &file.path);

@@ -48,7 +48,7 @@ fn ask(view: &dyn View) {
     let _ = read::name(view, &NamePath::root());
     let _ = read::names_in(view, &NamePath::root());
     let _ = read::trashed_repos(view);
-    let _ = read::condemned_repos(view);
+    let _ = read::expired_repos(view);
     let _ = read::imports(view);
 }
 
@@ -56,9 +56,9 @@ fn ask_of(view: &dyn View, id: [u8; 16]) {
     let repo = RepoId::from_bytes(id);
     let _ = read::repo(view, repo);
     let _ = read::trashed_files(view, repo, Version::default());
-    let _ = read::condemned(view, repo);
-    let _ = read::forgotten(view, repo);
-    let _ = read::lent(view, repo);
+    let _ = read::tombstones(view, repo);
+    let _ = read::tombstones_as_of(view, repo);
+    let _ = read::shared_keys(view, repo);
     let trail = Trail::Of(repo);
     let _ = read::audit(view, trail, Version::default(), &mut |_, _| true);
     let _ = read::last_move(view, repo);

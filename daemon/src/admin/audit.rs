@@ -232,7 +232,7 @@ fn told(event: AuditEvent) -> Vec<Told> {
         }
         AuditEvent::Deleted { path } => at("deleted", path),
         AuditEvent::Restored { path } => at("restored", path),
-        AuditEvent::Condemned { path } => at("condemned", path),
+        AuditEvent::Expired { path } => at("condemned", path),
         AuditEvent::Purged { path } => at("purged", path),
         AuditEvent::FormatSet(format) => ("format", format_told(format), None, None),
         AuditEvent::SettingSet { key, old, new } => ("setting", key, old, new),

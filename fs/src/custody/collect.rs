@@ -8,7 +8,9 @@ use super::{PER_ENTRY, is_older, metrics};
 use crate::error::FsResult;
 use crate::repository::objects::catalog;
 use crate::{FileSystem, FsError};
-use gitmoor_model::{Command, Condemnation, QUARANTINE, Repo, RepoId, RepoPath, TrashId, Version};
+use gitmoor_model::{
+    Command, Deletions, KEY_REUSE_DELAY, Repo, RepoId, RepoPath, TrashId, Version,
+};
 use gitmoor_replicator::read;
 use gitmoor_replicator::state::{TrashedFile, TrashedRepo};
 use gitmoor_store::object_store::{Listed, StoreError, ahead};
@@ -170,7 +172,7 @@ impl Collector<'_> {
                 continue;
             }
             self.prove_clock(keep)?;
-            self.fs.propose(Command::CondemnRepo {
+            self.fs.propose(Command::ExpireRepo {
                 id: trashed.repo.id,
                 version: trashed.version,
             })?;
@@ -178,7 +180,7 @@ impl Collector<'_> {
         if self.done.dry_run {
             return Ok(());
         }
-        for condemned in read::condemned_repos(self.fs.shared.replica.view())? {
+        for condemned in read::expired_repos(self.fs.shared.replica.view())? {
             let purged = self.purge(&condemned);
             self.go_on(purged)?;
         }
@@ -186,7 +188,7 @@ impl Collector<'_> {
     }
 
     fn count_stored(&mut self, trashed: &TrashedRepo) -> FsResult<()> {
-        let lent = read::lent(self.fs.shared.replica.view(), trashed.repo.id)?;
+        let lent = read::shared_keys(self.fs.shared.replica.view(), trashed.repo.id)?;
         let done = &mut self.done;
         let prefix = format!("{}/", trashed.repo.id);
         self.fs.shared.store.list(&prefix, &mut |listed| {
@@ -205,7 +207,7 @@ impl Collector<'_> {
     /// comes again. With those it stays condemned.
     fn purge(&mut self, condemned: &TrashedRepo) -> FsResult<()> {
         let id = condemned.repo.id;
-        let lent = read::lent(self.fs.shared.replica.view(), id)?;
+        let lent = read::shared_keys(self.fs.shared.replica.view(), id)?;
         if !lent.is_empty() && self.sweep == Sweep::Trash && self.is_emptied(id)? {
             return Ok(());
         }
@@ -303,7 +305,7 @@ impl Collector<'_> {
             sizes.remove(key);
         }
         // Of a fork's parent's keys that decides.
-        let lent = read::lent(self.fs.shared.replica.view(), repo)?;
+        let lent = read::shared_keys(self.fs.shared.replica.view(), repo)?;
         let own = format!("{repo}/");
         sizes.retain(|key, _| key.starts_with(&own) && !lent.contains(key));
         self.done.objects += sizes.len() as u64;
@@ -329,7 +331,7 @@ impl Collector<'_> {
                 path: file.path.clone(),
             };
             let files = files.unwrap_or_default().iter().map(trash_id);
-            self.fs.propose(Command::Condemn(Condemnation {
+            self.fs.propose(Command::MarkDeleted(Deletions {
                 repo,
                 expired: files.collect(),
                 leftovers: keys.unwrap_or_default().to_vec(),
@@ -341,7 +343,7 @@ impl Collector<'_> {
     fn delete(&mut self, repo: RepoId) -> FsResult<()> {
         // Elsewhere they may have been deleted and forgotten since, and named anew.
         self.fs.shared.fresh.refresh()?;
-        let condemned = read::condemned(self.fs.shared.replica.view(), repo)?.into_iter();
+        let condemned = read::tombstones(self.fs.shared.replica.view(), repo)?.into_iter();
         let keys = condemned.filter(|condemned| condemned.deleted.is_none());
         let keys: Vec<_> = keys.map(|condemned| condemned.key).collect();
         for keys in keys.chunks(PER_ENTRY) {
@@ -354,10 +356,10 @@ impl Collector<'_> {
     fn bury(&mut self, repo: RepoId, keys: &[String]) -> FsResult<()> {
         self.fs.shared.store.delete(keys)?;
         keys.iter().for_each(|key| self.fs.shared.cache.forget(key));
-        self.fs.propose(Command::Bury {
+        self.fs.propose(Command::RecordDeletion {
             repo,
             deleted: keys.to_vec(),
-            forget: Vec::new(),
+            expire: Vec::new(),
         })?;
         let bytes = keys.iter().filter_map(|key| self.sizes.remove(key)).sum();
         self.removed(keys.len(), bytes);
@@ -365,17 +367,18 @@ impl Collector<'_> {
     }
 
     fn forget(&mut self, repo: RepoId) -> FsResult<()> {
-        let condemned = read::condemned(self.fs.shared.replica.view(), repo)?.into_iter();
-        let cold = condemned.filter(|key| key.deleted.is_some_and(|at| is_older(at, QUARANTINE)));
+        let condemned = read::tombstones(self.fs.shared.replica.view(), repo)?.into_iter();
+        let cold =
+            condemned.filter(|key| key.deleted.is_some_and(|at| is_older(at, KEY_REUSE_DELAY)));
         let keys: Vec<_> = cold.map(|condemned| condemned.key).collect();
         if !keys.is_empty() {
-            self.prove_clock(QUARANTINE)?;
+            self.prove_clock(KEY_REUSE_DELAY)?;
         }
         for keys in keys.chunks(PER_ENTRY) {
-            self.fs.propose(Command::Bury {
+            self.fs.propose(Command::RecordDeletion {
                 repo,
                 deleted: Vec::new(),
-                forget: keys.to_vec(),
+                expire: keys.to_vec(),
             })?;
         }
         Ok(())

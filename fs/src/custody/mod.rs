@@ -10,7 +10,7 @@
 //! The same object pushed again has the same key, perhaps at the very moment in
 //! which gc deletes it. So `collect` deletes only keys that the replicator has condemned
 //! before, and the publisher names only keys that are not; the argument why no
-//! interleaving loses bytes stands in the replicator's `state/condemned.rs`. It needs
+//! interleaving loses bytes stands in the replicator's `state/tombstones.rs`. It needs
 //! three things from here: a key is deleted only while it is condemned
 //! (`Collector::delete`), it is said to be deleted only after the store has answered, and
 //! one collection runs at a time (`FileSystem::collecting`). A crash anywhere in between

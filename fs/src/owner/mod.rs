@@ -35,7 +35,7 @@ pub(crate) use owned::Owned;
 
 use crate::error::{FsError, FsResult, done};
 use claim::Last;
-use gitmoor_model::{Actor, ClaimId, Command, QUARANTINE};
+use gitmoor_model::{Actor, ClaimId, Command, KEY_REUSE_DELAY};
 use gitmoor_replicator::{Replica, read};
 use gitmoor_store::object_store::{ObjectStore, StoreError};
 use parking_lot::Mutex;
@@ -253,7 +253,7 @@ impl Ownership {
     pub(crate) fn recent_take_over(&self) -> Option<u64> {
         let taken = self.seen.lock().last.as_ref()?.claim.taken_over?;
         let age = since_1970(SystemTime::now()).saturating_sub(taken.at);
-        (age < QUARANTINE.as_secs()).then_some(taken.by)
+        (age < KEY_REUSE_DELAY.as_secs()).then_some(taken.by)
     }
 
     /// For reports.

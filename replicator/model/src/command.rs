@@ -101,8 +101,9 @@ pub enum Command {
     Publish {
         /// What to commit.
         change: RepoChange,
-        /// [`crate::Custody::forgotten`], read before the first of the keys was put.
-        looked: Version,
+        /// When tombstones of the repository last expired (`read::tombstones_as_of` of the replicator), read before the
+        /// first of the keys was put.
+        tombstones_as_of: Version,
     },
     /// Takes a repository out of the trash.
     RestoreRepo {
@@ -119,26 +120,26 @@ pub enum Command {
         /// Which.
         files: Vec<TrashId>,
     },
-    /// Forgets files of the trash, and condemns those keys that then nobody names.
-    Condemn(Condemnation),
-    /// What became of condemned keys.
-    Bury {
+    /// Takes files out of the trash for good, and puts a tombstone on each key that then nobody names.
+    MarkDeleted(Deletions),
+    /// What became of keys with a tombstone.
+    RecordDeletion {
         /// Of which repository.
         repo: RepoId,
-        /// Their bytes are deleted; the keys stay condemned.
+        /// Their bytes are deleted; the tombstones stay.
         deleted: Vec<String>,
-        /// They may be used again. One that was not deleted long enough before
-        /// ([`QUARANTINE`]) is skipped.
-        forget: Vec<String>,
+        /// Their tombstones expire, and they may be used again. One that was not deleted long enough before
+        /// ([`KEY_REUSE_DELAY`]) is skipped.
+        expire: Vec<String>,
     },
-    /// From here on a repository in the trash cannot be restored.
-    CondemnRepo {
+    /// A repository in the trash expires: from here on it cannot be restored.
+    ExpireRepo {
         /// Which.
         id: RepoId,
         /// By which commit it was deleted.
         version: Version,
     },
-    /// Forgets all of a condemned repository. Nothing of it is in the store any more.
+    /// Forgets all of an expired repository. Nothing of it is in the store any more.
     PurgeRepo {
         /// Which.
         id: RepoId,
@@ -187,7 +188,7 @@ pub enum Command {
         /// What to commit.
         change: RepoChange,
         /// As for [`Command::Publish`]; `None` when nothing was stored.
-        looked: Option<Version>,
+        tombstones_as_of: Option<Version>,
         /// Nothing that was removed up to this commit is missed.
         unpruned: Version,
     },
@@ -268,10 +269,10 @@ impl FileTouch {
 /// must not take long.
 pub const FORK_ROWS: u64 = 1_000_000;
 
-/// How long a key stays condemned after its bytes were deleted, by the clocks of
+/// How long a tombstone stays on a key after its bytes were deleted, by the clocks of
 /// those who propose. A request to the store that its sender has given up may
 /// still be carried out; S3 refuses one that was signed more than 15 minutes ago.
-pub const QUARANTINE: Duration = Duration::from_secs(3600);
+pub const KEY_REUSE_DELAY: Duration = Duration::from_secs(3600);
 
 /// An object file in the trash.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -282,12 +283,12 @@ pub struct TrashId {
     pub path: RepoPath,
 }
 
-/// Keys of the store that are to be deleted, unless somebody names them.
+/// Keys of the store whose bytes are to be deleted, unless somebody names them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Condemnation {
+pub struct Deletions {
     /// Of which repository.
     pub repo: RepoId,
-    /// Files to take out of the trash for good; their keys are condemned.
+    /// Files to take out of the trash for good; their keys get tombstones.
     pub expired: Vec<TrashId>,
     /// Keys that were found in the store without an owner.
     pub leftovers: Vec<String>,
@@ -305,7 +306,7 @@ pub struct Repacking {
     /// All that this was concluded from: refused unless these are in the catalog, with these bytes.
     pub relied: Vec<Relied>,
     /// As for [`Command::Publish`].
-    pub looked: Version,
+    pub tombstones_as_of: Version,
     /// Objects are lost with this, for want of a ref that reaches them: it holds only while
     /// [`super::Repo::refs_version`] is not beyond this. `None` when none is lost.
     pub unless_refs_moved_since: Option<Version>,
@@ -351,9 +352,9 @@ impl Command {
             Self::Publish { .. } => "publish",
             Self::RestoreRepo { .. } => "restore_repo",
             Self::RestoreFiles { .. } => "restore_files",
-            Self::Condemn(_) => "condemn",
-            Self::Bury { .. } => "bury",
-            Self::CondemnRepo { .. } => "condemn_repo",
+            Self::MarkDeleted(_) => "condemn",
+            Self::RecordDeletion { .. } => "bury",
+            Self::ExpireRepo { .. } => "condemn_repo",
             Self::PurgeRepo { .. } => "purge_repo",
             Self::FoundCluster { .. } => "found_cluster",
             Self::Invite { .. } => "invite",

@@ -41,15 +41,15 @@ impl Command {
             Self::DeleteRepo { id }
             | Self::SetFormat { id, .. }
             | Self::SetSetting { id, .. }
-            | Self::CondemnRepo { id, .. }
+            | Self::ExpireRepo { id, .. }
             | Self::PurgeRepo { id } => vec![Concern::Repo(*id)],
             Self::RestoreFiles { repo, .. }
-            | Self::Bury { repo, .. }
+            | Self::RecordDeletion { repo, .. }
             | Self::Touch { repo, .. } => vec![Concern::Repo(*repo)],
             Self::Commit(change) | Self::Publish { change, .. } | Self::MoveRefs { change, .. } => {
                 vec![Concern::Repo(change.repo)]
             }
-            Self::Condemn(condemnation) => vec![Concern::Repo(condemnation.repo)],
+            Self::MarkDeleted(deletions) => vec![Concern::Repo(deletions.repo)],
             Self::Repack(repacking) => vec![Concern::Repo(repacking.repo)],
             Self::Import(importing) => importing.concerns(),
         }

@@ -19,8 +19,8 @@ pub mod setting;
 mod trace;
 
 pub use command::{
-    Actor, Change, Command, Condemnation, Envelope, Expect, FORK_ROWS, FileAdd, FileRemoval,
-    FileTouch, PackedEdit, QUARANTINE, RefEdit, Relied, Repacking, RepoChange, TrashId,
+    Actor, Change, Command, Deletions, Envelope, Expect, FORK_ROWS, FileAdd, FileRemoval,
+    FileTouch, KEY_REUSE_DELAY, PackedEdit, RefEdit, Relied, Repacking, RepoChange, TrashId,
 };
 pub use concern::Concern;
 pub use entry::{

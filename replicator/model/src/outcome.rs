@@ -68,16 +68,16 @@ pub enum Refusal {
     /// The repository is not in the trash, or not any more.
     #[error("repository {0} is not in the trash")]
     NotInTrash(RepoId),
-    /// A key was condemned: its bytes are gone, or soon will be.
-    #[error("{key} was condemned by gc meanwhile")]
-    Condemned {
+    /// A key has a tombstone: its bytes are gone, or soon will be.
+    #[error("{key} has a tombstone: gc deletes its bytes")]
+    HasTombstone {
         /// The key.
         key: String,
     },
-    /// Condemned keys were forgotten since the proposer looked; whether its own
-    /// were among them nobody knows any more.
+    /// Tombstones expired since the proposer began; whether its own keys
+    /// had one nobody knows any more.
     #[error("gc deleted objects since these were stored")]
-    Forgotten,
+    TombstonesExpired,
     /// Object files were removed since the proposer last looked for those that it needs.
     #[error("objects were removed since those that a ref needs were found")]
     Pruned,

@@ -122,10 +122,10 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
             let mut times = files.iter().filter_map(|file| file.mtime);
             times.try_for_each(check_time)
         }
-        Command::Condemn(condemnation) => check_keys(&condemnation.leftovers),
-        Command::Bury {
-            deleted, forget, ..
-        } => check_keys(deleted).and_then(|()| check_keys(forget)),
+        Command::MarkDeleted(deletions) => check_keys(&deletions.leftovers),
+        Command::RecordDeletion {
+            deleted, expire, ..
+        } => check_keys(deleted).and_then(|()| check_keys(expire)),
         Command::Import(importing) => match &importing.step {
             ImportStep::Store(adds) => check_adds(adds),
             ImportStep::Refs { loose, packed, .. } => {
@@ -149,7 +149,7 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
         | Command::SetLimit { .. }
         | Command::RestoreRepo { .. }
         | Command::RestoreFiles { .. }
-        | Command::CondemnRepo { .. }
+        | Command::ExpireRepo { .. }
         | Command::PurgeRepo { .. }
         | Command::FoundCluster { .. }
         | Command::Invite { .. }

@@ -15,9 +15,9 @@ const PAGE: usize = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 #[derive(Default)]
-pub(super) struct Backups(Arc<Mutex<Option<Lent>>>);
+pub(super) struct Backups(Arc<Mutex<Option<UnderWay>>>);
 
-struct Lent {
+struct UnderWay {
     client: u64,
     backup: Backup,
     size: u64,
@@ -27,7 +27,7 @@ struct Lent {
     asked: Instant,
 }
 
-impl Lent {
+impl UnderWay {
     fn begin(database: &Arc<Database>, client: u64) -> Result<Self, ReadError> {
         let backup = Backup::take(database)?;
         Ok(Self {
@@ -70,20 +70,20 @@ impl Backups {
         from: u64,
     ) -> Result<BackupPiece, ReadError> {
         let before = self.0.lock().take();
-        let mut lent = match before {
-            Some(lent) if from > 0 && lent.client == client => lent,
-            _ => Lent::begin(database, client)?,
+        let mut under_way = match before {
+            Some(under_way) if from > 0 && under_way.client == client => under_way,
+            _ => UnderWay::begin(database, client)?,
         };
-        let piece = match lent.piece(from)? {
+        let piece = match under_way.piece(from)? {
             Some(piece) => piece,
             None => {
-                lent = Lent::begin(database, client)?;
-                let piece = lent.piece(from)?;
+                under_way = UnderWay::begin(database, client)?;
+                let piece = under_way.piece(from)?;
                 piece.ok_or_else(|| ReadError::Away("no piece begins there".to_owned()))?
             }
         };
         if from + (piece.bytes.len() as u64) < piece.size {
-            *self.0.lock() = Some(lent);
+            *self.0.lock() = Some(under_way);
             runtime.spawn(expire(Arc::downgrade(&self.0)));
         }
         Ok(piece)
@@ -95,15 +95,15 @@ impl Backups {
     }
 }
 
-async fn expire(backups: Weak<Mutex<Option<Lent>>>) {
+async fn expire(backups: Weak<Mutex<Option<UnderWay>>>) {
     tokio::time::sleep(PATIENCE).await;
     if let Some(backups) = backups.upgrade() {
-        let mut lent = backups.lock();
-        if lent
+        let mut under_way = backups.lock();
+        if under_way
             .as_ref()
-            .is_some_and(|lent| lent.asked.elapsed() >= PATIENCE)
+            .is_some_and(|under_way| under_way.asked.elapsed() >= PATIENCE)
         {
-            *lent = None;
+            *under_way = None;
         }
     }
 }

@@ -40,8 +40,8 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
         Ok(Outcome::Refused(refusal)) => match refusal {
             Refusal::RefMoved { .. }
             | Refusal::RefsMoved { .. }
-            | Refusal::Condemned { .. }
-            | Refusal::Forgotten
+            | Refusal::HasTombstone { .. }
+            | Refusal::TombstonesExpired
             | Refusal::Pruned => "conflict",
             Refusal::Exists(_)
             | Refusal::NotFound(_)

@@ -2,8 +2,8 @@
 
 use super::sessions::{self, Seen};
 use super::{
-    Overlay, ReadError, catalog, commit, condemned, fork, import, members, namespace, repack,
-    settings, trash,
+    Overlay, ReadError, catalog, commit, fork, import, members, namespace, repack, settings,
+    tombstones, trash,
 };
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
 
@@ -106,24 +106,27 @@ fn dispatch(
             settings::set_limit(overlay, context, *id, (*limit, *value))
         }
         Command::Commit(change) => commit::commit(overlay, context, change),
-        Command::Publish { change, looked } => {
-            condemned::check_looked(overlay, change.repo, *looked)?;
+        Command::Publish {
+            change,
+            tombstones_as_of,
+        } => {
+            tombstones::check_as_of(overlay, change.repo, *tombstones_as_of)?;
             commit::commit(overlay, context, change)
         }
         Command::RestoreRepo { id, path } => trash::restore_repo(overlay, context, *id, path),
         Command::RestoreFiles { repo, files } => {
             trash::restore_files(overlay, context, *repo, files)
         }
-        Command::Condemn(condemnation) => condemned::condemn(overlay, context, condemnation),
-        Command::Bury {
+        Command::MarkDeleted(deletions) => tombstones::mark_deleted(overlay, context, deletions),
+        Command::RecordDeletion {
             repo,
             deleted,
-            forget,
-        } => condemned::bury(overlay, context, *repo, deleted, forget),
-        Command::CondemnRepo { id, version } => {
-            condemned::condemn_repo(overlay, context, *id, *version)
+            expire,
+        } => tombstones::record_deletion(overlay, context, *repo, deleted, expire),
+        Command::ExpireRepo { id, version } => {
+            tombstones::expire_repo(overlay, context, *id, *version)
         }
-        Command::PurgeRepo { id } => condemned::purge_repo(overlay, context, *id),
+        Command::PurgeRepo { id } => tombstones::purge_repo(overlay, context, *id),
         Command::FoundCluster { id, node, address } => members::found(overlay, *id, *node, address),
         Command::Invite {
             secret,
@@ -139,11 +142,11 @@ fn dispatch(
         Command::Relocate { node, address } => members::relocate(overlay, *node, address),
         Command::MoveRefs {
             change,
-            looked,
+            tombstones_as_of,
             unpruned,
         } => {
-            if let Some(looked) = looked {
-                condemned::check_looked(overlay, change.repo, *looked)?;
+            if let Some(as_of) = tombstones_as_of {
+                tombstones::check_as_of(overlay, change.repo, *as_of)?;
             }
             trash::check_unpruned(overlay, change.repo, *unpruned)?;
             commit::commit(overlay, context, change)

@@ -109,7 +109,7 @@ pub enum AuditEvent {
         path: NamePath,
     },
     /// A repository left the trash for good.
-    Condemned {
+    Expired {
         /// Where it stood.
         path: NamePath,
     },

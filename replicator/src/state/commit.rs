@@ -4,7 +4,7 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::refs::Before;
 use super::trash::Gone;
-use super::{Overlay, Table, catalog, condemned, keys, namespace, quota, refs};
+use super::{Overlay, Table, catalog, keys, namespace, quota, refs, tombstones};
 use crate::model::{Repo, RepoChange};
 
 pub(super) fn commit(
@@ -19,7 +19,7 @@ pub(super) fn commit(
     refs::edit_loose(overlay, context, repo.id, &change.refs)?;
     refs::check_directories(overlay, repo.id, &change.refs)?;
     catalog::check_removal(&repo, change.remove.as_ref())?;
-    condemned::check_adds(overlay, repo.id, &change.add)?;
+    tombstones::check_adds(overlay, repo.id, &change.add)?;
 
     refs::edit_packed(overlay, repo.id, &change.packed)?;
     if !change.packed.is_empty() {

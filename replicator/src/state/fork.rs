@@ -1,12 +1,12 @@
 //! A fork: a repository that begins with everything of another.
 //!
-//! Rows are copied, bytes are not: the fork's catalog names the keys of its parent ([`super::loans`]). From then on
+//! Rows are copied, bytes are not: the fork's catalog names the keys of its parent ([`super::shared_keys`]). From then on
 //! neither knows of the other. What is in the parent's trash stays there.
 
 use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::view::{Step, View, decode};
-use super::{Overlay, Table, keys, loans, namespace};
+use super::{Overlay, Table, keys, namespace, shared_keys};
 use crate::model::{FORK_ROWS, FileEntry, NamePath, Refusal, Repo, RepoId, Version};
 
 pub(super) fn fork(
@@ -65,7 +65,7 @@ fn copy(
         let key = [to.as_bytes(), rest.as_slice()].concat();
         if table == Table::Catalog {
             let file: FileEntry = decode(table, &key, &value)?;
-            loans::take(overlay, to, &file);
+            shared_keys::share(overlay, to, &file);
         }
         overlay.put_raw(table, key, value);
     }

@@ -12,7 +12,8 @@ use super::audit::{self, AuditEvent};
 use super::trash::{Gone, TrashedRepo};
 use super::view::{KeyRange, View, load};
 use super::{
-    NameEntry, Overlay, ReadError, Table, catalog, condemned, keys, loans, namespace, read, refs,
+    NameEntry, Overlay, ReadError, Table, catalog, keys, namespace, read, refs, shared_keys,
+    tombstones,
 };
 use crate::model::{
     Digest, FileAdd, Format, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath,
@@ -151,7 +152,7 @@ fn store(
     import: Import,
     files: &[FileAdd],
 ) -> Result<(), Halt> {
-    condemned::check_adds(overlay, import.id, files)?;
+    tombstones::check_adds(overlay, import.id, files)?;
     for file in files {
         overlay.delete(Table::Imports, keys::verified(import.id, &file.path));
     }
@@ -248,22 +249,22 @@ fn check_verified(view: &dyn View, id: RepoId) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Nobody can name anything of it any more, but for what is on loan.
+/// Nobody can name anything of it any more, but for the keys that others share.
 fn abandon(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
     import: &Import,
 ) -> Result<(), ReadError> {
-    let condemned = TrashedRepo {
+    let expired = TrashedRepo {
         time: context.time,
         version: context.version,
         repo: namespace::new_repo(context, import.id, &import.path),
     };
-    overlay.put(Table::Trash, keys::condemned_repo(import.id), &condemned);
+    overlay.put(Table::Trash, keys::expired_repo(import.id), &expired);
     forget(overlay, import.id)
 }
 
-/// The files keep their keys, which are on loan from then on, as those of a fork are.
+/// The files keep their keys, which are shared from then on, as those of a fork are.
 fn give_to(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
@@ -274,7 +275,7 @@ fn give_to(
     check_verified(overlay, import.id)?;
     let mut repo = namespace::existing_repo(overlay, to)?;
     for add in read::file_adds(overlay, import.id)? {
-        loans::take(overlay, to, &add.entry);
+        shared_keys::share(overlay, to, &add.entry);
         catalog::add(overlay, context, &mut repo, &[add], Gone::Removed)?;
     }
     let alternates = RepoPath::new("objects/info/alternates").expect("a valid path");

@@ -93,14 +93,14 @@ pub(super) fn trashed_files(id: RepoId) -> Vec<u8> {
     [&[TRASHED_FILE], id.as_bytes().as_slice()].concat()
 }
 
-/// First byte of the keys of condemned store keys.
-pub(super) const CONDEMNED: u8 = b'C';
-/// First byte of the keys of condemned repositories.
-pub(super) const CONDEMNED_REPO: u8 = b'X';
-/// First byte of the keys of loans.
-const LENT: u8 = b'L';
-/// First byte of the keys that say when condemned keys were last forgotten.
-const FORGOTTEN: u8 = b'G';
+/// First byte of the keys of tombstones.
+pub(super) const TOMBSTONE: u8 = b'C';
+/// First byte of the keys of expired repositories.
+pub(super) const EXPIRED_REPO: u8 = b'X';
+/// First byte of the keys of shared keys.
+const SHARED: u8 = b'L';
+/// First byte of the keys that say when tombstones last expired.
+const TOMBSTONES_AS_OF: u8 = b'G';
 
 /// First byte of the keys that say what has left the trash of a repository for good.
 const EXPIRED: u8 = b'E';
@@ -110,41 +110,41 @@ pub(super) fn expired(id: RepoId) -> Vec<u8> {
     [&[EXPIRED], id.as_bytes().as_slice()].concat()
 }
 
-/// Of a condemned key of the store.
-pub(super) fn condemned(id: RepoId, key: &str) -> Vec<u8> {
-    let mut row = all_condemned(id);
+/// Of a tombstone.
+pub(super) fn tombstone(id: RepoId, key: &str) -> Vec<u8> {
+    let mut row = tombstones(id);
     row.extend_from_slice(key.as_bytes());
     row
 }
 
-/// The prefix of a repository's condemned keys.
-pub(super) fn all_condemned(id: RepoId) -> Vec<u8> {
-    [&[CONDEMNED], id.as_bytes().as_slice()].concat()
+/// The prefix of the tombstones of a repository's keys.
+pub(super) fn tombstones(id: RepoId) -> Vec<u8> {
+    [&[TOMBSTONE], id.as_bytes().as_slice()].concat()
 }
 
 /// Of a repository that names a key of another.
-pub(super) fn loan(owner: RepoId, key: &str, borrower: RepoId) -> Vec<u8> {
-    [&loans_of(owner, key), borrower.as_bytes().as_slice()].concat()
+pub(super) fn shared_key(owner: RepoId, key: &str, sharer: RepoId) -> Vec<u8> {
+    [&sharers(owner, key), sharer.as_bytes().as_slice()].concat()
 }
 
 /// The prefix of those who name a key. There is no zero byte in a key.
-pub(super) fn loans_of(owner: RepoId, key: &str) -> Vec<u8> {
-    [&loans(owner), key.as_bytes(), &[0]].concat()
+pub(super) fn sharers(owner: RepoId, key: &str) -> Vec<u8> {
+    [&shared_keys(owner), key.as_bytes(), &[0]].concat()
 }
 
 /// The prefix of those who name any of a repository's keys.
-pub(super) fn loans(owner: RepoId) -> Vec<u8> {
-    [&[LENT], owner.as_bytes().as_slice()].concat()
+pub(super) fn shared_keys(owner: RepoId) -> Vec<u8> {
+    [&[SHARED], owner.as_bytes().as_slice()].concat()
 }
 
-/// Of a condemned repository.
-pub(super) fn condemned_repo(id: RepoId) -> Vec<u8> {
-    [&[CONDEMNED_REPO], id.as_bytes().as_slice()].concat()
+/// Of an expired repository.
+pub(super) fn expired_repo(id: RepoId) -> Vec<u8> {
+    [&[EXPIRED_REPO], id.as_bytes().as_slice()].concat()
 }
 
-/// Of the commit that last forgot condemned keys of a repository.
-pub(super) fn forgotten(id: RepoId) -> Vec<u8> {
-    [&[FORGOTTEN], id.as_bytes().as_slice()].concat()
+/// Of the commit by which tombstones of a repository last expired.
+pub(super) fn tombstones_as_of(id: RepoId) -> Vec<u8> {
+    [&[TOMBSTONES_AS_OF], id.as_bytes().as_slice()].concat()
 }
 
 /// The number of sessions remembered.

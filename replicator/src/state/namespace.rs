@@ -109,7 +109,7 @@ pub(super) fn holder_of(view: &dyn View, id: RepoId) -> Result<Option<NamePath>,
     if let Some(repo) = read::repo(view, id)? {
         return Ok(Some(repo.path));
     }
-    for row in [keys::trashed_repo(id), keys::condemned_repo(id)] {
+    for row in [keys::trashed_repo(id), keys::expired_repo(id)] {
         if let Some(trashed) = load::<TrashedRepo>(view, Table::Trash, &row)? {
             return Ok(Some(trashed.repo.path));
         }

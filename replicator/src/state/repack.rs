@@ -16,7 +16,7 @@
 use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::trash::Gone;
-use super::{Overlay, Table, catalog, condemned, keys, namespace, read};
+use super::{Overlay, Table, catalog, keys, namespace, read, tombstones};
 use crate::model::{Refusal, Relied, Repacking, RepoId};
 
 pub(super) fn repack(
@@ -26,8 +26,8 @@ pub(super) fn repack(
 ) -> Result<(), Halt> {
     let id = repacking.repo;
     let mut repo = namespace::existing_repo(overlay, id)?;
-    condemned::check_looked(overlay, id, repacking.looked)?;
-    condemned::check_adds(overlay, id, &repacking.add)?;
+    tombstones::check_as_of(overlay, id, repacking.tombstones_as_of)?;
+    tombstones::check_adds(overlay, id, &repacking.add)?;
     catalog::check_unmoved(&repo, repacking.unless_refs_moved_since)?;
     check_relied(overlay, id, &repacking.relied)?;
     let gone = match repacking.unless_refs_moved_since {

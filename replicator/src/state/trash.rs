@@ -5,12 +5,12 @@
 //! removed object file takes what is needed to put it back along. The trash
 //! row of a file does not own its key in the object store: a file of the same
 //! key may have come back since. How bytes are removed for good is the matter of
-//! [`super::condemned`].
+//! [`super::tombstones`].
 
 use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::view::{View, load};
-use super::{Overlay, Table, catalog, condemned, keys, namespace, read};
+use super::{Overlay, Table, catalog, keys, namespace, read, tombstones};
 use crate::model::{
     BlockDigest, FileAdd, FileEntry, NamePath, Refusal, Repo, RepoId, RepoPath, Timestamp, TrashId,
     Version,
@@ -136,7 +136,7 @@ pub(super) fn restore_files(
         if read::file(overlay, repo, &id.path)?.is_some() {
             continue;
         }
-        let Some(file) = condemned::take(overlay, repo, id)? else {
+        let Some(file) = tombstones::take(overlay, repo, id)? else {
             continue;
         };
         let (path, entry, blocks) = (file.path, file.entry, file.blocks);

@@ -379,7 +379,7 @@ fn what_it_reads_from_the_nodes_each_time() {
         trash,
         read::trashed_repos(cluster.node(0).view()).expect("reads")
     );
-    assert!(!read::is_condemned(client.view(), id, "a-key").expect("reads"));
+    assert!(!read::has_tombstone(client.view(), id, "a-key").expect("reads"));
 }
 
 /// A lock is one holder's, whoever was asked for it, and free when its client is gone.

@@ -115,7 +115,7 @@ fn all_that_becomes_of_a_repository() {
         add: vec![file("objects/pack/b.pack", "b", 0)],
         remove: vec![path("objects/pack/a.pack"), path("objects/gone")],
         relied: vec![],
-        looked: Version(0),
+        tombstones_as_of: Version(0),
         unless_refs_moved_since: None,
     })));
     let removal = FileRemoval {
@@ -154,7 +154,7 @@ fn all_that_becomes_of_a_repository() {
     ];
     assert_eq!(events(&world, Trail::Of(id(1))), here);
 
-    world.must(Command::CondemnRepo {
+    world.must(Command::ExpireRepo {
         id: id(1),
         version: deleted,
     });
@@ -169,7 +169,7 @@ fn all_that_becomes_of_a_repository() {
             to: to.clone(),
         },
         AuditEvent::Deleted { path: to.clone() },
-        AuditEvent::Condemned { path: to.clone() },
+        AuditEvent::Expired { path: to.clone() },
         AuditEvent::Purged { path: to },
     ];
     assert_eq!(events(&world, Trail::Namespace), there);

@@ -2,8 +2,7 @@
 
 use crate::support::{World, file, id, line, name, oid, packed, path, refs, set};
 use gitmoor_model::{
-    Command, Condemnation, FileRemoval, Limit, Outcome, Refusal, RepoChange, RepoId, TrashId,
-    Version,
+    Command, Deletions, FileRemoval, Limit, Outcome, Refusal, RepoChange, RepoId, TrashId, Version,
 };
 use gitmoor_replicator::state::read;
 use std::collections::BTreeSet;
@@ -50,7 +49,7 @@ fn lose(world: &mut World, repo: u8) {
 
 fn expire(world: &mut World, repo: u8, version: Version) {
     let path = path(PACK);
-    world.must(Command::Condemn(Condemnation {
+    world.must(Command::MarkDeleted(Deletions {
         repo: id(repo),
         expired: vec![TrashId { version, path }],
         leftovers: vec![],
@@ -59,25 +58,25 @@ fn expire(world: &mut World, repo: u8, version: Version) {
 
 fn purge(world: &mut World, repo: u8) {
     let version = world.must(Command::DeleteRepo { id: id(repo) });
-    world.must(Command::CondemnRepo {
+    world.must(Command::ExpireRepo {
         id: id(repo),
         version,
     });
     world.must(Command::PurgeRepo { id: id(repo) });
 }
 
-fn condemned(world: &World, repo: u8) -> Vec<String> {
-    let keys = read::condemned(&world.database, id(repo)).expect("reads");
-    keys.into_iter().map(|condemned| condemned.key).collect()
+fn tombstones(world: &World, repo: u8) -> Vec<String> {
+    let keys = read::tombstones(&world.database, id(repo)).expect("reads");
+    keys.into_iter().map(|tombstone| tombstone.key).collect()
 }
 
 fn is_left(world: &World, repo: u8) -> bool {
-    let left = read::condemned_repos(&world.database).expect("reads");
+    let left = read::expired_repos(&world.database).expect("reads");
     left.iter().any(|left| left.repo.id == id(repo))
 }
 
-fn lent(world: &World, repo: u8) -> BTreeSet<String> {
-    read::lent(&world.database, id(repo)).expect("reads")
+fn shared(world: &World, repo: u8) -> BTreeSet<String> {
+    read::shared_keys(&world.database, id(repo)).expect("reads")
 }
 
 #[test]
@@ -106,7 +105,7 @@ fn it_begins_with_everything() {
     assert_eq!(file(id(2)), file(id(1)));
     let blocks = |repo| read::blocks(view, repo, &path(PACK)).expect("reads");
     assert_eq!(blocks(id(2)).len(), 2);
-    assert_eq!(lent(&world, 1), BTreeSet::from([key(id(1))]));
+    assert_eq!(shared(&world, 1), BTreeSet::from([key(id(1))]));
 }
 
 #[test]
@@ -115,11 +114,11 @@ fn either_may_lose_it_first() {
         let mut world = world();
         fork(&mut world, 1, 2);
         lose(&mut world, first);
-        assert_eq!(condemned(&world, 1), [] as [String; 0]);
+        assert_eq!(tombstones(&world, 1), [] as [String; 0]);
         lose(&mut world, last);
-        assert_eq!(condemned(&world, 1), [key(id(1))]);
-        assert_eq!(condemned(&world, 2), [] as [String; 0]);
-        assert!(lent(&world, 1).is_empty());
+        assert_eq!(tombstones(&world, 1), [key(id(1))]);
+        assert_eq!(tombstones(&world, 2), [] as [String; 0]);
+        assert!(shared(&world, 1).is_empty());
     }
 }
 
@@ -129,8 +128,8 @@ fn a_purged_parent_stays_until_the_last_fork_gives_back() {
     fork(&mut world, 1, 2);
     fork(&mut world, 2, 3);
     purge(&mut world, 1);
-    assert!(is_left(&world, 1), "its key is on loan");
-    assert_eq!(lent(&world, 1), BTreeSet::from([key(id(1))]));
+    assert!(is_left(&world, 1), "its key is shared");
+    assert_eq!(shared(&world, 1), BTreeSet::from([key(id(1))]));
     let again = Command::CreateRepo {
         id: id(1),
         path: name("again.git"),
@@ -141,7 +140,7 @@ fn a_purged_parent_stays_until_the_last_fork_gives_back() {
     ));
 
     purge(&mut world, 2);
-    assert!(!is_left(&world, 2), "nothing of its own is on loan");
+    assert!(!is_left(&world, 2), "nothing of its own is shared");
     world.must(Command::PurgeRepo { id: id(1) });
     assert!(is_left(&world, 1));
     lose(&mut world, 3);
@@ -155,7 +154,7 @@ fn a_purged_fork_gives_back() {
     fork(&mut world, 1, 2);
     lose(&mut world, 1);
     purge(&mut world, 2);
-    assert_eq!(condemned(&world, 1), [key(id(1))]);
+    assert_eq!(tombstones(&world, 1), [key(id(1))]);
 }
 
 /// Two rows of the fork's trash name one key: the first to expire gives nothing back.
@@ -181,9 +180,9 @@ fn what_the_trash_names_twice() {
         ..RepoChange::new(id(2))
     }));
     expire(&mut world, 2, first);
-    assert_eq!(condemned(&world, 1), [] as [String; 0]);
+    assert_eq!(tombstones(&world, 1), [] as [String; 0]);
     lose(&mut world, 2);
-    assert_eq!(condemned(&world, 1), [key(id(1))]);
+    assert_eq!(tombstones(&world, 1), [key(id(1))]);
 }
 
 #[test]
@@ -198,5 +197,5 @@ fn nobody_names_what_is_not_on_loan() {
         ..RepoChange::new(id(2))
     }));
     let key = key(id(1));
-    assert_eq!(outcome, Outcome::Refused(Refusal::Condemned { key }));
+    assert_eq!(outcome, Outcome::Refused(Refusal::HasTombstone { key }));
 }

@@ -202,8 +202,8 @@ fn one_that_is_given_up_is_left_to_gc() {
     let mut world = whole();
     world.must(step(id(1), ImportStep::Abandon));
     assert_eq!(read::imports(&world.database).expect("reads"), []);
-    let condemned = read::condemned_repos(&world.database).expect("reads");
-    assert_eq!(condemned[0].repo.id, id(1));
+    let expired = read::expired_repos(&world.database).expect("reads");
+    assert_eq!(expired[0].repo.id, id(1));
     let held = Outcome::Refused(Refusal::Exists(name("app.git")));
     assert_eq!(
         world.run(begin(id(1), "app.git")),
@@ -285,20 +285,20 @@ fn a_borrower_gets_the_files() {
     let usage = world.repo(borrower).usage;
     assert_eq!((usage.files, usage.bytes), (2, 3 << 20));
     assert_eq!(the_import(&world).id, borrower);
-    // Of the import nothing is left but what is on loan; that goes with who has it.
-    let condemned = |world: &World| read::condemned_repos(&world.database).expect("reads").len();
+    // Of the import nothing is left but what is shared; that goes with the last sharer.
+    let expired = |world: &World| read::expired_repos(&world.database).expect("reads").len();
     world.must(Command::PurgeRepo { id: import });
-    assert_eq!(condemned(&world), 1);
-    let lent = read::lent(&world.database, import).expect("reads");
-    assert_eq!(lent, BTreeSet::from(keys));
+    assert_eq!(expired(&world), 1);
+    let shared = read::shared_keys(&world.database, import).expect("reads");
+    assert_eq!(shared, BTreeSet::from(keys));
     let version = world.must(Command::DeleteRepo { id: borrower });
-    world.must(Command::CondemnRepo {
+    world.must(Command::ExpireRepo {
         id: borrower,
         version,
     });
     world.must(Command::PurgeRepo { id: borrower });
     world.must(Command::PurgeRepo { id: import });
-    assert_eq!(condemned(&world), 0);
+    assert_eq!(expired(&world), 0);
 }
 
 /// What somebody wrote there meanwhile is theirs.

@@ -2,7 +2,6 @@
 
 mod audit;
 mod crash;
-mod custody;
 mod damage;
 mod data_directory;
 mod failpoints;
@@ -26,3 +25,4 @@ mod scope;
 mod sessions;
 mod setting;
 mod support;
+mod trash;

@@ -3,9 +3,9 @@
 //! it is refused. Shares no code with the state machine.
 
 use gitmoor_model::{
-    BlockDigest, Change, Command, Condemnation, Expect, FileAdd, FileEntry, Limit, NamePath,
-    Outcome, PackedEdit, PackedRef, Place, RefEdit, RefEntry, Refusal, Repacking, Repo, RepoChange,
-    RepoId, RepoPath, Timestamp, TrashId, Usage, Version,
+    BlockDigest, Change, Command, Deletions, Expect, FileAdd, FileEntry, Limit, NamePath, Outcome,
+    PackedEdit, PackedRef, Place, RefEdit, RefEntry, Refusal, Repacking, Repo, RepoChange, RepoId,
+    RepoPath, Timestamp, TrashId, Usage, Version,
 };
 use gitmoor_replicator::NameEntry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,15 +15,15 @@ pub(crate) struct Model {
     pub(crate) names: BTreeMap<NamePath, NameEntry>,
     pub(crate) repos: BTreeMap<RepoId, Repo>,
     pub(crate) trashed: BTreeMap<RepoId, (Version, Repo)>,
-    pub(crate) condemned_repos: BTreeMap<RepoId, (Version, Repo)>,
+    pub(crate) expired_repos: BTreeMap<RepoId, (Version, Repo)>,
     pub(crate) refs: BTreeMap<(RepoId, RepoPath), RefEntry>,
     pub(crate) packed: BTreeMap<(RepoId, RepoPath), PackedRef>,
     pub(crate) files: BTreeMap<(RepoId, RepoPath), (FileEntry, Vec<BlockDigest>)>,
     pub(crate) trashed_files: BTreeMap<(RepoId, TrashId), (FileEntry, Vec<BlockDigest>)>,
     /// Those of them that nobody can miss.
     pub(crate) superseded: BTreeSet<(RepoId, TrashId)>,
-    /// Condemned keys, and when they were deleted.
-    pub(crate) condemned: BTreeMap<(RepoId, String), Option<Timestamp>>,
+    /// Tombstones of keys, and when they were deleted.
+    pub(crate) tombstones: BTreeMap<(RepoId, String), Option<Timestamp>>,
     pub(crate) forgotten: BTreeMap<RepoId, Version>,
     /// The newest removal that has left the trash for good.
     pub(crate) expired: BTreeMap<RepoId, Version>,
@@ -174,9 +174,12 @@ impl Model {
                 self.repo(id)?.limits.remove(&limit);
             }
             Command::Commit(change) => self.commit(version, time, &change)?,
-            Command::Publish { change, looked } => {
+            Command::Publish {
+                change,
+                tombstones_as_of: looked,
+            } => {
                 if self.forgotten(change.repo) != looked {
-                    return Err(Refusal::Forgotten);
+                    return Err(Refusal::TombstonesExpired);
                 }
                 self.commit(version, time, &change)?;
             }
@@ -203,56 +206,56 @@ impl Model {
                     }
                 }
             }
-            Command::Condemn(condemnation) => self.condemn(condemnation),
-            Command::Bury {
+            Command::MarkDeleted(deletions) => self.mark_deleted(deletions),
+            Command::RecordDeletion {
                 repo,
                 deleted,
-                forget,
+                expire,
             } => {
                 for key in deleted {
-                    if let Some(when) = self.condemned.get_mut(&(repo, key)) {
+                    if let Some(when) = self.tombstones.get_mut(&(repo, key)) {
                         *when = Some(time);
                     }
                 }
-                for key in forget {
+                for key in expire {
                     let name = (repo, key);
-                    let when = self.condemned.get(&name).copied().flatten();
+                    let when = self.tombstones.get(&name).copied().flatten();
                     if when.is_some_and(|when| when.secs + 3600 <= time.secs) {
-                        self.condemned.remove(&name);
+                        self.tombstones.remove(&name);
                         self.forgotten.insert(repo, version);
                     }
                 }
             }
-            Command::CondemnRepo { id, version } => {
+            Command::ExpireRepo { id, version } => {
                 let found = self.trashed.get(&id).filter(|found| found.0 == version);
                 let found = found.cloned().ok_or(Refusal::NotInTrash(id))?;
                 self.trashed.remove(&id);
-                self.condemned_repos.insert(id, found);
+                self.expired_repos.insert(id, found);
             }
             Command::PurgeRepo { id } => {
-                let found = self.condemned_repos.remove(&id);
+                let found = self.expired_repos.remove(&id);
                 let found = found.ok_or(Refusal::NotInTrash(id))?;
                 let named = self.named_by(id);
                 self.refs.retain(|(repo, _), _| *repo != id);
                 self.packed.retain(|(repo, _), _| *repo != id);
                 self.files.retain(|(repo, _), _| *repo != id);
                 self.trashed_files.retain(|(repo, _), _| *repo != id);
-                self.condemned.retain(|(repo, _), _| *repo != id);
+                self.tombstones.retain(|(repo, _), _| *repo != id);
                 self.forgotten.remove(&id);
                 self.expired.remove(&id);
                 named.into_iter().for_each(|key| self.give_back(id, key));
                 if self.named().iter().any(|key| owner(key) == Some(id)) {
-                    self.condemned_repos.insert(id, found);
+                    self.expired_repos.insert(id, found);
                 }
             }
             Command::MoveRefs {
                 change,
-                looked,
+                tombstones_as_of: looked,
                 unpruned,
             } => {
                 let repo = change.repo;
                 if looked.is_some_and(|looked| self.forgotten(repo) != looked) {
-                    return Err(Refusal::Forgotten);
+                    return Err(Refusal::TombstonesExpired);
                 }
                 let mut removed = self.trashed_files.keys();
                 let pruned = removed.any(|row| {
@@ -299,8 +302,8 @@ impl Model {
     fn repack(&mut self, version: Version, repacking: Repacking) -> Result<(), Refusal> {
         let id = repacking.repo;
         let refs_version = self.repo(id)?.refs_version;
-        if self.forgotten(id) != repacking.looked {
-            return Err(Refusal::Forgotten);
+        if self.forgotten(id) != repacking.tombstones_as_of {
+            return Err(Refusal::TombstonesExpired);
         }
         let keys = repacking
             .add
@@ -371,25 +374,25 @@ impl Model {
         self.forgotten.get(&id).copied().unwrap_or_default()
     }
 
-    fn condemn(&mut self, condemnation: Condemnation) {
-        let repo = condemnation.repo;
-        let mut doomed = condemnation.leftovers;
-        for id in condemnation.expired {
+    fn mark_deleted(&mut self, deletions: Deletions) {
+        let repo = deletions.repo;
+        let mut unneeded = deletions.leftovers;
+        for id in deletions.expired {
             let row = (repo, id);
             let Some((entry, _)) = self.trashed_files.remove(&row) else {
                 continue;
             };
-            doomed.extend(stored_key(&entry));
+            unneeded.extend(stored_key(&entry));
             if !self.superseded.contains(&row) {
                 let newest = self.expired.entry(repo).or_default();
                 *newest = row.1.version.max(*newest);
             }
         }
-        for key in doomed {
+        for key in unneeded {
             match owner(&key) {
                 Some(owner) if owner == repo => {
                     if !self.named().contains(&key) {
-                        self.condemned.entry((repo, key)).or_default();
+                        self.tombstones.entry((repo, key)).or_default();
                     }
                 }
                 Some(_) if !self.named_by(repo).contains(&key) => self.give_back(repo, key),
@@ -420,18 +423,18 @@ impl Model {
         };
         let there = self.repos.contains_key(&owner) || self.trashed.contains_key(&owner);
         if there && !self.named().contains(&key) {
-            self.condemned.entry((owner, key)).or_default();
+            self.tombstones.entry((owner, key)).or_default();
         }
     }
 
     fn check_usable(&self, id: RepoId, key: String) -> Result<(), Refusal> {
         let usable = match owner(&key) {
             Some(owner) if owner != id => self.named_by(id).contains(&key),
-            Some(_) | None => !self.condemned.contains_key(&(id, key.clone())),
+            Some(_) | None => !self.tombstones.contains_key(&(id, key.clone())),
         };
         match usable {
             true => Ok(()),
-            false => Err(Refusal::Condemned { key }),
+            false => Err(Refusal::HasTombstone { key }),
         }
     }
 
@@ -443,7 +446,7 @@ impl Model {
         if let Some(repo) = self.repos.get(&id) {
             return Err(Refusal::Exists(repo.path.clone()));
         }
-        let old = self.trashed.get(&id).or(self.condemned_repos.get(&id));
+        let old = self.trashed.get(&id).or(self.expired_repos.get(&id));
         match old {
             Some((_, old)) => Err(Refusal::Exists(old.path.clone())),
             None => Ok(()),

@@ -95,7 +95,7 @@ fn what_makes_less_always_works() {
         add: vec![file("objects/p", "p", 5)],
         remove: vec![path("objects/b"), path("objects/c")],
         relied: vec![],
-        looked: Version(0),
+        tombstones_as_of: Version(0),
         unless_refs_moved_since: None,
     })));
     world.must(Command::RestoreFiles {

@@ -4,7 +4,7 @@
 use crate::model::{Model, children, owner};
 use crate::support::{World, file, id, line, name, oid, path, time};
 use gitmoor_model::{
-    Change, Command, Condemnation, Digest, Expect, FileRemoval, FileTouch, Format, Limit, NamePath,
+    Change, Command, Deletions, Digest, Expect, FileRemoval, FileTouch, Format, Limit, NamePath,
     PackedEdit, RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::state::read;
@@ -72,7 +72,7 @@ struct Push {
 enum Step {
     Plain(Command),
     Push(Push),
-    Custody((Custody, RepoId, usize)),
+    Trash((TrashStep, RepoId, usize)),
     /// The clock goes on by more than the quarantine of deleted keys.
     Wait,
     /// Everything so far is written; what follows is the next batch.
@@ -183,30 +183,30 @@ fn key(repo: RepoId, name: &str, suffix: &str) -> String {
 
 /// What happens to the trash, to be filled in when its turn comes.
 #[derive(Clone, Copy, Debug)]
-enum Custody {
+enum TrashStep {
     RestoreFiles,
-    Condemn,
-    CondemnRepo,
+    MarkDeleted,
+    ExpireRepo,
     Delete,
-    Forget,
+    Expire,
     Touch,
 }
 
-fn a_custody() -> impl Strategy<Value = (Custody, RepoId, usize)> {
+fn a_trash_step() -> impl Strategy<Value = (TrashStep, RepoId, usize)> {
     let kinds = vec![
-        Custody::RestoreFiles,
-        Custody::Condemn,
-        Custody::Condemn,
-        Custody::CondemnRepo,
-        Custody::Delete,
-        Custody::Forget,
-        Custody::Touch,
+        TrashStep::RestoreFiles,
+        TrashStep::MarkDeleted,
+        TrashStep::MarkDeleted,
+        TrashStep::ExpireRepo,
+        TrashStep::Delete,
+        TrashStep::Expire,
+        TrashStep::Touch,
     ];
     (select(kinds), an_id(), 0..4_usize)
 }
 
 /// Some of what the model has in its trash, and some keys that it may name.
-fn custody(model: &Model, (kind, repo, n): (Custody, RepoId, usize)) -> Command {
+fn trash_step(model: &Model, (kind, repo, n): (TrashStep, RepoId, usize)) -> Command {
     let trashed = model
         .trashed_files
         .keys()
@@ -215,32 +215,32 @@ fn custody(model: &Model, (kind, repo, n): (Custody, RepoId, usize)) -> Command 
     let files: Vec<_> = trashed.map(|(_, id)| id.clone()).take(n).collect();
     let named = FILES.iter().skip(n);
     let leftovers = named.map(|name| key(repo, name, if n % 2 == 0 { "" } else { ".k2" }));
-    let condemned = model.condemned.keys().filter(|(of, _)| *of == repo);
-    let keys: Vec<_> = condemned.map(|(_, key)| key.clone()).collect();
+    let tombstones = model.tombstones.keys().filter(|(of, _)| *of == repo);
+    let keys: Vec<_> = tombstones.map(|(_, key)| key.clone()).collect();
     match kind {
-        Custody::RestoreFiles => Command::RestoreFiles { repo, files },
-        Custody::Condemn => Command::Condemn(Condemnation {
+        TrashStep::RestoreFiles => Command::RestoreFiles { repo, files },
+        TrashStep::MarkDeleted => Command::MarkDeleted(Deletions {
             repo,
             expired: files,
             leftovers: leftovers.take(n).collect(),
         }),
-        Custody::CondemnRepo => {
+        TrashStep::ExpireRepo => {
             let version = model.trashed.get(&repo).map_or(Version(1), |found| found.0);
-            Command::CondemnRepo { id: repo, version }
+            Command::ExpireRepo { id: repo, version }
         }
-        Custody::Touch => Command::Touch {
+        TrashStep::Touch => Command::Touch {
             repo,
             files: touches(model, repo, n),
         },
-        Custody::Delete => Command::Bury {
+        TrashStep::Delete => Command::RecordDeletion {
             repo,
             deleted: keys,
-            forget: vec![],
+            expire: vec![],
         },
-        Custody::Forget => Command::Bury {
+        TrashStep::Expire => Command::RecordDeletion {
             repo,
             deleted: vec![],
-            forget: keys,
+            expire: keys,
         },
     }
 }
@@ -300,7 +300,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => a_plain_command().prop_map(Step::Plain),
         6 => a_push().prop_map(Step::Push),
-        3 => a_custody().prop_map(Step::Custody),
+        3 => a_trash_step().prop_map(Step::Trash),
         1 => Just(Step::Wait),
         2 => Just(Step::Write),
     ];
@@ -359,7 +359,7 @@ fn published(model: &Model, change: RepoChange) -> Command {
         // As of now, and as of the last but one removal.
         2 => Command::MoveRefs {
             change,
-            looked: Some(model.forgotten(repo)),
+            tombstones_as_of: Some(model.forgotten(repo)),
             unpruned: Version(u64::MAX),
         },
         3 => {
@@ -368,17 +368,17 @@ fn published(model: &Model, change: RepoChange) -> Command {
             let unpruned = removed.nth(1).map_or(Version(0), |(_, file)| file.version);
             Command::MoveRefs {
                 change,
-                looked: None,
+                tombstones_as_of: None,
                 unpruned,
             }
         }
         1 => Command::Publish {
-            looked: model.forgotten(change.repo),
+            tombstones_as_of: model.forgotten(change.repo),
             change,
         },
         4 => repacked(model, change),
         _ => Command::Publish {
-            looked: Version(0),
+            tombstones_as_of: Version(0),
             change,
         },
     }
@@ -397,7 +397,7 @@ fn repacked(model: &Model, change: RepoChange) -> Command {
     });
     Command::Repack(Box::new(Repacking {
         repo,
-        looked: model.forgotten(repo),
+        tombstones_as_of: model.forgotten(repo),
         unless_refs_moved_since: removal.and_then(|removal| removal.unless_refs_moved_since),
         relied: relied.collect(),
         add: change.add,
@@ -416,7 +416,7 @@ proptest! {
             let command = match step {
                 Step::Plain(command) => command,
                 Step::Push(push) => published(&model, resolve(&model, &push)),
-                Step::Custody(what) => custody(&model, what),
+                Step::Trash(what) => trash_step(&model, what),
                 Step::Wait if batch.is_empty() => {
                     world.index += 4000;
                     continue;
@@ -472,10 +472,10 @@ fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
         trashed,
         model.trashed.clone().into_iter().collect::<Vec<_>>()
     );
-    let condemned = read::condemned_repos(view).expect("reads").into_iter();
-    let condemned: Vec<_> = condemned.map(|trashed| trashed.repo.id).collect();
-    let expected: Vec<_> = model.condemned_repos.keys().copied().collect();
-    prop_assert_eq!(condemned, expected);
+    let expired = read::expired_repos(view).expect("reads").into_iter();
+    let expired: Vec<_> = expired.map(|trashed| trashed.repo.id).collect();
+    let expected: Vec<_> = model.expired_repos.keys().copied().collect();
+    prop_assert_eq!(expired, expected);
     Ok(())
 }
 
@@ -506,24 +506,24 @@ fn check_custody(world: &World, model: &Model, repo: RepoId) -> Result<(), TestC
         })
         .collect();
     prop_assert_eq!(trashed, expected);
-    let condemned = read::condemned(view, repo).expect("reads").into_iter();
-    let condemned: Vec<_> = condemned.map(|key| (key.key, key.deleted)).collect();
-    let expected = model.condemned.iter().filter(|((id, _), _)| *id == repo);
+    let tombstones = read::tombstones(view, repo).expect("reads").into_iter();
+    let tombstones: Vec<_> = tombstones.map(|key| (key.key, key.deleted)).collect();
+    let expected = model.tombstones.iter().filter(|((id, _), _)| *id == repo);
     let expected: Vec<_> = expected
         .map(|((_, key), deleted)| (key.clone(), *deleted))
         .collect();
-    prop_assert_eq!(condemned, expected);
+    prop_assert_eq!(tombstones, expected);
     let named = model.named();
-    for key in read::condemned(view, repo).expect("reads") {
-        prop_assert!(!named.contains(&key.key), "{} is condemned", key.key);
+    for key in read::tombstones(view, repo).expect("reads") {
+        prop_assert!(!named.contains(&key.key), "{} has a tombstone", key.key);
     }
     let others = model.repos.keys().chain(model.trashed.keys());
-    let others = others.chain(model.condemned_repos.keys());
-    let lent = others.filter(|other| **other != repo);
-    let lent = lent.flat_map(|other| model.named_by(*other));
-    let lent: BTreeSet<_> = lent.filter(|key| owner(key) == Some(repo)).collect();
-    prop_assert_eq!(read::lent(view, repo).expect("reads"), lent);
-    let forgotten = read::forgotten(view, repo).expect("reads");
+    let others = others.chain(model.expired_repos.keys());
+    let shared = others.filter(|other| **other != repo);
+    let shared = shared.flat_map(|other| model.named_by(*other));
+    let shared: BTreeSet<_> = shared.filter(|key| owner(key) == Some(repo)).collect();
+    prop_assert_eq!(read::shared_keys(view, repo).expect("reads"), shared);
+    let forgotten = read::tombstones_as_of(view, repo).expect("reads");
     prop_assert_eq!(forgotten, model.forgotten(repo));
     let expired = read::expired(view, repo).expect("reads");
     let expected = model.expired.get(&repo).copied().unwrap_or_default();

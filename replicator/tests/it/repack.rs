@@ -41,7 +41,7 @@ fn repacking() -> Repacking {
         add: vec![file(NEW, NEW, 0)],
         remove: vec![path(OLD)],
         relied: vec![relied(OLD), relied(KEPT)],
-        looked: Version(0),
+        tombstones_as_of: Version(0),
         unless_refs_moved_since: None,
     }
 }
@@ -67,7 +67,7 @@ fn moves(unpruned: Version) -> Command {
     let looked = None;
     Command::MoveRefs {
         change,
-        looked,
+        tombstones_as_of: looked,
         unpruned,
     }
 }

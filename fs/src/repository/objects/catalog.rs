@@ -35,8 +35,8 @@ pub(crate) fn named_keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<
     let trashed = read::trashed_files(replica.view(), id, Version::default())?;
     let trashed = trashed.iter().filter_map(|file| file.entry.key());
     named.extend(trashed.map(str::to_owned));
-    let condemned = read::condemned(replica.view(), id)?.into_iter();
+    let condemned = read::tombstones(replica.view(), id)?.into_iter();
     named.extend(condemned.map(|condemned| condemned.key));
-    named.extend(read::lent(replica.view(), id)?);
+    named.extend(read::shared_keys(replica.view(), id)?);
     Ok(named)
 }

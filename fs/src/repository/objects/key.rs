@@ -7,7 +7,7 @@
 //! file name too long for that is `%%` and its BLAKE3. So no two files with different
 //! bytes ever share a key. One that cannot be used (condemned by gc, or taken by other
 //! bytes) is passed over for the next. The state machine finds the path of a key by
-//! taking suffixes off (`state/condemned.rs`), so they begin with dots.
+//! taking suffixes off (`state/tombstones.rs`), so they begin with dots.
 
 use gitmoor_model::{Digest, RepoId, RepoPath, hex};
 

@@ -64,7 +64,7 @@ struct State {
     pending: Pending,
     /// Pending files that are stored already; only the commit is missing.
     stored: HashMap<RepoPath, Stored>,
-    /// [`gitmoor_replicator::Custody::forgotten`] before the first of them was stored.
+    /// [`gitmoor_replicator::read::tombstones_as_of`] before the first of them was stored.
     looked: Version,
     /// New times and permission bits of catalogued files. Nothing else of their entries is kept: others may
     /// have moved or removed the files by then.

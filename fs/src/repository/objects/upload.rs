@@ -57,7 +57,7 @@ pub struct Batch {
     pub files: Vec<Stored>,
     /// Loose objects that are in one of its packs.
     pub(super) bundled: Vec<(RepoPath, Generation)>,
-    /// [`gitmoor_replicator::Custody::forgotten`] before any of it was stored.
+    /// [`gitmoor_replicator::read::tombstones_as_of`] before any of it was stored.
     pub looked: Version,
 }
 
@@ -119,7 +119,7 @@ impl Objects {
     /// What was stored is good for as long as no condemned key was forgotten
     /// since. To be called before anything is put.
     pub(in crate::repository) fn tombstones_as_of(&self) -> FsResult<Version> {
-        let forgotten = read::forgotten(self.shared.replica.view(), self.repo)?;
+        let forgotten = read::tombstones_as_of(self.shared.replica.view(), self.repo)?;
         let mut state = self.state.lock();
         if state.looked != forgotten {
             state.looked = forgotten;
@@ -425,7 +425,7 @@ impl Objects {
     ) -> FsResult<()> {
         let may_be_plain = name::holds_objects(path) && self.shared.store.refuses_overwrite();
         for key in self.keys(path, &entry.digest, may_be_plain) {
-            if read::is_condemned(self.shared.replica.view(), self.repo, &key)? {
+            if read::has_tombstone(self.shared.replica.view(), self.repo, &key)? {
                 continue;
             }
             // Other bytes may be there: another mount's zlib wrote the same object

@@ -29,10 +29,13 @@ impl Transactions {
         let command = match (self.undelete(&change, by)?, looked) {
             (Some(unpruned), looked) => Command::MoveRefs {
                 change,
-                looked,
+                tombstones_as_of: looked,
                 unpruned,
             },
-            (None, Some(looked)) => Command::Publish { change, looked },
+            (None, Some(looked)) => Command::Publish {
+                change,
+                tombstones_as_of: looked,
+            },
             (None, None) => Command::Commit(change),
         };
         let version = self.propose(command, &by.actor)?;
@@ -45,15 +48,15 @@ impl Transactions {
     }
 
     /// Stores again when gc has condemned, between storing and cataloguing, what
-    /// was found in the store (see the replicator's `state/condemned.rs`).
+    /// was found in the store (see the replicator's `state/tombstones.rs`).
     pub(super) fn until_settled<T>(&self, mut attempt: impl FnMut() -> FsResult<T>) -> FsResult<T> {
         for _ in 0..STORINGS {
             match attempt() {
-                Err(FsError::Refused(Refusal::Condemned { key })) => {
+                Err(FsError::Refused(Refusal::HasTombstone { key })) => {
                     self.objects.forget_stored(&key);
                 }
                 // Pruned: through another mount, between the look and the commit.
-                Err(FsError::Refused(Refusal::Forgotten | Refusal::Pruned)) => {}
+                Err(FsError::Refused(Refusal::TombstonesExpired | Refusal::Pruned)) => {}
                 other => return other,
             }
         }
@@ -68,7 +71,13 @@ impl Transactions {
         actor: &Actor,
     ) -> FsResult<Version> {
         let looked = batch.looked;
-        self.propose(Command::Publish { change, looked }, actor)
+        self.propose(
+            Command::Publish {
+                change,
+                tombstones_as_of: looked,
+            },
+            actor,
+        )
     }
 
     pub(super) fn propose(&self, command: Command, actor: &Actor) -> FsResult<Version> {

@@ -34,7 +34,7 @@ impl Dissociation<'_> {
             .begin_wait(self.0.repo, "a copy of borrowed files")?;
         let _waiting = wait.enter();
         self.0.until_settled(|| {
-            let looked = read::forgotten(self.0.shared.replica.view(), self.0.repo)?;
+            let looked = read::tombstones_as_of(self.0.shared.replica.view(), self.0.repo)?;
             let copies = parallel::each(files, |(path, entry)| self.copy(path, entry, told))?;
             failpoint::OWN_COPIED.hit();
             self.propose_copies(copies, looked)
@@ -71,7 +71,7 @@ impl Dissociation<'_> {
             relied: relied.collect(),
             add: copies,
             remove: Vec::new(),
-            looked,
+            tombstones_as_of: looked,
             unless_refs_moved_since: None,
         };
         self.0

@@ -67,7 +67,7 @@ impl RepackCommit<'_> {
         let wait = self.0.shared.begin_wait(self.0.repo, "maintenance")?;
         let _waiting = wait.enter();
         let (published, stored) = self.0.until_settled(|| {
-            let looked = read::forgotten(self.0.shared.replica.view(), self.0.repo)?;
+            let looked = read::tombstones_as_of(self.0.shared.replica.view(), self.0.repo)?;
             let stored = self.store_made(&repack.made, tell)?;
             let mut adds: Vec<_> = stored.iter().map(|(add, _)| add.clone()).collect();
             failpoint::REPACK_STORED.hit();
@@ -128,7 +128,7 @@ impl RepackCommit<'_> {
             add: adds.to_vec(),
             remove: remove.to_vec(),
             relied: repack.relied.clone(),
-            looked,
+            tombstones_as_of: looked,
             unless_refs_moved_since,
         };
         self.0

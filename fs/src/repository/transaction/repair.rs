@@ -45,8 +45,13 @@ impl Repair<'_> {
                 add: vec![add],
                 ..RepoChange::new(self.0.repo)
             };
-            self.0
-                .propose(Command::Publish { change, looked }, &Actor::default())
+            self.0.propose(
+                Command::Publish {
+                    change,
+                    tombstones_as_of: looked,
+                },
+                &Actor::default(),
+            )
         })?;
         (self.0.shared.changed)(self.0.repo, path);
         Ok(())
@@ -62,7 +67,7 @@ impl Repair<'_> {
         digest: &gitmoor_model::Digest,
     ) -> FsResult<String> {
         for key in self.0.objects.keys(path, digest, false) {
-            let free = !read::is_condemned(self.0.shared.replica.view(), self.0.repo, &key)?
+            let free = !read::has_tombstone(self.0.shared.replica.view(), self.0.repo, &key)?
                 && !self.exists(&key)?;
             if free && self.0.shared.store.put(&key, Body::File { file, len })? == Put::Stored {
                 return Ok(key);

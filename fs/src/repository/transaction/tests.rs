@@ -10,8 +10,8 @@ use crate::repository::local::Files;
 use crate::repository::objects::{Objects, Seals, Staged, Staging};
 use crate::repository::refs::Large;
 use gitmoor_model::{
-    Actor, Change, Command, Condemnation, Digest, Expect, FileAdd, FileEntry, FileRemoval,
-    NamePath, Outcome, Place, RefEdit, RepoChange, RepoId, RepoPath, Timestamp, TrashId, Version,
+    Actor, Change, Command, Deletions, Digest, Expect, FileAdd, FileEntry, FileRemoval, NamePath,
+    Outcome, Place, RefEdit, RepoChange, RepoId, RepoPath, Timestamp, TrashId, Version,
 };
 use gitmoor_replicator::{Node, NodeConfig, Replica, read};
 use gitmoor_store::block_cache::{BlockCache, CacheConfig};
@@ -83,7 +83,7 @@ impl World {
             version: file.version,
             path: file.path,
         });
-        self.propose(Command::Condemn(Condemnation {
+        self.propose(Command::MarkDeleted(Deletions {
             repo: self.repo,
             expired: expired.collect(),
             leftovers: Vec::new(),

@@ -16,8 +16,8 @@ pub use imports::{imports, verified};
 pub use namespace::{name, names_in, path_of, repo};
 pub use refs::{PackedSink, has_references_in, packed, packed_ref, reference, references_in};
 pub use trash::{
-    condemned, condemned_repos, expired, forgotten, is_condemned, lent, trashed_files,
-    trashed_repos,
+    expired, expired_repos, has_tombstone, shared_keys, tombstones, tombstones_as_of,
+    trashed_files, trashed_repos,
 };
 
 use super::view::{KeyRange, Step, View, decode};

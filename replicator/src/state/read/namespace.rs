@@ -38,7 +38,7 @@ pub fn path_of(view: &dyn View, id: RepoId) -> Result<Option<NamePath>, ReadErro
     if let Some(repo) = repo(view, id)? {
         return Ok(Some(repo.path));
     }
-    for key in [keys::trashed_repo(id), keys::condemned_repo(id)] {
+    for key in [keys::trashed_repo(id), keys::expired_repo(id)] {
         if let Some(trashed) = load::<TrashedRepo>(view, Table::Trash, &key)? {
             return Ok(Some(trashed.repo.path));
         }

@@ -3,7 +3,7 @@
 use super::{all, all_in};
 use crate::model::{RepoId, RepoPath, Version};
 use crate::state::view::{KeyRange, View, load};
-use crate::state::{CondemnedKey, ReadError, Table, TrashedFile, TrashedRepo, keys, loans};
+use crate::state::{ReadError, Table, Tombstone, TrashedFile, TrashedRepo, keys, shared_keys};
 use std::collections::BTreeSet;
 
 /// The repositories in the trash.
@@ -26,30 +26,30 @@ pub fn trashed_files(
     all_in(view, Table::Trash, &range)
 }
 
-/// The repositories whose trash time is over and whose rows are still there.
-pub fn condemned_repos(view: &dyn View) -> Result<Vec<TrashedRepo>, ReadError> {
-    all(view, Table::Trash, &[keys::CONDEMNED_REPO])
+/// The repositories that have expired and are not purged yet.
+pub fn expired_repos(view: &dyn View) -> Result<Vec<TrashedRepo>, ReadError> {
+    all(view, Table::Trash, &[keys::EXPIRED_REPO])
 }
 
-/// The condemned keys of a repository.
-pub fn condemned(view: &dyn View, repo: RepoId) -> Result<Vec<CondemnedKey>, ReadError> {
-    all(view, Table::Trash, &keys::all_condemned(repo))
+/// The tombstones of the keys of a repository.
+pub fn tombstones(view: &dyn View, repo: RepoId) -> Result<Vec<Tombstone>, ReadError> {
+    all(view, Table::Trash, &keys::tombstones(repo))
 }
 
-/// Whether a key of the store is condemned.
-pub fn is_condemned(view: &dyn View, repo: RepoId, key: &str) -> Result<bool, ReadError> {
-    let row = view.get(Table::Trash, &keys::condemned(repo, key))?;
+/// Whether a key of the store has a tombstone: then nobody may name it.
+pub fn has_tombstone(view: &dyn View, repo: RepoId, key: &str) -> Result<bool, ReadError> {
+    let row = view.get(Table::Trash, &keys::tombstone(repo, key))?;
     Ok(row.is_some())
 }
 
-/// The keys under a repository's prefix that other repositories name.
-pub fn lent(view: &dyn View, owner: RepoId) -> Result<BTreeSet<String>, ReadError> {
-    loans::all_of(view, owner)
+/// The keys of a repository that other repositories, its forks, name.
+pub fn shared_keys(view: &dyn View, owner: RepoId) -> Result<BTreeSet<String>, ReadError> {
+    shared_keys::all_of(view, owner)
 }
 
-/// The commit that last forgot condemned keys of a repository; version 0 before the first.
-pub fn forgotten(view: &dyn View, repo: RepoId) -> Result<Version, ReadError> {
-    Ok(load(view, Table::Trash, &keys::forgotten(repo))?.unwrap_or_default())
+/// The commit by which tombstones of a repository last expired; version 0 before the first.
+pub fn tombstones_as_of(view: &dyn View, repo: RepoId) -> Result<Version, ReadError> {
+    Ok(load(view, Table::Trash, &keys::tombstones_as_of(repo))?.unwrap_or_default())
 }
 
 /// The newest removal of object files that has left the trash for good; version 0 before the

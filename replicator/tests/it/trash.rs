@@ -2,9 +2,10 @@
 
 use crate::support::{World, file, id, name, oid, path, refs, set};
 use gitmoor_model::{
-    Command, Condemnation, FileRemoval, Outcome, QUARANTINE, Refusal, RepoChange, TrashId, Version,
+    Command, Deletions, FileRemoval, KEY_REUSE_DELAY, Outcome, Refusal, RepoChange, TrashId,
+    Version,
 };
-use gitmoor_replicator::state::{CondemnedKey, KeyRange, Step, Table, View, read};
+use gitmoor_replicator::state::{KeyRange, Step, Table, Tombstone, View, read};
 
 /// The name of an object, and the key that its bytes have in the store.
 const LOOSE: &str = "objects/aa/bb";
@@ -35,28 +36,31 @@ fn remove(name: &str) -> Command {
 
 fn publish(name: &str, looked: Version) -> Command {
     let change = add(name);
-    Command::Publish { change, looked }
+    Command::Publish {
+        change,
+        tombstones_as_of: looked,
+    }
 }
 
-fn condemn(expired: Vec<TrashId>, leftovers: &[String]) -> Command {
+fn mark_deleted(expired: Vec<TrashId>, leftovers: &[String]) -> Command {
     let leftovers = leftovers.to_vec();
-    Command::Condemn(Condemnation {
+    Command::MarkDeleted(Deletions {
         repo: id(1),
         expired,
         leftovers,
     })
 }
 
-fn bury(deleted: &[String], forget: &[String]) -> Command {
-    Command::Bury {
+fn record_deletion(deleted: &[String], expire: &[String]) -> Command {
+    Command::RecordDeletion {
         repo: id(1),
         deleted: deleted.to_vec(),
-        forget: forget.to_vec(),
+        expire: expire.to_vec(),
     }
 }
 
-fn condemned(world: &World) -> Vec<CondemnedKey> {
-    read::condemned(&world.database, id(1)).expect("reads")
+fn tombstones(world: &World) -> Vec<Tombstone> {
+    read::tombstones(&world.database, id(1)).expect("reads")
 }
 
 fn in_trash(world: &World) -> Vec<TrashId> {
@@ -87,7 +91,7 @@ fn refs_do_not_move_to_what_was_removed_meanwhile() {
             refs: vec![set("refs/heads/main", "x")],
             ..RepoChange::new(id(1))
         },
-        looked: None,
+        tombstones_as_of: None,
         unpruned,
     };
     world.must(moves(found));
@@ -166,18 +170,18 @@ fn what_anybody_names_is_not_condemned() {
     let mut world = with_trash();
     let first = in_trash(&world);
     world.must(Command::Commit(add(LOOSE)));
-    world.must(condemn(first, &[key(LOOSE)]));
-    assert_eq!(condemned(&world), [], "the catalog names it");
+    world.must(mark_deleted(first, &[key(LOOSE)]));
+    assert_eq!(tombstones(&world), [], "the catalog names it");
     assert_eq!(in_trash(&world), [], "its time was over all the same");
     world.must(remove(LOOSE));
-    world.must(condemn(vec![], &[key(LOOSE)]));
-    assert_eq!(condemned(&world), [], "the trash names it");
+    world.must(mark_deleted(vec![], &[key(LOOSE)]));
+    assert_eq!(tombstones(&world), [], "the trash names it");
     let digest = key("objects/pack/pack-a.pack.00ff.1");
     let mut change = add("objects/pack/pack-a.pack");
     change.add = vec![file("objects/pack/pack-a.pack", &digest, 0)];
     world.must(Command::Commit(change));
-    world.must(condemn(vec![], &[digest, "someone/else".into()]));
-    assert_eq!(condemned(&world), []);
+    world.must(mark_deleted(vec![], &[digest, "someone/else".into()]));
+    assert_eq!(tombstones(&world), []);
 }
 
 /// The same object is pushed again while gc is about to delete it.
@@ -185,29 +189,29 @@ fn what_anybody_names_is_not_condemned() {
 fn a_publication_and_a_condemnation_exclude_each_other() {
     let refused = || {
         let key = key(LOOSE);
-        Outcome::Refused(Refusal::Condemned { key })
+        Outcome::Refused(Refusal::HasTombstone { key })
     };
-    // gc decides, the push commits, gc condemns: in vain.
+    // gc decides, the push commits, gc marks: in vain.
     let mut world = with_trash();
     let decided = in_trash(&world);
     world.must(publish(LOOSE, Version(0)));
-    world.must(condemn(decided, &[]));
-    assert_eq!(condemned(&world), []);
-    // gc condemns, the push finds the bytes still there and commits: refused.
+    world.must(mark_deleted(decided, &[]));
+    assert_eq!(tombstones(&world), []);
+    // gc marks, the push finds the bytes still there and commits: refused.
     let mut world = with_trash();
     let decided = in_trash(&world);
-    world.must(condemn(decided, &[]));
-    assert_eq!(condemned(&world).len(), 1);
+    world.must(mark_deleted(decided, &[]));
+    assert_eq!(tombstones(&world).len(), 1);
     assert_eq!(world.run(publish(LOOSE, Version(0))), refused());
     assert_eq!(world.run(Command::Commit(add(LOOSE))), refused());
     // Still while it is deleted, and for a while after that.
-    world.must(bury(&[key(LOOSE)], &[key(LOOSE)]));
+    world.must(record_deletion(&[key(LOOSE)], &[key(LOOSE)]));
     assert_eq!(world.run(publish(LOOSE, Version(0))), refused());
-    world.index += QUARANTINE.as_secs();
-    let forgotten = world.must(bury(&[], &[key(LOOSE)]));
-    assert_eq!(condemned(&world), []);
+    world.index += KEY_REUSE_DELAY.as_secs();
+    let forgotten = world.must(record_deletion(&[], &[key(LOOSE)]));
+    assert_eq!(tombstones(&world), []);
     // Who has looked before that may have found the bytes that are gone now.
-    let late = Outcome::Refused(Refusal::Forgotten);
+    let late = Outcome::Refused(Refusal::TombstonesExpired);
     assert_eq!(world.run(publish(LOOSE, Version(0))), late);
     world.must(publish(LOOSE, forgotten));
 }
@@ -216,12 +220,12 @@ fn a_publication_and_a_condemnation_exclude_each_other() {
 fn what_is_not_known_to_be_deleted_is_not_forgotten() {
     let mut world = with_trash();
     let decided = in_trash(&world);
-    world.must(condemn(decided, &[]));
-    world.index += QUARANTINE.as_secs();
-    world.must(bury(&[], &[key(LOOSE)]));
-    assert_eq!(condemned(&world).len(), 1);
+    world.must(mark_deleted(decided, &[]));
+    world.index += KEY_REUSE_DELAY.as_secs();
+    world.must(record_deletion(&[], &[key(LOOSE)]));
+    assert_eq!(tombstones(&world).len(), 1);
     assert_eq!(
-        read::forgotten(&world.database, id(1)).expect("reads"),
+        read::tombstones_as_of(&world.database, id(1)).expect("reads"),
         Version(0)
     );
 }
@@ -230,15 +234,15 @@ fn what_is_not_known_to_be_deleted_is_not_forgotten() {
 fn a_purged_repository_leaves_no_row() {
     let mut world = with_trash();
     world.must(Command::Commit(add("objects/cc/dd")));
-    world.must(condemn(vec![], &[key("objects/ee/ff")]));
+    world.must(mark_deleted(vec![], &[key("objects/ee/ff")]));
     world.must(refs(id(1), vec![set("refs/heads/main", &oid(1))]));
     let deleted = world.must(Command::DeleteRepo { id: id(1) });
     let not_there = Outcome::Refused(Refusal::NotInTrash(id(1)));
     let purge = Command::PurgeRepo { id: id(1) };
-    let condemn = |version| Command::CondemnRepo { id: id(1), version };
+    let mark_deleted = |version| Command::ExpireRepo { id: id(1), version };
     assert_eq!(world.run(purge.clone()), not_there);
-    assert_eq!(world.run(condemn(Version(3))), not_there);
-    world.must(condemn(deleted));
+    assert_eq!(world.run(mark_deleted(Version(3))), not_there);
+    world.must(mark_deleted(deleted));
     let restore = Command::RestoreRepo {
         id: id(1),
         path: name("app.git"),

@@ -1,29 +1,29 @@
-//! The way out of the trash for good: condemned, deleted, forgotten.
+//! The way out of the trash for good: a key gets a tombstone, its bytes are deleted, the tombstone expires.
 //!
 //! The same object pushed anew has the same key, so a key may be named again at
 //! any moment, also by a publisher that has just found its bytes in the store while
 //! somebody is about to delete them. What keeps the two apart is here:
 //!
-//! 1. A key is condemned only by a command, and only while neither the catalog
-//!    nor the trash of any repository names it ([`super::loans`]).
-//! 2. No command names a condemned key ([`check_adds`]).
-//! 3. Bytes are deleted only while their key is condemned, and the key is forgotten
-//!    no earlier than [`QUARANTINE`] after that.
-//! 4. A publisher reads [`forgotten`] before it puts its first key, and its
+//! 1. A key gets a tombstone only by a command, and only while neither the catalog
+//!    nor the trash of any repository names it ([`super::shared_keys`]).
+//! 2. No command names a key that has a tombstone ([`check_adds`]).
+//! 3. Bytes are deleted only while their key has a tombstone, and the tombstone expires
+//!    no earlier than [`KEY_REUSE_DELAY`] after that.
+//! 4. A publisher reads [`tombstones_as_of`](read::tombstones_as_of) before it puts its first key, and its
 //!    [`Publish`](crate::model::Command::Publish) is refused if that has changed.
 //!
-//! So when a publication succeeds, none of its keys was condemned at any moment
-//! since it looked: by 2 none is now, and by 4 none was forgotten in between. By 3
+//! So when a publication succeeds, none of its keys had a tombstone at any moment
+//! since it began: by 2 none has one now, and by 4 none expired in between. By 3
 //! nothing of it was deleted since then, and from now on the catalog names it,
-//! so that by 1 it cannot be condemned. No interleaving loses bytes.
+//! so that by 1 it gets no tombstone. No interleaving loses bytes.
 
 use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, load};
-use super::{Overlay, ReadError, Table, import, keys, loans, read};
+use super::{Overlay, ReadError, Table, import, keys, read, shared_keys};
 use crate::model::{
-    Condemnation, FileAdd, FileEntry, Place, QUARANTINE, Refusal, RepoId, RepoPath, Timestamp,
+    Deletions, FileAdd, FileEntry, KEY_REUSE_DELAY, Place, Refusal, RepoId, RepoPath, Timestamp,
     TrashId, Version,
 };
 use serde::{Deserialize, Serialize};
@@ -31,9 +31,9 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-/// A key of the store that nobody may name.
+/// The mark on a key of the store that nobody may name.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct CondemnedKey {
+pub struct Tombstone {
     /// The key.
     pub key: String,
     /// Since when.
@@ -42,27 +42,27 @@ pub struct CondemnedKey {
     pub deleted: Option<Timestamp>,
 }
 
-/// Condemns the keys of expired files and of leftovers, as far as nobody names them.
-pub(super) fn condemn(
+/// Puts tombstones on the keys of expired files and of leftovers, as far as nobody names them.
+pub(super) fn mark_deleted(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
-    condemnation: &Condemnation,
+    deletions: &Deletions,
 ) -> Result<(), Halt> {
-    let repo = condemnation.repo;
-    let mut doomed: BTreeSet<_> = condemnation.leftovers.iter().cloned().collect();
+    let repo = deletions.repo;
+    let mut unneeded: BTreeSet<_> = deletions.leftovers.iter().cloned().collect();
     let mut expired = Vec::new();
-    for id in &condemnation.expired {
+    for id in &deletions.expired {
         expired.extend(take(overlay, repo, id)?);
     }
     note_expired(overlay, repo, &expired)?;
     record_expired(overlay, context, repo, expired.len() as u64)?;
-    doomed.extend(expired.into_iter().filter_map(stored_key));
+    unneeded.extend(expired.into_iter().filter_map(stored_key));
     let mut named = Named::default();
-    for key in doomed {
-        match loans::lender(repo, &key) {
-            None => condemn_unnamed(overlay, context, &mut named, repo, key)?,
+    for key in unneeded {
+        match shared_keys::other_owner(repo, &key) {
+            None => mark_unnamed(overlay, context, &mut named, repo, key)?,
             Some(owner) if !named.by(overlay, repo, &key)? => {
-                give_back(overlay, context, &mut named, (owner, repo), key)?;
+                release(overlay, context, &mut named, (owner, repo), key)?;
             }
             Some(_) => {}
         }
@@ -86,43 +86,43 @@ impl Named {
     }
 }
 
-/// Condemns a key under its owner, unless somebody names it.
-fn condemn_unnamed(
+/// Puts a tombstone on a key, under its owner, unless somebody names the key.
+fn mark_unnamed(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
     named: &mut Named,
     owner: RepoId,
     key: String,
 ) -> Result<(), ReadError> {
-    let row = keys::condemned(owner, &key);
+    let row = keys::tombstone(owner, &key);
     let known = overlay.get(Table::Trash, &row)?.is_some();
-    if known || loans::is_lent(overlay, owner, &key)? || named.by(overlay, owner, &key)? {
+    if known || shared_keys::is_shared(overlay, owner, &key)? || named.by(overlay, owner, &key)? {
         return Ok(());
     }
-    let condemned = CondemnedKey {
+    let tombstone = Tombstone {
         key,
         since: context.time,
         deleted: None,
     };
-    overlay.put(Table::Trash, row, &condemned);
+    overlay.put(Table::Trash, row, &tombstone);
     Ok(())
 }
 
-/// Ends a loan, of an owner to a borrower that does not name the key any more. Of an owner that is past the
-/// trash everything goes that nobody has on loan.
-fn give_back(
+/// Releases a key of an owner that a sharer does not name any more. Of an owner that has expired
+/// everything goes that nobody shares.
+fn release(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
     named: &mut Named,
-    (owner, borrower): (RepoId, RepoId),
+    (owner, sharer): (RepoId, RepoId),
     key: String,
 ) -> Result<(), ReadError> {
-    overlay.delete(Table::Trash, keys::loan(owner, &key, borrower));
+    overlay.delete(Table::Trash, keys::shared_key(owner, &key, sharer));
     let in_trash = overlay.get(Table::Trash, &keys::trashed_repo(owner))?;
     if read::repo(overlay, owner)?.is_none() && in_trash.is_none() {
         return Ok(());
     }
-    condemn_unnamed(overlay, context, named, owner, key)
+    mark_unnamed(overlay, context, named, owner, key)
 }
 
 /// Notes up to which removal files cannot be brought back any more, for a ref change that may need one of
@@ -210,71 +210,76 @@ fn stems(text: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(text), |text| Some(text.rsplit_once('.')?.0))
 }
 
-/// Whether files may be added whose keys were put since `looked` was read.
-pub(super) fn check_looked(view: &dyn View, repo: RepoId, looked: Version) -> Result<(), Halt> {
-    if read::forgotten(view, repo)? == looked {
+/// Whether files may be added whose keys were put since `tombstones_as_of` was read.
+pub(super) fn check_as_of(
+    view: &dyn View,
+    repo: RepoId,
+    tombstones_as_of: Version,
+) -> Result<(), Halt> {
+    if read::tombstones_as_of(view, repo)? == tombstones_as_of {
         Ok(())
     } else {
-        Err(Refusal::Forgotten.into())
+        Err(Refusal::TombstonesExpired.into())
     }
 }
 
-/// Whether all of these files have keys that may be named: none that is condemned, and of others' those
-/// on loan, which are not.
+/// Whether all of these files have keys that may be named: none that has a tombstone, and of others' those
+/// that it shares, which have none.
 pub(super) fn check_adds(view: &dyn View, repo: RepoId, adds: &[FileAdd]) -> Result<(), Halt> {
     for add in adds {
         let Place::Stored { key } = &add.entry.place else {
             continue;
         };
-        let usable = match loans::lender(repo, key) {
-            None => !read::is_condemned(view, repo, key)?,
-            Some(owner) => loans::has(view, owner, key, repo)?,
+        let usable = match shared_keys::other_owner(repo, key) {
+            None => !read::has_tombstone(view, repo, key)?,
+            Some(owner) => shared_keys::may_name(view, owner, key, repo)?,
         };
         if !usable {
-            return Err(Refusal::Condemned { key: key.clone() }.into());
+            return Err(Refusal::HasTombstone { key: key.clone() }.into());
         }
     }
     Ok(())
 }
 
-/// Notes what was deleted, and forgets what was deleted long enough ago.
-pub(super) fn bury(
+/// Notes what was deleted, and lets tombstones expire of what was deleted long enough ago.
+pub(super) fn record_deletion(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
     repo: RepoId,
     deleted: &[String],
-    forget: &[String],
+    expire: &[String],
 ) -> Result<(), Halt> {
     for key in deleted {
-        let row = keys::condemned(repo, key);
-        if let Some(known) = load::<CondemnedKey>(overlay, Table::Trash, &row)? {
+        let row = keys::tombstone(repo, key);
+        if let Some(known) = load::<Tombstone>(overlay, Table::Trash, &row)? {
             let deleted = Some(context.time);
-            overlay.put(Table::Trash, row, &CondemnedKey { deleted, ..known });
+            overlay.put(Table::Trash, row, &Tombstone { deleted, ..known });
         }
     }
-    let mut forgotten = false;
-    for key in forget {
-        let row = keys::condemned(repo, key);
-        let known: Option<CondemnedKey> = load(overlay, Table::Trash, &row)?;
+    let mut any_expired = false;
+    for key in expire {
+        let row = keys::tombstone(repo, key);
+        let known: Option<Tombstone> = load(overlay, Table::Trash, &row)?;
         if known.is_some_and(|known| is_cold(&known, context.time)) {
             overlay.delete(Table::Trash, row);
-            forgotten = true;
+            any_expired = true;
         }
     }
-    if forgotten {
-        overlay.put(Table::Trash, keys::forgotten(repo), &context.version);
+    if any_expired {
+        overlay.put(Table::Trash, keys::tombstones_as_of(repo), &context.version);
     }
     Ok(())
 }
 
 /// Whether a key was deleted so long ago that no request for it is under way.
-fn is_cold(known: &CondemnedKey, now: Timestamp) -> bool {
-    let cold = |deleted: Timestamp| SystemTime::from(deleted) + QUARANTINE <= SystemTime::from(now);
+fn is_cold(known: &Tombstone, now: Timestamp) -> bool {
+    let cold =
+        |deleted: Timestamp| SystemTime::from(deleted) + KEY_REUSE_DELAY <= SystemTime::from(now);
     known.deleted.is_some_and(cold)
 }
 
 /// Takes a repository out of the trash, into the hands of gc.
-pub(super) fn condemn_repo(
+pub(super) fn expire_repo(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
     id: RepoId,
@@ -285,37 +290,37 @@ pub(super) fn condemn_repo(
     let trashed = trashed.filter(|trashed| trashed.version == version);
     let trashed = trashed.ok_or(Refusal::NotInTrash(id))?;
     overlay.delete(Table::Trash, row);
-    overlay.put(Table::Trash, keys::condemned_repo(id), &trashed);
+    overlay.put(Table::Trash, keys::expired_repo(id), &trashed);
     let path = trashed.repo.path.clone();
-    let event = AuditEvent::Condemned { path };
+    let event = AuditEvent::Expired { path };
     Ok(audit::of_both(overlay, context, &trashed.repo, event)?)
 }
 
-/// Forgets every row of a condemned repository. It stays condemned while others name keys of it.
+/// Forgets every row of an expired repository. It stays, expired, while others share keys of it.
 pub(super) fn purge_repo(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
     id: RepoId,
 ) -> Result<(), Halt> {
-    let condemned = load(overlay, Table::Trash, &keys::condemned_repo(id))?;
-    let condemned: TrashedRepo = condemned.ok_or(Refusal::NotInTrash(id))?;
-    let borrowed = borrowed(overlay, id)?;
+    let expired = load(overlay, Table::Trash, &keys::expired_repo(id))?;
+    let expired: TrashedRepo = expired.ok_or(Refusal::NotInTrash(id))?;
+    let shared = shared(overlay, id)?;
     clear(overlay, id)?;
     let mut named = Named::default();
-    for (owner, key) in borrowed {
-        give_back(overlay, context, &mut named, (owner, id), key)?;
+    for (owner, key) in shared {
+        release(overlay, context, &mut named, (owner, id), key)?;
     }
-    if loans::any_of(overlay, id)? {
+    if shared_keys::any_of(overlay, id)? {
         return Ok(());
     }
-    overlay.delete(Table::Trash, keys::condemned_repo(id));
-    let path = condemned.repo.path;
+    overlay.delete(Table::Trash, keys::expired_repo(id));
+    let path = expired.repo.path;
     let event = AuditEvent::Purged { path };
     Ok(audit::of_namespace(overlay, context, Some(id), event)?)
 }
 
 /// The keys of others that a repository names, and their owners.
-fn borrowed(view: &dyn View, repo: RepoId) -> Result<BTreeSet<(RepoId, String)>, ReadError> {
+fn shared(view: &dyn View, repo: RepoId) -> Result<BTreeSet<(RepoId, String)>, ReadError> {
     let mut keys = trashed_keys(view, repo)?;
     view.scan(
         Table::Catalog,
@@ -328,7 +333,7 @@ fn borrowed(view: &dyn View, repo: RepoId) -> Result<BTreeSet<(RepoId, String)>,
     )?;
     let others = keys.into_iter();
     Ok(others
-        .filter_map(|key| Some((loans::lender(repo, &key)?, key)))
+        .filter_map(|key| Some((shared_keys::other_owner(repo, &key)?, key)))
         .collect())
 }
 
@@ -342,11 +347,11 @@ fn clear(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), ReadError> {
     ] {
         overlay.clear(table, keys::whole_repo(id))?;
     }
-    for prefix in [keys::trashed_files(id), keys::all_condemned(id)] {
+    for prefix in [keys::trashed_files(id), keys::tombstones(id)] {
         overlay.clear(Table::Trash, KeyRange::prefix(&prefix))?;
     }
     import::forget(overlay, id)?;
-    overlay.delete(Table::Trash, keys::forgotten(id));
+    overlay.delete(Table::Trash, keys::tombstones_as_of(id));
     overlay.delete(Table::Trash, keys::expired(id));
     Ok(())
 }
