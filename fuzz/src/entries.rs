@@ -2,7 +2,7 @@
 //! node may have them: they decode to what encodes to the same, and a committed one
 //! ends in an effect.
 
-use gitmoor_replicator::engine::{Core, Life, RaftLimits};
+use gitmoor_replicator::engine::{Core, Incarnation, RaftLimits};
 use gitmoor_replicator::parsers::{
     decode_conf_state, decode_entry, decode_hard_state, decode_position, encode_conf_state,
     encode_entry, encode_hard_state, encode_position,
@@ -59,8 +59,8 @@ fn commit(entry: Entry) {
             ..HardState::default()
         });
     }
-    let life = Life { node: 1, nonce: 1 };
-    let mut core = Core::new(life, storage, 0, LIMITS).expect("a node of its own");
+    let incarnation = Incarnation { node: 1, nonce: 1 };
+    let mut core = Core::new(incarnation, storage, 0, LIMITS).expect("a node of its own");
     let work = core.work().expect("a committed entry");
     assert_eq!(work.committed.len(), 1);
     core.persisted(work);

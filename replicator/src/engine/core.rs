@@ -23,12 +23,12 @@ const HEARTBEAT_TICKS: usize = 4;
 const MESSAGE_BYTES: u64 = 1 << 20;
 const MESSAGES_IN_FLIGHT: usize = 256;
 
-/// One life of a node, from its start to its end.
+/// One incarnation of a node, from its start to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Life {
+pub struct Incarnation {
     /// The node's id. It stays with its data, and is never given to another.
     pub node: u64,
-    /// A random number, so that no other life has the same: answers to questions of
+    /// A random number, so that no other incarnation has the same: answers to questions of
     /// an earlier one must not be taken for answers to this one's.
     pub nonce: u64,
 }
@@ -133,9 +133,14 @@ pub struct Leadership {
 
 impl<S: Storage> Core<S> {
     /// Raft over what `storage` has, of which `applied` is applied.
-    pub fn new(life: Life, storage: S, applied: u64, limits: RaftLimits) -> raft::Result<Self> {
+    pub fn new(
+        incarnation: Incarnation,
+        storage: S,
+        applied: u64,
+        limits: RaftLimits,
+    ) -> raft::Result<Self> {
         let config = raft::Config {
-            id: life.node,
+            id: incarnation.node,
             applied,
             election_tick: ELECTION_TICKS,
             heartbeat_tick: HEARTBEAT_TICKS,
@@ -152,7 +157,7 @@ impl<S: Storage> Core<S> {
         let promised = (raw.raft.term, raw.raft.vote);
         Ok(Self {
             raw,
-            chance: StdRng::seed_from_u64(life.nonce),
+            chance: StdRng::seed_from_u64(incarnation.nonce),
             promised,
         })
     }
@@ -193,7 +198,7 @@ impl<S: Storage> Core<S> {
     }
 
     /// Raft draws an election timeout from the thread's generator whenever it begins to
-    /// wait. Drawing it again from our own, before it counts, makes a life repeatable.
+    /// wait. Drawing it again from our own, before it counts, makes an incarnation repeatable.
     fn draw_election_timeout(&mut self) {
         if self.raw.raft.election_elapsed == 0 {
             let ticks = self.chance.random_range(ELECTION_TICKS..2 * ELECTION_TICKS);

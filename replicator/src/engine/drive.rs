@@ -11,7 +11,7 @@
 //! frozen, and read by whoever sends them; the rows of one that arrives lie beside the state already, and one batch
 //! puts them in its place.
 
-use super::core::{Committed, Core, Effect, Life, RaftLimits, Work};
+use super::core::{Committed, Core, Effect, Incarnation, RaftLimits, Work};
 use super::metrics;
 use crate::model::{Command, Outcome, SessionId, Version};
 use crate::state::{Changes, Overlay, ReadError, apply};
@@ -136,7 +136,7 @@ impl Engine {
     /// Raft over a prepared disk, with everything known to be committed
     /// not yet applied: the first [`Engine::run`] does that.
     pub fn open(
-        life: Life,
+        incarnation: Incarnation,
         disk: Arc<impl Disk + 'static>,
         limits: RaftLimits,
         compaction: Compaction,
@@ -144,7 +144,7 @@ impl Engine {
         metrics::register();
         let log = Log::open(Arc::clone(&disk))?;
         let applied = log.applied().index;
-        let core = Core::new(life, log, applied, limits)?;
+        let core = Core::new(incarnation, log, applied, limits)?;
         Ok(Self {
             core,
             disk,

@@ -12,6 +12,6 @@ mod logger;
 mod metrics;
 
 pub use self::core::{
-    Aftermath, Committed, Core, Effect, Leadership, Life, NotNow, RaftLimits, Work,
+    Aftermath, Committed, Core, Effect, Incarnation, Leadership, NotNow, RaftLimits, Work,
 };
 pub use drive::{Applied, Changed, Compaction, Engine, Event, Fatal};

@@ -26,7 +26,7 @@ pub use crate::storage::RestoreError;
 pub use cluster::{ClusterConfig, MembershipError};
 pub use config::NodeConfig;
 
-use crate::engine::Life;
+use crate::engine::Incarnation;
 use crate::locks::{self, LockName, LockTable, OwnLocks};
 use crate::model::{
     Actor, ClientEntry, ClusterId, Command, Member, Outcome, Part, RepoId, RepoPath, Scope,
@@ -97,7 +97,7 @@ struct Parts {
     proposer: Arc<Proposer>,
     status: Arc<RwLock<Status>>,
     inbox: Receiver<Input>,
-    life: Life,
+    incarnation: Incarnation,
 }
 
 impl Parts {
@@ -111,7 +111,7 @@ impl Parts {
             proposer: Arc::new(Proposer::new(sender, node, &config)),
             status: Arc::new(RwLock::new(Status::default())),
             inbox,
-            life: Life {
+            incarnation: Incarnation {
                 node,
                 nonce: rand::random(),
             },
@@ -139,7 +139,7 @@ impl Parts {
     fn start(self, company: Company) -> Result<(Node, Receiver<()>), OpenError> {
         metrics::register();
         let (limits, compaction) = (self.config.limits(), self.config.compaction());
-        let peer = Peer::open(self.life, self.database.clone(), limits, compaction)?;
+        let peer = Peer::open(self.incarnation, self.database.clone(), limits, compaction)?;
         let (ready, is_ready) = crossbeam_channel::bounded(1);
         let (database, status) = (self.database.clone(), self.status.clone());
         let (inbox, tick) = (self.inbox, self.config.tick);

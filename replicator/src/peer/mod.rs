@@ -25,7 +25,7 @@ pub use message::{Body, Message, Unintelligible, VERSION};
 pub(crate) use propose::GROUP_BYTES;
 
 use crate::engine::{
-    Applied, Changed, Compaction, Engine, Event, Fatal, Leadership, Life, RaftLimits,
+    Applied, Changed, Compaction, Engine, Event, Fatal, Incarnation, Leadership, RaftLimits,
 };
 use crate::model::{Command, Outcome, Proposal, SessionId};
 use crate::storage::{Disk, Frozen, Laid, Log, OpenError};
@@ -125,17 +125,17 @@ pub struct Peer<C> {
 impl<C> Peer<C> {
     /// A member over a prepared disk. [`Peer::start`] comes next.
     pub fn open(
-        life: Life,
+        incarnation: Incarnation,
         disk: Arc<impl Disk + 'static>,
         limits: RaftLimits,
         compaction: Compaction,
     ) -> Result<Self, OpenError> {
         Ok(Self {
-            engine: Engine::open(life, disk, limits, compaction)?,
+            engine: Engine::open(incarnation, disk, limits, compaction)?,
             ticks: 0,
             leadership: Leadership::default(),
             proposals: Proposals::default(),
-            reads: Reads::new(life),
+            reads: Reads::new(incarnation),
             changes: Changes::default(),
         })
     }

@@ -8,14 +8,14 @@
 
 use super::retry::Retry;
 use super::{Output, Response};
-use crate::engine::{Core, Life};
+use crate::engine::{Core, Incarnation};
 use crate::storage::Log;
 use raft::Raft;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 pub(super) struct Reads<C> {
-    life: Life,
+    incarnation: Incarnation,
     /// The number of the last question.
     last: u64,
     waiting: BTreeMap<u64, Read<C>>,
@@ -30,9 +30,9 @@ struct Read<C> {
 }
 
 impl<C> Reads<C> {
-    pub(super) fn new(life: Life) -> Self {
+    pub(super) fn new(incarnation: Incarnation) -> Self {
         Self {
-            life,
+            incarnation,
             last: 0,
             waiting: BTreeMap::new(),
         }
@@ -71,7 +71,7 @@ impl<C> Reads<C> {
         }
         for (number, read) in &mut self.waiting {
             if read.index.is_none() && read.retry.is_due(ticks) {
-                core.read_index(context(self.life, *number));
+                core.read_index(context(self.incarnation, *number));
                 read.retry.asked(ticks);
             }
         }
@@ -79,7 +79,7 @@ impl<C> Reads<C> {
 
     /// A question is answered.
     pub(super) fn found(&mut self, context: &[u8], index: u64) {
-        let number = number_of(self.life, context);
+        let number = number_of(self.incarnation, context);
         if let Some(read) = number.and_then(|number| self.waiting.get_mut(&number)) {
             read.index.get_or_insert(index);
         }
@@ -95,14 +95,14 @@ impl<C> Reads<C> {
     }
 }
 
-/// No other question of any life of any node has this name.
-fn context(life: Life, number: u64) -> Vec<u8> {
-    [life.node, life.nonce, number]
+/// The context of a ReadIndex: unique across nodes and their incarnations.
+fn context(incarnation: Incarnation, number: u64) -> Vec<u8> {
+    [incarnation.node, incarnation.nonce, number]
         .map(u64::to_be_bytes)
         .concat()
 }
 
-fn number_of(life: Life, named: &[u8]) -> Option<u64> {
+fn number_of(incarnation: Incarnation, named: &[u8]) -> Option<u64> {
     let number = named.last_chunk().copied().map(u64::from_be_bytes)?;
-    (named == context(life, number)).then_some(number)
+    (named == context(incarnation, number)).then_some(number)
 }

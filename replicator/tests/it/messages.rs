@@ -2,7 +2,7 @@
 
 use crate::support::{database, envelope, id, name};
 use gitmoor_model::{Command, SessionId};
-use gitmoor_replicator::engine::{Compaction, Life, RaftLimits};
+use gitmoor_replicator::engine::{Compaction, Incarnation, RaftLimits};
 use gitmoor_replicator::peer::{Body, Message, Peer, Unintelligible, VERSION};
 use prost_for_raft::Message as _;
 use raft::eraftpb::{ConfState, Entry, Message as RaftMessage, MessageType, Snapshot};
@@ -26,8 +26,9 @@ fn leader(dir: &std::path::Path) -> Peer<()> {
         entries: u64::MAX,
         bytes: u64::MAX,
     };
-    let life = Life { node: 1, nonce: 1 };
-    let mut peer = Peer::open(life, Arc::new(database(dir)), limits, compaction).expect("opens");
+    let incarnation = Incarnation { node: 1, nonce: 1 };
+    let mut peer =
+        Peer::open(incarnation, Arc::new(database(dir)), limits, compaction).expect("opens");
     peer.start(&mut |_| {}).expect("starts");
     peer
 }

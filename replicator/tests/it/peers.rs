@@ -3,7 +3,9 @@
 
 use crate::support::{envelope, id, laid, name, refs, set};
 use gitmoor_model::{Command, Envelope, MAX_ENTRY, Outcome, Proposal, SessionId};
-use gitmoor_replicator::engine::{Applied, Compaction, Core, Engine, Event, Life, RaftLimits};
+use gitmoor_replicator::engine::{
+    Applied, Compaction, Core, Engine, Event, Incarnation, RaftLimits,
+};
 use gitmoor_replicator::storage::{Beginning, Database, Frozen, Log, snapshot};
 use raft::Storage;
 use raft::eraftpb::{ConfChange, ConfChangeType, Message, MessageType};
@@ -37,11 +39,12 @@ fn engine(
         entries,
         bytes: u64::MAX,
     };
-    let life = Life {
+    let incarnation = Incarnation {
         node: id,
         nonce: id,
     };
-    let engine = Engine::open(life, Arc::clone(&database), LIMITS, compaction).expect("starts");
+    let engine =
+        Engine::open(incarnation, Arc::clone(&database), LIMITS, compaction).expect("starts");
     (engine, database)
 }
 

@@ -6,7 +6,7 @@ use crate::bug::Bug;
 use crate::disk::SimDisk;
 use crate::plan::{MILLISECOND, pick};
 use crate::world::{Caller, Event, World};
-use gitmoor_replicator::engine::{Compaction, Fatal, Life, RaftLimits};
+use gitmoor_replicator::engine::{Compaction, Fatal, Incarnation, RaftLimits};
 use gitmoor_replicator::peer::{Message, Output, Peer, Request, RequestKind};
 use gitmoor_replicator::storage::{Beginning, Laid};
 use raft::StateRole;
@@ -113,7 +113,7 @@ impl World {
             entries: compact,
             bytes: u64::MAX,
         };
-        let own = Life { node: id, nonce };
+        let own = Incarnation { node: id, nonce };
         let peer = Peer::open(own, Arc::clone(&disk), limits, compaction);
         node.peer = Some(peer.expect("the disk is as it was left"));
         self.checks.restarted(id, &disk);
