@@ -37,7 +37,7 @@ use crate::peer::{Change, Peer, RequestKind};
 use crate::replica::{self, BackupError, ProposeError, Replica};
 use crate::rpc::{MemberStatus, Status};
 use crate::state::{ReadError, View, read};
-use crate::storage::{self, Backup, Beginning, Database, OpenError};
+use crate::storage::{self, Backup, Bootstrap, Database, OpenError};
 use crate::trace;
 use backups::Backups;
 use cluster::{Ear, Membership};
@@ -101,9 +101,9 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(config: NodeConfig, node: u64, beginning: Beginning) -> Result<Self, OpenError> {
+    fn new(config: NodeConfig, node: u64, bootstrap: Bootstrap) -> Result<Self, OpenError> {
         let database = Arc::new(Database::open(&config.dir)?);
-        database.prepare(beginning)?;
+        database.prepare(bootstrap)?;
         database.claim(node)?;
         let (sender, inbox) = crossbeam_channel::bounded(inbox::CAPACITY);
         Ok(Self {
@@ -163,7 +163,7 @@ impl Node {
     /// the node is ready to propose and reads reflect everything acknowledged
     /// before.
     pub fn open(config: NodeConfig) -> Result<Self, OpenError> {
-        Parts::new(config, FOUNDER, Beginning::Found(FOUNDER))?.start_alone()
+        Parts::new(config, FOUNDER, Bootstrap::Create(FOUNDER))?.start_alone()
     }
 
     /// Opens the data directory of a node of a cluster, and returns at once: whether
@@ -172,10 +172,10 @@ impl Node {
     pub fn open_in(
         config: NodeConfig,
         cluster: ClusterConfig,
-        beginning: Beginning,
+        bootstrap: Bootstrap,
     ) -> Result<Self, ClusterError> {
         let id = cluster.identity.node();
-        let parts = Parts::new(config, id, beginning)?;
+        let parts = Parts::new(config, id, bootstrap)?;
         let (back, wire) = crossbeam_channel::bounded(inbox::CAPACITY);
         let runtime = cluster.runtime;
         let recent = Arc::new(Recent::default());

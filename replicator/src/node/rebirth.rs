@@ -1,7 +1,7 @@
 //! Backups, and nodes that begin with one, or go on without their cluster.
 
 use super::{FOUNDER, Node, NodeConfig, Parts};
-use crate::storage::{Beginning, Database, OpenError, RestoreError};
+use crate::storage::{Bootstrap, Database, OpenError, RestoreError};
 use std::fs;
 use std::io::Read;
 
@@ -28,7 +28,7 @@ impl Node {
     /// Opens the data of one node of a cluster that has lost the majority of its voters for good, as a node
     /// alone with all that it has. What others had acknowledged and it had not got is lost.
     pub fn recover(config: NodeConfig, node: u64) -> Result<Self, OpenError> {
-        let parts = Parts::new(config, node, Beginning::Resume)?;
+        let parts = Parts::new(config, node, Bootstrap::Resume)?;
         parts.database.make_alone(node)?;
         parts.start_alone()
     }

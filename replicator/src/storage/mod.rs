@@ -29,4 +29,4 @@ pub use disk::{Disk, Frozen, Stage, Turn, Turns, WriteError};
 pub use lay::{Laid, lay, lay_in};
 pub(crate) use log::applied;
 pub use log::{Log, Position};
-pub use open::{Beginning, OpenError};
+pub use open::{Bootstrap, OpenError};

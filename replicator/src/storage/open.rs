@@ -18,11 +18,11 @@ pub(super) const SIDED: u32 = 6;
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 const NODE_KEY: &[u8] = b"node";
 
-/// How the life of a new data directory begins.
+/// How a data directory begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Beginning {
+pub enum Bootstrap {
     /// As the only voter of a new cluster, with this id.
-    Found(u64),
+    Create(u64),
     /// As a node that has joined a cluster, and waits for a leader's snapshot.
     Join,
     /// It has begun before: a new directory is a lost one. A node that forgot what it promised
@@ -37,11 +37,11 @@ const FOUNDED: Position = Position { index: 1, term: 1 };
 /// Where the log of a node begins that has not joined yet.
 const EMPTY: Position = Position { index: 0, term: 0 };
 
-impl Beginning {
+impl Bootstrap {
     /// The first rows of raft.
     pub fn stage(self, batch: &mut dyn Stage) {
         let (position, voters) = match self {
-            Self::Found(id) => (FOUNDED, vec![id]),
+            Self::Create(id) => (FOUNDED, vec![id]),
             Self::Join | Self::Resume => (EMPTY, Vec::new()),
         };
         let members = ConfState {
@@ -116,14 +116,14 @@ pub enum OpenError {
 
 impl Database {
     /// Checks the version of the data directory, and lets a new one begin.
-    pub fn prepare(&self, beginning: Beginning) -> Result<(), OpenError> {
+    pub fn prepare(&self, bootstrap: Bootstrap) -> Result<(), OpenError> {
         match self.get(Table::RaftState, FORMAT_KEY)? {
             Some(version) => {
                 self.check_format(&version)?;
                 self.clear_rubbish()
             }
-            None if beginning == Beginning::Resume => Err(OpenError::Lost(self.dir().to_owned())),
-            None => self.begin(beginning),
+            None if bootstrap == Bootstrap::Resume => Err(OpenError::Lost(self.dir().to_owned())),
+            None => self.begin(bootstrap),
         }
     }
 
@@ -182,11 +182,11 @@ impl Database {
             })
     }
 
-    fn begin(&self, beginning: Beginning) -> Result<(), OpenError> {
+    fn begin(&self, bootstrap: Bootstrap) -> Result<(), OpenError> {
         self.check_empty()?;
         let mut batch = Batch::new(self);
         self.stage_format(&mut batch);
-        beginning.stage(&mut batch);
+        bootstrap.stage(&mut batch);
         self.write_durably(batch)
     }
 

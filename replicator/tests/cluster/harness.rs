@@ -6,7 +6,7 @@ use gitmoor_model::{
 };
 use gitmoor_replicator::net::{Authority, Holder, Identity, NetError, Token, join};
 use gitmoor_replicator::peer;
-use gitmoor_replicator::storage::Beginning;
+use gitmoor_replicator::storage::Bootstrap;
 use gitmoor_replicator::{
     Client, ClientConfig, ClusterConfig, ClusterError, MembershipError, Node, NodeConfig, Observer,
     Replica, read,
@@ -207,7 +207,7 @@ impl Cluster {
         &self,
         machine: &Machine,
         dir: &Path,
-        beginning: Beginning,
+        bootstrap: Bootstrap,
     ) -> Result<Node, ClusterError> {
         let config = NodeConfig {
             // Elections in a second.
@@ -226,16 +226,16 @@ impl Cluster {
             observer: Some(machine.told.clone()),
             runtime: self.runtime.handle().clone(),
         };
-        Node::open_in(config, cluster, beginning)
+        Node::open_in(config, cluster, bootstrap)
     }
 
     pub(crate) fn start(&mut self, machine: usize) {
         let it = &self.machines[machine];
-        let beginning = match it.has_begun {
-            true => Beginning::Resume,
-            false => Beginning::Join,
+        let bootstrap = match it.has_begun {
+            true => Bootstrap::Resume,
+            false => Bootstrap::Join,
         };
-        let node = self.open(it, it.dir.path(), beginning).expect("it starts");
+        let node = self.open(it, it.dir.path(), bootstrap).expect("it starts");
         let it = &mut self.machines[machine];
         (it.node, it.has_begun) = (Some(node), true);
     }

@@ -3,7 +3,7 @@
 use crate::harness::{Cluster, create_repo};
 use gitmoor_replicator::ClusterError;
 use gitmoor_replicator::net::{NetError, Token};
-use gitmoor_replicator::storage::{Beginning, OpenError};
+use gitmoor_replicator::storage::{Bootstrap, OpenError};
 use std::net::SocketAddr;
 
 fn somewhere() -> SocketAddr {
@@ -54,7 +54,7 @@ fn the_data_of_another_node() {
     cluster.stop(1);
     cluster.stop(2);
     let (one, other) = (&cluster.machines[1], &cluster.machines[2]);
-    let opened = cluster.open(one, other.dir.path(), Beginning::Resume);
+    let opened = cluster.open(one, other.dir.path(), Bootstrap::Resume);
     match opened.err() {
         Some(ClusterError::Open(OpenError::OtherNode {
             found, expected, ..
@@ -72,7 +72,7 @@ fn data_that_is_gone() {
     cluster.stop(2);
     let machine = &cluster.machines[2];
     std::fs::remove_dir_all(machine.dir.path().join("replica")).expect("removed");
-    let opened = cluster.open(machine, machine.dir.path(), Beginning::Resume);
+    let opened = cluster.open(machine, machine.dir.path(), Bootstrap::Resume);
     let Some(ClusterError::Open(error @ OpenError::Lost(_))) = opened.err() else {
         panic!("it begins anew");
     };

@@ -2,7 +2,7 @@
 
 use gitmoor_replicator::OpenError;
 use gitmoor_replicator::state::{Table, View};
-use gitmoor_replicator::storage::{Batch, Beginning, Database, Stage};
+use gitmoor_replicator::storage::{Batch, Bootstrap, Database, Stage};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ impl Image {
     fn new(unsynced: usize) -> Self {
         let origin = tempfile::tempdir().expect("a directory");
         let database = Database::open(origin.path()).expect("opens");
-        database.prepare(Beginning::Found(1)).expect("is new");
+        database.prepare(Bootstrap::Create(1)).expect("is new");
         for row in 0..ACKNOWLEDGED {
             put(&database, &[row], &[row; 20], true);
         }

@@ -2,7 +2,7 @@
 
 use crate::support::{World, database, id, laid, oid, packed, refs, replace, set};
 use gitmoor_replicator::state::{KeyRange, Step, Table, View, read};
-use gitmoor_replicator::storage::{Batch, Beginning, Database, Disk, Stage, snapshot};
+use gitmoor_replicator::storage::{Batch, Bootstrap, Database, Disk, Stage, snapshot};
 use gitmoor_replicator::{Node, NodeConfig, OpenError};
 use rocksdb::{DB, IteratorMode};
 use std::sync::Arc;
@@ -135,11 +135,11 @@ fn the_side_of_the_state_survives_a_restart() {
     let bytes = snapshot::encode(&world.database).expect("reads");
     for _ in 0..2 {
         let database = Database::open(dir.path()).expect("opens");
-        database.prepare(Beginning::Found(1)).expect("is ours");
+        database.prepare(Bootstrap::Create(1)).expect("is ours");
         replace(&database, &bytes);
         drop(database);
         let database = Database::open(dir.path()).expect("opens");
-        database.prepare(Beginning::Resume).expect("is ours");
+        database.prepare(Bootstrap::Resume).expect("is ours");
         assert_eq!(snapshot::encode(&database).expect("reads"), bytes);
         let marker = database.get(Table::RaftState, b"format").expect("reads");
         assert_eq!(marker, Some(6_u32.to_be_bytes().to_vec()));
@@ -167,7 +167,7 @@ fn a_start_clears_what_was_half_laid() {
     drop(laid(&database(dir.path()), &bytes).expect("is whole"));
     assert!(beside(dir.path()) > 0);
     let database = Database::open(dir.path()).expect("opens");
-    database.prepare(Beginning::Resume).expect("is ours");
+    database.prepare(Bootstrap::Resume).expect("is ours");
     drop(database);
     assert_eq!(beside(dir.path()), 0);
 }

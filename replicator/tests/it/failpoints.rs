@@ -4,7 +4,7 @@
 use crate::crash::{self, Acknowledged};
 use crate::peers;
 use gitmoor_replicator::failpoint::{self, Failpoint};
-use gitmoor_replicator::storage::{Beginning, Database, snapshot};
+use gitmoor_replicator::storage::{Bootstrap, Database, snapshot};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -100,7 +100,7 @@ fn states_below(dir: &Path) -> Vec<Vec<u8>> {
 
 fn state(dir: &Path) -> Vec<u8> {
     let database = Database::open(dir).expect("opens");
-    database.prepare(Beginning::Join).expect("is ours");
+    database.prepare(Bootstrap::Join).expect("is ours");
     snapshot::encode(&database).expect("reads")
 }
 

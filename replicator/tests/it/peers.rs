@@ -6,7 +6,7 @@ use gitmoor_model::{Command, Envelope, MAX_ENTRY, Outcome, Proposal, SessionId};
 use gitmoor_replicator::engine::{
     Applied, Compaction, Core, Engine, Event, Incarnation, RaftLimits,
 };
-use gitmoor_replicator::storage::{Beginning, Database, Frozen, Log, snapshot};
+use gitmoor_replicator::storage::{Bootstrap, Database, Frozen, Log, snapshot};
 use raft::Storage;
 use raft::eraftpb::{ConfChange, ConfChangeType, Message, MessageType};
 use std::collections::BTreeMap;
@@ -30,11 +30,11 @@ struct Peer {
 fn engine(
     id: u64,
     dir: &std::path::Path,
-    beginning: Beginning,
+    bootstrap: Bootstrap,
     entries: u64,
 ) -> (Engine, Arc<Database>) {
     let database = Arc::new(Database::open(dir).expect("opens"));
-    database.prepare(beginning).expect("is ours");
+    database.prepare(bootstrap).expect("is ours");
     let compaction = Compaction {
         entries,
         bytes: u64::MAX,
@@ -49,9 +49,9 @@ fn engine(
 }
 
 impl Peer {
-    fn new(id: u64, beginning: Beginning, entries: u64) -> Self {
+    fn new(id: u64, bootstrap: Bootstrap, entries: u64) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let (engine, database) = engine(id, dir.path(), beginning, entries);
+        let (engine, database) = engine(id, dir.path(), bootstrap, entries);
         Self {
             engine,
             database,
@@ -79,7 +79,7 @@ struct Cluster {
 impl Cluster {
     /// Node 1 leads a cluster of its own and has made some history.
     fn new(compact_entries: u64) -> Self {
-        let founder = Peer::new(1, Beginning::Found(1), compact_entries);
+        let founder = Peer::new(1, Bootstrap::Create(1), compact_entries);
         let mut cluster = Self {
             peers: [(1, founder)].into(),
             session: SessionId::random(),
@@ -134,7 +134,7 @@ impl Cluster {
         self.leader().propose_members(change).expect("leads");
         self.peers
             .entry(id)
-            .or_insert_with(|| Peer::new(id, Beginning::Join, u64::MAX));
+            .or_insert_with(|| Peer::new(id, Bootstrap::Join, u64::MAX));
         self.settle();
     }
 
@@ -306,7 +306,7 @@ fn a_node_that_joined_by_snapshot_restarts_from_its_disk() {
     for n in 0..30 {
         cluster.propose(refs(id(1), vec![set(&format!("refs/away/{n}"), "x")]));
     }
-    let (mut engine, database) = engine(2, dir.path(), Beginning::Join, u64::MAX);
+    let (mut engine, database) = engine(2, dir.path(), Bootstrap::Join, u64::MAX);
     let members = engine.core().raft().prs().conf().to_conf_state();
     assert_eq!((members.voters, members.learners), (vec![1], vec![2]));
     cluster.peers.insert(
@@ -337,7 +337,7 @@ fn a_lone_voter_tells_its_learners_of_no_term_that_it_could_forget() {
         dir,
     } = cluster.peers.remove(&1).expect("is there");
     drop((old, database));
-    let (mut engine, database) = engine(1, dir.path(), Beginning::Found(1), u64::MAX);
+    let (mut engine, database) = engine(1, dir.path(), Bootstrap::Create(1), u64::MAX);
     engine.core().campaign_if_alone().expect("stands");
     engine.core().propose_nothing().expect("leads");
     let mut told = 0;

@@ -8,7 +8,7 @@ use gitmoor_model::{
 use gitmoor_replicator::state::{Overlay, apply, read};
 use gitmoor_replicator::storage::snapshot::Unusable;
 use gitmoor_replicator::storage::{
-    Batch, Beginning, Database, Disk, Laid, Stage, WriteError, lay_in,
+    Batch, Bootstrap, Database, Disk, Laid, Stage, WriteError, lay_in,
 };
 
 pub(crate) fn name(text: &str) -> NamePath {
@@ -60,7 +60,7 @@ pub(crate) fn envelope(
 /// A new data directory's database.
 pub(crate) fn database(dir: &std::path::Path) -> Database {
     let database = Database::open(dir).expect("opens");
-    database.prepare(Beginning::Found(1)).expect("is new");
+    database.prepare(Bootstrap::Create(1)).expect("is new");
     database
 }
 

@@ -4,7 +4,7 @@
 use crate::plan::{MILLISECOND, SECOND, around, pick};
 use crate::world::{Caller, Event, World};
 use gitmoor_replicator::peer::{Change, ChangeError, RequestKind, Response};
-use gitmoor_replicator::storage::Beginning;
+use gitmoor_replicator::storage::Bootstrap;
 use rand::Rng;
 
 const PATIENCE: u64 = 5 * SECOND;
@@ -88,7 +88,7 @@ impl World {
 
     fn new_node(&mut self) -> u64 {
         let id = self.nodes.keys().max().map_or(1, |last| last + 1);
-        self.add_node(id, Beginning::Join);
+        self.add_node(id, Bootstrap::Join);
         id
     }
 

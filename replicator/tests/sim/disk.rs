@@ -4,7 +4,7 @@
 use crate::bug::Bug;
 use gitmoor_replicator::ReadError;
 use gitmoor_replicator::state::{KeyRange, Step, Table, View, Visit};
-use gitmoor_replicator::storage::{Beginning, Disk, Frozen, Stage, Turn, Turns, WriteError};
+use gitmoor_replicator::storage::{Bootstrap, Disk, Frozen, Stage, Turn, Turns, WriteError};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -57,14 +57,14 @@ struct State {
 }
 
 impl SimDisk {
-    pub(crate) fn new(beginning: Beginning, bug: Bug) -> Self {
+    pub(crate) fn new(bootstrap: Bootstrap, bug: Bug) -> Self {
         let disk = Self {
             state: Mutex::default(),
             turns: Mutex::default(),
             bug,
         };
         let mut batch = disk.stage();
-        beginning.stage(&mut *batch);
+        bootstrap.stage(&mut *batch);
         batch.write(true).expect("the power is on");
         disk.crash(usize::MAX);
         disk

@@ -8,7 +8,7 @@ use crate::plan::{MILLISECOND, pick};
 use crate::world::{Caller, Event, World};
 use gitmoor_replicator::engine::{Compaction, Fatal, Incarnation, RaftLimits};
 use gitmoor_replicator::peer::{Message, Output, Peer, Request, RequestKind};
-use gitmoor_replicator::storage::{Beginning, Laid};
+use gitmoor_replicator::storage::{Bootstrap, Laid};
 use raft::StateRole;
 use rand::Rng;
 use std::sync::Arc;
@@ -68,9 +68,9 @@ impl World {
             .map(|(id, _)| id)
     }
 
-    pub(crate) fn add_node(&mut self, id: u64, beginning: Beginning) {
+    pub(crate) fn add_node(&mut self, id: u64, bootstrap: Bootstrap) {
         let node = Node {
-            disk: Arc::new(SimDisk::new(beginning, self.bug)),
+            disk: Arc::new(SimDisk::new(bootstrap, self.bug)),
             peer: None,
             life: 0,
             inbox: Vec::new(),
@@ -99,7 +99,7 @@ impl World {
             return;
         }
         if bug == Bug::ForgetsItsDisk && node.life > 0 {
-            node.disk = Arc::new(SimDisk::new(Beginning::Join, bug));
+            node.disk = Arc::new(SimDisk::new(Bootstrap::Join, bug));
         }
         node.life += 1;
         node.woken = false;

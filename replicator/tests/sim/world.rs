@@ -12,7 +12,7 @@ use crate::plan::{Plan, SECOND};
 use crate::tally::Tally;
 use gitmoor_model::SessionId;
 use gitmoor_replicator::peer::{Change, Response};
-use gitmoor_replicator::storage::Beginning;
+use gitmoor_replicator::storage::Bootstrap;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
@@ -163,7 +163,7 @@ impl World {
 
     /// Node 1 is alone, and makes the repository.
     fn found(&mut self) {
-        self.add_node(1, Beginning::Found(1));
+        self.add_node(1, Bootstrap::Create(1));
         let session = SessionId::from_bytes([0; 16]);
         let kind = clients::propose(session, 1, clients::create_repository(), &mut self.chance);
         self.ask(1, kind, Caller::Founder, 10 * SECOND);
