@@ -18,7 +18,7 @@ pub(crate) mod entry;
 mod lay;
 mod log;
 mod open;
-mod rebirth;
+mod recovery;
 pub mod snapshot;
 mod tail;
 

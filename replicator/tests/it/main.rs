@@ -18,7 +18,7 @@ mod overlay;
 mod peers;
 mod quota;
 mod random_commands;
-mod rebirth;
+mod recovery;
 mod refs;
 mod repack;
 mod scope;
