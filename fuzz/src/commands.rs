@@ -52,7 +52,7 @@ fn check_paths(command: &Command) {
         | Command::Relocate { .. }
         | Command::SettleStore(_)
         | Command::ClaimStore(_)
-        | Command::Dismiss { .. } => {}
+        | Command::RemoveMember { .. } => {}
         Command::Commit(change)
         | Command::Publish { change, .. }
         | Command::MoveRefs { change, .. } => check_change(change),

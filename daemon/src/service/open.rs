@@ -217,7 +217,7 @@ fn wait_for_cluster(replica: &dyn Replica) -> Result<(), ServiceError> {
             Err(error @ (ProposeError::Timeout(_) | ProposeError::NoNode(_))) if !give_up() => {
                 tracing::warn!(%error, "no majority of the cluster answers; are its nodes running?");
             }
-            Err(error @ ProposeError::Dismissed(_)) => return Err(ServiceError::Dismissed(error)),
+            Err(error @ ProposeError::Removed(_)) => return Err(ServiceError::Dismissed(error)),
             Err(error) => return Err(ServiceError::NoCluster(error)),
         }
     }

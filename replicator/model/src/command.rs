@@ -177,7 +177,7 @@ pub enum Command {
         address: String,
     },
     /// A node or client is none any more. Of a node, raft's membership comes first.
-    Dismiss {
+    RemoveMember {
         /// Which.
         node: u64,
     },
@@ -361,7 +361,7 @@ impl Command {
             Self::InviteClient { .. } => "invite_client",
             Self::Admit { .. } => "admit",
             Self::Relocate { .. } => "relocate",
-            Self::Dismiss { .. } => "dismiss",
+            Self::RemoveMember { .. } => "dismiss",
             Self::MoveRefs { .. } => "move_refs",
             Self::SettleStore(_) => "settle_store",
             Self::Repack(_) => "repack",

@@ -23,7 +23,7 @@ impl Command {
             | Self::Invite { .. }
             | Self::Admit { .. }
             | Self::Relocate { .. }
-            | Self::Dismiss { .. }
+            | Self::RemoveMember { .. }
             | Self::SettleStore(_)
             | Self::InviteClient { .. } => vec![Concern::Cluster],
             Self::CreateDirectory { path }

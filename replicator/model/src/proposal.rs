@@ -156,7 +156,7 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
         | Command::InviteClient { .. }
         | Command::Admit { .. }
         | Command::Relocate { .. }
-        | Command::Dismiss { .. }
+        | Command::RemoveMember { .. }
         | Command::SettleStore(_)
         | Command::ClaimStore(_)
         | Command::Fork { .. } => Ok(()),

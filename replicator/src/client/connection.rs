@@ -83,7 +83,7 @@ impl ClusterConnection {
 
 fn failed(error: NetError) -> ProposeError {
     match error {
-        NetError::Dismissed { .. } => ProposeError::Dismissed(error.to_string()),
+        NetError::Removed { .. } => ProposeError::Removed(error.to_string()),
         other => ProposeError::NoNode(other.to_string()),
     }
 }

@@ -91,7 +91,7 @@ impl Caller {
             let asked = timeout_at(until, self.ask_one(&address, channel, request)).await;
             let error = match asked {
                 Ok(Ok(reply)) => return Ok(reply),
-                Ok(Err(error @ NetError::Dismissed { .. })) => return Err(error),
+                Ok(Err(error @ NetError::Removed { .. })) => return Err(error),
                 Ok(Err(error)) => error,
                 Err(_) => NetError::unreachable(&address, "no answer in time"),
             };
@@ -143,7 +143,7 @@ impl Caller {
         match reply {
             Ok(reply) => Ok(reply.into_inner().response),
             // Every node says so.
-            Err(status) if is_dismissal(&status) => Err(NetError::Dismissed {
+            Err(status) if is_removal(&status) => Err(NetError::Removed {
                 address: address.to_owned(),
                 why: status.message().to_owned(),
             }),
@@ -166,7 +166,7 @@ impl Caller {
     }
 }
 
-fn is_dismissal(status: &Status) -> bool {
+fn is_removal(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::PermissionDenied | Code::Unauthenticated

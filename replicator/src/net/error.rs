@@ -31,7 +31,7 @@ pub enum NetError {
     },
     /// The cluster does not know us, or not any more.
     #[error("{address} refuses: {why}")]
-    Dismissed {
+    Removed {
         /// host:port.
         address: String,
         /// In its words.

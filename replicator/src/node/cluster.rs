@@ -278,8 +278,8 @@ impl Membership {
         } else if !read::clients(&*database)?.contains_key(&node) {
             return Err(Refusal::NoMember(node).into());
         }
-        let dismiss = Command::Dismiss { node };
-        self.proposer.commit(Actor::default(), dismiss)?.done()?;
+        let remove = Command::RemoveMember { node };
+        self.proposer.commit(Actor::default(), remove)?.done()?;
         Ok(())
     }
 
@@ -345,8 +345,8 @@ impl Handler for Ear {
     /// In doubt it is one: the state of a node that has just joined knows nobody.
     fn welcomes(&self, holder: u64) -> bool {
         let database = self.0.database();
-        let is_dismissed = database.map(|database| read::is_dismissed(&*database, holder));
-        !matches!(is_dismissed, Ok(Ok(true)))
+        let is_removed = database.map(|database| read::is_removed(&*database, holder));
+        !matches!(is_removed, Ok(Ok(true)))
     }
 
     fn message(&self, from: u64, message: Vec<u8>) {

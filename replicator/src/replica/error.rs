@@ -32,7 +32,7 @@ pub enum ProposeError {
     NoNode(String),
     /// Of a client: it was removed from the cluster, or was never in it.
     #[error("{0}")]
-    Dismissed(String),
+    Removed(String),
     /// Of a client: it may not ask for this.
     #[error("not permitted: {0}")]
     Denied(String),

@@ -69,7 +69,7 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
         Err(ProposeError::Timeout(_)) => "timeout",
         Err(ProposeError::GivenUp) => "given_up",
         Err(ProposeError::NoNode(_)) => "no_node",
-        Err(ProposeError::Dismissed(_)) => "dismissed",
+        Err(ProposeError::Removed(_)) => "dismissed",
         Err(ProposeError::TooLarge { .. }) => "too_large",
         Err(ProposeError::Denied(_)) => "denied",
     }

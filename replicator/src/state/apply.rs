@@ -153,8 +153,8 @@ fn dispatch(
         }
         Command::SettleStore(store) => members::settle_store(overlay, store),
         Command::ClaimStore(claim) => members::claim_store(overlay, *claim),
-        Command::Dismiss { node } => {
-            members::dismiss(overlay, *node);
+        Command::RemoveMember { node } => {
+            members::remove(overlay, *node);
             Ok(())
         }
         Command::Fork { from, id, path } => fork::fork(overlay, context, *from, *id, path),

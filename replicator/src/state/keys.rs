@@ -179,8 +179,8 @@ pub(super) const CLAIMS: &[u8] = b"o";
 pub(super) const MEMBER: u8 = b'm';
 /// First byte of the keys of clients.
 pub(super) const CLIENT: u8 = b'k';
-/// First byte of the keys of nodes and clients that were dismissed.
-pub(super) const DISMISSED: u8 = b'd';
+/// First byte of the keys of nodes and clients that were removed.
+pub(super) const REMOVED: u8 = b'd';
 /// First byte of the keys of invitations.
 pub(super) const INVITATION: u8 = b'i';
 
@@ -194,9 +194,9 @@ pub(super) fn client(id: u64) -> Vec<u8> {
     [[CLIENT].as_slice(), &id.to_be_bytes()].concat()
 }
 
-/// Of a node or client that was dismissed.
-pub(super) fn dismissed(node: u64) -> Vec<u8> {
-    [[DISMISSED].as_slice(), &node.to_be_bytes()].concat()
+/// Of a node or client that was removed.
+pub(super) fn removed(node: u64) -> Vec<u8> {
+    [[REMOVED].as_slice(), &node.to_be_bytes()].concat()
 }
 
 /// Of an invitation.

@@ -17,7 +17,7 @@ pub(crate) fn rows_of_cluster() -> [KeyRange; 5] {
         keys::CLUSTER,
         &[keys::MEMBER],
         &[keys::CLIENT],
-        &[keys::DISMISSED],
+        &[keys::REMOVED],
         &[keys::INVITATION],
     ];
     prefixes.map(KeyRange::prefix)
@@ -123,11 +123,11 @@ pub(super) fn relocate(overlay: &mut Overlay<'_>, node: u64, address: &str) -> R
     put(overlay, node, address)
 }
 
-pub(super) fn dismiss(overlay: &mut Overlay<'_>, node: u64) {
+pub(super) fn remove(overlay: &mut Overlay<'_>, node: u64) {
     overlay.delete(Table::Members, keys::member(node));
     overlay.delete(Table::Members, keys::client(node));
     // Its certificate stays good for a year.
-    overlay.put(Table::Members, keys::dismissed(node), &());
+    overlay.put(Table::Members, keys::removed(node), &());
 }
 
 /// Two nodes at one address would each get what is meant for the other, and refuse it.

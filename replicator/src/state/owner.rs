@@ -53,7 +53,7 @@ fn of_cluster(key: &[u8]) -> Owner {
     match (key.first(), number.map(u64::from_be_bytes)) {
         (Some(&keys::MEMBER), Some(_)) => Owner::Cluster,
         (Some(&keys::CLIENT), Some(id)) => Owner::Client(id),
-        // Invitations, and who was dismissed.
+        // Invitations, and who was removed.
         _ => Owner::Nobody,
     }
 }

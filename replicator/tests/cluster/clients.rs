@@ -292,7 +292,7 @@ fn one_that_was_removed_is_refused() {
     cluster.node(0).remove(id).expect("removed");
     let began = Instant::now();
     match client.catch_up(&|| false) {
-        Err(ProposeError::Dismissed(why)) => assert!(why.contains("was removed"), "{why}"),
+        Err(ProposeError::Removed(why)) => assert!(why.contains("was removed"), "{why}"),
         other => panic!("{other:?}"),
     }
     assert!(began.elapsed() < Duration::from_secs(20), "at once");
@@ -304,7 +304,7 @@ fn a_node_is_no_client() {
     let cluster = Cluster::new();
     let impostor = cluster.client_with(cluster.machines[0].identity(), &[0]);
     match impostor.catch_up(&|| false) {
-        Err(ProposeError::Dismissed(why)) => assert!(why.contains("is not a client"), "{why}"),
+        Err(ProposeError::Removed(why)) => assert!(why.contains("is not a client"), "{why}"),
         other => panic!("{other:?}"),
     }
 }

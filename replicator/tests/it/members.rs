@@ -120,9 +120,9 @@ fn an_invitation_is_for_what_it_says() {
     let clients = read::clients(&world.database).expect("reads");
     assert_eq!(clients[&id].name, "laptop");
     assert_eq!(members(&world).len(), 1, "it is no node");
-    world.must(Command::Dismiss { node: id });
+    world.must(Command::RemoveMember { node: id });
     assert!(read::clients(&world.database).expect("reads").is_empty());
-    assert!(read::is_dismissed(&world.database, id).expect("reads"));
+    assert!(read::is_removed(&world.database, id).expect("reads"));
 }
 
 #[test]
@@ -170,8 +170,8 @@ fn a_dismissed_node_stays_away() {
     let Outcome::Done(Version(first)) = admit(&mut world, b"s", "b:1") else {
         panic!("invited");
     };
-    world.must(Command::Dismiss { node: first });
-    world.must(Command::Dismiss { node: first });
+    world.must(Command::RemoveMember { node: first });
+    world.must(Command::RemoveMember { node: first });
     assert_eq!(members(&world).len(), 1);
     // Its address is free, its id is not.
     invite(&mut world, b"t", FOREVER);

@@ -274,7 +274,7 @@ impl Model {
             | Command::Relocate { .. }
             | Command::SettleStore(_)
             | Command::ClaimStore(_)
-            | Command::Dismiss { .. } => unreachable!("members.rs has these"),
+            | Command::RemoveMember { .. } => unreachable!("members.rs has these"),
             Command::Touch { repo, files } => {
                 self.repo(repo)?;
                 let before = self.files.clone();

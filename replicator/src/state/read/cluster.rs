@@ -24,8 +24,8 @@ pub fn claims(view: &dyn View) -> Result<Option<Vec<ClaimId>>, ReadError> {
 }
 
 /// Whether a node was removed from the cluster.
-pub fn is_dismissed(view: &dyn View, node: u64) -> Result<bool, ReadError> {
-    let row: Option<()> = load(view, Table::Members, &keys::dismissed(node))?;
+pub fn is_removed(view: &dyn View, node: u64) -> Result<bool, ReadError> {
+    let row: Option<()> = load(view, Table::Members, &keys::removed(node))?;
     Ok(row.is_some())
 }
 

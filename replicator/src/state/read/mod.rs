@@ -11,7 +11,7 @@ mod trash;
 pub use audit::{AuditSink, audit, last_move};
 pub use catalog::{blocks, file, files_in};
 pub(super) use catalog::{file_adds, file_paths};
-pub use cluster::{claims, client, clients, cluster, invitation, is_dismissed, members, store};
+pub use cluster::{claims, client, clients, cluster, invitation, is_removed, members, store};
 pub use imports::{imports, verified};
 pub use namespace::{name, names_in, path_of, repo};
 pub use refs::{PackedSink, has_references_in, packed, packed_ref, reference, references_in};

@@ -60,7 +60,7 @@ fn a_client_makes_no_node() {
         url: "dir:/tmp".to_owned(),
     };
     assert!(!client.commits(3, Command::SettleStore(store)));
-    assert!(!client.commits(4, Command::Dismiss { node: 1 }));
+    assert!(!client.commits(4, Command::RemoveMember { node: 1 }));
     let address = "127.0.0.1:1".to_owned();
     assert!(!client.commits(5, Command::Relocate { node: 1, address }));
     // What clients are for goes on.
