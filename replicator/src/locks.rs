@@ -71,7 +71,7 @@ impl Renewal {
 
 /// The way to whoever leads, for a holder.
 #[tonic::async_trait]
-pub(crate) trait Keeper: Send + Sync {
+pub(crate) trait LockService: Send + Sync {
     /// Whether the holder has it now; `None` when nobody can be asked.
     async fn take(&self, lock: Lock) -> Option<bool>;
 
@@ -87,13 +87,13 @@ pub(crate) trait Keeper: Send + Sync {
 
 /// Takes the lock of a ref, if no other holder has it. Where nobody can be asked it is
 /// as good as taken: what is committed is compared anyway.
-pub(crate) fn lock(keeper: &dyn Keeper, runtime: &Handle, name: LockName) -> bool {
-    let lock = keeper.own().want(name);
+pub(crate) fn lock(service: &dyn LockService, runtime: &Handle, name: LockName) -> bool {
+    let lock = service.own().want(name);
     let asked = now();
-    let taken = runtime.block_on(keeper.take(lock.clone()));
+    let taken = runtime.block_on(service.take(lock.clone()));
     match taken {
-        Some(true) => keeper.own().took(&lock, asked),
-        Some(false) => drop(keeper.own().give_back(&lock.name)),
+        Some(true) => service.own().took(&lock, asked),
+        Some(false) => drop(service.own().give_back(&lock.name)),
         None => {}
     }
     taken.unwrap_or(true)
@@ -101,28 +101,32 @@ pub(crate) fn lock(keeper: &dyn Keeper, runtime: &Handle, name: LockName) -> boo
 
 /// Gives it back, sooner or later: what does not arrive ends with the next renewal, which does
 /// not name it.
-pub(crate) fn unlock<K: Keeper + 'static>(keeper: &Arc<K>, runtime: &Handle, name: &LockName) {
-    if let Some(lock) = keeper.own().give_back(name) {
-        let keeper = keeper.clone();
-        runtime.spawn(async move { keeper.release(lock).await });
+pub(crate) fn unlock<K: LockService + 'static>(
+    service: &Arc<K>,
+    runtime: &Handle,
+    name: &LockName,
+) {
+    if let Some(lock) = service.own().give_back(name) {
+        let service = service.clone();
+        runtime.spawn(async move { service.release(lock).await });
     }
 }
 
 /// Says which locks there are, for as long as their holder is there.
-pub(crate) async fn keep_renewing<K: Keeper + 'static>(keeper: Weak<K>) {
+pub(crate) async fn keep_renewing<K: LockService + 'static>(service: Weak<K>) {
     let mut had = false;
     loop {
         tokio::time::sleep(RENEWAL).await;
-        let Some(keeper) = keeper.upgrade() else {
+        let Some(service) = service.upgrade() else {
             return;
         };
-        let own = keeper.own().all();
+        let own = service.own().all();
         let has = !own.held.is_empty();
         // Once more when there are none left: what was given back may not have arrived.
         if has || had {
             let asked = now();
-            if let Some(lost) = keeper.renew(own.clone()).await {
-                keeper.own().renewed(&own, &lost, asked, now());
+            if let Some(lost) = service.renew(own.clone()).await {
+                service.own().renewed(&own, &lost, asked, now());
             }
         }
         had = has;

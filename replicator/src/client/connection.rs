@@ -1,6 +1,6 @@
 //! A client's connection to the cluster: its requests, one by one.
 
-use crate::locks::{Keeper, Lock, OwnLocks, Renewal};
+use crate::locks::{Lock, LockService, OwnLocks, Renewal};
 use crate::net::{Caller, NetError};
 use crate::replica::ProposeError;
 use crate::rpc::client::{ClientCall, ClientReply, ClientRequest, ClientResponse};
@@ -89,7 +89,7 @@ fn failed(error: NetError) -> ProposeError {
 }
 
 #[tonic::async_trait]
-impl Keeper for ClusterConnection {
+impl LockService for ClusterConnection {
     async fn take(&self, lock: Lock) -> Option<bool> {
         match self.about_locks(ClientRequest::Lock(lock)).await {
             Some(ClientResponse::Locked(taken)) => taken,

@@ -37,7 +37,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(10);
 /// What is under way when the network closes has this time to notice.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// This node's ear, and its links to the others. Both end when it is dropped; the port is
+/// This node's port, and its links to the others. Both end when it is dropped; the port is
 /// free when it is closed.
 pub struct Network {
     own: Arc<Presented>,

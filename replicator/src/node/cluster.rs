@@ -6,7 +6,7 @@ use super::proposer::Proposer;
 use super::recent::Recent;
 use super::rights::Sights;
 use super::serving::Beginnings;
-use crate::locks::{Keeper, Lock, LockTable, OwnLocks, Renewal};
+use crate::locks::{Lock, LockService, LockTable, OwnLocks, Renewal};
 use crate::model::{Actor, Command, Member, Refusal};
 use crate::net::{
     self, Admission, Authority, Handler, Identity, Joined, NetError, Network, Received,
@@ -100,7 +100,7 @@ pub(super) struct Membership {
 }
 
 #[tonic::async_trait]
-impl Keeper for Membership {
+impl LockService for Membership {
     async fn take(&self, lock: Lock) -> Option<bool> {
         self.take_lock(self.id(), lock).await
     }
@@ -337,11 +337,11 @@ async fn ask_state(network: &Network, node: u64) -> Result<NodeState, String> {
     }
 }
 
-/// The network's ear. What blocks has threads of its own.
-pub(super) struct Ear(pub(super) Arc<Membership>);
+/// What the network brings goes here. What blocks has threads of its own.
+pub(super) struct PeerService(pub(super) Arc<Membership>);
 
 #[tonic::async_trait]
-impl Handler for Ear {
+impl Handler for PeerService {
     /// In doubt it is one: the state of a node that has just joined knows nobody.
     fn welcomes(&self, holder: u64) -> bool {
         let database = self.0.database();

@@ -12,7 +12,7 @@ mod cluster;
 mod config;
 mod inbox;
 mod metrics;
-mod outlet;
+mod outbox;
 mod proposer;
 mod recent;
 mod recovery;
@@ -40,15 +40,15 @@ use crate::state::{ReadError, View, read};
 use crate::storage::{self, Backup, Bootstrap, Database, OpenError};
 use crate::trace;
 use backups::Backups;
-use cluster::{Ear, Membership};
+use cluster::{Membership, PeerService};
 use crossbeam_channel::Receiver;
 use inbox::Input;
-use outlet::Outlet;
+use outbox::Outbox;
 use parking_lot::{Mutex, RwLock};
 use proposer::Proposer;
 use recent::Recent;
 use rights::Sights;
-use run::Company;
+use run::LoopIo;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
@@ -121,14 +121,14 @@ impl Parts {
 
     /// Starts it without others, and returns when it leads.
     fn start_alone(self) -> Result<Node, OpenError> {
-        let company = Company {
+        let io = LoopIo {
             wire: crossbeam_channel::never(),
-            outlet: None,
+            outbox: None,
             recent: None,
             observer: None,
             session: self.proposer.session(),
         };
-        let (node, is_ready) = self.start(company)?;
+        let (node, is_ready) = self.start(io)?;
         is_ready
             .recv_timeout(READY_TIMEOUT)
             .map_err(|_| OpenError::NotReady(READY_TIMEOUT))?;
@@ -136,14 +136,14 @@ impl Parts {
     }
 
     /// Starts the loop, which tells by the second result when the node leads.
-    fn start(self, company: Company) -> Result<(Node, Receiver<()>), OpenError> {
+    fn start(self, io: LoopIo) -> Result<(Node, Receiver<()>), OpenError> {
         metrics::register();
         let (limits, compaction) = (self.config.limits(), self.config.compaction());
         let peer = Peer::open(self.incarnation, self.database.clone(), limits, compaction)?;
         let (ready, is_ready) = crossbeam_channel::bounded(1);
         let (database, status) = (self.database.clone(), self.status.clone());
         let (inbox, tick) = (self.inbox, self.config.tick);
-        let looped = run::Loop::new(peer, database, inbox, company, status, tick, ready);
+        let looped = run::Loop::new(peer, database, inbox, io, status, tick, ready);
         let thread = std::thread::Builder::new()
             .name("replicator".into())
             .spawn(|| looped.run())?;
@@ -200,29 +200,29 @@ impl Node {
             beginnings: serving::beginnings(),
         });
         runtime.spawn(locks::keep_renewing(Arc::downgrade(&membership)));
-        let (incoming, ear) = (cluster.incoming, Arc::new(Ear(membership.clone())));
-        let network = Network::start(cluster.identity, cluster.listen, incoming, ear);
+        let (incoming, service) = (cluster.incoming, Arc::new(PeerService(membership.clone())));
+        let network = Network::start(cluster.identity, cluster.listen, incoming, service);
         let network = Arc::new(runtime.block_on(network)?);
         // Nobody has asked the membership anything before this.
         let _ = membership.network.set(Arc::downgrade(&network));
         network.connect(&cluster.others);
-        let outlet = Outlet {
+        let outbox = Outbox {
             network: network.clone(),
             runtime,
             back,
             others: cluster.others,
             seen: 0,
             sending: Mutex::default(),
-            turns: Arc::new(Semaphore::new(outlet::SENDING)),
+            turns: Arc::new(Semaphore::new(outbox::SENDING)),
         };
-        let company = Company {
+        let io = LoopIo {
             wire,
-            outlet: Some(outlet),
+            outbox: Some(outbox),
             recent: Some(recent),
             observer: cluster.observer,
             session: parts.proposer.session(),
         };
-        let (mut node, _) = parts.start(company)?;
+        let (mut node, _) = parts.start(io)?;
         node.cluster = Some(Cluster {
             membership,
             network,

@@ -5,7 +5,7 @@
 //! only the channel, the clock and the end of the process.
 
 use super::inbox::{CAPACITY, Input, Waiter};
-use super::outlet::Outlet;
+use super::outbox::Outbox;
 use super::recent::Recent;
 use super::{metrics, status};
 use crate::engine::Fatal;
@@ -20,11 +20,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A node's way to the others, and theirs to it.
-pub(super) struct Company {
+pub(super) struct LoopIo {
     /// What comes from other nodes; their messages may be lost, callers' may not.
     pub(super) wire: Receiver<Input>,
     /// `None` for a node alone.
-    pub(super) outlet: Option<Outlet>,
+    pub(super) outbox: Option<Outbox>,
     /// What changed of late, for clients.
     pub(super) recent: Option<Arc<Recent>>,
     /// Who is told what others change.
@@ -36,7 +36,7 @@ pub(super) struct Company {
 pub(super) struct Loop {
     peer: Peer<Waiter>,
     inbox: Receiver<Input>,
-    company: Company,
+    io: LoopIo,
     database: Arc<Database>,
     status: Arc<RwLock<Status>>,
     tick: Duration,
@@ -51,7 +51,7 @@ impl Loop {
         peer: Peer<Waiter>,
         database: Arc<Database>,
         inbox: Receiver<Input>,
-        company: Company,
+        io: LoopIo,
         status: Arc<RwLock<Status>>,
         tick: Duration,
         ready: Sender<()>,
@@ -59,7 +59,7 @@ impl Loop {
         Self {
             peer,
             inbox,
-            company,
+            io,
             database,
             status,
             tick,
@@ -72,15 +72,15 @@ impl Loop {
     /// Runs until told to stop. Dropping the peer then tells its callers.
     pub(super) fn run(mut self) {
         let _guard = EndOnPanic;
-        let company = &self.company;
-        survive(self.peer.start(&mut |output| company.deliver(output)));
+        let io = &self.io;
+        or_abort(self.peer.start(&mut |output| io.deliver(output)));
         self.settle();
         while !self.stopped {
             self.wait();
             self.tick_if_due();
             let began = Instant::now();
-            let company = &self.company;
-            let proposed = survive(self.peer.run(&mut |output| company.deliver(output)));
+            let io = &self.io;
+            let proposed = or_abort(self.peer.run(&mut |output| io.deliver(output)));
             if proposed > 0 {
                 metrics::round(proposed, began.elapsed());
             }
@@ -93,8 +93,8 @@ impl Loop {
         self.tell_ready();
         self.publish_status();
         let applied = self.peer.raft().raft_log.applied;
-        if let Some(outlet) = &mut self.company.outlet {
-            survive(outlet.follow(applied, &self.database).map_err(Fatal::from));
+        if let Some(outbox) = &mut self.io.outbox {
+            or_abort(outbox.follow(applied, &self.database).map_err(Fatal::from));
         }
     }
 
@@ -109,11 +109,11 @@ impl Loop {
                 Ok(input) => self.receive(input),
                 Err(_) => self.stopped = true,
             },
-            recv(self.company.wire) -> input => input.into_iter().for_each(|input| self.receive(input)),
+            recv(self.io.wire) -> input => input.into_iter().for_each(|input| self.receive(input)),
             default(deadline.saturating_duration_since(now)) => {}
         }
         for _ in 0..CAPACITY {
-            match self.company.wire.try_recv() {
+            match self.io.wire.try_recv() {
                 Ok(input) => self.receive(input),
                 Err(_) => break,
             }
@@ -176,15 +176,15 @@ fn log(Request { kind, caller, .. }: &Request<Waiter>) {
     }
 }
 
-impl Company {
+impl LoopIo {
     fn deliver(&self, output: Output<Waiter>) {
         match output {
-            Output::Send(message) => match &self.outlet {
-                Some(outlet) => outlet.send(message),
+            Output::Send(message) => match &self.outbox {
+                Some(outbox) => outbox.send(message),
                 None => undeliverable(&message),
             },
-            Output::SendSnapshot { message, state } => match &self.outlet {
-                Some(outlet) => outlet.send_snapshot(message, state),
+            Output::SendSnapshot { message, state } => match &self.outbox {
+                Some(outbox) => outbox.send_snapshot(message, state),
                 None => undeliverable(&message),
             },
             Output::Respond(caller, response) => {
@@ -229,7 +229,7 @@ fn undeliverable(message: &Message) {
 /// Ends the process where the peer cannot go on: after a failed write nobody knows
 /// what is on the disk, and whatever this node said next could break what it has
 /// promised.
-fn survive<T>(done: Result<T, Fatal>) -> T {
+fn or_abort<T>(done: Result<T, Fatal>) -> T {
     done.unwrap_or_else(|fatal| {
         tracing::error!(error = %fatal, "the replicator cannot go on, ending the process");
         std::process::abort();

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 pub(super) const SENDING: usize = 2;
 
 /// The way out to the other nodes.
-pub(super) struct Outlet {
+pub(super) struct Outbox {
     pub(super) network: Arc<Network>,
     pub(super) runtime: Handle,
     /// Tells the loop what became of a snapshot.
@@ -31,7 +31,7 @@ pub(super) struct Outlet {
     pub(super) turns: Arc<Semaphore>,
 }
 
-impl Outlet {
+impl Outbox {
     pub(super) fn send(&self, message: Message) {
         // One that is dropped is sent again; that its node is unreachable the link tells.
         self.network.send(message.to, message.encode());
@@ -80,7 +80,7 @@ impl Outlet {
     }
 }
 
-impl Drop for Outlet {
+impl Drop for Outbox {
     /// What is being sent must not keep the database from being opened again.
     fn drop(&mut self) {
         let mut all = std::mem::take(self.sending.get_mut());
