@@ -10,7 +10,7 @@ fn main() {
     let service = |name| Service::builder().name(name).package("gitmoor.v1");
     let node = service("Node")
         .method(
-            method("send", "Send", "Message", "Received")
+            method("send", "Send", "PeerMessage", "Empty")
                 .client_streaming()
                 .build(),
         )
@@ -25,7 +25,7 @@ fn main() {
         )
         .method(method("ask", "Ask", "AskRequest", "AskResponse").build())
         .method(
-            method("send_snapshot", "SendSnapshot", "SnapshotPiece", "Received")
+            method("send_snapshot", "SendSnapshot", "SnapshotPiece", "Empty")
                 .client_streaming()
                 .build(),
         );

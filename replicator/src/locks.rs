@@ -135,19 +135,19 @@ pub(crate) async fn keep_renewing<K: LockService + 'static>(service: Weak<K>) {
 
 /// What a leader remembers.
 #[derive(Default)]
-pub(crate) struct LockTable(Mutex<Table>);
+pub(crate) struct LockTable(Mutex<Locks>);
 
 #[derive(Default)]
-struct Table {
+struct Locks {
     /// In which term. In another one others led in between.
     term: u64,
     /// Whose each lock is, and its number there.
     held: HashMap<LockName, (u64, u64)>,
     /// Everybody who was heard of within the lease.
-    holders: HashMap<u64, Holder>,
+    holders: HashMap<u64, LockHolder>,
 }
 
-struct Holder {
+struct LockHolder {
     heard: Instant,
     /// Of its locks.
     bytes: usize,
@@ -162,7 +162,7 @@ enum Taken {
     Unheard,
 }
 
-impl Table {
+impl Locks {
     fn hear(&mut self, term: u64, node: u64, now: Instant) {
         if self.term != term {
             *self = Self {
@@ -171,7 +171,7 @@ impl Table {
             };
         }
         let holder = self.holders.entry(node);
-        let new = Holder {
+        let new = LockHolder {
             heard: now,
             bytes: 0,
         };
@@ -181,7 +181,7 @@ impl Table {
 
     fn forget_the_dead(&mut self, now: Instant) {
         let before = self.holders.len();
-        let is_alive = |holder: &Holder| now < holder.heard + LEASE;
+        let is_alive = |holder: &LockHolder| now < holder.heard + LEASE;
         self.holders.retain(|_, holder| is_alive(holder));
         if self.holders.len() < before {
             let holders = &self.holders;

@@ -107,19 +107,19 @@ impl Authority {
 
     /// A key and certificate made here.
     pub fn identity(&self, holder: Holder) -> Result<Identity, NetError> {
-        let request = Request::new()?;
+        let request = CertificateRequest::new()?;
         let certificate = self.certify(holder, request.der())?;
         request.granted(self.certificate(), &certificate)
     }
 }
 
 /// A key whose certificate is still to be made.
-pub(super) struct Request {
+pub(super) struct CertificateRequest {
     key: KeyPair,
     der: Vec<u8>,
 }
 
-impl Request {
+impl CertificateRequest {
     pub(super) fn new() -> Result<Self, NetError> {
         let key = new_key()?;
         let der = CertificateParams::default()

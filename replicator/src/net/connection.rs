@@ -6,7 +6,7 @@
 //! strangers keeps them out.
 
 use super::handler::Handler;
-use super::lobby::{Leave, Lobby, Seat, Stage};
+use super::lobby::{Activity, Leave, Lobby, Seat};
 use super::{ClusterId, Holder, tls};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -38,7 +38,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Who is at the other end.
 #[derive(Clone)]
-pub(super) struct Peer {
+pub(super) struct RemoteEnd {
     pub(super) address: SocketAddr,
     /// `None` is a stranger.
     pub(super) holder: Option<Holder>,
@@ -49,7 +49,7 @@ pub(super) struct Peer {
 /// A connection whose handshake is done.
 pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
-    peer: Peer,
+    peer: RemoteEnd,
     leave: Leave,
     /// Of a stranger, until when it may be idle.
     patience: Option<Pin<Box<Sleep>>>,
@@ -103,7 +103,7 @@ impl Entrance {
                 () = self.doors.members.closed() => return,
             };
             let of = neighbourhood(address.ip());
-            let (seat, leave) = self.lobby.enter(of, Stage::Silent);
+            let (seat, leave) = self.lobby.enter(of, Activity::Silent);
             tokio::spawn(self.clone().receive(stream, address, seat, leave));
         }
     }
@@ -124,11 +124,11 @@ impl Entrance {
             Ok(greeted) => greeted,
             Err(why) => return tracing::warn!(%address, why, "refused a connection"),
         };
-        seat.reach(Stage::Idle);
+        seat.reach(Activity::Idle);
         let member = holder.filter(|holder| self.handler.welcomes(holder.id()));
         let (door, (seat, leave), patience) = match member {
             Some(holder) => {
-                let place = self.members.enter(holder, Stage::Idle);
+                let place = self.members.enter(holder, Activity::Idle);
                 (&self.doors.members, place, None)
             }
             None => {
@@ -136,7 +136,7 @@ impl Entrance {
                 (&self.doors.strangers, (seat, leave), Some(patience))
             }
         };
-        let peer = Peer {
+        let peer = RemoteEnd {
             address,
             holder,
             seat,
@@ -162,7 +162,7 @@ impl Entrance {
         let heard = tokio::time::timeout(SILENCE, stream.readable());
         let heard = heard.await.map_err(|_| "it said nothing".to_owned())?;
         heard.map_err(text)?;
-        seat.reach(Stage::Shaking);
+        seat.reach(Activity::Shaking);
         let stream = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream))
             .await
             .map_err(|_| "no TLS handshake in time".to_owned())?
@@ -204,9 +204,9 @@ impl Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Peer;
+    type ConnectInfo = RemoteEnd;
 
-    fn connect_info(&self) -> Peer {
+    fn connect_info(&self) -> RemoteEnd {
         self.peer.clone()
     }
 }

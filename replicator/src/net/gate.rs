@@ -5,7 +5,7 @@
 //! strangers together: calls under way, and bytes of theirs that are not answered yet. Calls
 //! beyond the number wait, unreceived, in their own holder's line.
 
-use super::connection::{Peer, neighbourhood};
+use super::connection::{RemoteEnd, neighbourhood};
 use super::handler::Handler;
 use super::rpc::{Rpc, Who};
 use super::{Holder, PROTOCOL_HEADER};
@@ -97,7 +97,7 @@ impl Gate {
 impl Shared {
     /// Whether this peer may call at this path. Who is refused is logged: it is an attack or a
     /// mistake.
-    fn check(&self, path: &str, headers: &HeaderMap, peer: &Peer) -> Result<Rpc, Status> {
+    fn check(&self, path: &str, headers: &HeaderMap, peer: &RemoteEnd) -> Result<Rpc, Status> {
         let address = peer.address;
         let Some(rpc) = Rpc::at(path) else {
             tracing::warn!(%address, "refused: there is no such call");
@@ -285,7 +285,7 @@ pub(super) struct Gated<S> {
     inner: S,
 }
 
-type Answer = Result<Response<Body>, Infallible>;
+type Answered = Result<Response<Body>, Infallible>;
 
 impl<S> Service<Request<Body>> for Gated<S>
 where
@@ -297,7 +297,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
@@ -311,17 +311,17 @@ where
     }
 }
 
-async fn pass<S>(gate: Arc<Shared>, mut inner: S, request: Request<Body>) -> Answer
+async fn pass<S>(gate: Arc<Shared>, mut inner: S, request: Request<Body>) -> Answered
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    let peer = request.extensions().get::<Peer>().cloned();
+    let peer = request.extensions().get::<RemoteEnd>().cloned();
     let peer = peer.expect("every connection is one of ours");
     let rpc = match gate.check(request.uri().path(), request.headers(), &peer) {
         Ok(rpc) => rpc,
         Err(status) => return Ok(status.into_http()),
     };
-    let Peer {
+    let RemoteEnd {
         address,
         holder,
         seat,

@@ -1,7 +1,7 @@
 //! How a machine becomes a node or client: it sends a one-time secret and a certificate request, and
 //! gets an id and a certificate.
 
-use super::authority::Request as CertificateRequest;
+use super::authority::CertificateRequest;
 use super::dial::{self, Target};
 use super::services::admission_client::AdmissionClient;
 use super::{Authority, Identity, NetError, Token, tls, wire};

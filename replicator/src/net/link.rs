@@ -298,7 +298,7 @@ async fn stream(channel: Channel, target: &Target, queue: &mut mpsc::Receiver<Qu
         let Some(Queued { message, _room }) = queued else {
             break;
         };
-        if sender.send(wire::Message { message }).await.is_err() {
+        if sender.send(wire::PeerMessage { message }).await.is_err() {
             break;
         }
     }

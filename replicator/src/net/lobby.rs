@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 /// What a connection does. Whoever does less leaves first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Stage {
+pub(super) enum Activity {
     /// Nothing was heard of it.
     Silent,
     /// It is known, and asks nothing.
@@ -38,7 +38,7 @@ struct Places<K> {
 
 struct Place<K> {
     of: K,
-    stage: Stage,
+    stage: Activity,
     /// Calls that are being answered.
     calls: usize,
     /// Dropped to have it leave.
@@ -56,8 +56,8 @@ pub(super) struct Leave(Option<oneshot::Receiver<()>>);
 
 /// What a seat asks of its lobby, whatever it counts by.
 trait Usher: Send + Sync {
-    fn change(&self, number: u64, change: &dyn Fn(&mut Stage, &mut usize));
-    fn stage(&self, number: u64) -> Option<Stage>;
+    fn change(&self, number: u64, change: &dyn Fn(&mut Activity, &mut usize));
+    fn stage(&self, number: u64) -> Option<Activity>;
     fn free(&self, number: u64);
 }
 
@@ -74,7 +74,7 @@ impl<K: PartialEq + Send + 'static> Lobby<K> {
     }
 
     /// A place, for which another connection may have to leave.
-    pub(super) fn enter(self: &Arc<Self>, of: K, stage: Stage) -> (Arc<Seat>, Leave) {
+    pub(super) fn enter(self: &Arc<Self>, of: K, stage: Activity) -> (Arc<Seat>, Leave) {
         let mut places = self.places.lock();
         let own = places.taken.values().filter(|place| place.of == of).count();
         if own >= self.most_of_one {
@@ -108,13 +108,13 @@ impl<K> Places<K> {
 }
 
 impl<K: Send> Usher for Lobby<K> {
-    fn change(&self, number: u64, change: &dyn Fn(&mut Stage, &mut usize)) {
+    fn change(&self, number: u64, change: &dyn Fn(&mut Activity, &mut usize)) {
         if let Some(place) = self.places.lock().taken.get_mut(&number) {
             change(&mut place.stage, &mut place.calls);
         }
     }
 
-    fn stage(&self, number: u64) -> Option<Stage> {
+    fn stage(&self, number: u64) -> Option<Activity> {
         let places = self.places.lock();
         places.taken.get(&number).map(|place| place.stage)
     }
@@ -125,19 +125,19 @@ impl<K: Send> Usher for Lobby<K> {
 }
 
 impl Seat {
-    pub(super) fn reach(&self, reached: Stage) {
+    pub(super) fn reach(&self, reached: Activity) {
         self.lobby.change(self.number, &|stage, _| *stage = reached);
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.lobby.stage(self.number) != Some(Stage::Busy)
+        self.lobby.stage(self.number) != Some(Activity::Busy)
     }
 
     /// It is being answered until what this returns is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.lobby.change(self.number, &|stage, calls| {
             *calls += 1;
-            *stage = Stage::Busy;
+            *stage = Activity::Busy;
         });
         Busy(self.clone())
     }
@@ -157,7 +157,7 @@ impl Drop for Busy {
         self.0.lobby.change(self.0.number, &|stage, calls| {
             *calls -= 1;
             if *calls == 0 {
-                *stage = Stage::Idle;
+                *stage = Activity::Idle;
             }
         });
     }
@@ -196,24 +196,24 @@ mod tests {
     #[test]
     fn who_is_silent_leaves_before_who_works() {
         let lobby = Lobby::new(3, 3);
-        let mut all: Vec<_> = (0..3).map(|_| lobby.enter('a', Stage::Silent)).collect();
-        all[0].0.reach(Stage::Shaking);
-        all.push(lobby.enter('b', Stage::Silent));
+        let mut all: Vec<_> = (0..3).map(|_| lobby.enter('a', Activity::Silent)).collect();
+        all[0].0.reach(Activity::Shaking);
+        all.push(lobby.enter('b', Activity::Silent));
         assert_eq!(leaving(&mut all), [1]);
         let busy = all[2].0.begin();
-        all.push(lobby.enter('b', Stage::Silent));
+        all.push(lobby.enter('b', Activity::Silent));
         assert_eq!(leaving(&mut all), [1, 3]);
         drop(busy);
-        all[4].0.reach(Stage::Shaking);
-        all.push(lobby.enter('b', Stage::Silent));
+        all[4].0.reach(Activity::Shaking);
+        all.push(lobby.enter('b', Activity::Silent));
         assert_eq!(leaving(&mut all), [1, 2, 3]);
     }
 
     #[test]
     fn who_has_many_makes_room_for_its_own() {
         let lobby = Lobby::new(4, 2);
-        let mut all = vec![lobby.enter('b', Stage::Silent)];
-        all.extend((0..4).map(|_| lobby.enter('a', Stage::Silent)));
+        let mut all = vec![lobby.enter('b', Activity::Silent)];
+        all.extend((0..4).map(|_| lobby.enter('a', Activity::Silent)));
         assert_eq!(leaving(&mut all), [1, 2]);
     }
 
@@ -221,9 +221,9 @@ mod tests {
     fn who_left_has_no_place() {
         let lobby = Lobby::new(2, 2);
         for _ in 0..10 {
-            drop(lobby.enter('a', Stage::Silent));
+            drop(lobby.enter('a', Activity::Silent));
         }
-        let mut all: Vec<_> = (0..2).map(|_| lobby.enter('a', Stage::Silent)).collect();
+        let mut all: Vec<_> = (0..2).map(|_| lobby.enter('a', Activity::Silent)).collect();
         assert!(leaving(&mut all).is_empty());
         assert!(lobby.places.lock().taken.len() == 2);
     }

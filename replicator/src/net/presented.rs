@@ -12,15 +12,15 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Presented(RwLock<Shown>);
+pub(super) struct Presented(RwLock<Current>);
 
 #[derive(Debug)]
-struct Shown {
+struct Current {
     identity: Arc<Identity>,
     key: Arc<CertifiedKey>,
 }
 
-impl Shown {
+impl Current {
     fn new(identity: Identity) -> Result<Self, NetError> {
         Ok(Self {
             key: Arc::new(certified(&identity)?),
@@ -31,7 +31,7 @@ impl Shown {
 
 impl Presented {
     pub(super) fn new(identity: Identity) -> Result<Arc<Self>, NetError> {
-        Ok(Arc::new(Self(RwLock::new(Shown::new(identity)?))))
+        Ok(Arc::new(Self(RwLock::new(Current::new(identity)?))))
     }
 
     /// From now on; it is the same machine of the same cluster.
@@ -41,7 +41,7 @@ impl Presented {
             (renewed.holder, renewed.cluster) == (now.holder, now.cluster),
             "a machine is one holder for as long as it runs"
         );
-        *self.0.write() = Shown::new(renewed)?;
+        *self.0.write() = Current::new(renewed)?;
         Ok(())
     }
 

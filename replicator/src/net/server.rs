@@ -205,19 +205,19 @@ impl clients_server::Clients for Service {
 impl node_server::Node for Service {
     async fn send(
         &self,
-        request: Request<Streaming<wire::Message>>,
-    ) -> Result<Response<wire::Received>, Status> {
+        request: Request<Streaming<wire::PeerMessage>>,
+    ) -> Result<Response<wire::Empty>, Status> {
         let from = self.node(&request)?;
         let mut messages = request.into_inner();
         self.until_stopped(async {
-            while let Some(wire::Message { message }) = messages.message().await? {
+            while let Some(wire::PeerMessage { message }) = messages.message().await? {
                 // It may be removed while it speaks.
                 if !self.handler.welcomes(from) {
                     return Err(Status::permission_denied("this node was removed"));
                 }
                 self.handler.message(from, message);
             }
-            Ok(Response::new(wire::Received {}))
+            Ok(Response::new(wire::Empty {}))
         })
         .await
     }
@@ -243,7 +243,7 @@ impl node_server::Node for Service {
     async fn send_snapshot(
         &self,
         request: Request<Streaming<wire::SnapshotPiece>>,
-    ) -> Result<Response<wire::Received>, Status> {
+    ) -> Result<Response<wire::Empty>, Status> {
         let from = self.node(&request)?;
         let receive = async {
             let snapshot = self.incoming.receive(from, request.into_inner()).await?;
@@ -254,7 +254,7 @@ impl node_server::Node for Service {
             taken.map_err(Status::aborted)
         };
         self.until_stopped(receive).await?;
-        Ok(Response::new(wire::Received {}))
+        Ok(Response::new(wire::Empty {}))
     }
 }
 

@@ -124,8 +124,8 @@ async fn pair() -> Pair {
     }
 }
 
-fn messages(messages: &[&[u8]]) -> impl futures::Stream<Item = wire::Message> + use<> {
-    let message = |message: &&[u8]| wire::Message {
+fn messages(messages: &[&[u8]]) -> impl futures::Stream<Item = wire::PeerMessage> + use<> {
+    let message = |message: &&[u8]| wire::PeerMessage {
         message: message.to_vec(),
     };
     let messages: Vec<_> = messages.iter().map(message).collect();
@@ -402,7 +402,7 @@ async fn a_node_that_is_removed_while_it_speaks() {
     let mut client = NodeClient::with_interceptor(pair.channel.clone(), dial::speak);
     let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
     let speaking = tokio::spawn(async move { client.send(messages).await });
-    let say = |message: &[u8]| wire::Message {
+    let say = |message: &[u8]| wire::PeerMessage {
         message: message.to_vec(),
     };
     sender.send(say(b"one")).await.expect("taken");

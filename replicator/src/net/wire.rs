@@ -8,14 +8,14 @@ use prost::Message as Prost;
 
 /// `Node.Send`: messages to this node, in order. Those under way when the stream ends are lost.
 #[derive(Clone, PartialEq, Prost)]
-pub(crate) struct Message {
+pub(crate) struct PeerMessage {
     #[prost(bytes = "vec", tag = "1")]
     pub(crate) message: Vec<u8>,
 }
 
 /// Nothing but the end of a stream.
 #[derive(Clone, PartialEq, Prost)]
-pub(crate) struct Received {}
+pub(crate) struct Empty {}
 
 /// `Node.HasSnapshot`: how much of a snapshot this node has from an attempt that was cut off.
 #[derive(Clone, PartialEq, Prost)]

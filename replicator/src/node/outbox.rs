@@ -91,15 +91,15 @@ impl Drop for Outbox {
 async fn send(network: &Network, message: Message, state: Frozen) -> Result<(), NetError> {
     let to = message.to;
     tracing::info!(node = to, "sending a snapshot");
-    let rows = net::size(&Rows(&state)).await?;
+    let rows = net::size(&SnapshotRows(&state)).await?;
     let head = carried::head(&message, rows).expect("a snapshot is what this is called with");
     network.send_snapshot(to, &Carried { head, state }).await
 }
 
 /// The rows of a state.
-struct Rows<'s>(&'s Frozen);
+struct SnapshotRows<'s>(&'s Frozen);
 
-impl Source for Rows<'_> {
+impl Source for SnapshotRows<'_> {
     fn pieces(&self) -> Box<dyn Iterator<Item = Result<Vec<u8>, ReadError>> + Send + '_> {
         Box::new(rows(self.0))
     }

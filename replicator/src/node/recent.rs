@@ -14,10 +14,10 @@ const LIMIT: usize = 32 << 20;
 const COUNT: usize = 10_000;
 
 #[derive(Default)]
-pub(super) struct Recent(Mutex<Kept>);
+pub(super) struct Recent(Mutex<Window>);
 
 #[derive(Default)]
-struct Kept {
+struct Window {
     /// The oldest is about the entries after this one.
     after: u64,
     /// The newest is about the entries up to this one: the last that was applied.
@@ -26,7 +26,7 @@ struct Kept {
     bytes: usize,
 }
 
-impl Kept {
+impl Window {
     fn begin_at(&mut self, index: u64) {
         *self = Self {
             after: index,

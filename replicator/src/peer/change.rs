@@ -70,12 +70,12 @@ pub enum ChangeError {
     NotTaken(u64),
 }
 
-pub(super) struct Changes<C> {
-    asked: Vec<(Change, Waiting<C>)>,
-    under_way: Option<(Goal, Waiting<C>)>,
+pub(super) struct MembershipChanges<C> {
+    asked: Vec<(Change, WaitingCaller<C>)>,
+    under_way: Option<(Goal, WaitingCaller<C>)>,
 }
 
-struct Waiting<C> {
+struct WaitingCaller<C> {
     deadline: Instant,
     caller: C,
 }
@@ -91,7 +91,7 @@ enum Goal {
     Leader(u64),
 }
 
-impl<C> Default for Changes<C> {
+impl<C> Default for MembershipChanges<C> {
     fn default() -> Self {
         Self {
             asked: Vec::new(),
@@ -100,13 +100,14 @@ impl<C> Default for Changes<C> {
     }
 }
 
-impl<C> Changes<C> {
+impl<C> MembershipChanges<C> {
     pub(super) fn len(&self) -> usize {
         self.asked.len() + usize::from(self.under_way.is_some())
     }
 
     pub(super) fn add(&mut self, change: Change, deadline: Instant, caller: C) {
-        self.asked.push((change, Waiting { deadline, caller }));
+        self.asked
+            .push((change, WaitingCaller { deadline, caller }));
     }
 
     pub(super) fn pass(&mut self, now: Instant) {

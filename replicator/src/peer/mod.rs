@@ -29,7 +29,7 @@ use crate::engine::{
 };
 use crate::model::{Command, Outcome, Proposal, SessionId};
 use crate::storage::{Disk, Frozen, Laid, Log, OpenError};
-use change::Changes;
+use change::MembershipChanges;
 use propose::Proposals;
 use raft::Raft;
 use raft::eraftpb::Message as RaftMessage;
@@ -119,7 +119,7 @@ pub struct Peer<C> {
     leadership: Leadership,
     proposals: Proposals<C>,
     reads: Reads<C>,
-    changes: Changes<C>,
+    changes: MembershipChanges<C>,
 }
 
 impl<C> Peer<C> {
@@ -136,7 +136,7 @@ impl<C> Peer<C> {
             leadership: Leadership::default(),
             proposals: Proposals::default(),
             reads: Reads::new(incarnation),
-            changes: Changes::default(),
+            changes: MembershipChanges::default(),
         })
     }
 

@@ -57,7 +57,7 @@ pub(super) fn mark_deleted(
     note_expired(overlay, repo, &expired)?;
     record_expired(overlay, context, repo, expired.len() as u64)?;
     unneeded.extend(expired.into_iter().filter_map(stored_key));
-    let mut named = Named::default();
+    let mut named = NamedKeys::default();
     for key in unneeded {
         match shared_keys::other_owner(repo, &key) {
             None => mark_unnamed(overlay, context, &mut named, repo, key)?,
@@ -72,12 +72,12 @@ pub(super) fn mark_deleted(
 
 /// Who names what, within one command, after its rows left the trash.
 #[derive(Default)]
-struct Named {
+struct NamedKeys {
     /// The keys that the trash of a repository names.
     trashed: BTreeMap<RepoId, BTreeSet<String>>,
 }
 
-impl Named {
+impl NamedKeys {
     fn by(&mut self, view: &dyn View, repo: RepoId, key: &str) -> Result<bool, ReadError> {
         if let Entry::Vacant(unknown) = self.trashed.entry(repo) {
             unknown.insert(trashed_keys(view, repo)?);
@@ -90,7 +90,7 @@ impl Named {
 fn mark_unnamed(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
-    named: &mut Named,
+    named: &mut NamedKeys,
     owner: RepoId,
     key: String,
 ) -> Result<(), ReadError> {
@@ -113,7 +113,7 @@ fn mark_unnamed(
 fn release(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
-    named: &mut Named,
+    named: &mut NamedKeys,
     (owner, sharer): (RepoId, RepoId),
     key: String,
 ) -> Result<(), ReadError> {
@@ -306,7 +306,7 @@ pub(super) fn purge_repo(
     let expired: TrashedRepo = expired.ok_or(Refusal::NotInTrash(id))?;
     let shared = shared(overlay, id)?;
     clear(overlay, id)?;
-    let mut named = Named::default();
+    let mut named = NamedKeys::default();
     for (owner, key) in shared {
         release(overlay, context, &mut named, (owner, id), key)?;
     }
