@@ -1,9 +1,9 @@
 //! A client: [`Replica`] without a copy of the state. A mount far away from the nodes, or one of many, has it.
 //!
 //! It has a [`mirror`] of the namespace and of the repositories that it has used, and answers reads from
-//! that. Before a process is shown anything a client asks once ([`Replica::catch_up`]): the node that it asks catches
-//! up with the leader, and answers with what has changed since the client last heard. What a client commits comes back
-//! to it the same way, with the outcome.
+//! that. Before a process is shown anything a client catches up ([`Replica::catch_up`]): the node that it asks requests
+//! a ReadIndex of the leader, and responds with the delta since the client's cursor. The delta of what a client commits
+//! comes the same way, with the outcome.
 //!
 //! It asks one node for as long as that answers, then another ([`crate::net::Caller`]). Commands carry session and
 //! sequence number, so that one which two nodes were asked to commit is applied once.
@@ -42,7 +42,7 @@ pub struct ClientConfig {
     pub addresses: Vec<String>,
     /// Who is told what others change.
     pub observer: Option<Arc<dyn Observer>>,
-    /// Where its questions run. Nothing of a client must be called on it.
+    /// Where its requests run. Nothing of a client must be called on it.
     pub runtime: Handle,
 }
 

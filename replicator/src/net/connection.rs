@@ -31,7 +31,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Strangers altogether, and those of one address.
 const STRANGERS: usize = 512;
 const STRANGERS_OF_ONE: usize = 128;
-/// Connections of one member: it makes one for each question that it asks beside others.
+/// Connections of one member: it makes one for each request that it sends beside others.
 const OF_ONE_MEMBER: usize = 256;
 /// After the machine ran out of file descriptors, until it is tried again.
 const EXHAUSTED: Duration = Duration::from_millis(100);

@@ -6,9 +6,9 @@ use crate::model::MAX_ENTRY;
 
 /// The largest request to be admitted: a secret, a certificate request, an address and a name.
 const MAX_ADMISSION: usize = 16 << 10;
-/// The largest question of a client: a command as large as an entry may be, and what the client
+/// The largest request of a client: a command as large as an entry may be, and what the client
 /// knows of how many repositories.
-const MAX_CLIENT_QUESTION: usize = MAX_ENTRY + (2 << 20);
+const MAX_CLIENT_REQUEST: usize = MAX_ENTRY + (2 << 20);
 /// The largest name of a snapshot.
 const MAX_NAME: usize = 4 << 10;
 
@@ -90,7 +90,7 @@ impl Rpc {
         match self {
             Self::Send | Self::AskNode | Self::SendSnapshot => MAX_MESSAGE,
             Self::HasSnapshot => MAX_NAME,
-            Self::AskForClient => MAX_CLIENT_QUESTION,
+            Self::AskForClient => MAX_CLIENT_REQUEST,
             Self::Join => MAX_ADMISSION,
         }
     }

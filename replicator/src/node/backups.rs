@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-/// Bytes in one answer, at least, unless it is the last.
+/// Bytes in one response, at least, unless it is the last.
 const PAGE: usize = 4 << 20;
 /// A client that does not go on for so long has gone; until then RocksDB keeps what is in the backup.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -21,7 +21,7 @@ struct UnderWay {
     client: u64,
     backup: Backup,
     size: u64,
-    /// The piece that was given last, and from where it was: an answer may be lost.
+    /// The piece that was given last, and from where it was: a response may be lost.
     from: u64,
     last: Vec<u8>,
     asked: Instant,

@@ -1,4 +1,4 @@
-//! Metrics of a node: the rounds of its loop, its questions to the cluster, and where it stands.
+//! Metrics of a node: the rounds of its loop, its ReadIndex requests, and where it stands.
 
 use crate::metrics::seconds;
 use crate::rpc::{Role, Status};
@@ -88,7 +88,7 @@ pub(super) fn round(size: usize, took: Duration) {
     ROUND_SECONDS.observe(took.as_secs_f64());
 }
 
-/// Times a question to the cluster until it is dropped.
+/// Times a ReadIndex request until it is dropped.
 pub(super) fn catching_up() -> HistogramTimer {
     CATCH_UP_SECONDS.start_timer()
 }

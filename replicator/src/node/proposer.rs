@@ -40,7 +40,7 @@ impl Proposer {
         self.session
     }
 
-    /// How long an answer is waited for.
+    /// How long a response is waited for.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -65,7 +65,7 @@ impl Proposer {
         }
     }
 
-    /// Hands a request to the loop and waits for its answer, until `give_up` says not to.
+    /// Hands a request to the loop and waits for its response, until `give_up` says not to.
     pub(super) fn ask(
         &self,
         kind: RequestKind,

@@ -26,7 +26,7 @@ impl Sights {
     }
 }
 
-/// Of one client, for one question.
+/// Of one client, for one request.
 pub(super) struct Rights<'v> {
     client: u64,
     read_only: bool,

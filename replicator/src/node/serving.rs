@@ -17,7 +17,7 @@ use std::error::Error;
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-/// Bytes of rows in one answer.
+/// Bytes of rows in one response.
 const PAGE: usize = 4 << 20;
 /// What a range costs of them, though nothing be in it.
 const RANGE: usize = 64;

@@ -61,7 +61,7 @@ pub struct Request<C> {
     pub caller: C,
 }
 
-/// An answer to a [`Request`].
+/// The response to a [`Request`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Response {
     /// The command is committed, durable on a quorum, and applied here.
