@@ -12,10 +12,10 @@ pub use status::{RepoInfo, Status};
 pub use traffic::Traffic;
 
 use crate::beneath::Dir;
+use crate::consistency::{Elsewhere, Freshness};
 use crate::error::FsError;
 use crate::git_config;
 use crate::maintenance;
-use crate::others::{Elsewhere, Freshness};
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
 use crate::repository::context::{Config, Context};

@@ -14,7 +14,7 @@
 //! program     every program that is started: as whom, with which settings, within which bounds
 //! import      repositories brought in from elsewhere
 //! work        long work on a repository: who does it, how far it is
-//! others      in a cluster: what other nodes change
+//! consistency in a cluster: what other nodes change
 //! owner       one store, one master: who may store and delete
 //! ```
 
@@ -23,6 +23,7 @@
 pub mod backup;
 pub mod beneath;
 pub mod bundle;
+mod consistency;
 mod custody;
 mod error;
 pub mod failpoint;
@@ -34,7 +35,6 @@ pub mod git_config;
 pub mod import;
 mod maintenance;
 mod metrics;
-mod others;
 pub mod owner;
 #[doc(hidden)]
 pub mod parsers;
@@ -45,6 +45,7 @@ mod shares;
 mod tree;
 mod work;
 
+pub use consistency::Elsewhere;
 pub use custody::{Collected, Copied, CopyError, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
 pub use filesystem::{FileSystem, OpenError, PublishError, RepoInfo, Status, Traffic};
@@ -52,7 +53,6 @@ pub use fsck::{Checked, Damage, Fault, FsckOptions};
 pub use maintenance::{
     Heap, MaintenanceError, Mounted, RepackOptions, Repacked, start_maintenance,
 };
-pub use others::Elsewhere;
 pub use owner::StoreOwner;
 pub use repository::Staged;
 pub use repository::context::{Config, Shown};

@@ -2,8 +2,8 @@
 //! kernel may take the answer for true. A mount that is alone asks nobody, and what it says lasts.
 
 use super::{Place, Process, Tree, join_name};
+use crate::consistency::{self, Lasting, may_change};
 use crate::error::FsResult;
-use crate::others::{self, Lasting, may_change};
 use gitmoor_model::name::{holds_objects, is_fan_out};
 use gitmoor_model::room::{Room, room};
 use gitmoor_model::{RepoId, RepoPath};
@@ -84,7 +84,7 @@ impl Tree {
     fn lasting_in_repo(&self, path: &RepoPath, is_there: bool) -> Lasting {
         match self.shared.fresh.is_alone() {
             true => Lasting::Long,
-            false => others::lasting(path, is_there),
+            false => consistency::lasting(path, is_there),
         }
     }
 

@@ -15,8 +15,8 @@ pub use place::Place;
 pub use repositories::Repositories;
 pub use stat::Stat;
 
+use crate::consistency::Lasting;
 use crate::error::{FsError, FsResult};
-use crate::others::Lasting;
 use crate::repository::context::{Context, Shown};
 use crate::repository::objects::Named;
 use crate::repository::{Caller, Creation, Identity, NewAttributes, Opened, Repository};

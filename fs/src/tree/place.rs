@@ -1,6 +1,6 @@
 //! What an inode stands for.
 
-use crate::others::may_change;
+use crate::consistency::may_change;
 use crate::repository::Repository;
 use gitmoor_model::{NamePath, RepoPath};
 use std::sync::Arc;

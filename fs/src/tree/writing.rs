@@ -7,8 +7,8 @@
 
 use super::inodes::Role;
 use super::{Entry, Place, Process, Tree};
+use crate::consistency::Lasting;
 use crate::error::{FsError, FsResult};
-use crate::others::Lasting;
 use crate::repository::{Creation, NewAttributes, Opened, Repository};
 use crate::tree::Stat;
 use gitmoor_model::room::is_value;

@@ -2,8 +2,8 @@
 
 use super::{Author, Prune, ReadVersions, Transactions};
 use crate::beneath::Dir;
+use crate::consistency::Freshness;
 use crate::error::FsError;
-use crate::others::Freshness;
 use crate::process::Origins;
 use crate::repository::context::{Config, Context};
 use crate::repository::local::Files;

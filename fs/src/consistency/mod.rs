@@ -5,11 +5,11 @@
 //! this mount has open and others delete it lets go of ([`Elsewhere`]). A mount whose node is alone has
 //! none of this to do.
 
-mod elsewhere;
 mod freshness;
+mod remote_changes;
 
-pub use elsewhere::Elsewhere;
 pub(crate) use freshness::{AGAIN, Freshness};
+pub use remote_changes::Elsewhere;
 
 use crate::git_config;
 use gitmoor_model::RepoPath;
