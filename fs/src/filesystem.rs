@@ -12,7 +12,7 @@ pub use status::{RepoInfo, Status};
 pub use traffic::Traffic;
 
 use crate::beneath::Dir;
-use crate::consistency::{Elsewhere, Freshness};
+use crate::consistency::{Freshness, RemoteChanges};
 use crate::error::FsError;
 use crate::git_config;
 use crate::maintenance;
@@ -121,12 +121,12 @@ pub struct FileSystem {
 
 impl FileSystem {
     /// Opens the rooms and starts the idle publisher, which also publishes what
-    /// an earlier life left pending. The replica tells `elsewhere` what other nodes change.
+    /// an earlier life left pending. The replica tells `remote_changes` what other nodes change.
     pub fn open(
         config: Config,
         replica: Arc<dyn Replica>,
         store: Arc<dyn ObjectStore>,
-        elsewhere: Arc<Elsewhere>,
+        remote_changes: Arc<RemoteChanges>,
     ) -> Result<Arc<Self>, OpenError> {
         crate::metrics::register();
         let homes = Arc::new(open_homes(&config.data.join("repos"))?);
@@ -167,7 +167,7 @@ impl FileSystem {
             staging,
             waits: Waits::default(),
             fresh,
-            elsewhere,
+            remote_changes,
             origins: Origins::new(),
             read_versions: ReadVersions::new(),
             large: Large::new(),

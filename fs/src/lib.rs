@@ -45,7 +45,7 @@ mod shares;
 mod tree;
 mod work;
 
-pub use consistency::Elsewhere;
+pub use consistency::RemoteChanges;
 pub use custody::{Collected, Copied, CopyError, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
 pub use filesystem::{FileSystem, OpenError, PublishError, RepoInfo, Status, Traffic};

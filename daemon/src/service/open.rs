@@ -9,7 +9,7 @@ use crate::config::Settings;
 use crate::data_dir::{Clientship, DataDir, DataDirError, Lock};
 use crate::metrics::Telling;
 use crate::mount_point;
-use gitmoor_fs::{Config, Elsewhere, FileSystem};
+use gitmoor_fs::{Config, FileSystem, RemoteChanges};
 use gitmoor_model::{Actor, Command, Refusal, StoreRecord};
 use gitmoor_replicator::{Client, ClientConfig, Node, NodeConfig, ProposeError, Replica};
 use gitmoor_store::object_store::{self, ObjectStore, Offline, StoreUrl};
@@ -44,10 +44,10 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     let lock = dir.own(Some(&mountpoint))?;
     let runtime = IoRuntime::start().map_err(starting("the I/O runtime"))?;
     let telling = serve_metrics(settings.metrics, &runtime)?;
-    let elsewhere = Arc::new(Elsewhere::default());
+    let remote_changes = Arc::new(RemoteChanges::default());
     let (truth, store) = match (dir.is_member(), dir.is_client()) {
-        (true, _) => open_member(settings, &dir, &runtime, elsewhere.clone())?,
-        (false, true) => open_client(settings, &dir, &runtime, elsewhere.clone())?,
+        (true, _) => open_member(settings, &dir, &runtime, remote_changes.clone())?,
+        (false, true) => open_client(settings, &dir, &runtime, remote_changes.clone())?,
         (false, false) => open_alone(settings, &dir, &runtime)?,
     };
     let read_only = settings.mount.read_only || truth.may_only_read().map_err(unreadable)?;
@@ -55,7 +55,7 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
         is_copy: !read_only && may_be_copy(settings, &dir)?,
         ..fs_config(settings, read_only)
     };
-    let fs = FileSystem::open(config, truth.replica(), Arc::clone(&store), elsewhere)
+    let fs = FileSystem::open(config, truth.replica(), Arc::clone(&store), remote_changes)
         .map_err(ServiceError::from)?;
     Ok(Parts {
         fs,
@@ -97,12 +97,12 @@ fn open_member(
     settings: &Settings,
     dir: &DataDir,
     runtime: &IoRuntime,
-    elsewhere: Arc<Elsewhere>,
+    remote_changes: Arc<RemoteChanges>,
 ) -> Result<Opened, Failure> {
     if settings.cluster.is_some() {
         return Err(DataDirError::NotClient(settings.data.clone()).into());
     }
-    let (member, node) = Member::open(dir, runtime, Some(elsewhere))?;
+    let (member, node) = Member::open(dir, runtime, Some(remote_changes))?;
     wait_for_cluster(&node)?;
     let known = node.store().map_err(unreadable)?;
     let store = open_clusters_store(settings, dir, runtime, known, &node)?;
@@ -115,7 +115,7 @@ fn open_client(
     settings: &Settings,
     dir: &DataDir,
     runtime: &IoRuntime,
-    elsewhere: Arc<Elsewhere>,
+    remote_changes: Arc<RemoteChanges>,
 ) -> Result<Opened, Failure> {
     let Clientship {
         identity,
@@ -128,7 +128,7 @@ fn open_client(
     let config = ClientConfig {
         identity,
         addresses: given.unwrap_or(addresses),
-        observer: Some(elsewhere),
+        observer: Some(remote_changes),
         runtime: runtime.handle().clone(),
     };
     let client = Client::new(config).map_err(ServiceError::from)?;

@@ -2,14 +2,14 @@
 //!
 //! Before a process is shown anything that others change ([`may_change`]), this node has caught up
 //! with what was acknowledged anywhere ([`Freshness`]), and the kernel remembers no such name. What
-//! this mount has open and others delete it lets go of ([`Elsewhere`]). A mount whose node is alone has
+//! this mount has open and others delete it lets go of ([`RemoteChanges`]). A mount whose node is alone has
 //! none of this to do.
 
 mod freshness;
 mod remote_changes;
 
 pub(crate) use freshness::{AGAIN, Freshness};
-pub use remote_changes::Elsewhere;
+pub use remote_changes::RemoteChanges;
 
 use crate::git_config;
 use gitmoor_model::RepoPath;

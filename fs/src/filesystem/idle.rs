@@ -143,7 +143,7 @@ fn replay(fs: &Weak<FileSystem>) {
 impl FileSystem {
     /// What others deleted is published no more. Its files stay: it may be restored.
     fn close_deleted(&self) {
-        if !self.shared.elsewhere.take_deleted() {
+        if !self.shared.remote_changes.take_deleted() {
             return;
         }
         for repository in self.repositories.all() {

@@ -4,7 +4,7 @@ use super::objects::{Seals, Staging};
 use super::refs::Large;
 use super::transaction::ReadVersions;
 use crate::beneath::Dir;
-use crate::consistency::{Elsewhere, Freshness};
+use crate::consistency::{Freshness, RemoteChanges};
 use crate::error::{FsError, FsResult, done};
 use crate::owner::Ownership;
 use crate::process::Origins;
@@ -104,7 +104,7 @@ pub struct Context {
     /// Whether the cluster is to be asked before something is shown.
     pub fresh: Freshness,
     /// What others delete.
-    pub elsewhere: Arc<Elsewhere>,
+    pub remote_changes: Arc<RemoteChanges>,
     /// Where changes come from.
     pub(crate) origins: Origins,
     /// What each process has read of each repository.

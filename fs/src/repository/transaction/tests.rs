@@ -111,7 +111,7 @@ fn shared(
     };
     Context {
         fresh: Freshness::new(node.clone(), Duration::ZERO),
-        elsewhere: Arc::default(),
+        remote_changes: Arc::default(),
         origins: Origins::new(),
         read_versions: ReadVersions::new(),
         large: Large::new(),
