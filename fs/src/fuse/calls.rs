@@ -7,7 +7,7 @@ use super::listings::{Listing, Listings};
 use super::metrics::{self, At, Timer};
 use super::open_files::{Handle, OpenFiles};
 use super::reading_threads;
-use crate::consistency::{AGAIN, Lasting};
+use crate::consistency::{AGAIN, NameTtl};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::repository::{Closing, Creation, Sought};
@@ -67,14 +67,11 @@ pub(super) fn empty(op: &'static str, result: FsResult<()>, reply: ReplyEmpty) {
     }
 }
 
-/// The kernel is not told of what others change: an invalidation takes the lock of the directory, which
-/// a lookup holds that may wait for the very change, and a new epoch (Linux 6.16) drops the
-/// directories that processes work in. So it asks each time, which costs much less than starting a git.
-fn ttl(lasting: Lasting) -> Duration {
-    match lasting {
-        Lasting::Long => TTL,
-        Lasting::Moment => AGAIN,
-        Lasting::Never => Duration::ZERO,
+fn duration(ttl: NameTtl) -> Duration {
+    match ttl {
+        NameTtl::Long => TTL,
+        NameTtl::ReuseWindow => AGAIN,
+        NameTtl::Zero => Duration::ZERO,
     }
 }
 
@@ -109,7 +106,7 @@ impl Calls {
     pub(super) fn reply_entry(&self, op: &'static str, result: FsResult<Entry>, reply: ReplyEntry) {
         match result {
             Ok(found) => {
-                let ttl = ttl(found.lasting);
+                let ttl = duration(found.name_ttl);
                 reply.entry_with_ttls(&found.stat.ttl(TTL), &ttl, &entry(&found), Generation(0));
             }
             Err(error) => reply.error(failed(op, &error)),
@@ -118,7 +115,7 @@ impl Calls {
 
     pub(super) fn lookup(&self, parent: u64, name: &[u8], caller: Process, reply: ReplyEntry) {
         match self.tree.lookup(parent, name, caller) {
-            Err(FsError::NotFound) => match ttl(self.tree.absence_lasts(parent, name)) {
+            Err(FsError::NotFound) => match duration(self.tree.absence_ttl(parent, name)) {
                 Duration::ZERO => reply.error(Errno::ENOENT),
                 ttl => reply.entry(&ttl, &attr(0, &Stat::namespace()), Generation(0)),
             },
@@ -254,7 +251,7 @@ impl Calls {
         };
         let flags = open_flags(&handle, true);
         let (fh, attr) = (FileHandle(fh), entry(&made));
-        let ttl = ttl(made.lasting);
+        let ttl = duration(made.name_ttl);
         match handle.backing() {
             Some(backing) => {
                 reply.created_passthrough(&ttl, &attr, Generation(0), fh, flags, backing);

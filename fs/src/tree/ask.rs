@@ -2,7 +2,7 @@
 //! kernel may take the answer for true. A mount that is alone asks nobody, and what it says lasts.
 
 use super::{Place, Process, Tree, join_name};
-use crate::consistency::{self, Lasting, may_change};
+use crate::consistency::{NameTtl, may_change};
 use crate::error::FsResult;
 use gitmoor_model::name::{holds_objects, is_fan_out};
 use gitmoor_model::room::{Room, room};
@@ -72,19 +72,19 @@ impl Tree {
             }
     }
 
-    /// How long what stands there lasts.
-    pub(super) fn lasting(&self, place: &Place) -> Lasting {
+    /// The TTL of the name of what stands there.
+    pub(super) fn name_ttl(&self, place: &Place) -> NameTtl {
         match place {
-            Place::Repo(_, path) => self.lasting_in_repo(path, true),
-            Place::Name(_) if self.shared.fresh.is_alone() => Lasting::Long,
-            Place::Name(_) => Lasting::Never,
+            Place::Repo(_, path) => self.name_ttl_in_repo(path, true),
+            Place::Name(_) if self.shared.fresh.is_alone() => NameTtl::Long,
+            Place::Name(_) => NameTtl::Zero,
         }
     }
 
-    fn lasting_in_repo(&self, path: &RepoPath, is_there: bool) -> Lasting {
+    fn name_ttl_in_repo(&self, path: &RepoPath, is_there: bool) -> NameTtl {
         match self.shared.fresh.is_alone() {
-            true => Lasting::Long,
-            false => consistency::lasting(path, is_there),
+            true => NameTtl::Long,
+            false => NameTtl::of(path, is_there),
         }
     }
 
@@ -92,19 +92,19 @@ impl Tree {
     /// what this file system itself brings into being, which are also objects (in a pack
     /// that bundles loose ones, or back because a ref needs them). The kernel learns of
     /// those a moment later, when a ref may name them already.
-    pub fn absence_lasts(&self, parent: u64, name: &[u8]) -> Lasting {
+    pub fn absence_ttl(&self, parent: u64, name: &[u8]) -> NameTtl {
         let Some(Place::Repo(repo, dir)) = self.inodes.place(parent) else {
-            return Lasting::Never;
+            return NameTtl::Zero;
         };
         match dir.join(name) {
             Some(path) if !is_ours(&path) => {
-                let lasting = self.lasting_in_repo(&path, false);
+                let ttl = self.name_ttl_in_repo(&path, false);
                 match self.inodes.has_writers(&Place::Repo(repo, path)) {
-                    true => Lasting::Never,
-                    false => lasting,
+                    true => NameTtl::Zero,
+                    false => ttl,
                 }
             }
-            Some(_) | None => Lasting::Never,
+            Some(_) | None => NameTtl::Zero,
         }
     }
 }

@@ -15,7 +15,7 @@ pub use place::Place;
 pub use repositories::Repositories;
 pub use stat::Stat;
 
-use crate::consistency::Lasting;
+use crate::consistency::NameTtl;
 use crate::error::{FsError, FsResult};
 use crate::repository::context::{Context, Shown};
 use crate::repository::objects::Named;
@@ -46,8 +46,8 @@ pub struct Entry {
     pub ino: u64,
     /// Its attributes.
     pub stat: Stat,
-    /// How long it may be taken for what has this name.
-    pub lasting: Lasting,
+    /// How long the kernel may use the name for it.
+    pub name_ttl: NameTtl,
 }
 
 /// A name in a directory listing.
@@ -148,12 +148,12 @@ impl Tree {
             true => Entry {
                 ino,
                 stat: stat.moving(),
-                lasting: Lasting::Never,
+                name_ttl: NameTtl::Zero,
             },
             false => Entry {
                 ino,
                 stat,
-                lasting: self.lasting(place),
+                name_ttl: self.name_ttl(place),
             },
         }
     }
@@ -347,8 +347,12 @@ impl Tree {
         );
         self.inodes.writing(ino);
         self.inodes.opened(ino, &opened);
-        let lasting = self.lasting(&place);
-        let entry = Entry { ino, stat, lasting };
+        let name_ttl = self.name_ttl(&place);
+        let entry = Entry {
+            ino,
+            stat,
+            name_ttl,
+        };
         Ok((entry, opened))
     }
 

@@ -7,7 +7,7 @@
 
 use super::inodes::Role;
 use super::{Entry, Place, Process, Tree};
-use crate::consistency::Lasting;
+use crate::consistency::NameTtl;
 use crate::error::{FsError, FsResult};
 use crate::repository::{Creation, NewAttributes, Opened, Repository};
 use crate::tree::Stat;
@@ -144,8 +144,13 @@ impl Tree {
         let ino = self.inodes.spare(&Place::Repo(repo, path));
         self.inodes.take(ino, Role::Draft);
         self.opened_draft(ino, &opened, process);
-        let lasting = Lasting::Never;
-        Ok((Entry { ino, stat, lasting }, opened))
+        let name_ttl = NameTtl::Zero;
+        let entry = Entry {
+            ino,
+            stat,
+            name_ttl,
+        };
+        Ok((entry, opened))
     }
 
     /// What stat(2) says of a value in the making; `None` of any other inode.
