@@ -3,7 +3,7 @@
 //!
 //! A process is first shown something that is as new as that moment: a question to the cluster
 //! that began later was answered. Afterwards, answers to anybody's question serve it for
-//! [`AGAIN`], so that a process that stays for days on a node that lost the others is not shown
+//! [`REUSE_WINDOW`], so that a process that stays for days on a node that lost the others is not shown
 //! the past for days.
 
 use crate::error::{FsError, FsResult};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How old an answer may be for a process that has had one of its own.
-pub(crate) const AGAIN: Duration = Duration::from_millis(250);
+pub(crate) const REUSE_WINDOW: Duration = Duration::from_millis(250);
 
 /// How long the cluster may take to answer: many elections.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,7 +54,10 @@ impl Freshness {
         if self.is_alone() {
             return true;
         }
-        let known = self.shown.get(tid).map_or(Duration::ZERO, |()| AGAIN);
+        let known = self
+            .shown
+            .get(tid)
+            .map_or(Duration::ZERO, |()| REUSE_WINDOW);
         let allowed = known.max(self.stale_reads);
         self.age().is_some_and(|age| age < allowed)
     }

@@ -1,6 +1,6 @@
 //! The others: in a cluster, mounts on other nodes change what is shown here.
 //!
-//! Before a process is shown anything that others change ([`may_change`]), this node has caught up
+//! Before a process is shown anything that others change ([`is_shared`]), this node has caught up
 //! with what was acknowledged anywhere ([`Freshness`]), and the kernel remembers no such name. What
 //! this mount has open and others delete it lets go of ([`RemoteChanges`]). A mount whose node is alone has
 //! none of this to do.
@@ -9,7 +9,7 @@ mod freshness;
 mod name_ttl;
 mod remote_changes;
 
-pub(crate) use freshness::{AGAIN, Freshness};
+pub(crate) use freshness::{Freshness, REUSE_WINDOW};
 pub use name_ttl::NameTtl;
 pub use remote_changes::RemoteChanges;
 
@@ -20,7 +20,7 @@ use gitmoor_model::room::{Room, room};
 
 /// Whether what stands at a path of a repository may be another thing after a change elsewhere. An object
 /// file never is.
-pub(crate) fn may_change(path: &RepoPath) -> bool {
+pub(crate) fn is_shared(path: &RepoPath) -> bool {
     match room(path) {
         Room::Refs => true,
         Room::Objects => is_rewritable(path),

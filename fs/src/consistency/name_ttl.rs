@@ -6,7 +6,7 @@
 //! starting a git. Whichever TTL a name has, an open finds the file that is there now: another file
 //! is another inode.
 
-use super::may_change;
+use super::is_shared;
 use gitmoor_model::RepoPath;
 use gitmoor_model::room::{Room, room};
 
@@ -16,7 +16,7 @@ pub enum NameTtl {
     /// Only this mount changes the name.
     Long,
     /// As long as an answer of the cluster may serve a process again
-    /// ([`AGAIN`](super::AGAIN)).
+    /// ([`REUSE_WINDOW`](super::REUSE_WINDOW)).
     ReuseWindow,
     /// Each use asks.
     Zero,
@@ -25,7 +25,7 @@ pub enum NameTtl {
 impl NameTtl {
     /// The TTL of a name in a repository, or of its absence, on a mount beside others.
     pub(crate) fn of(path: &RepoPath, is_there: bool) -> Self {
-        if !may_change(path) {
+        if !is_shared(path) {
             return NameTtl::Long;
         }
         match path.as_bytes() {

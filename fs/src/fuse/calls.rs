@@ -7,7 +7,7 @@ use super::listings::{Listing, Listings};
 use super::metrics::{self, At, Timer};
 use super::open_files::{Handle, OpenFiles};
 use super::reading_threads;
-use crate::consistency::{AGAIN, NameTtl};
+use crate::consistency::{NameTtl, REUSE_WINDOW};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::repository::{Closing, Creation, Sought};
@@ -70,7 +70,7 @@ pub(super) fn empty(op: &'static str, result: FsResult<()>, reply: ReplyEmpty) {
 fn duration(ttl: NameTtl) -> Duration {
     match ttl {
         NameTtl::Long => TTL,
-        NameTtl::ReuseWindow => AGAIN,
+        NameTtl::ReuseWindow => REUSE_WINDOW,
         NameTtl::Zero => Duration::ZERO,
     }
 }

@@ -2,7 +2,7 @@
 //! kernel may take the answer for true. A mount that is alone asks nobody, and what it says lasts.
 
 use super::{Place, Process, Tree, join_name};
-use crate::consistency::{NameTtl, may_change};
+use crate::consistency::{NameTtl, is_shared};
 use crate::error::FsResult;
 use gitmoor_model::name::{holds_objects, is_fan_out};
 use gitmoor_model::room::{Room, room};
@@ -18,7 +18,7 @@ impl Tree {
     /// Whether [`Tree::lookup`] may take long, and [`Tree::ask_lookup`] comes before it.
     pub fn lookup_waits(&self, parent: u64, name: &[u8], process: Process) -> bool {
         let is_fresh = self.shared.fresh.is_enough_for(process.pid);
-        !is_fresh && self.child_may_change(parent, name) || self.not_open(parent, name).is_some()
+        !is_fresh && self.child_is_shared(parent, name) || self.not_open(parent, name).is_some()
     }
 
     /// Asks the cluster as [`Tree::ask`] does, and for a repository that is not known here yet.
@@ -50,12 +50,12 @@ impl Tree {
     pub fn look_asks(&self, ino: u64, process: Process) -> bool {
         let fresh = &self.shared.fresh;
         !fresh.is_enough_for(process.pid)
-            && (self.inodes.place(ino)).is_some_and(|place| place.may_change())
+            && (self.inodes.place(ino)).is_some_and(|place| place.is_shared())
     }
 
     /// Whether [`Tree::create`] asks, since others may hold what is locked, or [`Tree::wait_for_room`] waits.
     pub fn create_waits(&self, parent: u64, name: &[u8]) -> bool {
-        self.child_may_change(parent, name)
+        self.child_is_shared(parent, name)
             || self.is_in_objects(parent) && !self.shared.staging.has_room()
     }
 
@@ -63,11 +63,11 @@ impl Tree {
         matches!(self.inodes.place(dir), Some(Place::Repo(_, dir)) if room(&dir) == Room::Objects)
     }
 
-    fn child_may_change(&self, dir: u64, name: &[u8]) -> bool {
+    fn child_is_shared(&self, dir: u64, name: &[u8]) -> bool {
         !self.shared.fresh.is_alone()
             && match self.inodes.place(dir) {
                 Some(Place::Name(_)) => true,
-                Some(Place::Repo(_, dir)) => dir.join(name).is_some_and(|path| may_change(&path)),
+                Some(Place::Repo(_, dir)) => dir.join(name).is_some_and(|path| is_shared(&path)),
                 None => false,
             }
     }

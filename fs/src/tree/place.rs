@@ -1,6 +1,6 @@
 //! What an inode stands for.
 
-use crate::consistency::may_change;
+use crate::consistency::is_shared;
 use crate::repository::Repository;
 use gitmoor_model::{NamePath, RepoPath};
 use std::sync::Arc;
@@ -16,10 +16,10 @@ pub enum Place {
 
 impl Place {
     /// Whether others may change what stands there.
-    pub(super) fn may_change(&self) -> bool {
+    pub(super) fn is_shared(&self) -> bool {
         match self {
             Place::Name(_) => true,
-            Place::Repo(_, path) => may_change(path),
+            Place::Repo(_, path) => is_shared(path),
         }
     }
 
