@@ -156,7 +156,7 @@ impl FileSystem {
             tell(&told, &Change { of, told: None });
         };
         let staging = Arc::new(Staging::new(config.staging_bytes, homes.clone()));
-        let fresh = Freshness::new(replica.clone(), config.stale_reads);
+        let freshness = Freshness::new(replica.clone(), config.stale_reads);
         let shared = Arc::new(Context {
             replica,
             store,
@@ -166,7 +166,7 @@ impl FileSystem {
             config,
             staging,
             waits: Waits::default(),
-            fresh,
+            freshness,
             remote_changes,
             origins: Origins::new(),
             read_versions: ReadVersions::new(),

@@ -101,7 +101,7 @@ impl FileSystem {
     /// are too many.
     pub fn back_up(&self) -> Result<BackupInfo, FsError> {
         self.shared.check_owner("a backup")?;
-        self.shared.fresh.refresh()?;
+        self.shared.freshness.sync_reads()?;
         // On the disk first: it may be larger than memory, and the store wants to know its size. Nobody else sees the
         // file, which has no name.
         let mut file = tempfile::tempfile_in(&self.shared.config.data)?;

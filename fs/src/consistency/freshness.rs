@@ -1,10 +1,9 @@
-//! Whether a process may be shown what is known here, or the cluster is asked first
-//! (INV-4).
+//! Whether a process may be shown what this node knows, or the node syncs with the cluster first
+//! (a ReadIndex; INV-4).
 //!
-//! A process is first shown something that is as new as that moment: a question to the cluster
-//! that began later was answered. Afterwards, answers to anybody's question serve it for
-//! [`REUSE_WINDOW`], so that a process that stays for days on a node that lost the others is not shown
-//! the past for days.
+//! The first time, a process is shown the state of that moment: a ReadIndex that began later was
+//! answered. Afterwards an answer to any process serves for [`REUSE_WINDOW`], so that a process that
+//! stays for days on a node that lost the cluster is not shown the past for days.
 
 use crate::error::{FsError, FsResult};
 use crate::process::Processes;
@@ -50,7 +49,7 @@ impl Freshness {
     }
 
     /// Whether a thread may be shown what is known here.
-    pub(crate) fn is_enough_for(&self, tid: u32) -> bool {
+    pub(crate) fn is_fresh_for(&self, tid: u32) -> bool {
         if self.is_alone() {
             return true;
         }
@@ -63,11 +62,11 @@ impl Freshness {
     }
 
     /// Returns when it may.
-    pub(crate) fn refresh_for(&self, tid: u32) -> FsResult<()> {
-        if self.is_enough_for(tid) {
+    pub(crate) fn sync_reads_for(&self, tid: u32) -> FsResult<()> {
+        if self.is_fresh_for(tid) {
             return Ok(());
         }
-        self.refresh()?;
+        self.sync_reads()?;
         // 0 is everybody in other pid namespaces.
         if tid != 0 {
             self.shown.insert(tid, ());
@@ -76,7 +75,7 @@ impl Freshness {
     }
 
     /// Asks now: returns when everything that was acknowledged anywhere before can be read here.
-    pub(crate) fn refresh(&self) -> FsResult<()> {
+    pub(crate) fn sync_reads(&self) -> FsResult<()> {
         // Each lock of a ref comes here.
         if self.is_alone() {
             return Ok(());

@@ -342,7 +342,7 @@ impl Collector<'_> {
     /// Deletes what is condemned, also by a collection that was interrupted.
     fn delete(&mut self, repo: RepoId) -> FsResult<()> {
         // Elsewhere they may have been deleted and forgotten since, and named anew.
-        self.fs.shared.fresh.refresh()?;
+        self.fs.shared.freshness.sync_reads()?;
         let condemned = read::tombstones(self.fs.shared.replica.view(), repo)?.into_iter();
         let keys = condemned.filter(|condemned| condemned.deleted.is_none());
         let keys: Vec<_> = keys.map(|condemned| condemned.key).collect();

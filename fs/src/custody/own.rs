@@ -54,7 +54,7 @@ impl<E: Into<FsError>> From<E> for CopyError {
 impl FileSystem {
     /// Copies, within the store, all object files that a repository has on loan.
     pub fn own_files(&self, id: RepoId, onlooker: &dyn Onlooker) -> Result<Copied, CopyError> {
-        self.shared.fresh.refresh()?;
+        self.shared.freshness.sync_reads()?;
         let repo = read::repo(self.shared.replica.view(), id)?.ok_or(CopyError::Deleted)?;
         let begun = self.begin_work(Work {
             kind: "copy",
@@ -95,7 +95,9 @@ impl Copying<'_> {
             }
             match self.copy(&borrowed, &mut copied) {
                 // Repacked, or removed by git.
-                Err(FsError::Refused(Refusal::Changed { .. })) => self.fs.shared.fresh.refresh()?,
+                Err(FsError::Refused(Refusal::Changed { .. })) => {
+                    self.fs.shared.freshness.sync_reads()?
+                }
                 ended => ended?,
             }
         }

@@ -97,7 +97,7 @@ impl FileSystem {
             cache_limit: self.shared.config.cache_bytes,
             waits,
             publish_failure: self.publish_failure.lock().clone(),
-            confirmed: self.shared.fresh.age(),
+            confirmed: self.shared.freshness.age(),
             offline: offline.is_some(),
             refused: offline.map(|offline| offline.refused()).unwrap_or_default(),
             read_only: self.is_read_only(),
@@ -109,7 +109,7 @@ impl FileSystem {
         let mut waits = self.shared.cache.waits();
         let store = self.shared.store.describe();
         waits.extend(self.shared.waits.sentences(&store));
-        waits.extend(self.shared.fresh.waits());
+        waits.extend(self.shared.freshness.waits());
         waits
     }
 

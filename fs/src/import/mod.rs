@@ -114,7 +114,7 @@ impl FileSystem {
     ) -> Result<Imported, ImportError> {
         let began = Instant::now();
         self.shared.check_owner("an import")?;
-        self.shared.fresh.refresh()?;
+        self.shared.freshness.sync_reads()?;
         if how.live {
             self.take_over(path, source, onlooker)?;
         }
@@ -160,7 +160,7 @@ impl FileSystem {
 
     /// What is left of an import that is not to come to its end goes to gc.
     pub fn abandon_import(&self, path: &NamePath) -> Result<(), ImportError> {
-        self.shared.fresh.refresh()?;
+        self.shared.freshness.sync_reads()?;
         let import = self.unfinished(path)?;
         let import = import.ok_or_else(|| ImportError::NotBegun(path.to_string()))?;
         let _running = self.begin_work(work(&import))?;

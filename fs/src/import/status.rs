@@ -45,7 +45,7 @@ pub struct FileStatus {
 impl FileSystem {
     /// Every import that is known, the oldest first.
     pub fn imports(&self) -> Result<Vec<ImportStatus>, FsError> {
-        self.shared.fresh.refresh()?;
+        self.shared.freshness.sync_reads()?;
         let mut imports = read::imports(self.shared.replica.view())?;
         imports.sort_by_key(|import| (import.began, import.id));
         imports

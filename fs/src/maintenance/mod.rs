@@ -176,7 +176,7 @@ impl Maintenance<'_> {
     fn run(&self) -> Result<Repacked, MaintenanceError> {
         self.teller.tell("Looking", 0, None)?;
         let id = self.repo.id;
-        self.fs.shared.fresh.refresh()?;
+        self.fs.shared.freshness.sync_reads()?;
         if !self.options.dry_run {
             // What is finished and not stored would otherwise be packed a day later.
             self.publish_finished(id)?;

@@ -102,7 +102,7 @@ pub struct Context {
     /// How much is not there yet.
     pub staging: Arc<Staging>,
     /// Whether the cluster is to be asked before something is shown.
-    pub fresh: Freshness,
+    pub freshness: Freshness,
     /// What others delete.
     pub remote_changes: Arc<RemoteChanges>,
     /// Where changes come from.

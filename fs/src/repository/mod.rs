@@ -204,7 +204,7 @@ impl Repository {
 
     /// Does it for one that was opened while it was still being made elsewhere.
     pub fn furnish_late(&self) -> FsResult<()> {
-        if self.furnished.load(Ordering::Relaxed) || self.shared.fresh.is_alone() {
+        if self.furnished.load(Ordering::Relaxed) || self.shared.freshness.is_alone() {
             return Ok(());
         }
         self.furnish()?;
@@ -332,7 +332,7 @@ impl Repository {
 
     /// Whether others have put a ref where only an empty directory is left here.
     fn is_replaced(&self, dir: &RepoPath) -> FsResult<bool> {
-        if self.shared.fresh.is_alone() || room(dir) != Room::Refs {
+        if self.shared.freshness.is_alone() || room(dir) != Room::Refs {
             return Ok(false);
         }
         Ok(read::reference(self.shared.replica.view(), self.id, dir)?.is_some())

@@ -12,12 +12,12 @@ use gitmoor_replicator::{NameEntry, read};
 impl Tree {
     /// Asks the cluster, if a process may not be shown what is known here.
     pub fn ask(&self, process: Process) -> FsResult<()> {
-        self.shared.fresh.refresh_for(process.pid)
+        self.shared.freshness.sync_reads_for(process.pid)
     }
 
     /// Whether [`Tree::lookup`] may take long, and [`Tree::ask_lookup`] comes before it.
     pub fn lookup_waits(&self, parent: u64, name: &[u8], process: Process) -> bool {
-        let is_fresh = self.shared.fresh.is_enough_for(process.pid);
+        let is_fresh = self.shared.freshness.is_fresh_for(process.pid);
         !is_fresh && self.child_is_shared(parent, name) || self.not_open(parent, name).is_some()
     }
 
@@ -25,7 +25,7 @@ impl Tree {
     pub fn ask_lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
         self.ask(process)?;
         match self.not_open(parent, name) {
-            Some(repo) if !self.shared.replica.holds(repo) => self.shared.fresh.hold(repo),
+            Some(repo) if !self.shared.replica.holds(repo) => self.shared.freshness.hold(repo),
             Some(_) | None => Ok(()),
         }
     }
@@ -48,8 +48,8 @@ impl Tree {
 
     /// Whether it comes before [`Tree::looked`].
     pub fn look_asks(&self, ino: u64, process: Process) -> bool {
-        let fresh = &self.shared.fresh;
-        !fresh.is_enough_for(process.pid)
+        let fresh = &self.shared.freshness;
+        !fresh.is_fresh_for(process.pid)
             && (self.inodes.place(ino)).is_some_and(|place| place.is_shared())
     }
 
@@ -64,7 +64,7 @@ impl Tree {
     }
 
     fn child_is_shared(&self, dir: u64, name: &[u8]) -> bool {
-        !self.shared.fresh.is_alone()
+        !self.shared.freshness.is_alone()
             && match self.inodes.place(dir) {
                 Some(Place::Name(_)) => true,
                 Some(Place::Repo(_, dir)) => dir.join(name).is_some_and(|path| is_shared(&path)),
@@ -76,13 +76,13 @@ impl Tree {
     pub(super) fn name_ttl(&self, place: &Place) -> NameTtl {
         match place {
             Place::Repo(_, path) => self.name_ttl_in_repo(path, true),
-            Place::Name(_) if self.shared.fresh.is_alone() => NameTtl::Long,
+            Place::Name(_) if self.shared.freshness.is_alone() => NameTtl::Long,
             Place::Name(_) => NameTtl::Zero,
         }
     }
 
     fn name_ttl_in_repo(&self, path: &RepoPath, is_there: bool) -> NameTtl {
-        match self.shared.fresh.is_alone() {
+        match self.shared.freshness.is_alone() {
             true => NameTtl::Long,
             false => NameTtl::of(path, is_there),
         }

@@ -81,7 +81,7 @@ impl Refs {
                     if moved.as_bytes() == PACKED_REFS && looks < LOOKS =>
                 {
                     looks += 1;
-                    self.shared.fresh.refresh()?;
+                    self.shared.freshness.sync_reads()?;
                 }
                 committed => return committed,
             }

@@ -159,7 +159,7 @@ impl Refs {
                 return Err(FsError::Exists);
             }
             // What others wrote until now is before the lock, not in its way.
-            let expect = self.shared.fresh.refresh();
+            let expect = self.shared.freshness.sync_reads();
             let expect = expect.and_then(|()| self.current(&target));
             let expect = expect.and_then(|expect| self.check_quota(&target, expect));
             if let Err(error) = expect.and_then(|expect| self.note(&target, expect)) {

@@ -121,7 +121,7 @@ impl Refs {
         if !self.uncertain.lock().contains(path) {
             return Ok(None);
         }
-        self.shared.fresh.refresh()?;
+        self.shared.freshness.sync_reads()?;
         let name = RepoPath::new(LIST).expect("a valid path");
         let list = read::reference(self.shared.replica.view(), self.repo, &name)?;
         if list

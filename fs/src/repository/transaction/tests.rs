@@ -110,7 +110,7 @@ fn shared(
         read_timeout: Duration::from_secs(1),
     };
     Context {
-        fresh: Freshness::new(node.clone(), Duration::ZERO),
+        freshness: Freshness::new(node.clone(), Duration::ZERO),
         remote_changes: Arc::default(),
         origins: Origins::new(),
         read_versions: ReadVersions::new(),
