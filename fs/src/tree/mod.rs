@@ -2,9 +2,11 @@
 //! no FUSE in it.
 
 mod ask;
+mod attributes;
 mod closing;
 mod inodes;
 mod names;
+mod opening;
 mod place;
 mod repositories;
 mod shown;
@@ -19,9 +21,8 @@ use crate::consistency::NameTtl;
 use crate::error::{FsError, FsResult};
 use crate::repository::context::{Context, Shown};
 use crate::repository::objects::Named;
-use crate::repository::{Caller, Creation, Identity, NewAttributes, Opened, Repository};
-use gitmoor_model::room::Type;
-use gitmoor_model::room::{Room, is_ref_scratch, is_value, room};
+use crate::repository::{Caller, Creation, Opened, Repository};
+use gitmoor_model::room::{Room, Type, is_ref_scratch, room};
 use gitmoor_model::{NamePath, RepoId, RepoPath};
 use gitmoor_replicator::read;
 use inodes::Inodes;
@@ -158,17 +159,6 @@ impl Tree {
         }
     }
 
-    fn stat_place(&self, place: &Place) -> FsResult<(Stat, Option<Identity>)> {
-        match place {
-            Place::Name(_) => Ok((self.shown().of(Stat::namespace()), None)),
-            Place::Repo(repo, path) => {
-                let found = repo.find(path)?.ok_or(FsError::NotFound)?;
-                let stat = self.shown().of(stat::of(path, &found, repo)?);
-                Ok((stat, Identity::of(path, &found)))
-            }
-        }
-    }
-
     /// lookup.
     pub fn lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Entry> {
         let place = self.child(parent, name)?;
@@ -186,174 +176,12 @@ impl Tree {
         self.inodes.forget(ino, n);
     }
 
-    /// getattr. A name may go, or get another file, at any moment; then the open files of the
-    /// inode say what it is. The kernel does not tell which one an fstat(2) is of.
-    pub fn getattr(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
-        if let Some(stat) = self.stat_draft(ino, opened) {
-            return stat;
-        }
-        let named = match self.inodes.place(ino) {
-            Some(place) => self.stat_place(&place),
-            None => Err(FsError::NotFound),
-        };
-        match named {
-            Ok((stat, identity)) if self.inodes.is(ino, identity) => return Ok(stat),
-            Ok(_) | Err(FsError::NotFound) => {}
-            Err(error) => return Err(error),
-        }
-        match (opened, self.inodes.an_opened(ino)) {
-            (Some(opened), _) => self.stat_nameless(opened),
-            (None, Some(opened)) => self.stat_nameless(&opened),
-            (None, None) => Err(FsError::NotFound),
-        }
-    }
-
-    fn stat_nameless(&self, opened: &Opened) -> FsResult<Stat> {
-        Ok(self.shown().of(stat::of_opened(opened, (0, 0))?))
-    }
-
-    fn stat_opened(&self, opened: &Opened, repo: &Repository) -> FsResult<Stat> {
-        Ok(self.shown().of(stat::of_opened(opened, repo.owner()?)?))
-    }
-
-    /// setattr.
-    pub fn setattr(
-        &self,
-        ino: u64,
-        new: &NewAttributes,
-        opened: Option<&Opened>,
-        process: Process,
-    ) -> FsResult<Stat> {
-        self.check_writable()?;
-        let new = &self.shown().permitted(new)?;
-        if let Some(set) = self.set_draft(ino, new, opened, process) {
-            set?;
-            return self.getattr(ino, opened);
-        }
-        match (self.inodes.place(ino), opened) {
-            (Some(Place::Repo(repo, path)), _) => {
-                return self.set_in_repo(ino, (repo, path), new, opened, process);
-            }
-            (Some(Place::Name(_)), _)
-                if new.mode.is_none() && new.uid.is_none() && new.gid.is_none() => {}
-            (Some(Place::Name(_)), _) => {
-                return Err(FsError::NotHere(
-                    "directories of the namespace have no owners or modes of their own",
-                ));
-            }
-            (None, Some(opened)) => set_nameless(opened, new)?,
-            (None, None) => return Err(FsError::NotFound),
-        }
-        self.getattr(ino, opened)
-    }
-
-    fn set_in_repo(
-        &self,
-        ino: u64,
-        (repo, path): (Arc<Repository>, RepoPath),
-        new: &NewAttributes,
-        opened: Option<&Opened>,
-        process: Process,
-    ) -> FsResult<Stat> {
-        let caller = self.caller(&repo, process);
-        let found = repo.set_attributes(&path, new, opened, &caller)?;
-        let shown = match new.size.is_some() && is_value(&path) {
-            true => self.truncated(ino, &Place::Repo(repo.clone(), path.clone())),
-            false => self.getattr(ino, opened),
-        };
-        match shown {
-            // Others have replaced or removed it since. It was set before that.
-            Err(FsError::NotFound) => {
-                let was = stat::of(&path, &found, &repo)?;
-                Ok(self.shown().of(was.with(new)))
-            }
-            shown => shown,
-        }
-    }
-
     /// readlink.
     pub fn readlink(&self, ino: u64) -> FsResult<Vec<u8>> {
         match self.place(ino)? {
             Place::Repo(repo, path) => repo.readlink(&path),
             Place::Name(_) => Err(FsError::Invalid),
         }
-    }
-
-    /// open; `truncate` only with `write`. [`FsError::NotFound`] when the kernel is to look again.
-    pub fn open(
-        &self,
-        ino: u64,
-        write: bool,
-        truncate: bool,
-        process: Process,
-    ) -> FsResult<Arc<Opened>> {
-        let Place::Repo(repo, path) = self.place(ino)? else {
-            return Err(FsError::IsDirectory);
-        };
-        if write {
-            self.check_writable()?;
-        }
-        match (is_value(&path), write) {
-            (true, true) => return self.open_draft(ino, (&repo, &path), truncate, process),
-            (true, false) => self.open_beside_writers(ino)?,
-            (false, true) => self.inodes.writing(ino),
-            (false, false) => {}
-        }
-        let opened = repo.open_file(&path, write);
-        let opened = opened.and_then(|opened| match truncate {
-            true => opened.truncate(0).map(|()| opened),
-            false => Ok(opened),
-        });
-        if write && opened.is_err() {
-            self.inodes.written(ino);
-        }
-        let opened = Arc::new(opened?);
-        if !self.inodes.is(ino, opened.identity) {
-            return Err(FsError::NotFound);
-        }
-        self.inodes.opened(ino, &opened);
-        Ok(opened)
-    }
-
-    /// Waits until a new file in a directory has room in staging.
-    pub fn wait_for_room(&self, parent: u64) -> FsResult<()> {
-        match self.inodes.place(parent) {
-            Some(Place::Repo(repo, dir)) if room(&dir) == Room::Objects => {
-                repo.objects().wait_for_room()
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// create; see [`Tree::create_waits`].
-    pub fn create(
-        &self,
-        parent: u64,
-        name: &[u8],
-        mode: u32,
-        how: Creation,
-        process: Process,
-    ) -> FsResult<(Entry, Arc<Opened>)> {
-        self.check_writable()?;
-        let (repo, path) = self.in_repo(parent, name)?;
-        if is_value(&path) {
-            return self.create_draft((repo, path), mode, how, process);
-        }
-        let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
-        let place = Place::Repo(repo, path);
-        let (stat, ino) = (
-            self.stat_nameless(&opened)?,
-            self.inodes.look_up(&place, None),
-        );
-        self.inodes.writing(ino);
-        self.inodes.opened(ino, &opened);
-        let name_ttl = self.name_ttl(&place);
-        let entry = Entry {
-            ino,
-            stat,
-            name_ttl,
-        };
-        Ok((entry, opened))
     }
 
     /// Only repositories have files.
@@ -561,17 +389,6 @@ impl Tree {
             self.inodes.orphan(&Place::Repo(repo, path.clone()));
         }
     }
-}
-
-fn set_nameless(opened: &Opened, new: &NewAttributes) -> FsResult<()> {
-    if let Some(size) = new.size {
-        opened.truncate(size)?;
-    }
-    let (Some(mode), Some(file)) = (new.mode, opened.real()) else {
-        return Ok(());
-    };
-    use std::os::unix::fs::PermissionsExt;
-    Ok(file.set_permissions(std::fs::Permissions::from_mode(mode & 0o7777))?)
 }
 
 fn join(dir: &RepoPath, name: &[u8]) -> FsResult<RepoPath> {

@@ -1,0 +1,86 @@
+//! Opening and creating files.
+
+use super::{Entry, Place, Process, Tree};
+use crate::error::{FsError, FsResult};
+use crate::repository::{Creation, Opened};
+use gitmoor_model::room::{Room, is_value, room};
+use std::sync::Arc;
+
+impl Tree {
+    /// open; `truncate` only with `write`. [`FsError::NotFound`] when the kernel is to look again.
+    pub fn open(
+        &self,
+        ino: u64,
+        write: bool,
+        truncate: bool,
+        process: Process,
+    ) -> FsResult<Arc<Opened>> {
+        let Place::Repo(repo, path) = self.place(ino)? else {
+            return Err(FsError::IsDirectory);
+        };
+        if write {
+            self.check_writable()?;
+        }
+        match (is_value(&path), write) {
+            (true, true) => return self.open_draft(ino, (&repo, &path), truncate, process),
+            (true, false) => self.open_beside_writers(ino)?,
+            (false, true) => self.inodes.writing(ino),
+            (false, false) => {}
+        }
+        let opened = repo.open_file(&path, write);
+        let opened = opened.and_then(|opened| match truncate {
+            true => opened.truncate(0).map(|()| opened),
+            false => Ok(opened),
+        });
+        if write && opened.is_err() {
+            self.inodes.written(ino);
+        }
+        let opened = Arc::new(opened?);
+        if !self.inodes.is(ino, opened.identity) {
+            return Err(FsError::NotFound);
+        }
+        self.inodes.opened(ino, &opened);
+        Ok(opened)
+    }
+
+    /// Waits until a new file in a directory has room in staging.
+    pub fn wait_for_room(&self, parent: u64) -> FsResult<()> {
+        match self.inodes.place(parent) {
+            Some(Place::Repo(repo, dir)) if room(&dir) == Room::Objects => {
+                repo.objects().wait_for_room()
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// create; see [`Tree::create_waits`].
+    pub fn create(
+        &self,
+        parent: u64,
+        name: &[u8],
+        mode: u32,
+        how: Creation,
+        process: Process,
+    ) -> FsResult<(Entry, Arc<Opened>)> {
+        self.check_writable()?;
+        let (repo, path) = self.in_repo(parent, name)?;
+        if is_value(&path) {
+            return self.create_draft((repo, path), mode, how, process);
+        }
+        let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
+        let place = Place::Repo(repo, path);
+        let (stat, ino) = (
+            self.stat_nameless(&opened)?,
+            self.inodes.look_up(&place, None),
+        );
+        self.inodes.writing(ino);
+        self.inodes.opened(ino, &opened);
+        let name_ttl = self.name_ttl(&place);
+        let entry = Entry {
+            ino,
+            stat,
+            name_ttl,
+        };
+        Ok((entry, opened))
+    }
+}
