@@ -1,10 +1,10 @@
 //! The tree: namespace → repository → room. One method per FUSE operation, with
 //! no FUSE in it.
 
-mod ask;
 mod attributes;
 mod closing;
 mod inodes;
+mod may_block;
 mod names;
 mod opening;
 mod place;
