@@ -58,6 +58,9 @@ pub enum FsError {
         /// How many of them are no holes.
         written: u64,
     },
+    /// What an inode stood for is gone, or another file has its name: the kernel looks the name up again.
+    #[error("the name is gone, or another file's by now")]
+    Stale,
     /// The name or argument cannot be.
     #[error("invalid argument")]
     Invalid,
@@ -199,6 +202,14 @@ pub fn done(outcome: Outcome) -> FsResult<Version> {
 }
 
 impl FsError {
+    /// The error of an operation on an inode: what is not found was there when the kernel looked.
+    pub(crate) fn of_inode(self) -> Self {
+        match self {
+            FsError::NotFound => FsError::Stale,
+            error => error,
+        }
+    }
+
     /// The errno that git sees.
     ///
     /// What an offline mount lacks is EIO, as a block is that a disk cannot give: programs take that for "it
@@ -238,7 +249,7 @@ impl FsError {
             FsError::Cache(_) | FsError::CacheDisk(_) | FsError::Read(_) | FsError::Propose(_) => {
                 libc::EIO
             }
-            FsError::LockLost { .. } => libc::ESTALE,
+            FsError::Stale | FsError::LockLost { .. } => libc::ESTALE,
             // Not ESTALE: for that the kernel calls a second time, when the process has begun anew.
             FsError::Outlived => libc::EAGAIN,
             FsError::Refused(refusal) => refusal_errno(refusal),
@@ -272,6 +283,7 @@ impl FsError {
                 Some(libc::EIO | libc::ENOSPC | libc::EDQUOT | libc::EROFS) | None
             ),
             FsError::NotFound
+            | FsError::Stale
             | FsError::Exists
             | FsError::NotDirectory
             | FsError::IsDirectory

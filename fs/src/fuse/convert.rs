@@ -1,16 +1,47 @@
 //! Between our types and fuser's.
 
-use crate::repository::SetTime;
-use crate::tree::{Entry, Process, Stat};
-use fuser::{FileAttr, FileType, INodeNo, Request, TimeOrNow};
+use crate::error::{FsError, FsResult};
+use crate::repository::{Creation, SetTime, Sought};
+use crate::tree::{Entry, Stat};
+use fuser::{FileAttr, FileType, INodeNo, OpenAccMode, OpenFlags, RenameFlags, TimeOrNow};
 use gitmoor_model::room::Type;
 use std::time::SystemTime;
 
-pub(super) fn process(request: &Request) -> Process {
-    Process {
-        uid: request.uid(),
-        gid: request.gid(),
-        pid: request.pid(),
+/// Whether open(2) may change the file: the kernel leaves O_TRUNC to us.
+pub(super) fn writes(flags: OpenFlags) -> bool {
+    flags.acc_mode() != OpenAccMode::O_RDONLY || truncates(flags)
+}
+
+pub(super) fn truncates(flags: OpenFlags) -> bool {
+    flags.0 & libc::O_TRUNC != 0
+}
+
+pub(super) fn appends(flags: OpenFlags) -> bool {
+    flags.0 & libc::O_APPEND != 0
+}
+
+pub(super) fn creation(flags: i32) -> Creation {
+    Creation {
+        exclusive: flags & libc::O_EXCL != 0,
+        truncate: truncates(OpenFlags(flags)),
+    }
+}
+
+/// Whether rename(2) may replace what has the name.
+pub(super) fn replaces(flags: RenameFlags) -> FsResult<bool> {
+    if flags.contains(RenameFlags::RENAME_EXCHANGE) || flags.contains(RenameFlags::RENAME_WHITEOUT)
+    {
+        return Err(FsError::Unsupported("RENAME_EXCHANGE and RENAME_WHITEOUT"));
+    }
+    Ok(!flags.contains(RenameFlags::RENAME_NOREPLACE))
+}
+
+/// The kernel does the other kinds of lseek(2) itself.
+pub(super) fn sought(whence: i32) -> FsResult<Sought> {
+    match whence {
+        libc::SEEK_DATA => Ok(Sought::Data),
+        libc::SEEK_HOLE => Ok(Sought::Hole),
+        _ => Err(FsError::Invalid),
     }
 }
 

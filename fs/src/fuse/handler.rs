@@ -1,33 +1,31 @@
-//! The FUSE operations. What is answered from memory or by one local system call
-//! is answered on the thread that read the request; what may wait for the
-//! replicator or the store goes to others ([`super::waiting`]), so that it holds up nobody.
+//! The FUSE operations. Each decodes what the kernel asks for and makes one call, whose result is
+//! the reply. On which thread that happens, [`super::dispatch`] decides.
 
-use super::calls::{Calls, TTL, empty, failed, reply_read, writes};
-use super::convert::{attr, process, time};
-use super::metrics::At;
-use super::waiting::{BACKGROUND, Call, Waiting};
-use crate::error::{FsError, FsResult};
+use super::calls::Calls;
+use super::convert::{appends, creation, replaces, sought, time, truncates, writes};
+use super::dispatch::Dispatch;
+use super::reply;
+use super::waiting::{BACKGROUND, Requester};
 use crate::filesystem::FileSystem;
-use crate::repository::{Closing, NewAttributes};
-use crate::tree::Tree;
+use crate::repository::NewAttributes;
+use crate::tree::{Op, Tree};
 use fuser::{
     BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, IoctlFlags, KernelConfig,
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
     Request, TimeOrNow, WriteFlags,
 };
-use gitmoor_store::wait::on_behalf_of;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 pub(super) struct Handler {
-    inner: Arc<Calls>,
-    waiting: Waiting,
+    calls: Arc<Calls>,
+    dispatch: Dispatch,
     ended: crossbeam_channel::Sender<()>,
 }
 
@@ -37,81 +35,14 @@ impl Handler {
         tree: Arc<Tree>,
         ended: crossbeam_channel::Sender<()>,
     ) -> io::Result<Self> {
+        let calls = Arc::new(Calls::new(fs, tree));
         Ok(Self {
-            inner: Arc::new(Calls::new(fs, tree)?),
-            waiting: Waiting::new()?,
+            dispatch: Dispatch::new(calls.clone())?,
+            calls,
             ended,
         })
     }
-
-    /// Runs what may wait, when the share of its user allows that.
-    fn wait<'a, R: Refusable>(
-        &self,
-        op: &'static str,
-        request: &Request,
-        at: impl Into<At<'a>>,
-        reply: R,
-        work: impl FnOnce(&Calls, R) + Send + 'static,
-    ) {
-        let (user, can_be_refused) = (request.uid(), true);
-        let answer = self.answer(op, request, at, reply, work);
-        self.waiting.begin(Call {
-            user,
-            caller: request.pid(),
-            can_be_refused,
-            answer,
-        });
-    }
-
-    /// The span carries the request's id to the logs of the store and the replicator.
-    fn answer<'a, R: Refusable>(
-        &self,
-        op: &'static str,
-        request: &Request,
-        at: impl Into<At<'a>>,
-        reply: R,
-        work: impl FnOnce(&Calls, R) + Send + 'static,
-    ) -> Box<dyn FnOnce(FsResult<()>) + Send> {
-        let (begin, at) = (Instant::now(), at.into().into_owned());
-        let (inner, caller) = (self.inner.clone(), request.pid());
-        let span = inner.step(op, request, &at).unwrap_or_else(|| {
-            tracing::info_span!("fuse", op, request = request.unique().0, pid = caller)
-        });
-        Box::new(move |may: FsResult<()>| {
-            let _in_span = span.enter();
-            let _timer = inner.time_since(begin, op, at);
-            match may {
-                Ok(()) => on_behalf_of(caller, || work(&inner, reply)),
-                Err(refused) => reply.refuse(failed(op, &refused)),
-            }
-        })
-    }
 }
-
-/// A reply that can be an error.
-trait Refusable: Send + 'static {
-    fn refuse(self, errno: Errno);
-}
-
-macro_rules! refusable {
-    ($($reply:ty),*) => {
-        $(impl Refusable for $reply {
-            fn refuse(self, errno: Errno) {
-                self.error(errno);
-            }
-        })*
-    };
-}
-
-refusable!(
-    ReplyAttr,
-    ReplyCreate,
-    ReplyData,
-    ReplyDirectory,
-    ReplyEmpty,
-    ReplyEntry,
-    ReplyOpen
-);
 
 impl Filesystem for Handler {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
@@ -121,8 +52,8 @@ impl Filesystem for Handler {
         // So that a truncation is part of its open, and never seen without it.
         let _ = config.add_capabilities(InitFlags::FUSE_ATOMIC_O_TRUNC);
         let passthrough = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok()
-            && config.set_max_stack_depth(self.inner.stack_depth()).is_ok();
-        self.inner.passthrough.store(passthrough, Ordering::Relaxed);
+            && config.set_max_stack_depth(self.calls.stack_depth()).is_ok();
+        self.calls.passthrough.store(passthrough, Ordering::Relaxed);
         let _ = config.set_max_write(1 << 20);
         let _ = config.set_max_background(BACKGROUND);
         Ok(())
@@ -133,42 +64,20 @@ impl Filesystem for Handler {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let caller = process(request);
-        let (tree, name) = (&self.inner.tree, name.as_bytes());
-        if tree.lookup_waits(parent.0, name, caller) {
-            let owned = name.to_vec();
-            return self.wait(
-                "lookup",
-                request,
-                (parent, name),
-                reply,
-                move |inner, reply| match inner.tree.ask_lookup(parent.0, &owned, caller) {
-                    Ok(()) => inner.lookup(parent.0, &owned, caller, reply),
-                    Err(error) => reply.error(failed("lookup", &error)),
-                },
-            );
-        }
-        let _timer = self.inner.time("lookup", request, (parent, name));
-        self.inner.lookup(parent.0, name, caller, reply);
+        let at = (parent, name);
+        (self.dispatch).run(Op::Lookup, request, at, reply, |calls, asked, _| {
+            (calls.tree).lookup(asked.ino(), asked.name(), asked.process)
+        });
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
-        self.inner.tree.forget(ino.0, lookups);
+        self.calls.tree.forget(ino.0, lookups);
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
-        let _timer = self.inner.time("getattr", request, ino);
-        let handle = fh.and_then(|fh| self.inner.files.get(fh.0));
-        match self
-            .inner
-            .tree
-            .getattr(ino.0, handle.as_ref().map(|handle| &*handle.opened))
-        {
-            Ok(stat) => reply.attr(&stat.ttl(TTL), &attr(ino.0, &stat)),
-            // As for open.
-            Err(FsError::NotFound) => reply.error(Errno::ESTALE),
-            Err(error) => reply.error(failed("getattr", &error)),
-        }
+        (self.dispatch).run(Op::Getattr, request, ino, reply, move |calls, asked, _| {
+            calls.getattr(asked, fh)
+        });
     }
 
     fn setattr(
@@ -189,34 +98,23 @@ impl Filesystem for Handler {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let (atime, mtime) = (atime.map(time), mtime.map(time));
         let new = NewAttributes {
             mode,
             uid,
             gid,
             size,
-            atime,
-            mtime,
+            atime: atime.map(time),
+            mtime: mtime.map(time),
         };
-        let caller = process(request);
-        self.wait("setattr", request, ino, reply, move |inner, reply| {
-            let handle = fh.and_then(|fh| inner.files.get(fh.0));
-            let opened = handle.as_ref().map(|handle| &*handle.opened);
-            match inner.tree.setattr(ino.0, &new, opened, caller) {
-                Ok(stat) => reply.attr(&stat.ttl(TTL), &attr(ino.0, &stat)),
-                // As for open.
-                Err(FsError::NotFound) => reply.error(Errno::ESTALE),
-                Err(error) => reply.error(failed("setattr", &error)),
-            }
+        (self.dispatch).run(Op::Setattr, request, ino, reply, move |calls, asked, _| {
+            calls.setattr(asked, &new, fh)
         });
     }
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
-        let _timer = self.inner.time("readlink", request, ino);
-        match self.inner.tree.readlink(ino.0) {
-            Ok(target) => reply.data(&target),
-            Err(error) => reply.error(failed("readlink", &error)),
-        }
+        (self.dispatch).run(Op::Readlink, request, ino, reply, |calls, asked, _| {
+            calls.tree.readlink(asked.ino())
+        });
     }
 
     fn mknod(
@@ -229,14 +127,9 @@ impl Filesystem for Handler {
         _rdev: u32,
         reply: ReplyEntry,
     ) {
-        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
-        let caller = process(request);
-        self.wait("mknod", request, at, reply, move |inner, reply| {
-            inner.reply_entry(
-                "mknod",
-                inner.tree.mknod(parent.0, &name, mode, caller),
-                reply,
-            );
+        let at = (parent, name);
+        (self.dispatch).run(Op::Mknod, request, at, reply, move |calls, asked, _| {
+            (calls.tree).mknod(asked.ino(), asked.name(), mode, asked.process)
         });
     }
 
@@ -249,30 +142,23 @@ impl Filesystem for Handler {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
-        let caller = process(request);
-        self.wait("mkdir", request, at, reply, move |inner, reply| {
-            inner.reply_entry(
-                "mkdir",
-                inner.tree.mkdir(parent.0, &name, mode, caller),
-                reply,
-            );
+        let at = (parent, name);
+        (self.dispatch).run(Op::Mkdir, request, at, reply, move |calls, asked, _| {
+            (calls.tree).mkdir(asked.ino(), asked.name(), mode, asked.process)
         });
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
-        let caller = process(request);
-        self.wait("unlink", request, at, reply, move |inner, reply| {
-            empty("unlink", inner.tree.unlink(parent.0, &name, caller), reply);
+        let at = (parent, name);
+        (self.dispatch).run(Op::Unlink, request, at, reply, |calls, asked, _| {
+            (calls.tree).unlink(asked.ino(), asked.name(), asked.process)
         });
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
-        let caller = process(request);
-        self.wait("rmdir", request, at, reply, move |inner, reply| {
-            empty("rmdir", inner.tree.rmdir(parent.0, &name, caller), reply);
+        let at = (parent, name);
+        (self.dispatch).run(Op::Rmdir, request, at, reply, |calls, asked, _| {
+            (calls.tree).rmdir(asked.ino(), asked.name(), asked.process)
         });
     }
 
@@ -284,14 +170,9 @@ impl Filesystem for Handler {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
-        let (target, caller) = (target.to_owned(), process(request));
-        self.wait("symlink", request, at, reply, move |inner, reply| {
-            inner.reply_entry(
-                "symlink",
-                inner.tree.symlink(parent.0, &name, &target, caller),
-                reply,
-            );
+        let (at, target) = ((parent, name), target.to_owned());
+        (self.dispatch).run(Op::Symlink, request, at, reply, move |calls, asked, _| {
+            (calls.tree).symlink(asked.ino(), asked.name(), &target, asked.process)
         });
     }
 
@@ -305,19 +186,10 @@ impl Filesystem for Handler {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let at = (parent, name.as_bytes());
-        let (name, new_name) = (name.as_bytes().to_vec(), new_name.as_bytes().to_vec());
-        let caller = process(request);
-        self.wait("rename", request, at, reply, move |inner, reply| {
-            let result = Calls::rename_flags(flags).and_then(|replace| {
-                inner.tree.rename(
-                    (parent.0, &name),
-                    (new_parent.0, &new_name),
-                    replace,
-                    caller,
-                )
-            });
-            empty("rename", result, reply);
+        let (at, new_name) = ((parent, name), new_name.as_bytes().to_vec());
+        (self.dispatch).run(Op::Rename, request, at, reply, move |calls, asked, _| {
+            let (from, to) = ((asked.ino(), asked.name()), (new_parent.0, &*new_name));
+            (calls.tree).rename(from, to, replaces(flags)?, asked.process)
         });
     }
 
@@ -329,31 +201,18 @@ impl Filesystem for Handler {
         name: &OsStr,
         reply: ReplyEntry,
     ) {
-        let (at, name) = ((parent, name.as_bytes()), name.as_bytes().to_vec());
-        let caller = process(request);
-        self.wait("link", request, at, reply, move |inner, reply| {
-            inner.reply_entry(
-                "link",
-                inner.tree.link(ino.0, parent.0, &name, caller),
-                reply,
-            );
+        let at = (parent, name);
+        (self.dispatch).run(Op::Link, request, at, reply, move |calls, asked, _| {
+            (calls.tree).link(ino.0, asked.ino(), asked.name(), asked.process)
         });
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let caller = process(request);
-        let copies = writes(flags) && self.inner.tree.opens_draft(ino.0);
-        if copies || self.inner.tree.look_asks(ino.0, caller) {
-            return self.wait("open", request, ino, reply, move |inner, reply| match inner
-                .tree
-                .ask(caller)
-            {
-                Ok(()) => inner.open(ino.0, flags, caller, reply),
-                Err(error) => reply.error(failed("open", &error)),
-            });
-        }
-        let _timer = self.inner.time("open", request, ino);
-        self.inner.open(ino.0, flags, caller, reply);
+        let (write, truncate) = (writes(flags), truncates(flags));
+        let op = Op::Open { write };
+        (self.dispatch).run(op, request, ino, reply, move |calls, asked, reply| {
+            calls.open(asked, (write, truncate), |file| reply.open_backing(file))
+        });
     }
 
     fn create(
@@ -366,24 +225,14 @@ impl Filesystem for Handler {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let caller = process(request);
-        if !self.inner.tree.create_waits(parent.0, name.as_bytes()) {
-            let _timer = self
-                .inner
-                .time("create", request, (parent, name.as_bytes()));
-            return self
-                .inner
-                .create(parent.0, name, (mode, flags), caller, reply);
-        }
-        let owned = name.to_owned();
-        self.wait(
-            "create",
+        let (at, how) = ((parent, name), creation(flags));
+        (self.dispatch).run(
+            Op::Create,
             request,
-            (parent, name.as_bytes()),
+            at,
             reply,
-            move |inner, reply| match inner.tree.wait_for_room(parent.0) {
-                Ok(()) => inner.create(parent.0, &owned, (mode, flags), caller, reply),
-                Err(error) => reply.error(failed("create", &error)),
+            move |calls, asked, reply| {
+                calls.create(asked, mode, how, |file| reply.open_backing(file))
             },
         );
     }
@@ -399,17 +248,18 @@ impl Filesystem for Handler {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let handle = match self.inner.handle(fh) {
-            Ok(handle) => handle,
-            Err(error) => return reply.error(failed("read", &error)),
+        let Some(handle) = self.calls.files.get(fh.0) else {
+            return reply.error(Errno::EINVAL);
         };
-        if handle.opened.needs_request(offset, size as usize) {
-            return self.wait("read", request, ino, reply, move |_, reply| {
-                reply_read(handle.opened.read(offset, size as usize), reply);
-            });
-        }
-        let _timer = self.inner.time("read", request, ino);
-        reply_read(handle.opened.read(offset, size as usize), reply);
+        let (opened, len) = (handle.opened.clone(), size as usize);
+        let op = Op::Read {
+            opened,
+            offset,
+            len,
+        };
+        (self.dispatch).run(op, request, ino, reply, move |_, _, _| {
+            handle.opened.read(offset, len)
+        });
     }
 
     fn write(
@@ -424,16 +274,11 @@ impl Filesystem for Handler {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let _timer = self.inner.time("write", request, ino);
-        let (append, tid) = (flags.0 & libc::O_APPEND != 0, request.pid());
-        match self
-            .inner
-            .handle(fh)
-            .and_then(|handle| handle.opened.write(offset, data, append, tid))
-        {
-            Ok(()) => reply.written(data.len() as u32),
-            Err(error) => reply.error(failed("write", &error)),
-        }
+        (self.dispatch).run_here(Op::Write, request, ino, reply, |calls, asked, _| {
+            let opened = &calls.handle(fh)?.opened;
+            opened.write(offset, data, appends(flags), asked.process.pid)?;
+            Ok(data.len() as u32)
+        });
     }
 
     fn lseek(
@@ -445,11 +290,9 @@ impl Filesystem for Handler {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        let _timer = self.inner.time("lseek", request, ino);
-        match self.inner.seek(fh, offset, whence) {
-            Ok(at) => reply.offset(at),
-            Err(error) => reply.error(failed("lseek", &error)),
-        }
+        (self.dispatch).run(Op::Lseek, request, ino, reply, move |calls, _, _| {
+            calls.seek(fh, offset, sought(whence)?)
+        });
     }
 
     fn flush(
@@ -460,21 +303,12 @@ impl Filesystem for Handler {
         _owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        let handle = match self.inner.handle(fh) {
-            Ok(handle) => handle,
-            Err(error) => return reply.error(failed("flush", &error)),
+        let Some(handle) = self.calls.files.get(fh.0) else {
+            return reply.error(Errno::EINVAL);
         };
-        if matches!(handle.opened.closing, Closing::Plain) {
-            let _timer = self.inner.time("flush", request, ino);
-            return reply.ok();
-        }
-        let caller = process(request);
-        self.wait("flush", request, ino, reply, move |inner, reply| {
-            empty(
-                "flush",
-                inner.tree.flush(handle.ino, &handle.opened, caller),
-                reply,
-            );
+        let op = Op::Flush(handle.opened.clone());
+        (self.dispatch).run(op, request, ino, reply, move |calls, asked, _| {
+            (calls.tree).flush(handle.ino, &handle.opened, asked.process)
         });
     }
 
@@ -488,31 +322,13 @@ impl Filesystem for Handler {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        let Some(handle) = self.inner.files.remove(fh.0) else {
+        let Some(handle) = self.calls.files.remove(fh.0) else {
             return reply.ok();
         };
-        if matches!(
-            handle.opened.closing,
-            Closing::Plain | Closing::Config | Closing::NewConfig
-        ) {
-            let _timer = self.inner.time("release", request, ino);
-            self.inner.tree.closed(handle.ino, &handle.opened);
-            return reply.ok();
-        }
-        let user = handle.user();
-        let release = move |inner: &Calls, reply| {
-            empty(
-                "release",
-                inner.tree.release(handle.ino, &handle.opened),
-                reply,
-            );
-        };
-        // It is asked for by nobody, and only once; it counts for whoever opened the file.
-        self.waiting.begin(Call {
-            user,
-            caller: 0,
-            can_be_refused: false,
-            answer: self.answer("release", request, ino, reply, release),
+        let op = Op::Release(handle.opened.clone());
+        let by = Requester::kernel(handle.user());
+        (self.dispatch).run_for(by, op, request, ino, reply, move |calls, _, _| {
+            calls.tree.release(handle.ino, &handle.opened)
         });
     }
 
@@ -524,11 +340,9 @@ impl Filesystem for Handler {
         datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.wait("fsync", request, ino, reply, move |inner, reply| {
-            let synced = inner
-                .handle(fh)
-                .and_then(|handle| inner.tree.fsync(ino.0, &handle.opened, datasync));
-            empty("fsync", synced, reply);
+        (self.dispatch).run(Op::Fsync, request, ino, reply, move |calls, asked, _| {
+            let handle = calls.handle(fh)?;
+            calls.tree.fsync(asked.ino(), &handle.opened, datasync)
         });
     }
 
@@ -540,27 +354,15 @@ impl Filesystem for Handler {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.wait("fsyncdir", request, ino, reply, move |inner, reply| {
-            empty("fsyncdir", inner.tree.fsync_dir(ino.0), reply)
+        (self.dispatch).run(Op::Fsyncdir, request, ino, reply, |calls, asked, _| {
+            calls.tree.fsync_dir(asked.ino())
         });
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        let caller = process(request);
-        if self.inner.tree.look_asks(ino.0, caller) {
-            return self.wait(
-                "opendir",
-                request,
-                ino,
-                reply,
-                move |inner, reply| match inner.tree.ask(caller) {
-                    Ok(()) => inner.opendir(ino.0, caller, reply),
-                    Err(error) => reply.error(failed("opendir", &error)),
-                },
-            );
-        }
-        let _timer = self.inner.time("opendir", request, ino);
-        self.inner.opendir(ino.0, caller, reply);
+        (self.dispatch).run(Op::Opendir, request, ino, reply, |calls, asked, _| {
+            calls.opendir(asked)
+        });
     }
 
     fn readdir(
@@ -571,16 +373,13 @@ impl Filesystem for Handler {
         offset: u64,
         reply: ReplyDirectory,
     ) {
-        let user = request.uid();
-        let is_kept = self.inner.listings.kept(fh.0, offset).is_some();
-        let leave = self.inner.leave_to_list();
-        if is_kept || leave.is_some() {
-            let _timer = self.inner.time("readdir", request, ino);
-            return self.inner.readdir(ino.0, fh.0, offset, user, reply);
-        }
-        drop(leave);
-        self.wait("readdir", request, ino, reply, move |inner, reply| {
-            inner.readdir(ino.0, fh.0, offset, user, reply);
+        let kept = self.calls.listings.kept(fh.0, offset);
+        let is_kept = kept.is_some();
+        let op = Op::Readdir { is_kept };
+        (self.dispatch).run(op, request, ino, reply, move |calls, asked, reply| {
+            calls.readdir(asked, (fh.0, offset), kept, |next, listed| {
+                reply::add(reply, next, listed)
+            })
         });
     }
 
@@ -592,28 +391,16 @@ impl Filesystem for Handler {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        let _timer = self.inner.time("releasedir", request, ino);
-        self.inner.listings.close(fh.0);
-        reply.ok();
+        (self.dispatch).run(Op::Releasedir, request, ino, reply, move |calls, _, _| {
+            calls.listings.close(fh.0);
+            Ok(())
+        });
     }
 
-    /// The disk under the data directory: what is written here needs its space first. The limit of
-    /// staging is none of the mount's size, since what is over it goes up and makes room.
     fn statfs(&self, request: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        let _timer = self.inner.time("statfs", request, ino);
-        match rustix::fs::statvfs(&self.inner.fs.shared().config.data) {
-            Ok(s) => reply.statfs(
-                s.f_blocks,
-                s.f_bfree,
-                s.f_bavail,
-                s.f_files,
-                s.f_ffree,
-                s.f_bsize as u32,
-                255,
-                s.f_frsize as u32,
-            ),
-            Err(error) => reply.error(Errno::from_i32(error.raw_os_error())),
-        }
+        (self.dispatch).run(Op::Statfs, request, ino, reply, |calls, _, _| {
+            calls.statfs()
+        });
     }
 
     /// There is none. isatty(3) asks at each open of many languages' libraries.

@@ -1,11 +1,11 @@
 //! Counts and times of FUSE operations, and a line in the log for those that take long:
 //! what waits for the store or for a disk is named there while somebody wonders.
 
+use super::asked::Asked;
 use crate::tree::Tree;
 use fuser::INodeNo;
 use gitmoor_store::wait::profile;
 use prometheus::{HistogramVec, IntCounterVec, histogram_opts, opts};
-use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -31,61 +31,9 @@ static ERRORS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     metric
 });
 
-/// What an operation is about.
-pub(super) struct At<'a> {
-    /// The inode that the kernel named.
-    ino: u64,
-    /// The name in it, for operations on names.
-    name: Option<Cow<'a, [u8]>>,
-}
-
-impl From<INodeNo> for At<'_> {
-    fn from(ino: INodeNo) -> Self {
-        Self {
-            ino: ino.0,
-            name: None,
-        }
-    }
-}
-
-impl<'a> From<(INodeNo, &'a [u8])> for At<'a> {
-    fn from((parent, name): (INodeNo, &'a [u8])) -> Self {
-        Self {
-            ino: parent.0,
-            name: Some(name.into()),
-        }
-    }
-}
-
-impl At<'_> {
-    /// Also when the name is gone.
-    pub(super) fn into_owned(self) -> At<'static> {
-        At {
-            ino: self.ino,
-            name: self.name.map(|name| Cow::Owned(name.into_owned())),
-        }
-    }
-
-    pub(super) fn describe(&self, tree: &Tree) -> String {
-        let path = tree.describe(self.ino);
-        match &self.name {
-            // The top of the namespace has no name, that of a repository ends in a slash.
-            Some(name) => {
-                let name = String::from_utf8_lossy(name);
-                match path.trim_end_matches('/') {
-                    "" => name.into_owned(),
-                    above => format!("{above}/{name}"),
-                }
-            }
-            None => path,
-        }
-    }
-}
-
 /// Times one operation until it is dropped, by the thread that works for it.
 pub(super) struct Timer<'a> {
-    op: &'static str,
-    at: At<'a>,
+    asked: &'a Asked<'a>,
     tree: &'a Tree,
     /// From here on it is worth a line.
     slow: Duration,
@@ -96,8 +44,7 @@ impl<'a> Timer<'a> {
     /// An operation that came at `begin`.
     pub(super) fn since(
         begin: Instant,
-        op: &'static str,
-        at: At<'a>,
+        asked: &'a Asked<'a>,
         tree: &'a Tree,
         slow: Duration,
     ) -> Self {
@@ -105,8 +52,7 @@ impl<'a> Timer<'a> {
         drop(profile::take());
         profile::note(|| "a free thread".to_owned(), begin.elapsed());
         Self {
-            op,
-            at,
+            asked,
             tree,
             slow,
             begin,
@@ -117,9 +63,9 @@ impl<'a> Timer<'a> {
 impl Drop for Timer<'_> {
     fn drop(&mut self) {
         let elapsed = self.begin.elapsed();
-        self.tree.used(self.at.ino);
+        self.tree.used(self.asked.ino());
         SECONDS
-            .with_label_values(&[self.op])
+            .with_label_values(&[self.asked.op])
             .observe(elapsed.as_secs_f64());
         if elapsed >= self.slow {
             let path = self.at.describe(self.tree);

@@ -1,13 +1,16 @@
 //! FUSE: decode → one call → reply. The only code that knows fuser.
 
+mod asked;
 mod calls;
 mod commands;
 mod convert;
+mod dispatch;
 mod handler;
 mod invalidate;
 mod listings;
 mod metrics;
 mod open_files;
+mod reply;
 mod waiting;
 
 use crate::error::{FsError, FsResult, done};
@@ -25,8 +28,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Threads that read requests from the kernel, at most. What may take long leaves them
-/// for others, see [`handler`]. More than there are cores only take turns, each with cold caches:
+/// Threads that read requests from the kernel, at most. What may block leaves them
+/// for others, see [`dispatch`]. More than there are cores only take turns, each with cold caches:
 /// on two cores four make a warm `git cat-file` 4 % slower than two.
 const THREADS: usize = 4;
 

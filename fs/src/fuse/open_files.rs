@@ -26,7 +26,7 @@ pub(super) struct Handle {
     /// Kept while open, as the kernel demands. Dropped before the file: whoever closes that last may have it sealed.
     backing: Option<Arc<BackingId>>,
     pub(super) opened: Arc<Opened>,
-    room: Room,
+    slot: Slot,
 }
 
 impl Handle {
@@ -36,17 +36,17 @@ impl Handle {
 
     /// Who opened it.
     pub(super) fn user(&self) -> u32 {
-        self.room.user
+        self.slot.user
     }
 }
 
-/// Room for one open file of a user; free again when it is dropped.
-pub(super) struct Room {
+/// A place for one open file of a user, out of the share; free again when it is dropped.
+pub(super) struct Slot {
     shares: Arc<Mutex<Shares<u32>>>,
     user: u32,
 }
 
-impl Drop for Room {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.shares.lock().give_back(self.user, 1);
     }
@@ -90,15 +90,15 @@ impl OpenFiles {
         }
     }
 
-    /// Room for one more, before it is opened.
-    pub(super) fn room(&self, user: u32) -> FsResult<Room> {
+    /// A place for one more, before it is opened.
+    pub(super) fn slot(&self, user: u32) -> FsResult<Slot> {
         let mut shares = self.shares.lock();
         let granted = match user == geteuid().as_raw() {
             true => shares.take_free(user, 1),
             false => shares.take(user, 1),
         };
         match granted {
-            true => Ok(Room {
+            true => Ok(Slot {
                 shares: self.shares.clone(),
                 user,
             }),
@@ -114,7 +114,7 @@ impl OpenFiles {
     /// write to another file: others read what the name had before.
     pub(super) fn add(
         &self,
-        room: Room,
+        slot: Slot,
         ino: u64,
         opened: Arc<Opened>,
         register: impl FnOnce(&File) -> io::Result<BackingId>,
@@ -135,7 +135,7 @@ impl OpenFiles {
             ino,
             backing,
             opened,
-            room,
+            slot,
         });
         table.handles.insert(fh, handle.clone());
         Some((fh, handle))

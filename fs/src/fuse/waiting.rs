@@ -12,6 +12,7 @@
 use crate::error::{FsError, FsResult};
 use crate::process::descends_from;
 use crate::shares::Shares;
+use fuser::Request;
 use gitmoor_store::wait::{POLL, is_ending};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -37,14 +38,38 @@ enum Whose {
     Own,
 }
 
-/// A call of a process.
+/// Who asks.
+pub(super) struct Requester {
+    user: u32,
+    /// The thread, as FUSE names it.
+    caller: u32,
+    can_be_refused: bool,
+}
+
+impl Requester {
+    /// A process.
+    pub(super) fn of(request: &Request) -> Self {
+        Self {
+            user: request.uid(),
+            caller: request.pid(),
+            can_be_refused: true,
+        }
+    }
+
+    /// The kernel, which asks only once to release what it holds no longer. That counts for the user
+    /// who opened the file.
+    pub(super) fn kernel(user: u32) -> Self {
+        Self {
+            user,
+            caller: 0,
+            can_be_refused: false,
+        }
+    }
+}
+
+/// A call that may wait.
 pub(super) struct Call {
-    /// Its user.
-    pub(super) user: u32,
-    /// Its thread, as FUSE names it.
-    pub(super) caller: u32,
-    /// Whether it can be refused. The kernel asks only once to release what it holds no longer.
-    pub(super) can_be_refused: bool,
+    pub(super) requester: Requester,
     /// Does it, or says why it is not done.
     pub(super) answer: Box<dyn FnOnce(FsResult<()>) + Send>,
 }
@@ -102,8 +127,8 @@ impl Waiting {
 
     /// Has a thread do it, as soon as its user's share allows.
     pub(super) fn begin(&self, call: Call) {
-        let mut whose = Whose::User(call.user);
-        if !self.lines.state.lock().would_begin(whose) && is_own(call.caller) {
+        let mut whose = Whose::User(call.requester.user);
+        if !self.lines.state.lock().would_begin(whose) && is_own(call.requester.caller) {
             whose = Whose::Own;
         }
         let mut state = self.lines.state.lock();
@@ -116,7 +141,8 @@ impl Waiting {
         }
         self.lines.start(ready);
         if let Some(call) = refused {
-            (call.answer)(Err(FsError::TooManyWaiting { user: call.user }));
+            let user = call.requester.user;
+            (call.answer)(Err(FsError::TooManyWaiting { user }));
         }
     }
 }
@@ -134,7 +160,7 @@ impl State {
     /// Gives the call back if there is no room for it.
     fn line_up(&mut self, whose: Whose, call: Call) -> Option<Call> {
         let counted = self.standing.take(whose, 1);
-        if !counted && call.can_be_refused {
+        if !counted && call.requester.can_be_refused {
             return Some(call);
         }
         let standing = Standing { call, counted };
@@ -175,16 +201,19 @@ impl State {
 
     fn callers(&self) -> HashSet<u32> {
         let all = self.lines.values().flatten();
-        let refusable = all.filter(|it| it.call.can_be_refused);
-        refusable.map(|it| it.call.caller).collect()
+        let requesters = all.map(|it| &it.call.requester);
+        let refusable = requesters.filter(|it| it.can_be_refused);
+        refusable.map(|it| it.caller).collect()
     }
 
     /// Takes out those of some callers.
     fn of(&mut self, callers: &HashSet<u32>) -> Vec<Call> {
         let mut found = Vec::new();
         for (whose, line) in &mut self.lines {
-            let is_theirs =
-                |it: &Standing| it.call.can_be_refused && callers.contains(&it.call.caller);
+            let is_theirs = |it: &Standing| {
+                let by = &it.call.requester;
+                by.can_be_refused && callers.contains(&by.caller)
+            };
             let (theirs, others): (Vec<_>, Vec<_>) = line.drain(..).partition(is_theirs);
             line.extend(others);
             found.extend(theirs.into_iter().map(|it| (*whose, it)));

@@ -24,6 +24,10 @@ impl Tree {
     /// getattr. A name may go, or get another file, at any moment; then the open files of the
     /// inode say what it is. The kernel does not tell which one an fstat(2) is of.
     pub fn getattr(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
+        self.stat_inode(ino, opened).map_err(FsError::of_inode)
+    }
+
+    fn stat_inode(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
         if let Some(stat) = self.stat_draft(ino, opened) {
             return stat;
         }
@@ -61,9 +65,20 @@ impl Tree {
     ) -> FsResult<Stat> {
         self.check_writable()?;
         let new = &self.shown().permitted(new)?;
+        let set = self.set_inode(ino, new, opened, process);
+        set.map_err(FsError::of_inode)
+    }
+
+    fn set_inode(
+        &self,
+        ino: u64,
+        new: &NewAttributes,
+        opened: Option<&Opened>,
+        process: Process,
+    ) -> FsResult<Stat> {
         if let Some(set) = self.set_draft(ino, new, opened, process) {
             set?;
-            return self.getattr(ino, opened);
+            return self.stat_inode(ino, opened);
         }
         match (self.inodes.place(ino), opened) {
             (Some(Place::Repo(repo, path)), _) => {
@@ -79,7 +94,7 @@ impl Tree {
             (None, Some(opened)) => set_nameless(opened, new)?,
             (None, None) => return Err(FsError::NotFound),
         }
-        self.getattr(ino, opened)
+        self.stat_inode(ino, opened)
     }
 
     fn set_in_repo(
@@ -94,7 +109,7 @@ impl Tree {
         let found = repo.set_attributes(&path, new, opened, &caller)?;
         let shown = match new.size.is_some() && is_value(&path) {
             true => self.truncated(ino, &Place::Repo(repo.clone(), path.clone())),
-            false => self.getattr(ino, opened),
+            false => self.stat_inode(ino, opened),
         };
         match shown {
             // Others have replaced or removed it since. It was set before that.

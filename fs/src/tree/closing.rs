@@ -9,6 +9,9 @@ use std::sync::Arc;
 impl Tree {
     /// flush: one descriptor is closed.
     pub fn flush(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
+        if matches!(opened.closing, Closing::Plain) {
+            return Ok(());
+        }
         match self.inodes.place(ino) {
             Some(Place::Repo(repo, _)) if self.commits(ino, opened, process) => {
                 self.finishing(&repo, opened, || repo.flush(opened))
@@ -56,18 +59,18 @@ impl Tree {
 
     /// release: the last descriptor is closed.
     pub fn release(&self, ino: u64, opened: &Opened) -> FsResult<()> {
-        let released = match self.inodes.place(ino) {
-            Some(Place::Repo(repo, _)) => self.finishing(&repo, opened, || repo.release(opened)),
-            Some(Place::Name(_)) | None => Ok(()),
+        let released = match opened.closing {
+            Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
+            Closing::Commit(_) | Closing::Finish(_) => match self.inodes.place(ino) {
+                Some(Place::Repo(repo, _)) => {
+                    self.finishing(&repo, opened, || repo.release(opened))
+                }
+                Some(Place::Name(_)) | None => Ok(()),
+            },
         };
-        self.closed(ino, opened);
-        released
-    }
-
-    /// The last descriptor of a file is closed whose closing means nothing.
-    pub fn closed(&self, ino: u64, opened: &Opened) {
         if opened.writes {
             self.inodes.written(ino);
         }
+        released
     }
 }

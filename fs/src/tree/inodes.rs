@@ -13,7 +13,7 @@
 
 use super::Place;
 use crate::repository::{Identity, Opened};
-use gitmoor_model::RepoId;
+use gitmoor_model::{NamePath, RepoId};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -129,6 +129,24 @@ impl Inodes {
         self.table.lock().inodes.get(&ino)?.places.first().cloned()
     }
 
+    /// The directory of the namespace that an inode is; `None` of any other.
+    pub fn namespace_dir(&self, ino: u64) -> Option<NamePath> {
+        match self.table.lock().inodes.get(&ino)?.places.first()? {
+            Place::Name(path) => Some(path.clone()),
+            Place::Repo(..) => None,
+        }
+    }
+
+    /// The place of an inode that is a value in the making; `None` of any other.
+    pub fn draft(&self, ino: u64) -> Option<Place> {
+        let table = self.table.lock();
+        let inode = table.inodes.get(&ino)?;
+        match inode.role {
+            Role::Draft => inode.places.first().cloned(),
+            Role::Named | Role::Spare => None,
+        }
+    }
+
     /// An operation on an inode is done.
     pub fn used(&self, ino: u64) {
         let table = self.table.lock();
@@ -194,7 +212,8 @@ impl Inodes {
 
     /// Whether a value of this name is in the making, or the kernel may not have forgotten that.
     pub fn has_writers(&self, place: &Place) -> bool {
-        self.table.lock().writers.contains_key(&Key::of(place))
+        let table = self.table.lock();
+        !table.writers.is_empty() && table.writers.contains_key(&Key::of(place))
     }
 
     /// The file of an inode has got one more name.
@@ -375,7 +394,6 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gitmoor_model::NamePath;
 
     fn place(path: &str) -> Place {
         Place::Name(NamePath::new(path).expect("a valid path"))

@@ -5,6 +5,7 @@ mod attributes;
 mod closing;
 mod inodes;
 mod may_block;
+mod name_ttl;
 mod names;
 mod opening;
 mod place;
@@ -13,6 +14,7 @@ mod shown;
 mod stat;
 mod writing;
 
+pub use may_block::{MayBlock, Op};
 pub use place::Place;
 pub use repositories::Repositories;
 pub use stat::Stat;
@@ -39,6 +41,8 @@ pub struct Process {
     pub gid: u32,
     /// Thread id.
     pub pid: u32,
+    /// Whether the thread that works for it may wait. If not, [`Tree::may_block`] was asked, and said no.
+    pub may_wait: bool,
 }
 
 /// An inode and what stat(2) says of it.
@@ -49,6 +53,14 @@ pub struct Entry {
     pub stat: Stat,
     /// How long the kernel may use the name for it.
     pub name_ttl: NameTtl,
+}
+
+/// What stands under a name.
+pub enum Lookup {
+    /// An inode.
+    Found(Entry),
+    /// Nothing, for so long.
+    Absent(NameTtl),
 }
 
 /// A name in a directory listing.
@@ -130,14 +142,6 @@ impl Tree {
         }
     }
 
-    /// A process is about to be shown something. The kernel answers lookups of names
-    /// it knows by itself, but it always asks to open.
-    pub fn looked(&self, ino: u64, process: Process) {
-        if let Some(Place::Repo(repo, _)) = self.inodes.place(ino) {
-            repo.transactions().read_version(process.pid);
-        }
-    }
-
     fn entry(&self, place: &Place) -> FsResult<Entry> {
         let (stat, identity) = self.stat_place(place)?;
         let ino = self.inodes.look_up(place, identity);
@@ -159,16 +163,36 @@ impl Tree {
         }
     }
 
-    /// lookup.
-    pub fn lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Entry> {
-        let place = self.child(parent, name)?;
-        if let Place::Repo(repo, _) = &place {
-            repo.transactions().read_version(process.pid);
-        }
-        let (stat, identity) = self.stat_place(&place)?;
+    /// lookup. Reads are in sync first, and the repository of a name is open.
+    pub fn lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Lookup> {
+        let place = match self.child_to_show(parent, name, process) {
+            Err(FsError::NotFound) => return Ok(Lookup::Absent(NameTtl::Zero)),
+            place => place?,
+        };
+        let (stat, identity) = match self.stat_place(&place) {
+            Err(FsError::NotFound) => return Ok(Lookup::Absent(self.absence_ttl(&place))),
+            found => found?,
+        };
         let ino = self.inode_of_writer(&place, process);
         let ino = ino.unwrap_or_else(|| self.inodes.look_up(&place, identity));
-        Ok(self.shown_entry(ino, stat, &place))
+        Ok(Lookup::Found(self.shown_entry(ino, stat, &place)))
+    }
+
+    fn child_to_show(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Place> {
+        let place = match self.place(parent)? {
+            Place::Name(dir) => {
+                let path = join_name(&dir, name)?;
+                self.sync_name(&path, process)?;
+                self.named(&path)?
+            }
+            Place::Repo(repo, dir) => {
+                let place = Place::Repo(repo, join(&dir, name)?);
+                self.sync_reads(&place, process)?;
+                place
+            }
+        };
+        observe(&place, process);
+        Ok(place)
     }
 
     /// forget.
@@ -249,7 +273,6 @@ impl Tree {
     /// mknod: a regular file is an empty one, created.
     pub fn mknod(&self, parent: u64, name: &[u8], mode: u32, process: Process) -> FsResult<Entry> {
         if matches!(mode & libc::S_IFMT, 0 | libc::S_IFREG) {
-            self.wait_for_room(parent)?;
             let how = Creation {
                 exclusive: true,
                 truncate: true,
@@ -388,6 +411,14 @@ impl Tree {
         if let Some(repo) = self.repositories.if_open(repo) {
             self.inodes.orphan(&Place::Repo(repo, path.clone()));
         }
+    }
+}
+
+/// A process is about to be shown what stands there. The kernel answers lookups of names that it
+/// knows by itself, but it always asks to open.
+fn observe(place: &Place, process: Process) {
+    if let Place::Repo(repo, _) = place {
+        repo.transactions().read_version(process.pid);
     }
 }
 

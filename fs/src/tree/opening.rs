@@ -1,13 +1,14 @@
 //! Opening and creating files.
 
-use super::{Entry, Place, Process, Tree};
+use super::{Entry, Place, Process, Tree, observe};
 use crate::error::{FsError, FsResult};
 use crate::repository::{Creation, Opened};
 use gitmoor_model::room::{Room, is_value, room};
 use std::sync::Arc;
 
 impl Tree {
-    /// open; `truncate` only with `write`. [`FsError::NotFound`] when the kernel is to look again.
+    /// open; `truncate` only with `write`. [`FsError::Stale`] when the kernel is to look the name
+    /// up again.
     pub fn open(
         &self,
         ino: u64,
@@ -15,7 +16,21 @@ impl Tree {
         truncate: bool,
         process: Process,
     ) -> FsResult<Arc<Opened>> {
-        let Place::Repo(repo, path) = self.place(ino)? else {
+        let opened = self.open_inode(ino, write, truncate, process);
+        opened.map_err(FsError::of_inode)
+    }
+
+    fn open_inode(
+        &self,
+        ino: u64,
+        write: bool,
+        truncate: bool,
+        process: Process,
+    ) -> FsResult<Arc<Opened>> {
+        let place = self.place(ino)?;
+        self.sync_reads(&place, process)?;
+        observe(&place, process);
+        let Place::Repo(repo, path) = place else {
             return Err(FsError::IsDirectory);
         };
         if write {
@@ -43,17 +58,22 @@ impl Tree {
         Ok(opened)
     }
 
-    /// Waits until a new file in a directory has room in staging.
-    pub fn wait_for_room(&self, parent: u64) -> FsResult<()> {
-        match self.inodes.place(parent) {
-            Some(Place::Repo(repo, dir)) if room(&dir) == Room::Objects => {
-                repo.objects().wait_for_room()
-            }
-            Some(_) | None => Ok(()),
+    /// opendir. libc asks at once for the attributes of what it has opened, and for those the kernel
+    /// does not look the name up again: a directory that is gone, by maintenance here or elsewhere, is
+    /// [`FsError::Stale`] now.
+    pub fn open_dir(&self, ino: u64, process: Process) -> FsResult<()> {
+        let place = self.place(ino).map_err(FsError::of_inode)?;
+        self.sync_reads(&place, process)?;
+        observe(&place, process);
+        match self.stat_place(&place) {
+            Ok((_, identity)) if self.inodes.is(ino, identity) => Ok(()),
+            Ok(_) | Err(FsError::NotFound) => Err(FsError::Stale),
+            // The listing says so.
+            Err(_) => Ok(()),
         }
     }
 
-    /// create; see [`Tree::create_waits`].
+    /// create. Waits until there is space in staging.
     pub fn create(
         &self,
         parent: u64,
@@ -64,6 +84,9 @@ impl Tree {
     ) -> FsResult<(Entry, Arc<Opened>)> {
         self.check_writable()?;
         let (repo, path) = self.in_repo(parent, name)?;
+        if process.may_wait && room(&path) == Room::Objects {
+            repo.objects().wait_for_room()?;
+        }
         if is_value(&path) {
             return self.create_draft((repo, path), mode, how, process);
         }

@@ -11,7 +11,6 @@ use crate::consistency::NameTtl;
 use crate::error::{FsError, FsResult};
 use crate::repository::{Creation, NewAttributes, Opened, Repository};
 use crate::tree::Stat;
-use gitmoor_model::room::is_value;
 use gitmoor_model::{RepoId, RepoPath};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -61,11 +60,6 @@ impl Wanted {
 }
 
 impl Tree {
-    /// Whether an open for writing makes a draft.
-    pub fn opens_draft(&self, ino: u64) -> bool {
-        matches!(self.inodes.place(ino), Some(Place::Repo(_, path)) if is_value(&path))
-    }
-
     /// The inode of a lookup by a process that was told to look again.
     pub(super) fn inode_of_writer(&self, place: &Place, process: Process) -> Option<u64> {
         let Place::Repo(repo, path) = place else {
@@ -155,9 +149,7 @@ impl Tree {
 
     /// What stat(2) says of a value in the making; `None` of any other inode.
     pub(super) fn stat_draft(&self, ino: u64, opened: Option<&Opened>) -> Option<FsResult<Stat>> {
-        let (Some(Role::Draft), Some(Place::Repo(repo, _))) =
-            (self.inodes.role(ino), self.inodes.place(ino))
-        else {
+        let Some(Place::Repo(repo, _)) = self.inodes.draft(ino) else {
             return None;
         };
         Some(match (opened, self.inodes.an_opened(ino)) {
@@ -183,9 +175,7 @@ impl Tree {
         opened: Option<&Opened>,
         process: Process,
     ) -> Option<FsResult<()>> {
-        let (Some(Role::Draft), Some(Place::Repo(repo, path))) =
-            (self.inodes.role(ino), self.inodes.place(ino))
-        else {
+        let Some(Place::Repo(repo, path)) = self.inodes.draft(ino) else {
             return None;
         };
         let any = self.inodes.an_opened(ino);
