@@ -3,6 +3,7 @@
 
 pub use crate::fsck::lost::{objects_in, without_packed};
 pub use crate::git_config as config;
-pub use crate::repository::objects::{idx, key};
+pub use crate::repository::objects::key;
 pub use crate::repository::refs::packed;
 pub use gitmoor_model::name;
+pub use gitmoor_store::block_cache::idx;

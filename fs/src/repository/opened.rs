@@ -2,11 +2,11 @@
 
 use super::{Draft, Identity, Users};
 use crate::error::{FsError, FsResult};
-use crate::repository::objects::idx::Tables;
 use crate::repository::objects::{Seal, Writing};
 use bytes::Bytes;
 use gitmoor_model::RepoPath;
 use gitmoor_store::block_cache::CachedFile;
+use gitmoor_store::block_cache::idx::Tables;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;

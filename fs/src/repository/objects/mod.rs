@@ -10,7 +10,6 @@
 mod adopt;
 pub(crate) mod catalog;
 mod finish;
-pub mod idx;
 pub mod key;
 pub(super) mod parallel;
 mod pending;
