@@ -62,7 +62,7 @@ impl Fsck<'_> {
                     vec![Fault::Content { reason }]
                 })
             }
-            Content::Stored(file, _) => self.check_stored(path, entry, &file),
+            Content::Stored(file) => self.check_stored(path, entry, &file),
         }
     }
 

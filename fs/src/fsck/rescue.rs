@@ -92,7 +92,7 @@ impl Fsck<'_> {
         entry: &FileEntry,
     ) -> Result<Option<Arc<CachedFile>>, FsError> {
         match self.repository.objects().content(path, entry) {
-            Ok(Content::Stored(file, _)) => Ok(Some(file)),
+            Ok(Content::Stored(file)) => Ok(Some(file)),
             Ok(Content::Inline(_)) | Err(FsError::CacheDisk(CacheError::BadObject { .. })) => {
                 Ok(None)
             }

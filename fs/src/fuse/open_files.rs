@@ -197,7 +197,7 @@ impl Mode {
             (Body::Real(file), Closing::Plain | Closing::Config | Closing::NewConfig) => {
                 register(file)
             }
-            (Body::Stored(file, _), _) => register(&*file.complete()?),
+            (Body::Stored(file), _) => register(&*file.complete()?),
             (Body::Bytes(_) | Body::Value(_), _) => None,
         }
     }

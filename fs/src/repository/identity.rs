@@ -45,11 +45,9 @@ impl Identity {
     pub(super) fn of_opened(opened: &Opened, found: Option<Self>) -> FsResult<Option<Self>> {
         match &opened.body {
             Body::Real(file) if found.is_some() => Ok(Some(Self::real(&file.metadata()?))),
-            Body::Real(_)
-            | Body::Draft(..)
-            | Body::Bytes(_)
-            | Body::Value(_)
-            | Body::Stored(..) => Ok(found),
+            Body::Real(_) | Body::Draft(..) | Body::Bytes(_) | Body::Value(_) | Body::Stored(_) => {
+                Ok(found)
+            }
         }
     }
 }

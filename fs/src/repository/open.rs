@@ -93,7 +93,7 @@ impl Repository {
             Found::Settings(bytes) => Ok(plain(Body::Bytes(bytes.into())).lasting()),
             Found::Object(entry) => Ok(plain(match self.objects.content(path, &entry)? {
                 Content::Inline(bytes) => Body::Bytes(bytes),
-                Content::Stored(file, tables) => Body::Stored(file, tables),
+                Content::Stored(file) => Body::Stored(file),
             })),
             Found::Directory => Err(FsError::IsDirectory),
         }

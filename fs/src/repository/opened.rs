@@ -6,7 +6,6 @@ use crate::repository::objects::{Seal, Writing};
 use bytes::Bytes;
 use gitmoor_model::RepoPath;
 use gitmoor_store::block_cache::CachedFile;
-use gitmoor_store::block_cache::idx::Tables;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
@@ -45,8 +44,8 @@ pub enum Body {
     Bytes(Bytes),
     /// The same, of which there are too many for the memory.
     Value(Arc<File>),
-    /// In the object store, through the cache; a pack index with its tables.
-    Stored(Arc<CachedFile>, Option<Tables>),
+    /// In the object store, through the cache.
+    Stored(Arc<CachedFile>),
 }
 
 /// What lseek(2) looks for.
@@ -76,7 +75,7 @@ pub enum Closing {
 impl Opened {
     /// An open file.
     pub fn new(body: Body, closing: Closing) -> Self {
-        let lasting = matches!(body, Body::Stored(..));
+        let lasting = matches!(body, Body::Stored(_));
         Self {
             body,
             closing,
@@ -103,17 +102,14 @@ impl Opened {
             Body::Draft(draft, _) => read_real(draft.file(), offset, len),
             Body::Bytes(bytes) => Ok(slice(bytes, offset, len)),
             Body::Value(file) => read_real(file, offset, len),
-            Body::Stored(file, tables) => read_stored(file, *tables, offset, len),
+            Body::Stored(file) => Ok(file.read(offset, len)?),
         }
     }
 
     /// Whether reading this must ask the object store.
     pub fn needs_request(&self, offset: u64, len: usize) -> bool {
         match &self.body {
-            Body::Stored(file, _) => {
-                let len = file.object().size.saturating_sub(offset).min(len as u64);
-                len > 0 && !file.has(offset, len as usize)
-            }
+            Body::Stored(file) => !file.has(offset, len),
             Body::Real(_) | Body::Draft(..) | Body::Bytes(_) | Body::Value(_) => false,
         }
     }
@@ -143,7 +139,7 @@ impl Opened {
                 users.wrote(tid);
                 draft.write(offset, data, append)
             }
-            Body::Bytes(_) | Body::Value(_) | Body::Stored(..) => Err(FsError::Immutable),
+            Body::Bytes(_) | Body::Value(_) | Body::Stored(_) => Err(FsError::Immutable),
         }
     }
 
@@ -158,7 +154,7 @@ impl Opened {
                 users.change();
                 draft.truncate(size)
             }
-            Body::Bytes(_) | Body::Value(_) | Body::Stored(..) => Err(FsError::Immutable),
+            Body::Bytes(_) | Body::Value(_) | Body::Stored(_) => Err(FsError::Immutable),
         }
     }
 
@@ -169,7 +165,7 @@ impl Opened {
             Body::Draft(draft, _) => draft.file(),
             Body::Value(file) => file,
             Body::Bytes(bytes) => return without_holes(bytes.len() as u64, offset, to),
-            Body::Stored(file, _) => return without_holes(file.object().size, offset, to),
+            Body::Stored(file) => return without_holes(file.object().size, offset, to),
         };
         let to = match to {
             Sought::Data => SeekFrom::Data(offset),
@@ -183,7 +179,7 @@ impl Opened {
     pub fn draft(&self) -> Option<&Arc<Draft>> {
         match &self.body {
             Body::Draft(draft, _) => Some(draft),
-            Body::Real(_) | Body::Bytes(_) | Body::Value(_) | Body::Stored(..) => None,
+            Body::Real(_) | Body::Bytes(_) | Body::Value(_) | Body::Stored(_) => None,
         }
     }
 
@@ -191,7 +187,7 @@ impl Opened {
     pub fn users(&self) -> Option<&Users> {
         match &self.body {
             Body::Draft(_, users) => Some(users),
-            Body::Real(_) | Body::Bytes(_) | Body::Value(_) | Body::Stored(..) => None,
+            Body::Real(_) | Body::Bytes(_) | Body::Value(_) | Body::Stored(_) => None,
         }
     }
 
@@ -199,7 +195,7 @@ impl Opened {
     pub fn real(&self) -> Option<&File> {
         match &self.body {
             Body::Real(file) => Some(file),
-            Body::Draft(..) | Body::Bytes(_) | Body::Value(_) | Body::Stored(..) => None,
+            Body::Draft(..) | Body::Bytes(_) | Body::Value(_) | Body::Stored(_) => None,
         }
     }
 }
@@ -210,27 +206,6 @@ fn without_holes(size: u64, offset: u64, to: Sought) -> FsResult<u64> {
         Sought::Data => Ok(offset),
         Sought::Hole => Ok(size),
     }
-}
-
-fn read_stored(
-    file: &CachedFile,
-    tables: Option<Tables>,
-    offset: u64,
-    len: usize,
-) -> FsResult<Bytes> {
-    let size = file.object().size;
-    let wanted = offset.min(size)..offset.saturating_add(len as u64).min(size);
-    let len = (wanted.end - wanted.start) as usize;
-    if len == 0 {
-        return Ok(Bytes::new());
-    }
-    let Some(tables) = tables.filter(|_| !file.has(wanted.start, len)) else {
-        return Ok(file.read(wanted.start, len)?);
-    };
-    let reach = tables.reach(wanted.clone());
-    let bytes = file.read(reach.start, (reach.end - reach.start) as usize)?;
-    let start = (wanted.start - reach.start) as usize;
-    Ok(bytes.slice(start..start + len))
 }
 
 fn read_real(file: &File, offset: u64, len: usize) -> FsResult<Bytes> {

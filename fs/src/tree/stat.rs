@@ -178,6 +178,6 @@ pub fn of_opened(opened: &Opened, owner: (u32, u32)) -> FsResult<Stat> {
         Body::Real(file) => Ok(Stat::real(&file.metadata()?, Type::File)),
         Body::Bytes(bytes) => Ok(nameless(bytes.len() as u64)),
         Body::Value(file) => Ok(nameless(file.metadata()?.len())),
-        Body::Stored(file, _) => Ok(nameless(file.object().size)),
+        Body::Stored(file) => Ok(nameless(file.object().size)),
     }
 }

@@ -104,8 +104,8 @@ pub enum Found {
 pub enum Content {
     /// In the catalog.
     Inline(bytes::Bytes),
-    /// In the store, through the cache; a pack index with its tables.
-    Stored(Arc<CachedFile>, Option<idx::Tables>),
+    /// In the store, through the cache.
+    Stored(Arc<CachedFile>),
 }
 
 impl Objects {
@@ -244,9 +244,13 @@ impl Objects {
             Place::Stored { key } => {
                 let blocks = read::blocks(self.shared.replica.view(), self.repo, path)?;
                 let object = cache_object(key, entry, blocks.into());
-                let file = self.shared.cache.file(object)?;
+                let cache = &self.shared.cache;
+                let file = match self.tables(path, entry)? {
+                    Some(tables) => cache.pack_index(object, tables)?,
+                    None => cache.file(object)?,
+                };
                 self.refuse_absent(&file)?;
-                Ok(Content::Stored(file, self.tables(path, entry)?))
+                Ok(Content::Stored(file))
             }
         }
     }
@@ -260,7 +264,7 @@ impl Objects {
     ) -> FsResult<()> {
         let file = match self.content(path, entry)? {
             Content::Inline(bytes) => return Ok(out.write_all(&bytes)?),
-            Content::Stored(file, _) => file,
+            Content::Stored(file) => file,
         };
         let mut at = 0;
         while at < entry.size {
@@ -275,7 +279,7 @@ impl Objects {
     pub(crate) fn bytes(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Vec<u8>> {
         Ok(match self.content(path, entry)? {
             Content::Inline(bytes) => bytes.to_vec(),
-            Content::Stored(file, _) => file.read(0, entry.size as usize)?.to_vec(),
+            Content::Stored(file) => file.read(0, entry.size as usize)?.to_vec(),
         })
     }
 

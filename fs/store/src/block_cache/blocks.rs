@@ -4,6 +4,7 @@ use super::cached_file::CachedFile;
 use super::disk::FileName;
 use super::entries::CacheEntries;
 use super::error::CacheError;
+use super::idx::Tables;
 use super::index::Index;
 use crate::object_store::ObjectStore;
 use crate::wait::Waits;
@@ -95,8 +96,25 @@ impl BlockCache {
     /// Opens an object for reading. While anyone holds it there is one
     /// [`CachedFile`] per key.
     pub fn file(self: &Arc<Self>, object: CacheObject) -> Result<Arc<CachedFile>, CacheError> {
+        self.open_file(object, None)
+    }
+
+    /// The same of a pack index: a read that misses brings along the table around it.
+    pub fn pack_index(
+        self: &Arc<Self>,
+        object: CacheObject,
+        tables: Tables,
+    ) -> Result<Arc<CachedFile>, CacheError> {
+        self.open_file(object, Some(tables))
+    }
+
+    fn open_file(
+        self: &Arc<Self>,
+        object: CacheObject,
+        tables: Option<Tables>,
+    ) -> Result<Arc<CachedFile>, CacheError> {
         object.check()?;
-        let make = |entry, data| CachedFile::new(self.clone(), object.clone(), entry, data);
+        let make = |entry, data| CachedFile::new(self.clone(), object.clone(), entry, data, tables);
         let opening = CacheError::local("opening in the cache", Path::new(&object.key));
         self.entries.open_file(&object, make).map_err(opening)
     }

@@ -8,6 +8,7 @@ use super::blocks::{BlockCache, CacheObject};
 use super::digest::{digest_block, digest_whole};
 use super::entry::Entry;
 use super::error::CacheReadError;
+use super::idx::Tables;
 use super::metrics;
 use bytes::{Bytes, BytesMut};
 use std::fmt;
@@ -24,6 +25,8 @@ pub struct CachedFile {
     pub(super) entry: Arc<Entry>,
     /// The backing file, for reading and writing.
     pub(super) data: File,
+    /// Of a pack index.
+    tables: Option<Tables>,
 }
 
 impl CachedFile {
@@ -32,12 +35,14 @@ impl CachedFile {
         object: CacheObject,
         entry: Arc<Entry>,
         data: File,
+        tables: Option<Tables>,
     ) -> Self {
         Self {
             cache,
             object,
             entry,
             data,
+            tables,
         }
     }
 
@@ -50,7 +55,19 @@ impl CachedFile {
     /// Blocks while the store is asked, until nothing comes for the read timeout.
     pub fn read(&self, offset: u64, len: usize) -> Result<Bytes, CacheReadError> {
         let start = offset.min(self.object.size);
-        let bytes = start..start.saturating_add(len as u64).min(self.object.size);
+        let wanted = start..start.saturating_add(len as u64).min(self.object.size);
+        match self.tables {
+            Some(tables) if !self.has(offset, len) => {
+                let reach = tables.reach(wanted.clone());
+                let bytes = self.read_all(reach.clone())?;
+                Ok(bytes.slice(within(&wanted, reach.start)))
+            }
+            Some(_) | None => self.read_all(wanted),
+        }
+    }
+
+    /// Reads bytes that end within the object.
+    fn read_all(&self, bytes: Range<u64>) -> Result<Bytes, CacheReadError> {
         let blocks = self.entry.layout.blocks_of(bytes.clone());
         let mut out = BytesMut::zeroed((bytes.end - bytes.start) as usize);
         let mut next = blocks.start;
