@@ -3,7 +3,6 @@
 
 use super::asked::Asked;
 use crate::tree::Tree;
-use fuser::INodeNo;
 use gitmoor_store::wait::profile;
 use prometheus::{HistogramVec, IntCounterVec, histogram_opts, opts};
 use std::sync::LazyLock;
@@ -68,9 +67,9 @@ impl Drop for Timer<'_> {
             .with_label_values(&[self.asked.op])
             .observe(elapsed.as_secs_f64());
         if elapsed >= self.slow {
-            let path = self.at.describe(self.tree);
+            let path = self.asked.describe(self.tree);
             let waited_for = profile::sentence(profile::take());
-            tracing::warn!(op = self.op, path, ?elapsed, waited_for, "slow");
+            tracing::warn!(op = self.asked.op, path, ?elapsed, waited_for, "slow");
         }
     }
 }

@@ -12,10 +12,119 @@
 use super::{Place, Process, Tree, join_name};
 use crate::consistency::is_shared;
 use crate::error::FsResult;
-use gitmoor_model::name::{holds_objects, is_fan_out};
-use gitmoor_model::room::{Room, room};
-use gitmoor_model::{RepoId, RepoPath};
+use crate::repository::{Closing, Opened};
+use gitmoor_model::NamePath;
+use gitmoor_model::room::{Room, is_value, room};
 use gitmoor_replicator::{NameEntry, read};
+use std::sync::Arc;
+
+/// An operation, with what decides whether it may block besides its inode, name and process.
+pub enum Op {
+    /// lookup of a name.
+    Lookup,
+    /// getattr.
+    Getattr,
+    /// setattr.
+    Setattr,
+    /// readlink.
+    Readlink,
+    /// mknod.
+    Mknod,
+    /// mkdir.
+    Mkdir,
+    /// unlink.
+    Unlink,
+    /// rmdir.
+    Rmdir,
+    /// symlink.
+    Symlink,
+    /// rename.
+    Rename,
+    /// link.
+    Link,
+    /// open.
+    Open {
+        /// Whether the flags allow writing.
+        write: bool,
+    },
+    /// create.
+    Create,
+    /// read.
+    Read {
+        /// The open file.
+        opened: Arc<Opened>,
+        /// The first byte.
+        offset: u64,
+        /// So many bytes.
+        len: usize,
+    },
+    /// write.
+    Write,
+    /// lseek.
+    Lseek,
+    /// flush of an open file.
+    Flush(Arc<Opened>),
+    /// release of an open file.
+    Release(Arc<Opened>),
+    /// fsync.
+    Fsync,
+    /// fsyncdir.
+    Fsyncdir,
+    /// opendir.
+    Opendir,
+    /// readdir.
+    Readdir {
+        /// Whether the listing is in memory.
+        is_kept: bool,
+    },
+    /// releasedir.
+    Releasedir,
+    /// statfs.
+    Statfs,
+}
+
+/// Whether it may.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MayBlock {
+    /// It is answered from memory, or by a few local system calls.
+    No,
+    /// It waits for nothing, but lists a directory, which takes as long as that is large.
+    Lists,
+    /// It may wait.
+    Yes,
+}
+
+impl Op {
+    /// The name in metrics, logs and traces.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Lookup => "lookup",
+            Op::Getattr => "getattr",
+            Op::Setattr => "setattr",
+            Op::Readlink => "readlink",
+            Op::Mknod => "mknod",
+            Op::Mkdir => "mkdir",
+            Op::Unlink => "unlink",
+            Op::Rmdir => "rmdir",
+            Op::Symlink => "symlink",
+            Op::Rename => "rename",
+            Op::Link => "link",
+            Op::Open { .. } => "open",
+            Op::Create => "create",
+            Op::Read { .. } => "read",
+            Op::Write => "write",
+            Op::Lseek => "lseek",
+            Op::Flush(_) => "flush",
+            Op::Release(_) => "release",
+            Op::Fsync => "fsync",
+            Op::Fsyncdir => "fsyncdir",
+            Op::Opendir => "opendir",
+            Op::Readdir { .. } => "readdir",
+            Op::Releasedir => "releasedir",
+            Op::Statfs => "statfs",
+        }
+    }
+}
 
 impl Tree {
     /// Whether an operation of a process on an inode, or on a name in it, may block.
@@ -69,7 +178,7 @@ impl Tree {
     /// Whether this is the name of a repository that is not open, or of which the rows are not here.
     fn is_unopened(&self, dir: &NamePath, name: &[u8]) -> bool {
         let replica = &self.shared.replica;
-        match join_name(dir, name).map(|path| replica.name(&path)) {
+        match join_name(dir, name).map(|path| read::name(replica.view(), &path)) {
             Ok(Ok(Some(NameEntry::Repo(id)))) => {
                 !replica.holds(id) || self.repositories.if_open(id).is_none()
             }
@@ -122,93 +231,11 @@ impl Tree {
             return Ok(());
         }
         self.shared.freshness.sync_reads_for(process.pid)?;
-        match self.shared.replica.name(path)? {
+        match read::name(self.shared.replica.view(), path)? {
             Some(NameEntry::Repo(id)) if !self.shared.replica.holds(id) => {
                 self.shared.freshness.hold(id)
             }
             Some(_) | None => Ok(()),
         }
     }
-
-    /// The repository of this name, if it has to be opened, or what is in it has to be asked for.
-    fn not_open(&self, parent: u64, name: &[u8]) -> Option<RepoId> {
-        let Some(Place::Name(dir)) = self.inodes.place(parent) else {
-            return None;
-        };
-        let replica = &self.shared.replica;
-        match read::name(replica.view(), &join_name(&dir, name).ok()?) {
-            Ok(Some(NameEntry::Repo(id)))
-                if !replica.holds(id) || self.repositories.if_open(id).is_none() =>
-            {
-                Some(id)
-            }
-            Ok(_) | Err(_) => None,
-        }
-    }
-
-    /// Whether it comes before [`Tree::looked`].
-    pub fn look_asks(&self, ino: u64, process: Process) -> bool {
-        let fresh = &self.shared.freshness;
-        !fresh.is_fresh_for(process.pid)
-            && (self.inodes.place(ino)).is_some_and(|place| place.is_shared())
-    }
-
-    /// Whether [`Tree::create`] asks, since others may hold what is locked, or [`Tree::wait_for_room`] waits.
-    pub fn create_waits(&self, parent: u64, name: &[u8]) -> bool {
-        self.child_is_shared(parent, name)
-            || self.is_in_objects(parent) && !self.shared.staging.has_room()
-    }
-
-    fn is_in_objects(&self, dir: u64) -> bool {
-        matches!(self.inodes.place(dir), Some(Place::Repo(_, dir)) if room(&dir) == Room::Objects)
-    }
-
-    fn child_is_shared(&self, dir: u64, name: &[u8]) -> bool {
-        !self.shared.freshness.is_alone()
-            && match self.inodes.place(dir) {
-                Some(Place::Name(_)) => true,
-                Some(Place::Repo(_, dir)) => dir.join(name).is_some_and(|path| is_shared(&path)),
-                None => false,
-            }
-    }
-
-    /// The TTL of the name of what stands there.
-    pub(super) fn name_ttl(&self, place: &Place) -> NameTtl {
-        match place {
-            Place::Repo(_, path) => self.name_ttl_in_repo(path, true),
-            Place::Name(_) if self.shared.freshness.is_alone() => NameTtl::Long,
-            Place::Name(_) => NameTtl::Zero,
-        }
-    }
-
-    fn name_ttl_in_repo(&self, path: &RepoPath, is_there: bool) -> NameTtl {
-        match self.shared.freshness.is_alone() {
-            true => NameTtl::Long,
-            false => NameTtl::of(path, is_there),
-        }
-    }
-
-    /// How long "there is no such name" may be remembered by the kernel: never of
-    /// what this file system itself brings into being, which are also objects (in a pack
-    /// that bundles loose ones, or back because a ref needs them). The kernel learns of
-    /// those a moment later, when a ref may name them already.
-    pub fn absence_ttl(&self, parent: u64, name: &[u8]) -> NameTtl {
-        let Some(Place::Repo(repo, dir)) = self.inodes.place(parent) else {
-            return NameTtl::Zero;
-        };
-        match dir.join(name) {
-            Some(path) if !is_ours(&path) => {
-                let ttl = self.name_ttl_in_repo(&path, false);
-                match self.inodes.has_writers(&Place::Repo(repo, path)) {
-                    true => NameTtl::Zero,
-                    false => ttl,
-                }
-            }
-            Some(_) | None => NameTtl::Zero,
-        }
-    }
-}
-
-fn is_ours(path: &RepoPath) -> bool {
-    path.as_bytes() == b"config" || holds_objects(path) || is_fan_out(path)
 }

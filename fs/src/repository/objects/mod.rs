@@ -27,7 +27,7 @@ use gitmoor_model::{
     FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath, Timestamp, Version,
 };
 use gitmoor_replicator::{Child, read};
-use gitmoor_store::block_cache::{CacheObject, CachedFile};
+use gitmoor_store::block_cache::{CacheObject, CachedFile, idx};
 use parking_lot::{Mutex, MutexGuard};
 use pending::Pending;
 use std::collections::HashMap;

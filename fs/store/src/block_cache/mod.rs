@@ -27,6 +27,7 @@ mod entries;
 mod entry;
 mod error;
 mod fetch;
+pub mod idx;
 mod index;
 mod layout;
 mod metrics;
