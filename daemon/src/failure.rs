@@ -77,7 +77,7 @@ pub enum Failure {
     #[error("{0}")]
     Rejected(#[from] Rejection),
     /// doctor found what is wrong, which it has printed.
-    #[error("{findings} findings")]
+    #[error("{}", unhealthy(*.findings))]
     Unhealthy {
         /// How many are left.
         findings: usize,
@@ -91,6 +91,14 @@ pub enum Failure {
     /// The answer could not be printed.
     #[error("standard output: {0}")]
     Output(#[from] std::io::Error),
+}
+
+/// What mends each was printed beside it.
+fn unhealthy(findings: usize) -> String {
+    match findings {
+        1 => "1 problem is left".to_owned(),
+        several => format!("{several} problems are left"),
+    }
 }
 
 impl Failure {

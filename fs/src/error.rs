@@ -26,7 +26,9 @@ pub enum FsError {
     #[error("directory not empty")]
     NotEmpty,
     /// From one room to another: mv(1) copies instead.
-    #[error("source and target are in different rooms")]
+    #[error(
+        "source and target are of different kinds (objects, refs, other files): copy the file instead"
+    )]
     CrossRoom,
     /// Finished object files and rendered files are never written to.
     #[error("immutable file")]

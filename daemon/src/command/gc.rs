@@ -106,10 +106,10 @@ fn print_repacked(done: &Repacked, dry_run: bool) -> io::Result<()> {
     let (before, after) = (done.before, done.after);
     output::line(format_args!("{name}: repacked in {:.1} s", done.seconds))?;
     output::fields(&[
-        ("  packs", format!("{}, were {}", after.packs, before.packs)),
+        ("  packs", format!("{} → {}", before.packs, after.packs)),
         (
             "  loose objects",
-            format!("{}, were {}", after.loose, before.loose),
+            format!("{} → {}", before.loose, after.loose),
         ),
         ("  stored", files(done.added, done.added_bytes)),
         ("  to the trash", files(done.removed, done.removed_bytes)),

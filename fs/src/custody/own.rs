@@ -35,7 +35,9 @@ pub struct Copied {
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// One thing at a time.
-    #[error("maintenance or a copy of it is under way {0}: repeat the command when that has ended")]
+    #[error(
+        "maintenance or a copy of this repository is under way {0}: repeat the command when that has ended"
+    )]
     UnderWay(&'static str),
     /// The repository is gone.
     #[error("it was deleted meanwhile")]

@@ -42,7 +42,7 @@ pub enum ImportError {
     )]
     BegunHidden(String),
     /// Another has the lock.
-    #[error("an import of it is under way {0}")]
+    #[error("an import of this repository is under way {0}")]
     UnderWay(&'static str),
     /// Whoever asked for it, or the daemon, is leaving.
     #[error("interrupted; the same command goes on where it was")]

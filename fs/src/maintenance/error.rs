@@ -8,7 +8,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum MaintenanceError {
     /// Another maintenance has the lock.
-    #[error("maintenance of it is under way {0}")]
+    #[error("maintenance of this repository is under way {0}")]
     UnderWay(&'static str),
     /// Whoever asked for it, or the daemon, is leaving.
     #[error("interrupted; nothing was changed")]

@@ -13,7 +13,7 @@ pub(crate) use running::{Running, Work, Working};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WorkError {
     /// Another has the lock.
-    #[error("it is under way {0}")]
+    #[error("this work is under way {0} already")]
     UnderWay(&'static str),
     /// Whoever asked for it, or the daemon, is leaving.
     #[error("interrupted")]

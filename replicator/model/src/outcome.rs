@@ -44,7 +44,7 @@ pub enum Refusal {
     #[error("repository {0} does not exist")]
     NoRepo(RepoId),
     /// A ref is not what the command expected.
-    #[error("{name} changed meanwhile")]
+    #[error("{name} was changed by another process since it was locked: repeat the command")]
     RefMoved {
         /// Which.
         name: RepoPath,
@@ -79,7 +79,9 @@ pub enum Refusal {
     #[error("gc deleted objects since these were stored")]
     TombstonesExpired,
     /// Object files were removed since the proposer last looked for those that it needs.
-    #[error("objects were removed since those that a ref needs were found")]
+    #[error(
+        "objects were deleted after this process looked for those that its ref needs: repeat the command"
+    )]
     Pruned,
     /// This is a node of a cluster already.
     #[error("this is cluster {0} already")]
@@ -88,7 +90,9 @@ pub enum Refusal {
     #[error("this is not a cluster yet; `gitmoor cluster init` makes it one")]
     NotFounded,
     /// The secret was used, or has expired, or never was one.
-    #[error("nobody is invited with this secret, or no longer")]
+    #[error(
+        "this token is unknown, was used already or has expired: make another with `gitmoor cluster token`"
+    )]
     NotInvited,
     /// There is no such node.
     #[error("node {0} is not in this cluster")]
