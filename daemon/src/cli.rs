@@ -1,10 +1,8 @@
 //! What can be typed. Parsing only: nothing here reads the environment, a file
 //! or a clock, so that precedence is decided in one place ([`crate::config`]).
 
-use crate::config::{
-    Addresses, ByteSize, GroupId, LogFilter, LogFormat, Moment, OtlpUrl, Ratio, RepoName, Seconds,
-    SizeLimit, StoreUrl, Umask, UserId,
-};
+use crate::config::{Moment, RepoName, Seconds, StoreUrl};
+pub use crate::config::{MountArgs, NodeArgs, Place};
 use crate::repo_limit::LimitName;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gitmoor_model::RepoPattern;
@@ -23,18 +21,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Which daemon is meant.
-#[derive(Args, Clone, Debug, Default)]
-pub struct Place {
-    /// Data directory [env GITMOOR_DATA; default ~/.local/share/gitmoor, for root
-    /// /var/lib/gitmoor]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Settings file [default: gitmoor.toml in the data directory, if it is there]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
 }
 
 /// The commands.
@@ -95,102 +81,6 @@ pub enum Command {
     Audit(AuditArgs),
     /// Watch a daemon work: repositories by traffic, cache, store, replicator, what waits for what
     Top(TopArgs),
-}
-
-/// `gitmoor mount`.
-#[derive(Args, Debug, Default)]
-pub struct MountArgs {
-    /// Object store: dir:PATH or s3://bucket/prefix [env GITMOOR_STORE, or S3_BUCKET;
-    /// default dir:DATA/store]
-    #[arg(long, value_name = "URL")]
-    pub store: Option<StoreUrl>,
-    /// Mount this one repository instead of the whole namespace
-    #[arg(long, value_name = "NAME")]
-    pub repo: Option<RepoName>,
-    /// Stay in the foreground and log to standard error
-    #[arg(long)]
-    pub foreground: bool,
-    /// Let other users into the mount [env GITMOOR_ALLOW_OTHER]
-    #[arg(long)]
-    pub allow_other: bool,
-    /// Refuse every change; nothing is proposed or stored [env GITMOOR_READ_ONLY]
-    #[arg(long)]
-    pub read_only: bool,
-    /// Show everything as this user's, by number or name; new files are [env GITMOOR_UID]
-    #[arg(long, value_name = "USER")]
-    pub uid: Option<UserId>,
-    /// The same of the group [env GITMOOR_GID]
-    #[arg(long, value_name = "GROUP")]
-    pub gid: Option<GroupId>,
-    /// Permission bits that nothing is shown to have, such as 027 [env GITMOOR_UMASK; default 000]
-    #[arg(long, value_name = "BITS")]
-    pub umask: Option<Umask>,
-    /// Take over every repository below this directory that is not here yet, as import --live does:
-    /// each is served at once, and imported meanwhile [env GITMOOR_FALLBACK]
-    #[arg(long, value_name = "DIR")]
-    pub fallback: Option<PathBuf>,
-    /// Let nobody run a program that lies on the mount, hooks included
-    #[arg(long)]
-    pub noexec: bool,
-    /// What mount tables show as the source [default: the data directory]
-    #[arg(long, value_name = "TEXT")]
-    pub source: Option<String>,
-    /// Limit of the block cache, such as 500MB or 10GiB [default 10GiB]
-    #[arg(long, value_name = "BYTES")]
-    pub cache_size: Option<ByteSize>,
-    /// Limit of object files that are not in the store yet, such as 10GiB or unlimited; new ones
-    /// wait beyond it [env GITMOOR_STAGING_SIZE; default 10GiB]
-    #[arg(long, value_name = "BYTES")]
-    pub staging_size: Option<SizeLimit>,
-    /// Do not ask the object store: serve what this machine has, refuse the rest at once
-    /// [env GITMOOR_OFFLINE]
-    #[arg(long)]
-    pub offline: bool,
-    /// How long deleted repositories and objects can be restored, such as 12h or 30d
-    /// [env GITMOOR_TRASH_KEEP; default 7d]
-    #[arg(long, value_name = "TIME")]
-    pub trash_keep: Option<Seconds>,
-    /// Where nodes of the cluster are that this machine is a client of, such as
-    /// a:7400,b:7400,c:7400 [env GITMOOR_CLUSTER; default those of the last mount]
-    #[arg(long, value_name = "ADDRS")]
-    pub cluster: Option<Addresses>,
-    /// What it says of itself.
-    #[command(flatten)]
-    pub telling: TellingArgs,
-    /// An empty directory
-    pub mountpoint: PathBuf,
-}
-
-/// What a daemon says of itself, and where.
-#[derive(Args, Debug, Default)]
-pub struct TellingArgs {
-    /// Form of the log lines [default text]
-    #[arg(long, value_name = "FORMAT")]
-    pub log_format: Option<LogFormat>,
-    /// error, warn, info, debug, trace, or target=level,… [env GITMOOR_LOG, RUST_LOG;
-    /// default info]
-    #[arg(long, value_name = "LEVEL")]
-    pub log_level: Option<LogFilter>,
-    /// Serve Prometheus metrics at http://ADDR/metrics, such as 127.0.0.1:9464
-    #[arg(long, value_name = "ADDR")]
-    pub metrics: Option<SocketAddr>,
-    /// Allow a --metrics address that other machines can reach
-    #[arg(long)]
-    pub metrics_allow_remote: bool,
-    /// Send traces to an OpenTelemetry collector (OTLP over gRPC), such as http://127.0.0.1:4317
-    #[arg(long, value_name = "URL")]
-    pub otlp: Option<OtlpUrl>,
-    /// The part of all git commands that is traced, 0 to 1 [default 1]
-    #[arg(long, value_name = "PART")]
-    pub trace_ratio: Option<Ratio>,
-}
-
-/// `gitmoor node`.
-#[derive(Args, Debug)]
-pub struct NodeArgs {
-    /// What it says of itself.
-    #[command(flatten)]
-    pub telling: TellingArgs,
 }
 
 /// `gitmoor cluster …`.

@@ -29,6 +29,7 @@ mod logging;
 mod metrics;
 mod mount_helper;
 pub mod mount_point;
+pub mod reference;
 pub mod repo_limit;
 pub mod service;
 pub mod top;

@@ -2,9 +2,8 @@
 
 use clap::Parser;
 use gitmoor::cli::{Cli, Command};
-use gitmoor::config::{
-    ByteSize, ConfigError, Credentials, LogFilter, LogFormat, Settings, from_environment,
-};
+use gitmoor::config::{ByteSize, ConfigError, Credentials, Layer, LogFilter, LogFormat, Settings};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -51,13 +50,33 @@ fn defaults() {
     let settings = in_data_dir(dir.path(), &[], &[]).unwrap();
     assert_eq!(settings.data, dir.path());
     assert!(settings.store.url.is_none());
-    assert_eq!(settings.cache_bytes, 10 << 30);
-    assert_eq!(settings.staging_bytes, Some(10 << 30));
+    assert_eq!(settings.fs.cache_bytes, 10 << 30);
+    assert_eq!(settings.fs.staging_bytes, Some(10 << 30));
     assert!(!settings.store.offline);
-    assert_eq!(settings.publish_timeout, Duration::from_secs(60));
+    assert_eq!(settings.fs.publish_timeout, Duration::from_secs(60));
     assert_eq!(settings.log.format, LogFormat::Text);
     assert!(settings.metrics.is_none());
     assert!(!settings.mount.allow_other);
+}
+
+/// And a form, and a default that has it: [`Settings::resolve`] reads them all.
+#[test]
+fn every_setting_says_what_it_is_for() {
+    let settings = Layer::settings();
+    let keys: BTreeSet<_> = settings.iter().map(|setting| &setting.key).collect();
+    assert_eq!(keys.len(), settings.len(), "each is declared once");
+    for setting in &settings {
+        let (key, doc) = (&setting.key, &setting.doc);
+        assert!(!doc.is_empty() && !doc.ends_with('.'), "{key}: {doc}");
+        assert!(!setting.form.is_empty(), "{key}");
+    }
+    for key in ["cache-size", "s3.ca-bundle", "log.level", "traces.ratio"] {
+        assert!(settings.iter().any(|setting| setting.key == key), "{key}");
+    }
+    Settings::without_mount(&Default::default(), &|key| {
+        (key == "HOME").then(|| "/".into())
+    })
+    .unwrap();
 }
 
 #[test]
@@ -86,7 +105,7 @@ fn staging_size_and_offline_from_every_source() {
     let dir = data_dir_with("staging-size = \"1GiB\"\noffline = true\n");
     let both = |args: &[&str], env: Variables<'_>| {
         let settings = in_data_dir(dir.path(), args, env).unwrap();
-        (settings.staging_bytes, settings.store.offline)
+        (settings.fs.staging_bytes, settings.store.offline)
     };
     assert_eq!(both(&[], &[]), (Some(1 << 30), true));
     let env: Variables<'_> = &[("GITMOOR_STAGING_SIZE", "5MB"), ("GITMOOR_OFFLINE", "0")];
@@ -101,8 +120,9 @@ fn what_a_mount_shows_from_every_source() {
         "read-only = true\nallow-other = true\nuid = 7\ngid = \"root\"\numask = \"022\"\n",
     );
     let mount = |args: &[&str], env: Variables<'_>| {
-        let mount = in_data_dir(dir.path(), args, env).unwrap().mount;
-        let shown = (mount.shown.uid, mount.shown.gid, mount.shown.umask);
+        let settings = in_data_dir(dir.path(), args, env).unwrap();
+        let (mount, shown) = (settings.mount, settings.fs.shown);
+        let shown = (shown.uid, shown.gid, shown.umask);
         (mount.read_only, mount.allow_other, shown)
     };
     assert_eq!(mount(&[], &[]), (true, true, (Some(7), Some(0), 0o22)));
@@ -177,7 +197,7 @@ fn a_bucket_alone_names_a_store() {
 
 #[test]
 fn keys_come_in_pairs_and_stay_secret() {
-    let env = |variables| from_environment(&|key| lookup(variables, key));
+    let env = |variables| Layer::from_environment(&|key| lookup(variables, key));
     let error = env(&[("S3_ACCESS_KEY_ID", "id")]).unwrap_err().to_string();
     assert!(error.contains("S3_SECRET_ACCESS_KEY"), "{error}");
     let keys: Variables<'_> = &[("S3_ACCESS_KEY_ID", "id"), ("S3_SECRET_ACCESS_KEY", "hush")];
@@ -279,11 +299,11 @@ fn the_whole_file() {
         "#,
     );
     let settings = in_data_dir(dir.path(), &[], &[]).unwrap();
-    assert_eq!(settings.cache_bytes, 2 << 30);
-    assert_eq!(settings.bundle_over, 20);
-    assert_eq!(settings.publish_timeout, Duration::from_secs(90));
-    assert_eq!(settings.idle_publish, Duration::from_millis(500));
-    assert_eq!(settings.slow_operation, Duration::from_secs(2));
+    assert_eq!(settings.fs.cache_bytes, 2 << 30);
+    assert_eq!(settings.fs.bundle_over, 20);
+    assert_eq!(settings.fs.publish_timeout, Duration::from_secs(90));
+    assert_eq!(settings.fs.idle_publish, Duration::from_millis(500));
+    assert_eq!(settings.fs.slow_operation, Duration::from_secs(2));
     assert_eq!(settings.log.format, LogFormat::Json);
     assert!(settings.mount.allow_other);
     assert_eq!(settings.metrics.unwrap().port(), 9464);

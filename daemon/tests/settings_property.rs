@@ -226,10 +226,10 @@ proptest! {
             unit.0
         );
         let settings = resolve(&toml).expect("it is right");
-        prop_assert_eq!(settings.cache_bytes, bytes * unit.1);
-        prop_assert_eq!(settings.read_timeout, Duration::from_secs(seconds));
-        prop_assert_eq!(settings.slow_operation, Duration::from_millis(seconds));
-        prop_assert_eq!(settings.bundle_over, over);
+        prop_assert_eq!(settings.fs.cache_bytes, bytes * unit.1);
+        prop_assert_eq!(settings.fs.read_timeout, Duration::from_secs(seconds));
+        prop_assert_eq!(settings.fs.slow_operation, Duration::from_millis(seconds));
+        prop_assert_eq!(settings.fs.bundle_over, over);
         prop_assert_eq!(settings.log.format == LogFormat::Json, json);
     }
 

@@ -1,8 +1,11 @@
-//! One source of settings, already typed. The settings file deserialises straight
-//! into it; flags and environment fill the same fields.
+//! All settings, each declared once; [`settings!`] says what becomes of the tables. A new setting is a line
+//! here, a line in `resolve.rs` that hands it to what obeys it, and
+//! `GITMOOR_WRITE_REFERENCE=1` for the test that keeps the reference pages current.
 
 use super::StoreUrl;
+use super::environment::{credentials, store_url};
 use super::owner::{GroupId, Umask, UserId};
+use super::setting::{Form, from_variables, settings};
 use super::value::{
     Addresses, ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret, SizeLimit, Sse,
 };
@@ -12,97 +15,266 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-/// Settings of one source; `None` where it says nothing.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Layer {
-    /// The data directory.
-    pub data: Option<PathBuf>,
-    /// The object store.
-    #[serde(deserialize_with = "store_url")]
-    pub store: Option<StoreUrl>,
-    /// Limit of the block cache.
-    pub cache_size: Option<ByteSize>,
-    /// Bytes of the disk that the block cache leaves free.
-    pub cache_free_floor: Option<ByteSize>,
-    /// Limit of what is staged.
-    pub staging_size: Option<SizeLimit>,
-    /// Do not ask the store.
-    pub offline: Option<bool>,
-    /// More pending loose objects than this become one pack.
-    pub bundle_over: Option<usize>,
-    /// How long a read of uncached data waits for the store.
-    pub read_timeout: Option<Seconds>,
-    /// How long a ref change waits for its objects to be stored.
-    pub publish_timeout: Option<Seconds>,
-    /// Pending objects are published after this long without a new one.
-    pub idle_publish: Option<Seconds>,
-    /// How old what the cluster has acknowledged may be when it is read.
-    pub stale_reads: Option<Seconds>,
-    /// A file operation that takes longer is logged.
-    pub slow_operation: Option<Seconds>,
-    /// How long deleted things can be restored.
-    pub trash_keep: Option<Seconds>,
-    /// How long unowned objects of the store are left alone.
-    pub gc_grace: Option<Seconds>,
-    /// How often gc runs by itself.
-    pub gc_period: Option<Seconds>,
-    /// How old the newest backup may be; 0 for none by themselves.
-    pub backup_period: Option<Seconds>,
-    /// How many backups are kept.
-    pub backup_keep: Option<NonZeroUsize>,
-    /// Where nodes of the cluster are, for a client of it.
-    pub cluster: Option<Addresses>,
-    /// How often repositories are looked at for maintenance; 0 for none by itself.
-    pub maintenance_period: Option<Seconds>,
-    /// It is due with so many loose objects …
-    pub maintenance_loose: Option<NonZeroUsize>,
-    /// … or so many packs.
-    pub maintenance_packs: Option<NonZeroUsize>,
-    /// Full maintenance keeps what nothing reaches for so long.
-    pub cruft_expiration: Option<Seconds>,
-    /// Take over every repository below this directory.
-    pub fallback: Option<PathBuf>,
-    /// Let other users into the mount.
-    pub allow_other: Option<bool>,
-    /// Refuse every change.
-    pub read_only: Option<bool>,
-    /// Whose everything is shown to be.
-    pub uid: Option<UserId>,
-    /// The same of the group.
-    pub gid: Option<GroupId>,
-    /// Permission bits that nothing is shown to have.
-    pub umask: Option<Umask>,
-    /// `[s3]`
-    pub s3: S3Layer,
-    /// `[log]`
-    pub log: LogLayer,
-    /// `[metrics]`
-    pub metrics: MetricsLayer,
-    /// `[traces]`
-    pub traces: TracesLayer,
+// Defaults of waiting: reads outlast a short outage of the store, since git maps packs and an I/O error there is
+// a SIGBUS; a push fails sooner, since somebody waits for it and can repeat it.
+settings! {
+    /// Settings of one source, already typed; `None` where it says nothing.
+    pub struct Layer in "" {
+        /// Data directory: --data DIR of every command; a file in a data directory cannot set it
+        data: PathBuf {
+            env: ["GITMOOR_DATA"],
+            unset: "~/.local/share/gitmoor, for root /var/lib/gitmoor",
+        }
+        /// Object store: dir:PATH or s3://bucket/prefix
+        #[serde(deserialize_with = "deserialize_store_url")]
+        store: StoreUrl {
+            flag: "--store URL",
+            env: ["GITMOOR_STORE", "S3_BUCKET"] by store_url,
+            unset: "dir:DATA/store",
+        }
+        /// Let other users into the mount
+        allow_other: bool {
+            flag: "--allow-other",
+            env: ["GITMOOR_ALLOW_OTHER"],
+            default: "false",
+        }
+        /// Refuse every change; nothing is proposed or stored
+        read_only: bool {
+            flag: "--read-only",
+            env: ["GITMOOR_READ_ONLY"],
+            default: "false",
+        }
+        /// Show every file as owned by this user, given by number or name; new files belong to this user
+        uid: UserId {
+            flag: "--uid USER",
+            env: ["GITMOOR_UID"],
+            unset: "the owner of each file",
+        }
+        /// Show every file as owned by this group, given by number or name; new files belong to this group
+        gid: GroupId {
+            flag: "--gid GROUP",
+            env: ["GITMOOR_GID"],
+            unset: "the group of each file",
+        }
+        /// Show every file without these permission bits, such as 027
+        umask: Umask {
+            flag: "--umask BITS",
+            env: ["GITMOOR_UMASK"],
+            default: "000",
+        }
+        /// Take over every repository below this directory that is not here yet, as import --live does: each
+        /// is served at once, and imported meanwhile
+        fallback: PathBuf {
+            flag: "--fallback DIR",
+            env: ["GITMOOR_FALLBACK"],
+        }
+        /// Limit of the block cache, such as 500MB or 10GiB
+        cache_size: ByteSize {
+            flag: "--cache-size BYTES",
+            default: "10GiB",
+        }
+        /// Bytes of the disk that the block cache leaves free: staging and the replicator's log share the disk
+        /// with the cache, and stop when it is full
+        cache_free_floor: ByteSize {
+            default: "1GiB",
+        }
+        // As much as the cache: what a link of 100 Mbit/s sends in a quarter of an hour, and more than all but
+        // the largest pushes, yet no surprise on the disk of a workstation.
+        /// Limit of object files that are not in the store yet, such as 10GiB or unlimited; new ones wait
+        /// beyond it
+        staging_size: SizeLimit {
+            flag: "--staging-size BYTES",
+            env: ["GITMOOR_STAGING_SIZE"],
+            default: "10GiB",
+        }
+        /// Do not ask the object store: serve what this machine has, refuse the rest at once
+        offline: bool {
+            flag: "--offline",
+            env: ["GITMOOR_OFFLINE"],
+            default: "false",
+        }
+        // A small commit costs no pack.
+        /// More loose objects than this in one push become one pack
+        bundle_over: usize {
+            default: "10",
+        }
+        /// How long a read of data that is not cached waits for the store
+        read_timeout: Seconds {
+            default: "5m",
+        }
+        /// How long a ref change waits for its objects to be stored
+        publish_timeout: Seconds {
+            default: "60s",
+        }
+        /// Objects that no ref change came for are stored after this long without a new one
+        idle_publish: Seconds {
+            default: "3s",
+        }
+        /// Answers of the cluster may be read again for this long, instead of asking again
+        stale_reads: Seconds {
+            default: "0s",
+        }
+        /// A file operation that takes longer is logged
+        slow_operation: Seconds {
+            default: "1s",
+        }
+        // Long enough to come back from a holiday week to a mistake.
+        /// How long deleted repositories and objects can be restored, such as 12h or 30d
+        trash_keep: Seconds {
+            flag: "--trash-keep TIME",
+            env: ["GITMOOR_TRASH_KEEP"],
+            default: "7d",
+        }
+        // Longer than any publication takes between storing a file and cataloguing it.
+        /// How long gc leaves alone what the store has and no repository owns
+        gc_grace: Seconds {
+            default: "24h",
+        }
+        /// How often gc runs by itself
+        gc_period: Seconds {
+            default: "1h",
+        }
+        // What a cluster whose disks are all lost goes back to.
+        /// How old the newest backup may be; 0s for no backups by themselves
+        backup_period: Seconds {
+            default: "1d",
+        }
+        // As many days as the trash keeps what a backup speaks of.
+        /// How many backups are kept
+        backup_keep: NonZeroUsize {
+            default: "7",
+        }
+        /// How often repositories are checked for maintenance; 0s for no maintenance by itself
+        maintenance_period: Seconds {
+            default: "1d",
+        }
+        // A request each, cold: git's own threshold (`gc.auto`, 6700) is for disks.
+        /// A repository with this many loose objects is due for maintenance
+        maintenance_loose: NonZeroUsize {
+            default: "500",
+        }
+        // Each costs some requests, cold, before the first object of it is read; git's own is 50.
+        /// A repository with this many packs is due for maintenance
+        maintenance_packs: NonZeroUsize {
+            default: "20",
+        }
+        // As `gc.cruftExpiration`.
+        /// How long gc --full keeps objects that nothing reaches
+        cruft_expiration: Seconds {
+            default: "14d",
+        }
+        /// Where nodes of the cluster are that this machine is a client of, such as a:7400,b:7400,c:7400
+        cluster: Addresses {
+            flag: "--cluster ADDRS",
+            env: ["GITMOOR_CLUSTER"],
+            unset: "those of the last mount",
+        }
+        groups {
+            /// How an `s3://` store is reached.
+            s3: S3Layer,
+            /// The log.
+            log: LogLayer,
+            /// The port of the metrics.
+            metrics: MetricsLayer,
+            /// Where traces go.
+            traces: TracesLayer,
+        }
+    }
 }
 
-/// How to reach an `s3://` store.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct S3Layer {
-    /// `http://host:port` of a server that is not AWS.
-    pub endpoint: Option<String>,
-    /// Such as `eu-central-1`.
-    pub region: Option<String>,
-    /// Keys, or where to find them.
-    pub credentials: Option<Credentials>,
-    /// `http://host/bucket/key` instead of `http://bucket.host/key`.
-    pub path_style: Option<bool>,
-    /// How the server is to encrypt.
-    pub sse: Option<Sse>,
-    /// With which key of KMS: an id, an alias or an ARN.
-    pub sse_kms_key: Option<String>,
-    /// With a key of the bucket in its stead, which costs fewer requests to KMS.
-    pub sse_bucket_key: Option<bool>,
-    /// Certificates of those who may vouch for the server, instead of the system's.
-    pub ca_bundle: Option<PathBuf>,
+// The AWS names stand here too, though the SDK reads them itself: it is handed an explicit value when the
+// settings file has one, and the environment must beat the file.
+settings! {
+    /// `[s3]`: how to reach an `s3://` store.
+    pub struct S3Layer in "s3" {
+        /// URL of a server that is not AWS, such as http://127.0.0.1:3900
+        endpoint: String {
+            env: ["S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+            unset: "AWS",
+        }
+        /// Region, such as eu-central-1
+        region: String {
+            env: ["S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"],
+        }
+        /// Both halves of an access key
+        credentials: Credentials {
+            env: ["S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"] by credentials,
+            unset: "the AWS chain: environment, profile, instance role",
+        }
+        /// Ask for http://host/bucket/key instead of http://bucket.host/key
+        path_style: bool {
+            env: ["S3_USE_PATH_STYLE"],
+            unset: "true with s3.endpoint, else false",
+        }
+        /// How the server is to encrypt objects
+        sse: Sse {
+            env: ["S3_SSE"],
+            unset: "as the bucket says",
+        }
+        /// With which key of the key management service: an id, an alias or an ARN
+        sse_kms_key: String {
+            env: ["S3_SSE_KMS_KEY"],
+            unset: "the key of the bucket or the account",
+        }
+        /// Have the server derive a key of the bucket, which costs fewer requests to the key management service
+        sse_bucket_key: bool {
+            env: ["S3_SSE_BUCKET_KEY"],
+            unset: "as the bucket says",
+        }
+        // The second is what AWS' own programs read; the SDK does not.
+        /// File of certificates (PEM): the server's certificate must be from one of these authorities
+        ca_bundle: PathBuf {
+            env: ["S3_CA_BUNDLE", "AWS_CA_BUNDLE"],
+            unset: "the authorities that the system trusts",
+        }
+    }
+}
+
+settings! {
+    /// `[log]`
+    pub struct LogLayer in "log" {
+        /// Form of the log lines
+        format: LogFormat {
+            flag: "--log-format FORMAT",
+            default: "text",
+        }
+        /// Which log lines are written: error, warn, info, debug, trace, or target=level,…
+        level: LogFilter {
+            flag: "--log-level LEVEL",
+            env: ["GITMOOR_LOG", "RUST_LOG"],
+            default: "info",
+        }
+    }
+}
+
+settings! {
+    /// `[metrics]`
+    pub struct MetricsLayer in "metrics" {
+        /// Serve Prometheus metrics at http://ADDR/metrics, such as 127.0.0.1:9464
+        listen: SocketAddr {
+            flag: "--metrics ADDR",
+        }
+        /// Allow a --metrics address that other machines can reach
+        allow_remote: bool {
+            flag: "--metrics-allow-remote",
+            default: "false",
+        }
+    }
+}
+
+settings! {
+    /// `[traces]`
+    pub struct TracesLayer in "traces" {
+        /// Send traces to an OpenTelemetry collector (OTLP over gRPC), such as http://127.0.0.1:4317
+        otlp: OtlpUrl {
+            flag: "--otlp URL",
+        }
+        /// The part of all git commands that is traced, 0 to 1
+        ratio: Ratio {
+            flag: "--trace-ratio PART",
+            default: "1",
+        }
+    }
 }
 
 /// Who we are to the store.
@@ -119,6 +291,10 @@ pub enum Credentials {
     /// The usual AWS chain: environment, profile, instance role. Only the
     /// environment says so; in a file it is the absence of keys.
     Chain,
+}
+
+impl Form for Credentials {
+    const FORM: &'static str = "{ access-key-id = \"…\", secret-access-key = \"…\" }";
 }
 
 /// `[s3.credentials]`
@@ -142,101 +318,7 @@ impl From<Keys> for Credentials {
     }
 }
 
-/// `[log]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct LogLayer {
-    /// Text or JSON lines.
-    pub format: Option<LogFormat>,
-    /// Which lines.
-    pub level: Option<LogFilter>,
-}
-
-/// `[metrics]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct MetricsLayer {
-    /// Where to serve them; nowhere without it.
-    pub listen: Option<SocketAddr>,
-    /// Whether the address may be reachable from other machines.
-    pub allow_remote: Option<bool>,
-}
-
-/// `[traces]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct TracesLayer {
-    /// Where to send them; nowhere without it.
-    pub otlp: Option<OtlpUrl>,
-    /// The part of all commands that is traced.
-    pub ratio: Option<Ratio>,
-}
-
-fn store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StoreUrl>, D::Error> {
+fn deserialize_store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StoreUrl>, D::Error> {
     let url = String::deserialize(from)?;
     url.parse().map(Some).map_err(D::Error::custom)
-}
-
-impl Layer {
-    /// This layer where it says something, `lower` elsewhere.
-    pub fn over(self, lower: Self) -> Self {
-        Self {
-            data: self.data.or(lower.data),
-            store: self.store.or(lower.store),
-            cache_size: self.cache_size.or(lower.cache_size),
-            cache_free_floor: self.cache_free_floor.or(lower.cache_free_floor),
-            staging_size: self.staging_size.or(lower.staging_size),
-            offline: self.offline.or(lower.offline),
-            bundle_over: self.bundle_over.or(lower.bundle_over),
-            read_timeout: self.read_timeout.or(lower.read_timeout),
-            publish_timeout: self.publish_timeout.or(lower.publish_timeout),
-            idle_publish: self.idle_publish.or(lower.idle_publish),
-            stale_reads: self.stale_reads.or(lower.stale_reads),
-            slow_operation: self.slow_operation.or(lower.slow_operation),
-            trash_keep: self.trash_keep.or(lower.trash_keep),
-            gc_grace: self.gc_grace.or(lower.gc_grace),
-            gc_period: self.gc_period.or(lower.gc_period),
-            backup_period: self.backup_period.or(lower.backup_period),
-            backup_keep: self.backup_keep.or(lower.backup_keep),
-            cluster: self.cluster.or(lower.cluster),
-            maintenance_period: self.maintenance_period.or(lower.maintenance_period),
-            maintenance_loose: self.maintenance_loose.or(lower.maintenance_loose),
-            maintenance_packs: self.maintenance_packs.or(lower.maintenance_packs),
-            cruft_expiration: self.cruft_expiration.or(lower.cruft_expiration),
-            fallback: self.fallback.or(lower.fallback),
-            allow_other: self.allow_other.or(lower.allow_other),
-            read_only: self.read_only.or(lower.read_only),
-            uid: self.uid.or(lower.uid),
-            gid: self.gid.or(lower.gid),
-            umask: self.umask.or(lower.umask),
-            s3: self.s3.over(lower.s3),
-            log: LogLayer {
-                format: self.log.format.or(lower.log.format),
-                level: self.log.level.or(lower.log.level),
-            },
-            metrics: MetricsLayer {
-                listen: self.metrics.listen.or(lower.metrics.listen),
-                allow_remote: self.metrics.allow_remote.or(lower.metrics.allow_remote),
-            },
-            traces: TracesLayer {
-                otlp: self.traces.otlp.or(lower.traces.otlp),
-                ratio: self.traces.ratio.or(lower.traces.ratio),
-            },
-        }
-    }
-}
-
-impl S3Layer {
-    fn over(self, lower: Self) -> Self {
-        Self {
-            endpoint: self.endpoint.or(lower.endpoint),
-            region: self.region.or(lower.region),
-            credentials: self.credentials.or(lower.credentials),
-            path_style: self.path_style.or(lower.path_style),
-            sse: self.sse.or(lower.sse),
-            sse_kms_key: self.sse_kms_key.or(lower.sse_kms_key),
-            sse_bucket_key: self.sse_bucket_key.or(lower.sse_bucket_key),
-            ca_bundle: self.ca_bundle.or(lower.ca_bundle),
-        }
-    }
 }

@@ -1,8 +1,9 @@
-//! Settings. Each of the three sources (flags, environment, file) is parsed into
-//! one [`Layer`] of typed, optional values, so that a mistake is reported where it
-//! was made. Layers are laid over each other (flags beat environment beats file)
-//! and [`Settings::resolve`] turns the result, once, into what the daemon needs.
+//! Settings. Each is declared once, in a table of `layer.rs`. Each of the three sources (flags, environment,
+//! file) is parsed into one [`Layer`] of typed, optional values, so that a mistake is reported where it was
+//! made. Layers are laid over each other (flags beat environment beats file) and [`Settings::resolve`] turns
+//! the result, once, into what the daemon needs.
 
+mod arguments;
 mod environment;
 mod file;
 mod layer;
@@ -11,9 +12,10 @@ mod place;
 mod repo_name;
 mod resolve;
 mod s3;
+mod setting;
 mod value;
 
-pub use environment::{Environment, from_environment};
+pub use arguments::{MountArgs, NodeArgs, Place};
 pub use file::read_file;
 pub use gitmoor_store::object_store::StoreUrl;
 pub use layer::{Credentials, Layer, LogLayer, MetricsLayer, S3Layer, TracesLayer};
@@ -24,6 +26,7 @@ pub use resolve::{
     LogSettings, MountSettings, NodeSettings, RestoreSettings, Settings, StoreSettings,
     TraceSettings,
 };
+pub use setting::{Environment, Flag, Form, Setting, Value};
 pub(crate) use value::is_address;
 pub use value::{
     Addresses, ByteSize, LogFilter, LogFormat, Moment, OtlpUrl, Ratio, Seconds, Secret, SizeLimit,

@@ -1,8 +1,15 @@
 //! Users, groups and permission bits, as people write them.
 
+use super::setting::text_values;
 use nix::unistd::{Group, User};
 use serde::de::{Deserialize, Deserializer, Error};
 use std::str::FromStr;
+
+text_values! {
+    UserId: "number, or name of a user",
+    GroupId: "number, or name of a group",
+    Umask: "octal digits, in the file as a text: \"027\"",
+}
 
 /// A user of this machine, by number or name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! Which data directory is meant: all a command needs that talks to a daemon, and
 //! the first thing the daemon must know, for its settings file may lie there.
 
-use super::{ConfigError, Environment, Layer, from_environment, read_file};
-use crate::cli::Place;
+use super::{ConfigError, Environment, Layer, Place, read_file};
 use std::path::{Path, PathBuf};
 
 /// Name of the settings file in the data directory.
@@ -18,7 +17,7 @@ pub struct Located {
 
 /// Finds the data directory and reads environment and settings file.
 pub fn locate(place: &Place, env: &Environment<'_>) -> Result<Located, ConfigError> {
-    let from_env = from_environment(env)?;
+    let from_env = Layer::from_environment(env)?;
     let given = place.config.as_deref().map(read_file).transpose()?;
     let data = place
         .data

@@ -1,11 +1,32 @@
 //! Types of single values. Each is valid once constructed, parses from the same
 //! text in every source, and says what it expects when it does not.
 
+use super::setting::text_values;
+use gitmoor_store::object_store::StoreUrl;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+text_values! {
+    ByteSize: "size: bytes, such as 500MB or 10GiB",
+    SizeLimit: "size, such as 10GiB, or unlimited",
+    Seconds: "time, such as 500ms, 30s, 5m, 12h or 7d",
+    LogFormat: "text or json",
+    LogFilter: "error, warn, info, debug, trace, or target=level,…",
+    OtlpUrl: "http://HOST:PORT",
+    Ratio: "number, 0 to 1",
+    Addresses: "HOST:PORT,…",
+    Sse: "s3 or kms",
+    StoreUrl: "dir:PATH or s3://BUCKET[/PREFIX]",
+    SocketAddr: "ADDRESS:PORT",
+    String: "text",
+    usize: "number",
+    NonZeroUsize: "number, at least 1",
+}
 
 /// Gives a type that parses from text the same form in TOML.
 macro_rules! deserialize_from_text {
@@ -221,10 +242,9 @@ impl Moment {
 }
 
 /// Form of the log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// For people
-    #[default]
     Text,
     /// One JSON object a line
     Json,
@@ -274,12 +294,6 @@ impl LogFilter {
     /// In the form that tracing-subscriber reads.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl Default for LogFilter {
-    fn default() -> Self {
-        Self("info".to_owned())
     }
 }
 
@@ -352,12 +366,6 @@ impl Ratio {
     /// 0 to 1.
     pub fn get(self) -> f64 {
         self.0
-    }
-}
-
-impl Default for Ratio {
-    fn default() -> Self {
-        Self(1.0)
     }
 }
 

@@ -15,8 +15,8 @@ pub(super) fn room(patient: &Patient) -> Check {
         }
     };
     let (floor, cache) = (
-        patient.settings.cache_free_floor,
-        patient.settings.cache_bytes,
+        patient.settings.fs.cache_free_floor,
+        patient.settings.fs.cache_bytes,
     );
     let mut findings = Vec::new();
     if free < floor {

@@ -52,8 +52,9 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     };
     let read_only = settings.mount.read_only || truth.may_only_read().map_err(unreadable)?;
     let config = Config {
+        read_only,
         is_copy: !read_only && may_be_copy(settings, &dir)?,
-        ..fs_config(settings, read_only)
+        ..settings.fs.clone()
     };
     let fs = FileSystem::open(config, truth.replica(), Arc::clone(&store), remote_changes)
         .map_err(ServiceError::from)?;
@@ -245,35 +246,4 @@ fn open_store(
         false => object_store::open(&parsed, s3, runtime),
     };
     Ok(opened.map_err(ServiceError::from)?)
-}
-
-fn fs_config(settings: &Settings, read_only: bool) -> Config {
-    Config {
-        data: settings.data.clone(),
-        cache_bytes: settings.cache_bytes,
-        cache_free_floor: settings.cache_free_floor,
-        staging_bytes: settings.staging_bytes,
-        bundle_over: settings.bundle_over,
-        read_timeout: settings.read_timeout,
-        publish_timeout: settings.publish_timeout,
-        idle_publish: settings.idle_publish,
-        stale_reads: settings.stale_reads,
-        slow_operation: settings.slow_operation,
-        trace_ratio: settings
-            .traces
-            .as_ref()
-            .map_or(0.0, |traces| traces.ratio.get()),
-        trash_keep: settings.trash_keep,
-        gc_grace: settings.gc_grace,
-        gc_period: settings.gc_period,
-        backup_period: settings.backup_period,
-        backup_keep: settings.backup_keep,
-        read_only,
-        is_copy: false,
-        shown: settings.mount.shown,
-        maintenance_period: settings.maintenance_period,
-        maintenance_loose: settings.maintenance_loose,
-        maintenance_packs: settings.maintenance_packs,
-        cruft_expiration: settings.cruft_expiration,
-    }
 }
