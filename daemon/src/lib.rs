@@ -23,7 +23,6 @@ mod command;
 pub mod config;
 pub mod data_dir;
 mod doctor;
-mod failure;
 mod import_tree;
 mod logging;
 mod metrics;
@@ -35,7 +34,7 @@ pub mod service;
 pub mod top;
 mod traces;
 
-pub use failure::Failure;
+pub use command::Failure;
 pub use traces::TracesError;
 
 use clap::Parser;

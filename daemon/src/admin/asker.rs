@@ -13,7 +13,7 @@ pub struct Asker<'a>(pub(super) &'a UnixStream);
 
 impl Asker<'_> {
     /// Its user and process, as they were when it connected.
-    pub(super) fn credentials(&self) -> io::Result<(u32, u32)> {
+    pub(crate) fn credentials(&self) -> io::Result<(u32, u32)> {
         let peer = rustix::net::sockopt::socket_peercred(self.0)?;
         let pid = peer.pid.as_raw_nonzero().get().unsigned_abs();
         Ok((peer.uid.as_raw(), pid))

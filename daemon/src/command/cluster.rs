@@ -7,7 +7,7 @@ use crate::admin::protocol::{ClusterRequest, ClusterStatus, MemberLine};
 use crate::admin::{Reply, Request};
 use crate::cli::{ClusterCommand, ListenArgs, Place};
 use crate::config::{ConfigError, is_address};
-use crate::data_dir::{Clientship, DataDir, DataDirError, Lock, Membership, Reached};
+use crate::data_dir::{ClientIdentity, DataDir, DataDirError, Lock, Membership, Reached};
 use crate::service::{self, ServiceError};
 use gitmoor_model::{Client, ClusterId, Member, Newcomer, Part};
 use gitmoor_replicator::net::{Authority, Granted, Holder, Token, join as join_cluster};
@@ -168,7 +168,7 @@ fn join_as_client(place: &Place, token: &Token) -> Result<(), Failure> {
     let name = name.trim_end().to_owned();
     let granted = ask_to_join(token, Newcomer::Client(Client { name }))?;
     let holder = granted.identity.holder;
-    dir.write_clientship(&Clientship {
+    dir.write_client_identity(&ClientIdentity {
         identity: granted.identity,
         addresses: granted.members.into_values().collect(),
     })?;

@@ -6,6 +6,7 @@ mod cluster;
 mod confirm;
 mod doctor;
 mod export;
+mod failure;
 mod fsck;
 mod gc;
 mod generate;
@@ -24,10 +25,8 @@ mod trash;
 mod umount;
 mod warm;
 
-pub(crate) use export::ExportError;
-pub(crate) use warm::WarmError;
+pub use failure::Failure;
 
-use crate::Failure;
 use crate::admin::{AdminError, Client, Reply, Request};
 use crate::cli::{Cli, Command, Place};
 use crate::config::{ConfigError, locate};

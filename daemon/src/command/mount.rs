@@ -47,5 +47,6 @@ fn become_daemon(settings: &Settings, readiness: &Readiness) -> Result<(), Failu
     // Whatever directory we were started in must stay free to be unmounted.
     std::env::set_current_dir("/")?;
     service::run(settings, readiness)
+        .map_err(Failure::from)
         .inspect_err(|failure| readiness.announce_failure(failure.to_string(), failure.code()))
 }

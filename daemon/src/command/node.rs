@@ -13,5 +13,5 @@ pub(super) fn run(place: &Place, args: &NodeArgs) -> Result<(), Failure> {
     let settings = NodeSettings::resolve(place, args, &environment)?;
     let traces = settings.traces.as_ref().map(Traces::start).transpose()?;
     logging::start(&settings.log, traces.as_ref());
-    service::run_node(&settings)
+    Ok(service::run_node(&settings)?)
 }

@@ -16,13 +16,13 @@
 //! ```
 
 mod birth;
-mod clientship;
+mod client_identity;
 mod lock;
 mod marker;
 mod membership;
 mod store_record;
 
-pub use clientship::Clientship;
+pub use client_identity::ClientIdentity;
 pub use lock::{Lock, Owner};
 pub(crate) use membership::RENEWED_BEFORE;
 pub use membership::{Membership, Reached};

@@ -59,7 +59,7 @@ pub(super) fn members(patient: &mut Patient) -> Check {
 /// Who this machine is in a cluster; `None` when it is alone.
 fn part(dir: &DataDir) -> Result<Option<Identity>, DataDirError> {
     if dir.is_client() {
-        return dir.clientship().map(|it| Some(it.identity));
+        return dir.client_identity().map(|it| Some(it.identity));
     }
     Ok(dir.membership()?.map(|it| it.identity))
 }

@@ -5,8 +5,9 @@
 //! decide. A signal means that the machine goes down or somebody insists: after
 //! [`BUSY_PATIENCE`] the mount is detached, so that no dead one stays behind.
 
+use super::daemon::{Daemon, Event};
 use super::{ServiceError, notify};
-use crate::admin::{Daemon, Event, Rejection, Reply};
+use crate::admin::{Rejection, Reply};
 use gitmoor_fs::PublishError;
 use gitmoor_fs::fuse::Mount;
 use std::cell::Cell;

@@ -1,12 +1,12 @@
 //! This machine's part in a cluster: its node, opened as `gitmoor node` and `gitmoor mount` do.
 
+use super::daemon::Cluster;
 use super::io_runtime::IoRuntime;
 use super::{ServiceError, renewal};
-use crate::Failure;
 use crate::admin::protocol::ClusterRequest;
-use crate::admin::{Cluster, Rejection, Reply};
+use crate::admin::{Rejection, Reply};
 use crate::data_dir::{DataDir, DataDirError, Membership, Reached};
-use gitmoor_replicator::storage::Bootstrap;
+use gitmoor_replicator::storage::Beginning;
 use gitmoor_replicator::{ClusterConfig, Node, NodeConfig, Observer};
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Member {
         dir: &DataDir,
         runtime: &IoRuntime,
         observer: Option<Arc<dyn Observer>>,
-    ) -> Result<(Self, Node), Failure> {
+    ) -> Result<(Self, Node), ServiceError> {
         let membership = dir.membership()?;
         let not_member = || DataDirError::NotMember(dir.path().to_owned());
         let Membership {
@@ -35,9 +35,9 @@ impl Member {
             reached,
             has_begun,
         } = membership.ok_or_else(not_member)?;
-        let bootstrap = match has_begun {
-            true => Bootstrap::Resume,
-            false => Bootstrap::Join,
+        let beginning = match has_begun {
+            true => Beginning::Resume,
+            false => Beginning::Join,
         };
         let member = Self {
             id: identity.node(),
@@ -53,8 +53,8 @@ impl Member {
             incoming: dir.path().join("cluster/incoming"),
             runtime: runtime.handle().clone(),
         };
-        let node = Node::open_in(NodeConfig::new(dir.replica()), cluster, bootstrap);
-        let node = node.map_err(ServiceError::from)?;
+        let node = Node::open_in(NodeConfig::new(dir.replica()), cluster, beginning);
+        let node = node?;
         // Nobody talks to one whose certificate has expired.
         renewal::renew_if_old(&node, dir)?;
         dir.mark_begun()?;

@@ -2,8 +2,9 @@
 //! leaves in the reverse order, publishing what is pending first.
 
 mod background;
+mod daemon;
 mod fallback;
-pub(crate) mod git;
+mod git;
 mod io_runtime;
 mod leave;
 mod member;
@@ -13,18 +14,19 @@ mod open;
 mod open_files;
 pub(crate) mod preflight;
 mod renewal;
+mod replica_handle;
 mod run;
 mod signals;
-mod truth;
+
 
 pub use background::BackgroundError;
 pub(crate) use background::{Readiness, start_in_background};
-pub(crate) use member::Member;
 pub(crate) use node::run as run_node;
-pub(crate) use run::{mounted, run};
-pub(crate) use truth::Truth;
+pub(crate) use run::run;
 
+use crate::data_dir::DataDirError;
 use crate::metrics::{self, Telling};
+use crate::mount_point::MountPointError;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -34,6 +36,12 @@ use tokio::runtime::Runtime;
 /// The daemon could not start, or could not leave in order.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
+    /// Nothing can be mounted there.
+    #[error(transparent)]
+    MountPoint(#[from] MountPointError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
     /// The machine is not ready for FUSE mounts.
     #[error("{0}")]
     NotReady(String),
@@ -123,6 +131,8 @@ impl ServiceError {
         match self {
             // Whoever starts a mount can say another store, endpoint or key.
             Self::Store(_) | Self::OtherStore(_) => true,
+            Self::MountPoint(error) => error.is_usage(),
+            Self::DataDir(error) => error.is_usage(),
             Self::NotReady(_)
             | Self::Start { .. }
             | Self::RecordedStore(_)

@@ -1,10 +1,10 @@
 //! A node without a mount: opens its part of the cluster, answers, waits, leaves.
 
+use super::daemon::Event;
 use super::io_runtime::IoRuntime;
 use super::member::Member;
-use super::{notify, open_files, renewal, serve_metrics, signals, starting};
-use crate::Failure;
-use crate::admin::{Answer, Answering, Answers, Asker, Event, Rejection, Request, Server};
+use super::{ServiceError, notify, open_files, renewal, serve_metrics, signals, starting};
+use crate::admin::{Answer, Answering, Answers, Asker, Rejection, Request, Server};
 use crate::config::NodeSettings;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::metrics::{Facts, Watched};
@@ -12,7 +12,7 @@ use gitmoor_replicator::Node;
 use std::sync::{Arc, mpsc};
 
 /// Runs the node in this process until it is told to leave.
-pub(crate) fn run(settings: &NodeSettings) -> Result<(), Failure> {
+pub(crate) fn run(settings: &NodeSettings) -> Result<(), ServiceError> {
     let dir = DataDir::new(settings.data.clone());
     if !dir.is_member() {
         return Err(DataDirError::NotMember(settings.data.clone()).into());
@@ -50,10 +50,11 @@ pub(crate) fn run(settings: &NodeSettings) -> Result<(), Failure> {
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
-    notify::ready(&format!(
+    let serving = format!(
         "node {} at {}",
         daemon.member.id, daemon.member.reached.listen
-    ))?;
+    );
+    notify::ready(&serving).map_err(ServiceError::Abandoned)?;
     wait(&inbox);
     Ok(())
 }

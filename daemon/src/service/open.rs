@@ -2,14 +2,13 @@
 
 use super::io_runtime::IoRuntime;
 use super::member::Member;
-use super::truth::Truth;
+use super::replica_handle::ReplicaHandle;
 use super::{ServiceError, open_files, preflight, renewal, serve_metrics, starting, unreadable};
-use crate::Failure;
 use crate::config::Settings;
-use crate::data_dir::{Clientship, DataDir, DataDirError, Lock};
+use crate::data_dir::{ClientIdentity, DataDir, DataDirError, Lock};
 use crate::metrics::Telling;
 use crate::mount_point;
-use gitmoor_fs::{Config, FileSystem, RemoteChanges};
+use gitmoor_fs::{Config, Elsewhere, FileSystem};
 use gitmoor_model::{Actor, Command, Refusal, StoreRecord};
 use gitmoor_replicator::{Client, ClientConfig, Node, NodeConfig, ProposeError, Replica};
 use gitmoor_store::object_store::{self, ObjectStore, Offline, StoreUrl};
@@ -25,7 +24,7 @@ const CLUSTER_PATIENCE: Duration = Duration::from_secs(300);
 /// before what it stands on, the lock last.
 pub(super) struct Parts {
     pub(super) fs: Arc<FileSystem>,
-    pub(super) truth: Truth,
+    pub(super) replica_handle: ReplicaHandle,
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) runtime: IoRuntime,
     /// Where metrics are served, told when there is something to watch.
@@ -36,7 +35,7 @@ pub(super) struct Parts {
 }
 
 /// Checks and opens, cheap and likely mistakes first.
-pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
+pub(super) fn open(settings: &Settings) -> Result<Parts, ServiceError> {
     preflight::check(&settings.mount)?;
     open_files::raise_limit();
     let mountpoint = mount_point::check(&settings.mount.mountpoint, &settings.data)?;
@@ -44,23 +43,23 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, Failure> {
     let lock = dir.own(Some(&mountpoint))?;
     let runtime = IoRuntime::start().map_err(starting("the I/O runtime"))?;
     let telling = serve_metrics(settings.metrics, &runtime)?;
-    let remote_changes = Arc::new(RemoteChanges::default());
-    let (truth, store) = match (dir.is_member(), dir.is_client()) {
-        (true, _) => open_member(settings, &dir, &runtime, remote_changes.clone())?,
-        (false, true) => open_client(settings, &dir, &runtime, remote_changes.clone())?,
+    let elsewhere = Arc::new(Elsewhere::default());
+    let (replica_handle, store) = match (dir.is_member(), dir.is_client()) {
+        (true, _) => open_member(settings, &dir, &runtime, elsewhere.clone())?,
+        (false, true) => open_client(settings, &dir, &runtime, elsewhere.clone())?,
         (false, false) => open_alone(settings, &dir, &runtime)?,
     };
-    let read_only = settings.mount.read_only || truth.may_only_read().map_err(unreadable)?;
+    let read_only = settings.mount.read_only || replica_handle.may_only_read().map_err(unreadable)?;
     let config = Config {
         read_only,
         is_copy: !read_only && may_be_copy(settings, &dir)?,
         ..settings.fs.clone()
     };
-    let fs = FileSystem::open(config, truth.replica(), Arc::clone(&store), remote_changes)
-        .map_err(ServiceError::from)?;
+    let fs = FileSystem::open(config, replica_handle.replica(), Arc::clone(&store), elsewhere)
+        ?;
     Ok(Parts {
         fs,
-        truth,
+        replica_handle,
         store,
         runtime,
         telling,
@@ -78,9 +77,9 @@ fn may_be_copy(settings: &Settings, dir: &DataDir) -> Result<bool, DataDirError>
     Ok(!dir.has_own_store()? && dir.is_copy()?)
 }
 
-type Opened = (Truth, Arc<dyn ObjectStore>);
+type Opened = (ReplicaHandle, Arc<dyn ObjectStore>);
 
-fn open_alone(settings: &Settings, dir: &DataDir, runtime: &IoRuntime) -> Result<Opened, Failure> {
+fn open_alone(settings: &Settings, dir: &DataDir, runtime: &IoRuntime) -> Result<Opened, ServiceError> {
     if settings.cluster.is_some() {
         return Err(DataDirError::NotClient(settings.data.clone()).into());
     }
@@ -89,8 +88,8 @@ fn open_alone(settings: &Settings, dir: &DataDir, runtime: &IoRuntime) -> Result
     if !settings.store.offline {
         dir.record_store(&url)?;
     }
-    let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
-    Ok((Truth::Alone(Arc::new(node)), store))
+    let node = Node::open(NodeConfig::new(dir.replica()))?;
+    Ok((ReplicaHandle::Alone(Arc::new(node)), store))
 }
 
 /// The node first: the cluster knows where its store is.
@@ -98,30 +97,30 @@ fn open_member(
     settings: &Settings,
     dir: &DataDir,
     runtime: &IoRuntime,
-    remote_changes: Arc<RemoteChanges>,
-) -> Result<Opened, Failure> {
+    elsewhere: Arc<Elsewhere>,
+) -> Result<Opened, ServiceError> {
     if settings.cluster.is_some() {
         return Err(DataDirError::NotClient(settings.data.clone()).into());
     }
-    let (member, node) = Member::open(dir, runtime, Some(remote_changes))?;
+    let (member, node) = Member::open(dir, runtime, Some(elsewhere))?;
     wait_for_cluster(&node)?;
     let known = node.store().map_err(unreadable)?;
     let store = open_clusters_store(settings, dir, runtime, known, &node)?;
     let node = Arc::new(node);
     renewal::keep(&node, dir, runtime);
-    Ok((Truth::Member(Arc::new(member), node), store))
+    Ok((ReplicaHandle::Member(Arc::new(member), node), store))
 }
 
 fn open_client(
     settings: &Settings,
     dir: &DataDir,
     runtime: &IoRuntime,
-    remote_changes: Arc<RemoteChanges>,
-) -> Result<Opened, Failure> {
-    let Clientship {
+    elsewhere: Arc<Elsewhere>,
+) -> Result<Opened, ServiceError> {
+    let ClientIdentity {
         identity,
         addresses,
-    } = dir.clientship()?;
+    } = dir.client_identity()?;
     let given = settings
         .cluster
         .as_ref()
@@ -129,10 +128,10 @@ fn open_client(
     let config = ClientConfig {
         identity,
         addresses: given.unwrap_or(addresses),
-        observer: Some(remote_changes),
+        observer: Some(elsewhere),
         runtime: runtime.handle().clone(),
     };
-    let client = Client::new(config).map_err(ServiceError::from)?;
+    let client = Client::new(config)?;
     wait_for_cluster(&client)?;
     renewal::renew_if_old(&client, dir)?;
     dir.write_nodes(&client.nodes())?;
@@ -145,13 +144,13 @@ fn open_client(
     if let Some(id) = id {
         if id != known.id {
             let url = known.url;
-            return Err(ServiceError::OtherStore(Refusal::OtherStore { url }).into());
+            return Err(ServiceError::OtherStore(Refusal::OtherStore { url }));
         }
         dir.record_store(&url)?;
     }
     let client = Arc::new(client);
     renewal::keep(&client, dir, runtime);
-    Ok((Truth::Client(client), store))
+    Ok((ReplicaHandle::Client(client), store))
 }
 
 /// The first mount of a cluster settles which it is.
@@ -161,7 +160,7 @@ fn open_clusters_store(
     runtime: &IoRuntime,
     known: Option<StoreRecord>,
     replica: &dyn Replica,
-) -> Result<Arc<dyn ObjectStore>, Failure> {
+) -> Result<Arc<dyn ObjectStore>, ServiceError> {
     let (known_id, known_url) = known.map(|store| (store.id, store.url)).unzip();
     let read_only = settings.mount.read_only;
     let (store, url, id) = open_store_in(settings, dir, runtime, known_url, read_only)?;
@@ -169,7 +168,7 @@ fn open_clusters_store(
         match known_id {
             Some(known) if known == id => {}
             // It takes the store that the cluster has, and gives it none.
-            None if read_only => return Err(ServiceError::NoClusterStore.into()),
+            None if read_only => return Err(ServiceError::NoClusterStore),
             Some(_) | None => {
                 let url = url.clone();
                 settle(replica, StoreRecord { id, url })?;
@@ -190,12 +189,12 @@ fn open_store_in(
     runtime: &IoRuntime,
     known_url: Option<String>,
     read_only: bool,
-) -> Result<StoreIn, Failure> {
+) -> Result<StoreIn, ServiceError> {
     let url = dir.store_url_in(given(settings).as_deref(), known_url)?;
     let store = open_store(settings, &url, runtime, read_only)?;
     let id = match settings.store.offline {
         true => None,
-        false => Some(object_store::id(&*store).map_err(ServiceError::from)?),
+        false => Some(object_store::id(&*store)?),
     };
     Ok((store, url, id))
 }
@@ -218,7 +217,7 @@ fn wait_for_cluster(replica: &dyn Replica) -> Result<(), ServiceError> {
             Err(error @ (ProposeError::Timeout(_) | ProposeError::NoNode(_))) if !give_up() => {
                 tracing::warn!(%error, "no majority of the cluster answers; are its nodes running?");
             }
-            Err(error @ ProposeError::Removed(_)) => return Err(ServiceError::Dismissed(error)),
+            Err(error @ ProposeError::Dismissed(_)) => return Err(ServiceError::Dismissed(error)),
             Err(error) => return Err(ServiceError::NoCluster(error)),
         }
     }
@@ -233,7 +232,7 @@ fn open_store(
     url: &str,
     runtime: &IoRuntime,
     read_only: bool,
-) -> Result<Arc<dyn ObjectStore>, Failure> {
+) -> Result<Arc<dyn ObjectStore>, ServiceError> {
     let damaged =
         |error: <StoreUrl as FromStr>::Err| ServiceError::RecordedStore(error.to_string());
     let parsed = StoreUrl::from_str(url).map_err(damaged)?;
@@ -245,5 +244,5 @@ fn open_store(
         true => object_store::open_read_only(&parsed, s3, runtime),
         false => object_store::open(&parsed, s3, runtime),
     };
-    Ok(opened.map_err(ServiceError::from)?)
+    Ok(opened?)
 }

@@ -3,7 +3,6 @@
 
 use super::ServiceError;
 use super::io_runtime::IoRuntime;
-use crate::Failure;
 use crate::data_dir::{DataDir, RENEWED_BEFORE};
 use gitmoor_replicator::net::Identity;
 use gitmoor_replicator::{Client, MembershipError, Node};
@@ -18,39 +17,39 @@ const AFTER_FAILURE: Duration = Duration::from_secs(3600);
 /// Who has a certificate of a cluster.
 pub(super) trait Certified: Send + Sync + 'static {
     /// The one that is shown.
-    fn identity(&self) -> Result<Arc<Identity>, Failure>;
+    fn identity(&self) -> Result<Arc<Identity>, ServiceError>;
 
     /// Has another made, keeps and shows it.
-    fn renew(&self, dir: &DataDir) -> Result<(), Failure>;
+    fn renew(&self, dir: &DataDir) -> Result<(), ServiceError>;
 }
 
 impl Certified for Node {
-    fn identity(&self) -> Result<Arc<Identity>, Failure> {
-        Ok(self.identity().map_err(ServiceError::from)?)
+    fn identity(&self) -> Result<Arc<Identity>, ServiceError> {
+        Ok(self.identity()?)
     }
 
-    fn renew(&self, dir: &DataDir) -> Result<(), Failure> {
-        let renewed = self.renewed().map_err(ServiceError::from)?;
+    fn renew(&self, dir: &DataDir) -> Result<(), ServiceError> {
+        let renewed = self.renewed()?;
         dir.write_node_certificate(&renewed)?;
-        Ok(self.present(renewed).map_err(ServiceError::from)?)
+        Ok(self.present(renewed)?)
     }
 }
 
 impl Certified for Client {
-    fn identity(&self) -> Result<Arc<Identity>, Failure> {
+    fn identity(&self) -> Result<Arc<Identity>, ServiceError> {
         Ok(self.identity())
     }
 
-    fn renew(&self, dir: &DataDir) -> Result<(), Failure> {
+    fn renew(&self, dir: &DataDir) -> Result<(), ServiceError> {
         let renewed = self.renewed().map_err(ServiceError::NoCluster)?;
         dir.write_client_certificate(&renewed)?;
         let presented = self.present(renewed).map_err(MembershipError::Own);
-        Ok(presented.map_err(ServiceError::from)?)
+        Ok(presented?)
     }
 }
 
 /// Renews the certificate if it expires before long; whether it did.
-pub(super) fn renew_if_old(holder: &impl Certified, dir: &DataDir) -> Result<bool, Failure> {
+pub(super) fn renew_if_old(holder: &impl Certified, dir: &DataDir) -> Result<bool, ServiceError> {
     let is_old = holder.identity()?.expires <= SystemTime::now() + RENEWED_BEFORE;
     if is_old {
         holder.renew(dir)?;

@@ -1,12 +1,12 @@
 //! A daemon's life: open, mount, announce, wait, leave.
 
+use super::daemon::{Daemon, Event};
 use super::git::Umask;
 use super::leave::Leaving;
 use super::open::{Parts, open};
 use super::{Readiness, ServiceError, fallback, signals, starting};
-use crate::Failure;
 use crate::admin::protocol::MountStatus;
-use crate::admin::{Answering, Answers, Daemon, Event, Server};
+use crate::admin::{Answering, Answers, Server};
 use crate::config::Settings;
 use crate::metrics::Watched;
 use gitmoor_fs::fuse::{Mount, MountOptions};
@@ -18,7 +18,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 /// Runs the daemon in this process until it is unmounted or told to leave.
-pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), Failure> {
+pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), ServiceError> {
     let umask = Umask::replace();
     let parts = open(settings)?;
     let server = Server::bind(parts.dir.path()).map_err(starting("the admin socket"))?;
@@ -111,8 +111,8 @@ pub(crate) fn mounted(mount: &MountStatus) -> Mounted {
 fn daemon(settings: &Settings, parts: &Parts, events: mpsc::Sender<Event>, umask: Umask) -> Daemon {
     Daemon {
         fs: Arc::clone(&parts.fs),
-        truth: parts.truth.clone(),
-        replica: parts.truth.replica(),
+        replica_handle: parts.replica_handle.clone(),
+        replica: parts.replica_handle.replica(),
         store: parts.store.describe(),
         data: parts.dir.path().to_owned(),
         mount: MountStatus {

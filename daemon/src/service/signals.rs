@@ -1,6 +1,6 @@
 //! Signals: the first asks the daemon to leave in order, the second ends it at once.
 
-use crate::admin::Event;
+use super::daemon::Event;
 use crate::mount_point;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;

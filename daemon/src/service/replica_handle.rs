@@ -1,14 +1,15 @@
-//! Where the truth of a mount is: in a node of its own, or with those of a cluster.
+//! The replicator of a mount: a node of its own, a node of a cluster, or a client that asks the nodes.
 
-use super::Member;
+use super::member::Member;
 use crate::admin::protocol::ClusterRequest;
-use crate::admin::{Rejection, Reply, cluster_status};
+use super::daemon::cluster_status;
+use crate::admin::{Rejection, Reply};
 use gitmoor_replicator::{Client, MembershipError, Node, ReadError, Replica, Status};
 use std::sync::Arc;
 
 /// What stands behind [`Replica`].
 #[derive(Clone)]
-pub(crate) enum Truth {
+pub(crate) enum ReplicaHandle {
     /// A node that is alone.
     Alone(Arc<Node>),
     /// A node of a cluster.
@@ -17,7 +18,7 @@ pub(crate) enum Truth {
     Client(Arc<Client>),
 }
 
-impl Truth {
+impl ReplicaHandle {
     /// For the file system.
     pub(crate) fn replica(&self) -> Arc<dyn Replica> {
         match self {

@@ -1,22 +1,27 @@
 //! Answers requests inside the daemon. Looking is answered here; leaving is decided
 //! by the main thread, which is asked through [`Event`].
 
-use super::answering::Answering;
-use super::asker::Asker;
-use super::protocol::{
-    Answer, Cache, Counters, MountStatus, Pending, Probe, Rejection, Reply, Request, Staging,
-    State, Status,
+mod audit;
+mod cluster;
+mod imports;
+mod repos;
+mod trash;
+
+pub(super) use cluster::{Cluster, cluster_status};
+
+use super::git::Umask;
+use super::replica_handle::ReplicaHandle;
+use crate::admin::protocol::{
+    Cache, Counters, MountStatus, Pending, Probe, Staging, State, Status,
 };
-use super::repos::Repos;
-use super::server::Answers;
+use crate::admin::{Answer, Answering, Answers, Asker, Rejection, Reply, Request};
 use crate::data_dir::DataDir;
 use crate::metrics::{self, Facts, Watched};
-use crate::service::Truth;
-use crate::service::git::Umask;
 use gitmoor_fs::import::How;
 use gitmoor_fs::{FileSystem, FsckOptions, RepackOptions, StoreOwner};
 use gitmoor_model::Actor;
 use gitmoor_replicator::Replica;
+use repos::Repos;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -42,8 +47,8 @@ pub enum Event {
 pub struct Daemon {
     /// The file system.
     pub fs: Arc<FileSystem>,
-    /// The replicator …
-    pub(crate) truth: Truth,
+    /// The replicator, for what only this daemon asks of it …
+    pub(crate) replica_handle: ReplicaHandle,
     /// … as the file system sees it.
     pub replica: Arc<dyn Replica>,
     /// The object store, without secrets.
@@ -76,14 +81,14 @@ impl Answers for Daemon {
 
 impl Watched for Daemon {
     fn measure(&self) {
-        self.truth.measure();
+        self.replica_handle.measure();
         self.fs.measure();
     }
 
     fn facts(&self) -> Facts {
         Facts {
             leaving: self.leaving.load(Ordering::Relaxed),
-            has_leader: self.truth.status().leader.is_some(),
+            has_leader: self.replica_handle.status().leader.is_some(),
             mount: Some((self.mount.mountpoint.clone(), Arc::clone(&self.fs))),
         }
     }
@@ -145,7 +150,7 @@ impl Daemon {
             Request::Backup => repos.back_up().map(|made| Reply::Backups(vec![made])),
             Request::Backups => repos.backups().map(Reply::Backups),
             Request::TakeOver => self.take_over().map(Box::new).map(Reply::Owner),
-            Request::Cluster(request) => self.truth.answer(request),
+            Request::Cluster(request) => self.replica_handle.answer(request),
             Request::Probe => self.probe().map(Reply::Probed),
             Request::RepoConfig { name, change } => {
                 repos.configure(&name, change).map(Reply::Settings)
@@ -232,8 +237,8 @@ impl Daemon {
             read_only: files.read_only,
             owner: self.fs.store_owner(),
             mounts: vec![self.mount.clone()],
-            replicator: self.truth.status(),
-            asks: self.truth.asks(),
+            replicator: self.replica_handle.status(),
+            asks: self.replica_handle.asks(),
             confirmed_seconds_ago: files.confirmed.map(|ago| ago.as_secs_f64()),
             pending: Pending {
                 files: files.pending_files,

@@ -1,10 +1,10 @@
-//! What an administrator does to repositories, inside the daemon. The truth changes
+//! What an administrator does to repositories, inside the daemon. Names change
 //! through the replicator; afterwards the kernel is told which names moved.
 
-use super::asker::Asker;
-use super::protocol::{
-    Created, LimitChange, MountStatus, Rejection, RepoInfo, RepoSummary, SettingChange,
+use crate::admin::protocol::{
+    Created, LimitChange, MountStatus, RepoInfo, RepoSummary, SettingChange,
 };
+use crate::admin::{Asker, Rejection};
 use crate::config::RepoName;
 use crate::service::git::{self, Umask};
 use gitmoor_fs::FileSystem;

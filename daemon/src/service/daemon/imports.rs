@@ -1,8 +1,7 @@
 //! Imports, inside the daemon.
 
-use super::asker::Asker;
-use super::protocol::Rejection;
 use super::repos::Repos;
+use crate::admin::{Asker, Rejection};
 use crate::config::RepoName;
 use gitmoor_fs::import::{How, ImportError, ImportStatus, Imported, Source};
 

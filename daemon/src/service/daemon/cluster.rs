@@ -1,6 +1,7 @@
 //! Answers about the cluster: who is in it and how they are, and who comes and goes.
 
-use super::protocol::{ClusterRequest, ClusterStatus, MemberLine, MemberRole, Rejection, Reply};
+use crate::admin::protocol::{ClusterRequest, ClusterStatus, MemberLine, MemberRole};
+use crate::admin::{Rejection, Reply};
 use crate::data_dir::Reached;
 use gitmoor_model::{ClientEntry, ClusterId, Part, Refusal, Scope};
 use gitmoor_replicator::net::{Holder, Token};

@@ -11,7 +11,7 @@ use gitmoor_replicator::net::Identity;
 use serde::{Deserialize, Serialize};
 
 /// This machine's part in a cluster that it asks.
-pub struct Clientship {
+pub struct ClientIdentity {
     /// Who it is.
     pub identity: Identity,
     /// Where the nodes are, host:port.
@@ -33,28 +33,28 @@ impl DataDir {
     }
 
     /// Its part.
-    pub fn clientship(&self) -> Result<Clientship, DataDirError> {
+    pub fn client_identity(&self) -> Result<ClientIdentity, DataDirError> {
         let read = |name: &str| self.read_of_cluster(name);
         let toml = String::from_utf8_lossy(&read(TOML)?).into_owned();
         let nodes: Result<Nodes, _> = toml::from_str(&toml);
         let nodes = nodes.map_err(|error| self.damaged_of_cluster(TOML, error))?;
         let (key, certificate) = (read("client.key")?, read("client.der")?);
         let identity = Identity::load(&key, &certificate, &read("authority.der")?);
-        Ok(Clientship {
+        Ok(ClientIdentity {
             identity: identity.map_err(|error| self.damaged_of_cluster("", error))?,
             addresses: nodes.addresses,
         })
     }
 
     /// Writes it down; after a crash it is there whole or not at all.
-    pub fn write_clientship(&self, clientship: &Clientship) -> Result<(), DataDirError> {
+    pub fn write_client_identity(&self, client_identity: &ClientIdentity) -> Result<(), DataDirError> {
         let dir = self.cluster();
         self.create_dir(&dir)?;
-        let identity = &clientship.identity;
+        let identity = &client_identity.identity;
         write_durably(&dir.join("authority.der"), identity.authority())?;
         write_durably(&dir.join("client.key"), identity.key())?;
         self.write_client_certificate(identity)?;
-        self.write_nodes(&clientship.addresses)
+        self.write_nodes(&client_identity.addresses)
     }
 
     /// A new certificate for the same key.

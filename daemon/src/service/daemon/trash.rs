@@ -1,10 +1,10 @@
 //! The trash, inside the daemon: looked into, restored from, emptied; maintenance, fsck and backups.
 
-use super::asker::Asker;
-use super::protocol::{Rejection, Restored};
 use super::repos::Repos;
+use crate::admin::protocol::Restored;
+use crate::admin::{Asker, Rejection};
 use crate::config::RepoName;
-use crate::service::mounted;
+use crate::service::run::mounted;
 use gitmoor_fs::backup::BackupInfo;
 use gitmoor_fs::{
     Checked, Collected, FsckOptions, MaintenanceError, RepackOptions, Repacked, Sweep, TrashedRepo,
