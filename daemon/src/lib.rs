@@ -3,35 +3,32 @@
 //! daemon through its admin socket.
 //!
 //! ```text
-//! cli         what was typed
+//! command     the commands, one file each: arguments, request, reply, printing; all but a few ask a daemon
 //! config      flags over environment over file, resolved once into Settings
-//! command     one file per command; all but `mount` talk to a daemon
-//! service     the daemon: opens everything, mounts, waits, leaves in order
-//! admin       the socket between the two: protocol, server, client
-//! doctor      what a mount stands on: what is wrong with it, and its mends
+//! service     the daemon: opens everything, mounts, answers, waits, leaves in order
+//! admin       the socket between the two: lines of JSON; server, client
+//! metrics     the port for Prometheus, health and readiness
 //! data_dir    the directory with one owner: lock, version, layout
 //! mount_point checks before mounting, and clearing what a dead daemon left
 //! mount_helper  `mount -t gitmoor`: the words of mount(8) in those of `gitmoor mount`
+//! reference   the pages of docs/reference/ that are made of the code
 //! ```
 //!
 //! Exit codes are a contract: 0 done, 1 failed, 2 wrong usage or configuration.
 //! They are chosen in one place, [`Failure::exit_code`].
 
 pub mod admin;
-pub mod cli;
-mod command;
+pub mod command;
 pub mod config;
 pub mod data_dir;
-mod doctor;
 mod import_tree;
 mod logging;
 mod metrics;
 mod mount_helper;
 pub mod mount_point;
 pub mod reference;
-pub mod repo_limit;
+mod repo_limit;
 pub mod service;
-pub mod top;
 mod traces;
 
 pub use command::Failure;
@@ -46,7 +43,7 @@ pub fn main() -> ExitCode {
     if mount_helper::is_called() {
         return mount_helper::main();
     }
-    let cli = cli::Cli::parse();
+    let cli = command::Cli::parse();
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,6 +1,9 @@
 //! What is said on the admin socket, as text: scripts rely on it.
 
-use gitmoor::admin::protocol::{Answer, Created, Rejection, Reply, Request};
+use gitmoor::admin::{Answer, Rejection};
+use gitmoor::command::repo::create::Created;
+use gitmoor::command::umount::UmountRequest;
+use gitmoor::command::{Reply, Request};
 
 fn request(line: &str) -> Result<Request, serde_json::Error> {
     serde_json::from_str(line)
@@ -10,10 +13,10 @@ fn request(line: &str) -> Result<Request, serde_json::Error> {
 fn requests_are_tagged_objects() {
     assert_eq!(request(r#"{"request":"status"}"#).unwrap(), Request::Status);
     let line = r#"{"request":"umount","mountpoint":"/mnt/git","lazy":false}"#;
-    let umount = Request::Umount {
+    let umount = Request::Umount(UmountRequest {
         mountpoint: "/mnt/git".into(),
         lazy: false,
-    };
+    });
     assert_eq!(request(line).unwrap(), umount);
     assert_eq!(serde_json::to_string(&umount).unwrap(), line);
 }
@@ -31,7 +34,7 @@ fn requests_are_checked() {
 
 #[test]
 fn answers_say_ok_or_error() {
-    let text = |answer: &Answer| serde_json::to_string(answer).unwrap();
+    let text = |answer: &Answer<Reply>| serde_json::to_string(answer).unwrap();
     assert_eq!(text(&Answer::Ok(Reply::Done)), r#"{"ok":{"reply":"done"}}"#);
     assert_eq!(
         text(&Answer::Error(Rejection::failed("no"))),

@@ -1,7 +1,7 @@
 //! Settings: precedence of flags, environment and file, and what their errors say.
 
 use clap::Parser;
-use gitmoor::cli::{Cli, Command};
+use gitmoor::command::{Cli, Command};
 use gitmoor::config::{ByteSize, ConfigError, Credentials, Layer, LogFilter, LogFormat, Settings};
 use std::collections::BTreeSet;
 use std::ffi::OsString;

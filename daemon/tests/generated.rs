@@ -8,7 +8,7 @@
 mod support;
 
 use clap::CommandFactory;
-use gitmoor::cli::Cli;
+use gitmoor::command::Cli;
 use std::path::Path;
 use std::process::{Command, Output};
 use support::{expect, gitmoor};

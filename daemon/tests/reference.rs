@@ -32,3 +32,12 @@ fn lines_are_short() {
         }
     }
 }
+
+#[test]
+fn every_request_has_an_example() {
+    let pages = gitmoor::reference::pages();
+    let page = pages.iter().find(|(name, _)| *name == "admin-socket.md");
+    let (_, text) = page.expect("it is one of the pages");
+    let examples = text.matches("```json").count();
+    assert_eq!(examples, gitmoor::command::Request::DOCS.len());
+}

@@ -2,7 +2,7 @@
 //! says, and is otherwise refused with its key and what was expected.
 
 use clap::Parser;
-use gitmoor::cli::{Cli, Command};
+use gitmoor::command::{Cli, Command};
 use gitmoor::config::{ByteSize, LogFormat, Settings, StoreUrl};
 use proptest::prelude::*;
 use std::ffi::OsString;

@@ -1,7 +1,7 @@
 //! `gitmoor top`: rates of two looks, and how they are drawn.
 
-use gitmoor::admin::protocol::{Cache, Counters, Metric, Pending, Staging, State, Status, Traffic};
-use gitmoor::top::{Frame, draw};
+use gitmoor::command::status::{Cache, Pending, Staging, State, Status};
+use gitmoor::command::top::{Counters, Frame, Metric, Traffic, draw};
 use gitmoor_fs::Staged;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;

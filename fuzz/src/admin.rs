@@ -1,6 +1,7 @@
 //! Lines on the admin socket.
 
-use gitmoor::admin::protocol::{Answer, Request};
+use gitmoor::admin::Answer;
+use gitmoor::command::{Reply, Request};
 
 /// A line, from either side.
 pub fn run(data: &[u8]) {
@@ -10,9 +11,9 @@ pub fn run(data: &[u8]) {
         assert_eq!(request, again);
         assert!(!text.contains('\n'), "a request is one line");
     }
-    if let Ok(answer) = serde_json::from_slice::<Answer>(data) {
+    if let Ok(answer) = serde_json::from_slice::<Answer<Reply>>(data) {
         let text = serde_json::to_string(&answer).expect("what was read can be written");
-        serde_json::from_str::<Answer>(&text).expect("and read again");
+        serde_json::from_str::<Answer<Reply>>(&text).expect("and read again");
         assert!(!text.contains('\n'), "an answer is one line");
     }
 }

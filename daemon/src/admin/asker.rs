@@ -1,8 +1,9 @@
 //! Whoever waits for an answer: can be told how far it is, and can go away.
 
-use super::protocol::Answer;
+use super::answer::Answer;
 use gitmoor_fs::{Onlooker, Progress};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Serialize;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -20,7 +21,7 @@ impl Asker<'_> {
     }
 
     /// Writes one line.
-    pub(super) fn answer(&self, answer: &Answer) -> io::Result<()> {
+    pub(super) fn answer(&self, answer: &impl Serialize) -> io::Result<()> {
         let mut text = serde_json::to_vec(answer)?;
         text.push(b'\n');
         let mut stream = self.0;
@@ -31,7 +32,7 @@ impl Asker<'_> {
 impl Onlooker for Asker<'_> {
     fn told(&self, progress: &Progress) {
         // One who is gone is found to be.
-        let _ = self.answer(&Answer::Progress(progress.clone()));
+        let _ = self.answer(&Answer::<()>::Progress(progress.clone()));
     }
 
     /// Both directions are closed: a script that only has nothing more to ask still waits.

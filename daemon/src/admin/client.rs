@@ -1,9 +1,11 @@
 //! Asks the daemon of a data directory.
 
-use super::protocol::{Answer, LINE_LIMIT, Rejection, Reply, Request};
+use super::answer::{Answer, LINE_LIMIT, Rejection};
 use super::socket;
 use crate::data_dir::DataDir;
 use gitmoor_fs::Progress;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -51,14 +53,14 @@ pub enum AdminError {
     },
 }
 
-/// Requests that only look answer within this; the others wait for S3 and raft.
-const QUICK: Duration = Duration::from_secs(10);
-/// Publishing and repository changes are bounded by the daemon itself, whose
-/// longest wait is the publish timeout; this only ends a wait for a stuck daemon.
-const SLOW: Duration = Duration::from_secs(30 * 60);
+/// What is asked: one line of JSON.
+pub trait Asked: Serialize {
+    /// What is answered when all is well.
+    type Reply: DeserializeOwned;
 
-/// These read, delete or list whole repositories in the store.
-const LONG: Duration = Duration::from_secs(24 * 3600);
+    /// How long an answer may take.
+    fn patience(&self) -> Duration;
+}
 
 /// A connection to the daemon.
 pub struct Client {
@@ -84,16 +86,19 @@ impl Client {
 
     /// Asks, and waits for the answer. The outer error is the connection's, the
     /// inner one the daemon's.
-    pub fn ask(&mut self, request: &Request) -> Result<Result<Reply, Rejection>, AdminError> {
+    pub fn ask<Q: Asked>(
+        &mut self,
+        request: &Q,
+    ) -> Result<Result<Q::Reply, Rejection>, AdminError> {
         self.ask_watching(request, &mut |_| {})
     }
 
     /// The same, told how far it is where that takes long.
-    pub fn ask_watching(
+    pub fn ask_watching<Q: Asked>(
         &mut self,
-        request: &Request,
+        request: &Q,
         watch: &mut dyn FnMut(&Progress),
-    ) -> Result<Result<Reply, Rejection>, AdminError> {
+    ) -> Result<Result<Q::Reply, Rejection>, AdminError> {
         let silent = |data: &Path, source| AdminError::Silent {
             data: data.to_owned(),
             source,
@@ -120,11 +125,11 @@ impl Client {
         }
     }
 
-    fn send(&mut self, request: &Request) -> io::Result<()> {
+    fn send(&mut self, request: &impl Asked) -> io::Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         let socket = self.stream.get_mut();
-        socket.set_read_timeout(Some(patience(request)))?;
+        socket.set_read_timeout(Some(request.patience()))?;
         socket.write_all(&line)
     }
 
@@ -143,35 +148,4 @@ impl Client {
 
 fn start(data: &Path) -> String {
     format!("mount --data {} MOUNTPOINT", data.display())
-}
-
-fn patience(request: &Request) -> Duration {
-    match request {
-        Request::Status | Request::Counters => QUICK,
-        Request::Umount { .. }
-        | Request::RepoList
-        | Request::Backup
-        | Request::TakeOver
-        | Request::Backups
-        | Request::RepoCreate { .. }
-        | Request::RepoInfo { .. }
-        | Request::RepoFork { copy: false, .. }
-        | Request::RepoRename { .. }
-        | Request::RepoDelete { .. }
-        | Request::RepoTrash
-        | Request::RepoRestore { .. }
-        | Request::RepoRestoreObjects { .. }
-        | Request::Cluster(_)
-        | Request::Probe
-        | Request::Imports
-        | Request::ImportAbandon { .. }
-        | Request::RepoConfig { .. }
-        | Request::RepoLimit { .. }
-        | Request::Audit(_) => SLOW,
-        Request::Gc { .. }
-        | Request::Fsck { .. }
-        | Request::Maintain { .. }
-        | Request::RepoFork { copy: true, .. }
-        | Request::Import { .. } => LONG,
-    }
 }

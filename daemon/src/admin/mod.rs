@@ -1,18 +1,23 @@
-//! The daemon's ear: a Unix socket in the data directory, mode 0600. One JSON line
-//! asks, one JSON line answers, after some about its progress where that takes long; a connection may ask any number of times.
+//! The daemon's ear: a Unix socket in the data directory, mode 0600. One JSON line asks, one JSON line answers,
+//! after some about its progress where that takes long; a connection may ask any number of times. What is asked and
+//! answered are the types of those who ask, see [`Asked`] and [`Answers`].
+//!
+//! ```text
+//! → {"request":"umount","mountpoint":"/mnt/git","lazy":false}
+//! ← {"ok":{"reply":"done"}}
+//! ← {"error":{"kind":"failed","message":"/mnt/git is busy …"}}
+//! ```
 
+mod answer;
 mod answering;
 mod asker;
-mod audit;
 mod client;
-pub mod protocol;
-mod report;
 mod server;
 mod socket;
 
+pub use answer::{Answer, Rejection, RejectionKind};
 pub use answering::Answering;
 pub use asker::Asker;
-pub use client::{AdminError, Client};
-pub use protocol::{Answer, Rejection, RejectionKind, Reply, Request};
+pub use client::{AdminError, Asked, Client};
 pub use server::{Answers, Server};
 pub(crate) use socket::socket_path;

@@ -3,19 +3,26 @@
 //! may block on S3 or on our own mount, so threads are the simple and safe choice.
 //! They hold the daemon weakly: an idle connection must not keep its database open.
 
+use super::answer::{Answer, LINE_LIMIT, Rejection};
 use super::answering::Answering;
 use super::asker::Asker;
-use super::protocol::{Answer, LINE_LIMIT, Rejection, Request};
 use super::socket;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 /// Who answers.
-pub trait Answers: Send + Sync {
+pub trait Answers: Send + Sync + 'static {
+    /// What can be asked.
+    type Request: DeserializeOwned;
+    /// What is answered when all is well.
+    type Reply: Serialize;
+
     /// Does what is asked.
-    fn answer(&self, request: Request, asker: &Asker<'_>) -> Answer;
+    fn answer(&self, request: Self::Request, asker: &Asker<'_>) -> Answer<Self::Reply>;
 
     /// Answers that are not written yet.
     fn answering(&self) -> &Answering;
@@ -39,7 +46,7 @@ impl Server {
     }
 
     /// Begins to answer.
-    pub fn start(&self, daemon: Weak<dyn Answers>) -> io::Result<()> {
+    pub fn start(&self, daemon: Weak<impl Answers>) -> io::Result<()> {
         let listener = Arc::clone(&self.listener);
         std::thread::Builder::new()
             .name("admin".to_owned())
@@ -54,9 +61,9 @@ impl Drop for Server {
     }
 }
 
-fn accept(listener: &UnixListener, daemon: &Weak<dyn Answers>) {
+fn accept(listener: &UnixListener, daemon: &Weak<impl Answers>) {
     for stream in listener.incoming() {
-        let daemon = daemon.clone();
+        let daemon = Weak::clone(daemon);
         let spawned = stream.and_then(|stream| {
             std::thread::Builder::new()
                 .name("admin-conn".to_owned())
@@ -70,13 +77,13 @@ fn accept(listener: &UnixListener, daemon: &Weak<dyn Answers>) {
     }
 }
 
-fn converse(stream: UnixStream, daemon: &Weak<dyn Answers>) {
+fn converse(stream: UnixStream, daemon: &Weak<impl Answers>) {
     if let Err(error) = answer_all(&stream, daemon) {
         tracing::debug!(%error, "an admin connection ended early");
     }
 }
 
-fn answer_all(stream: &UnixStream, daemon: &Weak<dyn Answers>) -> io::Result<()> {
+fn answer_all(stream: &UnixStream, daemon: &Weak<impl Answers>) -> io::Result<()> {
     let mut lines = BufReader::new(stream);
     let mut line = Vec::new();
     loop {
@@ -94,10 +101,10 @@ fn answer_all(stream: &UnixStream, daemon: &Weak<dyn Answers>) -> io::Result<()>
 
 /// Holds the daemon's life until the answer is written: an umount is answered by
 /// a process that is about to end.
-fn answer_one(line: &[u8], stream: &UnixStream, daemon: &dyn Answers) -> io::Result<()> {
+fn answer_one<A: Answers>(line: &[u8], stream: &UnixStream, daemon: &A) -> io::Result<()> {
     let _answering = daemon.answering().begin();
     let asker = Asker(stream);
-    let answer = match serde_json::from_slice::<Request>(line) {
+    let answer = match serde_json::from_slice::<A::Request>(line) {
         Ok(request) => daemon.answer(request, &asker),
         Err(error) => Answer::Error(Rejection::usage(format!("not a request: {error}"))),
     };

@@ -1,21 +1,207 @@
 //! `gitmoor cluster …`. `init` and `join` prepare a data directory; the others ask the daemon
 //! of one.
 
-use super::{ask, data_dir, output, unexpected};
-use crate::Failure;
-use crate::admin::protocol::{ClusterRequest, ClusterStatus, MemberLine};
-use crate::admin::{Reply, Request};
-use crate::cli::{ClusterCommand, ListenArgs, Place};
-use crate::config::{ConfigError, is_address};
+use super::documented::documented;
+use super::{Failure, Reply, Request, ask, data_dir, output, unexpected};
+use crate::config::{ConfigError, Place, Seconds, is_address};
 use crate::data_dir::{ClientIdentity, DataDir, DataDirError, Lock, Membership, Reached};
 use crate::service::{self, ServiceError};
+use clap::{Args, Subcommand};
+use gitmoor_model::RepoPattern;
 use gitmoor_model::{Client, ClusterId, Member, Newcomer, Part};
 use gitmoor_replicator::net::{Authority, Granted, Holder, Token, join as join_cluster};
-use gitmoor_replicator::{FOUNDER, Node, NodeConfig, Replica, read};
+use gitmoor_replicator::{FOUNDER, Node, NodeConfig, Replica};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
+use std::{fmt, io};
+
+/// `gitmoor cluster …`.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Make this data directory the first node of a new cluster
+    Init(ListenArgs),
+    /// Make a node whose cluster has lost the majority of its voters for good the first of a new
+    /// cluster, with all that it has
+    Recover(ListenArgs),
+    /// Print a token with which one machine can join, once
+    Token {
+        /// As a client: it mounts and asks the nodes, has no copy, and cannot admit others
+        #[arg(long)]
+        client: bool,
+        /// Of a client: only these repositories, such as team/*.git or team/**; may be given
+        /// several times [default: all]
+        #[arg(long = "repo", value_name = "PATTERN", requires = "client")]
+        repos: Vec<RepoPattern>,
+        /// Of a client: it may change nothing
+        #[arg(long, requires = "client")]
+        read_only: bool,
+        /// How long it is good for, such as 10m or 1d [default 1h]
+        #[arg(long, value_name = "TIME")]
+        expires: Option<Seconds>,
+    },
+    /// Make a new data directory one more node, or a client, of the cluster that printed the token
+    Join {
+        /// What `gitmoor cluster token` printed; - reads it from standard input, so that no
+        /// other user of the machine sees it
+        token: String,
+        /// Of a node: address and port for the other nodes, such as 10.0.0.1:7400
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+        /// host:port by which the others reach it [default: what --listen says]
+        #[arg(long, value_name = "ADDR", requires = "listen")]
+        advertise: Option<String>,
+    },
+    /// Show the nodes: who leads, who votes, who lags, whose certificate expires
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a node that was admitted get everything, without a vote; `join` does it too
+    AddLearner {
+        /// Its number
+        node: u64,
+    },
+    /// Give a node that has caught up a vote
+    Promote {
+        /// Its number
+        node: u64,
+    },
+    /// Remove a node, dead or alive, or a client, for good
+    Remove {
+        /// Its number
+        node: u64,
+    },
+    /// Let another voter lead
+    TransferLeader {
+        /// Its number
+        node: u64,
+    },
+}
+
+/// Where a node is reached.
+#[derive(Args, Debug)]
+pub struct ListenArgs {
+    /// Address and port for the other nodes, such as 10.0.0.1:7400
+    #[arg(long, value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// host:port by which the others reach it [default: what --listen says]
+    #[arg(long, value_name = "ADDR")]
+    pub advertise: Option<String>,
+}
+
+documented! {
+    /// What may be asked about the cluster, of any of its nodes.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(tag = "about", rename_all = "kebab-case", deny_unknown_fields)]
+    pub enum ClusterRequest {
+        /// Shows the members. Answered with `cluster`.
+        Status,
+        /// Makes a token with which one machine can join. Answered with `token`.
+        Token {
+            /// Good for so long.
+            seconds: u64,
+            /// For a client.
+            client: bool,
+            /// Of these repositories only, by patterns.
+            #[serde(default)]
+            repos: Vec<RepoPattern>,
+            /// That changes nothing.
+            #[serde(default)]
+            read_only: bool,
+        },
+        /// Lets a node that was admitted get everything, without a vote.
+        AddLearner {
+            /// Which.
+            node: u64,
+        },
+        /// Gives a learner a vote.
+        Promote {
+            /// Which.
+            node: u64,
+        },
+        /// Removes a node or a client for good.
+        Remove {
+            /// Which.
+            node: u64,
+        },
+        /// Lets another voter lead.
+        TransferLeader {
+            /// Which.
+            node: u64,
+        },
+    }
+}
+
+/// What `gitmoor cluster status --json` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// The cluster's id.
+    pub cluster: String,
+    /// Who was asked: `node 3`, or a client.
+    pub this: String,
+    /// Who leads, as far as it knows.
+    pub leader: Option<u64>,
+    /// Raft's term there.
+    pub term: u64,
+    /// Index of the last entry that it knows to be committed.
+    pub commit: u64,
+    /// The members, by number.
+    pub members: Vec<MemberLine>,
+    /// The clients, by number, as they call themselves.
+    pub clients: BTreeMap<u64, String>,
+    /// Of those that may not see or change everything, what they may.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<u64, String>,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberLine {
+    /// Its number.
+    pub node: u64,
+    /// Where the others reach it.
+    pub address: String,
+    /// Its part.
+    pub role: MemberRole,
+    /// Index of the last entry applied there; `None` when it does not answer.
+    pub applied: Option<u64>,
+    /// Entries that it lacks.
+    pub lag: Option<u64>,
+    /// When its certificate expires, seconds since 1970.
+    pub certificate_expires: Option<u64>,
+    /// Of its gitmoor.
+    pub version: Option<String>,
+    /// Why it does not answer.
+    pub error: Option<String>,
+}
+
+/// The part a member plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberRole {
+    /// Leads.
+    Leader,
+    /// Has a vote.
+    Voter,
+    /// Gets everything, and has none.
+    Learner,
+    /// Has a certificate, and gets nothing yet.
+    Admitted,
+}
+
+impl fmt::Display for MemberRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Leader => "leader",
+            Self::Voter => "voter",
+            Self::Learner => "learner",
+            Self::Admitted => "admitted",
+        })
+    }
+}
 
 /// How long a token is good for, unless said otherwise.
 const TOKEN: Duration = Duration::from_secs(3600);
@@ -89,7 +275,7 @@ fn found(
     advertise: String,
 ) -> Result<(), Failure> {
     // One that was begun and not written down has no other nodes yet.
-    let known = read::cluster(node.view()).map_err(service::unreadable)?;
+    let known = node.cluster().map_err(service::unreadable)?;
     let cluster = known.unwrap_or_else(ClusterId::random);
     if known.is_none() {
         let founded = node.found_cluster(cluster, &advertise);

@@ -1,6 +1,6 @@
 //! Asks a person who is about to do what cannot be undone.
 
-use crate::Failure;
+use super::Failure;
 use std::io::{self, IsTerminal, Write};
 
 /// Succeeds when it is wanted: `--yes` was said, or the word is typed on the terminal. `what` is the command,

@@ -1,8 +1,8 @@
 //! Why a command ended without success, and the exit code that says so.
 
-use crate::admin::{AdminError, Rejection, RejectionKind};
 use super::export::ExportError;
 use super::warm::WarmError;
+use crate::admin::{AdminError, Rejection, RejectionKind};
 use crate::config::{ConfigError, RepoName};
 use crate::data_dir::DataDirError;
 use crate::mount_point::MountPointError;

@@ -1,24 +1,46 @@
 //! `gitmoor fsck`.
 
-use super::{ask, output, unexpected};
-use crate::Failure;
-use crate::admin::{Reply, Request};
-use crate::cli::{FsckArgs, Place};
+use super::{Failure, Reply, Request, ask, output, unexpected};
+use crate::config::{Place, RepoName};
+use clap::Args;
 use gitmoor_fs::{Checked, Damage, Fault};
+use serde::{Deserialize, Serialize};
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
+
+/// `gitmoor fsck`.
+#[derive(Args, Debug)]
+#[command(after_help = "Exit codes: 0 sound, or repaired; 1 damage is left; 2 wrong usage.")]
+pub struct FsckArgs {
+    /// What is asked.
+    #[command(flatten)]
+    pub request: FsckRequest,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of which repository what is checked.
+#[derive(Args, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FsckRequest {
+    /// Such as team/app.git
+    pub name: RepoName,
+    /// Repair what can be, from copies on this machine and from packs
+    #[arg(long)]
+    pub repair: bool,
+    /// Also check the copies in this machine's cache, and loose objects against their names
+    #[arg(long)]
+    pub deep: bool,
+}
 
 /// How often a terminal is told how far it is.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Asks the daemon to check, and prints what it found.
 pub(super) fn run(place: &Place, args: &FsckArgs) -> Result<(), Failure> {
-    let request = Request::Fsck {
-        name: args.name.clone(),
-        repair: args.repair,
-        deep: args.deep,
-    };
+    let request = Request::Fsck(args.request.clone());
     let reply = match io::stderr().is_terminal() {
         true => ask_with_progress(place, &request)?,
         false => ask(place, &request)?,
@@ -35,7 +57,7 @@ pub(super) fn run(place: &Place, args: &FsckArgs) -> Result<(), Failure> {
     if checked.is_sound() {
         return Ok(());
     }
-    let (name, repair) = (args.name.clone(), args.repair);
+    let FsckRequest { name, repair, .. } = args.request.clone();
     Err(Failure::Damaged { name, repair })
 }
 

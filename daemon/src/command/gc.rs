@@ -1,14 +1,62 @@
 //! `gitmoor gc`: repacks, one repository after the other, then empties the trash.
 
 use super::progress::ask_watching;
-use super::{ask, output, unexpected};
-use crate::Failure;
-use crate::admin::{Reply, Request};
-use crate::cli::{GcArgs, Place};
-use crate::config::{ByteSize, RepoName};
+use super::{Failure, Reply, Request, ask, output, unexpected};
+use crate::config::{ByteSize, Place, RepoName};
+use clap::Args;
 use gitmoor_fs::{Collected, Heap, Repacked};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::io;
+
+/// `gitmoor gc`.
+#[derive(Args, Debug)]
+pub struct GcArgs {
+    /// Only in this repository; without it in all, and deleted repositories too
+    pub name: Option<RepoName>,
+    /// In all repositories, as without NAME
+    #[arg(long, conflicts_with = "name")]
+    pub all: bool,
+    /// Repack everything, and drop what nothing reaches any more; without it only what is small
+    /// or new
+    #[arg(long, conflicts_with = "trash_only")]
+    pub full: bool,
+    /// Put blobs into a pack of their own, so that history alone is small to read
+    #[arg(long, requires = "full")]
+    pub split_blobs: bool,
+    /// Repack nothing
+    #[arg(long)]
+    pub trash_only: bool,
+    /// Only say what there is to repack, and what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is emptied of the trash, and removed that nobody owns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GcRequest {
+    /// In this repository alone.
+    pub name: Option<RepoName>,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// Which repository is repacked, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaintainRequest {
+    /// Which.
+    pub name: RepoName,
+    /// All into one pack.
+    pub full: bool,
+    /// Blobs into a pack of their own.
+    pub split_blobs: bool,
+    /// Only say what there is.
+    pub dry_run: bool,
+}
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -31,7 +79,7 @@ pub(super) fn run(place: &Place, args: GcArgs) -> Result<(), Failure> {
         }
     }
     let (name, dry_run) = (args.name, args.dry_run);
-    let collected = match ask(place, &Request::Gc { name, dry_run })? {
+    let collected = match ask(place, &Request::Gc(GcRequest { name, dry_run }))? {
         Reply::Collected(collected) => collected,
         other => return Err(unexpected(place, &other)),
     };
@@ -67,12 +115,12 @@ fn names(place: &Place, args: &GcArgs) -> Result<Vec<RepoName>, Failure> {
 }
 
 fn maintain(place: &Place, name: RepoName, args: &GcArgs) -> Result<Repacked, Failure> {
-    let request = Request::Maintain {
+    let request = Request::Maintain(MaintainRequest {
         name,
         full: args.full,
         split_blobs: args.split_blobs,
         dry_run: args.dry_run,
-    };
+    });
     match ask_watching(place, &request)? {
         Reply::Repacked(done) => Ok(done),
         other => Err(unexpected(place, &other)),

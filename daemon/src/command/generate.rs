@@ -1,9 +1,9 @@
 //! `gitmoor completions` and `gitmoor man`: generated from what can be typed, so that they cannot
 //! say anything else.
 
+use super::Cli;
+use super::Failure;
 use super::output;
-use crate::Failure;
-use crate::cli::Cli;
 use crate::mount_helper;
 use clap::CommandFactory;
 use clap_complete::Shell;

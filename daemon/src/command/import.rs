@@ -1,20 +1,110 @@
 //! `gitmoor import`: the daemon does it, and this shows how far it is.
 
 use super::progress::{bar, style};
-use super::{ask, data_dir, output, unexpected};
-use crate::Failure;
-use crate::admin::{Client, Reply, Request};
-use crate::cli::{ImportArgs, ImportVerify, Place};
-use crate::config::{ByteSize, RepoName};
+use super::{Failure, Reply, Request, ask, data_dir, output, unexpected};
+use crate::admin::Client;
+use crate::config::{ByteSize, Place, RepoName};
 use crate::import_tree::{Named, named};
+use clap::{Args, ValueEnum};
 use gitmoor_fs::Progress;
 use gitmoor_fs::import::{
     Database, ImportStatus, Imported, ObjectColumns, RefColumns, Source, Url, Verify,
 };
 use indicatif::ProgressBar;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
+
+/// `gitmoor import`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Nothing is seen of a repository before all of it is there and was read back. Taken are objects, \
+refs and HEAD; config, hooks, logs and what belongs to a worktree stay behind."
+)]
+pub struct ImportArgs {
+    /// A git repository on this machine, a URL that git can fetch from, a bundle, or
+    /// postgres://USER@HOST/DATABASE
+    #[arg(required_unless_present_any = ["status", "abandon"])]
+    pub source: Option<String>,
+    /// The name it gets, such as team/app.git; with --recursive the directory that all go into
+    pub name: Option<String>,
+    /// Every repository below the directory SOURCE, under its path there
+    #[arg(long)]
+    pub recursive: bool,
+    /// Serve it from the beginning: a hook keeps refs from changing in SOURCE, a repository on this
+    /// machine, from which objects are read until they are in the store
+    #[arg(long)]
+    pub live: bool,
+    /// Of a postgres:// source: the value of the repository column
+    #[arg(long, value_name = "ID")]
+    pub repo: Option<String>,
+    /// Of a postgres:// source: the table of objects
+    #[arg(long, value_name = "NAME", default_value = "repo_objects")]
+    pub table: String,
+    /// Its columns: repository, id (binary or hex), type (name or number), content
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "repo_id,oid,type,data"
+    )]
+    pub columns: Vec<String>,
+    /// Of a postgres:// source: the table of refs
+    #[arg(long, value_name = "NAME", default_value = "repo_refs")]
+    pub refs_table: String,
+    /// Its columns: repository, name, object in hex (or `ref: NAME`)
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "repo_id,name,target"
+    )]
+    pub refs_columns: Vec<String>,
+    /// What is checked when it is read back from the store: the checksums of files, or also every
+    /// object
+    #[arg(long, value_name = "WHAT", default_value = "checksums")]
+    pub verify: ImportVerify,
+    /// Only show how far imports are
+    #[arg(long, conflicts_with_all = ["source", "abandon"])]
+    pub status: bool,
+    /// Give up an import that has begun; gc removes what was stored
+    #[arg(long, value_name = "NAME", conflicts_with = "source")]
+    pub abandon: Option<RepoName>,
+    /// Print JSON: one event a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is read back of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImportVerify {
+    /// Every byte against the digest of what was sent
+    Checksums,
+    /// Also every object against its name
+    Full,
+}
+
+/// What is brought in, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportRequest {
+    /// The name that it gets; directories above it are created.
+    pub name: RepoName,
+    /// Where it comes from.
+    pub source: Source,
+    /// What is read back.
+    pub verify: Verify,
+    /// Served from the beginning.
+    pub live: bool,
+}
+
+/// Which import is given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportAbandonRequest {
+    /// The name that it would have got.
+    pub name: RepoName,
+}
 
 /// A line of `--json`.
 #[derive(Serialize)]
@@ -31,7 +121,10 @@ pub(super) fn run(place: &Place, args: &ImportArgs) -> Result<(), Failure> {
     }
     if let Some(name) = &args.abandon {
         let name = name.clone();
-        return match ask(place, &Request::ImportAbandon { name })? {
+        return match ask(
+            place,
+            &Request::ImportAbandon(ImportAbandonRequest { name }),
+        )? {
             Reply::Done => Ok(()),
             other => Err(unexpected(place, &other)),
         };
@@ -128,7 +221,7 @@ impl Importer<'_> {
 
     fn one(&self, source: &Source, name: RepoName) -> Result<(), Failure> {
         let bar = bar(COUNTING, 0);
-        let request = Request::Import {
+        let request = Request::Import(ImportRequest {
             name,
             source: source.clone(),
             verify: match self.args.verify {
@@ -136,7 +229,7 @@ impl Importer<'_> {
                 ImportVerify::Full => Verify::Full,
             },
             live: self.args.live,
-        };
+        });
         let mut client = Client::connect(&data_dir(self.place)?)?;
         let mut written = Ok(());
         let answer = client.ask_watching(&request, &mut |progress| match self.args.json {

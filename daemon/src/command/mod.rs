@@ -1,35 +1,41 @@
-//! One file per command. `mount` and `node` become a daemon; nearly all others ask one.
+//! One file per command: its arguments, what it asks, what is answered, and what it prints. `mount` and `node`
+//! become a daemon; nearly all others ask one, by a [`Request`] on its admin socket, and print its [`Reply`].
 
-mod audit;
+pub mod audit;
 mod backup;
-mod cluster;
+mod cli;
+pub mod cluster;
 mod confirm;
-mod doctor;
+pub mod doctor;
+mod documented;
 mod export;
 mod failure;
-mod fsck;
-mod gc;
+pub mod fsck;
+pub mod gc;
 mod generate;
-mod import;
-mod limit;
+pub mod import;
 mod mount;
 mod mounted;
 mod node;
 mod output;
 mod progress;
-mod repo;
-mod status;
+mod reply;
+pub mod repo;
+mod request;
+mod restore;
+pub mod status;
 mod take_over;
-mod top;
-mod trash;
-mod umount;
+pub mod top;
+pub mod umount;
 mod warm;
 
+pub use cli::{Cli, Command};
 pub use failure::Failure;
+pub use reply::Reply;
+pub use request::Request;
 
-use crate::admin::{AdminError, Client, Reply, Request};
-use crate::cli::{Cli, Command, Place};
-use crate::config::{ConfigError, locate};
+use crate::admin::{AdminError, Client};
+use crate::config::{ConfigError, Place, locate};
 use crate::data_dir::DataDir;
 
 /// Runs what was typed.
@@ -43,7 +49,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Cluster { command } => cluster::run(&cli.place, command),
         Command::Fsck(args) => fsck::run(&cli.place, &args),
         Command::Backup(args) => backup::run(&cli.place, &args),
-        Command::Restore(args) => backup::restore(&cli.place, &args),
+        Command::Restore(args) => restore::run(&cli.place, &args),
         Command::TakeOver(args) => take_over::run(&cli.place, &args),
         Command::Gc(args) => gc::run(&cli.place, args),
         Command::Import(args) => import::run(&cli.place, &args),

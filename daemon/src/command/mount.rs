@@ -1,12 +1,11 @@
 //! `gitmoor mount`.
 
-use super::{environment, output};
-use crate::cli::{MountArgs, Place};
-use crate::config::{ConfigError, Settings};
+use super::{Failure, environment, output};
+use crate::config::{ConfigError, MountArgs, Place, Settings};
 use crate::data_dir::DataDir;
 use crate::service::{self, Readiness};
 use crate::traces::Traces;
-use crate::{Failure, logging, mount_point};
+use crate::{logging, mount_point};
 
 /// Resolves the settings and becomes, or starts, the daemon.
 pub(super) fn run(place: &Place, args: &MountArgs) -> Result<(), Failure> {

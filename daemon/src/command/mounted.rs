@@ -1,6 +1,6 @@
 //! Where a command finds a repository on the daemon's mount.
 
-use crate::admin::protocol::Status;
+use super::status::Status;
 use crate::config::RepoName;
 use std::path::PathBuf;
 

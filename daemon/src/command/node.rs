@@ -1,9 +1,8 @@
 //! `gitmoor node`.
 
+use super::Failure;
 use super::environment;
-use crate::Failure;
-use crate::cli::{NodeArgs, Place};
-use crate::config::NodeSettings;
+use crate::config::{NodeArgs, NodeSettings, Place};
 use crate::traces::Traces;
 use crate::{logging, service};
 

@@ -1,9 +1,10 @@
 //! How far a command is, on standard error if that is a terminal, else nowhere.
 
+use super::Failure;
 use super::data_dir;
-use crate::Failure;
-use crate::admin::{Client, Reply, Request};
-use crate::cli::Place;
+use super::{Reply, Request};
+use crate::admin::Client;
+use crate::config::Place;
 use gitmoor_fs::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;

@@ -1,13 +1,111 @@
 //! `gitmoor status`.
 
-use super::{ask, output, unexpected};
-use crate::Failure;
-use crate::admin::protocol::{MountStatus, Pending, Staging, State, Status};
-use crate::admin::{Reply, Request};
-use crate::cli::{Place, StatusArgs};
-use crate::config::ByteSize;
-use gitmoor_fs::StoreOwner;
+use super::{Failure, Reply, Request, ask, output, unexpected};
+use crate::config::{ByteSize, Place};
+use clap::Args;
+use gitmoor_fs::{Staged, StoreOwner};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// `gitmoor status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `gitmoor status --json` prints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the daemon.
+    pub pid: u32,
+    /// Of the program.
+    pub version: String,
+    /// What it is doing.
+    pub state: State,
+    /// Seconds since it began to serve.
+    pub uptime_seconds: u64,
+    /// The data directory.
+    pub data: PathBuf,
+    /// The object store, without secrets.
+    pub store: String,
+    /// The store is not asked.
+    pub offline: bool,
+    /// The last requests that were therefore refused.
+    pub refused: Vec<String>,
+    /// Nothing can be changed.
+    pub read_only: bool,
+    /// Who owns the store, when that was last looked at; none of a mount that does not write there.
+    pub owner: Option<StoreOwner>,
+    /// What is mounted where.
+    pub mounts: Vec<MountStatus>,
+    /// The replicator: role, term, index, ….
+    pub replicator: gitmoor_replicator::Status,
+    /// The node that a client of a cluster asks, host:port.
+    pub asks: Option<String>,
+    /// In a cluster: how long ago a majority confirmed what is read here; none before the first
+    /// read.
+    pub confirmed_seconds_ago: Option<f64>,
+    /// What is not in the store yet.
+    pub pending: Pending,
+    /// That, and files in the making.
+    pub staging: Staging,
+    /// The block cache.
+    pub cache: Cache,
+    /// Operations that wait right now: who waits for what since when.
+    pub waits: Vec<String>,
+}
+
+/// What the daemon is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Answering.
+    Serving,
+    /// Publishing and unmounting.
+    Leaving,
+}
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountStatus {
+    /// Where.
+    pub mountpoint: PathBuf,
+    /// The one repository mounted there; the whole namespace without it.
+    pub repo: Option<String>,
+}
+
+/// What is finished here but not in the store yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Object files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The last failure to publish, if it has not succeeded since.
+    pub failure: Option<String>,
+}
+
+/// Object files that only this machine has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staging {
+    /// How many and how large.
+    #[serde(flatten)]
+    pub staged: Staged,
+    /// Bytes beyond which new files wait; `None` is no limit.
+    pub limit: Option<u64>,
+}
+
+/// The block cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cache {
+    /// Bytes in it.
+    pub bytes: u64,
+    /// Its limit.
+    pub limit: u64,
+}
 
 /// Asks the daemon how it is.
 pub(super) fn run(place: &Place, args: &StatusArgs) -> Result<(), Failure> {

@@ -1,12 +1,23 @@
 //! `gitmoor take-over`: makes the state of a mount the owner of its object store.
 
 use super::confirm::confirm;
-use super::{ask, output, unexpected};
-use crate::Failure;
-use crate::admin::{Rejection, Reply, Request};
-use crate::cli::{Place, TakeOverArgs};
+use super::{Failure, Reply, Request, ask, output, unexpected};
+use crate::admin::Rejection;
+use crate::config::Place;
+use clap::Args;
 use gitmoor_fs::StoreOwner;
 use gitmoor_fs::owner::Claim;
+
+/// `gitmoor take-over`.
+#[derive(Args, Debug)]
+pub struct TakeOverArgs {
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Asks the daemon whose the store is, says what will be, and asks for it.
 pub(super) fn run(place: &Place, args: &TakeOverArgs) -> Result<(), Failure> {

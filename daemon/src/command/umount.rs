@@ -1,13 +1,34 @@
 //! `gitmoor umount`.
 
-use super::{data_dir, output, unexpected};
-use crate::Failure;
-use crate::admin::{AdminError, Client, Reply, Request};
-use crate::cli::{Place, UmountArgs};
+use super::{Failure, Reply, Request, data_dir, output, unexpected};
+use crate::admin::{AdminError, Client};
+use crate::config::Place;
 use crate::data_dir::{DataDir, Owner};
 use crate::mount_point::{self, Cleared, MountPointError};
-use std::path::Path;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// `gitmoor umount`.
+#[derive(Args, Debug)]
+pub struct UmountArgs {
+    /// Detach even while files are open; they go on until they are closed
+    #[arg(long)]
+    pub lazy: bool,
+    /// Where it is mounted
+    pub mountpoint: PathBuf,
+}
+
+/// Which mount goes, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UmountRequest {
+    /// As the kernel names it.
+    pub mountpoint: PathBuf,
+    /// Detach even while files are open.
+    pub lazy: bool,
+}
 
 /// The daemon has unmounted and answered; closing its database takes a moment.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
@@ -55,10 +76,8 @@ fn ask_to_leave(
     args: &UmountArgs,
 ) -> Result<(), Failure> {
     let mountpoint = mount_point::name_in_mount_table(&args.mountpoint)?;
-    let request = Request::Umount {
-        mountpoint,
-        lazy: args.lazy,
-    };
+    let lazy = args.lazy;
+    let request = Request::Umount(UmountRequest { mountpoint, lazy });
     match client.ask(&request)?? {
         Reply::Done => wait_until_gone(dir),
         Reply::Kept { files } => {

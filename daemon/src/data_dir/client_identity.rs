@@ -47,7 +47,10 @@ impl DataDir {
     }
 
     /// Writes it down; after a crash it is there whole or not at all.
-    pub fn write_client_identity(&self, client_identity: &ClientIdentity) -> Result<(), DataDirError> {
+    pub fn write_client_identity(
+        &self,
+        client_identity: &ClientIdentity,
+    ) -> Result<(), DataDirError> {
         let dir = self.cluster();
         self.create_dir(&dir)?;
         let identity = &client_identity.identity;

@@ -7,6 +7,7 @@ mod readiness;
 mod samples;
 
 pub(crate) use readiness::Facts;
+pub use samples::Metric;
 pub(crate) use samples::samples;
 
 use http_body_util::Full;

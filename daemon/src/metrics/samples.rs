@@ -1,7 +1,19 @@
 //! All metrics as plain numbers.
 
-use crate::admin::protocol::Metric;
 use prometheus::proto::{MetricFamily, MetricType};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One sample of a metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its value.
+    pub value: f64,
+}
 
 /// Of every metric that there is; of a histogram the count and the sum.
 pub(crate) fn samples() -> Vec<Metric> {
@@ -16,7 +28,7 @@ fn add(family: &MetricFamily, samples: &mut Vec<Metric>) {
     for metric in family.get_metric() {
         let labels = metric.get_label().iter();
         let labels = labels.map(|label| (label.name().to_owned(), label.value().to_owned()));
-        let labels: std::collections::BTreeMap<_, _> = labels.collect();
+        let labels: BTreeMap<_, _> = labels.collect();
         let mut sample = |suffix: &str, value| {
             let name = format!("{}{suffix}", family.name());
             let labels = labels.clone();

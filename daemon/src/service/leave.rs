@@ -7,7 +7,8 @@
 
 use super::daemon::{Daemon, Event};
 use super::{ServiceError, notify};
-use crate::admin::{Rejection, Reply};
+use crate::admin::Rejection;
+use crate::command::Reply;
 use gitmoor_fs::PublishError;
 use gitmoor_fs::fuse::Mount;
 use std::cell::Cell;

@@ -3,8 +3,9 @@
 use super::daemon::Cluster;
 use super::io_runtime::IoRuntime;
 use super::{ServiceError, renewal};
-use crate::admin::protocol::ClusterRequest;
-use crate::admin::{Rejection, Reply};
+use crate::admin::Rejection;
+use crate::command::Reply;
+use crate::command::cluster::ClusterRequest;
 use crate::data_dir::{DataDir, DataDirError, Membership, Reached};
 use gitmoor_replicator::storage::Beginning;
 use gitmoor_replicator::{ClusterConfig, Node, NodeConfig, Observer};

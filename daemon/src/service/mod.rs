@@ -18,7 +18,6 @@ mod replica_handle;
 mod run;
 mod signals;
 
-
 pub use background::BackgroundError;
 pub(crate) use background::{Readiness, start_in_background};
 pub(crate) use node::run as run_node;

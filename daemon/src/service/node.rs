@@ -4,7 +4,8 @@ use super::daemon::Event;
 use super::io_runtime::IoRuntime;
 use super::member::Member;
 use super::{ServiceError, notify, open_files, renewal, serve_metrics, signals, starting};
-use crate::admin::{Answer, Answering, Answers, Asker, Rejection, Request, Server};
+use crate::admin::{Answer, Answering, Answers, Asker, Rejection, Server};
+use crate::command::{Reply, Request};
 use crate::config::NodeSettings;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::metrics::{Facts, Watched};
@@ -37,11 +38,9 @@ pub(crate) fn run(settings: &NodeSettings) -> Result<(), ServiceError> {
     let watched: Arc<dyn Watched> = daemon.clone();
     telling.watch(Arc::downgrade(&watched));
     drop(watched);
-    let answers: Arc<dyn Answers> = daemon.clone();
     server
-        .start(Arc::downgrade(&answers))
+        .start(Arc::downgrade(&daemon))
         .map_err(starting("the admin socket"))?;
-    drop(answers);
     tracing::info!(
         node = daemon.member.id,
         cluster = %daemon.member.reached.cluster,
@@ -89,7 +88,10 @@ impl Watched for NodeDaemon {
 }
 
 impl Answers for NodeDaemon {
-    fn answer(&self, request: Request, _: &Asker<'_>) -> Answer {
+    type Request = Request;
+    type Reply = Reply;
+
+    fn answer(&self, request: Request, _: &Asker<'_>) -> Answer<Reply> {
         match request {
             Request::Cluster(request) => self.member.answer(&self.node, request).into(),
             _ => Answer::Error(Rejection::usage(

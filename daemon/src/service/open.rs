@@ -49,14 +49,19 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, ServiceError> {
         (false, true) => open_client(settings, &dir, &runtime, elsewhere.clone())?,
         (false, false) => open_alone(settings, &dir, &runtime)?,
     };
-    let read_only = settings.mount.read_only || replica_handle.may_only_read().map_err(unreadable)?;
+    let read_only =
+        settings.mount.read_only || replica_handle.may_only_read().map_err(unreadable)?;
     let config = Config {
         read_only,
         is_copy: !read_only && may_be_copy(settings, &dir)?,
         ..settings.fs.clone()
     };
-    let fs = FileSystem::open(config, replica_handle.replica(), Arc::clone(&store), elsewhere)
-        ?;
+    let fs = FileSystem::open(
+        config,
+        replica_handle.replica(),
+        Arc::clone(&store),
+        elsewhere,
+    )?;
     Ok(Parts {
         fs,
         replica_handle,
@@ -79,7 +84,11 @@ fn may_be_copy(settings: &Settings, dir: &DataDir) -> Result<bool, DataDirError>
 
 type Opened = (ReplicaHandle, Arc<dyn ObjectStore>);
 
-fn open_alone(settings: &Settings, dir: &DataDir, runtime: &IoRuntime) -> Result<Opened, ServiceError> {
+fn open_alone(
+    settings: &Settings,
+    dir: &DataDir,
+    runtime: &IoRuntime,
+) -> Result<Opened, ServiceError> {
     if settings.cluster.is_some() {
         return Err(DataDirError::NotClient(settings.data.clone()).into());
     }

@@ -1,9 +1,10 @@
 //! The replicator of a mount: a node of its own, a node of a cluster, or a client that asks the nodes.
 
-use super::member::Member;
-use crate::admin::protocol::ClusterRequest;
 use super::daemon::cluster_status;
-use crate::admin::{Rejection, Reply};
+use super::member::Member;
+use crate::admin::Rejection;
+use crate::command::Reply;
+use crate::command::cluster::ClusterRequest;
 use gitmoor_replicator::{Client, MembershipError, Node, ReadError, Replica, Status};
 use std::sync::Arc;
 

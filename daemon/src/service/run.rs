@@ -5,8 +5,8 @@ use super::git::Umask;
 use super::leave::Leaving;
 use super::open::{Parts, open};
 use super::{Readiness, ServiceError, fallback, signals, starting};
-use crate::admin::protocol::MountStatus;
-use crate::admin::{Answering, Answers, Server};
+use crate::admin::{Answering, Server};
+use crate::command::status::MountStatus;
 use crate::config::Settings;
 use crate::metrics::Watched;
 use gitmoor_fs::fuse::{Mount, MountOptions};
@@ -55,9 +55,8 @@ fn mount_and_serve(
     let daemon = Arc::new(daemon(settings, parts, events, umask));
     let watched: Arc<dyn Watched> = daemon.clone();
     parts.telling.watch(Arc::downgrade(&watched));
-    let answers: Arc<dyn Answers> = daemon.clone();
     server
-        .start(Arc::downgrade(&answers))
+        .start(Arc::downgrade(&daemon))
         .map_err(starting("the admin socket"))?;
     start_maintenance(&parts.fs, mounted(&daemon.mount))?;
     if let Some(dir) = &settings.mount.fallback {

@@ -1,9 +1,9 @@
 //! A bundle: one file, checked by a clone of it.
 
 use super::super::progress::bar;
+use super::ExportArgs;
 use super::refs::Refs;
 use super::{ExportError, git};
-use crate::cli::ExportArgs;
 use gitmoor_fs::program::ReadView;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! A plain bare repository: the object files as they are, refs in `packed-refs`.
 
 use super::super::progress::bar;
+use super::ExportArgs;
 use super::refs::Refs;
 use super::{ExportError, git};
-use crate::cli::ExportArgs;
 use gitmoor_fs::beneath::{Dir, mostly_holes};
 use gitmoor_fs::program::ReadView;
 use gitmoor_model::{RepoPath, name};

@@ -7,11 +7,9 @@ mod git;
 mod refs;
 
 use super::mounted::{self, NotMounted};
-use super::{ask, output, unexpected};
-use crate::Failure;
-use crate::admin::{Reply, Request};
-use crate::cli::{ExportArgs, Place};
-use crate::config::ByteSize;
+use super::{Failure, Reply, Request, ask, output, unexpected};
+use crate::config::{ByteSize, Place, RepoName};
+use clap::Args;
 use gitmoor_fs::program::{ReadView, ViewError};
 use refs::Refs;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -19,6 +17,28 @@ use serde::Serialize;
 use std::io;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+
+/// `gitmoor export`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "It gets its name when it is whole and was checked. Taken are objects, refs and HEAD; config, hooks and \
+logs stay behind."
+)]
+pub struct ExportArgs {
+    /// Such as team/app.git
+    pub name: RepoName,
+    /// The new repository, or the bundle if this ends in .bundle; must not exist
+    pub dest: PathBuf,
+    /// A bundle, whatever its name
+    #[arg(long)]
+    pub bundle: bool,
+    /// Have git check every object, and not only that all that refs reach is there
+    #[arg(long)]
+    pub full: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// It could not be exported. Nothing has got the name.
 #[derive(Debug, thiserror::Error)]

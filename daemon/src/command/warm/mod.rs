@@ -7,14 +7,33 @@ mod files;
 mod objects;
 
 use super::mounted::{self, NotMounted};
+use super::status::{Cache, Status};
+use super::{Failure, Reply, Request};
 use super::{ask, output, unexpected};
-use crate::Failure;
-use crate::admin::protocol::{Cache, Status};
-use crate::admin::{Reply, Request};
-use crate::cli::{Place, WarmArgs};
-use crate::config::{ByteSize, RepoName};
+use crate::config::{ByteSize, Place, RepoName};
+use clap::Args;
 use serde::Serialize;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+
+/// `gitmoor warm`.
+#[derive(Args, Debug)]
+pub struct WarmArgs {
+    /// Such as team/app.git; all of it, unless one of these says less
+    pub name: RepoName,
+    /// Commits, trees and files of this branch, tag or commit [default: HEAD]
+    #[arg(long, value_name = "REV", allow_hyphen_values = true)]
+    pub rev: Option<String>,
+    /// Only what is beneath this path, and the commits that touched it
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Only the last N commits, with all of their files
+    #[arg(long, value_name = "N")]
+    pub depth: Option<NonZeroU32>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// It could not be warmed.
 #[derive(Debug, thiserror::Error)]

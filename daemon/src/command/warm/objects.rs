@@ -2,8 +2,8 @@
 //! one with what it is a difference from.
 
 use super::super::progress::bar;
+use super::WarmArgs;
 use super::{Repository, WarmError};
-use crate::cli::WarmArgs;
 use gitmoor_fs::program::ReadView;
 use std::io::{self, BufRead, BufReader, Read};
 

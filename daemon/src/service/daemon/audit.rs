@@ -1,8 +1,8 @@
 //! Who changed what: the records of the audit trails as lines for people and scripts.
 
 use super::repos::Repos;
-use crate::admin::protocol::{AuditLine, AuditPage, AuditQuery, LastPush, Who};
 use crate::admin::Rejection;
+use crate::command::audit::{AuditLine, AuditPage, AuditQuery, LastPush, Who};
 use crate::repo_limit;
 use gitmoor_model::{Format, NamePath, RepoId, Version, hex};
 use gitmoor_replicator::ProposeError;

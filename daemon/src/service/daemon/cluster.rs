@@ -1,7 +1,8 @@
 //! Answers about the cluster: who is in it and how they are, and who comes and goes.
 
-use crate::admin::protocol::{ClusterRequest, ClusterStatus, MemberLine, MemberRole};
-use crate::admin::{Rejection, Reply};
+use crate::admin::Rejection;
+use crate::command::Reply;
+use crate::command::cluster::{ClusterRequest, ClusterStatus, MemberLine, MemberRole};
 use crate::data_dir::Reached;
 use gitmoor_model::{ClientEntry, ClusterId, Part, Refusal, Scope};
 use gitmoor_replicator::net::{Holder, Token};

@@ -2,21 +2,27 @@
 
 use super::repos::Repos;
 use crate::admin::{Asker, Rejection};
+use crate::command::import::ImportRequest;
 use crate::config::RepoName;
-use gitmoor_fs::import::{How, ImportError, ImportStatus, Imported, Source};
+use gitmoor_fs::import::{How, ImportError, ImportStatus, Imported};
 
 impl Repos<'_> {
     /// Brings a repository in, or goes on with that.
     pub(super) fn import(
         &self,
-        name: &RepoName,
-        source: &Source,
-        how: How,
+        request: ImportRequest,
         asker: &Asker<'_>,
     ) -> Result<Imported, Rejection> {
         self.check_online("import")?;
-        let imported = self.fs.import(&name.path(), source, how, asker);
-        imported.map_err(|error| refused(name, &error))
+        let ImportRequest {
+            name,
+            source,
+            verify,
+            live,
+        } = request;
+        let how = How { verify, live };
+        let imported = self.fs.import(&name.path(), &source, how, asker);
+        imported.map_err(|error| refused(&name, &error))
     }
 
     /// Gives one up.

@@ -11,18 +11,19 @@ pub(super) use cluster::{Cluster, cluster_status};
 
 use super::git::Umask;
 use super::replica_handle::ReplicaHandle;
-use crate::admin::protocol::{
-    Cache, Counters, MountStatus, Pending, Probe, Staging, State, Status,
-};
-use crate::admin::{Answer, Answering, Answers, Asker, Rejection, Reply, Request};
+use crate::admin::{Answer, Answering, Answers, Asker, Rejection};
+use crate::command::doctor::Probe;
+use crate::command::status::{Cache, MountStatus, Pending, Staging, State, Status};
+use crate::command::top::Counters;
+use crate::command::umount::UmountRequest;
+use crate::command::{Reply, Request};
 use crate::data_dir::DataDir;
 use crate::metrics::{self, Facts, Watched};
-use gitmoor_fs::import::How;
-use gitmoor_fs::{FileSystem, FsckOptions, RepackOptions, StoreOwner};
+use gitmoor_fs::{FileSystem, StoreOwner};
 use gitmoor_model::Actor;
 use gitmoor_replicator::Replica;
 use repos::Repos;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
@@ -70,7 +71,10 @@ pub struct Daemon {
 }
 
 impl Answers for Daemon {
-    fn answer(&self, request: Request, asker: &Asker<'_>) -> Answer {
+    type Request = Request;
+    type Reply = Reply;
+
+    fn answer(&self, request: Request, asker: &Asker<'_>) -> Answer<Reply> {
         self.handle(request, asker).into()
     }
 
@@ -110,77 +114,35 @@ impl Daemon {
         };
         match request {
             Request::Status => Ok(Reply::Status(Box::new(self.status()))),
-            Request::Umount { mountpoint, lazy } => self.umount(&mountpoint, lazy),
+            Request::Umount(request) => self.umount(&request),
             Request::RepoList => repos.list().map(Reply::Repos),
-            Request::RepoInfo { name } => repos.info(&name).map(Box::new).map(Reply::Repo),
-            Request::RepoCreate {
-                name,
-                object_format,
-                ref_format,
-                default_branch,
-            } => repos
-                .create(
-                    &name,
-                    &[
-                        format!("--object-format={object_format}"),
-                        format!("--ref-format={ref_format}"),
-                        format!("--initial-branch={default_branch}"),
-                    ],
-                )
-                .map(Reply::Created),
-            Request::RepoFork { name, to, copy } => {
-                repos.fork(&name, &to, copy, asker).map(Reply::Created)
-            }
-            Request::RepoRename { from, to } => repos.rename(&from, &to).map(|()| Reply::Done),
-            Request::RepoDelete { name } => repos.delete(&name).map(|()| Reply::Done),
+            Request::RepoInfo(request) => repos.info(&request.name).map(Box::new).map(Reply::Repo),
+            Request::RepoCreate(request) => repos.create(&request).map(Reply::Created),
+            Request::RepoFork(request) => repos.fork(&request, asker).map(Reply::Created),
+            Request::RepoRename(request) => repos.rename(&request).map(|()| Reply::Done),
+            Request::RepoDelete(request) => repos.delete(&request.name).map(|()| Reply::Done),
             Request::RepoTrash => repos.trash().map(Reply::Trash),
-            Request::RepoRestore { repo, to } => {
-                repos.restore(&repo, to.as_ref()).map(Reply::Restored)
+            Request::RepoRestore(request) => repos.restore(&request).map(Reply::Restored),
+            Request::RepoRestoreObjects(request) => {
+                repos.restore_objects(&request.name).map(Reply::Restored)
             }
-            Request::RepoRestoreObjects { name } => {
-                repos.restore_objects(&name).map(Reply::Restored)
-            }
-            Request::Fsck { name, repair, deep } => repos
-                .fsck(&name, FsckOptions { repair, deep })
-                .map(Box::new)
-                .map(Reply::Checked),
-            Request::Gc { name, dry_run } => {
-                repos.collect(name.as_ref(), dry_run).map(Reply::Collected)
-            }
+            Request::Fsck(request) => repos.fsck(&request).map(Box::new).map(Reply::Checked),
+            Request::Gc(request) => repos.collect(&request).map(Reply::Collected),
             Request::Backup => repos.back_up().map(|made| Reply::Backups(vec![made])),
             Request::Backups => repos.backups().map(Reply::Backups),
             Request::TakeOver => self.take_over().map(Box::new).map(Reply::Owner),
             Request::Cluster(request) => self.replica_handle.answer(request),
             Request::Probe => self.probe().map(Reply::Probed),
-            Request::RepoConfig { name, change } => {
-                repos.configure(&name, change).map(Reply::Settings)
-            }
-            Request::RepoLimit { name, change } => repos.limit(&name, change).map(Reply::Limits),
+            Request::RepoConfig(request) => repos.configure(request).map(Reply::Settings),
+            Request::RepoLimit(request) => repos.limit(request).map(Reply::Limits),
             Request::Audit(query) => repos.audit(&query).map(Box::new).map(Reply::Audit),
-            Request::Import {
-                name,
-                source,
-                verify,
-                live,
-            } => repos
-                .import(&name, &source, How { verify, live }, asker)
-                .map(Reply::Imported),
-            Request::ImportAbandon { name } => repos.abandon_import(&name).map(|()| Reply::Done),
+            Request::Import(request) => repos.import(request, asker).map(Reply::Imported),
+            Request::ImportAbandon(request) => {
+                repos.abandon_import(&request.name).map(|()| Reply::Done)
+            }
             Request::Imports => repos.imports().map(Reply::Imports),
             Request::Counters => self.counters().map(Box::new).map(Reply::Counters),
-            Request::Maintain {
-                name,
-                full,
-                split_blobs,
-                dry_run,
-            } => {
-                let options = RepackOptions {
-                    full,
-                    split_blobs,
-                    dry_run,
-                };
-                repos.maintain(&name, options, asker).map(Reply::Repacked)
-            }
+            Request::Maintain(request) => repos.maintain(&request, asker).map(Reply::Repacked),
         }
     }
 
@@ -265,7 +227,8 @@ impl Daemon {
         }
     }
 
-    fn umount(&self, mountpoint: &Path, lazy: bool) -> Result<Reply, Rejection> {
+    fn umount(&self, request: &UmountRequest) -> Result<Reply, Rejection> {
+        let UmountRequest { mountpoint, lazy } = request;
         let mounted = &self.mount.mountpoint;
         if mountpoint != mounted {
             return Err(Rejection::usage(format!(
@@ -277,7 +240,7 @@ impl Daemon {
         let (asker, outcome) = mpsc::channel();
         let gone = || Rejection::failed("the daemon is leaving already");
         self.events
-            .send(Event::Umount { lazy, asker })
+            .send(Event::Umount { lazy: *lazy, asker })
             .map_err(|_| gone())?;
         outcome.recv().unwrap_or_else(|_| Err(gone()))
     }

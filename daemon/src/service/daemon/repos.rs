@@ -1,10 +1,15 @@
 //! What an administrator does to repositories, inside the daemon. Names change
 //! through the replicator; afterwards the kernel is told which names moved.
 
-use crate::admin::protocol::{
-    Created, LimitChange, MountStatus, RepoInfo, RepoSummary, SettingChange,
-};
 use crate::admin::{Asker, Rejection};
+use crate::command::repo::config::{ConfigRequest, SettingChange};
+use crate::command::repo::create::{CreateRequest, Created};
+use crate::command::repo::fork::ForkRequest;
+use crate::command::repo::info::RepoInfo;
+use crate::command::repo::limit::{LimitChange, LimitRequest};
+use crate::command::repo::list::RepoSummary;
+use crate::command::repo::rename::RenameRequest;
+use crate::command::status::MountStatus;
 use crate::config::RepoName;
 use crate::service::git::{self, Umask};
 use gitmoor_fs::FileSystem;
@@ -55,7 +60,8 @@ impl Repos<'_> {
 
     /// Runs `git init` on the mount: git itself knows best what an empty repository
     /// of its version looks like, and everything it writes is replicated.
-    pub(super) fn create(&self, name: &RepoName, options: &[String]) -> Result<Created, Rejection> {
+    pub(super) fn create(&self, request: &CreateRequest) -> Result<Created, Rejection> {
+        let name = &request.name;
         if self.mount.repo.is_some() {
             return Err(Rejection::failed(
                 "this daemon mounts a single repository; create others through a mount of the \
@@ -66,7 +72,12 @@ impl Repos<'_> {
             return Err(Rejection::failed(format!("{name} exists already")));
         }
         let path = self.mount.mountpoint.join(name.as_str());
-        git::init_bare(&self.mount.mountpoint, &path, options, self.umask)
+        let options = [
+            format!("--object-format={}", request.object_format.name()),
+            format!("--ref-format={}", request.ref_format.name()),
+            format!("--initial-branch={}", request.default_branch),
+        ];
+        git::init_bare(&self.mount.mountpoint, &path, &options, self.umask)
             .map_err(Rejection::failed)?;
         let id = self.existing(name)?.id.to_string();
         Ok(Created {
@@ -103,11 +114,11 @@ impl Repos<'_> {
     /// cut off goes on.
     pub(super) fn fork(
         &self,
-        name: &RepoName,
-        to: &RepoName,
-        copy: bool,
+        request: &ForkRequest,
         asker: &Asker<'_>,
     ) -> Result<Created, Rejection> {
+        let ForkRequest { name, to, copy } = request;
+        let copy = *copy;
         if copy {
             self.check_online("a copy")?;
         }
@@ -166,7 +177,8 @@ impl Repos<'_> {
     }
 
     /// Creates the directories above the new name, then moves.
-    pub(super) fn rename(&self, from: &RepoName, to: &RepoName) -> Result<(), Rejection> {
+    pub(super) fn rename(&self, request: &RenameRequest) -> Result<(), Rejection> {
+        let RenameRequest { from, to } = request;
         self.existing(from)?;
         if self.find(to)?.is_some() {
             return Err(Rejection::failed(format!("{to} exists already")));
@@ -204,10 +216,10 @@ impl Repos<'_> {
     /// Changes a setting, if asked to, and returns all of them.
     pub(super) fn configure(
         &self,
-        name: &RepoName,
-        change: Option<SettingChange>,
+        request: ConfigRequest,
     ) -> Result<BTreeMap<String, String>, Rejection> {
-        let repo = self.existing(name)?;
+        let ConfigRequest { name, change } = request;
+        let repo = self.existing(&name)?;
         let Some(SettingChange { key, value }) = change else {
             return Ok(repo.settings);
         };
@@ -221,20 +233,17 @@ impl Repos<'_> {
             value,
         })?;
         self.fs.settings_changed(repo.id);
-        Ok(self.existing(name)?.settings)
+        Ok(self.existing(&name)?.settings)
     }
 
     /// Changes a limit, if asked to, and returns all of them.
-    pub(super) fn limit(
-        &self,
-        name: &RepoName,
-        change: Option<LimitChange>,
-    ) -> Result<BTreeMap<Limit, u64>, Rejection> {
-        let id = self.existing(name)?.id;
+    pub(super) fn limit(&self, request: LimitRequest) -> Result<BTreeMap<Limit, u64>, Rejection> {
+        let LimitRequest { name, change } = request;
+        let id = self.existing(&name)?.id;
         if let Some(LimitChange { limit, value }) = change {
             self.change(Command::SetLimit { id, limit, value })?;
         }
-        Ok(self.existing(name)?.limits)
+        Ok(self.existing(&name)?.limits)
     }
 
     pub(super) fn create_parents(&self, path: &NamePath) -> Result<(), Rejection> {

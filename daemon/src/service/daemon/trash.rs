@@ -1,8 +1,10 @@
 //! The trash, inside the daemon: looked into, restored from, emptied; maintenance, fsck and backups.
 
 use super::repos::Repos;
-use crate::admin::protocol::Restored;
 use crate::admin::{Asker, Rejection};
+use crate::command::fsck::FsckRequest;
+use crate::command::gc::{GcRequest, MaintainRequest};
+use crate::command::repo::restore::{RestoreRequest, Restored};
 use crate::config::RepoName;
 use crate::service::run::mounted;
 use gitmoor_fs::backup::BackupInfo;
@@ -18,7 +20,8 @@ impl Repos<'_> {
     }
 
     /// Takes a deleted repository, by id or former name, out of the trash.
-    pub(super) fn restore(&self, repo: &str, to: Option<&RepoName>) -> Result<Restored, Rejection> {
+    pub(super) fn restore(&self, request: &RestoreRequest) -> Result<Restored, Rejection> {
+        let RestoreRequest { repo, to } = request;
         let trashed = self.deleted(repo)?;
         let name = match to {
             Some(name) => name.clone(),
@@ -82,7 +85,12 @@ impl Repos<'_> {
     }
 
     /// Catalog against store against digests.
-    pub(super) fn fsck(&self, name: &RepoName, options: FsckOptions) -> Result<Checked, Rejection> {
+    pub(super) fn fsck(&self, request: &FsckRequest) -> Result<Checked, Rejection> {
+        let name = &request.name;
+        let options = FsckOptions {
+            repair: request.repair,
+            deep: request.deep,
+        };
         self.check_online("fsck")?;
         let repo = self.existing(name)?;
         let checked = self.fs.fsck(repo.id, options).map_err(|error| {
@@ -106,10 +114,15 @@ impl Repos<'_> {
     /// Repacks.
     pub(super) fn maintain(
         &self,
-        name: &RepoName,
-        options: RepackOptions,
+        request: &MaintainRequest,
         asker: &Asker<'_>,
     ) -> Result<Repacked, Rejection> {
+        let name = &request.name;
+        let options = RepackOptions {
+            full: request.full,
+            split_blobs: request.split_blobs,
+            dry_run: request.dry_run,
+        };
         self.check_online("gc")?;
         let repo = self.existing(name)?;
         let unchanged = |reason: String| Repacked {
@@ -129,15 +142,15 @@ impl Repos<'_> {
     }
 
     /// Removes for good what was deleted long enough ago, and what nobody owns.
-    pub(super) fn collect(
-        &self,
-        name: Option<&RepoName>,
-        dry_run: bool,
-    ) -> Result<Collected, Rejection> {
+    pub(super) fn collect(&self, request: &GcRequest) -> Result<Collected, Rejection> {
         self.check_online("gc")?;
-        let only = name.map(|name| self.existing(name)).transpose()?;
+        let only = request
+            .name
+            .as_ref()
+            .map(|name| self.existing(name))
+            .transpose()?;
         self.fs
-            .collect(only.map(|repo| repo.id), Sweep::Store, dry_run)
+            .collect(only.map(|repo| repo.id), Sweep::Store, request.dry_run)
             .map_err(Rejection::failed)
     }
 }

@@ -1,16 +1,51 @@
-//! `gitmoor top`.
+//! `gitmoor top`: how fast a daemon works, at what, and what waits for what.
+//!
+//! The daemon only counts. [`Frame::between`] makes rates of two of its counts, which [`draw`]
+//! shows in a terminal.
 
-use super::{data_dir, output};
-use crate::Failure;
-use crate::admin::protocol::Counters;
-use crate::admin::{Client, Reply, Request};
-use crate::cli::{Place, TopArgs};
-use crate::config::ByteSize;
-use crate::top::{Frame, draw};
+mod frame;
+mod view;
+
+pub use crate::metrics::Metric;
+pub use frame::{CacheRates, Frame, FuseRates, Gauge, RaftRates, RepoRates, StoreRates};
+pub use view::draw;
+
+use super::status::Status;
+use super::{Failure, Reply, Request, data_dir, output};
+use crate::admin::Client;
+use crate::config::{ByteSize, Place, Seconds};
+use clap::Args;
+pub use gitmoor_fs::Traffic;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
+use serde::{Deserialize, Serialize};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
+
+/// `gitmoor top`.
+#[derive(Args, Debug)]
+pub struct TopArgs {
+    /// Print one frame as lines, and end
+    #[arg(long)]
+    pub once: bool,
+    /// Print one frame as JSON, and end
+    #[arg(long)]
+    pub json: bool,
+    /// Time between two frames
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub interval: Seconds,
+}
+
+/// What a daemon counts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Counters {
+    /// How it is now.
+    pub status: Status,
+    /// By repository, since the daemon started.
+    pub repositories: Vec<Traffic>,
+    /// Its metrics: of a histogram the count and the sum.
+    pub metrics: Vec<Metric>,
+}
 
 /// Shows frames until somebody quits, or prints one.
 pub(super) fn run(place: &Place, args: &TopArgs) -> Result<(), Failure> {

@@ -1,14 +1,52 @@
 //! `gitmoor repo limit`.
 
-use super::{ask, output, unexpected};
-use crate::Failure;
-use crate::admin::protocol::LimitChange;
-use crate::admin::{Reply, Request};
-use crate::cli::{LimitArgs, Place};
+use super::{Failure, Reply, Request, ask, output, unexpected};
+use crate::config::{Place, RepoName};
 use crate::repo_limit::{self, LimitName};
+use clap::Args;
 use gitmoor_model::Limit;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
+
+/// `gitmoor repo limit`.
+#[derive(Args, Debug)]
+pub struct LimitArgs {
+    /// Such as team/app.git
+    pub name: RepoName,
+    /// bytes of object files, or refs, beyond which pushes are refused; audit-records: how many its
+    /// audit trail keeps; audit-keep: for how long. All that are set without it
+    pub limit: Option<LimitName>,
+    /// Its new value, such as 10GiB, 10000 or 90d; shows the current one without it
+    #[arg(requires = "limit")]
+    pub value: Option<String>,
+    /// Remove the limit
+    #[arg(long, requires = "limit", conflicts_with = "value")]
+    pub unset: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of which repository what is changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitRequest {
+    /// Of which repository.
+    pub name: RepoName,
+    /// What to change.
+    pub change: Option<LimitChange>,
+}
+
+/// A change of one limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitChange {
+    /// Which.
+    pub limit: Limit,
+    /// In its own unit: records, bytes, refs, seconds. `None` removes it.
+    pub value: Option<u64>,
+}
 
 /// Shows limits, or changes one.
 pub(super) fn run(place: &Place, args: LimitArgs) -> Result<(), Failure> {
@@ -16,7 +54,7 @@ pub(super) fn run(place: &Place, args: LimitArgs) -> Result<(), Failure> {
     let change = change(limit, args.value.as_deref(), args.unset)?;
     let is_change = change.is_some();
     let name = args.name.clone();
-    let limits = match ask(place, &Request::RepoLimit { name, change })? {
+    let limits = match ask(place, &Request::RepoLimit(LimitRequest { name, change }))? {
         Reply::Limits(limits) => limits,
         other => return Err(unexpected(place, &other)),
     };

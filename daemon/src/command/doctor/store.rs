@@ -1,8 +1,7 @@
 //! The object store, as the daemon reaches it; without a daemon as the settings say.
 
-use super::{Check, Finding, Patient};
-use crate::admin::protocol::Probe;
-use crate::admin::{Reply, Request};
+use super::{Check, Finding, Patient, Probe};
+use crate::command::{Reply, Request};
 use crate::service;
 use gitmoor_fs::StoreOwner;
 use gitmoor_fs::owner::last_claim;

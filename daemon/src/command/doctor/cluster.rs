@@ -1,8 +1,8 @@
 //! The cluster, as this node sees it.
 
 use super::{Check, Finding, Patient};
-use crate::admin::protocol::{ClusterRequest, ClusterStatus, MemberLine};
-use crate::admin::{Reply, Request};
+use crate::command::cluster::{ClusterRequest, ClusterStatus, MemberLine};
+use crate::command::{Reply, Request};
 use crate::data_dir::{DataDir, DataDirError};
 use gitmoor_replicator::net::{Holder, Identity};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -110,7 +110,7 @@ fn expiring(holder: Holder, expires: SystemTime, now: SystemTime) -> Option<Find
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::protocol::MemberRole;
+    use crate::command::cluster::MemberRole;
 
     const DAY: u64 = 24 * 3600;
 

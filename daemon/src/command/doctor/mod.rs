@@ -20,13 +20,44 @@ mod store;
 
 pub use fix::Fix;
 
-use crate::admin::protocol::Status;
-use crate::admin::{AdminError, Client, Reply, Request};
-use crate::config::Settings;
+use super::status::Status;
+use super::{Failure, Reply, Request, environment, output};
+use crate::admin::{AdminError, Client};
+use crate::config::{Place, Settings};
 use crate::data_dir::DataDir;
-use serde::Serialize;
-use std::io;
+use clap::Args;
+use gitmoor_store::object_store::Probed;
+use serde::{Deserialize, Serialize};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
+
+/// `gitmoor doctor`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exit codes: 0 healthy, or mended; 1 something is wrong; 2 wrong usage or configuration."
+)]
+pub struct DoctorArgs {
+    /// Mend what can be without a loss, each after a confirmation
+    #[arg(long)]
+    pub fix: bool,
+    /// Do not ask
+    #[arg(long, requires = "fix")]
+    pub yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `gitmoor doctor` hears of the object store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Which, without secrets.
+    pub store: String,
+    /// Why it was not tried out.
+    pub note: String,
+    /// What it can do, if it was.
+    pub probed: Option<Probed>,
+}
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -95,7 +126,7 @@ struct Daemon {
 }
 
 /// Looks at everything, in an order in which the first finding may explain the next.
-pub(crate) fn examine(settings: Settings) -> Vec<Check> {
+fn examine(settings: Settings) -> Vec<Check> {
     let dir = DataDir::new(settings.data.clone());
     let daemon = match dir.wait_until_free(Duration::ZERO) {
         Ok(true) => None,
@@ -150,4 +181,75 @@ impl Patient {
     fn status(&self) -> Option<&Status> {
         self.daemon.as_ref()?.as_ref().ok()?.status.as_deref()
     }
+}
+
+/// Looks, mends what it may, and says what is left.
+pub(super) fn run(place: &Place, args: &DoctorArgs) -> Result<(), Failure> {
+    if args.fix && !args.yes && (args.json || !io::stdin().is_terminal()) {
+        let why = "doctor --fix: expected --yes, since there is no terminal to confirm it on";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    let mut checks = examine(Settings::without_mount(place, &environment)?);
+    if !args.json {
+        print(&checks)?;
+    }
+    if args.fix {
+        for finding in checks.iter_mut().flat_map(|check| &mut check.findings) {
+            mend(finding, args)?;
+        }
+    }
+    if args.json {
+        output::json(&checks)?;
+    }
+    let findings = checks.iter().flat_map(|check| &check.findings);
+    match findings.filter(|finding| !finding.fixed).count() {
+        0 => Ok(()),
+        left => Err(Failure::Unhealthy { findings: left }),
+    }
+}
+
+fn print(checks: &[Check]) -> io::Result<()> {
+    for check in checks {
+        if check.findings.is_empty() {
+            output::line(format_args!("{:8}  {}", check.name, check.note))?;
+        }
+        for finding in &check.findings {
+            output::line(format_args!("{:8}! {}", check.name, finding.problem))?;
+            output::line(format_args!("          {}", finding.mend))?;
+        }
+    }
+    Ok(())
+}
+
+fn mend(finding: &mut Finding, args: &DoctorArgs) -> Result<(), Failure> {
+    let Some(fix) = &finding.fix else {
+        return Ok(());
+    };
+    if !args.yes && !confirmed(&fix.question())? {
+        return Ok(());
+    }
+    match fix.apply() {
+        Ok(()) => finding.fixed = true,
+        Err(error) => finding.problem = format!("{}; mending it failed: {error}", finding.problem),
+    }
+    if args.json {
+        return Ok(());
+    }
+    let outcome = if finding.fixed {
+        "mended"
+    } else {
+        "not mended"
+    };
+    Ok(output::line(format_args!(
+        "{outcome}: {}",
+        finding.problem
+    ))?)
+}
+
+fn confirmed(question: &str) -> io::Result<bool> {
+    eprint!("{question} [y/N] ");
+    io::stderr().flush()?;
+    let mut typed = String::new();
+    io::stdin().read_line(&mut typed)?;
+    Ok(matches!(typed.trim(), "y" | "Y" | "yes"))
 }

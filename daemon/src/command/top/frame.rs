@@ -1,6 +1,7 @@
 //! What happened between two looks at a daemon's counters.
 
-use crate::admin::protocol::{Counters, Metric, Pending, Staging};
+use super::{Counters, Metric, Traffic};
+use crate::command::status::{Pending, Staging};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -142,7 +143,7 @@ impl Frame {
         };
         for now in &after.repositories {
             let then = before.repositories.iter().find(|it| it.id == now.id);
-            let rate = |of: fn(&crate::admin::protocol::Traffic) -> u64| {
+            let rate = |of: fn(&Traffic) -> u64| {
                 of(now).saturating_sub(then.map_or(0, of)) as f64 / frame.seconds
             };
             frame.repositories.push(RepoRates {
