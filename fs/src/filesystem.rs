@@ -3,19 +3,22 @@
 
 mod idle;
 mod metrics;
+mod names;
 mod ownership;
 mod sizes;
 mod status;
 mod traffic;
 
+pub use names::Names;
 pub use status::{RepoInfo, Status};
 pub use traffic::Traffic;
 
 use crate::beneath::Dir;
-use crate::consistency::{Freshness, RemoteChanges};
 use crate::error::FsError;
 use crate::git_config;
 use crate::maintenance;
+use crate::namespace::repositories;
+use crate::others::{Elsewhere, Freshness};
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
 use crate::repository::context::{Config, Context};
@@ -25,7 +28,7 @@ use crate::repository::transaction::ReadVersions;
 use crate::tree::Repositories;
 use crate::work::Working;
 use gitmoor_model::{Actor, NamePath, Repo, RepoId, RepoPath};
-use gitmoor_replicator::{NameEntry, Replica, read};
+use gitmoor_replicator::Replica;
 use gitmoor_store::block_cache::{BlockCache, CacheConfig, CacheError};
 use gitmoor_store::object_store::{
     self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach,
@@ -121,12 +124,12 @@ pub struct FileSystem {
 
 impl FileSystem {
     /// Opens the rooms and starts the idle publisher, which also publishes what
-    /// an earlier life left pending. The replica tells `remote_changes` what other nodes change.
+    /// an earlier life left pending. The replica tells `elsewhere` what other nodes change.
     pub fn open(
         config: Config,
         replica: Arc<dyn Replica>,
         store: Arc<dyn ObjectStore>,
-        remote_changes: Arc<RemoteChanges>,
+        elsewhere: Arc<Elsewhere>,
     ) -> Result<Arc<Self>, OpenError> {
         crate::metrics::register();
         let homes = Arc::new(open_homes(&config.data.join("repos"))?);
@@ -156,7 +159,7 @@ impl FileSystem {
             tell(&told, &Change { of, told: None });
         };
         let staging = Arc::new(Staging::new(config.staging_bytes, homes.clone()));
-        let freshness = Freshness::new(replica.clone(), config.stale_reads);
+        let fresh = Freshness::new(replica.clone(), config.stale_reads);
         let shared = Arc::new(Context {
             replica,
             store,
@@ -166,8 +169,8 @@ impl FileSystem {
             config,
             staging,
             waits: Waits::default(),
-            freshness,
-            remote_changes,
+            fresh,
+            elsewhere,
             origins: Origins::new(),
             read_versions: ReadVersions::new(),
             large: Large::new(),
@@ -283,20 +286,7 @@ impl FileSystem {
 
     /// Every repository of the namespace.
     pub(crate) fn live_repos(&self) -> Result<Vec<Repo>, FsError> {
-        let mut found = Vec::new();
-        let mut directories = vec![NamePath::root()];
-        while let Some(dir) = directories.pop() {
-            for (name, entry) in read::names_in(self.shared.replica.view(), &dir)? {
-                match entry {
-                    NameEntry::Directory => directories.extend(dir.join(&name)),
-                    NameEntry::Repo(id) => {
-                        found.extend(read::repo(self.shared.replica.view(), id)?)
-                    }
-                }
-            }
-        }
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(found)
+        repositories(&*self.shared.replica)
     }
 
     /// Tells the kernel that a namespace path changed behind its back (an admin

@@ -4,6 +4,7 @@
 //! ```text
 //! fuse        decode → one call → reply (the only code that knows fuser)
 //! tree        namespace → repository; inodes
+//! namespace   names of repositories: created, renamed, deleted, listed
 //! repository  one real directory, overlaid by what its rooms hold: objects (catalog, staging, publisher),
 //!             refs (compare-and-swap), local (plain files)
 //! bundle      loose objects ↔ packs
@@ -14,7 +15,7 @@
 //! program     every program that is started: as whom, with which settings, within which bounds
 //! import      repositories brought in from elsewhere
 //! work        long work on a repository: who does it, how far it is
-//! consistency in a cluster: what other nodes change
+//! others      in a cluster: what other nodes change
 //! owner       one store, one master: who may store and delete
 //! ```
 
@@ -23,7 +24,6 @@
 pub mod backup;
 pub mod beneath;
 pub mod bundle;
-mod consistency;
 mod custody;
 mod error;
 pub mod failpoint;
@@ -35,6 +35,8 @@ pub mod git_config;
 pub mod import;
 mod maintenance;
 mod metrics;
+mod namespace;
+mod others;
 pub mod owner;
 #[doc(hidden)]
 pub mod parsers;
@@ -45,14 +47,14 @@ mod shares;
 mod tree;
 mod work;
 
-pub use consistency::RemoteChanges;
 pub use custody::{Collected, Copied, CopyError, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
-pub use filesystem::{FileSystem, OpenError, PublishError, RepoInfo, Status, Traffic};
+pub use filesystem::{FileSystem, Names, OpenError, PublishError, RepoInfo, Status, Traffic};
 pub use fsck::{Checked, Damage, Fault, FsckOptions};
 pub use maintenance::{
     Heap, MaintenanceError, Mounted, RepackOptions, Repacked, start_maintenance,
 };
+pub use others::Elsewhere;
 pub use owner::StoreOwner;
 pub use repository::Staged;
 pub use repository::context::{Config, Shown};

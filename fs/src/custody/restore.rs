@@ -24,22 +24,9 @@ pub struct Restored {
 }
 
 impl FileSystem {
-    /// A repository is deleted: what is finished in it is published first, so that
-    /// the trash has it.
-    pub fn repo_deletes(&self, id: RepoId) {
-        if let Err(error) = self.publish_repo(id) {
-            tracing::warn!(repo = %id, %error, "deleted with files that are not stored; they stay on this machine until it is purged");
-        }
-    }
-
     /// What is finished in a repository is stored and catalogued.
     pub fn publish_repo(&self, id: RepoId) -> Result<(), FsError> {
         self.repositories.get(id)?.transactions().publish()
-    }
-
-    /// It is deleted.
-    pub fn repo_deleted(&self, id: RepoId) {
-        self.repositories.close(id);
     }
 
     /// A repository came back from the trash. If it was emptied before it was deleted,

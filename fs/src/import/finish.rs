@@ -4,13 +4,9 @@ use super::copy::Copied;
 use super::refs::Refs;
 use super::source::Disk;
 use super::{ImportError, Imported, Run};
-use crate::error::{FsError, FsResult};
 use crate::repository::objects::catalog;
-use crate::{FileSystem, failpoint};
-use gitmoor_model::{
-    Command, Format, ImportPlan, ImportStep, NamePath, RefStorage, Refusal, RepoPath,
-};
-use gitmoor_replicator::read;
+use crate::{Names, failpoint};
+use gitmoor_model::{Actor, Format, ImportPlan, ImportStep, RefStorage, RepoPath};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
@@ -77,7 +73,7 @@ impl Run<'_> {
 
     /// From now on it is a repository like any other.
     pub(super) fn name_it(&self, format: Format) -> Result<(), ImportError> {
-        self.fs.create_parents(&self.import.path)?;
+        Names::of(self.fs, Actor::default()).create_parents(&self.import.path)?;
         self.step(ImportStep::Finish { format })?;
         // As one that was made elsewhere: the next look furnishes it.
         self.fs.repositories.close(self.import.id);
@@ -105,27 +101,6 @@ impl Run<'_> {
                 packed: Vec::new(),
             })?;
         }
-        Ok(())
-    }
-}
-
-impl FileSystem {
-    /// Creates the directories above a name that are missing.
-    pub fn create_parents(&self, path: &NamePath) -> FsResult<()> {
-        let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else {
-            return Ok(());
-        };
-        if read::name(self.shared.replica.view(), &parent)?.is_some() {
-            return Ok(());
-        }
-        self.create_parents(&parent)?;
-        let path = parent.clone();
-        match self.propose(Command::CreateDirectory { path }) {
-            // By somebody else, just now.
-            Ok(_) | Err(FsError::Refused(Refusal::Exists(_))) => {}
-            Err(error) => return Err(error),
-        }
-        self.name_changed(&parent);
         Ok(())
     }
 }

@@ -2,24 +2,24 @@
 
 use super::{Listed, Place, Process, Tree};
 use crate::error::{FsError, FsResult};
-use crate::failpoint;
+use crate::namespace::Namespace;
 use crate::process::of_thread;
 use crate::repository::{NewAttributes, Repository};
 use gitmoor_model::room::Type;
-use gitmoor_model::{Command, NamePath, RepoId, RepoPath};
-use gitmoor_replicator::{NameEntry, read};
+use gitmoor_model::{NamePath, RepoPath};
+use gitmoor_replicator::NameEntry;
 
 impl Tree {
     /// What stands at a path of the namespace.
     pub(super) fn named(&self, path: &NamePath) -> FsResult<Place> {
-        match read::name(self.shared.replica.view(), path)?.ok_or(FsError::NotFound)? {
+        match self.shared.replica.name(path)?.ok_or(FsError::NotFound)? {
             NameEntry::Directory => Ok(Place::Name(path.clone())),
             NameEntry::Repo(id) => Ok(Place::Repo(self.repositories.get(id)?, RepoPath::root())),
         }
     }
 
     pub(super) fn list_names(&self, dir: &NamePath) -> FsResult<Vec<Listed>> {
-        let names = read::names_in(self.shared.replica.view(), dir)?;
+        let names = self.shared.replica.names_in(dir)?;
         Ok(names
             .into_iter()
             .map(|(name, _)| Listed {
@@ -29,10 +29,13 @@ impl Tree {
             .collect())
     }
 
-    fn propose(&self, command: Command, process: Process) -> FsResult<()> {
+    /// As this process changes it.
+    fn namespace(&self, process: Process) -> Namespace<'_> {
         let pid = of_thread(process.pid);
-        let actor = self.shared.origins.actor(process.uid, pid);
-        self.shared.propose(actor, command).map(drop)
+        Namespace {
+            shared: &self.shared,
+            actor: self.shared.origins.actor(process.uid, pid),
+        }
     }
 
     /// mkdir: a repository if the name ends in `.git`.
@@ -43,18 +46,10 @@ impl Tree {
         process: Process,
     ) -> FsResult<Place> {
         if !path.names_repository() {
-            self.propose(Command::CreateDirectory { path: path.clone() }, process)?;
+            self.namespace(process).create_directory(path)?;
             return Ok(Place::Name(path.clone()));
         }
-        let id = RepoId::random();
-        self.propose(
-            Command::CreateRepo {
-                id,
-                path: path.clone(),
-            },
-            process,
-        )?;
-        failpoint::REPO_CREATED.hit();
+        let id = self.namespace(process).create_repository(path)?;
         let repo = self.repositories.get(id)?;
         let caller = self.caller(&repo, process);
         let top = NewAttributes {
@@ -69,7 +64,7 @@ impl Tree {
 
     /// rmdir of a namespace directory.
     pub(super) fn remove_name(&self, path: &NamePath, process: Process) -> FsResult<()> {
-        self.propose(Command::RemoveDirectory { path: path.clone() }, process)
+        self.namespace(process).remove_directory(path)
     }
 
     /// rmdir of a repository's top, after rm -rf has removed what is in it.
@@ -77,8 +72,7 @@ impl Tree {
         if !repo.is_empty()? {
             return Err(FsError::NotEmpty);
         }
-        self.propose(Command::DeleteRepo { id: repo.id }, process)?;
-        failpoint::REPO_DELETED.hit();
+        self.namespace(process).delete(repo.id)?;
         self.repositories.close(repo.id);
         Ok(())
     }
@@ -101,13 +95,7 @@ impl Tree {
             }
             self.inodes.orphan(&target);
         }
-        self.propose(
-            Command::Rename {
-                from: from.clone(),
-                to: to.clone(),
-            },
-            process,
-        )?;
+        self.namespace(process).rename(from, to)?;
         if matches!(source, Place::Name(_)) {
             self.inodes
                 .rename(&Place::Name(from.clone()), &Place::Name(to.clone()), None);

@@ -12,10 +12,10 @@ use crate::command::repo::rename::RenameRequest;
 use crate::command::status::MountStatus;
 use crate::config::RepoName;
 use crate::service::git::{self, Umask};
-use gitmoor_fs::FileSystem;
+use gitmoor_fs::{FileSystem, Names};
 use gitmoor_model::setting as repo_setting;
 use gitmoor_model::{Actor, Command, Limit, NamePath, Outcome, Repo, RepoId};
-use gitmoor_replicator::{NameEntry, Replica, read};
+use gitmoor_replicator::Replica;
 use std::collections::BTreeMap;
 
 /// The repositories of a daemon.
@@ -31,31 +31,18 @@ pub(super) struct Repos<'a> {
 impl Repos<'_> {
     /// All, in order of their names.
     pub(super) fn list(&self) -> Result<Vec<RepoSummary>, Rejection> {
-        let mut found = Vec::new();
-        let mut directories = vec![NamePath::root()];
-        while let Some(dir) = directories.pop() {
-            for (name, entry) in
-                read::names_in(self.replica.view(), &dir).map_err(Rejection::failed)?
-            {
-                match entry {
-                    NameEntry::Directory => directories.extend(dir.join(&name)),
-                    NameEntry::Repo(id) => found.extend(self.summary(id)?),
-                }
-            }
-        }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(found)
-    }
-
-    /// `None` when it was deleted since it was listed.
-    fn summary(&self, id: RepoId) -> Result<Option<RepoSummary>, Rejection> {
-        let repo = read::repo(self.replica.view(), id).map_err(Rejection::failed)?;
-        Ok(repo.map(|repo| RepoSummary {
+        let repositories = self.names().repositories().map_err(Rejection::failed)?;
+        let summary = |repo: Repo| RepoSummary {
             name: repo.path.to_string(),
             id: repo.id.to_string(),
             object_format: repo.format.map(|format| format.objects.name().to_owned()),
             ref_storage: repo.format.map(|format| format.refs.name().to_owned()),
-        }))
+        };
+        Ok(repositories.into_iter().map(summary).collect())
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names::of(self.fs, self.actor.clone())
     }
 
     /// Runs `git init` on the mount: git itself knows best what an empty repository
@@ -143,7 +130,9 @@ impl Repos<'_> {
         };
         match self.find(name)? {
             Some(named) => Ok(named.id == parent),
-            None => Ok(read::repo(self.replica.view(), parent)
+            None => Ok(self
+                .replica
+                .repo(parent)
                 .map_err(Rejection::failed)?
                 .is_none()),
         }
@@ -183,31 +172,21 @@ impl Repos<'_> {
         if self.find(to)?.is_some() {
             return Err(Rejection::failed(format!("{to} exists already")));
         }
-        self.create_parents(&to.path())?;
-        self.change(Command::Rename {
-            from: from.path(),
-            to: to.path(),
-        })?;
-        self.fs.name_changed(&from.path());
-        self.fs.name_changed(&to.path());
-        Ok(())
+        let renamed = self.names().rename(&from.path(), &to.path());
+        renamed.map_err(Rejection::failed)
     }
 
     /// Moves it to the trash.
     pub(super) fn delete(&self, name: &RepoName) -> Result<(), Rejection> {
         let repo = self.existing(name)?;
-        self.fs.repo_deletes(repo.id);
-        self.change(Command::DeleteRepo { id: repo.id })?;
-        self.fs.repo_deleted(repo.id);
-        self.fs.name_changed(&name.path());
-        Ok(())
+        self.names().delete(&repo).map_err(Rejection::failed)
     }
 
     fn parent_of(&self, repo: &Repo) -> Result<Option<String>, Rejection> {
         let Some(id) = repo.forked_from else {
             return Ok(None);
         };
-        let parent = read::repo(self.replica.view(), id).map_err(Rejection::failed)?;
+        let parent = self.replica.repo(id).map_err(Rejection::failed)?;
         Ok(Some(
             parent.map_or(id.to_string(), |it| it.path.to_string()),
         ))
@@ -247,16 +226,11 @@ impl Repos<'_> {
     }
 
     pub(super) fn create_parents(&self, path: &NamePath) -> Result<(), Rejection> {
-        self.fs.create_parents(path).map_err(Rejection::failed)
+        self.names().create_parents(path).map_err(Rejection::failed)
     }
 
     pub(super) fn find(&self, name: &RepoName) -> Result<Option<Repo>, Rejection> {
-        match read::name(self.replica.view(), &name.path()).map_err(Rejection::failed)? {
-            Some(NameEntry::Repo(id)) => {
-                read::repo(self.replica.view(), id).map_err(Rejection::failed)
-            }
-            Some(NameEntry::Directory) | None => Ok(None),
-        }
+        self.names().find(&name.path()).map_err(Rejection::failed)
     }
 
     pub(super) fn existing(&self, name: &RepoName) -> Result<Repo, Rejection> {

@@ -1,0 +1,83 @@
+//! The namespace, as an administrator changes it, through a mount whose kernel is told of it.
+
+use super::FileSystem;
+use crate::error::{FsError, FsResult};
+use crate::namespace::{Namespace, repositories};
+use gitmoor_model::{Actor, NamePath, Refusal, Repo};
+use gitmoor_replicator::NameEntry;
+
+/// The namespace, as an administrator changes it, through a mount that is told of it.
+pub struct Names<'a> {
+    fs: &'a FileSystem,
+    actor: Actor,
+}
+
+impl<'a> Names<'a> {
+    /// On behalf of `actor`.
+    pub fn of(fs: &'a FileSystem, actor: Actor) -> Self {
+        Self { fs, actor }
+    }
+
+    fn as_actor(&self, actor: Actor) -> Namespace<'_> {
+        let shared = &self.fs.shared;
+        Namespace { shared, actor }
+    }
+
+    fn namespace(&self) -> Namespace<'_> {
+        self.as_actor(self.actor.clone())
+    }
+
+    /// The repository of this name.
+    pub fn find(&self, path: &NamePath) -> FsResult<Option<Repo>> {
+        let replica = &self.fs.shared.replica;
+        match replica.name(path)? {
+            Some(NameEntry::Repo(id)) => Ok(replica.repo(id)?),
+            Some(NameEntry::Directory) | None => Ok(None),
+        }
+    }
+
+    /// All repositories, in the order of their names.
+    pub fn repositories(&self) -> FsResult<Vec<Repo>> {
+        repositories(&*self.fs.shared.replica)
+    }
+
+    /// Creates the directories above a name that are missing.
+    pub fn create_parents(&self, path: &NamePath) -> FsResult<()> {
+        let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else {
+            return Ok(());
+        };
+        if self.fs.shared.replica.name(&parent)?.is_some() {
+            return Ok(());
+        }
+        self.create_parents(&parent)?;
+        // Nobody asked for this directory in particular.
+        match self.as_actor(Actor::default()).create_directory(&parent) {
+            // By somebody else, just now.
+            Ok(()) | Err(FsError::Refused(Refusal::Exists(_))) => {}
+            Err(error) => return Err(error),
+        }
+        self.fs.name_changed(&parent);
+        Ok(())
+    }
+
+    /// Creates the directories above the new name, then renames.
+    pub fn rename(&self, from: &NamePath, to: &NamePath) -> FsResult<()> {
+        self.create_parents(to)?;
+        self.namespace().rename(from, to)?;
+        self.fs.name_changed(from);
+        self.fs.name_changed(to);
+        Ok(())
+    }
+
+    /// Moves a repository to the trash. What is finished in it is published first, so that the trash has it.
+    pub fn delete(&self, repo: &Repo) -> FsResult<()> {
+        let id = repo.id;
+        if let Err(error) = self.fs.publish_repo(id) {
+            tracing::warn!(repo = %id, %error, "deleted with files that are not stored; they stay on this machine until it is purged");
+        }
+        self.namespace().delete(id)?;
+        self.fs.repositories.close(id);
+        self.fs.name_changed(&repo.path);
+        Ok(())
+    }
+}

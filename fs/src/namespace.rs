@@ -1,0 +1,70 @@
+//! Names of repositories, and of directories of them. Two ask for changes: git on a mount, by mkdir(2), rename(2)
+//! and rmdir(2) (`tree/names.rs`), and an administrator, by `gitmoor repo` (`filesystem/names.rs`). A change is one
+//! proposal, which stands here once.
+
+use crate::context::Context;
+use crate::error::FsResult;
+use crate::failpoint;
+
+use gitmoor_model::{Actor, Command, NamePath, Repo, RepoId};
+use gitmoor_replicator::{NameEntry, Replica};
+
+/// The namespace, as one process or administrator changes it.
+pub(crate) struct Namespace<'a> {
+    pub(crate) shared: &'a Context,
+    /// Who asks.
+    pub(crate) actor: Actor,
+}
+
+impl Namespace<'_> {
+    fn propose(&self, command: Command) -> FsResult<()> {
+        self.shared.propose(self.actor.clone(), command).map(drop)
+    }
+
+    /// A directory of repositories.
+    pub(crate) fn create_directory(&self, path: &NamePath) -> FsResult<()> {
+        self.propose(Command::CreateDirectory { path: path.clone() })
+    }
+
+    /// Refused unless it is empty.
+    pub(crate) fn remove_directory(&self, path: &NamePath) -> FsResult<()> {
+        self.propose(Command::RemoveDirectory { path: path.clone() })
+    }
+
+    /// An empty repository.
+    pub(crate) fn create_repository(&self, path: &NamePath) -> FsResult<RepoId> {
+        let (id, path) = (RepoId::random(), path.clone());
+        self.propose(Command::CreateRepo { id, path })?;
+        failpoint::REPO_CREATED.hit();
+        Ok(id)
+    }
+
+    /// A repository or a directory gets a name that nothing has.
+    pub(crate) fn rename(&self, from: &NamePath, to: &NamePath) -> FsResult<()> {
+        let (from, to) = (from.clone(), to.clone());
+        self.propose(Command::Rename { from, to })
+    }
+
+    /// A repository goes to the trash. Whoever has it open closes it then.
+    pub(crate) fn delete(&self, id: RepoId) -> FsResult<()> {
+        self.propose(Command::DeleteRepo { id })?;
+        failpoint::REPO_DELETED.hit();
+        Ok(())
+    }
+}
+
+/// Every repository of the namespace, in the order of their names.
+pub(crate) fn repositories(replica: &dyn Replica) -> FsResult<Vec<Repo>> {
+    let mut found = Vec::new();
+    let mut directories = vec![NamePath::root()];
+    while let Some(dir) = directories.pop() {
+        for (name, entry) in replica.names_in(&dir)? {
+            match entry {
+                NameEntry::Directory => directories.extend(dir.join(&name)),
+                NameEntry::Repo(id) => found.extend(replica.repo(id)?),
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
