@@ -10,7 +10,6 @@
 //! metrics     the port for Prometheus, health and readiness
 //! data_dir    the directory with one owner: lock, version, layout
 //! mount_point checks before mounting, and clearing what a dead daemon left
-//! mount_helper  `mount -t gitmoor`: the words of mount(8) in those of `gitmoor mount`
 //! reference   the pages of docs/reference/ that are made of the code
 //! ```
 //!
@@ -24,7 +23,6 @@ pub mod data_dir;
 mod import_tree;
 mod logging;
 mod metrics;
-mod mount_helper;
 pub mod mount_point;
 pub mod reference;
 mod repo_limit;
@@ -40,8 +38,8 @@ use std::process::ExitCode;
 /// Runs the command line of this process. Wrong usage never returns: clap
 /// prints it and exits with 2.
 pub fn main() -> ExitCode {
-    if mount_helper::is_called() {
-        return mount_helper::main();
+    if command::mount_helper::is_called() {
+        return command::mount_helper::main();
     }
     let cli = command::Cli::parse();
     match command::run(cli) {

@@ -3,8 +3,8 @@
 
 use super::Cli;
 use super::Failure;
+use super::mount_helper;
 use super::output;
-use crate::mount_helper;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::io;

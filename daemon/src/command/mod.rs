@@ -15,6 +15,7 @@ pub mod gc;
 mod generate;
 pub mod import;
 mod mount;
+pub(crate) mod mount_helper;
 mod mounted;
 mod node;
 mod output;

@@ -5,7 +5,7 @@
 //! mount.gitmoor SOURCE MOUNTPOINT [-sfnv] [-t TYPE] [-o OPTION,…]
 //! ```
 
-use crate::command::Cli;
+use super::Cli;
 use clap::{CommandFactory, Parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
