@@ -62,7 +62,7 @@ impl Traces {
             .with_max_queue_size(QUEUE)
             .with_scheduled_delay(DELAY)
             .build();
-        let processor = BatchSpanProcessor::builder(Told::new(exporter));
+        let processor = BatchSpanProcessor::builder(ReportingExporter::new(exporter));
         let provider = SdkTracerProvider::builder()
             .with_span_processor(processor.with_batch_config(batches).build())
             .with_resource(resource())
@@ -126,19 +126,19 @@ impl Carrier for Names {
 
 /// An exporter that says when the collector does not take spans, and when it does again.
 #[derive(Debug)]
-struct Told<E> {
+struct ReportingExporter<E> {
     inner: E,
     failing: AtomicBool,
 }
 
-impl<E> Told<E> {
+impl<E> ReportingExporter<E> {
     fn new(inner: E) -> Self {
         let failing = AtomicBool::new(false);
         Self { inner, failing }
     }
 }
 
-impl<E: SpanExporter> SpanExporter for Told<E> {
+impl<E: SpanExporter> SpanExporter for ReportingExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let result = self.inner.export(batch).await;

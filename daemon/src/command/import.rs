@@ -109,7 +109,7 @@ pub struct ImportAbandonRequest {
 /// A line of `--json`.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-enum Event<'a> {
+enum ImportEvent<'a> {
     Progress(&'a Progress),
     Imported(&'a Imported),
     Failed { reason: &'a str },
@@ -185,7 +185,7 @@ impl Importer<'_> {
         let done = self.one(source, name);
         if let (Err(Failure::Rejected(rejection)), true) = (&done, self.args.json) {
             let reason = &rejection.message;
-            event(&Event::Failed { reason })?;
+            event(&ImportEvent::Failed { reason })?;
         }
         done
     }
@@ -207,7 +207,7 @@ impl Importer<'_> {
         }
         if self.args.json {
             for reason in &failures {
-                event(&Event::Failed { reason })?;
+                event(&ImportEvent::Failed { reason })?;
             }
         } else {
             let failed = failures.len();
@@ -233,21 +233,21 @@ impl Importer<'_> {
         let mut client = Client::connect(&data_dir(self.place)?)?;
         let mut written = Ok(());
         let answer = client.ask_watching(&request, &mut |progress| match self.args.json {
-            true if written.is_ok() => written = event(&Event::Progress(progress)),
+            true if written.is_ok() => written = event(&ImportEvent::Progress(progress)),
             true => {}
             false => show(&bar, progress),
         });
         bar.finish_and_clear();
         written?;
         match answer?? {
-            Reply::Imported(done) if self.args.json => Ok(event(&Event::Imported(&done))?),
+            Reply::Imported(done) if self.args.json => Ok(event(&ImportEvent::Imported(&done))?),
             Reply::Imported(done) => Ok(print(&done)?),
             other => Err(unexpected(self.place, &other)),
         }
     }
 }
 
-fn event(event: &Event<'_>) -> io::Result<()> {
+fn event(event: &ImportEvent<'_>) -> io::Result<()> {
     output::line(serde_json::to_string(event)?)
 }
 

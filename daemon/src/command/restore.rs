@@ -38,7 +38,7 @@ pub struct RestoreBackupArgs {
 
 /// What `gitmoor restore --json` prints.
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct RestoreReport<'a> {
     /// What was restored.
     backup: &'a BackupInfo,
     /// What the store has that it does not know.
@@ -70,7 +70,7 @@ pub(super) fn run(place: &Place, args: &RestoreBackupArgs) -> Result<(), Failure
     let former = owner::last_claim(&*store).map_err(failed)?;
     let unknown = begin(&dir, chosen, &url, &store, args.take_over)?;
     if args.json {
-        return Ok(output::json(&Report {
+        return Ok(output::json(&RestoreReport {
             backup: chosen,
             unknown: &unknown,
             taken_over: args.take_over,

@@ -94,7 +94,7 @@ settings! {
             default: "false",
         }
         // A small commit costs no pack.
-        /// More loose objects than this in one push become one pack
+        /// More loose objects than this that are stored together become one pack
         bundle_over: usize {
             default: "10",
         }

@@ -18,10 +18,10 @@ const PERIOD: Duration = Duration::from_secs(60);
 #[derive(Clone, Default)]
 pub(super) struct Limit {
     /// Lines of this period.
-    written: Arc<Mutex<HashMap<Identifier, Place>>>,
+    written: Arc<Mutex<HashMap<Identifier, CallSite>>>,
 }
 
-struct Place {
+struct CallSite {
     lines: u64,
     metadata: &'static Metadata<'static>,
 }
@@ -43,7 +43,7 @@ impl Limit {
         let mut written = self.written.lock();
         let place = written
             .entry(metadata.callsite())
-            .or_insert(Place { lines: 0, metadata });
+            .or_insert(CallSite { lines: 0, metadata });
         place.lines += 1;
         place.lines <= LINES
     }
@@ -52,7 +52,7 @@ impl Limit {
     pub(super) fn renew(&self) -> Vec<LeftOut> {
         let written = std::mem::take(&mut *self.written.lock());
         let too_many = written.into_values().filter(|place| place.lines > LINES);
-        let left_out = too_many.map(|Place { lines, metadata }| LeftOut {
+        let left_out = too_many.map(|CallSite { lines, metadata }| LeftOut {
             place: format!(
                 "{}:{}",
                 metadata.file().unwrap_or(metadata.target()),

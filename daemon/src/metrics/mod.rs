@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use parking_lot::{Mutex, RwLock};
 use prometheus::{Encoder, IntGaugeVec, Opts, TextEncoder};
-use readiness::Readiness;
+use readiness::ReadinessChecks;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -47,7 +47,7 @@ pub(crate) trait Watched: Send + Sync {
 pub(crate) struct Telling {
     /// `None` until it serves. Weak: whoever asks must not keep a database open.
     watched: RwLock<Option<Weak<dyn Watched>>>,
-    readiness: Readiness,
+    readiness: ReadinessChecks,
     /// Held while gauges are set and read: one that is emptied and filled again is whole.
     gathering: Mutex<()>,
 }

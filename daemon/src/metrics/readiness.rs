@@ -25,12 +25,12 @@ pub(crate) struct Facts {
 
 /// The checks that may hang.
 #[derive(Default)]
-pub(super) struct Readiness {
-    mount: Check,
-    store: Check,
+pub(super) struct ReadinessChecks {
+    mount: Probing,
+    store: Probing,
 }
 
-impl Readiness {
+impl ReadinessChecks {
     /// All that is wrong, one sentence a line. Without facts it does not serve yet.
     pub(super) async fn check(&self, facts: Option<Facts>) -> Result<(), String> {
         let Some(facts) = facts else {
@@ -88,9 +88,9 @@ fn ask_mount(at: &Path) -> Result<(), String> {
 /// A check that blocks, perhaps for long: at most one of its kind is under way, and nobody waits
 /// for it longer than [`PATIENCE`].
 #[derive(Default)]
-struct Check(Mutex<Option<JoinHandle<Result<(), String>>>>);
+struct Probing(Mutex<Option<JoinHandle<Result<(), String>>>>);
 
-impl Check {
+impl Probing {
     async fn run<E: Display>(
         &self,
         what: &str,

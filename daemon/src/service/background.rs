@@ -64,7 +64,7 @@ impl BackgroundError {
 /// What the daemon reports to the command that started it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Report {
+enum StartReport {
     Ready,
     Failed { message: String, code: u8 },
 }
@@ -77,8 +77,10 @@ pub(crate) fn start_in_background(dir: &DataDir) -> Result<(), BackgroundError> 
         .take()
         .expect("standard output was asked to be a pipe");
     match wait_for_report(pipe, dir)? {
-        Some(Report::Ready) => Ok(()),
-        Some(Report::Failed { message, code }) => Err(BackgroundError::Reported { message, code }),
+        Some(StartReport::Ready) => Ok(()),
+        Some(StartReport::Failed { message, code }) => {
+            Err(BackgroundError::Reported { message, code })
+        }
         None => Err(BackgroundError::Died {
             status: child.wait()?,
             log: dir.log_file(),
@@ -98,7 +100,7 @@ fn spawn(log: File) -> io::Result<Child> {
 }
 
 /// `None` when the daemon ended without a report.
-fn wait_for_report(pipe: ChildStdout, dir: &DataDir) -> io::Result<Option<Report>> {
+fn wait_for_report(pipe: ChildStdout, dir: &DataDir) -> io::Result<Option<StartReport>> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
@@ -141,7 +143,7 @@ impl Readiness {
     pub(crate) fn announce(&self, status: &str) -> io::Result<()> {
         match self {
             Self::Foreground => notify::ready(status),
-            Self::Background => report(&Report::Ready),
+            Self::Background => report(&StartReport::Ready),
         }
     }
 
@@ -151,7 +153,7 @@ impl Readiness {
             Self::Foreground => {}
             Self::Background => {
                 // If the command is gone, the log has the message too.
-                let _ = report(&Report::Failed { message, code });
+                let _ = report(&StartReport::Failed { message, code });
             }
         }
     }
@@ -159,7 +161,7 @@ impl Readiness {
 
 /// Reports once: afterwards standard output leads nowhere, and the command's end
 /// of the pipe is free to close.
-fn report(report: &Report) -> io::Result<()> {
+fn report(report: &StartReport) -> io::Result<()> {
     let mut line = serde_json::to_vec(report)?;
     line.push(b'\n');
     let mut stdout = io::stdout();

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 /// The umask that this process was started with, for a git that works for a user. What the daemon makes for itself is
 /// nobody else's; what it makes for a caller has the mode that the kernel sent, to which the caller's umask is applied already.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Umask(Mode);
+pub(crate) struct InheritedUmask(Mode);
 
-impl Umask {
+impl InheritedUmask {
     /// Of this process, which from now on makes everything for its own user alone. To be called before other threads
     /// create files.
     pub(super) fn replace() -> Self {
@@ -41,7 +41,7 @@ pub(crate) fn init_bare(
     mounted: &Path,
     path: &Path,
     options: &[String],
-    umask: Umask,
+    umask: InheritedUmask,
 ) -> Result<(), GitError> {
     let step = ["init", "--quiet", "--bare", "--template="];
     let git = Program::git_with(Settings::Administrators, &step).args(options);

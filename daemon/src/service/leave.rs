@@ -34,7 +34,7 @@ pub(super) struct Leaving {
     pub(super) detached: Cell<bool>,
 }
 
-type Asker = Sender<Result<Reply, Rejection>>;
+type ReplySender = Sender<Result<Reply, Rejection>>;
 
 /// What became of a request to unmount.
 enum Unmounted {
@@ -95,7 +95,7 @@ impl Leaving {
     }
 
     /// Answers the asker; `None` means that the daemon stays.
-    fn on_request(&self, lazy: bool, asker: &Asker) -> Option<Result<(), ServiceError>> {
+    fn on_request(&self, lazy: bool, asker: &ReplySender) -> Option<Result<(), ServiceError>> {
         tracing::info!(lazy, "asked to unmount");
         if self.detached.get() {
             answer(asker, Ok(Reply::Detached));
@@ -179,7 +179,7 @@ fn busy(leaving: &Leaving, error: &std::io::Error) -> Rejection {
     ))
 }
 
-fn answer(asker: &Asker, outcome: Result<Reply, Rejection>) {
+fn answer(asker: &ReplySender, outcome: Result<Reply, Rejection>) {
     // An asker who went away is no reason to change course.
     let _ = asker.send(outcome);
 }

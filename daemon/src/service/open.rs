@@ -82,13 +82,13 @@ fn may_be_copy(settings: &Settings, dir: &DataDir) -> Result<bool, DataDirError>
     Ok(!dir.has_own_store()? && dir.is_copy()?)
 }
 
-type Opened = (ReplicaHandle, Arc<dyn ObjectStore>);
+type ReplicaAndStore = (ReplicaHandle, Arc<dyn ObjectStore>);
 
 fn open_alone(
     settings: &Settings,
     dir: &DataDir,
     runtime: &IoRuntime,
-) -> Result<Opened, ServiceError> {
+) -> Result<ReplicaAndStore, ServiceError> {
     if settings.cluster.is_some() {
         return Err(DataDirError::NotClient(settings.data.clone()).into());
     }
@@ -107,7 +107,7 @@ fn open_member(
     dir: &DataDir,
     runtime: &IoRuntime,
     elsewhere: Arc<Elsewhere>,
-) -> Result<Opened, ServiceError> {
+) -> Result<ReplicaAndStore, ServiceError> {
     if settings.cluster.is_some() {
         return Err(DataDirError::NotClient(settings.data.clone()).into());
     }
@@ -125,7 +125,7 @@ fn open_client(
     dir: &DataDir,
     runtime: &IoRuntime,
     elsewhere: Arc<Elsewhere>,
-) -> Result<Opened, ServiceError> {
+) -> Result<ReplicaAndStore, ServiceError> {
     let ClientIdentity {
         identity,
         addresses,

@@ -1,7 +1,7 @@
 //! A daemon's life: open, mount, announce, wait, leave.
 
 use super::daemon::{Daemon, Event};
-use super::git::Umask;
+use super::git::InheritedUmask;
 use super::leave::Leaving;
 use super::open::{Parts, open};
 use super::{Readiness, ServiceError, fallback, signals, starting};
@@ -19,7 +19,7 @@ use std::time::Instant;
 
 /// Runs the daemon in this process until it is unmounted or told to leave.
 pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), ServiceError> {
-    let umask = Umask::replace();
+    let umask = InheritedUmask::replace();
     let parts = open(settings)?;
     let server = Server::bind(parts.dir.path()).map_err(starting("the admin socket"))?;
     let leaving = mount_and_serve(settings, &parts, &server, umask)?;
@@ -43,7 +43,7 @@ fn mount_and_serve(
     settings: &Settings,
     parts: &Parts,
     server: &Server,
-    umask: Umask,
+    umask: InheritedUmask,
 ) -> Result<Leaving, ServiceError> {
     let (events, inbox) = mpsc::channel();
     parts
@@ -107,7 +107,12 @@ pub(crate) fn mounted(mount: &MountStatus) -> Mounted {
     }
 }
 
-fn daemon(settings: &Settings, parts: &Parts, events: mpsc::Sender<Event>, umask: Umask) -> Daemon {
+fn daemon(
+    settings: &Settings,
+    parts: &Parts,
+    events: mpsc::Sender<Event>,
+    umask: InheritedUmask,
+) -> Daemon {
     Daemon {
         fs: Arc::clone(&parts.fs),
         replica_handle: parts.replica_handle.clone(),

@@ -115,11 +115,11 @@ struct Patient {
     settings: Settings,
     dir: DataDir,
     /// Why it does not answer, if a daemon owns the directory; `None` when none does.
-    daemon: Option<Result<Daemon, String>>,
+    daemon: Option<Result<RunningDaemon, String>>,
 }
 
 /// A daemon that answers.
-struct Daemon {
+struct RunningDaemon {
     client: Client,
     /// Of a mount; a node without one has none.
     status: Option<Box<Status>>,
@@ -130,7 +130,7 @@ fn examine(settings: Settings) -> Vec<Check> {
     let dir = DataDir::new(settings.data.clone());
     let daemon = match dir.wait_until_free(Duration::ZERO) {
         Ok(true) => None,
-        Ok(false) => Some(Daemon::find(&dir)),
+        Ok(false) => Some(RunningDaemon::find(&dir)),
         Err(error) => Some(Err(error.to_string())),
     };
     let mut patient = Patient {
@@ -159,7 +159,7 @@ fn looked(name: &'static str, check: io::Result<Check>) -> Check {
     })
 }
 
-impl Daemon {
+impl RunningDaemon {
     fn find(dir: &DataDir) -> Result<Self, String> {
         let said = |error: AdminError| error.to_string();
         let mut client = Client::connect(dir).map_err(said)?;
@@ -174,7 +174,7 @@ impl Daemon {
 
 impl Patient {
     /// The daemon, if it answers.
-    fn answering(&mut self) -> Option<&mut Daemon> {
+    fn answering(&mut self) -> Option<&mut RunningDaemon> {
         self.daemon.as_mut()?.as_mut().ok()
     }
 

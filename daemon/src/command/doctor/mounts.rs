@@ -14,7 +14,7 @@ const KIND: &str = "fuse.gitmoor";
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
-enum Answer {
+enum MountState {
     Alive,
     Dead,
     None,
@@ -38,15 +38,15 @@ pub(super) fn dead() -> io::Result<Check> {
 fn judged(at: PathBuf) -> io::Result<Option<Finding>> {
     let shown = at.display();
     Ok(match ask(&at)? {
-        Answer::Alive => None,
-        Answer::Dead => Some(
+        MountState::Alive => None,
+        MountState::Dead => Some(
             Finding::new(
                 format!("{shown} is a dead mount (transport endpoint is not connected): its daemon is gone"),
                 format!("gitmoor umount {shown}; nothing is lost, mount again"),
             )
             .with(Fix::Unmount(at)),
         ),
-        Answer::None => Some(Finding::new(
+        MountState::None => Some(Finding::new(
             format!("{shown} does not answer within {PATIENCE:?}: its daemon hangs"),
             format!("gitmoor status says what it waits for; umount -f {shown} ends it"),
         )),
@@ -55,7 +55,7 @@ fn judged(at: PathBuf) -> io::Result<Option<Finding>> {
 
 /// From a process of its own: one that waits for a daemon that hangs may be waited for in vain, even when it
 /// is killed.
-fn ask(at: &Path) -> io::Result<Answer> {
+fn ask(at: &Path) -> io::Result<MountState> {
     let mut stat = gitmoor_fs::program::of_the_system("stat");
     // Of the file system: attributes of its top the kernel may remember.
     stat.args(["--file-system", "--"])
@@ -74,9 +74,13 @@ fn ask(at: &Path) -> io::Result<Answer> {
                 stderr.read_to_string(&mut said)?;
             }
             let is_dead = !status.success() && said.contains("Transport endpoint is not connected");
-            return Ok(if is_dead { Answer::Dead } else { Answer::Alive });
+            return Ok(if is_dead {
+                MountState::Dead
+            } else {
+                MountState::Alive
+            });
         }
         std::thread::sleep(POLL);
     }
-    Ok(Answer::None)
+    Ok(MountState::None)
 }

@@ -85,7 +85,7 @@ fn owned(owner: &StoreOwner) -> (String, Option<Finding>) {
 }
 
 /// A store of our own.
-enum Opened {
+enum StoreOpened {
     Store(Arc<dyn ObjectStore>),
     /// It is not to be.
     NotAsked {
@@ -95,11 +95,11 @@ enum Opened {
 }
 
 /// It is not begun if it is not there.
-fn open(patient: &Patient, runtime: &Handle) -> Result<Opened, String> {
+fn open(patient: &Patient, runtime: &Handle) -> Result<StoreOpened, String> {
     let settings = &patient.settings.store;
     let given = settings.url.as_ref().map(StoreUrl::to_string);
     if patient.dir.check_mounted_before().is_err() && given.is_none() {
-        return Ok(Opened::NotAsked {
+        return Ok(StoreOpened::NotAsked {
             store: "the store".to_owned(),
             note: "not begun yet",
         });
@@ -110,7 +110,7 @@ fn open(patient: &Patient, runtime: &Handle) -> Result<Opened, String> {
     };
     let url = url.map_err(|error| error.to_string())?;
     if settings.offline {
-        return Ok(Opened::NotAsked {
+        return Ok(StoreOpened::NotAsked {
             store: url,
             note: "not asked: the settings say offline",
         });
@@ -121,7 +121,9 @@ fn open(patient: &Patient, runtime: &Handle) -> Result<Opened, String> {
         true => object_store::open_read_only(&parsed, s3, runtime),
         false => object_store::open(&parsed, s3, runtime),
     };
-    opened.map(Opened::Store).map_err(|error| error.to_string())
+    opened
+        .map(StoreOpened::Store)
+        .map_err(|error| error.to_string())
 }
 
 fn probe(patient: &Patient) -> Result<Probe, String> {
@@ -132,8 +134,8 @@ fn probe(patient: &Patient) -> Result<Probe, String> {
     };
     let runtime = service::runtime().map_err(|error| error.to_string())?;
     let store = match open(patient, runtime.handle())? {
-        Opened::NotAsked { store, note } => return Ok(unprobed(store, note)),
-        Opened::Store(store) => store,
+        StoreOpened::NotAsked { store, note } => return Ok(unprobed(store, note)),
+        StoreOpened::Store(store) => store,
     };
     if patient.settings.mount.read_only {
         let note = "can be read; nothing is written, as the settings say read-only";

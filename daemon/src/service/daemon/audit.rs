@@ -72,7 +72,7 @@ fn unknown(of: &str) -> Rejection {
 }
 
 /// An event, to what, and the values before and after.
-type Told = (&'static str, String, Option<String>, Option<String>);
+type EventText = (&'static str, String, Option<String>, Option<String>);
 
 fn lines(version: Version, record: AuditRecord) -> Vec<AuditLine> {
     let (time, repository) = (record.time.secs, record.repo.map(|repo| repo.to_string()));
@@ -91,7 +91,7 @@ fn lines(version: Version, record: AuditRecord) -> Vec<AuditLine> {
     .collect()
 }
 
-fn told(event: AuditEvent) -> Vec<Told> {
+fn told(event: AuditEvent) -> Vec<EventText> {
     let at = |event, path: NamePath| (event, path.to_string(), None, None);
     let count = |event, files| (event, files_told(files), None, None);
     vec![match event {
@@ -136,7 +136,7 @@ fn told(event: AuditEvent) -> Vec<Told> {
     }]
 }
 
-fn moved(RefMove { name, old, new }: RefMove) -> Told {
+fn moved(RefMove { name, old, new }: RefMove) -> EventText {
     ("ref", name.to_string(), value(old), value(new))
 }
 

@@ -9,7 +9,7 @@ mod trash;
 
 pub(super) use cluster::{Cluster, cluster_status};
 
-use super::git::Umask;
+use super::git::InheritedUmask;
 use super::replica_handle::ReplicaHandle;
 use crate::admin::{Answer, Answering, Answers, Asker, Rejection};
 use crate::command::doctor::Probe;
@@ -59,7 +59,7 @@ pub struct Daemon {
     /// What is mounted where.
     pub mount: MountStatus,
     /// For the git processes it starts.
-    pub(crate) umask: Umask,
+    pub(crate) umask: InheritedUmask,
     /// When serving began.
     pub since: Instant,
     /// Set once it leaves.

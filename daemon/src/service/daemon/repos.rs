@@ -11,7 +11,7 @@ use crate::command::repo::list::RepoSummary;
 use crate::command::repo::rename::RenameRequest;
 use crate::command::status::MountStatus;
 use crate::config::RepoName;
-use crate::service::git::{self, Umask};
+use crate::service::git::{self, InheritedUmask};
 use gitmoor_fs::{FileSystem, Names};
 use gitmoor_model::setting as repo_setting;
 use gitmoor_model::{Actor, Command, Limit, NamePath, Outcome, Repo, RepoId};
@@ -23,7 +23,7 @@ pub(super) struct Repos<'a> {
     pub(super) fs: &'a FileSystem,
     pub(super) replica: &'a dyn Replica,
     pub(super) mount: &'a MountStatus,
-    pub(super) umask: Umask,
+    pub(super) umask: InheritedUmask,
     /// Who asks.
     pub(super) actor: Actor,
 }
