@@ -14,11 +14,11 @@ pub use status::{RepoInfo, Status};
 pub use traffic::Traffic;
 
 use crate::beneath::Dir;
+use crate::consistency::{Freshness, RemoteChanges};
 use crate::error::FsError;
 use crate::git_config;
 use crate::maintenance;
 use crate::namespace::repositories;
-use crate::others::{Elsewhere, Freshness};
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
 use crate::repository::context::{Config, Context};
@@ -124,12 +124,12 @@ pub struct FileSystem {
 
 impl FileSystem {
     /// Opens the rooms and starts the idle publisher, which also publishes what
-    /// an earlier life left pending. The replica tells `elsewhere` what other nodes change.
+    /// an earlier life left pending. The replica tells `remote_changes` what other nodes change.
     pub fn open(
         config: Config,
         replica: Arc<dyn Replica>,
         store: Arc<dyn ObjectStore>,
-        elsewhere: Arc<Elsewhere>,
+        remote_changes: Arc<RemoteChanges>,
     ) -> Result<Arc<Self>, OpenError> {
         crate::metrics::register();
         let homes = Arc::new(open_homes(&config.data.join("repos"))?);
@@ -159,7 +159,7 @@ impl FileSystem {
             tell(&told, &Change { of, told: None });
         };
         let staging = Arc::new(Staging::new(config.staging_bytes, homes.clone()));
-        let fresh = Freshness::new(replica.clone(), config.stale_reads);
+        let freshness = Freshness::new(replica.clone(), config.stale_reads);
         let shared = Arc::new(Context {
             replica,
             store,
@@ -169,8 +169,8 @@ impl FileSystem {
             config,
             staging,
             waits: Waits::default(),
-            fresh,
-            elsewhere,
+            freshness,
+            remote_changes,
             origins: Origins::new(),
             read_versions: ReadVersions::new(),
             large: Large::new(),

@@ -15,7 +15,7 @@
 //! program     every program that is started: as whom, with which settings, within which bounds
 //! import      repositories brought in from elsewhere
 //! work        long work on a repository: who does it, how far it is
-//! others      in a cluster: what other nodes change
+//! consistency in a cluster: what other nodes change
 //! owner       one store, one master: who may store and delete
 //! ```
 
@@ -24,6 +24,7 @@
 pub mod backup;
 pub mod beneath;
 pub mod bundle;
+mod consistency;
 mod custody;
 mod error;
 pub mod failpoint;
@@ -36,7 +37,6 @@ pub mod import;
 mod maintenance;
 mod metrics;
 mod namespace;
-mod others;
 pub mod owner;
 #[doc(hidden)]
 pub mod parsers;
@@ -47,6 +47,7 @@ mod shares;
 mod tree;
 mod work;
 
+pub use consistency::RemoteChanges;
 pub use custody::{Collected, Copied, CopyError, Restored, Sweep, TrashedRepo};
 pub use error::FsError;
 pub use filesystem::{FileSystem, Names, OpenError, PublishError, RepoInfo, Status, Traffic};
@@ -54,7 +55,6 @@ pub use fsck::{Checked, Damage, Fault, FsckOptions};
 pub use maintenance::{
     Heap, MaintenanceError, Mounted, RepackOptions, Repacked, start_maintenance,
 };
-pub use others::Elsewhere;
 pub use owner::StoreOwner;
 pub use repository::Staged;
 pub use repository::context::{Config, Shown};

@@ -2,12 +2,11 @@
 //! and rmdir(2) (`tree/names.rs`), and an administrator, by `gitmoor repo` (`filesystem/names.rs`). A change is one
 //! proposal, which stands here once.
 
-use crate::context::Context;
 use crate::error::FsResult;
 use crate::failpoint;
-
+use crate::repository::context::Context;
 use gitmoor_model::{Actor, Command, NamePath, Repo, RepoId};
-use gitmoor_replicator::{NameEntry, Replica};
+use gitmoor_replicator::{NameEntry, Replica, read};
 
 /// The namespace, as one process or administrator changes it.
 pub(crate) struct Namespace<'a> {
@@ -58,10 +57,10 @@ pub(crate) fn repositories(replica: &dyn Replica) -> FsResult<Vec<Repo>> {
     let mut found = Vec::new();
     let mut directories = vec![NamePath::root()];
     while let Some(dir) = directories.pop() {
-        for (name, entry) in replica.names_in(&dir)? {
+        for (name, entry) in read::names_in(replica.view(), &dir)? {
             match entry {
                 NameEntry::Directory => directories.extend(dir.join(&name)),
-                NameEntry::Repo(id) => found.extend(replica.repo(id)?),
+                NameEntry::Repo(id) => found.extend(read::repo(replica.view(), id)?),
             }
         }
     }

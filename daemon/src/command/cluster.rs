@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use gitmoor_model::RepoPattern;
 use gitmoor_model::{Client, ClusterId, Member, Newcomer, Part};
 use gitmoor_replicator::net::{Authority, Granted, Holder, Token, join as join_cluster};
-use gitmoor_replicator::{FOUNDER, Node, NodeConfig, Replica};
+use gitmoor_replicator::{FOUNDER, Node, NodeConfig, Replica, read};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -275,7 +275,7 @@ fn found(
     advertise: String,
 ) -> Result<(), Failure> {
     // One that was begun and not written down has no other nodes yet.
-    let known = node.cluster().map_err(service::unreadable)?;
+    let known = read::cluster(node.view()).map_err(service::unreadable)?;
     let cluster = known.unwrap_or_else(ClusterId::random);
     if known.is_none() {
         let founded = node.found_cluster(cluster, &advertise);

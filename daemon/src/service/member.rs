@@ -7,7 +7,7 @@ use crate::admin::Rejection;
 use crate::command::Reply;
 use crate::command::cluster::ClusterRequest;
 use crate::data_dir::{DataDir, DataDirError, Membership, Reached};
-use gitmoor_replicator::storage::Beginning;
+use gitmoor_replicator::storage::Bootstrap;
 use gitmoor_replicator::{ClusterConfig, Node, NodeConfig, Observer};
 use std::sync::Arc;
 
@@ -36,9 +36,9 @@ impl Member {
             reached,
             has_begun,
         } = membership.ok_or_else(not_member)?;
-        let beginning = match has_begun {
-            true => Beginning::Resume,
-            false => Beginning::Join,
+        let bootstrap = match has_begun {
+            true => Bootstrap::Resume,
+            false => Bootstrap::Join,
         };
         let member = Self {
             id: identity.node(),
@@ -54,7 +54,7 @@ impl Member {
             incoming: dir.path().join("cluster/incoming"),
             runtime: runtime.handle().clone(),
         };
-        let node = Node::open_in(NodeConfig::new(dir.replica()), cluster, beginning);
+        let node = Node::open_in(NodeConfig::new(dir.replica()), cluster, bootstrap);
         let node = node?;
         // Nobody talks to one whose certificate has expired.
         renewal::renew_if_old(&node, dir)?;

@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::data_dir::{ClientIdentity, DataDir, DataDirError, Lock};
 use crate::metrics::Telling;
 use crate::mount_point;
-use gitmoor_fs::{Config, Elsewhere, FileSystem};
+use gitmoor_fs::{Config, FileSystem, RemoteChanges};
 use gitmoor_model::{Actor, Command, Refusal, StoreRecord};
 use gitmoor_replicator::{Client, ClientConfig, Node, NodeConfig, ProposeError, Replica};
 use gitmoor_store::object_store::{self, ObjectStore, Offline, StoreUrl};
@@ -43,10 +43,10 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, ServiceError> {
     let lock = dir.own(Some(&mountpoint))?;
     let runtime = IoRuntime::start().map_err(starting("the I/O runtime"))?;
     let telling = serve_metrics(settings.metrics, &runtime)?;
-    let elsewhere = Arc::new(Elsewhere::default());
+    let remote_changes = Arc::new(RemoteChanges::default());
     let (replica_handle, store) = match (dir.is_member(), dir.is_client()) {
-        (true, _) => open_member(settings, &dir, &runtime, elsewhere.clone())?,
-        (false, true) => open_client(settings, &dir, &runtime, elsewhere.clone())?,
+        (true, _) => open_member(settings, &dir, &runtime, remote_changes.clone())?,
+        (false, true) => open_client(settings, &dir, &runtime, remote_changes.clone())?,
         (false, false) => open_alone(settings, &dir, &runtime)?,
     };
     let read_only =
@@ -60,7 +60,7 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, ServiceError> {
         config,
         replica_handle.replica(),
         Arc::clone(&store),
-        elsewhere,
+        remote_changes,
     )?;
     Ok(Parts {
         fs,
@@ -106,12 +106,12 @@ fn open_member(
     settings: &Settings,
     dir: &DataDir,
     runtime: &IoRuntime,
-    elsewhere: Arc<Elsewhere>,
+    remote_changes: Arc<RemoteChanges>,
 ) -> Result<ReplicaAndStore, ServiceError> {
     if settings.cluster.is_some() {
         return Err(DataDirError::NotClient(settings.data.clone()).into());
     }
-    let (member, node) = Member::open(dir, runtime, Some(elsewhere))?;
+    let (member, node) = Member::open(dir, runtime, Some(remote_changes))?;
     wait_for_cluster(&node)?;
     let known = node.store().map_err(unreadable)?;
     let store = open_clusters_store(settings, dir, runtime, known, &node)?;
@@ -124,7 +124,7 @@ fn open_client(
     settings: &Settings,
     dir: &DataDir,
     runtime: &IoRuntime,
-    elsewhere: Arc<Elsewhere>,
+    remote_changes: Arc<RemoteChanges>,
 ) -> Result<ReplicaAndStore, ServiceError> {
     let ClientIdentity {
         identity,
@@ -137,7 +137,7 @@ fn open_client(
     let config = ClientConfig {
         identity,
         addresses: given.unwrap_or(addresses),
-        observer: Some(elsewhere),
+        observer: Some(remote_changes),
         runtime: runtime.handle().clone(),
     };
     let client = Client::new(config)?;
@@ -226,7 +226,7 @@ fn wait_for_cluster(replica: &dyn Replica) -> Result<(), ServiceError> {
             Err(error @ (ProposeError::Timeout(_) | ProposeError::NoNode(_))) if !give_up() => {
                 tracing::warn!(%error, "no majority of the cluster answers; are its nodes running?");
             }
-            Err(error @ ProposeError::Dismissed(_)) => return Err(ServiceError::Dismissed(error)),
+            Err(error @ ProposeError::Removed(_)) => return Err(ServiceError::Dismissed(error)),
             Err(error) => return Err(ServiceError::NoCluster(error)),
         }
     }

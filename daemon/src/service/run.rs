@@ -30,12 +30,11 @@ pub(crate) fn run(settings: &Settings, readiness: &Readiness) -> Result<(), Serv
         version = env!("CARGO_PKG_VERSION"),
         "mounted"
     );
-    let left = match readiness.announce(&leaving.serving()) {
+    match readiness.announce(&leaving.serving()) {
         Ok(()) => leaving.when_asked(),
         // Interrupted while it waited: then nobody wants the mount.
         Err(gone) => leaving.now().and(Err(ServiceError::Abandoned(gone))),
-    };
-    Ok(left?)
+    }
 }
 
 /// From the moment the mount can be seen, every command finds the daemon.

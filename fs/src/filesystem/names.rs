@@ -4,7 +4,7 @@ use super::FileSystem;
 use crate::error::{FsError, FsResult};
 use crate::namespace::{Namespace, repositories};
 use gitmoor_model::{Actor, NamePath, Refusal, Repo};
-use gitmoor_replicator::NameEntry;
+use gitmoor_replicator::{NameEntry, read};
 
 /// The namespace, as an administrator changes it, through a mount that is told of it.
 pub struct Names<'a> {
@@ -30,8 +30,8 @@ impl<'a> Names<'a> {
     /// The repository of this name.
     pub fn find(&self, path: &NamePath) -> FsResult<Option<Repo>> {
         let replica = &self.fs.shared.replica;
-        match replica.name(path)? {
-            Some(NameEntry::Repo(id)) => Ok(replica.repo(id)?),
+        match read::name(replica.view(), path)? {
+            Some(NameEntry::Repo(id)) => Ok(read::repo(replica.view(), id)?),
             Some(NameEntry::Directory) | None => Ok(None),
         }
     }
@@ -46,7 +46,7 @@ impl<'a> Names<'a> {
         let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else {
             return Ok(());
         };
-        if self.fs.shared.replica.name(&parent)?.is_some() {
+        if read::name(self.fs.shared.replica.view(), &parent)?.is_some() {
             return Ok(());
         }
         self.create_parents(&parent)?;

@@ -7,19 +7,19 @@ use crate::process::of_thread;
 use crate::repository::{NewAttributes, Repository};
 use gitmoor_model::room::Type;
 use gitmoor_model::{NamePath, RepoPath};
-use gitmoor_replicator::NameEntry;
+use gitmoor_replicator::{NameEntry, read};
 
 impl Tree {
     /// What stands at a path of the namespace.
     pub(super) fn named(&self, path: &NamePath) -> FsResult<Place> {
-        match self.shared.replica.name(path)?.ok_or(FsError::NotFound)? {
+        match read::name(self.shared.replica.view(), path)?.ok_or(FsError::NotFound)? {
             NameEntry::Directory => Ok(Place::Name(path.clone())),
             NameEntry::Repo(id) => Ok(Place::Repo(self.repositories.get(id)?, RepoPath::root())),
         }
     }
 
     pub(super) fn list_names(&self, dir: &NamePath) -> FsResult<Vec<Listed>> {
-        let names = self.shared.replica.names_in(dir)?;
+        let names = read::names_in(self.shared.replica.view(), dir)?;
         Ok(names
             .into_iter()
             .map(|(name, _)| Listed {

@@ -5,8 +5,8 @@ use crate::admin::Rejection;
 use crate::command::audit::{AuditLine, AuditPage, AuditQuery, LastPush, Who};
 use crate::repo_limit;
 use gitmoor_model::{Format, NamePath, RepoId, Version, hex};
-use gitmoor_replicator::ProposeError;
 use gitmoor_replicator::state::{AuditEvent, AuditRecord, RefMove, RefValue, Trail};
+use gitmoor_replicator::{ProposeError, read};
 
 /// Lines of one answer, about: it ends with a commit.
 const PAGE: usize = 10_000;
@@ -33,8 +33,7 @@ impl Repos<'_> {
             page.lines.extend(lines.filter(|line| query.matches(line)));
             true
         };
-        self.replica
-            .audit(trail, Version(query.from), &mut sink)
+        read::audit(self.replica.view(), trail, Version(query.from), &mut sink)
             .map_err(Rejection::failed)?;
         Ok(page)
     }
@@ -56,7 +55,7 @@ impl Repos<'_> {
 
     /// Who moved refs last.
     pub(super) fn last_push(&self, id: RepoId) -> Result<Option<LastPush>, Rejection> {
-        let record = self.replica.last_move(id).map_err(Rejection::failed)?;
+        let record = read::last_move(self.replica.view(), id).map_err(Rejection::failed)?;
         Ok(record.map(|record| LastPush {
             time: record.time.secs,
             who: record.actor.into(),
@@ -110,7 +109,7 @@ fn told(event: AuditEvent) -> Vec<EventText> {
         }
         AuditEvent::Deleted { path } => at("deleted", path),
         AuditEvent::Restored { path } => at("restored", path),
-        AuditEvent::Condemned { path } => at("condemned", path),
+        AuditEvent::Expired { path } => at("condemned", path),
         AuditEvent::Purged { path } => at("purged", path),
         AuditEvent::FormatSet(format) => ("format", format_told(format), None, None),
         AuditEvent::SettingSet { key, old, new } => ("setting", key, old, new),

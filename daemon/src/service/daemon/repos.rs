@@ -15,7 +15,7 @@ use crate::service::git::{self, InheritedUmask};
 use gitmoor_fs::{FileSystem, Names};
 use gitmoor_model::setting as repo_setting;
 use gitmoor_model::{Actor, Command, Limit, NamePath, Outcome, Repo, RepoId};
-use gitmoor_replicator::Replica;
+use gitmoor_replicator::{Replica, read};
 use std::collections::BTreeMap;
 
 /// The repositories of a daemon.
@@ -130,9 +130,7 @@ impl Repos<'_> {
         };
         match self.find(name)? {
             Some(named) => Ok(named.id == parent),
-            None => Ok(self
-                .replica
-                .repo(parent)
+            None => Ok(read::repo(self.replica.view(), parent)
                 .map_err(Rejection::failed)?
                 .is_none()),
         }
@@ -186,7 +184,7 @@ impl Repos<'_> {
         let Some(id) = repo.forked_from else {
             return Ok(None);
         };
-        let parent = self.replica.repo(id).map_err(Rejection::failed)?;
+        let parent = read::repo(self.replica.view(), id).map_err(Rejection::failed)?;
         Ok(Some(
             parent.map_or(id.to_string(), |it| it.path.to_string()),
         ))
