@@ -11,34 +11,70 @@ const CIRCLE: usize = 2;
 /// Files over which the methods of one type may be spread.
 const SPREAD: usize = 3;
 
-/// The sources of each crate. What its types exceed [`SPREAD`] by today stands beside the name of the type: it may
-/// get less.
-const CRATES: &[(&str, &[(&str, usize)])] = &[
-    ("daemon/src", &[]),
-    ("fs/src", &[]),
-    ("fs/store/src", &[]),
-    ("replicator/instrument/src", &[]),
-    ("replicator/model/src", &[]),
-    ("replicator/src", &[]),
+/// The sources of a crate, and by how much it exceeds the limits today. It may get better, and then says so here.
+struct Crate {
+    sources: &'static str,
+    /// How large its largest circle is, where that is more than [`CIRCLE`].
+    circle: Option<usize>,
+    /// Types whose methods stand in more than [`SPREAD`] files.
+    spread: &'static [(&'static str, usize)],
+}
+
+const fn sound(sources: &'static str) -> Crate {
+    Crate {
+        sources,
+        circle: None,
+        spread: &[],
+    }
+}
+
+const CRATES: &[Crate] = &[
+    sound("replicator/instrument/src"),
+    sound("replicator/model/src"),
+    Crate {
+        spread: &[("object_store::S3Store", 6)],
+        ..sound("fs/store/src")
+    },
+    Crate {
+        spread: &[("node::Membership", 4)],
+        ..sound("replicator/src")
+    },
+    Crate {
+        // The jobs, which are methods of the file system: they are to have a crate of their own.
+        circle: Some(5),
+        spread: &[
+            ("filesystem::FileSystem", 23),
+            ("fsck::Fsck", 4),
+            ("import::Disk", 5),
+            ("import::Run", 6),
+            ("repository::Objects", 6),
+            ("repository::Refs", 5),
+            ("repository::Repository", 6),
+            ("tree::Tree", 8),
+        ],
+        ..sound("fs/src")
+    },
+    Crate {
+        spread: &[("data_dir::DataDir", 6), ("service::Repos", 4)],
+        ..sound("daemon/src")
+    },
 ];
 
 #[test]
 fn no_rooms_use_each_other_in_a_circle() {
-    for (sources, _) in CRATES {
-        let uses = uses(&files(&root().join(sources)));
-        for circle in circles(&uses) {
-            assert!(
-                circle.len() <= CIRCLE,
-                "{sources}: {circle:?} use each other"
-            );
-        }
+    for it in CRATES {
+        let uses = uses(&files(&root().join(it.sources)));
+        let circles = circles(&uses);
+        let largest = circles.iter().map(BTreeSet::len).max();
+        let largest = largest.filter(|size| *size > CIRCLE);
+        assert_eq!(largest, it.circle, "{}: {circles:?}", it.sources);
     }
 }
 
 #[test]
 fn the_methods_of_a_type_stand_together() {
-    for (sources, known) in CRATES {
-        let files = files(&root().join(sources));
+    for it in CRATES {
+        let files = files(&root().join(it.sources));
         let mut spread: BTreeMap<String, BTreeSet<&Path>> = BTreeMap::new();
         for file in &files {
             for name in file.implements() {
@@ -46,18 +82,10 @@ fn the_methods_of_a_type_stand_together() {
                 spread.entry(name).or_default().insert(&file.at);
             }
         }
-        for (name, places) in &spread {
-            let may = known.iter().find(|(known, _)| known == name);
-            let may = may.map_or(SPREAD, |(_, may)| *may);
-            assert!(
-                places.len() <= may,
-                "{sources}: methods of {name} in {places:?}"
-            );
-        }
-        for (name, may) in *known {
-            let is = spread.get(*name).map_or(0, BTreeSet::len);
-            assert_eq!(is, *may, "{sources}: {name} is better by now, say so here");
-        }
+        let wide = spread.iter().map(|(name, at)| (name.as_str(), at.len()));
+        let wide: BTreeMap<_, _> = wide.filter(|(_, files)| *files > SPREAD).collect();
+        let known = it.spread.iter().copied().collect();
+        assert_eq!(wide, known, "{}", it.sources);
     }
 }
 
@@ -73,7 +101,7 @@ fn every_crate_is_looked_at() {
         let of_tests = matches!(member, "tests" | "fuzz");
         let known = CRATES
             .iter()
-            .any(|(sources, _)| *sources == format!("{member}/src"));
+            .any(|it| it.sources == format!("{member}/src"));
         assert!(of_tests || known, "{member} is not in CRATES");
     }
 }
