@@ -201,7 +201,7 @@ settings! {
             env: ["S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"] by credentials,
             unset: "the AWS chain: environment, profile, instance role",
         }
-        /// Ask for http://host/bucket/key instead of http://bucket.host/key
+        /// Ask for host/bucket/key instead of bucket.host/key
         path_style: bool {
             env: ["S3_USE_PATH_STYLE"],
             unset: "true with s3.endpoint, else false",

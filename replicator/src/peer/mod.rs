@@ -40,13 +40,13 @@ use std::time::Instant;
 /// What somebody on this machine wants of a member.
 #[derive(Debug)]
 pub enum RequestKind {
-    /// To commit a command. Answered by its [`Answer::Outcome`].
+    /// To commit a command. Answered by its [`Response::Outcome`].
     Propose(Proposal),
     /// To read what was acknowledged anywhere before. Answered by
-    /// [`Answer::Readable`].
+    /// [`Response::Readable`].
     Read,
     /// To change the membership. Only the leader does. Answered by
-    /// [`Answer::Changed`] or [`Answer::NotChanged`].
+    /// [`Response::Changed`] or [`Response::NotChanged`].
     Change(Change),
 }
 
