@@ -1,7 +1,7 @@
 //! A tree of repositories under the names that they get here: their paths there.
 
 use crate::config::RepoName;
-use gitmoor_fs::import::Tree;
+use gitmoor_jobs::import::Tree;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,5 @@
 //! The file system's failpoints; see [`gitmoor_instrument::failpoint`].
 
-use gitmoor_instrument::failpoint::{self, Failpoint};
-use gitmoor_replicator::failpoint as replicator;
-use gitmoor_store::failpoint as store;
-
 gitmoor_instrument::failpoints! {
     /// An object file is checked and about to get its final name.
     OBJECT_UNNAMED = "objects::unnamed";
@@ -41,10 +37,6 @@ gitmoor_instrument::failpoints! {
     CONFIG_RENAMED = "repository::config-renamed";
     /// A repository is deleted; its directory is still there.
     REPO_DELETED = "repository::deleted";
-    /// Maintenance has its view of a repository; git has not begun.
-    REPACK_VIEW = "repack::view";
-    /// git is done; nothing of what it made is stored.
-    REPACK_MADE = "repack::made";
     /// One of the files that it made is stored.
     REPACK_SENT = "repack::sent";
     /// All are; the catalog does not know.
@@ -55,31 +47,4 @@ gitmoor_instrument::failpoints! {
     OWN_COPIED = "own::copied";
     /// It does; the loans have not ended.
     OWN_PUBLISHED = "own::published";
-    /// An import has begun; nothing is stored.
-    IMPORT_BEGUN = "import::begun";
-    /// No ref of the source can change any more; it is not served here.
-    IMPORT_FENCED = "import::fenced";
-    /// A repository that borrowed has all of its files; its source still lends.
-    IMPORT_GIVEN = "import::given";
-    /// It is served here; that it is to be imported stands nowhere else.
-    IMPORT_TAKEN_OVER = "import::taken-over";
-    /// A file of an import is stored; the replicator does not know.
-    IMPORT_SENT = "import::sent";
-    /// It knows.
-    IMPORT_NOTED = "import::noted";
-    /// All files of an import are stored.
-    IMPORT_COPIED = "import::copied";
-    /// All were read back.
-    IMPORT_VERIFIED = "import::verified";
-    /// The refs of an import are noted; it has no name.
-    IMPORT_REFS = "import::refs";
-    /// It has its name; nobody has been told.
-    IMPORT_FINISHED = "import::finished";
-}
-
-/// Gives points of the file system, the store and the replicator their actions, see
-/// [`failpoint::arm`].
-pub fn arm(text: &str) -> Result<(), String> {
-    let known: Vec<Failpoint> = [ALL, store::ALL, replicator::ALL].concat();
-    failpoint::arm(text, &known)
 }

@@ -1,6 +1,7 @@
 //! The file system as the daemon holds it: opened once, mounted, asked for its
 //! status, published before it leaves.
 
+mod access;
 mod idle;
 mod metrics;
 mod names;
@@ -17,7 +18,6 @@ use crate::beneath::Dir;
 use crate::consistency::{Freshness, RemoteChanges};
 use crate::error::FsError;
 use crate::git_config;
-use crate::maintenance;
 use crate::namespace::repositories;
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
@@ -26,7 +26,6 @@ use crate::repository::objects::{Seals, Staging};
 use crate::repository::refs::Large;
 use crate::repository::transaction::ReadVersions;
 use crate::tree::Repositories;
-use crate::work::Working;
 use gitmoor_model::{Actor, NamePath, Repo, RepoId, RepoPath};
 use gitmoor_replicator::Replica;
 use gitmoor_store::block_cache::{BlockCache, CacheConfig, CacheError};
@@ -112,11 +111,6 @@ const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
 pub struct FileSystem {
     pub(crate) shared: Arc<Context>,
     pub(crate) repositories: Arc<Repositories>,
-    /// Held by gc: one at a time.
-    pub(crate) collecting: Mutex<()>,
-    /// How far fsck has come, as a sentence.
-    pub(crate) checking: Mutex<Option<String>>,
-    pub(crate) working: Working,
     listeners: Listeners,
     publications: Arc<idle::Publications>,
     publish_failure: Mutex<Option<String>>,
@@ -182,9 +176,6 @@ impl FileSystem {
         let fs = Arc::new(Self {
             shared,
             repositories,
-            collecting: Mutex::default(),
-            checking: Mutex::default(),
-            working: Working::default(),
             listeners,
             publications: Arc::default(),
             publish_failure: Mutex::default(),
@@ -192,12 +183,9 @@ impl FileSystem {
         if fs.is_read_only() {
             return Ok(fs);
         }
-        maintenance::clear(&fs.shared.config.data);
         idle::start(&fs)?;
         if !fs.is_offline() {
             ownership::start(&fs)?;
-            crate::custody::start(&fs)?;
-            crate::backup::start(&fs)?;
         }
         Ok(fs)
     }
@@ -285,7 +273,7 @@ impl FileSystem {
     }
 
     /// Every repository of the namespace.
-    pub(crate) fn live_repos(&self) -> Result<Vec<Repo>, FsError> {
+    pub fn live_repos(&self) -> Result<Vec<Repo>, FsError> {
         repositories(&*self.shared.replica)
     }
 
@@ -327,23 +315,23 @@ pub(crate) fn start_thread(
 /// How soon a thread that works now and then notices that the file system is gone.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Starts a thread that does something again and again, the first time after a `period`; it
-/// ends when the file system is dropped.
-pub(crate) fn start_periodic(
-    fs: &Arc<FileSystem>,
+/// Starts a thread that does something again and again for its owner, the first time after a `period`;
+/// it ends when the owner is dropped.
+pub fn start_periodic<T: Send + Sync + 'static>(
+    owner: &Arc<T>,
     name: &str,
     period: Duration,
-    mut work: impl FnMut(&FileSystem) + Send + 'static,
+    mut work: impl FnMut(&T) + Send + 'static,
 ) -> Result<(), OpenError> {
-    let fs = Arc::downgrade(fs);
+    let owner = Arc::downgrade(owner);
     let run = move || {
         let mut last = Instant::now();
-        while let Some(fs) = fs.upgrade() {
+        while let Some(owner) = owner.upgrade() {
             if last.elapsed() >= period {
-                work(&fs);
+                work(&owner);
                 last = Instant::now();
             }
-            drop(fs);
+            drop(owner);
             std::thread::sleep(TICK.min(period));
         }
     };

@@ -4,7 +4,5 @@
 /// alert something to look at. Not those whose labels say what happened.
 pub(crate) fn register() {
     gitmoor_store::register_metrics();
-    crate::custody::register_metrics();
-    crate::fsck::register_metrics();
     crate::owner::register_metrics();
 }

@@ -1,7 +1,6 @@
 //! The parsers of what comes from outside, for property tests and fuzzing. Not an
 //! interface: it changes with the rooms that these belong to.
 
-pub use crate::fsck::lost::{objects_in, without_packed};
 pub use crate::git_config as config;
 pub use crate::repository::objects::key;
 pub use crate::repository::refs::packed;

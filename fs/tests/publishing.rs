@@ -5,10 +5,9 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use gitmoor_fs::bundle::bundle_loose;
-use gitmoor_fs::{Config, FileSystem, FsckOptions};
+use gitmoor_fs::{Config, FileSystem};
 use gitmoor_model::{
-    Actor, Command, FileAdd, Format, NamePath, ObjectFormat, Outcome, Place, RefStorage,
-    RepoChange, RepoId, RepoPath,
+    Actor, Command, Format, NamePath, ObjectFormat, Outcome, Place, RefStorage, RepoId, RepoPath,
 };
 use gitmoor_replicator::{Child, Node, NodeConfig, Replica, read};
 use gitmoor_store::object_store::{
@@ -452,59 +451,4 @@ fn leftovers_of_a_crash() {
         let catalogue = machine.catalogue();
         prop_assert_eq!(catalogue.keys().collect::<Vec<_>>(), expected);
     });
-}
-
-/// A large file whose block digests are not in the catalog cannot be read. The check names it, comes to its end, and
-/// mends it: the digest of the whole proves what the store has.
-#[test]
-fn an_entry_without_its_digests_is_named_and_mended() {
-    let world = World::new();
-    let machine = world.machine(ObjectFormat::Sha1);
-    let noise: Vec<u8> = std::iter::successors(Some(1_u32), |x| {
-        let x = x ^ x << 13;
-        let x = x ^ x >> 17;
-        Some(x ^ x << 5)
-    })
-    .map(|x| x.to_be_bytes()[0])
-    .take(3 << 20)
-    .collect();
-    let (oid, file) = loose(&noise, ObjectFormat::Sha1);
-    let path = format!("objects/{}/{}", &oid[..2], &oid[2..]);
-    machine.leave(&path, &file);
-    machine.leave_loose(1);
-    let fs = machine.start(10);
-    fs.publish_all().expect("publishes");
-    let path = RepoPath::new(path).expect("a valid path");
-    let repo = machine.repo;
-    assert!(
-        !read::blocks(world.node.view(), repo, &path)
-            .expect("reads")
-            .is_empty()
-    );
-    let entry = read::file(world.node.view(), repo, &path).expect("reads");
-    let entry = entry.expect("it is there");
-    let blocks = Vec::new();
-    let add = vec![FileAdd {
-        path,
-        entry,
-        blocks,
-    }];
-    world.propose(Command::Commit(RepoChange {
-        add,
-        ..RepoChange::new(repo)
-    }));
-    let check = |repair| {
-        let options = FsckOptions { repair, deep: true };
-        let checked = fs.fsck(repo, options).expect("comes to its end");
-        checked.expect("it is there")
-    };
-    let checked = check(false);
-    assert_eq!(
-        (checked.files, checked.damaged.len()),
-        (2, 1),
-        "{checked:?}"
-    );
-    assert_eq!(checked.damaged[0].lost_objects, [oid]);
-    assert!(check(true).is_sound());
-    assert_eq!(check(false).damaged, []);
 }

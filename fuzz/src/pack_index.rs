@@ -1,7 +1,7 @@
 //! An index of a pack, as somebody may have put it there: fsck asks which objects are in
 //! damaged parts of the pack, and which of them it holds.
 
-use gitmoor_fs::parsers::{objects_in, without_packed};
+use gitmoor_jobs::fsck::{objects_in, without_packed};
 use gix_pack::index;
 use std::collections::BTreeSet;
 use std::slice::from_ref;

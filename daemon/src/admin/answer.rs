@@ -1,6 +1,6 @@
 //! What every answer on the socket has, whatever was asked.
 
-use gitmoor_fs::Progress;
+use gitmoor_jobs::runner::Progress;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

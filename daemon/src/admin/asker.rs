@@ -1,7 +1,7 @@
 //! Whoever waits for an answer: can be told how far it is, and can go away.
 
 use super::answer::Answer;
-use gitmoor_fs::{Onlooker, Progress};
+use gitmoor_jobs::runner::{Progress, ProgressSink};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -29,14 +29,14 @@ impl Asker<'_> {
     }
 }
 
-impl Onlooker for Asker<'_> {
-    fn told(&self, progress: &Progress) {
+impl ProgressSink for Asker<'_> {
+    fn report(&self, progress: &Progress) {
         // One who is gone is found to be.
         let _ = self.answer(&Answer::<()>::Progress(progress.clone()));
     }
 
     /// Both directions are closed: a script that only has nothing more to ask still waits.
-    fn is_gone(&self) -> bool {
+    fn is_cancelled(&self) -> bool {
         let mut connection = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
         let polled = poll(&mut connection, PollTimeout::ZERO);
         let seen = connection[0].revents().unwrap_or(PollFlags::empty());

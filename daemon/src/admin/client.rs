@@ -3,7 +3,7 @@
 use super::answer::{Answer, LINE_LIMIT, Rejection};
 use super::socket;
 use crate::data_dir::DataDir;
-use gitmoor_fs::Progress;
+use gitmoor_jobs::runner::Progress;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -3,7 +3,7 @@
 use super::{Failure, Reply, Request, ask, output, unexpected};
 use crate::config::{ByteSize, Place};
 use clap::Args;
-use gitmoor_fs::backup::BackupInfo;
+use gitmoor_jobs::backup::BackupInfo;
 use std::io;
 
 /// `gitmoor backup`.

@@ -3,7 +3,7 @@
 use super::{Failure, Reply, Request, ask, output, unexpected};
 use crate::config::{Place, RepoName};
 use clap::Args;
-use gitmoor_fs::{Checked, Damage, Fault};
+use gitmoor_jobs::fsck::{Checked, Damage, Fault};
 use serde::{Deserialize, Serialize};
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};

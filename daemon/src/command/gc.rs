@@ -4,7 +4,8 @@ use super::progress::ask_watching;
 use super::{Failure, Reply, Request, ask, output, unexpected};
 use crate::config::{ByteSize, Place, RepoName};
 use clap::Args;
-use gitmoor_fs::{Collected, Heap, Repacked};
+use gitmoor_jobs::gc::Collected;
+use gitmoor_jobs::repack::{Heap, Repacked};
 use serde::{Deserialize, Serialize};
 use std::io;
 

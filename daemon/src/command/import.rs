@@ -6,10 +6,10 @@ use crate::admin::Client;
 use crate::config::{ByteSize, Place, RepoName};
 use crate::import_tree::{Named, named};
 use clap::{Args, ValueEnum};
-use gitmoor_fs::Progress;
-use gitmoor_fs::import::{
+use gitmoor_jobs::import::{
     Database, ImportStatus, Imported, ObjectColumns, RefColumns, Source, Url, Verify,
 };
+use gitmoor_jobs::runner::Progress;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use std::io;

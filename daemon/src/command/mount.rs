@@ -29,11 +29,11 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// For drills only, see [`gitmoor_fs::failpoint`]. No setting: nobody should find it in a file.
+/// For drills only, see [`gitmoor_jobs::failpoint`]. No setting: nobody should find it in a file.
 fn arm_failpoints() -> Result<(), ConfigError> {
     let key = "GITMOOR_FAILPOINTS";
     let text = environment(key).filter(|text| !text.is_empty());
-    let armed = text.map(|text| gitmoor_fs::failpoint::arm(&text.to_string_lossy()));
+    let armed = text.map(|text| gitmoor_jobs::failpoint::arm(&text.to_string_lossy()));
     armed
         .unwrap_or(Ok(()))
         .map_err(|reason| ConfigError::Environment { key, reason })

@@ -5,7 +5,7 @@ use super::data_dir;
 use super::{Reply, Request};
 use crate::admin::Client;
 use crate::config::Place;
-use gitmoor_fs::Progress;
+use gitmoor_jobs::runner::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 

@@ -18,12 +18,12 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use parking_lot::{Mutex, RwLock};
-use prometheus::{Encoder, IntGaugeVec, Opts, TextEncoder};
+use prometheus::{Encoder, IntGauge, IntGaugeVec, Opts, TextEncoder, register_int_gauge};
 use readiness::ReadinessChecks;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_blocking;
@@ -32,6 +32,17 @@ use tokio::task::spawn_blocking;
 const CONNECTIONS: usize = 64;
 /// A question is here after this.
 const HEADERS: Duration = Duration::from_secs(10);
+
+static WAITS: LazyLock<IntGauge> = LazyLock::new(|| {
+    let help = "Operations that wait for the store, the cluster or room";
+    register_int_gauge!("gitmoor_waiting_operations", help)
+        .expect("each name is registered once, here")
+});
+
+/// So many operations wait, or are long work: what `gitmoor status` lists.
+pub(crate) fn set_waits(waits: usize) {
+    WAITS.set(waits as i64);
+}
 
 /// Who is watched.
 pub(crate) trait Watched: Send + Sync {

@@ -17,7 +17,7 @@ use crate::command::repo::restore::{RestoreObjectsRequest, RestoreRequest};
 use crate::command::umount::UmountRequest;
 use crate::command::{Reply, Request};
 use crate::config::RepoName;
-use gitmoor_fs::import::{Source, Verify};
+use gitmoor_jobs::import::{Source, Verify};
 use gitmoor_model::Limit;
 
 pub(super) fn page() -> String {

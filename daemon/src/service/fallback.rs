@@ -4,23 +4,24 @@
 use super::{ServiceError, starting};
 use crate::config::RepoName;
 use crate::import_tree::{Named, named};
-use gitmoor_fs::import::{How, ImportError, Source};
-use gitmoor_fs::{FileSystem, Nobody};
+use gitmoor_jobs::Jobs;
+use gitmoor_jobs::import::{How, ImportError, Source};
+use gitmoor_jobs::runner::NoProgress;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Starts the thread that does it. It ends with the mount, and the next one goes on.
-pub(super) fn start(fs: &Arc<FileSystem>, dir: &Path) -> Result<(), ServiceError> {
-    let (fs, dir) = (fs.clone(), dir.to_owned());
+pub(super) fn start(jobs: &Arc<Jobs>, dir: &Path) -> Result<(), ServiceError> {
+    let (jobs, dir) = (jobs.clone(), dir.to_owned());
     std::thread::Builder::new()
         .name("fallback".to_owned())
-        .spawn(move || run(&fs, &dir))
+        .spawn(move || run(&jobs, &dir))
         .map(drop)
         .map_err(starting("a thread"))
 }
 
-fn run(fs: &FileSystem, dir: &Path) {
+fn run(jobs: &Jobs, dir: &Path) {
     let Named {
         repositories,
         failures,
@@ -28,9 +29,11 @@ fn run(fs: &FileSystem, dir: &Path) {
     for reason in failures {
         tracing::warn!(reason, "not taken over");
     }
-    let take_over = |name: &RepoName, source: &Source| fs.take_over(&name.path(), source, &Nobody);
+    let imports = &jobs.imports;
+    let take_over =
+        |name: &RepoName, source: &Source| imports.take_over(&name.path(), source, &NoProgress);
     let import = |name: &RepoName, source: &Source| {
-        let imported = fs.import(&name.path(), source, How::default(), &Nobody);
+        let imported = imports.import(&name.path(), source, How::default(), &NoProgress);
         imported.map(drop)
     };
     let taken = each(&repositories, take_over);

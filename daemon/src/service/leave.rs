@@ -122,7 +122,7 @@ impl Leaving {
             Unmounted::Refused(error) => {
                 self.daemon.leaving.store(false, Ordering::Relaxed);
                 notify::status(&self.serving());
-                self.daemon.fs.allow_work();
+                self.daemon.jobs.runner.allow();
                 answer(asker, Err(busy(self, &error)));
                 None
             }
@@ -146,7 +146,7 @@ impl Leaving {
     fn begin(&self) -> Result<u64, PublishError> {
         self.daemon.leaving.store(true, Ordering::Relaxed);
         notify::status("publishing what is pending");
-        self.daemon.fs.end_work();
+        self.daemon.jobs.runner.end_all();
         self.daemon.fs.publish_all()
     }
 

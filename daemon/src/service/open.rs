@@ -9,6 +9,7 @@ use crate::data_dir::{ClientIdentity, DataDir, DataDirError, Lock};
 use crate::metrics::Telling;
 use crate::mount_point;
 use gitmoor_fs::{Config, FileSystem, RemoteChanges};
+use gitmoor_jobs::Jobs;
 use gitmoor_model::{Actor, Command, Refusal, StoreRecord};
 use gitmoor_replicator::{Client, ClientConfig, Node, NodeConfig, ProposeError, Replica};
 use gitmoor_store::object_store::{self, ObjectStore, Offline, StoreUrl};
@@ -20,9 +21,10 @@ use std::time::{Duration, Instant};
 /// How long a mount waits for a majority of its cluster.
 const CLUSTER_PATIENCE: Duration = Duration::from_secs(300);
 
-/// Everything below the mount. Fields are dropped in this order: the file system
-/// before what it stands on, the lock last.
+/// Everything below the mount. Fields are dropped in this order: jobs before the file
+/// system, that before what it stands on, the lock last.
 pub(super) struct Parts {
+    pub(super) jobs: Arc<Jobs>,
     pub(super) fs: Arc<FileSystem>,
     pub(super) replica_handle: ReplicaHandle,
     pub(super) store: Arc<dyn ObjectStore>,
@@ -62,7 +64,9 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, ServiceError> {
         Arc::clone(&store),
         remote_changes,
     )?;
+    let jobs = Jobs::start(&fs).map_err(ServiceError::from)?;
     Ok(Parts {
+        jobs: Arc::new(jobs),
         fs,
         replica_handle,
         store,

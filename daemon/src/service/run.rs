@@ -10,7 +10,7 @@ use crate::command::status::MountStatus;
 use crate::config::Settings;
 use crate::metrics::Watched;
 use gitmoor_fs::fuse::{Mount, MountOptions};
-use gitmoor_fs::{Mounted, start_maintenance};
+use gitmoor_jobs::repack::Mounted;
 use gitmoor_model::NamePath;
 use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
@@ -57,9 +57,9 @@ fn mount_and_serve(
     server
         .start(Arc::downgrade(&daemon))
         .map_err(starting("the admin socket"))?;
-    start_maintenance(&parts.fs, mounted(&daemon.mount))?;
+    parts.jobs.start_maintenance(mounted(&daemon.mount))?;
     if let Some(dir) = &settings.mount.fallback {
-        fallback::start(&parts.fs, dir)?;
+        fallback::start(&parts.jobs, dir)?;
     }
     Ok(Leaving {
         mount,
@@ -98,7 +98,7 @@ fn watch(mount: Arc<Mount>, events: mpsc::Sender<Event>) -> Result<(), ServiceEr
         .map_err(starting("a thread"))
 }
 
-/// What a daemon has mounted, as the file system needs to know it.
+/// What a daemon has mounted, as maintenance needs to know it.
 pub(crate) fn mounted(mount: &MountStatus) -> Mounted {
     Mounted {
         at: mount.mountpoint.clone(),
@@ -114,6 +114,7 @@ fn daemon(
 ) -> Daemon {
     Daemon {
         fs: Arc::clone(&parts.fs),
+        jobs: Arc::clone(&parts.jobs),
         replica_handle: parts.replica_handle.clone(),
         replica: parts.replica_handle.replica(),
         store: parts.store.describe(),

@@ -156,7 +156,7 @@ fn persist(file: NamedTempFile, path: PathBuf) -> Result<PathBuf, BundleError> {
 }
 
 /// As the gix crates call it.
-pub(crate) fn hash_kind(format: ObjectFormat) -> gix_hash::Kind {
+pub fn hash_kind(format: ObjectFormat) -> gix_hash::Kind {
     match format {
         ObjectFormat::Sha1 => gix_hash::Kind::Sha1,
         ObjectFormat::Sha256 => gix_hash::Kind::Sha256,

@@ -111,8 +111,8 @@ pub(super) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
     let run = move || {
         replay(&fs);
         while let Some(there) = fs.upgrade() {
-            there.close_deleted();
-            there.publish_due();
+            close_deleted(&there);
+            publish_due(&there);
             if there.shared.staging.staged().bytes > 0 {
                 there.shared.cache.keep_floor();
             }
@@ -140,61 +140,58 @@ fn replay(fs: &Weak<FileSystem>) {
     }
 }
 
-impl FileSystem {
-    /// What others deleted is published no more. Its files stay: it may be restored.
-    fn close_deleted(&self) {
-        if !self.shared.remote_changes.take_deleted() {
-            return;
-        }
-        for repository in self.repositories.all() {
-            if let Ok(None) = read::repo(self.shared.replica.view(), repository.id) {
-                self.repositories.close(repository.id);
-            }
+/// What others deleted is published no more. Its files stay: it may be restored.
+fn close_deleted(fs: &FileSystem) {
+    if !fs.shared.remote_changes.take_deleted() {
+        return;
+    }
+    for repository in fs.repositories.all() {
+        if let Ok(None) = read::repo(fs.shared.replica.view(), repository.id) {
+            fs.repositories.close(repository.id);
         }
     }
+}
 
-    /// Publishes what has been quiet for a while, or all when much is staged.
-    fn publish_due(&self) {
-        let (quiet, longest) = match self.shared.staging.is_filling() {
-            true => (Duration::ZERO, SHORT_PAUSE),
-            false => (self.shared.config.idle_publish, PAUSE),
-        };
-        let mut due = self.repositories.all();
-        due.retain(|repository| repository.is_due(quiet));
-        self.publications
-            .forget(|id| due.iter().any(|repository| repository.id == id));
-        for repository in due {
-            if let Some(pause) = self.publications.begin(repository.id, longest) {
-                self.publish_aside(repository, pause);
-            }
+/// Publishes what has been quiet for a while, or all when much is staged.
+fn publish_due(fs: &FileSystem) {
+    let (quiet, longest) = match fs.shared.staging.is_filling() {
+        true => (Duration::ZERO, SHORT_PAUSE),
+        false => (fs.shared.config.idle_publish, PAUSE),
+    };
+    let mut due = fs.repositories.all();
+    due.retain(|repository| repository.is_due(quiet));
+    fs.publications
+        .forget(|id| due.iter().any(|repository| repository.id == id));
+    for repository in due {
+        if let Some(pause) = fs.publications.begin(repository.id, longest) {
+            publish_aside(fs, repository, pause);
         }
-        let failure = self.publications.failure();
-        let mut known = self.publish_failure.lock();
-        if failure != *known {
-            match &failure {
-                Some(reason) => {
-                    tracing::warn!(%reason, "not everything could be published; trying on")
-                }
-                None => tracing::info!("publishing works again"),
-            }
-        }
-        *known = failure;
     }
-
-    fn publish_aside(&self, repository: Arc<Repository>, pause: Duration) {
-        let (id, publications) = (repository.id, self.publications.clone());
-        let publish = move || {
-            // A defect is tried again, too: else nothing of this repository would be published any more.
-            let published = catch_unwind(AssertUnwindSafe(|| repository.transactions().publish()));
-            let failed = match published {
-                Ok(published) => published.err().map(|error| error.to_string()),
-                Err(_) => Some("its thread panicked, see the log".to_owned()),
-            };
-            publications.ended(id, failed.map(|reason| (reason, pause)));
-        };
-        if let Err(error) = start_thread("publication", "starting a publication", publish) {
-            self.publications
-                .ended(id, Some((error.to_string(), pause)));
+    let failure = fs.publications.failure();
+    let mut known = fs.publish_failure.lock();
+    if failure != *known {
+        match &failure {
+            Some(reason) => {
+                tracing::warn!(%reason, "not everything could be published; trying on")
+            }
+            None => tracing::info!("publishing works again"),
         }
+    }
+    *known = failure;
+}
+
+fn publish_aside(fs: &FileSystem, repository: Arc<Repository>, pause: Duration) {
+    let (id, publications) = (repository.id, fs.publications.clone());
+    let publish = move || {
+        // A defect is tried again, too: else nothing of this repository would be published any more.
+        let published = catch_unwind(AssertUnwindSafe(|| repository.transactions().publish()));
+        let failed = match published {
+            Ok(published) => published.err().map(|error| error.to_string()),
+            Err(_) => Some("its thread panicked, see the log".to_owned()),
+        };
+        publications.ended(id, failed.map(|reason| (reason, pause)));
+    };
+    if let Err(error) = start_thread("publication", "starting a publication", publish) {
+        fs.publications.ended(id, Some((error.to_string(), pause)));
     }
 }

@@ -43,13 +43,6 @@ static CACHE_BYTES: LazyLock<IntGauge> =
 static CACHE_LIMIT: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("gitmoor_cache_limit_bytes", "Limit of the block cache"));
 
-static WAITS: LazyLock<IntGauge> = LazyLock::new(|| {
-    gauge(
-        "gitmoor_waiting_operations",
-        "Operations that wait for the store, the cluster or room",
-    )
-});
-
 static REPOSITORIES: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("gitmoor_repositories", "Repositories of the namespace"));
 
@@ -79,20 +72,17 @@ static REPOSITORY_QUOTA: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     )
 });
 
-impl FileSystem {
-    /// Says how it is now in the metrics, for whoever is about to gather them.
-    pub fn measure(&self) {
-        let status = self.status();
-        PENDING.set(status.pending_files as i64);
-        OLDEST.set(self.oldest_pending().unwrap_or_default().as_secs_f64());
-        STAGED_BYTES.set(status.staged.bytes as i64);
-        CACHE_BYTES.set(status.cache_bytes as i64);
-        CACHE_LIMIT.set(status.cache_limit as i64);
-        WAITS.set(status.waits.len() as i64);
-        match self.repository_sizes() {
-            Ok(sizes) => tell_sizes(sizes),
-            Err(error) => tracing::warn!(%error, "the repositories cannot be measured"),
-        }
+/// Says how it is now in the metrics, for whoever is about to gather them.
+pub(super) fn measure(fs: &FileSystem) {
+    let status = fs.status();
+    PENDING.set(status.pending_files as i64);
+    OLDEST.set(fs.oldest_pending().unwrap_or_default().as_secs_f64());
+    STAGED_BYTES.set(status.staged.bytes as i64);
+    CACHE_BYTES.set(status.cache_bytes as i64);
+    CACHE_LIMIT.set(status.cache_limit as i64);
+    match sizes::of_repositories(fs) {
+        Ok(sizes) => tell_sizes(sizes),
+        Err(error) => tracing::warn!(%error, "the repositories cannot be measured"),
     }
 }
 

@@ -16,16 +16,14 @@ pub(super) struct Size {
     pub(super) quota: Option<u64>,
 }
 
-impl FileSystem {
-    /// Of every repository of the namespace.
-    pub(super) fn repository_sizes(&self) -> FsResult<Vec<Size>> {
-        let repos = self.live_repos()?.into_iter();
-        let sizes = repos.map(|repo| Size {
-            repository: repo.path.to_string(),
-            files: repo.usage.files,
-            bytes: repo.usage.bytes,
-            quota: repo.limits.get(&Limit::Bytes).copied(),
-        });
-        Ok(sizes.collect())
-    }
+/// Of every repository of the namespace.
+pub(super) fn of_repositories(fs: &FileSystem) -> FsResult<Vec<Size>> {
+    let repos = fs.live_repos()?.into_iter();
+    let sizes = repos.map(|repo| Size {
+        repository: repo.path.to_string(),
+        files: repo.usage.files,
+        bytes: repo.usage.bytes,
+        quota: repo.limits.get(&Limit::Bytes).copied(),
+    });
+    Ok(sizes.collect())
 }

@@ -1,7 +1,7 @@
 //! What `gitmoor status` and `gitmoor repo info` say.
 
-use super::FileSystem;
-use crate::error::FsError;
+use super::{FileSystem, Traffic, metrics, traffic};
+use crate::error::{FsError, FsResult};
 use crate::repository::objects::{Staged, catalog};
 use gitmoor_model::RepoId;
 use gitmoor_replicator::read;
@@ -85,9 +85,6 @@ impl FileSystem {
     pub fn status(&self) -> Status {
         let (pending_files, pending_bytes) = self.pending();
         let offline = self.shared.store.offline();
-        let mut waits = self.waits();
-        waits.extend(self.checking.lock().clone());
-        waits.extend(self.working.sentences());
         Status {
             pending_files,
             pending_bytes,
@@ -95,13 +92,23 @@ impl FileSystem {
             staging_limit: self.shared.config.staging_bytes,
             cache_bytes: self.shared.cache.used_bytes(),
             cache_limit: self.shared.config.cache_bytes,
-            waits,
+            waits: self.waits(),
             publish_failure: self.publish_failure.lock().clone(),
             confirmed: self.shared.freshness.age(),
             offline: offline.is_some(),
             refused: offline.map(|offline| offline.refused()).unwrap_or_default(),
             read_only: self.is_read_only(),
         }
+    }
+
+    /// What each repository was used for, of those that were.
+    pub fn traffic(&self) -> FsResult<Vec<Traffic>> {
+        traffic::of_repositories(self)
+    }
+
+    /// Says how it is now in the metrics, for whoever is about to gather them.
+    pub fn measure(&self) {
+        metrics::measure(self);
     }
 
     /// Reads, then publications.

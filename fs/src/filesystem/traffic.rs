@@ -21,23 +21,21 @@ pub struct Traffic {
     pub sent_bytes: u64,
 }
 
-impl FileSystem {
-    /// Of every repository that was touched.
-    pub fn traffic(&self) -> FsResult<Vec<Traffic>> {
-        let mut all = Vec::new();
-        for repository in self.repositories.all() {
-            let Some(repo) = read::repo(self.shared.replica.view(), repository.id)? else {
-                continue;
-            };
-            let moved = moved_of(repo.id);
-            all.push(Traffic {
-                id: repo.id.to_string(),
-                name: repo.path.to_string(),
-                operations: repository.operations(),
-                received_bytes: moved.received,
-                sent_bytes: moved.sent,
-            });
-        }
-        Ok(all)
+/// Of every repository that was touched.
+pub(super) fn of_repositories(fs: &FileSystem) -> FsResult<Vec<Traffic>> {
+    let mut all = Vec::new();
+    for repository in fs.repositories.all() {
+        let Some(repo) = read::repo(fs.shared.replica.view(), repository.id)? else {
+            continue;
+        };
+        let moved = moved_of(repo.id);
+        all.push(Traffic {
+            id: repo.id.to_string(),
+            name: repo.path.to_string(),
+            operations: repository.operations(),
+            received_bytes: moved.received,
+            sent_bytes: moved.sent,
+        });
     }
+    Ok(all)
 }

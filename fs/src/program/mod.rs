@@ -26,9 +26,9 @@ pub use output::{Ended, IsOver, ProgramError, SILENCE, Said};
 pub use read_view::{ReadView, ViewError};
 pub use user::User;
 
-pub(crate) use mount_space::Stage;
-pub(crate) use output::{LINES, POLL, ended};
-pub(crate) use read_view::{regular, small};
+pub use mount_space::Stage;
+pub use output::{LINES, POLL, ended};
+pub use read_view::{regular, small};
 
 use child::Before;
 use confine::Reach;
@@ -129,19 +129,19 @@ impl Program {
     }
 
     /// Where another path is seen as this one, by the program alone.
-    pub(crate) fn on_stage(mut self, stage: Option<Stage>) -> Self {
+    pub fn on_stage(mut self, stage: Option<Stage>) -> Self {
         self.stage = stage;
         self
     }
 
     /// What it says to its users goes there.
-    pub(crate) fn stderr(mut self, to: Stdio) -> Self {
+    pub fn stderr(mut self, to: Stdio) -> Self {
         self.command.stderr(to);
         self
     }
 
     /// What it is told comes from there.
-    pub(crate) fn stdin(mut self, from: Stdio) -> Self {
+    pub fn stdin(mut self, from: Stdio) -> Self {
         self.command.stdin(from);
         self
     }
@@ -158,7 +158,7 @@ impl Program {
     }
 
     /// It runs until this is dropped.
-    pub(crate) fn start(mut self) -> io::Result<Started> {
+    pub fn start(mut self) -> io::Result<Started> {
         let mut before = Before {
             ruleset: self.reach.ruleset()?,
             user: self.user,
@@ -175,15 +175,16 @@ impl Program {
 }
 
 /// A program that runs. When dropped, it and all that it has started have ended.
-pub(crate) struct Started(Child);
+pub struct Started(Child);
 
 impl Started {
-    pub(crate) fn child(&mut self) -> &mut Child {
+    /// For its pipes.
+    pub fn child(&mut self) -> &mut Child {
         &mut self.0
     }
 
     /// And all that it has started.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         use nix::sys::signal::{Signal, killpg};
         let group = i32::try_from(self.0.id()).map(nix::unistd::Pid::from_raw);
         // It may have ended by itself.

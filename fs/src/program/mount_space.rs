@@ -13,14 +13,14 @@ use tempfile::TempDir;
 
 /// See the module. The place where it is seen is empty for everybody else.
 #[derive(Clone, Debug)]
-pub(crate) struct Stage {
+pub struct Stage {
     from: CString,
     at: CString,
 }
 
 impl Stage {
     /// Everybody may pass the place.
-    pub(crate) fn new(from: &Path, at: &Path) -> io::Result<Self> {
+    pub fn new(from: &Path, at: &Path) -> io::Result<Self> {
         let c_string = |path: &Path| CString::new(path.as_os_str().as_bytes());
         Ok(Self {
             from: c_string(from)?,
@@ -29,7 +29,7 @@ impl Stage {
     }
 
     /// An empty directory that everybody may pass.
-    pub(crate) fn place() -> io::Result<TempDir> {
+    pub fn place() -> io::Result<TempDir> {
         let mut builder = tempfile::Builder::new();
         let place = builder.prefix("gitmoor-").tempdir()?;
         // Whatever the umask is.
@@ -40,7 +40,7 @@ impl Stage {
     }
 
     /// Whether this process may do so: in a container it may lack the right.
-    pub(crate) fn works() -> bool {
+    pub fn works() -> bool {
         static WORKS: OnceLock<bool> = OnceLock::new();
         *WORKS.get_or_init(|| {
             let tried = || {

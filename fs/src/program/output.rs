@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub const SILENCE: Duration = Duration::from_secs(15 * 60);
 
 /// How often it is looked whether anybody still wants it.
-pub(crate) const POLL: Duration = Duration::from_millis(100);
+pub const POLL: Duration = Duration::from_millis(100);
 
 /// Bytes that are kept of what a program says to its users: the last ones.
 const COMPLAINTS: usize = 64 << 10;
@@ -22,7 +22,7 @@ const COMPLAINTS: usize = 64 << 10;
 const ANSWER: u64 = 512 << 20;
 
 /// Last lines that an error quotes.
-pub(crate) const LINES: usize = 5;
+pub const LINES: usize = 5;
 
 /// A program did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +188,7 @@ impl ProgramError {
 
 impl Started {
     /// Until it has ended by itself, or is not wanted any more.
-    pub(crate) fn wait(&mut self, is_over: IsOver<'_>) -> Result<ExitStatus, ProgramError> {
+    pub fn wait(&mut self, is_over: IsOver<'_>) -> Result<ExitStatus, ProgramError> {
         let begun = Instant::now();
         let mut pause = Duration::from_millis(1);
         loop {
@@ -240,7 +240,7 @@ pub(crate) fn last_words(complaints: &[u8], status: ExitStatus) -> String {
 }
 
 /// In words.
-pub(crate) fn ended(status: ExitStatus) -> String {
+pub fn ended(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         // What a failed read through a map is.

@@ -334,7 +334,7 @@ fn not_regular() -> io::Error {
 }
 
 /// Opens a regular file that is not mostly holes, and waits for no other.
-pub(crate) fn regular(path: &Path) -> io::Result<File> {
+pub fn regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let mut options = OpenOptions::new();
     let file = options
@@ -352,7 +352,7 @@ pub(crate) fn regular(path: &Path) -> io::Result<File> {
 }
 
 /// A regular file of at most [`SMALL`] bytes.
-pub(crate) fn small(path: &Path) -> io::Result<Vec<u8>> {
+pub fn small(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     regular(path)?.take(SMALL + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > SMALL {

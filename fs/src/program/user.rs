@@ -33,7 +33,7 @@ impl User {
     }
 
     /// The same of a symbolic link itself; `None` where there is none.
-    pub(crate) fn owning_link(path: &Path) -> Option<Self> {
+    pub fn owning_link(path: &Path) -> Option<Self> {
         let link = fs::symlink_metadata(path).ok()?;
         Self::with_less(link.uid()).filter(|_| link.is_symlink())
     }

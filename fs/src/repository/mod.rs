@@ -24,7 +24,6 @@ pub(crate) mod transaction;
 pub use attributes::{NewAttributes, SetTime};
 pub use draft::{Creation, Draft, Users};
 pub use identity::Identity;
-pub use objects::Staged;
 pub use opened::{Body, Closing, Opened, Sought};
 pub use transaction::ReadVersion;
 
@@ -48,6 +47,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use transaction::dissociate::Dissociation;
+use transaction::repack::RepackCommit;
+use transaction::repair::Repair;
 use transaction::{Author, Prune, Transactions};
 
 /// A repository as this mount sees it.
@@ -145,7 +147,7 @@ impl Found {
 impl Repository {
     /// Opens a repository on this machine: makes its directory at the first
     /// touch, clears what a dead mount left in the making.
-    pub fn open(id: RepoId, shared: Arc<Context>) -> FsResult<Self> {
+    pub(crate) fn open(id: RepoId, shared: Arc<Context>) -> FsResult<Self> {
         let home = shared.config.data.join("repos").join(id.to_string());
         let files = Arc::new(Files::open(shared.homes.clone(), id)?);
         leftovers::clear_locks(&files)?;
@@ -446,8 +448,28 @@ impl Repository {
         &self.objects
     }
 
+    /// Publishes what is finished, deleted or touched.
+    pub fn publish(&self) -> FsResult<()> {
+        self.transactions.publish()
+    }
+
+    /// For a fork that gets files of its own.
+    pub fn dissociation(&self) -> Dissociation<'_> {
+        Dissociation(&self.transactions)
+    }
+
+    /// For a repack.
+    pub fn repack_commit(&self) -> RepackCommit<'_> {
+        RepackCommit(&self.transactions)
+    }
+
+    /// For fsck.
+    pub fn repair(&self) -> Repair<'_> {
+        Repair(&self.transactions)
+    }
+
     /// How it changes.
-    pub fn transactions(&self) -> &Transactions {
+    pub(crate) fn transactions(&self) -> &Transactions {
         &self.transactions
     }
 

@@ -3,7 +3,7 @@
 use super::{Failure, Reply, Request, ask, output, unexpected};
 use crate::config::{Place, RepoName};
 use clap::{Args, ValueEnum};
-use gitmoor_fs::Copied;
+use gitmoor_jobs::fork::Copied;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

@@ -50,7 +50,7 @@ pub struct Restored {
     pub id: String,
     /// What was given back one by one.
     #[serde(flatten)]
-    pub pieces: gitmoor_fs::Restored,
+    pub pieces: gitmoor_jobs::trash::Restored,
 }
 
 /// Takes something out of the trash.

@@ -3,7 +3,7 @@
 use super::{Failure, Reply, Request, ask, output, unexpected};
 use crate::config::{ByteSize, Place};
 use clap::Args;
-use gitmoor_fs::TrashedRepo;
+use gitmoor_jobs::trash::TrashedRepo;
 use std::io;
 
 /// `gitmoor repo trash`.

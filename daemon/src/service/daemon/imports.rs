@@ -4,7 +4,7 @@ use super::repos::Repos;
 use crate::admin::{Asker, Rejection};
 use crate::command::import::ImportRequest;
 use crate::config::RepoName;
-use gitmoor_fs::import::{How, ImportError, ImportStatus, Imported};
+use gitmoor_jobs::import::{How, ImportError, ImportStatus, Imported};
 
 impl Repos<'_> {
     /// Brings a repository in, or goes on with that.
@@ -21,19 +21,19 @@ impl Repos<'_> {
             live,
         } = request;
         let how = How { verify, live };
-        let imported = self.fs.import(&name.path(), &source, how, asker);
+        let imported = self.jobs.imports.import(&name.path(), &source, how, asker);
         imported.map_err(|error| refused(&name, &error))
     }
 
     /// Gives one up.
     pub(super) fn abandon_import(&self, name: &RepoName) -> Result<(), Rejection> {
-        let abandoned = self.fs.abandon_import(&name.path());
+        let abandoned = self.jobs.imports.abandon(&name.path());
         abandoned.map_err(|error| refused(name, &error))
     }
 
     /// How far they are.
     pub(super) fn imports(&self) -> Result<Vec<ImportStatus>, Rejection> {
-        self.fs.imports().map_err(Rejection::failed)
+        self.jobs.imports.list().map_err(Rejection::failed)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::command::{Reply, Request};
 use crate::data_dir::DataDir;
 use crate::metrics::{self, Facts, Watched};
 use gitmoor_fs::{FileSystem, StoreOwner};
+use gitmoor_jobs::Jobs;
 use gitmoor_model::Actor;
 use gitmoor_replicator::Replica;
 use repos::Repos;
@@ -48,6 +49,8 @@ pub enum Event {
 pub struct Daemon {
     /// The file system.
     pub fs: Arc<FileSystem>,
+    /// Long work on it.
+    pub jobs: Arc<Jobs>,
     /// The replicator, for what only this daemon asks of it …
     pub(crate) replica_handle: ReplicaHandle,
     /// … as the file system sees it.
@@ -87,6 +90,7 @@ impl Watched for Daemon {
     fn measure(&self) {
         self.replica_handle.measure();
         self.fs.measure();
+        metrics::set_waits(self.waits(self.fs.status().waits).len());
     }
 
     fn facts(&self) -> Facts {
@@ -107,6 +111,7 @@ impl Daemon {
         }
         let repos = Repos {
             fs: &self.fs,
+            jobs: &self.jobs,
             replica: &*self.replica,
             mount: &self.mount,
             umask: self.umask,
@@ -215,8 +220,13 @@ impl Daemon {
                 bytes: files.cache_bytes,
                 limit: files.cache_limit,
             },
-            waits: files.waits,
+            waits: self.waits(files.waits),
         }
+    }
+
+    /// Of the file system, and what jobs are doing.
+    fn waits(&self, of_fs: Vec<String>) -> Vec<String> {
+        [of_fs, self.jobs.sentences()].concat()
     }
 
     fn state(&self) -> State {

@@ -13,6 +13,7 @@ use crate::command::status::MountStatus;
 use crate::config::RepoName;
 use crate::service::git::{self, InheritedUmask};
 use gitmoor_fs::{FileSystem, Names};
+use gitmoor_jobs::Jobs;
 use gitmoor_model::setting as repo_setting;
 use gitmoor_model::{Actor, Command, Limit, NamePath, Outcome, Repo, RepoId};
 use gitmoor_replicator::{Replica, read};
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 /// The repositories of a daemon.
 pub(super) struct Repos<'a> {
     pub(super) fs: &'a FileSystem,
+    pub(super) jobs: &'a Jobs,
     pub(super) replica: &'a dyn Replica,
     pub(super) mount: &'a MountStatus,
     pub(super) umask: InheritedUmask,
@@ -114,7 +116,9 @@ impl Repos<'_> {
             Some(fork) if copy && self.is_fork_of(&fork, name)? => fork.id,
             Some(_) => return Err(Rejection::failed(format!("{to} exists already"))),
         };
-        let copied = copy.then(|| self.fs.own_files(id, asker)).transpose();
+        let copied = copy
+            .then(|| self.jobs.forks.dissociate(id, asker))
+            .transpose();
         Ok(Created {
             name: to.to_string(),
             id: id.to_string(),
@@ -138,7 +142,8 @@ impl Repos<'_> {
 
     fn new_fork(&self, parent: &Repo, to: &RepoName) -> Result<RepoId, Rejection> {
         if self
-            .fs
+            .jobs
+            .imports
             .is_taken_over(parent.id)
             .map_err(Rejection::failed)?
         {

@@ -7,16 +7,17 @@ use crate::command::gc::{GcRequest, MaintainRequest};
 use crate::command::repo::restore::{RestoreRequest, Restored};
 use crate::config::RepoName;
 use crate::service::run::mounted;
-use gitmoor_fs::backup::BackupInfo;
-use gitmoor_fs::{
-    Checked, Collected, FsckOptions, MaintenanceError, RepackOptions, Repacked, Sweep, TrashedRepo,
-};
+use gitmoor_jobs::backup::BackupInfo;
+use gitmoor_jobs::fsck::{Checked, FsckOptions};
+use gitmoor_jobs::gc::{Collected, Sweep};
+use gitmoor_jobs::repack::{MaintenanceError, RepackOptions, Repacked};
+use gitmoor_jobs::trash::{self, TrashedRepo};
 use gitmoor_model::{Command, RepoId};
 
 impl Repos<'_> {
     /// What has something in the trash.
     pub(super) fn trash(&self) -> Result<Vec<TrashedRepo>, Rejection> {
-        self.fs.trash().map_err(Rejection::failed)
+        self.jobs.trash.list().map_err(Rejection::failed)
     }
 
     /// Takes a deleted repository, by id or former name, out of the trash.
@@ -45,7 +46,8 @@ impl Repos<'_> {
             name: name.to_string(),
             id: trashed.id,
             pieces: self
-                .fs
+                .jobs
+                .trash
                 .repo_restored(id, &self.actor)
                 .map_err(Rejection::failed)?,
         })
@@ -63,13 +65,13 @@ impl Repos<'_> {
     /// Gives the deleted objects of a repository back that is there.
     pub(super) fn restore_objects(&self, name: &RepoName) -> Result<Restored, Rejection> {
         let repo = self.existing(name)?;
-        let files = self.fs.restore_objects(repo.id, &self.actor);
+        let files = self.jobs.trash.restore_objects(repo.id, &self.actor);
         Ok(Restored {
             name: name.to_string(),
             id: repo.id.to_string(),
-            pieces: gitmoor_fs::Restored {
+            pieces: trash::Restored {
                 files: files.map_err(Rejection::failed)?,
-                ..gitmoor_fs::Restored::default()
+                ..trash::Restored::default()
             },
         })
     }
@@ -93,7 +95,7 @@ impl Repos<'_> {
         };
         self.check_online("fsck")?;
         let repo = self.existing(name)?;
-        let checked = self.fs.fsck(repo.id, options).map_err(|error| {
+        let checked = self.jobs.fsck.check(repo.id, options).map_err(|error| {
             Rejection::failed(format!("the check did not come to its end: {error}"))
         })?;
         checked.ok_or_else(|| Rejection::failed(format!("{name} was deleted meanwhile")))
@@ -102,13 +104,13 @@ impl Repos<'_> {
     /// Writes down what the replicator holds.
     pub(super) fn back_up(&self) -> Result<BackupInfo, Rejection> {
         self.check_online("a backup")?;
-        self.fs.back_up().map_err(Rejection::failed)
+        self.jobs.backups.back_up().map_err(Rejection::failed)
     }
 
     /// What was written down.
     pub(super) fn backups(&self) -> Result<Vec<BackupInfo>, Rejection> {
         self.check_online("a list of backups")?;
-        self.fs.backups().map_err(Rejection::failed)
+        self.jobs.backups.list().map_err(Rejection::failed)
     }
 
     /// Repacks.
@@ -135,7 +137,7 @@ impl Repos<'_> {
                 "this daemon mounts another repository alone; ask one that mounts it".to_owned(),
             ));
         };
-        match self.fs.maintain(repo.id, &place, options, asker) {
+        match self.jobs.repacks.maintain(repo.id, &place, options, asker) {
             Err(error @ MaintenanceError::UnderWay(_)) => Ok(unchanged(error.to_string())),
             done => done.map_err(|error| Rejection::failed(format!("{name}: {error}"))),
         }
@@ -149,7 +151,8 @@ impl Repos<'_> {
             .as_ref()
             .map(|name| self.existing(name))
             .transpose()?;
-        self.fs
+        self.jobs
+            .gc
             .collect(only.map(|repo| repo.id), Sweep::Store, request.dry_run)
             .map_err(Rejection::failed)
     }

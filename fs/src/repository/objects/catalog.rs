@@ -6,7 +6,7 @@ use gitmoor_replicator::{Child, Replica, read};
 use std::collections::HashSet;
 
 /// Every catalogued file of a repository, with its path.
-pub(crate) fn files(replica: &dyn Replica, id: RepoId) -> FsResult<Vec<(RepoPath, FileEntry)>> {
+pub fn files(replica: &dyn Replica, id: RepoId) -> FsResult<Vec<(RepoPath, FileEntry)>> {
     let mut files = Vec::new();
     let mut directories = vec![RepoPath::root()];
     while let Some(dir) = directories.pop() {
@@ -22,7 +22,7 @@ pub(crate) fn files(replica: &dyn Replica, id: RepoId) -> FsResult<Vec<(RepoPath
 }
 
 /// The keys of these files.
-pub(crate) fn keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<String>> {
+pub fn keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<String>> {
     let files = files(replica, id)?;
     let keys = files.iter().filter_map(|(_, entry)| entry.key());
     Ok(keys.map(str::to_owned).collect())
@@ -30,7 +30,7 @@ pub(crate) fn keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<String
 
 /// Every key that the catalog, the trash or a condemnation names, and those under the repository's prefix that
 /// its forks name.
-pub(crate) fn named_keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<String>> {
+pub fn named_keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<String>> {
     let mut named = keys(replica, id)?;
     let trashed = read::trashed_files(replica.view(), id, Version::default())?;
     let trashed = trashed.iter().filter_map(|file| file.entry.key());

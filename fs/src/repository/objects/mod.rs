@@ -8,7 +8,7 @@
 //! published like additions, a little later; so are deletions, which [`Prune`] knows.
 
 mod adopt;
-pub(crate) mod catalog;
+pub mod catalog;
 mod finish;
 pub mod key;
 pub(super) mod parallel;
@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use finish::Named;
-pub(crate) use quota::is_over_quota;
+pub use quota::is_over_quota;
 pub use seal::{FileId, Seal, Seals, Writing};
 pub use staging::{Staged, Staging};
 pub use upload::{Batch, Scope, Stored};
@@ -110,7 +110,7 @@ pub enum Content {
 
 impl Objects {
     /// The room, with what an earlier life left pending.
-    pub fn open(
+    pub(crate) fn open(
         repo: RepoId,
         shared: Arc<Context>,
         files: Arc<Files>,
@@ -256,7 +256,7 @@ impl Objects {
     }
 
     /// Writes them piece by piece, however many they are.
-    pub(crate) fn write_to(
+    pub fn write_to(
         &self,
         path: &RepoPath,
         entry: &FileEntry,
@@ -276,7 +276,7 @@ impl Objects {
     }
 
     /// All of them at once, for what is small enough.
-    pub(crate) fn bytes(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Vec<u8>> {
+    pub fn bytes(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Vec<u8>> {
         Ok(match self.content(path, entry)? {
             Content::Inline(bytes) => bytes.to_vec(),
             Content::Stored(file) => file.read(0, entry.size as usize)?.to_vec(),

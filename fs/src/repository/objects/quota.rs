@@ -32,6 +32,6 @@ impl Objects {
 }
 
 /// Whether it was refused for being too much.
-pub(crate) fn is_over_quota(error: &FsError) -> bool {
+pub fn is_over_quota(error: &FsError) -> bool {
     matches!(error, FsError::Refused(Refusal::OverQuota { .. }))
 }

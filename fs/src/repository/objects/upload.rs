@@ -363,7 +363,7 @@ impl Objects {
     }
 
     /// The same of a repository that only this process stores files of, going on where that was cut off.
-    pub(crate) fn store_resuming(
+    pub fn store_resuming(
         &self,
         path: &RepoPath,
         file: &File,

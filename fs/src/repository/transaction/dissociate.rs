@@ -11,14 +11,14 @@ use gitmoor_model::{Actor, Command, FileAdd, FileEntry, Relied, Repacking, RepoP
 use gitmoor_replicator::read;
 
 /// Is told of bytes that were copied; an error ends it all.
-pub(crate) type Told<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;
+pub type Told<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;
 
 /// Of one repository.
-pub(crate) struct Dissociation<'a>(pub(crate) &'a Transactions);
+pub struct Dissociation<'a>(pub(crate) &'a Transactions);
 
 impl Dissociation<'_> {
     /// The catalogued files whose keys lie under other repositories' prefixes.
-    pub(crate) fn borrowed(&self) -> FsResult<Vec<(RepoPath, FileEntry)>> {
+    pub fn borrowed(&self) -> FsResult<Vec<(RepoPath, FileEntry)>> {
         let mut files = catalog::files(&*self.0.shared.replica, self.0.repo)?;
         let own = format!("{}/", self.0.repo);
         files.retain(|(_, entry)| entry.key().is_some_and(|key| !key.starts_with(&own)));
@@ -27,7 +27,7 @@ impl Dissociation<'_> {
 
     /// Copies borrowed files. Refused as `Refusal::Changed` when the catalog has changed meanwhile; then it
     /// names none of the copies.
-    pub(crate) fn own(&self, files: &[(RepoPath, FileEntry)], told: &Told<'_>) -> FsResult<()> {
+    pub fn own(&self, files: &[(RepoPath, FileEntry)], told: &Told<'_>) -> FsResult<()> {
         let wait = self
             .0
             .shared

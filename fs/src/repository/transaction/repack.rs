@@ -1,6 +1,6 @@
 //! What maintenance made takes the place of what it made it from: stored, then published in one
 //! command. The argument why no ref has to stand still meanwhile is the replicator's
-//! (`state/repack.rs`); the proof that the command needs is in [`crate::maintenance`].
+//! (`state/repack.rs`); the proof that the command needs is in `fs/jobs/src/repack`.
 //!
 //! Storing takes as long as it takes and holds up nobody; only the proposal takes its turn.
 
@@ -18,36 +18,42 @@ use std::fs::File;
 
 /// A file that was made, and where it is until it is stored.
 #[derive(Clone, Debug)]
-pub(crate) struct Made {
-    pub(crate) path: RepoPath,
-    pub(crate) at: At,
-    pub(crate) bytes: u64,
+pub struct Made {
+    /// The name that it gets.
+    pub path: RepoPath,
+    /// Where it is.
+    pub at: At,
+    /// How large it is.
+    pub bytes: u64,
 }
 
 /// What is to be published.
 #[derive(Debug)]
-pub(crate) struct Repack {
-    pub(crate) made: Vec<Made>,
+pub struct Repack {
+    /// New files.
+    pub made: Vec<Made>,
     /// What nothing reaches any more, if there is any.
-    pub(crate) expired: Option<Expired>,
-    pub(crate) remove: Vec<RepoPath>,
-    pub(crate) relied: Vec<Relied>,
+    pub expired: Option<Expired>,
+    /// Catalogued files that go.
+    pub remove: Vec<RepoPath>,
+    /// Catalogued files that the proof stands on.
+    pub relied: Vec<Relied>,
 }
 
 /// Objects of removed files that nothing else has. They go with these, if no ref moved.
 #[derive(Debug)]
-pub(crate) struct Expired {
+pub struct Expired {
     /// Holds those that were packed.
-    pub(crate) made: Vec<Made>,
+    pub made: Vec<Made>,
     /// Removed files of the others.
-    pub(crate) loose: Vec<RepoPath>,
+    pub loose: Vec<RepoPath>,
     /// The last commit by which a ref may have moved.
-    pub(crate) unless_refs_moved_since: Version,
+    pub unless_refs_moved_since: Version,
 }
 
 /// What became of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Published {
+pub enum Published {
     /// What had expired is gone with the rest.
     Whole,
     /// Refs moved, so that somebody may need what had expired: it is kept.
@@ -55,11 +61,11 @@ pub(crate) enum Published {
 }
 
 /// Of one repository.
-pub(crate) struct RepackCommit<'a>(pub(crate) &'a Transactions);
+pub struct RepackCommit<'a>(pub(crate) &'a Transactions);
 
 impl RepackCommit<'_> {
     /// Stores and publishes. `tell` is told of each file before it is stored, and may end it all.
-    pub(crate) fn repack(
+    pub fn repack(
         &self,
         repack: &Repack,
         tell: &dyn Fn(&Made) -> FsResult<()>,

@@ -1,5 +1,5 @@
 //! What fsck changes: the right bytes under a key of their own, or a damaged file
-//! out of the catalog. See [`crate::fsck`].
+//! out of the catalog. See `fs/jobs/src/fsck`.
 #![expect(
     clippy::disallowed_methods,
     reason = "copies in a temporary directory of the daemon's own"
@@ -15,7 +15,7 @@ use std::fs::File;
 use std::path::Path;
 
 /// Of one repository.
-pub(crate) struct Repair<'a>(pub(crate) &'a Transactions);
+pub struct Repair<'a>(pub(crate) &'a Transactions);
 
 impl Repair<'_> {
     /// Lets the catalog name these bytes instead, in a new object of the store.

@@ -8,6 +8,7 @@
 use super::recovery::{EAGER, check_and_push};
 use gitmoor_fs::failpoint as fs_points;
 use gitmoor_instrument::failpoint::Failpoint;
+use gitmoor_jobs::failpoint as job_points;
 use gitmoor_replicator::failpoint as raft_points;
 use gitmoor_store::failpoint as store_points;
 use gitmoor_tests::backend::Kind;
@@ -355,8 +356,8 @@ const REPACK: Load = Load {
         assert!(!home.exists(), "cleared at the start");
     },
     points: &[
-        (fs_points::REPACK_VIEW, &[1]),
-        (fs_points::REPACK_MADE, &[1]),
+        (job_points::REPACK_VIEW, &[1]),
+        (job_points::REPACK_MADE, &[1]),
         (fs_points::REPACK_SENT, &[1, 2, 4]),
         (fs_points::REPACK_STORED, &[1]),
         (fs_points::REPACK_PUBLISHED, &[1]),
@@ -377,13 +378,13 @@ const IMPORT: Load = Load {
         assert_eq!(stage.place.repo(&name).refs(), stage.work.refs());
     },
     points: &[
-        (fs_points::IMPORT_BEGUN, &[1]),
-        (fs_points::IMPORT_SENT, &[1, 2, 4]),
-        (fs_points::IMPORT_NOTED, &[1, 3]),
-        (fs_points::IMPORT_COPIED, &[1]),
-        (fs_points::IMPORT_VERIFIED, &[1]),
-        (fs_points::IMPORT_REFS, &[1]),
-        (fs_points::IMPORT_FINISHED, &[1]),
+        (job_points::IMPORT_BEGUN, &[1]),
+        (job_points::IMPORT_SENT, &[1, 2, 4]),
+        (job_points::IMPORT_NOTED, &[1, 3]),
+        (job_points::IMPORT_COPIED, &[1]),
+        (job_points::IMPORT_VERIFIED, &[1]),
+        (job_points::IMPORT_REFS, &[1]),
+        (job_points::IMPORT_FINISHED, &[1]),
     ],
     ..BASE
 };
@@ -402,9 +403,9 @@ const LIVE: Load = Load {
         assert_eq!(stage.place.repo(&name).refs(), old.refs());
     },
     points: &[
-        (fs_points::IMPORT_FENCED, &[1]),
-        (fs_points::IMPORT_TAKEN_OVER, &[1]),
-        (fs_points::IMPORT_GIVEN, &[1]),
+        (job_points::IMPORT_FENCED, &[1]),
+        (job_points::IMPORT_TAKEN_OVER, &[1]),
+        (job_points::IMPORT_GIVEN, &[1]),
     ],
     ..BASE
 };
@@ -463,6 +464,7 @@ fn every_point_has_a_drill() {
     let drilled: BTreeSet<_> = drilled.map(|point| point.name()).collect();
     let listed = fs_points::ALL
         .iter()
+        .chain(job_points::ALL)
         .chain(store_points::ALL)
         .chain(raft_points::ALL);
     let listed: BTreeSet<_> = listed.map(|point| point.name()).collect();
