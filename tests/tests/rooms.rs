@@ -40,13 +40,7 @@ const CRATES: &[Crate] = &[
         ..sound("replicator/src")
     },
     Crate {
-        // The jobs, which are methods of the file system: they are to have a crate of their own.
-        circle: Some(5),
         spread: &[
-            ("filesystem::FileSystem", 23),
-            ("fsck::Fsck", 4),
-            ("import::Disk", 5),
-            ("import::Run", 6),
             ("repository::Objects", 6),
             ("repository::Refs", 5),
             ("repository::Repository", 6),
@@ -54,6 +48,7 @@ const CRATES: &[Crate] = &[
         ],
         ..sound("fs/src")
     },
+    sound("fs/jobs/src"),
     Crate {
         spread: &[("data_dir::DataDir", 6), ("service::Repos", 4)],
         ..sound("daemon/src")
