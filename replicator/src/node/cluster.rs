@@ -6,6 +6,7 @@ use super::proposer::Proposer;
 use super::recent::Recent;
 use super::rights::Sights;
 use super::serving::Beginnings;
+use super::taking_in;
 use crate::locks::{Lock, LockService, LockTable, OwnLocks, Renewal};
 use crate::model::{Actor, Command, Member, Refusal};
 use crate::net::{
@@ -354,7 +355,7 @@ impl Handler for PeerService {
     }
 
     async fn snapshot(&self, from: u64, snapshot: Received) -> Result<(), String> {
-        self.0.clone().take_in(from, snapshot).await
+        taking_in::take_in(self.0.clone(), from, snapshot).await
     }
 
     fn unreachable(&self, to: u64) {

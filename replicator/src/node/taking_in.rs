@@ -33,42 +33,45 @@ enum NotTaken {
     Stuck,
 }
 
-impl Membership {
-    /// Lays the rows of a snapshot beside the state, and tells the loop. Ends early when nobody waits for it any more: its
-    /// sender has gone, or this node stops.
-    pub(super) async fn take_in(
-        self: Arc<Self>,
-        from: u64,
-        snapshot: Received,
-    ) -> Result<(), String> {
-        let waiting = Arc::new(());
-        let waited_for = Arc::downgrade(&waiting);
-        let lay = move || self.lay(from, &snapshot, waited_for);
-        let laid = tokio::task::spawn_blocking(lay).await;
-        drop(waiting);
-        let laid = laid.map_err(|error| error.to_string())?;
-        laid.map_err(|error| error.to_string())
-    }
+/// Lays the rows of a snapshot beside the state, and tells the loop. Ends early when nobody waits for it any more: its
+/// sender has gone, or this node stops.
+pub(super) async fn take_in(
+    node: Arc<Membership>,
+    from: u64,
+    snapshot: Received,
+) -> Result<(), String> {
+    let waiting = Arc::new(());
+    let waited_for = Arc::downgrade(&waiting);
+    let lay = move || lay(&node, from, &snapshot, waited_for);
+    let laid = tokio::task::spawn_blocking(lay).await;
+    drop(waiting);
+    let laid = laid.map_err(|error| error.to_string())?;
+    laid.map_err(|error| error.to_string())
+}
 
-    fn lay(&self, from: u64, snapshot: &Received, waited_for: Weak<()>) -> Result<(), NotTaken> {
-        let database = self.database()?;
-        let mut file = BufReader::new(snapshot.open()?);
-        let (message, rows) = carried::parse(&mut file)?;
-        if message.from != from {
-            return Err(NotTaken::Name);
-        }
-        let turn = database.turn().ok_or(NotTaken::Busy)?;
-        file.seek(SeekFrom::Start(rows.start))?;
-        let mut rows = WhileWaited {
-            source: file.take(rows.end - rows.start),
-            waited_for,
-        };
-        let laid = storage::lay(&*database, turn, &mut rows)?;
-        let told = self
-            .wire
-            .send_timeout(Input::Snapshot(message, laid), TAKEN);
-        told.map_err(|_| NotTaken::Stuck)
+fn lay(
+    node: &Membership,
+    from: u64,
+    snapshot: &Received,
+    waited_for: Weak<()>,
+) -> Result<(), NotTaken> {
+    let database = node.database()?;
+    let mut file = BufReader::new(snapshot.open()?);
+    let (message, rows) = carried::parse(&mut file)?;
+    if message.from != from {
+        return Err(NotTaken::Name);
     }
+    let turn = database.turn().ok_or(NotTaken::Busy)?;
+    file.seek(SeekFrom::Start(rows.start))?;
+    let mut rows = WhileWaited {
+        source: file.take(rows.end - rows.start),
+        waited_for,
+    };
+    let laid = storage::lay(&*database, turn, &mut rows)?;
+    let told = node
+        .wire
+        .send_timeout(Input::Snapshot(message, laid), TAKEN);
+    told.map_err(|_| NotTaken::Stuck)
 }
 
 /// Can be read for as long as somebody waits.
