@@ -1,6 +1,6 @@
 //! On which thread an operation runs: the one that read the request, or one that may wait
-//! ([`super::waiting`]). [`Tree::may_block`](crate::tree::Tree::may_block) answers that; nobody else
-//! asks. Here an operation is also timed, and is a step of the command that asks for it.
+//! ([`super::waiting`]). [`Op::may_block`] says which; nobody else asks. Here an operation is also
+//! timed, and is a step of the command that asks for it.
 
 use super::asked::{Asked, At};
 use super::calls::Calls;
@@ -70,7 +70,7 @@ impl Dispatch {
     ) {
         let asked = Asked::new(op.name(), request, at.into());
         let (ino, name) = (asked.ino(), asked.name());
-        match self.calls.tree.may_block(op, ino, name, asked.process) {
+        match op.may_block(&self.calls.tree, ino, name, asked.process) {
             MayBlock::No => self.here(&asked, reply, call),
             MayBlock::Lists => match self.leave_to_list() {
                 Some(_leave) => self.here(&asked, reply, call),

@@ -6,12 +6,11 @@
 //! answer comes from memory, or from the replicator's database.
 //!
 //! The question is asked once, before the operation begins. [`Process::may_wait`] carries the answer
-//! along: on a thread that must not wait, [`Tree::sync_reads`] asks nothing of the cluster, even if
-//! what was fresh a moment ago no longer is.
+//! along: on a thread that must not wait, the tree asks nothing of the cluster, even if what was fresh
+//! a moment ago no longer is.
 
 use super::{Place, Process, Tree, join_name};
 use crate::consistency::is_shared;
-use crate::error::FsResult;
 use crate::repository::{Closing, Opened};
 use gitmoor_model::NamePath;
 use gitmoor_model::room::{Room, is_value, room};
@@ -124,19 +123,17 @@ impl Op {
             Op::Statfs => "statfs",
         }
     }
-}
 
-impl Tree {
-    /// Whether an operation of a process on an inode, or on a name in it, may block.
-    pub fn may_block(&self, op: Op, ino: u64, name: &[u8], process: Process) -> MayBlock {
-        let may_block = match op {
+    /// Whether it may, of a process, on an inode or on a name in it.
+    pub fn may_block(self, tree: &Tree, ino: u64, name: &[u8], process: Process) -> MayBlock {
+        let may_block = match self {
             Op::Getattr | Op::Readlink | Op::Write | Op::Lseek | Op::Releasedir | Op::Statfs => {
                 false
             }
-            Op::Lookup => self.lookup_may_block(ino, name, process),
-            Op::Open { write } => self.open_may_block(ino, write, process),
-            Op::Opendir => self.open_may_block(ino, false, process),
-            Op::Create => self.create_may_block(ino, name),
+            Op::Lookup => lookup_may_block(tree, ino, name, process),
+            Op::Open { write } => open_may_block(tree, ino, write, process),
+            Op::Opendir => open_may_block(tree, ino, false, process),
+            Op::Create => create_may_block(tree, ino, name),
             Op::Read {
                 opened,
                 offset,
@@ -165,77 +162,54 @@ impl Tree {
             false => MayBlock::No,
         }
     }
+}
 
-    /// It syncs reads, or opens a repository.
-    fn lookup_may_block(&self, parent: u64, name: &[u8], process: Process) -> bool {
-        let is_fresh = self.shared.freshness.is_fresh_for(process.pid);
-        match self.inodes.namespace_dir(parent) {
-            Some(dir) => !is_fresh || self.is_unopened(&dir, name),
-            None => !is_fresh && self.child_is_shared(parent, name),
-        }
+/// A lookup syncs reads, or opens a repository.
+fn lookup_may_block(tree: &Tree, parent: u64, name: &[u8], process: Process) -> bool {
+    let is_fresh = tree.shared.freshness.is_fresh_for(process.pid);
+    match tree.inodes.namespace_dir(parent) {
+        Some(dir) => !is_fresh || is_unopened(tree, &dir, name),
+        None => !is_fresh && child_is_shared(tree, parent, name),
     }
+}
 
-    /// Whether this is the name of a repository that is not open, or of which the rows are not here.
-    fn is_unopened(&self, dir: &NamePath, name: &[u8]) -> bool {
-        let replica = &self.shared.replica;
-        match join_name(dir, name).map(|path| read::name(replica.view(), &path)) {
-            Ok(Ok(Some(NameEntry::Repo(id)))) => {
-                !replica.holds(id) || self.repositories.if_open(id).is_none()
-            }
-            Ok(_) | Err(_) => false,
+/// Whether this is the name of a repository that is not open, or of which the rows are not here.
+fn is_unopened(tree: &Tree, dir: &NamePath, name: &[u8]) -> bool {
+    let replica = &tree.shared.replica;
+    match join_name(dir, name).map(|path| read::name(replica.view(), &path)) {
+        Ok(Ok(Some(NameEntry::Repo(id)))) => {
+            !replica.holds(id) || tree.repositories.if_open(id).is_none()
         }
+        Ok(_) | Err(_) => false,
     }
+}
 
-    fn child_is_shared(&self, parent: u64, name: &[u8]) -> bool {
-        match self.inodes.place(parent) {
-            Some(Place::Repo(_, dir)) => dir.join(name).is_some_and(|path| is_shared(&path)),
-            Some(Place::Name(_)) | None => false,
-        }
+fn child_is_shared(tree: &Tree, parent: u64, name: &[u8]) -> bool {
+    match tree.inodes.place(parent) {
+        Some(Place::Repo(_, dir)) => dir.join(name).is_some_and(|path| is_shared(&path)),
+        Some(Place::Name(_)) | None => false,
     }
+}
 
-    /// It syncs reads, or copies a value into a draft.
-    fn open_may_block(&self, ino: u64, write: bool, process: Process) -> bool {
-        let is_fresh = self.shared.freshness.is_fresh_for(process.pid);
-        if is_fresh && !write {
-            return false;
-        }
-        match self.inodes.place(ino) {
-            Some(Place::Repo(_, path)) if write && is_value(&path) => true,
-            Some(place) => !is_fresh && place.is_shared(),
-            None => false,
-        }
+/// An open syncs reads, or copies a value into a draft.
+fn open_may_block(tree: &Tree, ino: u64, write: bool, process: Process) -> bool {
+    let is_fresh = tree.shared.freshness.is_fresh_for(process.pid);
+    if is_fresh && !write {
+        return false;
     }
+    match tree.inodes.place(ino) {
+        Some(Place::Repo(_, path)) if write && is_value(&path) => true,
+        Some(place) => !is_fresh && place.is_shared(),
+        None => false,
+    }
+}
 
-    /// It asks the cluster for a lock, or waits for space in staging.
-    fn create_may_block(&self, parent: u64, name: &[u8]) -> bool {
-        let Some(Place::Repo(_, dir)) = self.inodes.place(parent) else {
-            return false;
-        };
-        let locks = || dir.join(name).is_some_and(|path| is_shared(&path));
-        !self.shared.freshness.is_alone() && locks()
-            || room(&dir) == Room::Objects && !self.shared.staging.has_room()
-    }
-
-    /// Syncs reads before a process is shown what others may have changed.
-    pub(super) fn sync_reads(&self, place: &Place, process: Process) -> FsResult<()> {
-        match process.may_wait && place.is_shared() {
-            true => self.shared.freshness.sync_reads_for(process.pid),
-            false => Ok(()),
-        }
-    }
-
-    /// Syncs reads before a process is shown what a name of the namespace stands for. What is in a
-    /// repository of that name is loaded, on a client that has not done so yet.
-    pub(super) fn sync_name(&self, path: &NamePath, process: Process) -> FsResult<()> {
-        if !process.may_wait {
-            return Ok(());
-        }
-        self.shared.freshness.sync_reads_for(process.pid)?;
-        match read::name(self.shared.replica.view(), path)? {
-            Some(NameEntry::Repo(id)) if !self.shared.replica.holds(id) => {
-                self.shared.freshness.hold(id)
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
+/// A creation asks the cluster for a lock, or waits for space in staging.
+fn create_may_block(tree: &Tree, parent: u64, name: &[u8]) -> bool {
+    let Some(Place::Repo(_, dir)) = tree.inodes.place(parent) else {
+        return false;
+    };
+    let locks = || dir.join(name).is_some_and(|path| is_shared(&path));
+    !tree.shared.freshness.is_alone() && locks()
+        || room(&dir) == Room::Objects && !tree.shared.staging.has_room()
 }

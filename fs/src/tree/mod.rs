@@ -1,13 +1,11 @@
 //! The tree: namespace → repository → room. One method per FUSE operation, with
 //! no FUSE in it.
 
-mod attributes;
-mod closing;
+mod files;
 mod inodes;
 mod may_block;
 mod name_ttl;
 mod names;
-mod opening;
 mod place;
 mod repositories;
 mod shown;
@@ -23,11 +21,13 @@ use crate::consistency::NameTtl;
 use crate::error::{FsError, FsResult};
 use crate::repository::context::{Context, Shown};
 use crate::repository::objects::Named;
-use crate::repository::{Caller, Creation, Opened, Repository};
-use gitmoor_model::room::{Room, Type, is_ref_scratch, room};
+use crate::repository::{Caller, Creation, Repository};
+use gitmoor_model::room::Type;
 use gitmoor_model::{NamePath, RepoId, RepoPath};
 use gitmoor_replicator::read;
 use inodes::Inodes;
+use name_ttl::{absence_ttl, name_ttl};
+use names::Names;
 use std::path::Path;
 use std::sync::Arc;
 use writing::Wanted;
@@ -41,7 +41,7 @@ pub struct Process {
     pub gid: u32,
     /// Thread id.
     pub pid: u32,
-    /// Whether the thread that works for it may wait. If not, [`Tree::may_block`] was asked, and said no.
+    /// Whether the thread that works for it may wait. If not, [`Op::may_block`] was asked, and said no.
     pub may_wait: bool,
 }
 
@@ -77,16 +77,18 @@ pub struct Tree {
     inodes: Inodes,
     wanted: Wanted,
     repositories: Arc<Repositories>,
+    names: Names,
 }
 
 impl Tree {
     /// The tree of a mount whose root is this place.
     pub fn new(shared: Arc<Context>, repositories: Arc<Repositories>, root: Place) -> Self {
         Self {
-            shared,
             inodes: Inodes::new(root),
             wanted: Wanted::default(),
+            names: Names::new(shared.clone(), repositories.clone()),
             repositories,
+            shared,
         }
     }
 
@@ -116,17 +118,13 @@ impl Tree {
 
     fn child(&self, parent: u64, name: &[u8]) -> FsResult<Place> {
         match self.place(parent)? {
-            Place::Name(dir) => self.named(&join_name(&dir, name)?),
+            Place::Name(dir) => self.names.named(&join_name(&dir, name)?),
             Place::Repo(repo, dir) => Ok(Place::Repo(repo, join(&dir, name)?)),
         }
     }
 
     fn caller(&self, repo: &Repository, process: Process) -> Caller {
-        Caller {
-            uid: process.uid,
-            owner: self.shown().owner_of_new(process),
-            read: repo.transactions().read_version(process.pid),
-        }
+        caller(self.shown(), repo, process)
     }
 
     fn shown(&self) -> &Shown {
@@ -139,6 +137,26 @@ impl Tree {
         match self.shared.config.read_only {
             true => Err(FsError::ReadOnly),
             false => Ok(()),
+        }
+    }
+
+    /// Syncs reads before a process is shown what others may have changed.
+    fn sync_reads(&self, place: &Place, process: Process) -> FsResult<()> {
+        match process.may_wait && place.is_shared() {
+            true => self.shared.freshness.sync_reads_for(process.pid),
+            false => Ok(()),
+        }
+    }
+
+    fn name_ttl(&self, place: &Place) -> NameTtl {
+        name_ttl(place, self.shared.freshness.is_alone())
+    }
+
+    fn absence_ttl(&self, place: &Place) -> NameTtl {
+        match absence_ttl(place, self.shared.freshness.is_alone()) {
+            NameTtl::Zero => NameTtl::Zero,
+            _ if self.inodes.has_writers(place) => NameTtl::Zero,
+            ttl => ttl,
         }
     }
 
@@ -182,8 +200,8 @@ impl Tree {
         let place = match self.place(parent)? {
             Place::Name(dir) => {
                 let path = join_name(&dir, name)?;
-                self.sync_name(&path, process)?;
-                self.named(&path)?
+                self.names.sync(&path, process)?;
+                self.names.named(&path)?
             }
             Place::Repo(repo, dir) => {
                 let place = Place::Repo(repo, join(&dir, name)?);
@@ -218,34 +236,11 @@ impl Tree {
         }
     }
 
-    /// fsync of an open file.
-    pub fn fsync(&self, ino: u64, opened: &Opened, data_only: bool) -> FsResult<()> {
-        if let Some(Place::Repo(_, path)) = self.inodes.place(ino) {
-            // What git prepares for a ref becomes durable with its commit, not before.
-            if room(&path) == Room::Refs && is_ref_scratch(&path) {
-                return Ok(());
-            }
-        }
-        match opened.real() {
-            Some(file) if data_only => Ok(file.sync_data()?),
-            Some(file) => Ok(file.sync_all()?),
-            None => Ok(()),
-        }
-    }
-
-    /// fsync of a directory.
-    pub fn fsync_dir(&self, ino: u64) -> FsResult<()> {
-        match self.inodes.place(ino) {
-            Some(Place::Repo(repo, path)) => repo.fsync_dir(&path),
-            Some(Place::Name(_)) | None => Ok(()),
-        }
-    }
-
     /// mkdir.
     pub fn mkdir(&self, parent: u64, name: &[u8], mode: u32, process: Process) -> FsResult<Entry> {
         self.check_writable()?;
         let place = match self.place(parent)? {
-            Place::Name(dir) => self.make_name(&join_name(&dir, name)?, mode, process)?,
+            Place::Name(dir) => self.names.make(&join_name(&dir, name)?, mode, process)?,
             Place::Repo(repo, dir) => {
                 let path = join(&dir, name)?;
                 repo.mkdir(&path, mode, &self.caller(&repo, process))?;
@@ -312,8 +307,8 @@ impl Tree {
             (Place::Repo(repo, path), Place::Repo(..)) => {
                 repo.rmdir(path, &self.caller(repo, process))?;
             }
-            (Place::Repo(repo, _), Place::Name(_)) => self.delete_emptied(repo, process)?,
-            (Place::Name(path), _) => self.remove_name(path, process)?,
+            (Place::Repo(repo, _), Place::Name(_)) => self.names.delete_emptied(repo, process)?,
+            (Place::Name(path), _) => self.names.remove(path, process)?,
         }
         self.inodes.orphan(&place);
         Ok(())
@@ -331,7 +326,7 @@ impl Tree {
         match (self.place(parent)?, self.place(new_parent)?) {
             (Place::Name(from), Place::Name(to)) => {
                 let (from, to) = (join_name(&from, name)?, join_name(&to, new_name)?);
-                self.rename_name(&from, &to, process)
+                self.rename_in_namespace(&from, &to, process)
             }
             (Place::Repo(repo, from), Place::Repo(other, to)) => {
                 let (from, to) = (join(&from, name)?, join(&to, new_name)?);
@@ -351,6 +346,27 @@ impl Tree {
             }
             _ => Err(FsError::CrossRoom),
         }
+    }
+
+    fn rename_in_namespace(
+        &self,
+        from: &NamePath,
+        to: &NamePath,
+        process: Process,
+    ) -> FsResult<()> {
+        let source = self.names.named(from)?;
+        if from == to {
+            return Ok(());
+        }
+        if let Some(replaced) = self.names.make_way(&source, to, process)? {
+            self.inodes.orphan(&replaced);
+        }
+        self.names.rename(from, to, process)?;
+        if let Place::Name(_) = source {
+            let (from, to) = (Place::Name(from.clone()), Place::Name(to.clone()));
+            self.inodes.rename(&from, &to, None);
+        }
+        Ok(())
     }
 
     /// While the kernel still holds the directories, so that it is this file that is there.
@@ -381,7 +397,7 @@ impl Tree {
     /// opendir: the names, but for `.` and `..`.
     pub fn list(&self, ino: u64) -> FsResult<Vec<Listed>> {
         match self.place(ino)? {
-            Place::Name(dir) => self.list_names(&dir),
+            Place::Name(dir) => self.names.list(&dir),
             Place::Repo(repo, dir) => {
                 let names = repo.list(&dir)?;
                 Ok(names
@@ -411,6 +427,14 @@ impl Tree {
         if let Some(repo) = self.repositories.if_open(repo) {
             self.inodes.orphan(&Place::Repo(repo, path.clone()));
         }
+    }
+}
+
+fn caller(shown: &Shown, repo: &Repository, process: Process) -> Caller {
+    Caller {
+        uid: process.uid,
+        owner: shown.owner_of_new(process),
+        read: repo.transactions().read_version(process.pid),
     }
 }
 

@@ -1,16 +1,46 @@
 //! The namespace: directories of repositories.
 
-use super::{Listed, Place, Process, Tree};
+use super::{Listed, Place, Process, Repositories, caller};
 use crate::error::{FsError, FsResult};
 use crate::namespace::Namespace;
 use crate::process::of_thread;
+use crate::repository::context::Context;
 use crate::repository::{NewAttributes, Repository};
 use gitmoor_model::room::Type;
 use gitmoor_model::{NamePath, RepoPath};
 use gitmoor_replicator::{NameEntry, read};
+use std::sync::Arc;
 
-impl Tree {
-    /// What stands at a path of the namespace.
+/// See the module.
+pub(super) struct Names {
+    shared: Arc<Context>,
+    repositories: Arc<Repositories>,
+}
+
+impl Names {
+    pub(super) fn new(shared: Arc<Context>, repositories: Arc<Repositories>) -> Self {
+        Self {
+            shared,
+            repositories,
+        }
+    }
+
+    /// Syncs reads before a process is shown what a name stands for. What is in a
+    /// repository of that name is loaded, on a client that has not done so yet.
+    pub(super) fn sync(&self, path: &NamePath, process: Process) -> FsResult<()> {
+        if !process.may_wait {
+            return Ok(());
+        }
+        self.shared.freshness.sync_reads_for(process.pid)?;
+        match read::name(self.shared.replica.view(), path)? {
+            Some(NameEntry::Repo(id)) if !self.shared.replica.holds(id) => {
+                self.shared.freshness.hold(id)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What stands at a path.
     pub(super) fn named(&self, path: &NamePath) -> FsResult<Place> {
         match read::name(self.shared.replica.view(), path)?.ok_or(FsError::NotFound)? {
             NameEntry::Directory => Ok(Place::Name(path.clone())),
@@ -18,7 +48,8 @@ impl Tree {
         }
     }
 
-    pub(super) fn list_names(&self, dir: &NamePath) -> FsResult<Vec<Listed>> {
+    /// The names in a directory.
+    pub(super) fn list(&self, dir: &NamePath) -> FsResult<Vec<Listed>> {
         let names = read::names_in(self.shared.replica.view(), dir)?;
         Ok(names
             .into_iter()
@@ -39,19 +70,14 @@ impl Tree {
     }
 
     /// mkdir: a repository if the name ends in `.git`.
-    pub(super) fn make_name(
-        &self,
-        path: &NamePath,
-        mode: u32,
-        process: Process,
-    ) -> FsResult<Place> {
+    pub(super) fn make(&self, path: &NamePath, mode: u32, process: Process) -> FsResult<Place> {
         if !path.names_repository() {
             self.namespace(process).create_directory(path)?;
             return Ok(Place::Name(path.clone()));
         }
         let id = self.namespace(process).create_repository(path)?;
         let repo = self.repositories.get(id)?;
-        let caller = self.caller(&repo, process);
+        let caller = caller(&self.shared.config.shown, &repo, process);
         let top = NewAttributes {
             mode: Some(mode),
             uid: Some(caller.owner.uid),
@@ -62,8 +88,8 @@ impl Tree {
         Ok(Place::Repo(repo, RepoPath::root()))
     }
 
-    /// rmdir of a namespace directory.
-    pub(super) fn remove_name(&self, path: &NamePath, process: Process) -> FsResult<()> {
+    /// rmdir of a directory.
+    pub(super) fn remove(&self, path: &NamePath, process: Process) -> FsResult<()> {
         self.namespace(process).remove_directory(path)
     }
 
@@ -77,29 +103,29 @@ impl Tree {
         Ok(())
     }
 
-    /// mv of a repository or a directory of them. An empty directory in the way
-    /// is replaced, as rename(2) does.
-    pub(super) fn rename_name(
+    /// Makes way for `source` at a path: an empty directory there is replaced, as rename(2) does.
+    /// Answers what stood there.
+    pub(super) fn make_way(
         &self,
-        from: &NamePath,
+        source: &Place,
         to: &NamePath,
         process: Process,
-    ) -> FsResult<()> {
-        let source = self.named(from)?;
-        if let Ok(target) = self.named(to) {
-            match (&source, &target) {
-                _ if from == to => return Ok(()),
-                (Place::Name(_), Place::Name(path)) => self.remove_name(path, process)?,
-                (Place::Repo(..), Place::Repo(repo, _)) => self.delete_emptied(repo, process)?,
-                _ => return Err(FsError::Exists),
+    ) -> FsResult<Option<Place>> {
+        let Ok(target) = self.named(to) else {
+            return Ok(None);
+        };
+        match (source, &target) {
+            (Place::Name(_), Place::Name(path)) => self.remove(path, process)?,
+            (Place::Repo(..), Place::Repo(repo, _)) => self.delete_emptied(repo, process)?,
+            (Place::Name(_), Place::Repo(..)) | (Place::Repo(..), Place::Name(_)) => {
+                return Err(FsError::Exists);
             }
-            self.inodes.orphan(&target);
         }
-        self.namespace(process).rename(from, to)?;
-        if matches!(source, Place::Name(_)) {
-            self.inodes
-                .rename(&Place::Name(from.clone()), &Place::Name(to.clone()), None);
-        }
-        Ok(())
+        Ok(Some(target))
+    }
+
+    /// mv of a repository or a directory of them.
+    pub(super) fn rename(&self, from: &NamePath, to: &NamePath, process: Process) -> FsResult<()> {
+        self.namespace(process).rename(from, to)
     }
 }

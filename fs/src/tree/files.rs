@@ -1,0 +1,324 @@
+//! Files: opened, created and closed, what stat(2) says of them, and what chmod(2), chown(2),
+//! truncate(2) and utimensat(2) change. A close may give a name another file.
+
+use super::{Entry, Place, Process, Stat, Tree, observe, stat};
+use crate::error::{FsError, FsResult};
+use crate::repository::{Closing, Creation, Identity, NewAttributes, Opened, Repository};
+use gitmoor_model::RepoPath;
+use gitmoor_model::room::{Room, is_ref_scratch, is_value, room};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+impl Tree {
+    /// open; `truncate` only with `write`. [`FsError::Stale`] when the kernel is to look the name
+    /// up again.
+    pub fn open(
+        &self,
+        ino: u64,
+        write: bool,
+        truncate: bool,
+        process: Process,
+    ) -> FsResult<Arc<Opened>> {
+        let opened = self.open_inode(ino, write, truncate, process);
+        opened.map_err(FsError::of_inode)
+    }
+
+    fn open_inode(
+        &self,
+        ino: u64,
+        write: bool,
+        truncate: bool,
+        process: Process,
+    ) -> FsResult<Arc<Opened>> {
+        let place = self.place(ino)?;
+        self.sync_reads(&place, process)?;
+        observe(&place, process);
+        let Place::Repo(repo, path) = place else {
+            return Err(FsError::IsDirectory);
+        };
+        if write {
+            self.check_writable()?;
+        }
+        match (is_value(&path), write) {
+            (true, true) => return self.open_draft(ino, (&repo, &path), truncate, process),
+            (true, false) => self.open_beside_writers(ino)?,
+            (false, true) => self.inodes.writing(ino),
+            (false, false) => {}
+        }
+        let opened = repo.open_file(&path, write);
+        let opened = opened.and_then(|opened| match truncate {
+            true => opened.truncate(0).map(|()| opened),
+            false => Ok(opened),
+        });
+        if write && opened.is_err() {
+            self.inodes.written(ino);
+        }
+        let opened = Arc::new(opened?);
+        if !self.inodes.is(ino, opened.identity) {
+            return Err(FsError::NotFound);
+        }
+        self.inodes.opened(ino, &opened);
+        Ok(opened)
+    }
+
+    /// opendir. libc asks at once for the attributes of what it has opened, and for those the kernel
+    /// does not look the name up again: a directory that is gone, by maintenance here or elsewhere, is
+    /// [`FsError::Stale`] now.
+    pub fn open_dir(&self, ino: u64, process: Process) -> FsResult<()> {
+        let place = self.place(ino).map_err(FsError::of_inode)?;
+        self.sync_reads(&place, process)?;
+        observe(&place, process);
+        match self.stat_place(&place) {
+            Ok((_, identity)) if self.inodes.is(ino, identity) => Ok(()),
+            Ok(_) | Err(FsError::NotFound) => Err(FsError::Stale),
+            // The listing says so.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// create. Waits until there is space in staging.
+    pub fn create(
+        &self,
+        parent: u64,
+        name: &[u8],
+        mode: u32,
+        how: Creation,
+        process: Process,
+    ) -> FsResult<(Entry, Arc<Opened>)> {
+        self.check_writable()?;
+        let (repo, path) = self.in_repo(parent, name)?;
+        if process.may_wait && room(&path) == Room::Objects {
+            repo.objects().wait_for_room()?;
+        }
+        if is_value(&path) {
+            return self.create_draft((repo, path), mode, how, process);
+        }
+        let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
+        let place = Place::Repo(repo, path);
+        let (stat, ino) = (
+            self.stat_nameless(&opened)?,
+            self.inodes.look_up(&place, None),
+        );
+        self.inodes.writing(ino);
+        self.inodes.opened(ino, &opened);
+        let name_ttl = self.name_ttl(&place);
+        let entry = Entry {
+            ino,
+            stat,
+            name_ttl,
+        };
+        Ok((entry, opened))
+    }
+
+    /// fsync of an open file.
+    pub fn fsync(&self, ino: u64, opened: &Opened, data_only: bool) -> FsResult<()> {
+        if let Some(Place::Repo(_, path)) = self.inodes.place(ino) {
+            // What git prepares for a ref becomes durable with its commit, not before.
+            if room(&path) == Room::Refs && is_ref_scratch(&path) {
+                return Ok(());
+            }
+        }
+        match opened.real() {
+            Some(file) if data_only => Ok(file.sync_data()?),
+            Some(file) => Ok(file.sync_all()?),
+            None => Ok(()),
+        }
+    }
+
+    /// fsync of a directory.
+    pub fn fsync_dir(&self, ino: u64) -> FsResult<()> {
+        match self.inodes.place(ino) {
+            Some(Place::Repo(repo, path)) => repo.fsync_dir(&path),
+            Some(Place::Name(_)) | None => Ok(()),
+        }
+    }
+
+    /// flush: one descriptor is closed.
+    pub fn flush(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
+        if matches!(opened.closing, Closing::Plain) {
+            return Ok(());
+        }
+        match self.inodes.place(ino) {
+            Some(Place::Repo(repo, _)) if self.commits(ino, opened, process) => {
+                self.finishing(&repo, opened, || repo.flush(opened))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A close that may finish an object file. Whoever had that open, or mapped, keeps the inode, with pages that they
+    /// may have written to; the name gets one of its own.
+    fn finishing(
+        &self,
+        repo: &Arc<Repository>,
+        opened: &Opened,
+        close: impl FnOnce() -> FsResult<()>,
+    ) -> FsResult<()> {
+        let Closing::Finish(path) = &opened.closing else {
+            return close();
+        };
+        let before = repo.objects().is_sealed(path);
+        let closed = close();
+        if !before && repo.objects().is_sealed(path) {
+            self.renew(repo, path);
+        }
+        closed
+    }
+
+    /// A name has got another file without the kernel's knowing.
+    pub(super) fn renew(&self, repo: &Arc<Repository>, path: &RepoPath) {
+        self.inodes.orphan(&Place::Repo(repo.clone(), path.clone()));
+        (self.shared.renewed)(repo.id, path);
+    }
+
+    /// A file was opened under an inode of which others have the file open that had the name before. The kernel, which
+    /// mixes no two files in one inode, is to look again.
+    pub fn part(&self, ino: u64, opened: &Opened) {
+        let place = self.inodes.place(ino);
+        if let Err(error) = self.release(ino, opened) {
+            tracing::warn!(%error, "closed before it was written to");
+        }
+        if let Some(place) = place {
+            self.inodes.orphan(&place);
+        }
+    }
+
+    /// release: the last descriptor is closed.
+    pub fn release(&self, ino: u64, opened: &Opened) -> FsResult<()> {
+        let released = match opened.closing {
+            Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
+            Closing::Commit(_) | Closing::Finish(_) => match self.inodes.place(ino) {
+                Some(Place::Repo(repo, _)) => {
+                    self.finishing(&repo, opened, || repo.release(opened))
+                }
+                Some(Place::Name(_)) | None => Ok(()),
+            },
+        };
+        if opened.writes {
+            self.inodes.written(ino);
+        }
+        released
+    }
+
+    pub(super) fn stat_place(&self, place: &Place) -> FsResult<(Stat, Option<Identity>)> {
+        match place {
+            Place::Name(_) => Ok((self.shown().of(Stat::namespace()), None)),
+            Place::Repo(repo, path) => {
+                let found = repo.find(path)?.ok_or(FsError::NotFound)?;
+                let stat = self.shown().of(stat::of(path, &found, repo)?);
+                Ok((stat, Identity::of(path, &found)))
+            }
+        }
+    }
+
+    /// getattr. A name may go, or get another file, at any moment; then the open files of the
+    /// inode say what it is. The kernel does not tell which one an fstat(2) is of.
+    pub fn getattr(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
+        self.stat_inode(ino, opened).map_err(FsError::of_inode)
+    }
+
+    fn stat_inode(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
+        if let Some(stat) = self.stat_draft(ino, opened) {
+            return stat;
+        }
+        let named = match self.inodes.place(ino) {
+            Some(place) => self.stat_place(&place),
+            None => Err(FsError::NotFound),
+        };
+        match named {
+            Ok((stat, identity)) if self.inodes.is(ino, identity) => return Ok(stat),
+            Ok(_) | Err(FsError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        match (opened, self.inodes.an_opened(ino)) {
+            (Some(opened), _) => self.stat_nameless(opened),
+            (None, Some(opened)) => self.stat_nameless(&opened),
+            (None, None) => Err(FsError::NotFound),
+        }
+    }
+
+    pub(super) fn stat_nameless(&self, opened: &Opened) -> FsResult<Stat> {
+        Ok(self.shown().of(stat::of_opened(opened, (0, 0))?))
+    }
+
+    pub(super) fn stat_opened(&self, opened: &Opened, repo: &Repository) -> FsResult<Stat> {
+        Ok(self.shown().of(stat::of_opened(opened, repo.owner()?)?))
+    }
+
+    /// setattr.
+    pub fn setattr(
+        &self,
+        ino: u64,
+        new: &NewAttributes,
+        opened: Option<&Opened>,
+        process: Process,
+    ) -> FsResult<Stat> {
+        self.check_writable()?;
+        let new = &self.shown().permitted(new)?;
+        let set = self.set_inode(ino, new, opened, process);
+        set.map_err(FsError::of_inode)
+    }
+
+    fn set_inode(
+        &self,
+        ino: u64,
+        new: &NewAttributes,
+        opened: Option<&Opened>,
+        process: Process,
+    ) -> FsResult<Stat> {
+        if let Some(set) = self.set_draft(ino, new, opened, process) {
+            set?;
+            return self.stat_inode(ino, opened);
+        }
+        match (self.inodes.place(ino), opened) {
+            (Some(Place::Repo(repo, path)), _) => {
+                return self.set_in_repo(ino, (repo, path), new, opened, process);
+            }
+            (Some(Place::Name(_)), _)
+                if new.mode.is_none() && new.uid.is_none() && new.gid.is_none() => {}
+            (Some(Place::Name(_)), _) => {
+                return Err(FsError::NotHere(
+                    "directories of the namespace have no owners or modes of their own",
+                ));
+            }
+            (None, Some(opened)) => set_nameless(opened, new)?,
+            (None, None) => return Err(FsError::NotFound),
+        }
+        self.stat_inode(ino, opened)
+    }
+
+    fn set_in_repo(
+        &self,
+        ino: u64,
+        (repo, path): (Arc<Repository>, RepoPath),
+        new: &NewAttributes,
+        opened: Option<&Opened>,
+        process: Process,
+    ) -> FsResult<Stat> {
+        let caller = self.caller(&repo, process);
+        let found = repo.set_attributes(&path, new, opened, &caller)?;
+        let shown = match new.size.is_some() && is_value(&path) {
+            true => self.truncated(ino, &Place::Repo(repo.clone(), path.clone())),
+            false => self.stat_inode(ino, opened),
+        };
+        match shown {
+            // Others have replaced or removed it since. It was set before that.
+            Err(FsError::NotFound) => {
+                let was = stat::of(&path, &found, &repo)?;
+                Ok(self.shown().of(was.with(new)))
+            }
+            shown => shown,
+        }
+    }
+}
+
+fn set_nameless(opened: &Opened, new: &NewAttributes) -> FsResult<()> {
+    if let Some(size) = new.size {
+        opened.truncate(size)?;
+    }
+    let (Some(mode), Some(file)) = (new.mode, opened.real()) else {
+        return Ok(());
+    };
+    Ok(file.set_permissions(Permissions::from_mode(mode & 0o7777))?)
+}
