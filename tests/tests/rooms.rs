@@ -35,16 +35,12 @@ const CRATES: &[Crate] = &[
         spread: &[("object_store::S3Store", 6)],
         ..sound("fs/store/src")
     },
-    Crate {
-        spread: &[("node::Membership", 4)],
-        ..sound("replicator/src")
-    },
+    sound("replicator/src"),
     Crate {
         spread: &[
             ("repository::Objects", 6),
             ("repository::Refs", 5),
             ("repository::Repository", 6),
-            ("tree::Tree", 8),
         ],
         ..sound("fs/src")
     },
