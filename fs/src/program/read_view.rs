@@ -351,7 +351,7 @@ pub fn regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A regular file of at most [`SMALL`] bytes.
+/// A regular file of at most a mebibyte.
 pub fn small(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     regular(path)?.take(SMALL + 1).read_to_end(&mut bytes)?;

@@ -1,6 +1,6 @@
 //! Maintenance: stock git repacks a repository, and the catalog takes what it made.
 //!
-//! git works in a *private view* ([`view`]): a bare repository of this machine in which every loose object
+//! git works in a *private view* (`view.rs`): a bare repository of this machine in which every loose object
 //! and pack is a symbolic link to itself on the mount, so that git reads what it needs, lazily, through the
 //! cache, and all else are copies. Its configuration is made anew from the replicated settings, and git runs in it as the repository's
 //! owner where it can ([`gitmoor_fs::program`]). What git makes stands there as real files, what it deletes are links: nothing
@@ -8,7 +8,7 @@
 //!
 //! Afterwards the view is compared with what it was. Real files are to be added; links that are gone, to be
 //! removed. Before that is proposed, the names of all objects in removed files are looked up in the indexes of what was
-//! added and of the packs that stay ([`proof`]): git is not taken at its word. What it stands on is the *proof*,
+//! added and of the packs that stay (`proof.rs`): git is not taken at its word. What it stands on is the *proof*,
 //! and the proposal is refused unless all of that is still in the catalog. Because no object is lost, refs may
 //! move meanwhile, through any mount; the argument is in the replicator's `state/repack.rs`.
 //!

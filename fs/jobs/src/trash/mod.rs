@@ -1,4 +1,4 @@
-//! The trash: deleted object files and repositories, listed, and given back ([`restore`]).
+//! The trash: deleted object files and repositories, listed, and given back (`restore.rs`).
 //!
 //! They lie in the replicator's trash, their bytes untouched in the store, until gc removes what has been
 //! there for longer than `trash-keep` ([`crate::gc`]).
