@@ -159,31 +159,9 @@ impl Machine<'_> {
     }
 
     fn start(&self, bundle_over: usize) -> Arc<FileSystem> {
-        let hour = Duration::from_secs(3600);
         let config = Config {
-            data: self.data.path().to_path_buf(),
-            cache_bytes: 64 << 20,
-            cache_free_floor: 0,
             bundle_over,
-            staging_bytes: None,
-            read_timeout: hour,
-            publish_timeout: hour,
-            idle_publish: hour,
-            stale_reads: Duration::ZERO,
-            slow_operation: hour,
-            trace_ratio: 1.0,
-            trash_keep: hour,
-            gc_grace: hour,
-            gc_period: hour,
-            backup_period: None,
-            backup_keep: 1,
-            read_only: false,
-            is_copy: false,
-            shown: Default::default(),
-            maintenance_period: None,
-            maintenance_loose: 500,
-            maintenance_packs: 20,
-            cruft_expiration: Duration::ZERO,
+            ..Config::for_tests(self.data.path().to_path_buf())
         };
         let fs = FileSystem::open(
             config,

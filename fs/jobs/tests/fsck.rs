@@ -15,7 +15,6 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 fn propose(node: &Node, command: Command) {
     let outcome = node.propose(Actor::default(), command);
@@ -33,35 +32,6 @@ fn new_repo(node: &Node) -> RepoId {
     };
     propose(node, Command::SetFormat { id, format });
     id
-}
-
-fn config(data: &Path) -> Config {
-    let hour = Duration::from_secs(3600);
-    Config {
-        data: data.to_path_buf(),
-        cache_bytes: 64 << 20,
-        cache_free_floor: 0,
-        bundle_over: 10,
-        staging_bytes: None,
-        read_timeout: hour,
-        publish_timeout: hour,
-        idle_publish: hour,
-        stale_reads: Duration::ZERO,
-        slow_operation: hour,
-        trace_ratio: 1.0,
-        trash_keep: hour,
-        gc_grace: hour,
-        gc_period: hour,
-        backup_period: None,
-        backup_keep: 1,
-        read_only: false,
-        is_copy: false,
-        shown: Default::default(),
-        maintenance_period: None,
-        maintenance_loose: 500,
-        maintenance_packs: 20,
-        cruft_expiration: Duration::ZERO,
-    }
 }
 
 /// A blob is finished in the directory of a repository, and not stored yet.
@@ -102,7 +72,12 @@ fn an_entry_without_its_digests_is_named_and_mended() {
     let (oid, path) = leave_loose(&files, &noise());
     leave_loose(&files, &1_u32.to_be_bytes());
     let store = DirStore::open(dir.path().join("store")).expect("opens");
-    let fs = FileSystem::open(config(&data), node.clone(), Arc::new(store), Arc::default());
+    let fs = FileSystem::open(
+        Config::for_tests(data.to_path_buf()),
+        node.clone(),
+        Arc::new(store),
+        Arc::default(),
+    );
     let fs = fs.expect("opens");
     let jobs = Jobs::start(&fs).expect("starts");
     fs.repo_info(repo).expect("opens").expect("exists");

@@ -83,11 +83,16 @@ impl Dir {
         Ok(Node::of(fd))
     }
 
-    /// Whether a regular file, of which this is known, is mostly holes. Only a large one is opened.
+    /// Whether a regular file, of which this is known, is mostly holes. Only a large one is opened;
+    /// one that is gone by then has none.
     pub fn is_mostly_holes(&self, at: &Path, meta: &Metadata) -> io::Result<bool> {
-        match meta.len() <= holes::SMALL {
-            true => Ok(false),
-            false => Ok(mostly_holes(&self.file(at)?)?.is_some()),
+        if meta.len() <= holes::SMALL {
+            return Ok(false);
+        }
+        match self.file(at) {
+            Ok(file) => Ok(mostly_holes(&file)?.is_some()),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -80,6 +80,39 @@ pub struct Config {
     pub cruft_expiration: Duration,
 }
 
+impl Config {
+    /// For tests: nothing happens by itself, and nothing is in a hurry.
+    #[doc(hidden)]
+    pub fn for_tests(data: PathBuf) -> Self {
+        let hour = Duration::from_secs(3600);
+        Self {
+            data,
+            cache_bytes: 64 << 20,
+            cache_free_floor: 0,
+            bundle_over: 10,
+            staging_bytes: None,
+            read_timeout: hour,
+            publish_timeout: hour,
+            idle_publish: hour,
+            stale_reads: Duration::ZERO,
+            slow_operation: hour,
+            trace_ratio: 1.0,
+            trash_keep: hour,
+            gc_grace: hour,
+            gc_period: hour,
+            backup_period: None,
+            backup_keep: 1,
+            read_only: false,
+            is_copy: false,
+            shown: Shown::default(),
+            maintenance_period: None,
+            maintenance_loose: 500,
+            maintenance_packs: 20,
+            cruft_expiration: Duration::ZERO,
+        }
+    }
+}
+
 /// Takes a name of a repository that changed without the kernel's doing.
 pub type Changed = dyn Fn(RepoId, &RepoPath) + Send + Sync;
 

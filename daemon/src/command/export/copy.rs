@@ -4,7 +4,7 @@ use super::super::progress::bar;
 use super::ExportArgs;
 use super::refs::Refs;
 use super::{ExportError, git};
-use gitmoor_fs::beneath::{Dir, mostly_holes};
+use gitmoor_fs::beneath::Dir;
 use gitmoor_fs::program::ReadView;
 use gitmoor_model::{RepoPath, name};
 use indicatif::ProgressBar;
@@ -79,8 +79,8 @@ fn copy_all(
 
 /// One that was copied before stays: finished object files never change, and what may be rewritten, of packs that are gone
 /// perhaps, is read anew. It gets the mode of git's own objects under the umask of whoever exports: that of the
-/// repository's users may have bits that are theirs alone to give. What a user has open may be made longer while it is
-/// copied, or be terabytes of nothing: it is finished by its close, and none of it is copied before.
+/// repository's users may have bits that are theirs alone to give. A file that a user has open may be made longer
+/// while it is copied: no more of it is copied than was listed.
 fn copy(objects: &Dir, from: &Path, size: u64, to: &Path) -> io::Result<()> {
     let is_of_one_pack = to
         .extension()
@@ -89,9 +89,6 @@ fn copy(objects: &Dir, from: &Path, size: u64, to: &Path) -> io::Result<()> {
         return Ok(());
     }
     let source = objects.file(from)?;
-    if mostly_holes(&source)?.is_some() {
-        return Ok(());
-    }
     fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
     // What was cut off must not pass for whole the next time.
     let unfinished = to.with_extension("tmp");
@@ -111,8 +108,8 @@ fn copy(objects: &Dir, from: &Path, size: u64, to: &Path) -> io::Result<()> {
 }
 
 /// All object files that have their final names, relative to the directory; packs last, since that is where loose
-/// objects go.
-/// The repository's users may put links and FIFOs there: those are none.
+/// objects go. The repository's users may put links and FIFOs there: those are none. Nor is a file that a user holds
+/// open and that is mostly holes: it loses the name when it is closed.
 fn list(dir: &Dir, within: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(), ExportError> {
     let at = dir.path().join(within);
     let failed = || ExportError::file(&at);
@@ -125,7 +122,11 @@ fn list(dir: &Dir, within: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(),
         };
         if meta.is_dir() {
             list(dir, &path, files)?;
-        } else if meta.is_file() && is_final(&path) && path != Path::new("info/alternates") {
+        } else if meta.is_file()
+            && is_final(&path)
+            && path != Path::new("info/alternates")
+            && !dir.is_mostly_holes(&path, &meta).map_err(failed())?
+        {
             files.push((path, meta.len()));
         }
     }

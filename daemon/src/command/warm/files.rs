@@ -2,7 +2,7 @@
 
 use super::super::progress::bar;
 use super::{Repository, WarmError};
-use gitmoor_fs::beneath::{At, Dir, mostly_holes};
+use gitmoor_fs::beneath::{At, Dir};
 use indicatif::ProgressBar;
 use std::io::{self, Read};
 use std::path::Path;
@@ -64,7 +64,7 @@ fn list(objects: &Arc<Dir>, within: &Path, files: &mut Files) -> Result<(), Warm
         } else if kind.is_file()
             && let Some(meta) = objects.stat(&path).map_err(failed)?
             // It is in the making here, and in no store.
-            && !objects.is_mostly_holes(&path, &meta).unwrap_or(false)
+            && !objects.is_mostly_holes(&path, &meta).map_err(failed)?
         {
             files.push((meta.len(), At::new(objects, path)));
         }
@@ -98,10 +98,6 @@ fn read_all(files: Mutex<Files>, bar: &ProgressBar) -> Result<(), WarmError> {
 
 fn read(at: &At, size: u64, buffer: &mut [u8], bar: &ProgressBar) -> io::Result<()> {
     let file = at.open()?;
-    // It is in the making here, and in no store.
-    if mostly_holes(&file)?.is_some() {
-        return Ok(());
-    }
     // It may grow while it is read.
     let mut file = file.take(size);
     loop {

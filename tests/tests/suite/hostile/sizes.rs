@@ -157,7 +157,9 @@ fn terabytes_that_a_user_holds_open_end_no_command() {
         &["repo", "fork", "a.git", "b.git"],
     ] {
         let done = ground.gitmoor(command);
-        assert!(done.status.success(), "{command:?}: {}", report(&done));
+        let said = report(&done);
+        assert!(done.status.success(), "{command:?}: {said}");
+        assert!(!said.contains("TiB"), "{command:?}: {said}");
     }
     assert!(at.exists(), "it is held open all the while");
     assert!(!out.join("objects/info/held").exists());
