@@ -30,7 +30,7 @@ impl FromStr for LimitName {
 }
 
 /// As it is typed.
-pub fn name(limit: Limit) -> &'static str {
+pub(crate) fn name(limit: Limit) -> &'static str {
     match limit {
         Limit::AuditRecords => "audit-records",
         Limit::AuditKeep => "audit-keep",
@@ -40,7 +40,7 @@ pub fn name(limit: Limit) -> &'static str {
 }
 
 /// Reads a value, in the form that belongs to the limit.
-pub fn parse(limit: Limit, text: &str) -> Result<u64, String> {
+pub(crate) fn parse(limit: Limit, text: &str) -> Result<u64, String> {
     match limit {
         Limit::Bytes => text.parse().map(|ByteSize(bytes)| bytes),
         Limit::AuditRecords | Limit::Refs => text
@@ -51,7 +51,7 @@ pub fn parse(limit: Limit, text: &str) -> Result<u64, String> {
 }
 
 /// The value as it could be typed.
-pub fn show(limit: Limit, value: u64) -> String {
+pub(crate) fn show(limit: Limit, value: u64) -> String {
     match limit {
         Limit::Bytes | Limit::Refs | Limit::AuditRecords => value.to_string(),
         Limit::AuditKeep => humantime::format_duration(Duration::from_secs(value)).to_string(),

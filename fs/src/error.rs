@@ -199,7 +199,7 @@ impl From<BackupError> for FsError {
 pub type FsResult<T> = Result<T, FsError>;
 
 /// The commit of a command that was not refused.
-pub fn done(outcome: Outcome) -> FsResult<Version> {
+pub(crate) fn done(outcome: Outcome) -> FsResult<Version> {
     Ok(outcome.done()?)
 }
 

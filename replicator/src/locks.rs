@@ -34,7 +34,7 @@ const MOST: usize = 8 << 20;
 
 /// What is locked.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub struct LockName {
+pub(crate) struct LockName {
     pub(crate) repo: RepoId,
     pub(crate) name: RepoPath,
 }

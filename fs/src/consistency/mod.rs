@@ -10,7 +10,7 @@ mod name_ttl;
 mod remote_changes;
 
 pub(crate) use freshness::{Freshness, REUSE_WINDOW};
-pub use name_ttl::NameTtl;
+pub(crate) use name_ttl::NameTtl;
 pub use remote_changes::RemoteChanges;
 
 use crate::git_config;

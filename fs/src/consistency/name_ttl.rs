@@ -12,7 +12,7 @@ use gitmoor_model::room::{Room, room};
 
 /// How long the kernel may use a name, or its absence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NameTtl {
+pub(crate) enum NameTtl {
     /// Only this mount changes the name.
     Long,
     /// As long as an answer of the cluster may serve a process again

@@ -114,10 +114,10 @@ impl Config {
 }
 
 /// Takes a name of a repository that changed without the kernel's doing.
-pub type Changed = dyn Fn(RepoId, &RepoPath) + Send + Sync;
+pub(crate) type Changed = dyn Fn(RepoId, &RepoPath) + Send + Sync;
 
 /// What all repositories of a file system share: where bytes and refs go, settings, and who waits.
-pub struct Context {
+pub(crate) struct Context {
     /// The truth.
     pub replica: Arc<dyn Replica>,
     /// Where bytes go.
@@ -155,7 +155,7 @@ pub struct Context {
 impl Context {
     /// Fails if the store is another state's: before long work that stores or deletes. Each request is checked
     /// by itself, too, so that a store which does not answer is no reason not to begin.
-    pub fn check_owner(&self, what: &str) -> FsResult<()> {
+    pub(crate) fn check_owner(&self, what: &str) -> FsResult<()> {
         match self.ownership.as_ref().map(|own| own.confirm(what)) {
             None | Some(Err(FsError::Store(StoreError::Unavailable { .. }))) => Ok(()),
             Some(confirmed) => confirmed,
@@ -163,7 +163,7 @@ impl Context {
     }
 
     /// Commits a command, and notes how long that took.
-    pub fn propose(&self, actor: Actor, command: Command) -> FsResult<Version> {
+    pub(crate) fn propose(&self, actor: Actor, command: Command) -> FsResult<Version> {
         let kind = command.kind();
         let propose = || self.replica.propose(actor, command);
         done(profile::timed(

@@ -21,11 +21,11 @@ pub(crate) mod refs;
 mod rename;
 pub(crate) mod transaction;
 
-pub use attributes::{NewAttributes, SetTime};
-pub use draft::{Creation, Draft, Users};
-pub use identity::Identity;
-pub use opened::{Body, Closing, Opened, Sought};
-pub use transaction::ReadVersion;
+pub(crate) use attributes::{NewAttributes, SetTime};
+pub(crate) use draft::{Creation, Draft, Users};
+pub(crate) use identity::Identity;
+pub(crate) use opened::{Body, Closing, Opened, Sought};
+pub(crate) use transaction::ReadVersion;
 
 use crate::beneath::kind_of;
 use crate::error::{FsError, FsResult};

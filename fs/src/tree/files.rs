@@ -13,7 +13,7 @@ use std::sync::Arc;
 impl Tree {
     /// open; `truncate` only with `write`. [`FsError::Stale`] when the kernel is to look the name
     /// up again.
-    pub fn open(
+    pub(crate) fn open(
         &self,
         ino: u64,
         write: bool,
@@ -65,7 +65,7 @@ impl Tree {
     /// opendir. libc asks at once for the attributes of what it has opened, and for those the kernel
     /// does not look the name up again: a directory that is gone, by maintenance here or elsewhere, is
     /// [`FsError::Stale`] now.
-    pub fn open_dir(&self, ino: u64, process: Process) -> FsResult<()> {
+    pub(crate) fn open_dir(&self, ino: u64, process: Process) -> FsResult<()> {
         let place = self.place(ino).map_err(FsError::of_inode)?;
         self.sync_reads(&place, process)?;
         observe(&place, process);
@@ -78,7 +78,7 @@ impl Tree {
     }
 
     /// create. Waits until there is space in staging.
-    pub fn create(
+    pub(crate) fn create(
         &self,
         parent: u64,
         name: &[u8],
@@ -112,7 +112,7 @@ impl Tree {
     }
 
     /// fsync of an open file.
-    pub fn fsync(&self, ino: u64, opened: &Opened, data_only: bool) -> FsResult<()> {
+    pub(crate) fn fsync(&self, ino: u64, opened: &Opened, data_only: bool) -> FsResult<()> {
         if let Some(Place::Repo(_, path)) = self.inodes.place(ino) {
             // What git prepares for a ref becomes durable with its commit, not before.
             if room(&path) == Room::Refs && is_ref_scratch(&path) {
@@ -127,7 +127,7 @@ impl Tree {
     }
 
     /// fsync of a directory.
-    pub fn fsync_dir(&self, ino: u64) -> FsResult<()> {
+    pub(crate) fn fsync_dir(&self, ino: u64) -> FsResult<()> {
         match self.inodes.place(ino) {
             Some(Place::Repo(repo, path)) => repo.fsync_dir(&path),
             Some(Place::Name(_)) | None => Ok(()),
@@ -135,7 +135,7 @@ impl Tree {
     }
 
     /// flush: one descriptor is closed.
-    pub fn flush(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
+    pub(crate) fn flush(&self, ino: u64, opened: &Opened, process: Process) -> FsResult<()> {
         if matches!(opened.closing, Closing::Plain) {
             return Ok(());
         }
@@ -174,7 +174,7 @@ impl Tree {
 
     /// A file was opened under an inode of which others have the file open that had the name before. The kernel, which
     /// mixes no two files in one inode, is to look again.
-    pub fn part(&self, ino: u64, opened: &Opened) {
+    pub(crate) fn part(&self, ino: u64, opened: &Opened) {
         let place = self.inodes.place(ino);
         if let Err(error) = self.release(ino, opened) {
             tracing::warn!(%error, "closed before it was written to");
@@ -185,7 +185,7 @@ impl Tree {
     }
 
     /// release: the last descriptor is closed.
-    pub fn release(&self, ino: u64, opened: &Opened) -> FsResult<()> {
+    pub(crate) fn release(&self, ino: u64, opened: &Opened) -> FsResult<()> {
         let released = match opened.closing {
             Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
             Closing::Commit(_) | Closing::Finish(_) => match self.inodes.place(ino) {
@@ -214,7 +214,7 @@ impl Tree {
 
     /// getattr. A name may go, or get another file, at any moment; then the open files of the
     /// inode say what it is. The kernel does not tell which one an fstat(2) is of.
-    pub fn getattr(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
+    pub(crate) fn getattr(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
         self.stat_inode(ino, opened).map_err(FsError::of_inode)
     }
 
@@ -247,7 +247,7 @@ impl Tree {
     }
 
     /// setattr.
-    pub fn setattr(
+    pub(crate) fn setattr(
         &self,
         ino: u64,
         new: &NewAttributes,

@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 /// The root of the mount, by FUSE's convention.
-pub const ROOT: u64 = 1;
+pub(super) const ROOT: u64 = 1;
 
 /// A place, in an order in which all that lies beneath a directory stands together: components end in NUL, which
 /// no name holds.
@@ -54,7 +54,7 @@ impl Key {
 
 /// What an inode is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
+pub(super) enum Role {
     /// The file of its name.
     Named,
     /// Given to a process that is about to write the value of this name. Nobody else is given it.
@@ -106,13 +106,13 @@ struct Table {
 }
 
 /// The inode table of a mount.
-pub struct Inodes {
+pub(super) struct Inodes {
     table: Mutex<Table>,
 }
 
 impl Inodes {
     /// A table that knows the root.
-    pub fn new(root: Place) -> Self {
+    pub(super) fn new(root: Place) -> Self {
         let mut table = Table {
             last: ROOT,
             ..Table::default()
@@ -125,12 +125,12 @@ impl Inodes {
     }
 
     /// The place of an inode; `None` when it has lost its name.
-    pub fn place(&self, ino: u64) -> Option<Place> {
+    pub(super) fn place(&self, ino: u64) -> Option<Place> {
         self.table.lock().inodes.get(&ino)?.places.first().cloned()
     }
 
     /// The directory of the namespace that an inode is; `None` of any other.
-    pub fn namespace_dir(&self, ino: u64) -> Option<NamePath> {
+    pub(super) fn namespace_dir(&self, ino: u64) -> Option<NamePath> {
         match self.table.lock().inodes.get(&ino)?.places.first()? {
             Place::Name(path) => Some(path.clone()),
             Place::Repo(..) => None,
@@ -138,7 +138,7 @@ impl Inodes {
     }
 
     /// The place of an inode that is a value in the making; `None` of any other.
-    pub fn draft(&self, ino: u64) -> Option<Place> {
+    pub(super) fn draft(&self, ino: u64) -> Option<Place> {
         let table = self.table.lock();
         let inode = table.inodes.get(&ino)?;
         match inode.role {
@@ -148,7 +148,7 @@ impl Inodes {
     }
 
     /// An operation on an inode is done.
-    pub fn used(&self, ino: u64) {
+    pub(super) fn used(&self, ino: u64) {
         let table = self.table.lock();
         let place = table
             .inodes
@@ -161,7 +161,7 @@ impl Inodes {
 
     /// The number of the file that was found at a place, and one more lookup of it to be
     /// forgotten.
-    pub fn look_up(&self, place: &Place, found: Option<Identity>) -> u64 {
+    pub(super) fn look_up(&self, place: &Place, found: Option<Identity>) -> u64 {
         let mut table = self.table.lock();
         let mut ino = table.number(place);
         if table
@@ -179,7 +179,7 @@ impl Inodes {
     }
 
     /// A new inode for a process that is about to write a value, and a lookup of it to be forgotten.
-    pub fn spare(&self, place: &Place) -> u64 {
+    pub(super) fn spare(&self, place: &Place) -> u64 {
         let mut table = self.table.lock();
         table.last += 1;
         let ino = table.last;
@@ -193,12 +193,12 @@ impl Inodes {
     }
 
     /// What an inode is for.
-    pub fn role(&self, ino: u64) -> Option<Role> {
+    pub(super) fn role(&self, ino: u64) -> Option<Role> {
         Some(self.table.lock().inodes.get(&ino)?.role)
     }
 
     /// It is opened: a spare one becomes the draft, or one more inode of a reader.
-    pub fn take(&self, ino: u64, role: Role) {
+    pub(super) fn take(&self, ino: u64, role: Role) {
         let mut table = self.table.lock();
         let Some(inode) = table.inodes.get_mut(&ino) else {
             return;
@@ -211,13 +211,13 @@ impl Inodes {
     }
 
     /// Whether a value of this name is in the making, or the kernel may not have forgotten that.
-    pub fn has_writers(&self, place: &Place) -> bool {
+    pub(super) fn has_writers(&self, place: &Place) -> bool {
         let table = self.table.lock();
         !table.writers.is_empty() && table.writers.contains_key(&Key::of(place))
     }
 
     /// The file of an inode has got one more name.
-    pub fn link(&self, ino: u64, to: &Place) {
+    pub(super) fn link(&self, ino: u64, to: &Place) {
         let mut table = self.table.lock();
         table.orphan(&Key::of(to));
         if let Some(inode) = table.inodes.get_mut(&ino) {
@@ -227,12 +227,12 @@ impl Inodes {
     }
 
     /// The number of a place that the kernel knows; `None` when it does not.
-    pub fn known(&self, place: &Place) -> Option<u64> {
+    pub(super) fn known(&self, place: &Place) -> Option<u64> {
         self.table.lock().numbers.get(&Key::of(place)).copied()
     }
 
     /// The kernel forgot `n` lookups.
-    pub fn forget(&self, ino: u64, n: u64) {
+    pub(super) fn forget(&self, ino: u64, n: u64) {
         let mut table = self.table.lock();
         let Some(inode) = table.inodes.get_mut(&ino) else {
             return;
@@ -256,7 +256,7 @@ impl Inodes {
     }
 
     /// Remembers an open file for fstat(2) after its name is gone.
-    pub fn opened(&self, ino: u64, opened: &Arc<Opened>) {
+    pub(super) fn opened(&self, ino: u64, opened: &Arc<Opened>) {
         if let Some(inode) = self.table.lock().inodes.get_mut(&ino) {
             // Only where it would grow: one file may be open any number of times.
             if inode.opened.len() == inode.opened.capacity() {
@@ -267,7 +267,7 @@ impl Inodes {
     }
 
     /// An open file of an inode, if there is one.
-    pub fn an_opened(&self, ino: u64) -> Option<Arc<Opened>> {
+    pub(super) fn an_opened(&self, ino: u64) -> Option<Arc<Opened>> {
         let table = self.table.lock();
         table
             .inodes
@@ -279,7 +279,7 @@ impl Inodes {
 
     /// Whether an inode still has its name, and this is the file of it that was found there
     /// (`None` could be any).
-    pub fn is(&self, ino: u64, found: Option<Identity>) -> bool {
+    pub(super) fn is(&self, ino: u64, found: Option<Identity>) -> bool {
         let mut table = self.table.lock();
         let inode = table.inodes.get_mut(&ino);
         inode.is_some_and(|inode| !inode.places.is_empty() && inode.is(found))
@@ -287,14 +287,14 @@ impl Inodes {
 
     /// It is open for writing. Closing it may make another file of it, of which it stays
     /// the inode, so that none of its writers is lost.
-    pub fn writing(&self, ino: u64) {
+    pub(super) fn writing(&self, ino: u64) {
         if let Some(inode) = self.table.lock().inodes.get_mut(&ino) {
             inode.writers += 1;
         }
     }
 
     /// One open file that may write is closed.
-    pub fn written(&self, ino: u64) {
+    pub(super) fn written(&self, ino: u64) {
         if let Some(inode) = self.table.lock().inodes.get_mut(&ino)
             && inode.writers > 0
         {
@@ -304,21 +304,21 @@ impl Inodes {
     }
 
     /// Its file has become another one, at its own name.
-    pub fn became(&self, ino: u64, found: Option<Identity>) {
+    pub(super) fn became(&self, ino: u64, found: Option<Identity>) {
         if let Some(inode) = self.table.lock().inodes.get_mut(&ino) {
             inode.identity = found;
         }
     }
 
     /// The name is gone (or means another file now).
-    pub fn orphan(&self, place: &Place) {
+    pub(super) fn orphan(&self, place: &Place) {
         let mut table = self.table.lock();
         table.orphan(&Key::of(place));
     }
 
     /// The file at `from`, with everything beneath it, is at `to` now, where it was found: a
     /// lock file becomes a ref.
-    pub fn rename(&self, from: &Place, to: &Place, found: Option<Identity>) {
+    pub(super) fn rename(&self, from: &Place, to: &Place, found: Option<Identity>) {
         let mut table = self.table.lock();
         table.orphan(&Key::of(to));
         for (key, ino) in table.within(from) {

@@ -18,7 +18,7 @@ use gitmoor_replicator::{NameEntry, read};
 use std::sync::Arc;
 
 /// An operation, with what decides whether it may block besides its inode, name and process.
-pub enum Op {
+pub(crate) enum Op {
     /// lookup of a name.
     Lookup,
     /// getattr.
@@ -84,7 +84,7 @@ pub enum Op {
 
 /// Whether it may.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MayBlock {
+pub(crate) enum MayBlock {
     /// It is answered from memory, or by a few local system calls.
     No,
     /// It waits for nothing, but lists a directory, which takes as long as that is large.
@@ -95,7 +95,7 @@ pub enum MayBlock {
 
 impl Op {
     /// The name in metrics, logs and traces.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Op::Lookup => "lookup",
             Op::Getattr => "getattr",
@@ -125,7 +125,13 @@ impl Op {
     }
 
     /// Whether it may, of a process, on an inode or on a name in it.
-    pub fn may_block(self, tree: &Tree, ino: u64, name: &[u8], process: Process) -> MayBlock {
+    pub(crate) fn may_block(
+        self,
+        tree: &Tree,
+        ino: u64,
+        name: &[u8],
+        process: Process,
+    ) -> MayBlock {
         let may_block = match self {
             Op::Getattr | Op::Readlink | Op::Write | Op::Lseek | Op::Releasedir | Op::Statfs => {
                 false

@@ -12,10 +12,10 @@ mod shown;
 mod stat;
 mod writing;
 
-pub use may_block::{MayBlock, Op};
-pub use place::Place;
-pub use repositories::Repositories;
-pub use stat::Stat;
+pub(crate) use may_block::{MayBlock, Op};
+pub(crate) use place::Place;
+pub(crate) use repositories::Repositories;
+pub(crate) use stat::Stat;
 
 use crate::consistency::NameTtl;
 use crate::error::{FsError, FsResult};
@@ -34,7 +34,7 @@ use writing::Wanted;
 
 /// Who calls, by the credentials that FUSE reports.
 #[derive(Clone, Copy, Debug)]
-pub struct Process {
+pub(crate) struct Process {
     /// User id.
     pub uid: u32,
     /// Group id.
@@ -46,7 +46,7 @@ pub struct Process {
 }
 
 /// An inode and what stat(2) says of it.
-pub struct Entry {
+pub(crate) struct Entry {
     /// Inode number.
     pub ino: u64,
     /// Its attributes.
@@ -56,7 +56,7 @@ pub struct Entry {
 }
 
 /// What stands under a name.
-pub enum Lookup {
+pub(crate) enum Lookup {
     /// An inode.
     Found(Entry),
     /// Nothing, for so long.
@@ -64,7 +64,7 @@ pub enum Lookup {
 }
 
 /// A name in a directory listing.
-pub struct Listed {
+pub(crate) struct Listed {
     /// The name.
     pub name: Vec<u8>,
     /// Its type.
@@ -72,7 +72,7 @@ pub struct Listed {
 }
 
 /// The tree of one mount.
-pub struct Tree {
+pub(crate) struct Tree {
     shared: Arc<Context>,
     inodes: Inodes,
     wanted: Wanted,
@@ -82,7 +82,7 @@ pub struct Tree {
 
 impl Tree {
     /// The tree of a mount whose root is this place.
-    pub fn new(shared: Arc<Context>, repositories: Arc<Repositories>, root: Place) -> Self {
+    pub(crate) fn new(shared: Arc<Context>, repositories: Arc<Repositories>, root: Place) -> Self {
         Self {
             inodes: Inodes::new(root),
             wanted: Wanted::default(),
@@ -93,7 +93,7 @@ impl Tree {
     }
 
     /// An inode's path below the mount point of the namespace, for messages.
-    pub fn describe(&self, ino: u64) -> String {
+    pub(crate) fn describe(&self, ino: u64) -> String {
         match self.inodes.place(ino) {
             None => format!("inode {ino}"),
             Some(Place::Name(path)) => path.to_string(),
@@ -108,7 +108,7 @@ impl Tree {
     }
 
     /// Counts an operation for the repository that it was in.
-    pub fn used(&self, ino: u64) {
+    pub(crate) fn used(&self, ino: u64) {
         self.inodes.used(ino);
     }
 
@@ -182,7 +182,7 @@ impl Tree {
     }
 
     /// lookup. Reads are in sync first, and the repository of a name is open.
-    pub fn lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Lookup> {
+    pub(crate) fn lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Lookup> {
         let place = match self.child_to_show(parent, name, process) {
             Err(FsError::NotFound) => return Ok(Lookup::Absent(NameTtl::Zero)),
             place => place?,
@@ -214,12 +214,12 @@ impl Tree {
     }
 
     /// forget.
-    pub fn forget(&self, ino: u64, n: u64) {
+    pub(crate) fn forget(&self, ino: u64, n: u64) {
         self.inodes.forget(ino, n);
     }
 
     /// readlink.
-    pub fn readlink(&self, ino: u64) -> FsResult<Vec<u8>> {
+    pub(crate) fn readlink(&self, ino: u64) -> FsResult<Vec<u8>> {
         match self.place(ino)? {
             Place::Repo(repo, path) => repo.readlink(&path),
             Place::Name(_) => Err(FsError::Invalid),
@@ -237,7 +237,13 @@ impl Tree {
     }
 
     /// mkdir.
-    pub fn mkdir(&self, parent: u64, name: &[u8], mode: u32, process: Process) -> FsResult<Entry> {
+    pub(crate) fn mkdir(
+        &self,
+        parent: u64,
+        name: &[u8],
+        mode: u32,
+        process: Process,
+    ) -> FsResult<Entry> {
         self.check_writable()?;
         let place = match self.place(parent)? {
             Place::Name(dir) => self.names.make(&join_name(&dir, name)?, mode, process)?,
@@ -251,7 +257,7 @@ impl Tree {
     }
 
     /// symlink.
-    pub fn symlink(
+    pub(crate) fn symlink(
         &self,
         parent: u64,
         name: &[u8],
@@ -266,7 +272,13 @@ impl Tree {
     }
 
     /// mknod: a regular file is an empty one, created.
-    pub fn mknod(&self, parent: u64, name: &[u8], mode: u32, process: Process) -> FsResult<Entry> {
+    pub(crate) fn mknod(
+        &self,
+        parent: u64,
+        name: &[u8],
+        mode: u32,
+        process: Process,
+    ) -> FsResult<Entry> {
         if matches!(mode & libc::S_IFMT, 0 | libc::S_IFREG) {
             let how = Creation {
                 exclusive: true,
@@ -288,7 +300,7 @@ impl Tree {
     }
 
     /// unlink.
-    pub fn unlink(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
+    pub(crate) fn unlink(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
         self.check_writable()?;
         let place = self.child(parent, name)?;
         let Place::Repo(repo, path) = &place else {
@@ -300,7 +312,7 @@ impl Tree {
     }
 
     /// rmdir.
-    pub fn rmdir(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
+    pub(crate) fn rmdir(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
         self.check_writable()?;
         let place = self.child(parent, name)?;
         match (&place, self.place(parent)?) {
@@ -315,7 +327,7 @@ impl Tree {
     }
 
     /// rename; `replace` is false for RENAME_NOREPLACE.
-    pub fn rename(
+    pub(crate) fn rename(
         &self,
         (parent, name): (u64, &[u8]),
         (new_parent, new_name): (u64, &[u8]),
@@ -376,7 +388,13 @@ impl Tree {
     }
 
     /// link.
-    pub fn link(&self, ino: u64, parent: u64, name: &[u8], process: Process) -> FsResult<Entry> {
+    pub(crate) fn link(
+        &self,
+        ino: u64,
+        parent: u64,
+        name: &[u8],
+        process: Process,
+    ) -> FsResult<Entry> {
         self.check_writable()?;
         let (repo, to) = self.in_repo(parent, name)?;
         let Place::Repo(source, from) = self.place(ino)? else {
@@ -395,7 +413,7 @@ impl Tree {
     }
 
     /// opendir: the names, but for `.` and `..`.
-    pub fn list(&self, ino: u64) -> FsResult<Vec<Listed>> {
+    pub(crate) fn list(&self, ino: u64) -> FsResult<Vec<Listed>> {
         match self.place(ino)? {
             Place::Name(dir) => self.names.list(&dir),
             Place::Repo(repo, dir) => {
@@ -410,20 +428,20 @@ impl Tree {
 
     /// The kernel's name for a path of a repository: parent inode and name, if
     /// it may have cached it; and its inode, if it knows one.
-    pub fn kernel_name(&self, repo: RepoId, path: &RepoPath) -> Option<(u64, Vec<u8>)> {
+    pub(crate) fn kernel_name(&self, repo: RepoId, path: &RepoPath) -> Option<(u64, Vec<u8>)> {
         let repo = self.repositories.if_open(repo)?;
         let parent = self.inodes.known(&Place::Repo(repo, path.parent()?))?;
         Some((parent, path.file_name().to_vec()))
     }
 
     /// The same for a path of the namespace.
-    pub fn kernel_name_of(&self, path: &NamePath) -> Option<(u64, Vec<u8>)> {
+    pub(crate) fn kernel_name_of(&self, path: &NamePath) -> Option<(u64, Vec<u8>)> {
         let parent = self.inodes.known(&Place::Name(path.parent()?))?;
         Some((parent, path.file_name().to_vec()))
     }
 
     /// A name changed without the kernel: its inode is another file's now.
-    pub fn forget_name(&self, repo: RepoId, path: &RepoPath) {
+    pub(crate) fn forget_name(&self, repo: RepoId, path: &RepoPath) {
         if let Some(repo) = self.repositories.if_open(repo) {
             self.inodes.orphan(&Place::Repo(repo, path.clone()));
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// A place in the tree.
 #[derive(Clone)]
-pub enum Place {
+pub(crate) enum Place {
     /// A directory of the namespace.
     Name(NamePath),
     /// The top of a repository, or something in it.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const SOON: Duration = Duration::from_secs(2);
 
 /// The repositories that are open, one object each, for every mount and the publisher.
-pub struct Repositories {
+pub(crate) struct Repositories {
     shared: Arc<Context>,
     /// Held for a look only.
     open: Mutex<HashMap<RepoId, Arc<Slot>>>,
@@ -32,7 +32,7 @@ struct Slot {
 
 impl Repositories {
     /// None open yet.
-    pub fn new(shared: Arc<Context>) -> Self {
+    pub(crate) fn new(shared: Arc<Context>) -> Self {
         Self {
             shared,
             open: Mutex::default(),
@@ -40,7 +40,7 @@ impl Repositories {
     }
 
     /// The repository of this id, opened at the first touch.
-    pub fn get(&self, id: RepoId) -> FsResult<Arc<Repository>> {
+    pub(crate) fn get(&self, id: RepoId) -> FsResult<Arc<Repository>> {
         // Before others wait for the slot.
         self.shared.replica.hold(id, &|| false)?;
         let slot = self.open.lock().entry(id).or_default().clone();
@@ -63,7 +63,7 @@ impl Repositories {
     }
 
     /// Those that are open.
-    pub fn all(&self) -> Vec<Arc<Repository>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Repository>> {
         let open = self.open.lock();
         let open = open.values().filter_map(|slot| slot.repository.get());
         open.cloned().collect()
@@ -71,7 +71,7 @@ impl Repositories {
 
     /// The same, and those that are being opened, for which it waits a little: what is staged in one is known when
     /// it is open. One that takes longer is not among them.
-    pub fn all_soon(&self) -> Vec<Arc<Repository>> {
+    pub(crate) fn all_soon(&self) -> Vec<Arc<Repository>> {
         let slots: Vec<_> = self.open.lock().values().cloned().collect();
         let until = Instant::now() + SOON;
         let opened = |slot: &Arc<Slot>| {
@@ -84,7 +84,7 @@ impl Repositories {
     }
 
     /// It is deleted.
-    pub fn close(&self, id: RepoId) {
+    pub(crate) fn close(&self, id: RepoId) {
         self.open.lock().remove(&id);
         self.shared.read_versions.forget(id);
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// Attributes of a file.
 #[derive(Clone, Copy, Debug)]
-pub struct Stat {
+pub(crate) struct Stat {
     /// Type.
     pub kind: Type,
     /// Permission bits.
@@ -39,7 +39,7 @@ pub struct Stat {
 
 impl Stat {
     /// A directory of the namespace: the daemon's own, with the time of nothing in particular.
-    pub fn namespace() -> Self {
+    pub(crate) fn namespace() -> Self {
         let (uid, gid) = (
             rustix::process::getuid().as_raw(),
             rustix::process::getgid().as_raw(),
@@ -49,7 +49,7 @@ impl Stat {
 
     /// How long the kernel may keep this, at most `long`. It does not know that two
     /// names with inode numbers of their own are links to one file.
-    pub fn ttl(&self, long: Duration) -> Duration {
+    pub(crate) fn ttl(&self, long: Duration) -> Duration {
         let linked = self.kind == Type::File && self.nlink > 1;
         match linked || !self.kept {
             true => Duration::ZERO,
@@ -144,7 +144,7 @@ impl Stat {
 }
 
 /// Of something in a repository.
-pub fn of(path: &RepoPath, found: &Found, repo: &Repository) -> FsResult<Stat> {
+pub(super) fn of(path: &RepoPath, found: &Found, repo: &Repository) -> FsResult<Stat> {
     let kind = found.kind();
     let made = |mode, size, time| FsResult::Ok(Stat::made(kind, mode, size, time, repo.owner()?));
     match found {
@@ -168,7 +168,7 @@ pub fn of(path: &RepoPath, found: &Found, repo: &Repository) -> FsResult<Stat> {
 }
 
 /// Of an open file that may have lost its name; `owner` is that of what has no real file.
-pub fn of_opened(opened: &Opened, owner: (u32, u32)) -> FsResult<Stat> {
+pub(super) fn of_opened(opened: &Opened, owner: (u32, u32)) -> FsResult<Stat> {
     let nameless = |size| Stat::made(Type::File, 0o444, size, UNIX_EPOCH.into(), owner);
     match &opened.body {
         Body::Draft(draft, _) => {

@@ -49,7 +49,7 @@ pub fn decode_entry(index: u64, bytes: &[u8]) -> Option<Entry> {
 }
 
 /// The term of an entry.
-pub fn decode_term(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn decode_term(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk().copied().map(u64::from_be_bytes)
 }
 

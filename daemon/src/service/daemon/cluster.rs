@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 /// A node, and what tokens for it say.
-pub struct Cluster<'a> {
+pub(crate) struct Cluster<'a> {
     /// The node.
     pub node: &'a Node,
     /// Where it is reached.
@@ -23,7 +23,7 @@ pub struct Cluster<'a> {
 
 impl Cluster<'_> {
     /// Does what is asked.
-    pub fn answer(&self, request: ClusterRequest) -> Result<Reply, Rejection> {
+    pub(crate) fn answer(&self, request: ClusterRequest) -> Result<Reply, Rejection> {
         match request {
             ClusterRequest::Status => Ok(Reply::Cluster(Box::new(self.status()?))),
             ClusterRequest::Token {
@@ -87,7 +87,7 @@ impl Cluster<'_> {
 }
 
 /// What there is to say of a cluster, as far as `this` knows.
-pub fn cluster_status(
+pub(crate) fn cluster_status(
     cluster: ClusterId,
     this: Holder,
     here: &Status,

@@ -31,7 +31,7 @@ use std::time::Instant;
 
 /// Why the main thread should wake up.
 #[derive(Debug)]
-pub enum Event {
+pub(super) enum Event {
     /// A signal asks the daemon to leave.
     Signal(&'static str),
     /// Somebody unmounted from outside, or the last file of a lazy unmount is closed.
@@ -46,7 +46,7 @@ pub enum Event {
 }
 
 /// What the answers are about.
-pub struct Daemon {
+pub(super) struct Daemon {
     /// The file system.
     pub fs: Arc<FileSystem>,
     /// Long work on it.

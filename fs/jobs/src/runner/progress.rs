@@ -99,7 +99,7 @@ impl<'a> ProgressReporter<'a> {
 }
 
 /// A line of git's: `Writing objects:  40% (4/10), 1.20 MiB | …`, `Enumerating objects: 7, done.`
-pub fn parse(line: &str) -> Option<(&str, u64, Option<u64>)> {
+pub(super) fn parse(line: &str) -> Option<(&str, u64, Option<u64>)> {
     let (phase, rest) = line.trim().split_once(": ")?;
     let number = |text: &str| text.trim().parse().ok();
     if let Some((_, rest)) = rest.split_once('(')

@@ -9,7 +9,7 @@
 mod private;
 mod steady;
 
-pub use private::Private;
+pub(crate) use private::Private;
 
 use crate::beneath::{At, Dir, Node, is_absent, kind_of};
 use crate::error::{FsError, FsResult};
@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// The mode of a top directory that nobody has given another.
-pub const DIRECTORY_MODE: u32 = 0o755;
+pub(crate) const DIRECTORY_MODE: u32 = 0o755;
 
 /// The longest name of a damaged file that is moved aside; file systems allow 255 bytes.
 const LONGEST_ASIDE: usize = 200;
@@ -42,7 +42,7 @@ pub struct Owner {
 
 /// The real directory of one repository: `<repo id>/files` in the directory of all of them.
 #[derive(Debug)]
-pub struct Files {
+pub(crate) struct Files {
     homes: Arc<Dir>,
     home: PathBuf,
     /// Makes every private name new.
@@ -53,7 +53,7 @@ pub struct Files {
 
 impl Files {
     /// Makes the directory if it is not there, and clears what an earlier life left in the making beside it.
-    pub fn open(homes: Arc<Dir>, id: RepoId) -> FsResult<Self> {
+    pub(crate) fn open(homes: Arc<Dir>, id: RepoId) -> FsResult<Self> {
         let files = Self {
             homes,
             home: PathBuf::from(id.to_string()),
@@ -88,7 +88,7 @@ impl Files {
     }
 
     /// Where a path is, from the directory of all repositories.
-    pub fn within(&self, path: &RepoPath) -> PathBuf {
+    pub(crate) fn within(&self, path: &RepoPath) -> PathBuf {
         let top = self.home.join("files");
         match path.is_root() {
             true => top,
@@ -97,34 +97,34 @@ impl Files {
     }
 
     /// What stands there, held open; an error when nothing does.
-    pub fn node(&self, path: &RepoPath) -> FsResult<Node> {
+    pub(crate) fn node(&self, path: &RepoPath) -> FsResult<Node> {
         Ok(self.homes.node(&self.within(path))?)
     }
 
     /// lstat(2); `None` when it is not there.
-    pub fn stat(&self, path: &RepoPath) -> FsResult<Option<Metadata>> {
+    pub(crate) fn stat(&self, path: &RepoPath) -> FsResult<Option<Metadata>> {
         Ok(self.steady().stat(&self.within(path))?)
     }
 
     /// utimensat(2).
-    pub fn set_times(&self, path: &RepoPath, times: &Timestamps) -> FsResult<()> {
+    pub(crate) fn set_times(&self, path: &RepoPath, times: &Timestamps) -> FsResult<()> {
         let homes = self.steady();
         Ok(homes.node(&self.within(path))?.set_times(times)?)
     }
 
     /// Opens an existing regular file for reading and, where permissions of the
     /// daemon allow, writing: one open file then serves every later handle.
-    pub fn open_to_write(&self, path: &RepoPath) -> FsResult<File> {
+    pub(crate) fn open_to_write(&self, path: &RepoPath) -> FsResult<File> {
         Ok(self.homes.file_to_write(&self.within(path))?)
     }
 
     /// Opens a regular file for reading; `None` when nothing is there, an error when anything else is.
-    pub fn open_to_read(&self, path: &RepoPath) -> FsResult<Option<File>> {
+    pub(crate) fn open_to_read(&self, path: &RepoPath) -> FsResult<Option<File>> {
         if_there(self.homes.file(&self.within(path)))
     }
 
     /// open(2) with O_CREAT|O_EXCL.
-    pub fn create(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<File> {
+    pub(crate) fn create(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<File> {
         self.make_parents(path)?;
         let file = self.steady().create(&self.within(path))?;
         let gid = self.group(path, owner, &file.metadata()?)?;
@@ -133,21 +133,21 @@ impl Files {
     }
 
     /// mkdir(2).
-    pub fn mkdir(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<()> {
+    pub(crate) fn mkdir(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<()> {
         self.make_parents(path)?;
         self.steady().mkdir(&self.within(path))?;
         self.give_new(path, FileType::Directory, owner, Some(mode))
     }
 
     /// symlink(2).
-    pub fn symlink(&self, target: &Path, path: &RepoPath, owner: Owner) -> FsResult<()> {
+    pub(crate) fn symlink(&self, target: &Path, path: &RepoPath, owner: Owner) -> FsResult<()> {
         self.make_parents(path)?;
         self.steady().symlink(target, &self.within(path))?;
         self.give_new(path, FileType::Symlink, owner, None)
     }
 
     /// mkfifo(3) and sockets: hooks and fsmonitor use them.
-    pub fn mknod(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<()> {
+    pub(crate) fn mknod(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<()> {
         self.make_parents(path)?;
         let kind = FileType::from_raw_mode(mode);
         self.steady().mknod(&self.within(path), kind)?;
@@ -193,7 +193,13 @@ impl Files {
     }
 
     /// Writes a new file and gives it this name, whatever had that before: nothing is written through what is there.
-    pub fn put(&self, path: &RepoPath, bytes: &[u8], mode: u32, owner: Owner) -> FsResult<()> {
+    pub(crate) fn put(
+        &self,
+        path: &RepoPath,
+        bytes: &[u8],
+        mode: u32,
+        owner: Owner,
+    ) -> FsResult<()> {
         self.make_parents(path)?;
         let made = self.private()?;
         let mut file = self.homes.create(made.at())?;
@@ -203,7 +209,7 @@ impl Files {
     }
 
     /// The same; after a crash the old bytes are there or the new ones, and the new ones once this has returned.
-    pub fn put_durably(
+    pub(crate) fn put_durably(
         &self,
         path: &RepoPath,
         bytes: &[u8],
@@ -222,34 +228,34 @@ impl Files {
     }
 
     /// readlink(2).
-    pub fn readlink(&self, path: &RepoPath) -> FsResult<Vec<u8>> {
+    pub(crate) fn readlink(&self, path: &RepoPath) -> FsResult<Vec<u8>> {
         let target = self.node(path)?.readlink()?;
         Ok(target.into_os_string().into_vec())
     }
 
     /// unlink(2).
-    pub fn unlink(&self, path: &RepoPath) -> FsResult<()> {
+    pub(crate) fn unlink(&self, path: &RepoPath) -> FsResult<()> {
         Ok(self.steady().unlink(&self.within(path))?)
     }
 
     /// unlink(2) that does not mind an absent file.
-    pub fn unlink_if_there(&self, path: &RepoPath) -> FsResult<()> {
+    pub(crate) fn unlink_if_there(&self, path: &RepoPath) -> FsResult<()> {
         if_there(self.steady().unlink(&self.within(path))).map(drop)
     }
 
     /// rmdir(2).
-    pub fn rmdir(&self, path: &RepoPath) -> FsResult<()> {
+    pub(crate) fn rmdir(&self, path: &RepoPath) -> FsResult<()> {
         Ok(self.steady().rmdir(&self.within(path))?)
     }
 
     /// rename(2).
-    pub fn rename(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
+    pub(crate) fn rename(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         self.make_parents(to)?;
         Ok(self.steady().rename(&self.within(from), &self.within(to))?)
     }
 
     /// rename(2) of a regular file, of which the same holds as of [`Files::put_durably`].
-    pub fn rename_durably(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
+    pub(crate) fn rename_durably(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         let (from, to) = (self.within(from), self.within(to));
         self.homes.file(&from)?.sync_all()?;
         self.steady().rename(&from, &to)?;
@@ -257,7 +263,12 @@ impl Files {
     }
 
     /// rename(2) of a file of another repository.
-    pub fn rename_from(&self, other: &Files, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
+    pub(crate) fn rename_from(
+        &self,
+        other: &Files,
+        from: &RepoPath,
+        to: &RepoPath,
+    ) -> FsResult<()> {
         self.make_parents(to)?;
         Ok(self
             .steady()
@@ -265,27 +276,27 @@ impl Files {
     }
 
     /// link(2).
-    pub fn link(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
+    pub(crate) fn link(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         self.make_parents(to)?;
         Ok(self.steady().link(&self.within(from), &self.within(to))?)
     }
 
     /// The names in a directory; none when it is not there.
-    pub fn list(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, FileType)>> {
+    pub(crate) fn list(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, FileType)>> {
         let entries = if_there(self.homes.list(&self.within(dir)))?;
         let named = |(name, kind): (std::ffi::OsString, _)| (name.into_vec(), kind);
         Ok(entries.into_iter().flatten().map(named).collect())
     }
 
     /// Reads a small regular file, see [`read_at_most`]; `None` when it is not there.
-    pub fn read(&self, path: &RepoPath, most: u64) -> FsResult<Option<Vec<u8>>> {
+    pub(crate) fn read(&self, path: &RepoPath, most: u64) -> FsResult<Option<Vec<u8>>> {
         let file = self.open_to_read(path)?;
         file.map(|file| read_at_most(&file, most)).transpose()
     }
 
     /// Directories that exist because something replicated lies beneath them are
     /// made real when something local is put into them. They are as the top directory is.
-    pub fn make_parents(&self, path: &RepoPath) -> FsResult<()> {
+    pub(crate) fn make_parents(&self, path: &RepoPath) -> FsResult<()> {
         let Some(parent) = path.parent() else {
             return Ok(());
         };
@@ -302,18 +313,18 @@ impl Files {
     }
 
     /// lstat(2) of the top directory.
-    pub fn top(&self) -> FsResult<Metadata> {
+    pub(crate) fn top(&self) -> FsResult<Metadata> {
         self.stat(&RepoPath::root())?.ok_or(FsError::NotFound)
     }
 
     /// To whom the repository belongs.
-    pub fn owner(&self) -> FsResult<Owner> {
+    pub(crate) fn owner(&self) -> FsResult<Owner> {
         let (uid, gid) = self.top().map(|top| (top.uid(), top.gid()))?;
         Ok(Owner { uid, gid })
     }
 
     /// Moves a damaged file out of the tree, for a person to look at.
-    pub fn set_aside(&self, path: &RepoPath) -> FsResult<PathBuf> {
+    pub(crate) fn set_aside(&self, path: &RepoPath) -> FsResult<PathBuf> {
         let dir = self.home.join("damaged");
         self.make_own(&dir)?;
         let name = path.to_string().replace('/', "_").into_bytes();
@@ -324,7 +335,7 @@ impl Files {
     }
 
     /// What was moved there.
-    pub fn aside(&self) -> FsResult<Vec<PathBuf>> {
+    pub(crate) fn aside(&self) -> FsResult<Vec<PathBuf>> {
         let dir = self.home.join("damaged");
         let names = if_there(self.homes.list(&dir))?;
         let path = |(name, _)| self.homes.path().join(&dir).join(name);
@@ -332,12 +343,12 @@ impl Files {
     }
 
     /// fsync(2) of a directory, if it is there.
-    pub fn fsync_dir(&self, path: &RepoPath) -> FsResult<()> {
+    pub(crate) fn fsync_dir(&self, path: &RepoPath) -> FsResult<()> {
         if_there(self.homes.sync(&self.within(path))).map(drop)
     }
 
     /// [`Files::take`] of a file that a program made for us in another directory.
-    pub fn take_made(&self, at: &At, file: &File) -> FsResult<Option<Private>> {
+    pub(crate) fn take_made(&self, at: &At, file: &File) -> FsResult<Option<Private>> {
         let private = self.private()?;
         at.rename(&self.homes, private.at())?;
         Ok(self.is_this(&private, file)?.then_some(private))
@@ -350,13 +361,13 @@ impl Files {
 }
 
 /// The mode of files that nobody gave one: who may do what with the top directory may do that with them.
-pub fn file_like(directory: u32) -> u32 {
+pub(crate) fn file_like(directory: u32) -> u32 {
     directory & 0o666 | 0o600
 }
 
 /// Reads a file of a user's, whose length says nothing about what there is room for: one of more than
 /// `most` bytes is EFBIG before a byte is read.
-pub fn read_at_most(file: &File, most: u64) -> FsResult<Vec<u8>> {
+pub(crate) fn read_at_most(file: &File, most: u64) -> FsResult<Vec<u8>> {
     let too_large = FsError::TooLarge { most };
     if file.metadata()?.len() > most {
         return Err(too_large);
@@ -371,7 +382,7 @@ pub fn read_at_most(file: &File, most: u64) -> FsResult<Vec<u8>> {
 }
 
 /// Whether both are of one inode.
-pub fn is_one_file(a: &Metadata, b: &Metadata) -> bool {
+pub(crate) fn is_one_file(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 

@@ -47,19 +47,19 @@ impl Drop for Private {
 
 impl Files {
     /// A file of [`Files::private_dir`], open for reading.
-    pub fn open_private(&self, made: &Path) -> FsResult<File> {
+    pub(crate) fn open_private(&self, made: &Path) -> FsResult<File> {
         let name = made.file_name().ok_or(FsError::Invalid)?;
         Ok(self.homes.file(&self.home.join(PRIVATE).join(name))?)
     }
 
     /// Such a file is not needed.
-    pub fn remove_private(&self, made: &Path) -> FsResult<()> {
+    pub(crate) fn remove_private(&self, made: &Path) -> FsResult<()> {
         let name = made.file_name().ok_or(FsError::Invalid)?;
         Ok(self.homes.unlink(&self.home.join(PRIVATE).join(name))?)
     }
 
     /// A private file that `write` fills, however much that is.
-    pub fn make(
+    pub(crate) fn make(
         &self,
         mode: u32,
         owner: Owner,
@@ -73,7 +73,7 @@ impl Files {
     }
 
     /// A private copy of a file that was just opened, with its mode and its times, open for reading.
-    pub fn copy(&self, file: &File) -> FsResult<(Private, File)> {
+    pub(crate) fn copy(&self, file: &File) -> FsResult<(Private, File)> {
         let (made, meta) = (self.private()?, file.metadata()?);
         let mut copy = self.homes.create(made.at())?;
         io::copy(&mut &*file, &mut copy)?;
@@ -85,14 +85,14 @@ impl Files {
     }
 
     /// A private name that nothing has.
-    pub fn private(&self) -> FsResult<Private> {
+    pub(crate) fn private(&self) -> FsResult<Private> {
         let n = self.made.fetch_add(1, Ordering::Relaxed).to_string();
         let dir = self.make_private()?;
         Ok(Private::new(self.homes.clone(), dir.join(n)))
     }
 
     /// The directory of private names. Nobody else writes to it or above it; what is left in it goes at the next start.
-    pub fn private_dir(&self) -> FsResult<PathBuf> {
+    pub(crate) fn private_dir(&self) -> FsResult<PathBuf> {
         Ok(self.homes.path().join(self.make_private()?))
     }
 
@@ -115,13 +115,13 @@ impl Files {
     }
 
     /// Gives a finished file of [`Files::private_dir`] a name in the repository, and to whom that belongs.
-    pub fn put_private(&self, made: &Path, path: &RepoPath) -> FsResult<()> {
+    pub(crate) fn put_private(&self, made: &Path, path: &RepoPath) -> FsResult<()> {
         let made = self.given(made, path)?;
         Ok(self.steady().rename(&made, &self.within(path))?)
     }
 
     /// The same, unless something has the name by now: whether that is not so.
-    pub fn put_private_new(&self, made: &Path, path: &RepoPath) -> FsResult<bool> {
+    pub(crate) fn put_private_new(&self, made: &Path, path: &RepoPath) -> FsResult<bool> {
         let made = self.given(made, path)?;
         match self.steady().rename_new(&made, &self.within(path)) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),

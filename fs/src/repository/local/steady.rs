@@ -38,14 +38,14 @@ impl Files {
     }
 
     /// Takes a file out of the tree, to a private name, if it is still this open one that has the name.
-    pub fn take(&self, path: &RepoPath, file: &File) -> FsResult<Option<Private>> {
+    pub(crate) fn take(&self, path: &RepoPath, file: &File) -> FsResult<Option<Private>> {
         let private = self.private()?;
         let _steady = self.steady();
         self.take_to(private, path, file)
     }
 
     /// The same of a file that is found elsewhere from now on.
-    pub fn take_unseen(&self, path: &RepoPath, file: &File) -> FsResult<Option<Private>> {
+    pub(crate) fn take_unseen(&self, path: &RepoPath, file: &File) -> FsResult<Option<Private>> {
         let private = self.private()?;
         self.unseen(path, || self.take_to(private, path, file))
     }
@@ -67,7 +67,7 @@ impl Files {
     }
 
     /// [`Files::unlink_if_there`] of a file that is found elsewhere from now on.
-    pub fn unlink_unseen(&self, path: &RepoPath) -> FsResult<()> {
+    pub(crate) fn unlink_unseen(&self, path: &RepoPath) -> FsResult<()> {
         self.unseen(path, || if_there(self.homes.unlink(&self.within(path))))
             .map(drop)
     }

@@ -36,11 +36,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use finish::Named;
+pub(crate) use finish::Named;
 pub use quota::is_over_quota;
-pub use seal::{FileId, Seal, Seals, Writing};
-pub use staging::{Staged, Staging};
-pub use upload::{Batch, Scope, Stored};
+pub(crate) use seal::{FileId, Seal, Seals, Writing};
+pub use staging::Staged;
+pub(crate) use staging::Staging;
+pub(crate) use upload::{Batch, Scope, Stored};
 
 /// The bytes of a catalogued file are copied so many at a time.
 const PIECE: u64 = 4 << 20;

@@ -47,7 +47,7 @@ enum Use {
 
 /// The files of all repositories that are open for writing or sealed.
 #[derive(Clone, Default, Debug)]
-pub struct Seals(Arc<Table>);
+pub(crate) struct Seals(Arc<Table>);
 
 #[derive(Default, Debug)]
 struct Table {
@@ -72,7 +72,7 @@ struct Held {
 
 /// What came of sealing.
 #[derive(Debug)]
-pub enum Sealing {
+pub(crate) enum Sealing {
     /// Nobody writes to it.
     Done(Seal),
     /// Somebody does.
@@ -83,7 +83,7 @@ pub enum Sealing {
 
 impl Sealing {
     /// The seal, if there is one.
-    pub fn done(self) -> Option<Seal> {
+    pub(crate) fn done(self) -> Option<Seal> {
         match self {
             Self::Done(seal) => Some(seal),
             Self::Written | Self::Unknown => None,
@@ -113,7 +113,7 @@ impl Seals {
     }
 
     /// Whether a file is sealed.
-    pub fn is_sealed(&self, file: &Metadata) -> bool {
+    pub(crate) fn is_sealed(&self, file: &Metadata) -> bool {
         matches!(
             self.0.used.lock().get(&FileId::of(file)),
             Some(Use::Sealed(_))
@@ -121,7 +121,7 @@ impl Seals {
     }
 
     /// A file is open for writing; `None` when it is sealed.
-    pub fn write(&self, file: &Metadata) -> Option<Writing> {
+    pub(crate) fn write(&self, file: &Metadata) -> Option<Writing> {
         let file = FileId::of(file);
         match self.0.used.lock().entry(file).or_insert(Use::Written(0)) {
             Use::Written(n) => *n += 1,
@@ -131,7 +131,7 @@ impl Seals {
     }
 
     /// Seals a file that is open for reading alone, unless anybody writes to it.
-    pub fn seal(&self, file: &File) -> io::Result<Sealing> {
+    pub(crate) fn seal(&self, file: &File) -> io::Result<Sealing> {
         let id = FileId::of(&file.metadata()?);
         match self.0.used.lock().entry(id).or_insert(Use::Sealed(0)) {
             Use::Sealed(n) => *n += 1,
@@ -147,7 +147,7 @@ impl Seals {
 
     /// The same of a file that was perhaps just closed: the kernel says so after close(2) has returned, so this waits
     /// for that a little.
-    pub fn seal_closed(&self, file: &File) -> io::Result<Sealing> {
+    pub(crate) fn seal_closed(&self, file: &File) -> io::Result<Sealing> {
         let (id, until) = (FileId::of(&file.metadata()?), Instant::now() + CLOSING);
         let mut used = self.0.used.lock();
         while let Some(Use::Written(_)) = used.get(&id) {
@@ -160,14 +160,14 @@ impl Seals {
     }
 
     /// Seals a file that nobody else can have open.
-    pub fn seal_own(&self, file: &File) -> io::Result<Seal> {
+    pub(crate) fn seal_own(&self, file: &File) -> io::Result<Seal> {
         let id = FileId::of(&file.metadata()?);
         self.0.used.lock().insert(id, Use::Sealed(1));
         Ok(Seal(self.held(id)))
     }
 
     /// The last who writes to a file seals it instead; given back when others write, too.
-    pub fn seal_written(&self, writing: Writing) -> Result<Seal, Writing> {
+    pub(crate) fn seal_written(&self, writing: Writing) -> Result<Seal, Writing> {
         let mut used = self.0.used.lock();
         match used.get_mut(&writing.0.file) {
             Some(used @ Use::Written(1)) => *used = Use::Sealed(1),

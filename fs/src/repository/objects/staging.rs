@@ -52,7 +52,7 @@ pub struct Staged {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Staging {
+pub(crate) struct Staging {
     /// Bytes; `None` is no limit.
     limit: Option<u64>,
     /// The directories of all repositories.
@@ -109,7 +109,7 @@ fn on_disk(meta: &Metadata) -> u64 {
 
 impl Staging {
     /// Nothing is staged yet.
-    pub fn new(limit: Option<u64>, homes: Arc<Dir>) -> Self {
+    pub(crate) fn new(limit: Option<u64>, homes: Arc<Dir>) -> Self {
         let state = State {
             finished: 0,
             finished_bytes: 0,
@@ -151,7 +151,7 @@ impl Staging {
     }
 
     /// What is staged now.
-    pub fn staged(&self) -> Staged {
+    pub(crate) fn staged(&self) -> Staged {
         let mut state = self.state.lock();
         state.look(&self.homes);
         Staged {
@@ -162,13 +162,13 @@ impl Staging {
     }
 
     /// Whether a new file need not wait.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         let staged = self.staged();
         staged.finished == 0 || self.limit.is_none_or(|limit| staged.bytes < limit)
     }
 
     /// Whether to store at once what is finished: early enough that few writers ever wait.
-    pub fn is_filling(&self) -> bool {
+    pub(crate) fn is_filling(&self) -> bool {
         let staged = self.staged();
         staged.finished > 0 && self.limit.is_some_and(|limit| staged.bytes >= limit / 2)
     }

@@ -30,11 +30,11 @@ const SMALL: usize = 4 << 10;
 const COUNTED: u64 = super::MOST;
 
 /// What all users together may have in memory while it is committed.
-pub struct Large(Mutex<Shares<Option<u32>>>);
+pub(crate) struct Large(Mutex<Shares<Option<u32>>>);
 
 impl Large {
     /// The largest value of a user alone, and that of another besides.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Mutex::new(Shares::of(2 * MOST_IN_PIECES)))
     }
 }
@@ -96,7 +96,7 @@ impl Refs {
     }
 
     /// The bytes of a value, for an open file.
-    pub fn open_value(&self, path: &RepoPath, entry: RefEntry) -> FsResult<Value> {
+    pub(crate) fn open_value(&self, path: &RepoPath, entry: RefEntry) -> FsResult<Value> {
         match entry.value.len() <= SMALL {
             true => Ok(Value::Bytes(entry.value.into())),
             false => self.opened.open(path, &entry).map(Value::File),
@@ -105,7 +105,7 @@ impl Refs {
 }
 
 /// Where the bytes of an open value are.
-pub enum Value {
+pub(crate) enum Value {
     /// In memory.
     Bytes(Bytes),
     /// In a file without a name, of the daemon's own.

@@ -15,8 +15,8 @@ mod pieces;
 mod rendered;
 mod tables;
 
-pub use large::{Large, Value};
-pub use rendered::Rendered;
+pub(crate) use large::{Large, Value};
+pub(crate) use rendered::Rendered;
 
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
@@ -51,7 +51,7 @@ const MOST_IN_PIECES: u64 = 512 << 20;
 const MOST_OF_TABLE: u64 = 128 << 20;
 
 /// Bytes that a value may have.
-pub fn most(path: &RepoPath) -> u64 {
+pub(crate) fn most(path: &RepoPath) -> u64 {
     if path.as_bytes() == PACKED_REFS {
         MOST_IN_PIECES
     } else if tables::is_table_file(path) {
@@ -62,7 +62,7 @@ pub fn most(path: &RepoPath) -> u64 {
 }
 
 /// The refs room of one repository.
-pub struct Refs {
+pub(crate) struct Refs {
     repo: RepoId,
     shared: Arc<Context>,
     files: Arc<Files>,
@@ -76,7 +76,7 @@ pub struct Refs {
 }
 
 /// A replicated name of the refs room.
-pub enum Found {
+pub(crate) enum Found {
     /// A value.
     Entry(RefEntry),
     /// The packed table, as a file.
@@ -87,7 +87,7 @@ pub enum Found {
 
 impl Refs {
     /// The room; `rendered` is a directory for rendered `packed-refs`, and large values that are open.
-    pub fn new(
+    pub(crate) fn new(
         repo: RepoId,
         shared: Arc<Context>,
         files: Arc<Files>,
@@ -109,7 +109,7 @@ impl Refs {
     }
 
     /// What is replicated under a name.
-    pub fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
+    pub(crate) fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
         if is_ref_scratch(path) {
             return Ok(None);
         }
@@ -125,7 +125,7 @@ impl Refs {
     }
 
     /// The replicated names in a directory; whether each is a directory.
-    pub fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
+    pub(crate) fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
         let children = read::references_in(self.shared.replica.view(), self.repo, dir)?;
         let mut names: Vec<_> = children
             .into_iter()
@@ -139,14 +139,18 @@ impl Refs {
     }
 
     /// Whether anything replicated lies in a directory.
-    pub fn has_children(&self, dir: &RepoPath) -> FsResult<bool> {
+    pub(crate) fn has_children(&self, dir: &RepoPath) -> FsResult<bool> {
         let packed = dir.is_root() && self.rendered.current()?.is_some();
         Ok(packed || read::has_references_in(self.shared.replica.view(), self.repo, dir)?)
     }
 
     /// Makes a scratch file. If it is a lock, that is asked for before the file is there:
     /// refused, it leaves nothing.
-    pub fn claimed<T>(&self, path: &RepoPath, make: impl FnOnce() -> FsResult<T>) -> FsResult<T> {
+    pub(crate) fn claimed<T>(
+        &self,
+        path: &RepoPath,
+        make: impl FnOnce() -> FsResult<T>,
+    ) -> FsResult<T> {
         self.claim(path)?;
         make().inspect_err(|_| self.removed(path))
     }
@@ -171,7 +175,7 @@ impl Refs {
     }
 
     /// git removed a scratch file.
-    pub fn removed(&self, path: &RepoPath) {
+    pub(crate) fn removed(&self, path: &RepoPath) {
         if let Some(target) = lock_target(path) {
             self.locked.lock().remove(&target);
             self.shared.replica.unlock(self.repo, &target);
@@ -179,7 +183,7 @@ impl Refs {
     }
 
     /// What a value is now, as a change of it may expect.
-    pub fn current(&self, name: &RepoPath) -> FsResult<Expect> {
+    pub(crate) fn current(&self, name: &RepoPath) -> FsResult<Expect> {
         let replica = &self.shared.replica;
         if let Some(entry) = read::reference(replica.view(), self.repo, name)? {
             return Ok(Expect::Is(entry.version));
@@ -223,7 +227,7 @@ impl Refs {
     }
 
     /// rename(2) of a scratch file (or any real file) to a name that is kept.
-    pub fn commit_file(&self, from: &RepoPath, to: &RepoPath, by: &Author) -> FsResult<()> {
+    pub(crate) fn commit_file(&self, from: &RepoPath, to: &RepoPath, by: &Author) -> FsResult<()> {
         let node = self.files.node(from)?;
         let meta = node.stat()?;
         if meta.is_symlink() && may_be_link(to) {
@@ -250,7 +254,7 @@ impl Refs {
     }
 
     /// Writes a value, after everything it may refer to is stored.
-    pub fn write(
+    pub(crate) fn write(
         &self,
         name: &RepoPath,
         mode: u32,
@@ -324,7 +328,7 @@ impl Refs {
     }
 
     /// unlink(2) of a replicated name.
-    pub fn unlink(&self, path: &RepoPath, by: &Author) -> FsResult<()> {
+    pub(crate) fn unlink(&self, path: &RepoPath, by: &Author) -> FsResult<()> {
         let mut change = RepoChange::new(self.repo);
         change.refs.extend(self.unless_listed(path)?);
         change.refs.extend(self.packed_stays(path)?);
@@ -350,7 +354,7 @@ impl Refs {
     }
 
     /// rename(2) of replicated values: one, or a directory of them.
-    pub fn rename(&self, from: &RepoPath, to: &RepoPath, by: &Author) -> FsResult<()> {
+    pub(crate) fn rename(&self, from: &RepoPath, to: &RepoPath, by: &Author) -> FsResult<()> {
         let mut change = RepoChange::new(self.repo);
         self.rename_edits(from, to, &mut change.refs, &mut 0)?;
         self.commit(change, by).map(|_| ())
@@ -395,7 +399,7 @@ impl Refs {
     }
 
     /// chmod(2) of a replicated value.
-    pub fn set_mode(&self, path: &RepoPath, mode: u32, by: &Author) -> FsResult<()> {
+    pub(crate) fn set_mode(&self, path: &RepoPath, mode: u32, by: &Author) -> FsResult<()> {
         let mut change = RepoChange::new(self.repo);
         let expect = Expect::Anything;
         change.refs.push(RefEdit {
@@ -408,7 +412,7 @@ impl Refs {
 
     /// Removes what a dead mount left in the making (its locks are gone already), and what stands
     /// under the names of values: a version before put there what was written in place.
-    pub fn clear_scratch(&self) -> FsResult<()> {
+    pub(crate) fn clear_scratch(&self) -> FsResult<()> {
         self.clear_scratch_in(&RepoPath::root())?;
         for dir in ["refs", "reftable"] {
             self.clear_scratch_below(&RepoPath::new(dir).expect("a valid path"))?;

@@ -25,7 +25,7 @@ struct Bases {
 
 impl Transactions {
     /// unlink(2), by a process that looked.
-    pub fn unlink(&self, path: &RepoPath, read: ReadVersion) -> FsResult<()> {
+    pub(crate) fn unlink(&self, path: &RepoPath, read: ReadVersion) -> FsResult<()> {
         let real = self.files.stat(path)?.is_some();
         if real && self.objects.is_sealed(path) {
             return self.unlink_finished(path, read);
@@ -92,7 +92,7 @@ impl Transactions {
 
     /// git renames a finished file away: `take` does that. What the catalog has of the name, or is about to have, goes
     /// with it.
-    pub fn leave(
+    pub(crate) fn leave(
         &self,
         path: &RepoPath,
         read: ReadVersion,

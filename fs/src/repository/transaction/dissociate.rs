@@ -11,7 +11,7 @@ use gitmoor_model::{Actor, Command, FileAdd, FileEntry, Relied, Repacking, RepoP
 use gitmoor_replicator::read;
 
 /// Is told of bytes that were copied; an error ends it all.
-pub type Told<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;
+pub(crate) type Told<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;
 
 /// Of one repository.
 pub struct Dissociation<'a>(pub(crate) &'a Transactions);

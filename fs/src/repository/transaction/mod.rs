@@ -32,8 +32,8 @@ pub(crate) mod repair;
 #[cfg(test)]
 mod tests;
 
-pub use prune::Prune;
-pub use read_version::{Author, ReadVersion, ReadVersions};
+pub(crate) use prune::Prune;
+pub(crate) use read_version::{Author, ReadVersion, ReadVersions};
 
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
@@ -48,7 +48,7 @@ use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
 use std::sync::Arc;
 
 /// The changes of one repository.
-pub struct Transactions {
+pub(crate) struct Transactions {
     repo: RepoId,
     shared: Arc<Context>,
     files: Arc<Files>,
@@ -131,7 +131,7 @@ impl Push<'_> {
 
 impl Transactions {
     /// Of one repository.
-    pub fn new(
+    pub(crate) fn new(
         repo: RepoId,
         shared: Arc<Context>,
         files: Arc<Files>,
@@ -150,7 +150,7 @@ impl Transactions {
 
     /// Commits a change of refs, after every finished file is stored, and with
     /// their addition to the catalog in the same raft entry.
-    pub fn commit(&self, change: RepoChange, by: &Author) -> FsResult<Version> {
+    pub(crate) fn commit(&self, change: RepoChange, by: &Author) -> FsResult<Version> {
         let through = self;
         Push {
             through,
@@ -165,7 +165,7 @@ impl Transactions {
     /// Deletions last, and only those that were there at the beginning: git deletes
     /// what it has made anew (a repack its old packs), so that whatever stands
     /// for them is finished by then, and catalogued before they go.
-    pub fn publish(&self) -> FsResult<()> {
+    pub(crate) fn publish(&self) -> FsResult<()> {
         let actor = Actor::default();
         let wait = self.shared.begin_wait(self.repo, "the publisher")?;
         let _turn = self.take_turn(&wait)?;
@@ -176,13 +176,13 @@ impl Transactions {
     }
 
     /// What the process of a thread has read. To be called before it is shown anything.
-    pub fn read_version(&self, tid: u32) -> ReadVersion {
+    pub(crate) fn read_version(&self, tid: u32) -> ReadVersion {
         let first = |pid| self.first_read(pid);
         self.shared.read_versions.get(tid, self.repo, first)
     }
 
     /// Whether there is nothing to publish.
-    pub fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.objects.is_quiet() && self.prune.is_settled()
     }
 

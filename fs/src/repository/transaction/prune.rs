@@ -82,7 +82,7 @@ struct Deleter {
 
 /// See the module. Of one repository.
 #[derive(Default)]
-pub struct Prune {
+pub(crate) struct Prune {
     state: Mutex<State>,
     /// Held shared while a ref change is committed, exclusively while deletions are.
     gate: RwLock<()>,
@@ -104,17 +104,17 @@ struct State {
 
 impl Prune {
     /// Whether git deleted a file that the catalog still has.
-    pub fn hides(&self, path: &RepoPath) -> bool {
+    pub(crate) fn hides(&self, path: &RepoPath) -> bool {
         self.state.lock().removed.contains_key(path)
     }
 
     /// Whether no deletion waits to be published.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.state.lock().removed.is_empty()
     }
 
     /// A name has a file again.
-    pub fn has_anew(&self, path: &RepoPath) {
+    pub(crate) fn has_anew(&self, path: &RepoPath) {
         self.state.lock().removed.remove(path);
     }
 

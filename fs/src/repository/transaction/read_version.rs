@@ -24,7 +24,7 @@ pub struct ReadVersion {
 
 /// Who changes refs, and what that process has read.
 #[derive(Clone, Default, Debug)]
-pub struct Author {
+pub(crate) struct Author {
     /// For the audit trail.
     pub actor: Actor,
     /// `None` of who is no process on this mount.
@@ -39,7 +39,7 @@ struct OfProcess {
 
 /// The read versions of all processes. In doubt whose one is it is taken for a thread's own: who
 /// looked earlier is only refused more.
-pub struct ReadVersions {
+pub(crate) struct ReadVersions {
     known: Processes<Arc<OfProcess>>,
     /// Held while a process is noted: its threads have one.
     noting: Mutex<()>,

@@ -16,7 +16,7 @@ use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
 /// How an operation ended.
-pub type Answer = io::Result<()>;
+pub(crate) type Answer = io::Result<()>;
 
 /// What is read or copied at most.
 const PIECE: usize = 256 << 10;
@@ -33,19 +33,19 @@ fn open_with(path: &Path, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
 }
 
 /// The working directory becomes the calling thread's own.
-pub fn own_working_directory() {
+pub(crate) fn own_working_directory() {
     nix::sched::unshare(CloneFlags::CLONE_FS).expect("allowed to everybody");
 }
 
-pub fn user() -> u32 {
+pub(crate) fn user() -> u32 {
     nix::unistd::getuid().as_raw()
 }
 
-pub fn create(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+pub(crate) fn create(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     open_with(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
 }
 
-pub fn open_to_write(path: &Path, truncate: bool) -> io::Result<OwnedFd> {
+pub(crate) fn open_to_write(path: &Path, truncate: bool) -> io::Result<OwnedFd> {
     let truncate = if truncate {
         OFlags::TRUNC
     } else {
@@ -55,7 +55,7 @@ pub fn open_to_write(path: &Path, truncate: bool) -> io::Result<OwnedFd> {
 }
 
 /// For reading, for writing, as a name only, or without a name.
-pub fn open(path: &Path, how: u32) -> io::Result<OwnedFd> {
+pub(crate) fn open(path: &Path, how: u32) -> io::Result<OwnedFd> {
     match how {
         0 => open_with(path, OFlags::RDONLY, 0),
         1 => open_with(path, OFlags::RDWR, 0),
@@ -68,7 +68,7 @@ pub fn open(path: &Path, how: u32) -> io::Result<OwnedFd> {
     }
 }
 
-pub fn write(file: &OwnedFd, at: u64, bytes: &[u8]) -> Answer {
+pub(crate) fn write(file: &OwnedFd, at: u64, bytes: &[u8]) -> Answer {
     pwrite(file, bytes, at)?;
     Ok(())
 }
@@ -80,11 +80,11 @@ fn read(file: &OwnedFd, at: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub fn rename(from: &Path, to: &Path, flags: RenameFlags) -> Answer {
+pub(crate) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> Answer {
     Ok(fs::renameat_with(CWD, from, CWD, to, flags)?)
 }
 
-pub fn link(from: &Path, to: &Path, follow: bool) -> Answer {
+pub(crate) fn link(from: &Path, to: &Path, follow: bool) -> Answer {
     let follow = if follow {
         AtFlags::SYMLINK_FOLLOW
     } else {
@@ -94,16 +94,16 @@ pub fn link(from: &Path, to: &Path, follow: bool) -> Answer {
 }
 
 /// The device would be /dev/mem.
-pub fn make_node(path: &Path, kind: FileType) -> Answer {
+pub(crate) fn make_node(path: &Path, kind: FileType) -> Answer {
     let mode = Mode::from_raw_mode(0o666);
     Ok(fs::mknodat(CWD, path, kind, mode, fs::makedev(1, 1))?)
 }
 
-pub fn change_mode(path: &Path, mode: u32) -> Answer {
+pub(crate) fn change_mode(path: &Path, mode: u32) -> Answer {
     Ok(fs::chmod(path, Mode::from_raw_mode(mode))?)
 }
 
-pub fn change_owner(path: &Path, user: u32) -> Answer {
+pub(crate) fn change_owner(path: &Path, user: u32) -> Answer {
     let (user, group) = (Some(Uid::from_raw(user)), None::<Gid>);
     Ok(fs::chownat(
         CWD,
@@ -122,7 +122,7 @@ fn both(tv_sec: i64, tv_nsec: i64) -> Timestamps {
     }
 }
 
-pub fn set_times(path: &Path, seconds: i64) -> Answer {
+pub(crate) fn set_times(path: &Path, seconds: i64) -> Answer {
     Ok(fs::utimensat(
         CWD,
         path,
@@ -131,19 +131,25 @@ pub fn set_times(path: &Path, seconds: i64) -> Answer {
     )?)
 }
 
-pub fn set_xattr(path: &Path) -> Answer {
+pub(crate) fn set_xattr(path: &Path) -> Answer {
     Ok(fs::setxattr(path, "user.x", &[1], XattrFlags::empty())?)
 }
 
-pub fn truncate(path: &Path, size: u64) -> Answer {
+pub(crate) fn truncate(path: &Path, size: u64) -> Answer {
     let size = i64::try_from(size).unwrap_or(i64::MAX);
     Ok(nix::unistd::truncate(path, size)?)
 }
 
 /// How many ways there are to use a descriptor.
-pub const USES: u32 = 14;
+pub(crate) const USES: u32 = 14;
 
-pub fn use_held(held: &OwnedFd, other: &OwnedFd, what: u32, size: u64, bytes: &[u8]) -> Answer {
+pub(crate) fn use_held(
+    held: &OwnedFd,
+    other: &OwnedFd,
+    what: u32,
+    size: u64,
+    bytes: &[u8],
+) -> Answer {
     match what {
         0..3 => write(held, size, bytes)?,
         3 => write(held, 0, bytes)?,
@@ -200,31 +206,31 @@ fn of_descriptor(held: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))
 }
 
-pub fn link_held(held: &OwnedFd, to: &Path) -> Answer {
+pub(crate) fn link_held(held: &OwnedFd, to: &Path) -> Answer {
     link(&of_descriptor(held), to, true)
 }
 
-pub fn reopen(held: &OwnedFd) -> io::Result<OwnedFd> {
+pub(crate) fn reopen(held: &OwnedFd) -> io::Result<OwnedFd> {
     open_with(&of_descriptor(held), OFlags::RDWR, 0)
 }
 
 /// In a directory that is held, wherever that is by now.
-pub fn create_at(held: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+pub(crate) fn create_at(held: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | ALWAYS;
     Ok(fs::openat(held, name, flags, Mode::from_raw_mode(0o666))?)
 }
 
-pub fn rename_at(held: &OwnedFd, name: &OsStr, to: &Path) -> Answer {
+pub(crate) fn rename_at(held: &OwnedFd, name: &OsStr, to: &Path) -> Answer {
     Ok(fs::renameat(held, name, CWD, to)?)
 }
 
-pub fn copy(from: &Path, to: &Path) -> Answer {
+pub(crate) fn copy(from: &Path, to: &Path) -> Answer {
     let bytes = read(&open_with(from, OFlags::RDONLY, 0)?, 0)?;
     write(&create(to, 0o644)?, 0, &bytes)
 }
 
 /// As ls(1), cat(1) and find(1) do.
-pub fn look(path: &Path) -> Answer {
+pub(crate) fn look(path: &Path) -> Answer {
     let meta = std::fs::symlink_metadata(path)?;
     if meta.is_dir() {
         let names = std::fs::read_dir(path)?.take(1000).flatten();
@@ -235,7 +241,7 @@ pub fn look(path: &Path) -> Answer {
 }
 
 /// With the directory as the working directory.
-pub fn within(dir: &Path, name: &OsStr) -> Answer {
+pub(crate) fn within(dir: &Path, name: &OsStr) -> Answer {
     rustix::process::chdir(dir)?;
     let up = Path::new("..").join(name);
     let made = create(Path::new(name), 0o644);
@@ -245,7 +251,7 @@ pub fn within(dir: &Path, name: &OsStr) -> Answer {
 }
 
 /// For a bounded time.
-pub fn git(repository: &Path, command: &str) -> Answer {
+pub(crate) fn git(repository: &Path, command: &str) -> Answer {
     let mut git = Command::new("git");
     git.arg("--git-dir")
         .arg(repository)

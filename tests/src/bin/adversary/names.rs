@@ -160,12 +160,12 @@ const CANARIES: &[&str] = &[
 ];
 
 /// A directory of a repository.
-pub fn directory(random: &mut StdRng) -> &'static str {
+pub(crate) fn directory(random: &mut StdRng) -> &'static str {
     DIRECTORIES.choose(random).copied().unwrap_or("")
 }
 
 /// A path below a repository: a name that is known, or, half of the time, one that is there.
-pub fn path(random: &mut StdRng, repository: &Path) -> PathBuf {
+pub(crate) fn path(random: &mut StdRng, repository: &Path) -> PathBuf {
     let below = directory(random);
     let dir = repository.join(below);
     if random.random_bool(0.4)
@@ -186,7 +186,7 @@ fn there(random: &mut StdRng, dir: &Path) -> Option<std::ffi::OsString> {
 }
 
 /// Where a symbolic link points to.
-pub fn target(random: &mut StdRng) -> PathBuf {
+pub(crate) fn target(random: &mut StdRng) -> PathBuf {
     let canaries = std::env::var_os("CANARIES").map(PathBuf::from);
     match canaries {
         Some(canaries) if random.random_bool(0.5) => {
@@ -197,7 +197,7 @@ pub fn target(random: &mut StdRng) -> PathBuf {
 }
 
 /// What a value, a list or a config may be taken for.
-pub fn bytes(random: &mut StdRng) -> Vec<u8> {
+pub(crate) fn bytes(random: &mut StdRng) -> Vec<u8> {
     let canaries = std::env::var("CANARIES").unwrap_or_default();
     let oid = "1".repeat(40);
     let texts = [

@@ -32,7 +32,7 @@ const MODES: &[u32] = &[
 ];
 
 /// See the module.
-pub struct Trade<'a> {
+pub(crate) struct Trade<'a> {
     random: StdRng,
     log: File,
     directories: &'a [PathBuf],
@@ -41,7 +41,7 @@ pub struct Trade<'a> {
 }
 
 impl<'a> Trade<'a> {
-    pub fn new(random: StdRng, log: &Path, directories: &'a [PathBuf]) -> Self {
+    pub(crate) fn new(random: StdRng, log: &Path, directories: &'a [PathBuf]) -> Self {
         let log = File::create(log).expect("a directory of the user's own");
         act::own_working_directory();
         Self {
@@ -54,7 +54,7 @@ impl<'a> Trade<'a> {
     }
 
     /// One operation.
-    pub fn one(&mut self) {
+    pub(crate) fn one(&mut self) {
         self.done += 1;
         let answer = match self.random.random_range(0..100) {
             0..8 => self.create(),

@@ -6,7 +6,7 @@
 
 mod disk;
 mod heap;
-pub mod postgres;
+pub(super) mod postgres;
 mod remote;
 mod tree;
 mod url;
