@@ -75,7 +75,7 @@ pub fn run_while(
     }
 }
 
-/// Where the threads of a process group, and of every daemon, wait in the kernel: why a command hangs.
+/// Where the threads of a process group, of every daemon and of every git wait in the kernel: why a command hangs.
 fn waiting(group: Pid) -> String {
     let mut report = String::new();
     for process in numbers(Path::new("/proc")) {
@@ -84,11 +84,14 @@ fn waiting(group: Pid) -> String {
         let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         // proc_pid_stat(5), from the third field on: state, parent, group.
         let in_group = fields.split(' ').nth(2) == Some(&group.to_string());
-        if !in_group && read("comm") != "gitmoor\n" {
+        let comm = read("comm");
+        if !in_group && !comm.starts_with("git") && comm != "adversary\n" {
             continue;
         }
         let line = read("cmdline").replace('\0', " ");
-        report += &format!("{} {line}\n", process.display());
+        let used = fields.split(' ').skip(11).take(2).collect::<Vec<_>>();
+        let ticks = used.join(" + ");
+        report += &format!("{} {line}({ticks} ticks of a processor)\n", process.display());
         for thread in numbers(&process.join("task")) {
             let read = |name: &str| fs::read_to_string(thread.join(name)).unwrap_or_default();
             let (name, stack) = (read("comm"), read("stack"));
