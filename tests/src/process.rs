@@ -91,7 +91,10 @@ fn waiting(group: Pid) -> String {
         let line = read("cmdline").replace('\0', " ");
         let used = fields.split(' ').skip(11).take(2).collect::<Vec<_>>();
         let ticks = used.join(" + ");
-        report += &format!("{} {line}({ticks} ticks of a processor)\n", process.display());
+        report += &format!(
+            "{} {line}({ticks} ticks of a processor)\n",
+            process.display()
+        );
         for thread in numbers(&process.join("task")) {
             let read = |name: &str| fs::read_to_string(thread.join(name)).unwrap_or_default();
             let (name, stack) = (read("comm"), read("stack"));

@@ -15,6 +15,7 @@
 mod child;
 mod confine;
 mod git;
+mod loose_refs;
 mod mount_space;
 mod output;
 mod read_view;
@@ -22,6 +23,7 @@ mod user;
 
 pub use confine::{Confinement, confinement};
 pub use git::Settings;
+pub use loose_refs::symbolic as symbolic_ref;
 pub use output::{Ended, IsOver, ProgramError, SILENCE, Said};
 pub use read_view::{ReadView, ViewError};
 pub use user::User;

@@ -2,8 +2,8 @@
 //! and objects is theirs.
 //!
 //! Its `config` is made here and says the format alone, which is read from theirs without following an include; so no
-//! key of theirs runs a program, names a file or has anything fetched. Refs are links to theirs. Objects are found by
-//! `objects/info/alternates`, which names their directory of objects and all that it borrows from, as far as their
+//! key of theirs runs a program, names a file or has anything fetched. Loose refs are copies ([`super::loose_refs`]),
+//! `packed-refs` and reftables are links to theirs. Objects are found by `objects/info/alternates`, which names their directory of objects and all that it borrows from, as far as their
 //! owner can read that: who names a repository of others in `alternates` gets nothing out of it.
 //!
 //! git runs as the owner, too, wherever the owner gets to all of that by path.
@@ -12,7 +12,7 @@
     reason = "the repository is read with the rights of its owner; the view is the daemon's own"
 )]
 
-use super::{Program, User};
+use super::{Program, User, loose_refs};
 use crate::beneath::{MostlyHoles, mostly_holes};
 use crate::git_config;
 use gitmoor_model::{Format, ObjectFormat, RefStorage};
@@ -35,7 +35,7 @@ const DEPTH: usize = 5;
 const LENDERS: usize = 1000;
 
 /// What others have, and git finds in the repository itself.
-const THEIRS: [&str; 3] = ["refs", "packed-refs", "shallow"];
+const THEIRS: [&str; 2] = ["packed-refs", "shallow"];
 
 /// It cannot be shown to git.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,6 @@ impl ReadView {
             owner: owner.as_ref(),
         };
         let format = theirs.format(git_dir)?;
-        let head = theirs.head(git_dir)?;
         theirs.check_small(git_dir)?;
         let mut objects = Vec::new();
         theirs.add_objects(&git_dir.join("objects"), DEPTH, &mut objects)?;
@@ -102,8 +101,21 @@ impl ReadView {
             format,
             objects,
         };
-        view.furnish(&head).map_err(ViewError::Local)?;
+        view.furnish().map_err(ViewError::Local)?;
+        view.read_refs()?;
         Ok(view)
+    }
+
+    /// From now on `HEAD` and loose refs are as theirs are now.
+    pub fn read_refs(&self) -> Result<(), ViewError> {
+        let theirs = Theirs {
+            owner: self.owner.as_ref(),
+        };
+        let refs = self.dir.path().join("refs");
+        fs::remove_dir_all(&refs).map_err(ViewError::Local)?;
+        loose_refs::copy(&theirs, &self.theirs.join("refs"), &refs)?;
+        let head = theirs.head(&self.theirs)?;
+        write(&self.dir.path().join("HEAD"), &head).map_err(ViewError::Local)
     }
 
     /// The directory of its objects, and of those that it borrows.
@@ -140,9 +152,7 @@ impl ReadView {
     fn user(&self) -> Option<User> {
         let reads = |user: &&User| {
             let mut all = self.objects.iter().map(PathBuf::as_path);
-            user.may_read(self.dir.path())
-                && user.may_read(&self.dir.path().join("refs"))
-                && all.all(|dir| user.may_read(dir))
+            user.may_read(self.dir.path()) && all.all(|dir| user.may_read(dir))
         };
         self.owner.as_ref().filter(reads).cloned()
     }
@@ -158,16 +168,14 @@ impl ReadView {
             .collect()
     }
 
-    fn furnish(&self, head: &[u8]) -> io::Result<()> {
+    fn furnish(&self) -> io::Result<()> {
         let dir = self.dir.path();
-        for made in ["objects", "objects/info", "objects/pack"] {
-            fs::create_dir(dir.join(made))?;
-            fs::set_permissions(dir.join(made), Permissions::from_mode(0o755))?;
+        for made in ["refs", "objects", "objects/info", "objects/pack"] {
+            make_dir(&dir.join(made))?;
         }
-        write(&dir.join("HEAD"), head)?;
         write(&dir.join("config"), &git_config::of_format(&self.format))?;
         for name in THEIRS {
-            if name == "refs" || self.theirs.join(name).symlink_metadata().is_ok() {
+            if self.theirs.join(name).symlink_metadata().is_ok() {
                 symlink(self.theirs.join(name), dir.join(name))?;
             }
         }
@@ -193,18 +201,24 @@ fn passable() -> io::Result<TempDir> {
 }
 
 /// Whatever this process's umask says.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn make_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
+}
+
+/// Whatever this process's umask says.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::write(path, bytes)?;
     fs::set_permissions(path, Permissions::from_mode(0o644))
 }
 
 /// Files of somebody else, read with that user's rights.
-struct Theirs<'a> {
+pub(super) struct Theirs<'a> {
     owner: Option<&'a User>,
 }
 
 impl Theirs<'_> {
-    fn with<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn with<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         match self.owner {
             Some(owner) => owner.act(act).flatten(),
             None => act(),
@@ -233,10 +247,11 @@ impl Theirs<'_> {
     /// It may be a link to a branch, as git once made it.
     fn head(&self, git_dir: &Path) -> Result<Vec<u8>, ViewError> {
         let path = git_dir.join("HEAD");
-        if let Ok(target) = fs::read_link(&path)
-            && target.starts_with("refs")
+        let target = self.with(|| fs::read_link(&path));
+        if let Ok(target) = target
+            && let Some(symbolic) = loose_refs::symbolic(target.as_os_str().as_bytes())
         {
-            return Ok([b"ref: ", target.as_os_str().as_bytes(), b"\n"].concat());
+            return Ok(symbolic);
         }
         Ok(self.small(&path)?.unwrap_or_default())
     }
@@ -249,28 +264,6 @@ impl Theirs<'_> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(ViewError::Unreadable { path, error }),
                 Ok(_) => {}
-            }
-        }
-        self.check_refs(&git_dir.join("refs"))
-    }
-
-    fn check_refs(&self, dir: &Path) -> Result<(), ViewError> {
-        let unreadable = |path: &Path| {
-            let path = path.to_owned();
-            |error| ViewError::Unreadable { path, error }
-        };
-        let list = || fs::read_dir(dir)?.collect::<io::Result<Vec<_>>>();
-        let entries = match self.with(list) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(unreadable(dir))?,
-        };
-        for entry in entries {
-            let path = entry.path();
-            let kind = entry.file_type().map_err(unreadable(&path))?;
-            if kind.is_dir() {
-                self.check_refs(&path)?;
-            } else if !kind.is_file() && !kind.is_symlink() {
-                return Err(unreadable(&path)(not_regular()));
             }
         }
         Ok(())
@@ -329,7 +322,7 @@ impl Theirs<'_> {
     }
 }
 
-fn not_regular() -> io::Error {
+pub(super) fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file")
 }
 

@@ -33,6 +33,7 @@ const FILE: u32 = 0o100_644;
 
 impl Disk {
     pub(super) fn refs(&self, reporter: &ProgressReporter<'_>) -> Result<Refs, ImportError> {
+        self.reread_refs()?;
         let said = self.said(&["for-each-ref", FORMAT], b"", reporter)?;
         let complaints = String::from_utf8_lossy(&said.stderr).into_owned();
         if let Some(line) = complaints.lines().find(|line| line.contains("broken ref")) {

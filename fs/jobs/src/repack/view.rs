@@ -12,7 +12,7 @@
 use super::handover::{LOCAL_BYTES, copy_local, give, show, take_back};
 use super::{Files, MaintenanceError};
 use gitmoor_fs::beneath::{At, Dir};
-use gitmoor_fs::program::{Program, Stage, User};
+use gitmoor_fs::program::{Program, Stage, User, symbolic_ref};
 use gitmoor_fs::{FileSystem, Repository, git_config, packed_refs as packed};
 use gitmoor_model::name;
 use gitmoor_model::{
@@ -23,7 +23,7 @@ use rustix::fs::FileType;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -402,12 +402,18 @@ impl Refs<'_> {
         written.map_err(MaintenanceError::local(&at))
     }
 
+    /// A link that is no symbolic ref is left out: git would follow it, to a directory too. What it leads to is another
+    /// ref, which is here under its own name, or is not in the view.
     fn write(&self, at: &Path, entry: &RefEntry) -> io::Result<()> {
+        let value = match entry.mode & libc::S_IFMT {
+            libc::S_IFLNK => symbolic_ref(&entry.value),
+            _ => Some(entry.value.clone()),
+        };
+        let Some(value) = value else {
+            return Ok(());
+        };
         at.parent().map_or(Ok(()), make_dirs)?;
-        match entry.mode & libc::S_IFMT {
-            libc::S_IFLNK => symlink(OsString::from_vec(entry.value.clone()), at),
-            _ => fs::write(at, &entry.value),
-        }
+        fs::write(at, value)
     }
 
     fn write_packed(&self) -> Result<(), MaintenanceError> {

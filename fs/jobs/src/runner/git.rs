@@ -4,9 +4,11 @@
 use super::JobError;
 use super::progress::{self, ProgressReporter};
 use gitmoor_fs::program::{LINES, POLL, Program, ProgramError, SILENCE, Said, ended};
-use nix::pty::openpty;
-use std::fs::File;
-use std::io::Read;
+use nix::fcntl::OFlag;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use rustix::fs::{Mode, OFlags};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -21,11 +23,11 @@ pub(crate) fn own(dir: &Path, step: &[&str]) -> Program {
 pub(crate) fn run(program: Program, reporter: &ProgressReporter<'_>) -> Result<(), JobError> {
     let step = program.name().to_owned();
     let failed = |error| JobError::of(&step, error);
-    let terminal = openpty(None, None).map_err(|error| failed(ProgramError::Run(error.into())))?;
+    let terminal = Terminal::open().map_err(|error| failed(ProgramError::Run(error)))?;
     let program = program.stderr(Stdio::from(terminal.slave));
     // With the command goes this process's end of the terminal: from then on only git holds it.
     let mut started = program.start().map_err(|error| failed(error.into()))?;
-    let lines = listen(File::from(terminal.master)).map_err(|error| failed(error.into()))?;
+    let lines = listen(terminal.master).map_err(|error| failed(error.into()))?;
     let words = follow(&lines, reporter).map_err(failed)?;
     let status = started.wait(&|| reporter.is_over()).map_err(failed)?;
     match words {
@@ -38,6 +40,25 @@ pub(crate) fn run(program: Program, reporter: &ProgressReporter<'_>) -> Result<(
             step,
             said: format!("{} ({})", words.join("; "), ended(status)),
         }),
+    }
+}
+
+/// Both ends of a terminal. No other program that is started meanwhile gets one of them: it would hold the terminal
+/// for as long as it runs, and with it the command whose terminal it is.
+struct Terminal {
+    master: PtyMaster,
+    slave: OwnedFd,
+}
+
+impl Terminal {
+    fn open() -> io::Result<Self> {
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        let name = ptsname_r(&master)?;
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let slave = rustix::fs::open(name, flags, Mode::empty())?;
+        Ok(Self { master, slave })
     }
 }
 
@@ -83,7 +104,7 @@ impl JobError {
 }
 
 /// Lines, and what progress writes over and over, as they come; ends when git has.
-fn listen(mut terminal: File) -> std::io::Result<Receiver<String>> {
+fn listen(mut terminal: PtyMaster) -> io::Result<Receiver<String>> {
     let (sender, lines) = mpsc::channel();
     let read = move || {
         let (mut line, mut buffer) = (Vec::new(), [0; 4096]);
@@ -139,6 +160,22 @@ fn follow(
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(words),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Terminal;
+    use rustix::io::{FdFlags, fcntl_getfd};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn no_other_program_gets_an_end_of_a_terminal() {
+        let terminal = Terminal::open().expect("a terminal");
+        for end in [terminal.master.as_fd(), terminal.slave.as_fd()] {
+            let flags = fcntl_getfd(end).expect("it is open");
+            assert!(flags.contains(FdFlags::CLOEXEC));
         }
     }
 }

@@ -313,3 +313,68 @@ fn a_full_maintenance_waits_for_no_fifo_and_follows_no_link() {
     succeeds(&ground, &["gc", "--full", "other.git"], out.path());
     ground.unharmed();
 }
+
+/// Two links to the directory that they stand in: a program that follows them finds a tree without an end.
+#[test]
+fn links_among_refs_lead_no_git_of_ours_anywhere() {
+    let ground = Ground::new(Kind::Dir, "");
+    ground.sh_ok(
+        "git update-ref refs/tags/deep/v1 refs/heads/main
+        ln -s refs/heads/main refs/heads/symbolic
+        ln -s ../tags/deep/v1 refs/heads/file
+        git clone -q --bare --no-local $M/a.git $HOME/old.git",
+    );
+    let out = ground.place.scratch("out");
+    fs::create_dir_all(&out).expect("mkdir");
+    let (out, old) = (out.display().to_string(), ground.home.join("old.git"));
+    let old = old.to_str().expect("UTF-8");
+    // Links that lead to refs are refs, for every program.
+    let refs = ground
+        .mine
+        .ok("for-each-ref --format=%(refname)%20%(objectname)");
+    gitmoor_within_bound(
+        &ground,
+        &["export", "a.git", &format!("{out}/before.git")],
+        true,
+    );
+    let exported = ground.place.git.at(&format!("{out}/before.git"));
+    assert_eq!(
+        exported.ok("for-each-ref --format=%(refname)%20%(objectname)"),
+        refs
+    );
+    let trap = "ln -s . refs/heads/a && ln -s . refs/heads/b && ln -s ../tags refs/heads/c";
+    ground.sh_ok(&format!("{trap} && cd $HOME/old.git && {trap}"));
+
+    for args in [
+        &["gc", "a.git"][..],
+        &["gc", "--full", "a.git"],
+        &["gc"],
+        &["fsck", "a.git"],
+    ] {
+        gitmoor_within_bound(&ground, args, true);
+    }
+    assert!(ground.mine.dir.join("refs/heads/a").is_symlink());
+    let export = format!("{out}/after.git");
+    for args in [
+        &["export", "a.git", &export][..],
+        &["warm", "a.git"],
+        &["import", old, "new.git"],
+    ] {
+        let said = gitmoor_within_bound(&ground, args, false);
+        assert!(
+            said.contains("refs/heads/a") && said.contains("symbolic link"),
+            "{args:?}: {said}"
+        );
+    }
+    ground.unharmed();
+}
+
+#[track_caller]
+fn gitmoor_within_bound(ground: &Ground, args: &[&str], succeeds: bool) -> String {
+    let began = std::time::Instant::now();
+    let output = ground.gitmoor(args);
+    let (took, report) = (began.elapsed(), report(&output));
+    assert!(took < BOUND, "{args:?} took {took:?}");
+    assert_eq!(output.status.success(), succeeds, "{args:?} {report}");
+    report
+}

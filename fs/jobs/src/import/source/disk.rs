@@ -137,6 +137,11 @@ impl Disk {
         self.view.git(step)
     }
 
+    /// From now on git is shown its refs as they are now.
+    pub(crate) fn reread_refs(&self) -> Result<(), ImportError> {
+        self.view.read_refs().map_err(unreadable)
+    }
+
     /// What a command says that succeeds.
     pub(crate) fn said(
         &self,
