@@ -370,14 +370,13 @@ impl Repository {
     /// The names in a directory. `gitmoor.config` is not among them: what lists
     /// a directory to copy or remove it must not stumble over it.
     pub fn list(&self, dir: &RepoPath) -> FsResult<BTreeMap<Vec<u8>, Type>> {
-        let mut names = BTreeMap::new();
-        for (name, is_dir) in self.replicated_children(dir)? {
-            names.insert(name, if is_dir { Type::Directory } else { Type::File });
-        }
+        let mut names: BTreeMap<_, _> = self.replicated_children(dir)?.into_iter().collect();
         for (name, kind) in self.files.list(dir)? {
             let is_value = |path: RepoPath| is_value(&path);
             let is_replaced = match kind.is_dir() {
-                true => names.get(&name) == Some(&Type::File),
+                true => names
+                    .get(&name)
+                    .is_some_and(|kind| *kind != Type::Directory),
                 false => dir.join(&name).is_some_and(is_value),
             };
             if !is_replaced {
@@ -390,10 +389,12 @@ impl Repository {
         Ok(names)
     }
 
-    fn replicated_children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
+    fn replicated_children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, Type)>> {
         let mut names = Vec::new();
         if dir.is_root() || room(dir) == Room::Objects {
-            names.extend(self.objects.children(dir)?);
+            let kind = |is_dir| if is_dir { Type::Directory } else { Type::File };
+            let children = self.objects.children(dir)?.into_iter();
+            names.extend(children.map(|(name, is_dir)| (name, kind(is_dir))));
         }
         if dir.is_root() || room(dir) == Room::Refs {
             names.extend(self.refs.children(dir)?);

@@ -111,6 +111,16 @@ pub(super) fn decode_grown<A: DeserializeOwned, B: DeserializeOwned + Default>(
     Ok((first, second))
 }
 
+/// The first field of a row; the rest, which may be large, is left where it is.
+pub(super) fn decode_first<T: DeserializeOwned>(
+    table: Table,
+    key: &[u8],
+    value: &[u8],
+) -> Result<T, ReadError> {
+    let first = postcard::take_from_bytes(value).map(|(first, _)| first);
+    first.map_err(|error| damaged(table, key, &error))
+}
+
 /// Whether a range has any row.
 pub(super) fn any_in(view: &dyn View, table: Table, range: &KeyRange) -> Result<bool, ReadError> {
     let mut any = false;

@@ -559,7 +559,11 @@ fn check_repo(world: &World, model: &Model, repo: RepoId) -> Result<(), TestCase
                 .expect("it is listed")
         };
         let listed = listing.into_iter().map(|(name, child)| {
-            let entry = child.map(|()| value(&name));
+            let entry = child.map(|mode| {
+                let entry = value(&name);
+                assert_eq!(mode, entry.mode, "of {name:?} in a listing");
+                entry
+            });
             (name, entry)
         });
         prop_assert_eq!(listed.collect::<Vec<_>>(), expected);

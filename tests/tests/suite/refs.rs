@@ -10,12 +10,14 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 
 everywhere!(transaction_of_a_thousand, packed_and_loose_together);
 local!(
     old_values_are_checked,
     transactions_in_stages,
     symbolic_refs,
+    links_are_listed_as_links,
     detached_head,
     packing,
     directory_file_conflicts,
@@ -36,6 +38,20 @@ local!(
     status_of_files_is_consistent,
 );
 mounted!(hidden_lock_files);
+
+fn links_are_listed_as_links(place: &Place) {
+    let bare = repository(place);
+    symlink("main", bare.dir.join("refs/heads/alias")).expect("symlink");
+    let links = || {
+        let entries = fs::read_dir(bare.dir.join("refs/heads")).expect("read_dir");
+        let entries = entries.map(|entry| entry.expect("an entry"));
+        let links = entries.filter(|entry| entry.file_type().expect("a type").is_symlink());
+        links.map(|link| link.file_name()).collect::<Vec<_>>()
+    };
+    assert_eq!(links(), ["alias"]);
+    place.restart();
+    assert_eq!(links(), ["alias"]);
+}
 
 fn repository(place: &Place) -> Repo {
     let bare = place.bare("app.git");

@@ -388,7 +388,7 @@ impl Refs<'_> {
         for (name, child) in read::references_in(self.replica.view(), self.repo, dir)? {
             match (dir.join(&name), child) {
                 (Some(path), Child::Directory) => self.copy(&path)?,
-                (Some(path), Child::File(())) => self.copy_one(&path)?,
+                (Some(path), Child::File(_)) => self.copy_one(&path)?,
                 (None, _) => {}
             }
         }

@@ -23,7 +23,7 @@ use crate::failpoint;
 use crate::repository::context::Context;
 use crate::repository::local::{Files, read_at_most};
 use crate::repository::transaction::{Author, Transactions};
-use gitmoor_model::room::{Room, is_ref_scratch, may_be_link, room};
+use gitmoor_model::room::{Room, Type, is_ref_scratch, may_be_link, room};
 use gitmoor_model::{
     Change, Expect, Limit, PACKED_REFS, PackedEdit, RefEdit, RefEntry, Refusal, RepoChange, RepoId,
     RepoPath, Version,
@@ -125,15 +125,18 @@ impl Refs {
     }
 
     /// The replicated names in a directory; whether each is a directory.
-    pub(crate) fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
+    pub(crate) fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, Type)>> {
         let children = read::references_in(self.shared.replica.view(), self.repo, dir)?;
-        let mut names: Vec<_> = children
-            .into_iter()
-            .map(|(name, child)| (name, matches!(child, Child::Directory)))
-            .collect();
+        let kind = |child| match child {
+            Child::Directory => Type::Directory,
+            Child::File(mode) if mode & libc::S_IFMT == libc::S_IFLNK => Type::Symlink,
+            Child::File(_) => Type::File,
+        };
+        let children = children.into_iter();
+        let mut names: Vec<_> = children.map(|(name, child)| (name, kind(child))).collect();
         let has_packed = names.iter().any(|(name, _)| name == PACKED_REFS);
         if dir.is_root() && !has_packed && self.rendered.current()?.is_some() {
-            names.push((PACKED_REFS.to_vec(), false));
+            names.push((PACKED_REFS.to_vec(), Type::File));
         }
         Ok(names)
     }

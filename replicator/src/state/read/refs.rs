@@ -2,7 +2,7 @@
 
 use super::{Listing, children};
 use crate::model::{PackedRef, RefEntry, RepoId, RepoPath};
-use crate::state::view::{KeyRange, Step, View, decode, load};
+use crate::state::view::{KeyRange, Step, View, decode, decode_first, load};
 use crate::state::{ReadError, Table, keys};
 
 /// Receives the packed table in ascending byte order of names; returns whether
@@ -18,14 +18,14 @@ pub fn reference(
     load(view, Table::Refs, &keys::in_repo(repo, name))
 }
 
-/// The names in a directory of the refs room. Values may be large, and are left where they are.
+/// The names in a directory of the refs room, with `st_mode`. Values may be large, and are left where they are.
 pub fn references_in(
     view: &dyn View,
     repo: RepoId,
     dir: &RepoPath,
-) -> Result<Listing<()>, ReadError> {
+) -> Result<Listing<u32>, ReadError> {
     let beneath = keys::beneath(repo, dir);
-    children(view, Table::Refs, &beneath, |_, _, _| Ok(()))
+    children(view, Table::Refs, &beneath, decode_first)
 }
 
 /// Whether anything lies in a directory of the refs room: one row says so.
