@@ -267,7 +267,10 @@ impl Mounted {
             }
             is_mount(&self.settings.at).then_some(true)
         });
-        let mounted = mounted.unwrap_or_else(|| panic!("no mount within {START_LIMIT:?}"));
+        let mounted = mounted.unwrap_or_else(|| {
+            let waiting = process::waiting(None);
+            panic!("no mount within {START_LIMIT:?}\n{waiting}")
+        });
         if !mounted {
             self.kill9();
         }

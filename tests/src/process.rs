@@ -68,7 +68,7 @@ pub fn run_while(
             return None;
         }
         if began.elapsed() > limit {
-            let waiting = waiting(group);
+            let waiting = waiting(Some(group));
             let _ = killpg(group, Signal::SIGKILL);
             panic!("did not end within {limit:?}: {line}\n{waiting}");
         }
@@ -76,14 +76,14 @@ pub fn run_while(
 }
 
 /// Where the threads of a process group, of every daemon and of every git wait in the kernel: why a command hangs.
-fn waiting(group: Pid) -> String {
+pub fn waiting(group: Option<Pid>) -> String {
     let mut report = String::new();
     for process in numbers(Path::new("/proc")) {
         let read = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
         let stat = read("stat");
         let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         // proc_pid_stat(5), from the third field on: state, parent, group.
-        let in_group = fields.split(' ').nth(2) == Some(&group.to_string());
+        let in_group = group.is_some_and(|it| fields.split(' ').nth(2) == Some(&it.to_string()));
         let comm = read("comm");
         if !in_group && !comm.starts_with("git") && comm != "adversary\n" {
             continue;
