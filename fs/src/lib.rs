@@ -11,7 +11,7 @@
 //! beneath     the only code that touches what others write to
 //! program     every program that is started: as whom, with which settings, within which bounds
 //! consistency in a cluster: what other nodes change
-//! owner       one store, one master: who may store and delete
+//! owner       one store, one owner: who may store and delete
 //! ```
 
 #![warn(clippy::disallowed_methods)]

@@ -146,9 +146,9 @@ pub(crate) struct Context {
     pub large: Large,
     /// Which files are written to, and which nobody writes to any more.
     pub(crate) seals: Seals,
-    /// Called with names that changed behind the kernel's back.
+    /// Called with a name that changed without the kernel: the name is invalidated, and gets a new inode.
     pub changed: Box<Changed>,
-    /// Called with those of them that have a new inode already: another one would be one too many for who looks twice.
+    /// Called with a name whose inode this mount has replaced already: the name is invalidated, and keeps its inode.
     pub renewed: Box<Changed>,
 }
 

@@ -1,5 +1,5 @@
-//! What every floor of the house carries: points at which a drill lets the process die
-//! ([`failpoint`]), and the spans of a trace ([`trace`]).
+//! Failpoints, at which a drill ends the process ([`failpoint`]), and the spans of traces ([`trace`]): every crate
+//! has some.
 
 pub mod failpoint;
 pub mod trace;

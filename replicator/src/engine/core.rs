@@ -281,9 +281,9 @@ impl<S: Storage> Core<S> {
         let committed = ready.take_committed_entries();
         let mut messages = ready.take_messages();
         let mut persisted_messages = ready.take_persisted_messages();
-        // A leader need not wait for its disk, because its term is there since it asked
-        // for votes. A lone voter asks nobody: were its term lost in a crash, it would
-        // lead in it again, and tell its learners something else.
+        // Raft sends a leader's messages before the leader's own write: its term has been on the disk since it asked
+        // for votes. A lone voter has asked nobody. If a crash lost the term, the voter would lead in the same term
+        // again, and tell its learners something else. So its messages wait until term and vote are on the disk.
         if self.promised != (self.raw.raft.term, self.raw.raft.vote) {
             persisted_messages.splice(0..0, messages.drain(..));
         }

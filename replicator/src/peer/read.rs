@@ -65,7 +65,7 @@ impl<C> Reads<C> {
 
     /// Asks what is due.
     pub(super) fn ask(&mut self, core: &mut Core<Log>, ticks: u64) {
-        // A new leader would drop it, and knows itself when it no longer does.
+        // Raft drops a ReadIndex of a leader that has committed nothing in its own term yet: the read waits for that.
         if core.leads() && !core.raft().commit_to_current_term() {
             return;
         }

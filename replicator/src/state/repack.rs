@@ -5,9 +5,9 @@
 //! is valid for as long as every file that it was concluded from is still there with the same bytes
 //! ([`Repacking::relied`]); two of them at the same time exclude each other by that.
 //!
-//! What it removes is *superseded*: nobody can miss it. A ref change that found an object in such a file finds it
-//! in another, and if that is removed too, by one that is no maintenance, then after this, so that the ref change
-//! is refused for that ([`super::trash::check_unpruned`]).
+//! What it removes is *superseded*: nobody can miss it. A ref change that found an object in a superseded file finds
+//! the object in another file. If git removes that one too, the removal comes after the repack, and the ref change is
+//! refused because of the removal ([`super::trash::check_unpruned`]).
 //!
 //! The other way round, a removal by git itself may have been concluded from a file that is superseded by one
 //! that relies on what git removes. Such a removal is refused when it was decided on before

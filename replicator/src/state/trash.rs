@@ -56,9 +56,8 @@ pub(super) enum Gone {
     Superseded,
 }
 
-/// Whether no object file was removed, and not put back, since a commit; superseded ones do not count, those do
-/// that have left the trash since.
-/// One that was replaced by other bytes does: the caller looks again, and that costs nothing but time.
+/// Whether every object file that was removed since a commit is back, or was superseded. A removal that has left the
+/// trash since is refused too, and so is a replacement by other bytes: the caller looks again, which costs only time.
 pub(super) fn check_unpruned(view: &dyn View, repo: RepoId, since: Version) -> Result<(), Halt> {
     let removed = read::trashed_files(view, repo, since)?;
     let in_reach = read::expired(view, repo)? <= since;

@@ -200,8 +200,8 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Of what it has, nobody can come to name anything any more but what forks name now, and its id never
-    /// comes again. With those it stays condemned.
+    /// Nobody can come to name a key of an expired repository any more, and its id is never used again. While a fork
+    /// names one of its keys, the repository stays expired.
     fn purge(&mut self, condemned: &TrashedRepo) -> FsResult<()> {
         let id = condemned.repo.id;
         let lent = read::shared_keys(self.fs.replica().view(), id)?;

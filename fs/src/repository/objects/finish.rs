@@ -59,7 +59,7 @@ impl Objects {
         self.state.lock().pending.contains_key(path)
     }
 
-    /// Whether it has a name by which nobody writes to it any more, nor gives it another.
+    /// Whether a file has a final name under which nobody can write to it any more, nor rename it.
     pub fn is_sealed(&self, path: &RepoPath) -> bool {
         name::holds_objects(path) && self.is_finished(path)
     }

@@ -1,7 +1,7 @@
 //! What may still come into a repository.
 //!
-//! The replicator decides, when files are catalogued: there no two pushes at once get by. Here they are refused
-//! before that, when git gives them a name, since what git says then reaches the screen of whoever pushes.
+//! The replicator decides when files are catalogued, so that two pushes at once cannot exceed a quota together. Here
+//! files are refused earlier, when git gives them a name: what git says then reaches the screen of the pusher.
 
 use super::Objects;
 use crate::error::{FsError, FsResult};

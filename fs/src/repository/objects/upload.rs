@@ -116,8 +116,8 @@ impl Objects {
         })
     }
 
-    /// What was stored is good for as long as no condemned key was forgotten
-    /// since. To be called before anything is put.
+    /// When a tombstone of the repository last expired. A key that was stored before may be named for as long as no
+    /// tombstone has expired since; otherwise its file is stored again. To be called before anything is put.
     pub(in crate::repository) fn tombstones_as_of(&self) -> FsResult<Version> {
         let forgotten = read::tombstones_as_of(self.shared.replica.view(), self.repo)?;
         let mut state = self.state.lock();

@@ -15,7 +15,8 @@
 //! - No ref names an object that is not stored and catalogued: both are in one entry, or the files in an earlier one.
 //! - When `commit` returns, objects and refs survive the loss of this machine, as far as the replicator's quorum and the
 //!   store go.
-//! - When it fails the refs are as they were. The files stay finished and pending, and what was stored is not sent again.
+//! - When the command is refused, the refs are as they were. After a timeout the outcome is unknown: the command may
+//!   still be applied, as a whole. Either way the files stay finished and pending, and what was stored is not sent again.
 //! - An object that a ref may need is not lost to a prune beside it, whoever comes first ([`prune`]).
 //! - One publication of a repository is under way at a time ([`Transactions::turn`]). A ref change that has nothing to
 //!   store waits for none.
@@ -96,7 +97,7 @@ impl Push<'_> {
         Ok(version)
     }
 
-    /// `None` when there is something to store.
+    /// `None` when files wait to be stored, or deletions to be published.
     fn without_objects(&self) -> Option<FsResult<Version>> {
         let _no_deletion = self.through.no_deletion();
         let attempt = || self.through.move_refs(self.change.clone(), None, self.by);

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What a process had not read when it first looked at a repository.
+/// Up to which commit, and up to which deletion, a process may have read a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadVersion {
     /// The process, not one of its threads; 0 when it is in another pid namespace.

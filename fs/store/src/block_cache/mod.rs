@@ -6,7 +6,8 @@
 //! GET, twice as many when misses follow each other. A block is checked against
 //! its digest when it arrives, and again the first time this process reads it
 //! from the disk; so whatever a crash left in the files is harmless, and nothing
-//! here needs fsync. What is bad on the disk is fetched again; what the store
+//! here needs fsync. A file that this process adopts counts as checked: its digests were
+//! computed from these bytes. What is bad on the disk is fetched again; what the store
 //! twice gives wrong is an error, never data (INV-5).
 //!
 //! Files are evicted by segments of a few megabytes, least recently used first:
