@@ -328,20 +328,23 @@ fn links_among_refs_lead_no_git_of_ours_anywhere() {
     fs::create_dir_all(&out).expect("mkdir");
     let (out, old) = (out.display().to_string(), ground.home.join("old.git"));
     let old = old.to_str().expect("UTF-8");
-    // Links that lead to refs are refs, for every program.
-    let refs = ground
-        .mine
-        .ok("for-each-ref --format=%(refname)%20%(objectname)");
-    gitmoor_within_bound(
-        &ground,
-        &["export", "a.git", &format!("{out}/before.git")],
-        true,
-    );
-    let exported = ground.place.git.at(&format!("{out}/before.git"));
-    assert_eq!(
-        exported.ok("for-each-ref --format=%(refname)%20%(objectname)"),
-        refs
-    );
+    // A link is a symbolic ref, or leads to a ref: what it names goes along.
+    let before = format!("{out}/before.git");
+    gitmoor_within_bound(&ground, &["export", "a.git", &before], true);
+    let exported = ground.place.git.at(&before);
+    for repo in [&ground.mine, &exported] {
+        assert_eq!(
+            repo.ok("symbolic-ref refs/heads/symbolic"),
+            "refs/heads/main"
+        );
+        for name in ["heads/symbolic", "heads/file", "tags/deep/v1"] {
+            assert_eq!(
+                repo.oid(&format!("refs/{name}")),
+                repo.oid("main"),
+                "{name}"
+            );
+        }
+    }
     let trap = "ln -s . refs/heads/a && ln -s . refs/heads/b && ln -s ../tags refs/heads/c";
     ground.sh_ok(&format!("{trap} && cd $HOME/old.git && {trap}"));
 
