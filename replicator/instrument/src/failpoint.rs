@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// Whether any point does anything. Set once, before threads are started.
 static ARMED: AtomicBool = AtomicBool::new(false);
 
-/// A named point.
+/// A point in the code at which a drill can end the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failpoint(&'static str);
 
 impl Failpoint {
-    /// For [`failpoints!`](crate::failpoints).
+    /// Names a point; see [`failpoints!`](crate::failpoints).
     pub const fn new(name: &'static str) -> Self {
         Self(name)
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct Actor {
     /// User id of the calling process; `None` for the daemon itself.
     pub uid: Option<u32>,
-    /// Its process id.
+    /// Process id of the calling process.
     pub pid: Option<u32>,
     /// The node or client through which it asked. A node fills it in, for a client by its
     /// certificate; all else here is the word of that machine.
@@ -28,7 +28,7 @@ pub struct Actor {
 /// One raft entry: a command and what makes it apply exactly once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Envelope {
-    /// The proposer.
+    /// The session of the proposer.
     pub session: SessionId,
     /// Counts up from 1 within the session; a number names one command for
     /// good. Commands of a session may overtake one another. An entry whose
@@ -36,9 +36,9 @@ pub struct Envelope {
     pub sequence: u64,
     /// The proposer's clock. Apply uses this and no clock of its own.
     pub time: Timestamp,
-    /// Who asked.
+    /// On whose behalf the command was proposed.
     pub actor: Actor,
-    /// What.
+    /// What apply carries out.
     pub command: Command,
     /// The step that it is for, while that is traced.
     pub trace: Option<TraceContext>,
@@ -54,12 +54,12 @@ pub enum Command {
     },
     /// rmdir of an empty namespace directory.
     RemoveDirectory {
-        /// Which.
+        /// The directory to remove.
         path: NamePath,
     },
     /// A new, empty repository. The parent must exist.
     CreateRepo {
-        /// Its permanent name.
+        /// The new repository's permanent name.
         id: RepoId,
         /// Must name a repository.
         path: NamePath,
@@ -67,30 +67,30 @@ pub enum Command {
     /// Moves a namespace directory or a repository (with all beneath it). The target's
     /// parent must exist, the target must not.
     Rename {
-        /// From here …
+        /// The path that the entry has now.
         from: NamePath,
         /// … to here. Names a repository exactly if `from` does.
         to: NamePath,
     },
     /// Moves a repository to the trash.
     DeleteRepo {
-        /// Which.
+        /// The repository to delete.
         id: RepoId,
     },
     /// Records the format that git (or `repo create`) chose.
     SetFormat {
-        /// Of which repository.
+        /// The repository whose format it is.
         id: RepoId,
-        /// The format.
+        /// What git wrote into the `config` of the repository.
         format: Format,
     },
     /// Sets (or, with `None`, removes) a replicated setting.
     SetSetting {
-        /// Of which repository.
+        /// The repository that the setting is of.
         id: RepoId,
         /// A git configuration key such as `gc.auto`.
         key: String,
-        /// Its value.
+        /// The new value; `None` removes the setting.
         value: Option<String>,
     },
     /// Object files and refs of one repository, all or nothing.
@@ -99,7 +99,7 @@ pub enum Command {
     /// or found there, before it. Refused when one of them may have been
     /// deleted since.
     Publish {
-        /// What to commit.
+        /// The object files and refs to commit.
         change: RepoChange,
         /// When tombstones of the repository last expired (`read::tombstones_as_of` of the replicator), read before the
         /// first of the keys was put.
@@ -107,7 +107,7 @@ pub enum Command {
     },
     /// Takes a repository out of the trash.
     RestoreRepo {
-        /// Which.
+        /// The deleted repository to restore.
         id: RepoId,
         /// Where it shall stand. Must name a repository.
         path: NamePath,
@@ -115,16 +115,16 @@ pub enum Command {
     /// Takes object files out of the trash. One that is not there, or whose path
     /// is catalogued again, is skipped.
     RestoreFiles {
-        /// Of which repository.
+        /// The repository that the files were deleted from.
         repo: RepoId,
-        /// Which.
+        /// The deleted files to restore.
         files: Vec<TrashId>,
     },
     /// Takes files out of the trash for good, and puts a tombstone on each key that then nobody names.
     MarkDeleted(Deletions),
     /// What became of keys with a tombstone.
     RecordDeletion {
-        /// Of which repository.
+        /// The repository that the keys are of.
         repo: RepoId,
         /// Their bytes are deleted; the tombstones stay.
         deleted: Vec<String>,
@@ -134,58 +134,58 @@ pub enum Command {
     },
     /// A repository in the trash expires: from here on it cannot be restored.
     ExpireRepo {
-        /// Which.
+        /// The deleted repository that expires.
         id: RepoId,
         /// By which commit it was deleted.
         version: Version,
     },
     /// Forgets all of an expired repository. Nothing of it is in the store any more.
     PurgeRepo {
-        /// Which.
+        /// The expired repository to forget.
         id: RepoId,
     },
     /// What was one node alone is a cluster from here on, with that node in it.
     FoundCluster {
-        /// Its id.
+        /// The id of the new cluster.
         id: ClusterId,
-        /// The node.
+        /// The id of the node that becomes its first member.
         node: u64,
         /// Where others will reach it, host:port.
         address: String,
     },
     /// Whoever shows this secret is admitted, once.
     Invite {
-        /// Of what.
+        /// Digest of the secret that admits.
         secret: SecretDigest,
         /// Until when, by the proposers' clocks.
         expires: Timestamp,
-        /// As what.
+        /// Whether the secret admits a node or a client.
         part: Part,
     },
     /// Whoever showed a secret is admitted; its id is the version of this.
     Admit {
-        /// Of what.
+        /// Digest of the secret that was shown.
         secret: SecretDigest,
-        /// Who.
+        /// The node or client that is admitted.
         newcomer: Newcomer,
     },
     /// A node is reached elsewhere from here on.
     Relocate {
-        /// Which.
+        /// The id of the node that moved.
         node: u64,
-        /// Where, host:port.
+        /// The node's new address, host:port.
         address: String,
     },
     /// A node or client is none any more. Of a node, raft's membership comes first.
     RemoveMember {
-        /// Which.
+        /// The id of the node or client.
         node: u64,
     },
     /// Moves refs to objects that were found in the repository before: a
     /// [`Command::Commit`], or a [`Command::Publish`] where something was stored for it.
     /// Refused when objects were removed since they were found, for these may have been among them.
     MoveRefs {
-        /// What to commit.
+        /// The ref edits to commit, and object files that belong to them.
         change: RepoChange,
         /// As for [`Command::Publish`]; `None` when nothing was stored.
         tombstones_as_of: Option<Version>,
@@ -200,9 +200,9 @@ pub enum Command {
     Import(Box<Importing>),
     /// Sets (or, with `None`, removes) a limit.
     SetLimit {
-        /// Of which repository.
+        /// The repository that is limited.
         id: RepoId,
-        /// Which.
+        /// The limit to set or to remove.
         limit: Limit,
         /// In the limit's own unit.
         value: Option<u64>,
@@ -210,9 +210,9 @@ pub enum Command {
     /// A new repository with the refs, object files, settings and limits of another. It names the
     /// other's keys; no byte is copied.
     Fork {
-        /// Of which.
+        /// The repository that is forked.
         from: RepoId,
-        /// Its permanent name.
+        /// The fork's permanent name.
         id: RepoId,
         /// Must name a repository.
         path: NamePath,
@@ -220,18 +220,18 @@ pub enum Command {
     /// New times and permission bits of object files. Nothing else of them changes, and one
     /// that is gone, or has other bytes by now, is skipped.
     Touch {
-        /// Of which repository.
+        /// The repository that the files belong to.
         repo: RepoId,
-        /// Which.
+        /// The files to touch, each with its new attributes.
         files: Vec<FileTouch>,
     },
     /// A [`Command::Invite`] of a client that does not see everything, or changes nothing.
     InviteClient {
-        /// Of what.
+        /// Digest of the secret that admits.
         secret: SecretDigest,
         /// Until when, by the proposers' clocks.
         expires: Timestamp,
-        /// What it may.
+        /// What the client may see and do.
         scope: Scope,
     },
     /// The store is about to be claimed under this id, by whoever may change all repositories.
@@ -241,13 +241,13 @@ pub enum Command {
 /// New attributes of an object file; `None` leaves one as it is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FileTouch {
-    /// Its path: `objects/…`.
+    /// Path of the file, `objects/…`.
     pub path: RepoPath,
     /// Its bytes when it was touched.
     pub digest: Digest,
-    /// Modification time.
+    /// Modification time to set.
     pub mtime: Option<Timestamp>,
-    /// Permission bits.
+    /// Permission bits to set, 0 to 0o7777.
     pub mode: Option<u32>,
 }
 
@@ -279,14 +279,14 @@ pub const KEY_REUSE_DELAY: Duration = Duration::from_secs(3600);
 pub struct TrashId {
     /// The commit that removed it.
     pub version: Version,
-    /// Its path.
+    /// The path that the file had.
     pub path: RepoPath,
 }
 
 /// Keys of the store whose bytes are to be deleted, unless somebody names them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Deletions {
-    /// Of which repository.
+    /// The repository that the keys are of.
     pub repo: RepoId,
     /// Files to take out of the trash for good; their keys get tombstones.
     pub expired: Vec<TrashId>,
@@ -297,15 +297,15 @@ pub struct Deletions {
 /// What maintenance made of a repository: these object files instead of those.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Repacking {
-    /// Of which repository.
+    /// The repository that was repacked.
     pub repo: RepoId,
-    /// What it made.
+    /// The object files that maintenance made.
     pub add: Vec<FileAdd>,
     /// What that stands for, and is not needed any more. One that is not in the catalog is skipped.
     pub remove: Vec<RepoPath>,
     /// All that this was concluded from: refused unless these are in the catalog, with these bytes.
     pub relied: Vec<Relied>,
-    /// As for [`Command::Publish`].
+    /// As in [`Command::Publish`], read before the first new file was stored.
     pub tombstones_as_of: Version,
     /// Objects are lost with this, for want of a ref that reaches them: it holds only while
     /// [`super::Repo::refs_version`] is not beyond this. `None` when none is lost.
@@ -315,9 +315,9 @@ pub struct Repacking {
 /// A file that is as it was.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Relied {
-    /// Its path.
+    /// Path of the file, `objects/…`.
     pub path: RepoPath,
-    /// Its bytes.
+    /// Digest that the file must still have.
     pub digest: Digest,
 }
 
@@ -325,7 +325,7 @@ pub struct Relied {
 /// Every expectation is checked first; if one fails nothing is changed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RepoChange {
-    /// Of which repository.
+    /// The repository to change.
     pub repo: RepoId,
     /// Object files that exist now (or have new content: mutable names).
     pub add: Vec<FileAdd>,
@@ -333,7 +333,7 @@ pub struct RepoChange {
     pub remove: Option<FileRemoval>,
     /// Loose refs and other files of the refs room, in order.
     pub refs: Vec<RefEdit>,
-    /// Lines of `packed-refs`.
+    /// Edits of the table of `packed-refs`, in order.
     pub packed: Vec<PackedEdit>,
 }
 
@@ -398,9 +398,9 @@ impl RepoChange {
 /// An object file to add to the catalog.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FileAdd {
-    /// Its path: `objects/…`.
+    /// Path of the file, `objects/…`.
     pub path: RepoPath,
-    /// What it is.
+    /// The file's size, attributes and digest.
     pub entry: FileEntry,
     /// One digest per block of `entry.block_size`; empty when the file is one
     /// block or less, for then `entry.digest` says it all.
@@ -421,7 +421,7 @@ pub struct FileRemoval {
 /// What must be true of a ref before an edit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Expect {
-    /// Nothing in particular.
+    /// Nothing: the edit holds whatever stands there.
     Anything,
     /// There is no loose entry of this name.
     Absent,
@@ -437,7 +437,7 @@ pub struct RefEdit {
     pub name: RepoPath,
     /// The compare of the compare-and-swap.
     pub expect: Expect,
-    /// What to do.
+    /// The edit itself, if the expectation holds.
     pub change: Change,
 }
 
@@ -446,21 +446,21 @@ pub struct RefEdit {
 pub enum Change {
     /// Writes the whole value.
     Set {
-        /// `st_mode`, see [`super::RefEntry::mode`].
+        /// The file's `st_mode`, see [`super::RefEntry::mode`].
         mode: u32,
-        /// The bytes.
+        /// All bytes of the file.
         value: Vec<u8>,
     },
     /// Adds bytes at the end (big reftables come in pieces). Creates a missing
     /// entry as a regular file of mode 0444.
     Append {
-        /// The bytes.
+        /// The bytes to add.
         value: Vec<u8>,
     },
     /// What [`Change::Chmod`] was. Entries of earlier versions have it: it makes the entry
     /// another version, and so another file.
     SetMode {
-        /// `st_mode`.
+        /// The file's new `st_mode`.
         mode: u32,
     },
     /// Removes the entry; one that is absent already is no error.
@@ -470,7 +470,7 @@ pub enum Change {
     /// Changes permission bits only. The entry keeps its version: who holds its lock, or has the
     /// file open, goes on.
     Chmod {
-        /// `st_mode`.
+        /// The file's new `st_mode`.
         mode: u32,
     },
 }
@@ -488,16 +488,16 @@ pub enum PackedEdit {
     /// Empties the table (before the first `Set` of a rewrite, or alone when
     /// `packed-refs` is unlinked or becomes an unusual file).
     Clear,
-    /// Writes one line.
+    /// Writes the line of one ref.
     Set {
-        /// Full ref name.
+        /// Full name of the ref, such as `refs/heads/main`.
         name: RepoPath,
-        /// Its line.
+        /// The object that the line names.
         line: PackedRef,
     },
-    /// Removes one line.
+    /// Removes the line of one ref.
     Delete {
-        /// Full ref name.
+        /// Full name of the ref, such as `refs/heads/main`.
         name: RepoPath,
     },
 }

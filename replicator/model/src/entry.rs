@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Seconds and nanoseconds since 1970, as stat(2) reports them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Timestamp {
-    /// Whole seconds.
+    /// Whole seconds since 1970; negative before.
     pub secs: i64,
-    /// 0..1_000_000_000.
+    /// Nanoseconds after `secs`, below 1_000_000_000.
     pub nanos: u32,
 }
 
@@ -53,10 +53,10 @@ pub struct BlockDigest(pub [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ObjectFormat {
-    /// SHA-1, git's default.
+    /// SHA-1, the default of git.
     #[default]
     Sha1,
-    /// SHA-256.
+    /// SHA-256, 32 bytes an object id.
     Sha256,
 }
 
@@ -77,7 +77,7 @@ pub enum RefStorage {
     /// Loose files and `packed-refs`.
     #[default]
     Files,
-    /// `reftable/**`.
+    /// Tables in `reftable/`, see gitformat-reftable(5).
     Reftable,
 }
 
@@ -94,11 +94,11 @@ impl RefStorage {
 /// What of a repository's `config` every machine must know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Format {
-    /// `core.bare`.
+    /// `core.bare` in git's configuration.
     pub bare: bool,
-    /// `extensions.objectFormat`.
+    /// `extensions.objectFormat` in git's configuration.
     pub objects: ObjectFormat,
-    /// `extensions.refStorage`.
+    /// `extensions.refStorage` in git's configuration.
     pub refs: RefStorage,
 }
 
@@ -127,10 +127,10 @@ pub struct Usage {
     pub refs: u64,
 }
 
-/// A repository.
+/// A repository as the namespace and its settings show it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Repo {
-    /// Its permanent name.
+    /// The repository's permanent name.
     pub id: RepoId,
     /// Where it stands in the namespace now.
     pub path: NamePath,
@@ -201,9 +201,9 @@ pub enum Place {
 /// One file of the objects room.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Bytes.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// What stat(2) shows.
+    /// Modification time that stat(2) shows.
     pub mtime: Timestamp,
     /// `S_IFREG` with permission bits.
     pub mode: u32,

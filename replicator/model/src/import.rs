@@ -21,7 +21,7 @@ pub struct Import {
     pub plan: ImportPlan,
     /// What it has by now.
     pub usage: Usage,
-    /// When it began.
+    /// When the import began.
     pub began: Timestamp,
     /// When this was last written.
     pub changed: Timestamp,
@@ -38,9 +38,9 @@ pub enum ImportStage {
     Verifying,
     /// It is a repository like any other.
     Done,
-    /// It stands still.
+    /// The import stopped, and goes on only when it is started again.
     Failed {
-        /// Why.
+        /// Why the import stopped, as a sentence.
         reason: String,
     },
 }
@@ -61,14 +61,14 @@ pub struct ImportPlan {
 pub struct Importing {
     /// Of the repository that it becomes.
     pub id: RepoId,
-    /// The step.
+    /// What has been done now.
     pub step: ImportStep,
 }
 
 /// What has been done.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ImportStep {
-    /// It begins.
+    /// The import begins; nothing is stored yet.
     Begin {
         /// The name that it shall get.
         path: NamePath,
@@ -79,7 +79,7 @@ pub enum ImportStep {
     },
     /// It comes to a stage. It does not become done by this.
     Reach {
-        /// Which.
+        /// The stage that the import has reached.
         stage: ImportStage,
         /// What there is to do.
         plan: ImportPlan,
@@ -88,7 +88,7 @@ pub enum ImportStep {
     Store(Vec<FileAdd>),
     /// These files were read back, and are what they should be.
     Verify {
-        /// Which.
+        /// Paths of the files that were read back.
         paths: Vec<RepoPath>,
         /// Every object of them was hashed.
         full: bool,
@@ -101,19 +101,19 @@ pub enum ImportStep {
         first: bool,
         /// Symbolic refs and `HEAD`.
         loose: Vec<RefEdit>,
-        /// All others.
+        /// All refs that are not symbolic.
         packed: Vec<PackedEdit>,
     },
     /// It gets its name, if all of its files were read back.
     Finish {
-        /// Of the repository.
+        /// Object format and ref storage of the new repository.
         format: Format,
     },
     /// It is given up; gc removes what was stored.
     Abandon,
     /// A repository gets all of its files, if they were read back.
     GiveTo {
-        /// Which.
+        /// The repository that gets the files.
         repo: RepoId,
         /// And loses its `objects/info/alternates`, if that still has this digest.
         instead_of: Digest,

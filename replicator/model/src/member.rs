@@ -59,7 +59,7 @@ pub struct ClientEntry {
 pub struct Invitation {
     /// Until when, by the proposers' clocks.
     pub expires: Timestamp,
-    /// As what.
+    /// Whether it admits a node or a client.
     pub part: Part,
     /// Of a client, what it may.
     pub scope: Scope,
@@ -77,16 +77,16 @@ impl Invitation {
 pub enum Part {
     /// A [`Member`], which gets the cluster's key.
     Node,
-    /// A [`Client`].
+    /// A [`Client`], which has no copy of the state.
     Client,
 }
 
-/// Whoever is admitted.
+/// A node or client that is being admitted.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Newcomer {
-    /// A node.
+    /// A node that joins the cluster.
     Node(Member),
-    /// A client.
+    /// A client that joins the cluster.
     Client(Client),
 }
 
@@ -133,7 +133,7 @@ impl fmt::Display for ClaimId {
 pub struct SecretDigest(pub [u8; 32]);
 
 impl SecretDigest {
-    /// Of a secret.
+    /// Digest of the bytes of a secret.
     pub fn of(secret: &[u8]) -> Self {
         Self(*blake3::hash(secret).as_bytes())
     }

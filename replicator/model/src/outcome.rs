@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Outcome {
     /// Done, with this version.
     Done(Version),
-    /// Not done.
+    /// Refused: nothing was changed.
     Refused(Refusal),
 }
 
@@ -46,7 +46,7 @@ pub enum Refusal {
     /// A ref is not what the command expected.
     #[error("{name} was changed by another process since it was locked: repeat the command")]
     RefMoved {
-        /// Which.
+        /// The ref that moved.
         name: RepoPath,
         /// Its version now; `None` when it is absent.
         actual: Option<Version>,
@@ -71,7 +71,7 @@ pub enum Refusal {
     /// A key has a tombstone: its bytes are gone, or soon will be.
     #[error("{key} has a tombstone: gc deletes its bytes")]
     HasTombstone {
-        /// The key.
+        /// Key in the object store.
         key: String,
     },
     /// Tombstones expired since the proposer began; whether its own keys
@@ -106,15 +106,15 @@ pub enum Refusal {
     /// Another node is reached there.
     #[error("node {holder} is at {address}")]
     AddressTaken {
-        /// Where.
+        /// The address that is taken, host:port.
         address: String,
-        /// Which.
+        /// The id of the node at that address.
         holder: u64,
     },
     /// A file that maintenance relied on is not there any more, or is another.
     #[error("{path} changed while the repository was repacked")]
     Changed {
-        /// Which.
+        /// Path of the file, `objects/…`.
         path: RepoPath,
     },
     /// A removal came too late: what its walk had found elsewhere may be gone from there.
@@ -134,9 +134,9 @@ pub enum Refusal {
     /// A repository would grow beyond its quota.
     #[error("{}", over_quota(*.limit, *.most, *.would_be))]
     OverQuota {
-        /// Which limit.
+        /// The limit that would be exceeded.
         limit: Limit,
-        /// Its value.
+        /// The limit's value, in its own unit.
         most: u64,
         /// What it would come to.
         would_be: u64,
@@ -150,7 +150,7 @@ pub enum Refusal {
     /// A file of an import was not read back.
     #[error("{path} was not verified")]
     Unverified {
-        /// Which.
+        /// Path of the file, `objects/…`.
         path: RepoPath,
     },
     /// Whoever asks may not ask for this.

@@ -41,9 +41,9 @@ pub enum Unfit {
     /// It is larger than an entry may be.
     #[error("a command of {size} bytes is over the limit of {limit}")]
     TooLarge {
-        /// Bytes.
+        /// Size of the serialized entry in bytes.
         size: usize,
-        /// Bytes.
+        /// The largest that is allowed, in bytes.
         limit: usize,
     },
     /// It says what no proposer may.
@@ -96,12 +96,12 @@ impl Proposal {
         (self.session, self.sequence)
     }
 
-    /// The entry.
+    /// The serialized entry, as it goes into the log.
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// The entry.
+    /// The serialized entry, without a copy.
     pub fn into_data(self) -> Vec<u8> {
         self.data
     }

@@ -6,15 +6,15 @@ use super::{RepoPath, name};
 /// The type of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Type {
-    /// Regular file.
+    /// A regular file: `S_IFREG` in stat(2).
     File,
-    /// Directory.
+    /// A directory: `S_IFDIR` in stat(2).
     Directory,
-    /// Symbolic link.
+    /// A symbolic link: `S_IFLNK` in stat(2).
     Symlink,
-    /// FIFO.
+    /// A named pipe: `S_IFIFO` in stat(2).
     Fifo,
-    /// Socket.
+    /// A Unix socket: `S_IFSOCK` in stat(2).
     Socket,
 }
 

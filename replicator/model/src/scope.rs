@@ -35,7 +35,7 @@ pub struct PatternError {
 pub struct Scope {
     /// Only these repositories; all of them when there is no pattern.
     pub repos: Vec<RepoPattern>,
-    /// It changes nothing.
+    /// The client may change nothing.
     pub read_only: bool,
 }
 

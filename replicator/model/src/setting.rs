@@ -11,14 +11,14 @@
 /// What git makes of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `true` or `false`.
+    /// A boolean: `true` or `false`.
     Switch,
     /// A decimal number between these two (git takes the repository for broken when it
     /// meets another), with an optional k, m or g.
     Number {
-        /// The least.
+        /// The least number that git accepts.
         least: i64,
-        /// The greatest.
+        /// The greatest number that git accepts.
         most: i64,
     },
     /// A switch, or one of these words.
@@ -135,17 +135,17 @@ pub enum SettingError {
          no file: {}", SETTINGS.map(|setting| setting.key).join(", ")
     )]
     NotAllowed {
-        /// As given.
+        /// The key, as it was given.
         key: String,
     },
     /// The value does not fit the key.
     #[error("{key}: {value:?} does not fit; expected {expected}")]
     Value {
-        /// The setting.
+        /// The key, in git's own spelling.
         key: &'static str,
-        /// As given.
+        /// The value, as it was given.
         value: String,
-        /// In words.
+        /// What the value must look like.
         expected: String,
     },
 }

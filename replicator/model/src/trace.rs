@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// A span, as another node knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TraceContext {
-    /// OpenTelemetry's trace id.
+    /// Trace id of OpenTelemetry: 16 bytes.
     pub trace: [u8; 16],
-    /// Its span id.
+    /// Span id of OpenTelemetry: 8 bytes.
     pub span: [u8; 8],
 }
