@@ -33,11 +33,11 @@ pub struct CacheConfig {
 pub struct CacheObject {
     /// Its key in the store.
     pub key: String,
-    /// Bytes.
+    /// Size of the object in bytes.
     pub size: u64,
     /// BLAKE3 of all of it.
     pub digest: Digest,
-    /// Bytes per block.
+    /// Size of a block in bytes; the last may be shorter.
     pub block_size: u32,
     /// One digest per block; empty when all is one block, which `digest` proves.
     pub blocks: Arc<[BlockDigest]>,
@@ -65,7 +65,7 @@ impl CacheObject {
     }
 }
 
-/// See the module.
+/// Keeps blocks of stored objects on the disk, and fetches those that are missing.
 pub struct BlockCache {
     pub(super) config: CacheConfig,
     pub(super) store: Arc<dyn ObjectStore>,

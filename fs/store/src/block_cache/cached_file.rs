@@ -46,7 +46,7 @@ impl CachedFile {
         }
     }
 
-    /// The object.
+    /// The object that is read.
     pub fn object(&self) -> &CacheObject {
         &self.object
     }

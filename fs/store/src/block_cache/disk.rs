@@ -61,7 +61,6 @@ pub(super) struct Found {
     pub(super) written: SystemTime,
 }
 
-/// The directory.
 #[derive(Debug)]
 pub(super) struct Disk {
     dir: PathBuf,

@@ -8,22 +8,22 @@ use std::time::Duration;
 /// The cache cannot be opened, or a file in it.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// A disk error.
+    /// The disk of the cache failed.
     #[error("{context}: {source}")]
     Local {
         /// What was being done, with the path.
         context: String,
-        /// The error.
+        /// What the system call returned.
         source: io::Error,
     },
     /// The catalog's description of the object makes no sense.
     #[error("the catalog describes {key} with {actual} block digests instead of {expected}")]
     BadObject {
-        /// Its key.
+        /// Key of the object.
         key: String,
         /// Digests its size calls for.
         expected: u64,
-        /// Digests it has.
+        /// How many digests the object has.
         actual: u64,
     },
 }
@@ -44,25 +44,25 @@ pub enum CacheReadError {
     /// The store could not be reached for as long as a read waits.
     #[error("gave up reading {key} after {waited:?}: {reason}")]
     TimedOut {
-        /// The object.
+        /// Key of the object.
         key: String,
         /// How long it tried.
         waited: Duration,
-        /// The last failure.
+        /// Why the last attempt failed.
         reason: String,
     },
     /// The process that read it is ending.
     #[error("reading {key} was interrupted")]
     Interrupted {
-        /// The object.
+        /// Key of the object.
         key: String,
     },
     /// The store gave wrong bytes, and again when asked a second time.
     #[error("{store} holds wrong bytes: block {block} of {key} does not match its digest")]
     Corrupt {
-        /// [`crate::object_store::ObjectStore::describe`].
+        /// The store, as [`crate::object_store::ObjectStore::describe`] names it.
         store: String,
-        /// The object.
+        /// Key of the object.
         key: String,
         /// Which block, from 0.
         block: u32,

@@ -35,7 +35,7 @@ pub(super) static EVICTIONS: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
-/// See [`crate::register_metrics`].
+/// Registers the metrics of the cache, see [`crate::register_metrics`].
 pub fn register() {
     for counter in [&HITS, &MISSES, &FETCHED, &EVICTIONS] {
         LazyLock::force(counter);

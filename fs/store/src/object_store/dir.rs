@@ -28,7 +28,7 @@ use tempfile::NamedTempFile;
 /// Where puts are prepared. Starts with a dot so that no key of ours is in the way.
 const TMP: &str = ".gitmoor-tmp";
 
-/// See the module.
+/// An object store in a directory of this machine.
 #[derive(Debug)]
 pub struct DirStore {
     root: PathBuf,

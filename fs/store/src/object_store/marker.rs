@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Its key.
 pub(super) const KEY: &str = "gitmoor-format";
 
 /// The layout this program reads and writes.

@@ -79,7 +79,7 @@ static IN_FLIGHT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
         .expect("each name is registered once, here")
 });
 
-/// See [`crate::register_metrics`].
+/// Registers the metrics of the stores, see [`crate::register_metrics`].
 pub fn register() {
     LazyLock::force(&HEDGES);
 }

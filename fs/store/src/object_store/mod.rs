@@ -38,16 +38,16 @@ use std::fs::File;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
-/// Bytes to store.
+/// Bytes that are to be stored.
 pub enum Body<'a> {
-    /// From memory.
+    /// Bytes that are in memory.
     Bytes(Bytes),
     /// A whole file of this many bytes, read from its start with pread(2); may be
     /// uploaded in parts and in parallel.
     File {
-        /// Opened for reading.
+        /// The file, opened for reading.
         file: &'a File,
-        /// Bytes.
+        /// Size of the file in bytes.
         len: u64,
     },
 }
@@ -55,7 +55,7 @@ pub enum Body<'a> {
 /// What became of a [`ObjectStore::put`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Put {
-    /// Stored, durably.
+    /// The bytes are stored, and survive a crash.
     Stored,
     /// The key held something already and was left as it is; the caller checks
     /// whether those are the bytes it means.
@@ -65,14 +65,14 @@ pub enum Put {
 /// Is told of bytes that are stored, and says whether to go on.
 pub type Watch<'a> = dyn Fn(u64) -> bool + Sync + 'a;
 
-/// What [`ObjectStore::list`] finds.
+/// What [`ObjectStore::list`] finds beneath a prefix.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Listed {
-    /// An object.
+    /// An object that can be read.
     Object {
-        /// Its key.
+        /// Key of the object.
         key: String,
-        /// Bytes.
+        /// Size of the object in bytes.
         size: u64,
         /// When it was stored, by the store's clock.
         modified: SystemTime,
@@ -81,7 +81,7 @@ pub enum Listed {
     Upload(Upload),
 }
 
-/// An unfinished upload.
+/// A multipart upload that is not finished.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Upload {
     /// What it was to become.
@@ -155,15 +155,15 @@ pub enum StoreError {
     /// There is no such key.
     #[error("{store} has no object {key}")]
     NotFound {
-        /// [`ObjectStore::describe`].
+        /// The store, as [`ObjectStore::describe`] names it.
         store: String,
-        /// The key.
+        /// The key that was asked for.
         key: String,
     },
     /// The store refuses us: credentials, permissions, a missing bucket, a wrong region.
     #[error("{store} refused {request}: {reason}")]
     Refused {
-        /// [`ObjectStore::describe`].
+        /// The store, as [`ObjectStore::describe`] names it.
         store: String,
         /// Such as `GET objects/…`.
         request: String,
@@ -173,21 +173,21 @@ pub enum StoreError {
     /// Not reachable, or failing, for longer than the retries lasted.
     #[error("{store} did not answer {request} after {attempts} attempts in {elapsed:?}: {reason}")]
     Unavailable {
-        /// [`ObjectStore::describe`].
+        /// The store, as [`ObjectStore::describe`] names it.
         store: String,
         /// Such as `PUT objects/…`.
         request: String,
         /// How often it was tried.
         attempts: u32,
-        /// For how long.
+        /// How long all attempts took.
         elapsed: Duration,
-        /// The last error.
+        /// Why the last attempt failed.
         reason: String,
     },
     /// The mount is offline: nothing was asked.
     #[error("{request} is refused: this mount is offline, {store} is not asked")]
     Offline {
-        /// [`ObjectStore::describe`].
+        /// The store, as [`ObjectStore::describe`] names it.
         store: String,
         /// Such as `GET objects/…`.
         request: String,
@@ -195,7 +195,7 @@ pub enum StoreError {
     /// The mount is read-only: nothing is written to its store.
     #[error("{request} is refused: this mount is read-only, nothing is written to {store}")]
     ReadOnly {
-        /// [`ObjectStore::describe`].
+        /// The store, as [`ObjectStore::describe`] names it.
         store: String,
         /// Such as `PUT objects/…`.
         request: String,
@@ -203,7 +203,7 @@ pub enum StoreError {
     /// Another state owns the store: nothing is stored there, and nothing deleted.
     #[error("{request} is refused: {store} is not this mount's: {why}")]
     NotOwner {
-        /// [`ObjectStore::describe`].
+        /// The store, as [`ObjectStore::describe`] names it.
         store: String,
         /// Such as `PUT objects/…`.
         request: String,
@@ -213,7 +213,7 @@ pub enum StoreError {
     /// The process that waited for it is ending.
     #[error("{request} to {store} was interrupted")]
     Interrupted {
-        /// [`ObjectStore::describe`].
+        /// The store, as [`ObjectStore::describe`] names it.
         store: String,
         /// Such as `PUT objects/…`.
         request: String,
@@ -223,7 +223,7 @@ pub enum StoreError {
     Local {
         /// What was being done, with the path.
         context: String,
-        /// The error.
+        /// What the system call returned.
         source: std::io::Error,
     },
 }

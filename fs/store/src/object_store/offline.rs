@@ -9,7 +9,7 @@ use std::ops::Range;
 /// Refused requests that `gitmoor status` shows: the last ones, each once.
 const REMEMBERED: usize = 8;
 
-/// See the module.
+/// A store that is not asked: each request is refused and noted.
 #[derive(Debug)]
 pub struct Offline {
     /// The store that would be asked.

@@ -17,17 +17,17 @@ pub enum StoreOpenError {
         "{store} has format {found}, this program knows {known}: use a newer Gitmoor, or another prefix"
     )]
     UnknownFormat {
-        /// [`ObjectStore::describe`].
+        /// The store, as [`ObjectStore::describe`] names it.
         store: String,
         /// What its marker says.
         found: u64,
-        /// What we know.
+        /// The format that this version knows.
         known: u64,
     },
     /// Something else has this name.
     #[error("{store} has a gitmoor-format that is none of ours ({reason}): use another prefix")]
     BadMarker {
-        /// [`ObjectStore::describe`].
+        /// The store, as [`ObjectStore::describe`] names it.
         store: String,
         /// What is wrong with it.
         reason: String,
@@ -38,13 +38,13 @@ pub enum StoreOpenError {
          one? If so mount it once without --read-only"
     )]
     NotBegun {
-        /// [`ObjectStore::describe`].
+        /// The store, as [`ObjectStore::describe`] names it.
         store: String,
     },
     /// The settings do not suffice.
     #[error("{store}: {reason}")]
     Settings {
-        /// The URL.
+        /// The URL of the store, without secrets.
         store: String,
         /// What is missing, and how to give it.
         reason: String,

@@ -21,20 +21,20 @@ pub struct Probed {
     pub ahead: i64,
 }
 
-/// It does not.
+/// Why a store does not pass the probe.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// A request failed.
+    /// A request of the probe failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A request was answered, and wrongly.
     #[error("{store}: {what} of {key}")]
     Wrong {
-        /// [`ObjectStore::describe`].
+        /// The store, as [`ObjectStore::describe`] names it.
         store: String,
-        /// The object.
+        /// Key of the object that was probed.
         key: String,
-        /// What is wrong.
+        /// What the store did wrong.
         what: &'static str,
     },
 }

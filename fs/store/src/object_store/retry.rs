@@ -23,7 +23,6 @@ pub struct RetryPolicy {
 /// Time that a try is allowed for each MiB: a link of 4 Mbit/s.
 const PER_MIB: Duration = Duration::from_secs(2);
 
-/// Longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 impl Default for RetryPolicy {
@@ -61,12 +60,10 @@ impl RetryPolicy {
     }
 }
 
-/// What is tried.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
     /// Such as `GET`.
     pub(super) kind: &'static str,
-    /// The key.
     pub(super) key: &'a str,
     /// Bytes that go over the wire.
     pub(super) bytes: u64,
@@ -115,11 +112,8 @@ pub(super) enum Failure {
 pub(super) enum GaveUp {
     /// After one or more tries.
     Transient {
-        /// How many.
         attempts: u32,
-        /// In this time.
         elapsed: Duration,
-        /// The last reason.
         reason: String,
     },
     /// At once; never [`Failure::Transient`] or [`Failure::SlowDown`].

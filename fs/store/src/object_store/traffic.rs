@@ -25,7 +25,7 @@ pub(super) fn moved(key: &str, received: u64, sent: u64) {
     of.sent += sent;
 }
 
-/// Of one repository.
+/// What was moved for one repository so far.
 pub fn of(id: RepoId) -> Moved {
     let moved = MOVED.lock();
     let of = moved.as_ref().and_then(|moved| moved.get(&id));

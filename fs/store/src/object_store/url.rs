@@ -10,9 +10,9 @@ use std::str::FromStr;
 pub enum StoreUrl {
     /// A directory of this machine.
     Dir(PathBuf),
-    /// A bucket.
+    /// A bucket of an S3 service.
     S3 {
-        /// Its name.
+        /// Name of the bucket.
         bucket: String,
         /// What all keys begin with; no slash at its ends, may be empty.
         prefix: String,

@@ -66,7 +66,7 @@ impl WaitBudget {
     }
 
     /// Something went forward: the limit counts from now.
-    pub fn progressed(&self) {
+    pub(crate) fn progressed(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
         self.restart();
     }

@@ -12,7 +12,6 @@ use http_body_util::Limited;
 /// Far more than a page of a listing, which is the largest: 1,000 keys of 1,024 bytes, escaped.
 const MOST: usize = 16 << 20;
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Bounded;
 

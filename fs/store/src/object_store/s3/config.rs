@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// A bucket and how to reach it.
 #[derive(Clone, Debug)]
 pub struct S3Config {
-    /// The bucket.
+    /// Name of the bucket.
     pub bucket: String,
     /// What all keys begin with; no slash at its ends, may be empty.
     pub prefix: String,
@@ -36,7 +36,7 @@ pub struct S3Settings {
     pub endpoint: Option<String>,
     /// Such as `eu-central-1`. With an endpoint and no region: `us-east-1`.
     pub region: Option<String>,
-    /// Keys.
+    /// Access key; without one, the SDK looks for credentials.
     pub credentials: Option<S3Credentials>,
     /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
     pub path_style: bool,
@@ -74,11 +74,11 @@ impl fmt::Display for Encryption {
 /// An access key. Its `Debug` shows no secret.
 #[derive(Clone)]
 pub struct S3Credentials {
-    /// Its public part.
+    /// The public part of the access key.
     pub access_key_id: String,
-    /// Its secret part.
+    /// The secret part of the access key.
     pub secret_access_key: String,
-    /// Of temporary credentials.
+    /// Session token; only temporary credentials have one.
     pub session_token: Option<String>,
 }
 

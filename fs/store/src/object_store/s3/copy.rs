@@ -28,7 +28,6 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
-/// What is copied.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) key: &'a str,

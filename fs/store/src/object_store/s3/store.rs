@@ -54,7 +54,10 @@ impl S3Store {
     }
 
     /// The same without writing anything: the marker must be there.
-    pub fn connect_read_only(config: S3Config, runtime: Handle) -> Result<Self, StoreOpenError> {
+    pub(crate) fn connect_read_only(
+        config: S3Config,
+        runtime: Handle,
+    ) -> Result<Self, StoreOpenError> {
         let (mut store, policy) = Self::connecting(config, runtime)?;
         marker::check(&store)?;
         store.tries = Tries::new(policy);
