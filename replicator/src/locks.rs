@@ -32,7 +32,6 @@ const RENEWAL: Duration = Duration::from_secs(2);
 /// client's renewal of so many is no larger than its questions may be.
 const MOST: usize = 8 << 20;
 
-/// What is locked.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct LockName {
     pub(crate) repo: RepoId,
@@ -81,7 +80,6 @@ pub(crate) trait LockService: Send + Sync {
     /// Says what the holder has; which of these are another's by now. `None` when nobody can be told.
     async fn renew(&self, own: Renewal) -> Option<Vec<Lock>>;
 
-    /// What that is.
     fn own(&self) -> &OwnLocks;
 }
 

@@ -98,7 +98,6 @@ impl Mirror {
         self.position
     }
 
-    /// Everything was loaded.
     pub(super) fn replace(&mut self, load: Load) {
         let mut repos = std::mem::take(&mut self.repos);
         let mut rows = MemoryRows::default();

@@ -36,7 +36,7 @@ use tokio::time::Instant;
 
 /// What makes a client.
 pub struct ClientConfig {
-    /// Who it is.
+    /// Key and certificate of this client.
     pub identity: Identity,
     /// Where nodes are, host:port; one at least.
     pub addresses: Vec<String>,
@@ -82,7 +82,7 @@ impl Client {
         })
     }
 
-    /// Who it is.
+    /// Key and certificate of this client.
     pub fn identity(&self) -> Arc<Identity> {
         self.connection.caller.identity()
     }

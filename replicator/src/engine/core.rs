@@ -57,12 +57,12 @@ pub enum Effect {
     Foreign(String),
 }
 
-/// A committed entry.
+/// An entry that a majority has.
 #[derive(Debug)]
 pub struct Committed {
     /// Its place in the log.
     pub index: u64,
-    /// Its term.
+    /// Raft's term of the entry.
     pub term: u64,
     /// What it asks for.
     pub effect: Effect,
@@ -77,7 +77,7 @@ pub struct Work {
     pub snapshot: Option<Snapshot>,
     /// To append to the log.
     pub entries: Vec<Entry>,
-    /// To record.
+    /// What to record of term, vote and commit.
     pub hard_state: Option<HardState>,
     /// To apply, in the same write.
     pub committed: Vec<Committed>,
@@ -93,9 +93,9 @@ pub struct Work {
 pub struct Aftermath {
     /// To record, with the effects of what is committed.
     pub hard_state: Option<HardState>,
-    /// To apply.
+    /// Entries to apply, in order.
     pub committed: Vec<Committed>,
-    /// To send.
+    /// Messages to send to others.
     pub messages: Vec<Message>,
 }
 
@@ -105,7 +105,7 @@ pub enum NotNow {
     /// Another node leads, or none does (0).
     #[error("this node does not lead, {leader} does")]
     NotLeader {
-        /// Its id.
+        /// Id of the leader; 0 without one.
         leader: u64,
     },
     /// Too much is proposed and not committed.
@@ -113,7 +113,7 @@ pub enum NotNow {
     Busy,
 }
 
-/// Raft without I/O.
+/// Raft as a state machine: takes messages, returns work, and does no I/O.
 pub struct Core<S: Storage> {
     raw: RawNode<S>,
     /// Draws election timeouts.
@@ -125,7 +125,7 @@ pub struct Core<S: Storage> {
 /// Whom a node takes for the leader, and in which term.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Leadership {
-    /// The term.
+    /// Raft's term of this leadership.
     pub term: u64,
     /// The leader; 0 when none is known.
     pub leader: u64,
@@ -168,7 +168,7 @@ impl<S: Storage> Core<S> {
     }
 
     /// The storage. Its log may change only as [`Work`] says.
-    pub fn storage_mut(&mut self) -> &mut S {
+    pub(crate) fn storage_mut(&mut self) -> &mut S {
         self.raw.mut_store()
     }
 
@@ -191,7 +191,7 @@ impl<S: Storage> Core<S> {
         }
     }
 
-    /// Lets time pass.
+    /// Lets one tick of raft's clock pass.
     pub fn tick(&mut self) {
         self.draw_election_timeout();
         self.raw.tick();
@@ -249,13 +249,13 @@ impl<S: Storage> Core<S> {
 
     /// Hands leadership over to a voter, as soon as that has the whole log. Raft gives
     /// up after an election timeout; until then it takes no proposals.
-    pub fn transfer_leadership(&mut self, voter: u64) {
+    pub(crate) fn transfer_leadership(&mut self, voter: u64) {
         self.raw.transfer_leader(voter);
     }
 
     /// Asks from which index on a read sees all that was acknowledged before. The
     /// answer comes with a [`Work`], or never: whoever asks must ask again.
-    pub fn read_index(&mut self, context: Vec<u8>) {
+    pub(crate) fn read_index(&mut self, context: Vec<u8>) {
         self.raw.read_index(context);
     }
 

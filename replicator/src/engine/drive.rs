@@ -46,9 +46,9 @@ pub enum Fatal {
          this data directory, or remove this node and join anew"
     )]
     Foreign {
-        /// Its index.
+        /// Index of the entry.
         index: u64,
-        /// Why.
+        /// Why the entry does not decode.
         why: String,
     },
 }
@@ -62,9 +62,9 @@ pub struct Applied {
     pub sequence: u64,
     /// What came out; `None` when that is forgotten.
     pub outcome: Option<Outcome>,
-    /// At which index.
+    /// Index of the entry that was applied.
     pub index: u64,
-    /// What it was.
+    /// The command that was applied.
     pub command: Command,
 }
 
@@ -75,7 +75,7 @@ pub struct Changed {
     pub after: u64,
     /// … up to this one.
     pub upto: u64,
-    /// What they did.
+    /// The rows that these entries changed.
     pub changes: Changes,
 }
 
@@ -86,7 +86,7 @@ pub enum Event {
     Send(Box<Message>),
     /// To send to another node, with these rows.
     Snapshot {
-        /// Raft's message.
+        /// The message, without the rows.
         message: Box<Message>,
         /// The state that it is about.
         state: Frozen,
@@ -102,7 +102,7 @@ pub enum Event {
     },
     /// A question of [`Core::read_index`] is answered.
     Readable {
-        /// Which.
+        /// The context that the question was asked with.
         context: Vec<u8>,
         /// Reads see enough when this entry is applied.
         index: u64,

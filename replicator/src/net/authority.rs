@@ -34,11 +34,11 @@ pub struct Authority {
 /// Key and certificate of a node or client, and what it believes others by.
 #[derive(Debug)]
 pub struct Identity {
-    /// Of which cluster.
+    /// The cluster that the certificate is for.
     pub cluster: ClusterId,
-    /// Whose.
+    /// The node or client that the certificate names.
     pub holder: Holder,
-    /// Until when.
+    /// When the certificate expires.
     pub expires: SystemTime,
     pub(super) certificate: CertificateDer<'static>,
     pub(super) key: PrivateKeyDer<'static>,
@@ -68,12 +68,12 @@ impl Authority {
         })
     }
 
-    /// Of which cluster.
+    /// The cluster that this authority admits to.
     pub fn cluster(&self) -> ClusterId {
         self.cluster
     }
 
-    /// Its certificate, DER.
+    /// The certificate as DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
     }
@@ -189,7 +189,7 @@ impl Identity {
         &self.authority
     }
 
-    /// Its certificate, DER.
+    /// The certificate as DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
     }

@@ -50,7 +50,7 @@ impl Caller {
         self.own.present(renewed)
     }
 
-    /// Where nodes are.
+    /// Addresses of the nodes, host:port.
     pub fn addresses(&self) -> Vec<String> {
         self.route.lock().addresses.clone()
     }

@@ -61,7 +61,6 @@ pub(super) struct Doors {
     pub(super) strangers: mpsc::Sender<io::Result<Connection>>,
 }
 
-/// What accepts them.
 pub(super) struct Entrance {
     acceptor: TlsAcceptor,
     cluster: ClusterId,

@@ -8,33 +8,33 @@ pub enum NetError {
     /// The port is taken, or not ours.
     #[error("listening on {address}: {source}")]
     Listen {
-        /// Where.
+        /// The address to listen on.
         address: SocketAddr,
-        /// Why not.
+        /// What the system call returned.
         source: std::io::Error,
     },
     /// A key or certificate is not what it must be.
     #[error("{what}: {why}")]
     Credential {
-        /// Which.
+        /// Which key or certificate it is.
         what: &'static str,
         /// What is wrong with it.
         why: String,
     },
-    /// Nobody answers there.
+    /// Nothing answers at the address.
     #[error("{address}: {why}")]
     Unreachable {
-        /// host:port.
+        /// Address of the other side, host:port.
         address: String,
-        /// Why.
+        /// Why the connection failed.
         why: String,
     },
     /// The cluster does not know us, or not any more.
     #[error("{address} refuses: {why}")]
     Removed {
-        /// host:port.
+        /// Address of the other side, host:port.
         address: String,
-        /// In its words.
+        /// What the other side answered.
         why: String,
     },
     /// This node cannot read what is to be sent.
@@ -43,9 +43,9 @@ pub enum NetError {
     /// The other side said no.
     #[error("{address} refuses: {why}")]
     Refused {
-        /// host:port.
+        /// Address of the other side, host:port.
         address: String,
-        /// In its words.
+        /// What the other side answered.
         why: String,
     },
 }

@@ -55,7 +55,6 @@ pub(super) struct Speaker {
     pub(super) holder: Option<Holder>,
 }
 
-/// See the module.
 #[derive(Clone)]
 pub(super) struct Gate(Arc<Shared>);
 

@@ -14,7 +14,7 @@ use tonic::Status;
 pub struct Admission {
     /// The secret of its token.
     pub secret: Vec<u8>,
-    /// PKCS #10, DER.
+    /// Certificate request, PKCS #10 as DER.
     pub certificate_request: Vec<u8>,
     /// What it wants to be.
     pub newcomer: Newcomer,
@@ -22,9 +22,9 @@ pub struct Admission {
 
 /// What the stranger gets.
 pub struct Joined {
-    /// Its id.
+    /// The id of the new node or client.
     pub id: u64,
-    /// Its certificate, DER.
+    /// Certificate of the newcomer as DER.
     pub certificate: Vec<u8>,
     /// The cluster's key, PKCS #8 DER; nothing for a client.
     pub authority_key: Vec<u8>,
@@ -34,7 +34,7 @@ pub struct Joined {
 
 /// What it has then. All of it is to be kept.
 pub struct Granted {
-    /// Who it is.
+    /// Key and certificate of the newcomer.
     pub identity: Identity,
     /// With which it admits others; `None` for a client.
     pub authority: Option<Authority>,

@@ -119,7 +119,7 @@ impl Network {
         }
     }
 
-    /// Where it listens.
+    /// The address that this node listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -10,7 +10,6 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Presented(RwLock<Current>);
 

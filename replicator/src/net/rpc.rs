@@ -41,7 +41,6 @@ pub(super) enum Who {
 }
 
 impl Rpc {
-    /// Every one.
     pub(super) const ALL: [Self; 6] = [
         Self::Send,
         Self::AskNode,

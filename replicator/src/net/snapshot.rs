@@ -35,7 +35,6 @@ pub trait Source: Send + Sync {
     fn pieces(&self) -> Box<dyn Iterator<Item = Result<Vec<u8>, ReadError>> + Send + '_>;
 }
 
-/// Sends a snapshot.
 pub(super) async fn send(target: &Target, snapshot: &dyn Source) -> Result<(), NetError> {
     let sent = tokio::time::timeout(LONGEST, send_all(target, snapshot)).await;
     sent.unwrap_or_else(|_| Err(late(target, "it took too long")))
@@ -162,7 +161,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// To read.
+    /// Opens the file for reading.
     pub fn open(&self) -> std::io::Result<std::fs::File> {
         std::fs::File::open(&self.path)
     }

@@ -24,7 +24,6 @@ const REMOVED: u64 = 77;
 
 #[derive(Default)]
 struct Heard {
-    /// Nobody any more.
     is_deaf: AtomicBool,
     messages: Mutex<Vec<Vec<u8>>>,
     snapshots: Mutex<Vec<Vec<u8>>>,

@@ -16,7 +16,7 @@ const PREFIX: &str = "gitmoor-join-";
 /// Admits one, once. Its `Debug` does not show the secret; its `Display` is the token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
-    /// Of which cluster.
+    /// The cluster that the token admits to.
     pub cluster: ClusterId,
     /// Where to ask, host:port.
     pub address: String,

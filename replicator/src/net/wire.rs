@@ -28,7 +28,6 @@ pub(crate) struct SnapshotName {
     pub(crate) size: u64,
 }
 
-/// The response.
 #[derive(Clone, PartialEq, Prost)]
 pub(crate) struct SnapshotOffset {
     #[prost(uint64, tag = "1")]
@@ -53,7 +52,6 @@ pub(crate) struct AskRequest {
     pub(crate) request: Vec<u8>,
 }
 
-/// The response.
 #[derive(Clone, PartialEq, Prost)]
 pub(crate) struct AskResponse {
     #[prost(bytes = "vec", tag = "1")]
@@ -77,7 +75,6 @@ pub(crate) struct JoinRequest {
     pub(crate) client: String,
 }
 
-/// The response.
 #[derive(Clone, PartialEq, Prost)]
 pub(crate) struct Admitted {
     /// The id of the new node or client.

@@ -36,11 +36,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What makes a node one of several.
 pub struct ClusterConfig {
-    /// Who it is.
+    /// Key and certificate of this node.
     pub identity: Identity,
     /// Every node may admit others.
     pub authority: Authority,
-    /// Where it listens.
+    /// The address that this node listens on.
     pub listen: SocketAddr,
     /// Where the others were when it joined, until it has the state.
     pub others: BTreeMap<u64, String>,
@@ -58,7 +58,7 @@ pub enum MembershipError {
     /// For a reason that more time does not change.
     #[error(transparent)]
     Change(#[from] ChangeError),
-    /// The state machine's.
+    /// The state machine refused the command.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// There is no leader, or it does not answer.
@@ -92,7 +92,6 @@ pub(super) struct Membership {
     pub(super) runtime: Handle,
     /// Of the cluster, while this node leads.
     pub(super) locks: LockTable,
-    /// This node's.
     pub(super) own_locks: OwnLocks,
     pub(super) recent: Arc<Recent>,
     pub(super) backups: Backups,

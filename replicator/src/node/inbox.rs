@@ -11,7 +11,6 @@ pub(super) const CAPACITY: usize = 1024;
 
 pub(super) enum Input {
     Request(Request<Waiter>),
-    /// Of another node.
     Message(Message),
     /// Of another node, with its rows.
     Snapshot(Message, Laid),

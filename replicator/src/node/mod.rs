@@ -82,10 +82,10 @@ struct Cluster {
 /// Why a node of a cluster does not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// Its data directory.
+    /// The data directory cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Its network.
+    /// The node cannot listen, or has no usable certificate.
     #[error(transparent)]
     Net(#[from] NetError),
 }

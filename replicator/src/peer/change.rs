@@ -31,7 +31,7 @@ pub enum Change {
     Promote(u64),
     /// A node, dead or alive, is no member any more. Its id is never used again.
     Remove(u64),
-    /// A voter leads.
+    /// Makes this voter the leader.
     TransferTo(u64),
 }
 

@@ -17,9 +17,9 @@ pub const VERSION: u8 = 1;
 pub struct Message {
     /// The sender. The transport checks that it is.
     pub from: u64,
-    /// The receiver.
+    /// Id of the receiver.
     pub to: u64,
-    /// What it says.
+    /// What the message carries.
     pub body: Body,
 }
 
@@ -42,7 +42,7 @@ pub enum Unintelligible {
     /// Of another version of Gitmoor.
     #[error("a message of version {0}, this gitmoor knows only {VERSION}")]
     Version(u8),
-    /// Nothing at all.
+    /// The message has no bytes.
     #[error("an empty message")]
     Empty,
     /// Not what this version sends.

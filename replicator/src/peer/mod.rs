@@ -53,11 +53,11 @@ pub enum RequestKind {
 /// Something asked for, by somebody.
 #[derive(Debug)]
 pub struct Request<C> {
-    /// What.
+    /// What is asked for.
     pub kind: RequestKind,
     /// When the caller stops waiting.
     pub deadline: Instant,
-    /// Who.
+    /// Whom the response goes to.
     pub caller: C,
 }
 
@@ -66,7 +66,7 @@ pub struct Request<C> {
 pub enum Response {
     /// The command is committed, durable on a quorum, and applied here.
     Outcome {
-        /// What came out.
+        /// What the state machine answered.
         outcome: Outcome,
         /// At which raft index it was applied here, for the first or another time.
         index: u64,
@@ -89,7 +89,7 @@ pub enum Output<C> {
     SendSnapshot {
         /// A [`Body::Snapshot`] without rows.
         message: Message,
-        /// The state.
+        /// The state whose rows are sent.
         state: Frozen,
     },
     /// To hand to a caller.
@@ -100,7 +100,7 @@ pub enum Output<C> {
     Applied {
         /// Whose command it was.
         session: SessionId,
-        /// What it was.
+        /// The command that was applied.
         command: Command,
     },
     /// A snapshot took the place of the state. Comes before such answers too.
@@ -110,10 +110,9 @@ pub enum Output<C> {
     },
 }
 
-/// A member.
+/// A member of the cluster, without I/O.
 pub struct Peer<C> {
     engine: Engine,
-    /// Ticks so far.
     ticks: u64,
     /// Whom the requests that wait were last sent to.
     leadership: Leadership,
@@ -177,7 +176,7 @@ impl<C> Peer<C> {
         self.proposals.left_over()
     }
 
-    /// Takes a request.
+    /// Takes a request; its response is a later output.
     pub fn ask(&mut self, request: Request<C>) {
         let Request {
             kind,
@@ -191,7 +190,7 @@ impl<C> Peer<C> {
         }
     }
 
-    /// Lets time pass.
+    /// Lets one tick of raft's clock pass.
     pub fn tick(&mut self, now: Instant) {
         self.ticks += 1;
         self.engine.core().tick();

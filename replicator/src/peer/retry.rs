@@ -14,7 +14,6 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// At once.
     pub(super) fn now() -> Self {
         Self {
             due: 0,

@@ -39,9 +39,9 @@ pub enum ProposeError {
     /// The command is too large for one raft entry.
     #[error("a command of {size} bytes is over the limit of {limit}")]
     TooLarge {
-        /// Bytes.
+        /// Size of the command in bytes.
         size: usize,
-        /// Bytes.
+        /// The largest that is allowed, in bytes.
         limit: usize,
     },
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub struct ClientCall {
     /// An answer that comes later is not waited for.
     pub within: Duration,
-    /// The request.
+    /// What the client asks for.
     pub request: ClientRequest,
 }
 
@@ -30,14 +30,14 @@ pub enum ClientRequest {
         session: SessionId,
         /// The command's number there.
         sequence: u64,
-        /// The serialised [`crate::model::Envelope`].
+        /// The [`crate::model::Envelope`], serialised with postcard.
         data: Vec<u8>,
     },
     /// The rows of these ranges, as many as fit, as new as what was acknowledged anywhere before.
     Rows(Vec<(Table, KeyRange)>),
     /// The lock of a ref, for the client.
     Lock(Lock),
-    /// Gives it back.
+    /// Gives a lock of the client back.
     Unlock(Lock),
     /// All locks that the client has.
     RenewLocks(Renewal),
@@ -54,7 +54,7 @@ pub enum ClientRequest {
 pub struct ClientReply {
     /// Of the node that responds.
     pub status: Status,
-    /// The response.
+    /// What the node answers.
     pub response: ClientResponse,
 }
 
@@ -63,19 +63,19 @@ pub struct ClientReply {
 pub enum ClientResponse {
     /// Nothing more to say.
     Done,
-    /// To [`ClientRequest::CatchUp`].
+    /// The response to [`ClientRequest::CatchUp`].
     CaughtUp(Delta),
     /// What became of a command.
     Outcome(Outcome, Delta),
-    /// To [`ClientRequest::Rows`].
+    /// The response to [`ClientRequest::Rows`].
     Rows(RowsPage),
     /// Whether the client has the lock; `None` when nobody could be asked.
     Locked(Option<bool>),
     /// The members, by number.
     Members(BTreeMap<u64, MemberStatus>),
-    /// To [`ClientRequest::Backup`].
+    /// The response to [`ClientRequest::Backup`].
     Backup(BackupPiece),
-    /// DER.
+    /// The new certificate as DER.
     Certificate(Vec<u8>),
     /// Which of its locks the client does not have any more; `None` when no leader answers.
     LostLocks(Option<Vec<Lock>>),
@@ -90,7 +90,7 @@ pub struct RowsPage {
     pub from: u64,
     /// No row is newer.
     pub to: u64,
-    /// Table, key, value.
+    /// Rows as table, key and value.
     pub rows: Vec<(Table, Vec<u8>, Vec<u8>)>,
     /// What did not fit.
     pub rest: Vec<(Table, KeyRange)>,
@@ -101,8 +101,8 @@ pub struct RowsPage {
 pub struct BackupPiece {
     /// The last commit in it.
     pub version: u64,
-    /// Of the whole.
+    /// Size of the whole backup in bytes.
     pub size: u64,
-    /// The piece.
+    /// Bytes of this piece, from the offset that was asked for.
     pub bytes: Vec<u8>,
 }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// What a client has, up to which entry.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cursor {
-    /// The entry.
+    /// Index of the last entry that was seen.
     pub index: u64,
-    /// Of these repositories.
+    /// The repositories whose rows are wanted.
     pub repos: Vec<RepoId>,
 }
 

@@ -17,7 +17,6 @@ pub(crate) enum NodeRequest {
     RenewLocks(u64, Renewal),
 }
 
-/// The response.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum NodeResponse {
     Changed(Result<(), ChangeError>),

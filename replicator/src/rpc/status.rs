@@ -12,9 +12,9 @@ pub enum Role {
     /// Follows a leader, or waits for one.
     #[default]
     Follower,
-    /// Stands for election.
+    /// Asks the others for their votes.
     Candidate,
-    /// Leads.
+    /// Leads the cluster in its term.
     Leader,
     /// Has no part: a client, which asks the nodes.
     Client,
@@ -34,13 +34,13 @@ impl fmt::Display for Role {
 /// Where a node stands.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Status {
-    /// Its id.
+    /// Id of the node or client.
     pub id: u64,
-    /// Its part.
+    /// Whether it leads, follows or asks.
     pub role: Role,
     /// The leader's id, if it knows one.
     pub leader: Option<u64>,
-    /// Raft's term.
+    /// Raft's term, as the node knows it.
     pub term: u64,
     /// Index of the last entry known to be committed.
     pub commit: u64,
@@ -54,7 +54,7 @@ pub struct Status {
     pub pending: usize,
     /// Who has a vote, as of what is applied here.
     pub voters: BTreeSet<u64>,
-    /// Who has not.
+    /// Members without a vote, as of what is applied here.
     pub learners: BTreeSet<u64>,
     /// How many entries each member's log is behind this leader's; of a node that does not lead,
     /// how many committed ones it has not applied.
@@ -73,10 +73,10 @@ pub struct MemberStatus {
 /// What a node says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NodeState {
-    /// Where it stands.
+    /// What raft says of the node.
     pub status: Status,
     /// When its certificate expires.
     pub certificate_expires: SystemTime,
-    /// Of gitmoor.
+    /// Version of the program that the node runs.
     pub version: String,
 }

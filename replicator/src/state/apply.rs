@@ -12,9 +12,9 @@ use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Versio
 pub struct Context<'a> {
     /// The raft index of its entry.
     pub version: Version,
-    /// The proposer's clock.
+    /// The time by the proposer's clock.
     pub time: Timestamp,
-    /// Who asked.
+    /// On whose behalf the command was proposed.
     pub actor: &'a Actor,
 }
 

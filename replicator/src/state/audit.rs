@@ -27,7 +27,7 @@ const AGE: u64 = 365 * 24 * 3600;
 /// How many old records go at most with a new one, beside one for each that comes.
 const AT_ONCE: u64 = 16;
 
-/// Whose trail.
+/// The audit trail of the namespace, or of a repository.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trail {
     /// Of the namespace: what became of directories and repositories.
@@ -46,118 +46,118 @@ impl Trail {
     }
 }
 
-/// What somebody did.
+/// A change, by whom it was made, and when.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AuditRecord {
     /// The proposer's clock. First, so that it can be read without the rest.
     pub time: Timestamp,
-    /// Who.
+    /// On whose behalf the change was made.
     pub actor: Actor,
     /// To which repository; none of a directory of the namespace.
     pub repo: Option<RepoId>,
-    /// What.
+    /// The change that was made.
     pub event: AuditEvent,
 }
 
 /// A change that is on record.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum AuditEvent {
-    /// Refs point elsewhere.
+    /// Refs were created, moved or deleted.
     RefsMoved(Vec<RefMove>),
     /// Object files went to the trash.
     ObjectsRemoved {
-        /// How many.
+        /// How many object files.
         files: u64,
     },
     /// Object files came back from the trash.
     ObjectsRestored {
-        /// How many.
+        /// How many object files.
         files: u64,
     },
     /// Object files left the trash for good.
     ObjectsExpired {
-        /// How many.
+        /// How many object files.
         files: u64,
     },
     /// Object files took the place of others.
     Repacked {
-        /// How many came.
+        /// How many object files came.
         added: u64,
-        /// How many went.
+        /// How many object files went to the trash.
         removed: u64,
     },
     /// A repository was created.
     Created {
-        /// Where.
+        /// Path in the namespace.
         path: NamePath,
     },
     /// A repository, or a directory with all beneath it, was renamed.
     Renamed {
-        /// From here …
+        /// Path before the rename.
         from: NamePath,
-        /// … to here.
+        /// Path after the rename.
         to: NamePath,
     },
     /// A repository went to the trash.
     Deleted {
-        /// Where it stood.
+        /// The last path in the namespace.
         path: NamePath,
     },
     /// A repository came back from the trash.
     Restored {
-        /// Where it stands.
+        /// Path in the namespace.
         path: NamePath,
     },
     /// A repository left the trash for good.
     Expired {
-        /// Where it stood.
+        /// The last path in the namespace.
         path: NamePath,
     },
     /// Everything of a repository is gone.
     Purged {
-        /// Where it stood.
+        /// The last path in the namespace.
         path: NamePath,
     },
     /// The format was written.
     FormatSet(Format),
     /// A setting was set or removed.
     SettingSet {
-        /// Which.
+        /// Key of the setting, such as `gc.auto`.
         key: String,
-        /// Its value before.
+        /// The value before; `None` when unset.
         old: Option<String>,
-        /// Its value after.
+        /// The value after; `None` when removed.
         new: Option<String>,
     },
     /// A limit was set or removed.
     LimitSet {
-        /// Which.
+        /// The limit that changed.
         limit: Limit,
-        /// Its value before.
+        /// The value before; `None` when unset.
         old: Option<u64>,
-        /// Its value after.
+        /// The value after; `None` when removed.
         new: Option<u64>,
     },
     /// A directory of the namespace was created.
     DirectoryCreated {
-        /// Where.
+        /// Path in the namespace.
         path: NamePath,
     },
     /// A directory of the namespace was removed.
     DirectoryRemoved {
-        /// Where it was.
+        /// Path that the directory had.
         path: NamePath,
     },
     /// A repository was created as a fork.
     Forked {
-        /// Where.
+        /// Path in the namespace.
         path: NamePath,
-        /// Of which.
+        /// The repository that was forked.
         from: RepoId,
     },
     /// A repository was brought in from elsewhere.
     Imported {
-        /// Where it stands.
+        /// Path in the namespace.
         path: NamePath,
         /// Where it came from, without secrets.
         source: String,
@@ -167,22 +167,20 @@ pub enum AuditEvent {
 /// One ref that moved.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RefMove {
-    /// Which ref.
+    /// Full name of the ref.
     pub name: RepoPath,
-    /// From here …
+    /// Where the ref pointed before.
     pub old: RefValue,
-    /// … to here.
+    /// Where the ref points now.
     pub new: RefValue,
 }
 
 /// What there is of a trail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Head {
-    /// How many records.
     records: u64,
     /// The commit of the oldest: a scan from here meets no deleted rows.
     first: Version,
-    /// When that was.
     since: Timestamp,
     /// The last commit that moved refs.
     pub(super) moved: Version,

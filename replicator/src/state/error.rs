@@ -1,6 +1,6 @@
 //! What goes wrong when rows are read.
 
-/// A read failed.
+/// Rows of the state cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// RocksDB could not read.

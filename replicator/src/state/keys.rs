@@ -15,7 +15,6 @@ pub(super) fn name(path: &NamePath) -> Vec<u8> {
     path.as_bytes().to_vec()
 }
 
-/// Of a repository.
 pub(super) fn repo(id: RepoId) -> Vec<u8> {
     id.as_bytes().to_vec()
 }
@@ -110,7 +109,6 @@ pub(super) fn expired(id: RepoId) -> Vec<u8> {
     [&[EXPIRED], id.as_bytes().as_slice()].concat()
 }
 
-/// Of a tombstone.
 pub(super) fn tombstone(id: RepoId, key: &str) -> Vec<u8> {
     let mut row = tombstones(id);
     row.extend_from_slice(key.as_bytes());
@@ -152,7 +150,6 @@ pub(super) const SESSION_COUNT: &[u8] = b"n";
 /// First byte of the keys of sessions.
 pub(super) const SESSION: u8 = b's';
 
-/// Of a session.
 pub(super) fn session(session: SessionId) -> Vec<u8> {
     [&[SESSION], session.as_bytes().as_slice()].concat()
 }
@@ -199,7 +196,6 @@ pub(super) fn removed(node: u64) -> Vec<u8> {
     [[REMOVED].as_slice(), &node.to_be_bytes()].concat()
 }
 
-/// Of an invitation.
 pub(super) fn invitation(secret: SecretDigest) -> Vec<u8> {
     [[INVITATION].as_slice(), &secret.0].concat()
 }
@@ -209,7 +205,6 @@ pub(super) const IMPORT: u8 = b'I';
 /// First byte of the keys of files of imports that were read back.
 const VERIFIED: u8 = b'V';
 
-/// Of an import.
 pub(super) fn import(id: RepoId) -> Vec<u8> {
     [&[IMPORT], id.as_bytes().as_slice()].concat()
 }

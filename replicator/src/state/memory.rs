@@ -12,7 +12,7 @@ pub struct MemoryRows {
 }
 
 impl MemoryRows {
-    /// Writes a row.
+    /// Writes a row, or replaces the row of this key.
     pub fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
         self.tables.entry(table).or_default().insert(key, value);
     }
@@ -30,7 +30,7 @@ impl MemoryRows {
         }
     }
 
-    /// Makes changes.
+    /// Applies the changes of an overlay.
     pub fn change(&mut self, changes: &Changes) {
         for (table, changes) in changes.tables() {
             let cleared = changes.cleared.iter();

@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 /// What stands at a path of the namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum NameEntry {
-    /// A plain directory.
+    /// A directory of the namespace.
     Directory,
-    /// A repository.
+    /// A repository, by its permanent name.
     Repo(RepoId),
 }
 

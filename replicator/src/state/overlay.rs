@@ -133,7 +133,7 @@ pub struct Overlay<'v> {
 }
 
 impl<'v> Overlay<'v> {
-    /// No changes yet.
+    /// An overlay without changes.
     pub fn new(base: &'v dyn View) -> Self {
         Self {
             base,
@@ -141,7 +141,7 @@ impl<'v> Overlay<'v> {
         }
     }
 
-    /// Writes a row.
+    /// Writes a row; its value is serialised with postcard.
     pub fn put<T: Serialize + ?Sized>(&mut self, table: Table, key: Vec<u8>, value: &T) {
         self.put_raw(table, key, encode(value));
     }
@@ -165,7 +165,7 @@ impl<'v> Overlay<'v> {
         Ok(())
     }
 
-    /// The changes.
+    /// Gives the changes to whoever writes them.
     pub fn into_changes(self) -> Changes {
         self.changes
     }

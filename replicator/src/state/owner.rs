@@ -3,20 +3,16 @@
 use super::{Table, Trail, keys};
 use crate::model::{NamePath, RepoId};
 
-/// See the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
     /// A node's own, or what keeps members apart: nobody else reads it.
     Nobody,
     /// Everybody's in the cluster.
     Cluster,
-    /// A client's.
     Client(u64),
     /// Of whatever stands at this path.
     Name(NamePath),
-    /// A repository's.
     Repo(RepoId),
-    /// Of all repositories.
     AllRepositories,
 }
 

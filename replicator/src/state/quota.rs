@@ -19,7 +19,6 @@ pub(super) fn less(usage: &mut Usage, file: &FileEntry) {
     usage.bytes = usage.bytes.saturating_sub(file.size);
 }
 
-/// Refs moved.
 pub(super) fn moved(usage: &mut Usage, moves: &[RefMove]) {
     let refs = moves
         .iter()

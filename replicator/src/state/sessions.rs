@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// time than this, so no command that still waits falls out of the window.
 pub const WINDOW: u64 = 4096;
 
-/// Sessions kept.
+/// How many sessions are remembered at most.
 pub const MAX_SESSIONS: u64 = 1000;
 
 #[derive(Clone, Copy, Serialize, Deserialize)]

@@ -35,7 +35,7 @@ pub enum Table {
 }
 
 impl Table {
-    /// Every table.
+    /// Every table, in the order of its number.
     pub const ALL: [Self; 13] = [
         Self::RaftLog,
         Self::RaftState,
@@ -88,7 +88,7 @@ impl Table {
     }
 
     /// The table of a snapshot's table number.
-    pub fn of_number(number: u8) -> Option<Self> {
+    pub(crate) fn of_number(number: u8) -> Option<Self> {
         Self::STATE.into_iter().find(|&table| table as u8 == number)
     }
 }

@@ -34,9 +34,9 @@ use std::time::SystemTime;
 /// The mark on a key of the store that nobody may name.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Tombstone {
-    /// The key.
+    /// Key in the object store.
     pub key: String,
-    /// Since when.
+    /// When the tombstone was put.
     pub since: Timestamp,
     /// When its bytes were known to be deleted; `None` before that.
     pub deleted: Option<Timestamp>,

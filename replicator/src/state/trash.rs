@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub struct TrashedRepo {
     /// When it was deleted.
     pub time: Timestamp,
-    /// By which commit.
+    /// Version of the commit that did this.
     pub version: Version,
     /// The repository as it was, with its old path.
     pub repo: Repo,
@@ -31,17 +31,17 @@ pub struct TrashedRepo {
 /// An object file in the trash: removed, or replaced by other bytes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TrashedFile {
-    /// When.
+    /// When the file was removed or replaced.
     pub time: Timestamp,
-    /// By which commit.
+    /// Version of the commit that did this.
     pub version: Version,
-    /// Of which repository.
+    /// The repository that the file was of.
     pub repo: RepoId,
-    /// Its path.
+    /// Path of the file, `objects/…`.
     pub path: RepoPath,
-    /// What it was.
+    /// The entry that the catalog had.
     pub entry: FileEntry,
-    /// Its block digests.
+    /// One digest per block, as in [`crate::model::FileAdd`].
     pub blocks: Vec<BlockDigest>,
     /// All its objects were in other files of the catalog when it was removed.
     pub superseded: bool,

@@ -13,7 +13,7 @@ const SHORT: usize = 1024;
 /// Where a name points, whichever layer says so.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum RefValue {
-    /// Nowhere.
+    /// There is no such name.
     Absent,
     /// At an object: a packed line, or a loose file that holds just an id.
     Object(Vec<u8>),
@@ -21,11 +21,11 @@ pub enum RefValue {
     Text(Vec<u8>),
     /// A symbolic link, with its target.
     Link(Vec<u8>),
-    /// A long file.
+    /// A file that is longer than a record keeps.
     Long {
-        /// Bytes.
+        /// Size of the file in bytes.
         size: u64,
-        /// BLAKE3.
+        /// BLAKE3 of the whole file.
         digest: Digest,
     },
 }

@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 /// The keys of a table from `from` (inclusive) to `to` (exclusive).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct KeyRange {
-    /// The first key.
+    /// The first key of the range.
     pub from: Vec<u8>,
     /// The key after the last; `None` for the end of the table.
     pub to: Option<Vec<u8>>,
 }
 
 impl KeyRange {
-    /// Every key.
+    /// The range of all keys of a table.
     pub fn all() -> Self {
         Self {
             from: Vec::new(),
@@ -57,7 +57,7 @@ pub enum Step {
     Next,
     /// With the first row at or after this key, which must lie ahead.
     Seek(Vec<u8>),
-    /// Not at all.
+    /// The scan ends here.
     Stop,
 }
 

@@ -27,13 +27,13 @@ const DIGEST: usize = 32;
 /// Bytes are no backup that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BadBackup {
-    /// Something else.
+    /// The bytes are not a backup.
     #[error("it is no backup of gitmoor's")]
     Foreign,
-    /// A newer one.
+    /// A later version wrote the backup.
     #[error("it is a backup of version {found}, this gitmoor knows {VERSION}")]
     Version {
-        /// What it says.
+        /// The version that wrote it.
         found: u32,
     },
     /// Not what was written.
@@ -50,10 +50,10 @@ pub enum BadBackup {
 /// A backup cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// The bytes.
+    /// The bytes are no usable backup.
     #[error(transparent)]
     Bad(#[from] BadBackup),
-    /// The data directory.
+    /// The data directory cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
 }
@@ -97,7 +97,7 @@ impl Backup {
     }
 
     /// Its next bytes; `None` after the last.
-    pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
+    pub(crate) fn next_piece(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(digest) = &mut self.digest else {
             return Ok(None);
         };

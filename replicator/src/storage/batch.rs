@@ -21,7 +21,7 @@ pub struct Batch<'d> {
 }
 
 impl<'d> Batch<'d> {
-    /// Nothing yet.
+    /// A batch without writes.
     pub fn new(database: &'d Database) -> Self {
         Self {
             database,

@@ -116,7 +116,7 @@ impl Database {
         Ok(database)
     }
 
-    /// The data directory.
+    /// Path of the database's directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }

@@ -23,7 +23,7 @@ impl Frozen {
         Self(Arc::new(view))
     }
 
-    /// To read.
+    /// The view that is frozen.
     pub fn view(&self) -> &dyn View {
         &*self.0
     }
@@ -49,10 +49,10 @@ pub trait Disk: View + Send + Sync {
 
 /// Writes to be made at once, in order.
 pub trait Stage {
-    /// Writes a row.
+    /// Writes a row of a table.
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]);
 
-    /// Deletes a row.
+    /// Deletes a row of a table.
     fn delete(&mut self, table: Table, key: &[u8]);
 
     /// Deletes the rows of a range.

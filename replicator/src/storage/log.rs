@@ -30,9 +30,9 @@ const TRUNCATED: &[u8] = b"truncated";
 /// The place of an entry in the log.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Position {
-    /// Its index.
+    /// Index of the entry.
     pub index: u64,
-    /// Its term.
+    /// Raft's term of the entry.
     pub term: u64,
 }
 
@@ -66,12 +66,12 @@ impl Log {
     }
 
     /// The state of a snapshot that raft has asked for since [`Log::sent_all`].
-    pub fn frozen_at(&self, index: u64) -> Option<Frozen> {
+    pub(crate) fn frozen_at(&self, index: u64) -> Option<Frozen> {
         self.frozen.lock().get(&index).cloned()
     }
 
     /// Raft has no message that is not handed out.
-    pub fn sent_all(&mut self) {
+    pub(crate) fn sent_all(&mut self) {
         self.frozen.get_mut().clear();
     }
 
@@ -81,7 +81,7 @@ impl Log {
     }
 
     /// Entries that could be compacted away.
-    pub fn applied_entries(&self) -> u64 {
+    pub(crate) fn applied_entries(&self) -> u64 {
         self.applied.index - self.truncated.index
     }
 
@@ -125,24 +125,23 @@ impl Log {
     }
 
     /// Records term, vote and commit index.
-    pub fn save_hard_state(&self, batch: &mut dyn Stage, state: &HardState) {
+    pub(crate) fn save_hard_state(&self, batch: &mut dyn Stage, state: &HardState) {
         batch.put(Table::RaftState, HARD_STATE, &encode_hard_state(state));
     }
 
-    /// Records the membership.
-    pub fn save_members(&self, batch: &mut dyn Stage, members: &ConfState) {
+    pub(crate) fn save_members(&self, batch: &mut dyn Stage, members: &ConfState) {
         stage_members(batch, members);
     }
 
     /// Records how far the state tables have come. Must be in the batch of the
     /// effects themselves, and that batch must also hold the commit index.
-    pub fn save_applied(&mut self, batch: &mut dyn Stage, applied: Position) {
+    pub(crate) fn save_applied(&mut self, batch: &mut dyn Stage, applied: Position) {
         self.applied = applied;
         batch.put(Table::RaftState, APPLIED, &encode_position(applied));
     }
 
     /// Begins the log anew after the entry that a snapshot ends with.
-    pub fn restart_after(&mut self, batch: &mut dyn Stage, metadata: &SnapshotMetadata) {
+    pub(crate) fn restart_after(&mut self, batch: &mut dyn Stage, metadata: &SnapshotMetadata) {
         let position = Position {
             index: metadata.index,
             term: metadata.term,
@@ -275,7 +274,6 @@ pub(crate) fn applied(view: &dyn View) -> Result<Position, ReadError> {
     required(view, APPLIED, decode_position)
 }
 
-/// Records the membership.
 pub(super) fn stage_members(batch: &mut dyn Stage, members: &ConfState) {
     batch.put(Table::RaftState, CONF_STATE, &encode_conf_state(members));
 }

@@ -61,7 +61,7 @@ pub enum OpenError {
     /// It was written by another version of Gitmoor.
     #[error("{} has data format {found}, this gitmoor knows only {known}", .dir.display())]
     UnknownFormat {
-        /// The data directory.
+        /// Path of the data directory.
         dir: PathBuf,
         /// The format it has.
         found: u32,
@@ -71,11 +71,11 @@ pub enum OpenError {
     /// It is another node's.
     #[error("{} is the data of node {found}, not of node {expected}: each node has its own", .dir.display())]
     OtherNode {
-        /// The data directory.
+        /// Path of the data directory.
         dir: PathBuf,
-        /// Whose it is.
+        /// Id of the node that the data belongs to.
         found: u64,
-        /// Who opens it.
+        /// Id of the node that opens it.
         expected: u64,
     },
     /// It has begun already.
@@ -87,17 +87,17 @@ pub enum OpenError {
     /// What is in it cannot have been left by us.
     #[error("{} is damaged: {what}", .dir.display())]
     Damaged {
-        /// The data directory.
+        /// Path of the data directory.
         dir: PathBuf,
-        /// What is wrong.
+        /// What does not fit, in words.
         what: String,
     },
-    /// RocksDB refuses.
+    /// RocksDB cannot open the database.
     #[error("opening the database in {}: {source}", .dir.display())]
     Database {
-        /// The data directory.
+        /// Path of the data directory.
         dir: PathBuf,
-        /// Why.
+        /// What RocksDB says of it.
         source: rocksdb::Error,
     },
     /// It could not be read.

@@ -35,7 +35,7 @@ impl Database {
 
     /// Makes a node the only voter there is. What its log has and it did not know to be committed
     /// may have been acknowledged, and is committed when it leads; but nobody joins by it.
-    pub fn make_alone(&self, node: u64) -> Result<(), OpenError> {
+    pub(crate) fn make_alone(&self, node: u64) -> Result<(), OpenError> {
         let mut batch = Batch::new(self);
         let applied = log::applied(self)?;
         self.scan(

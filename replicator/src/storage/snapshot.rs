@@ -33,7 +33,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// The next piece; `None` after the last.
-    pub fn next_piece(&mut self, view: &dyn View) -> Result<Option<Vec<u8>>, ReadError> {
+    pub(crate) fn next_piece(&mut self, view: &dyn View) -> Result<Option<Vec<u8>>, ReadError> {
         if self.ended {
             return Ok(None);
         }
@@ -109,7 +109,7 @@ pub enum Unusable<E> {
     /// It is cut short, or was never one.
     #[error("a snapshot that is cut short or garbled")]
     Garbled,
-    /// Of another version.
+    /// The snapshot has another format.
     #[error("a snapshot of format {0}, not {FORMAT}")]
     Format(u32),
     /// Where the rows go.

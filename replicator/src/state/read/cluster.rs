@@ -55,7 +55,10 @@ fn client_of(table: Table, key: &[u8], value: &[u8]) -> Result<ClientEntry, Read
 
 /// An invitation that nobody has used yet. It is known by a digest of its secret, so that the time
 /// that this takes tells nothing of that.
-pub fn invitation(view: &dyn View, of: SecretDigest) -> Result<Option<Invitation>, ReadError> {
+pub(crate) fn invitation(
+    view: &dyn View,
+    of: SecretDigest,
+) -> Result<Option<Invitation>, ReadError> {
     let row = load_grown(view, Table::Members, &keys::invitation(of))?;
     Ok(row.map(|((expires, part), scope)| Invitation {
         expires,

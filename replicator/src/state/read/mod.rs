@@ -11,7 +11,8 @@ mod trash;
 pub use audit::{AuditSink, audit, last_move};
 pub use catalog::{blocks, file, files_in};
 pub(super) use catalog::{file_adds, file_paths};
-pub use cluster::{claims, client, clients, cluster, invitation, is_removed, members, store};
+pub(crate) use cluster::invitation;
+pub use cluster::{claims, client, clients, cluster, is_removed, members, store};
 pub use imports::{imports, verified};
 pub use namespace::{name, names_in, path_of, repo};
 pub use refs::{PackedSink, has_references_in, packed, packed_ref, reference, references_in};
@@ -28,7 +29,7 @@ use serde::de::DeserializeOwned;
 /// A name in a directory listing of the refs room or the catalog.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Child<T> {
-    /// A file.
+    /// A file, with what is read of it.
     File(T),
     /// A directory, which exists because something lies beneath it.
     Directory,
