@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Why an operation of the tree failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FsError {
-    /// No such name.
+    /// There is no entry of this name.
     #[error("no such file or directory")]
     NotFound,
     /// The name is taken.
@@ -45,7 +45,7 @@ pub enum FsError {
     /// More than a value may have.
     #[error("larger than the {most} bytes that a file of this name may have")]
     TooLarge {
-        /// That many.
+        /// The largest size in bytes.
         most: u64,
     },
     /// A file that is mostly holes was to get a final name.
@@ -53,9 +53,9 @@ pub enum FsError {
         "{path}: of its {bytes} bytes {written} were written, the rest are holes: such a file gets no name in objects/"
     )]
     Sparse {
-        /// Which name.
+        /// Path in the repository.
         path: String,
-        /// Its length.
+        /// Length of the file in bytes.
         bytes: u64,
         /// How many of them are no holes.
         written: u64,
@@ -71,7 +71,7 @@ pub enum FsError {
     Quarantined {
         /// Path in the repository.
         path: String,
-        /// Process number.
+        /// Process id of the push.
         push: u32,
     },
     /// The commit that names it was made after all.
@@ -98,7 +98,7 @@ pub enum FsError {
     StagingFull {
         /// Bytes, of finished files and of those in the making.
         staged: u64,
-        /// The limit.
+        /// The limit, `staging-size`, in bytes.
         limit: u64,
         /// Why none goes up.
         reason: String,
@@ -111,7 +111,7 @@ pub enum FsError {
     TooManyOpen {
         /// How many that user has open.
         open: u64,
-        /// User id.
+        /// Id of the user.
         user: u32,
     },
     /// A user has a full share of the calls that may wait.
@@ -119,7 +119,7 @@ pub enum FsError {
         "user {user} has as many calls waiting as one user may: see gitmoor status for what they wait for"
     )]
     TooManyWaiting {
-        /// User id.
+        /// Id of the user.
         user: u32,
     },
     /// Others may have changed it, and the cluster does not say.
@@ -151,7 +151,7 @@ pub enum FsError {
          another may have had it; nothing was changed, try again"
     )]
     LockLost {
-        /// What was locked.
+        /// What the lock was on.
         name: String,
     },
     /// What a process has seen may be gone for good.
@@ -262,7 +262,7 @@ impl FsError {
 
     /// Whether the daemon should log it: a person may have to act, whereas git
     /// expects the others.
-    pub fn is_fault(&self) -> bool {
+    pub(crate) fn is_fault(&self) -> bool {
         match self {
             FsError::Interrupted
             | FsError::TooManyWaiting { .. }

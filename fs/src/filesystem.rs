@@ -42,15 +42,15 @@ use std::time::{Duration, Instant};
 /// The file system cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A disk error.
+    /// The disk of this machine failed.
     #[error("{context}: {source}")]
     Io {
         /// What was being done, with the path.
         context: String,
-        /// The error.
+        /// What the system call returned.
         source: std::io::Error,
     },
-    /// The block cache.
+    /// The block cache cannot be opened.
     #[error("opening the block cache: {0}")]
     Cache(#[from] CacheError),
     /// Whose the object store is cannot be found out.
@@ -64,11 +64,11 @@ pub enum OpenError {
     "{files} finished files could not be stored yet ({reason}); they are kept in {kept} and go up at the next mount"
 )]
 pub struct PublishError {
-    /// How many.
+    /// How many files are not stored.
     pub files: u64,
-    /// Why.
+    /// Why the last of them was not stored.
     pub reason: String,
-    /// Where they are.
+    /// The directory that keeps the files.
     pub kept: PathBufDisplay,
 }
 
@@ -90,7 +90,6 @@ pub(crate) struct Change {
     pub(crate) told: Option<crossbeam_channel::Sender<()>>,
 }
 
-/// What changed.
 #[derive(Clone, Debug)]
 pub(crate) enum Changed {
     /// A name in a repository.
@@ -107,7 +106,7 @@ type Listeners = Arc<Mutex<Vec<crossbeam_channel::Sender<Change>>>>;
 /// How long an admin command waits for the kernel to drop a name.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The file system.
+/// All repositories of a mount, and what they share.
 pub struct FileSystem {
     pub(crate) shared: Arc<Context>,
     pub(crate) repositories: Arc<Repositories>,

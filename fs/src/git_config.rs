@@ -9,13 +9,13 @@ use std::fmt::Write;
 pub const SETTINGS: &str = "gitmoor.config";
 
 /// Bytes of a `config` that is looked into.
-pub const LARGEST: u64 = 1 << 20;
+pub(crate) const LARGEST: u64 = 1 << 20;
 
 /// What a new `config` begins with: first, so that local settings win.
-pub const INCLUDE: &str = "[include]\n\tpath = gitmoor.config\n";
+pub(crate) const INCLUDE: &str = "[include]\n\tpath = gitmoor.config\n";
 
 /// Whether a `config` names the replicated settings.
-pub fn has_include(text: &[u8]) -> bool {
+pub(crate) fn has_include(text: &[u8]) -> bool {
     text.windows(SETTINGS.len())
         .any(|at| at == SETTINGS.as_bytes())
 }
@@ -69,7 +69,7 @@ const HARMLESS: [&str; 6] = [
 ];
 
 /// The format that a `config` of others states, without a look at anything that it includes; an error, as of git, for one that is not known here.
-pub fn stated_format(config: &[u8]) -> Result<Format, String> {
+pub(crate) fn stated_format(config: &[u8]) -> Result<Format, String> {
     let metadata = gix_config::file::Metadata::default();
     let file = gix_config::File::from_bytes_no_includes(config, metadata, Default::default());
     let file = file.map_err(|error| error.to_string())?;

@@ -11,7 +11,6 @@ use gitmoor_replicator::{NameEntry, Replica, read};
 /// The namespace, as one process or administrator changes it.
 pub(crate) struct Namespace<'a> {
     pub(crate) shared: &'a Context,
-    /// Who asks.
     pub(crate) actor: Actor,
 }
 
@@ -30,7 +29,6 @@ impl Namespace<'_> {
         self.propose(Command::RemoveDirectory { path: path.clone() })
     }
 
-    /// An empty repository.
     pub(crate) fn create_repository(&self, path: &NamePath) -> FsResult<RepoId> {
         let (id, path) = (RepoId::random(), path.clone());
         self.propose(Command::CreateRepo { id, path })?;

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// See the module.
 pub(crate) struct Shares<K> {
     most: u64,
     taken: u64,

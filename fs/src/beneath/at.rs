@@ -30,12 +30,12 @@ impl At {
         &self.name
     }
 
-    /// [`Dir::file`].
+    /// Opens the file for reading, see [`Dir::file`].
     pub fn open(&self) -> io::Result<File> {
         self.dir.file(&self.name)
     }
 
-    /// lstat(2).
+    /// lstat(2) of the file.
     pub fn stat(&self) -> io::Result<Metadata> {
         self.dir.node(&self.name)?.stat()
     }

@@ -14,8 +14,7 @@ const MOSTLY: u64 = 8;
 
 /// A file of which too little was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MostlyHoles {
-    /// Its length.
+pub(crate) struct MostlyHoles {
     pub bytes: u64,
     /// How many of them are no holes.
     pub written: u64,
@@ -23,7 +22,7 @@ pub struct MostlyHoles {
 
 /// Whether a file is mostly holes. What its file system does not know counts as written. How many blocks it has is not
 /// asked: some disks say so later, and the mount never. The file is read from its beginning afterwards.
-pub fn mostly_holes(file: &File) -> io::Result<Option<MostlyHoles>> {
+pub(crate) fn mostly_holes(file: &File) -> io::Result<Option<MostlyHoles>> {
     match file.metadata()?.len() {
         ..=SMALL => Ok(None),
         bytes => sought(file, bytes),

@@ -21,7 +21,7 @@ mod holes;
 mod node;
 
 pub use at::At;
-pub use holes::{MostlyHoles, mostly_holes};
+pub(crate) use holes::{MostlyHoles, mostly_holes};
 pub use node::Node;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
@@ -111,7 +111,7 @@ impl Dir {
     }
 
     /// The same for reading and, where permissions of this process allow, writing.
-    pub fn file_to_write(&self, at: &Path) -> io::Result<File> {
+    pub(crate) fn file_to_write(&self, at: &Path) -> io::Result<File> {
         match self.regular(at, OFlags::RDWR) {
             Err(e)
                 if matches!(
@@ -173,7 +173,7 @@ impl Dir {
         Ok(rustix::fs::mkdirat(parent, name, Mode::RWXU)?)
     }
 
-    /// symlink(2).
+    /// symlink(2) beneath the directory.
     pub fn symlink(&self, target: &Path, at: &Path) -> io::Result<()> {
         let (parent, name) = self.parent(at)?;
         Ok(rustix::fs::symlinkat(target, parent, name)?)
@@ -186,25 +186,25 @@ impl Dir {
         Ok(rustix::fs::mknodat(parent, name, kind, mode, 0)?)
     }
 
-    /// unlink(2).
+    /// unlink(2) beneath the directory.
     pub fn unlink(&self, at: &Path) -> io::Result<()> {
         let (parent, name) = self.parent(at)?;
         Ok(rustix::fs::unlinkat(parent, name, AtFlags::empty())?)
     }
 
-    /// rmdir(2).
+    /// rmdir(2) beneath the directory.
     pub fn rmdir(&self, at: &Path) -> io::Result<()> {
         let (parent, name) = self.parent(at)?;
         Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
     }
 
-    /// rename(2).
+    /// rename(2) within the directory.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.rename_to(from, self, to)
     }
 
     /// The same to a name in another directory.
-    pub fn rename_to(&self, from: &Path, other: &Dir, to: &Path) -> io::Result<()> {
+    pub(crate) fn rename_to(&self, from: &Path, other: &Dir, to: &Path) -> io::Result<()> {
         self.rename_with(from, other, to, RenameFlags::empty())
     }
 
@@ -309,7 +309,7 @@ const DIRECTORY: OFlags = OFlags::PATH
     .union(OFlags::CLOEXEC);
 
 /// The type of a file.
-pub fn kind_of(meta: &Metadata) -> FileType {
+pub(crate) fn kind_of(meta: &Metadata) -> FileType {
     use std::os::unix::fs::MetadataExt;
     FileType::from_raw_mode(meta.mode())
 }

@@ -22,12 +22,12 @@ impl Node {
         Self(File::from(fd))
     }
 
-    /// fstat(2).
+    /// fstat(2) of the descriptor.
     pub fn stat(&self) -> io::Result<Metadata> {
         self.0.metadata()
     }
 
-    /// readlink(2).
+    /// readlink(2) of the descriptor.
     pub fn readlink(&self) -> io::Result<PathBuf> {
         let target = rustix::fs::readlinkat(&self.0, "", Vec::new())?;
         Ok(OsString::from_vec(target.into_bytes()).into())
@@ -39,7 +39,7 @@ impl Node {
         Ok(rustix::fs::chmod(this, Mode::from_raw_mode(mode & 0o7777))?)
     }
 
-    /// fchown(2).
+    /// fchown(2) of the descriptor.
     pub fn chown(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
         let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
         Ok(rustix::fs::chownat(
@@ -51,7 +51,7 @@ impl Node {
         )?)
     }
 
-    /// futimens(3).
+    /// futimens(3) of the descriptor.
     pub fn set_times(&self, times: &Timestamps) -> io::Result<()> {
         Ok(rustix::fs::utimensat(
             &self.0,

@@ -12,7 +12,7 @@ pub enum BundleError {
     /// Not an object id of the repository's format.
     #[error("{name:?} is no object id of this repository")]
     BadName {
-        /// What was given.
+        /// The text that was given.
         name: String,
     },
     /// A loose object is damaged, or is not what its name says.
@@ -20,7 +20,7 @@ pub enum BundleError {
     BadObject {
         /// Its name, in hex.
         oid: String,
-        /// What is wrong.
+        /// What is wrong with the object.
         reason: String,
     },
     /// A type that packs do not have.
@@ -37,12 +37,12 @@ pub enum BundleError {
         /// What they should be.
         actual: String,
     },
-    /// A disk error.
+    /// The disk failed, or the file is not there.
     #[error("{context}: {source}")]
     Local {
         /// What was being done, with the path.
         context: String,
-        /// The error.
+        /// What the system call returned.
         source: io::Error,
     },
 }

@@ -34,9 +34,9 @@ use tempfile::NamedTempFile;
 /// A pack made by [`bundle_loose`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bundled {
-    /// `pack-<hash>.pack`.
+    /// Path of the pack, `pack-<hash>.pack`.
     pub pack: PathBuf,
-    /// `pack-<hash>.idx`.
+    /// Path of its index, `pack-<hash>.idx`.
     pub idx: PathBuf,
     /// `pack-<hash>`, the hash being the pack's trailer, as git names packs.
     pub name: String,
@@ -88,7 +88,7 @@ impl Packing {
         })
     }
 
-    /// Objects so far.
+    /// How many objects are written by now.
     pub fn written(&self) -> usize {
         self.pack.written()
     }

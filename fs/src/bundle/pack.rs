@@ -52,7 +52,6 @@ impl<W: Write> PackWriter<W> {
         self.add_entry(oid, kind, size, |deflate| object.copy_to(deflate))
     }
 
-    /// Objects so far.
     pub(super) fn written(&self) -> usize {
         self.entries.len()
     }

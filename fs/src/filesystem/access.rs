@@ -13,7 +13,7 @@ use gitmoor_store::wait::Wait;
 use std::sync::Arc;
 
 impl FileSystem {
-    /// Settings.
+    /// The settings that the file system was opened with.
     pub fn config(&self) -> &Config {
         &self.shared.config
     }
@@ -71,7 +71,7 @@ impl FileSystem {
         self.propose_as(&Actor::default(), command)
     }
 
-    /// Commits a command.
+    /// Commits a command on behalf of an actor.
     pub fn propose_as(&self, actor: &Actor, command: Command) -> FsResult<Version> {
         self.shared.propose(actor.clone(), command)
     }

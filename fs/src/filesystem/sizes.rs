@@ -4,13 +4,11 @@ use super::FileSystem;
 use crate::error::FsResult;
 use gitmoor_model::Limit;
 
-/// Of one repository.
 pub(super) struct Size {
     /// Its path in the namespace.
     pub(super) repository: String,
     /// Files in the catalog.
     pub(super) files: u64,
-    /// Their bytes.
     pub(super) bytes: u64,
     /// How many bytes it may have, if that is limited.
     pub(super) quota: Option<u64>,

@@ -13,15 +13,15 @@ use std::time::Duration;
 pub struct Status {
     /// Finished files that are not in the store yet.
     pub pending_files: u64,
-    /// Their bytes.
+    /// Bytes of these files.
     pub pending_bytes: u64,
     /// What is staged: that, and files in the making.
     pub staged: Staged,
-    /// Its limit.
+    /// Limit of `staged` in bytes.
     pub staging_limit: Option<u64>,
     /// Bytes in the block cache.
     pub cache_bytes: u64,
-    /// Its limit.
+    /// Limit of the block cache in bytes.
     pub cache_limit: u64,
     /// Operations that wait right now, as sentences: who waits for what since when.
     pub waits: Vec<String>,
@@ -41,25 +41,25 @@ pub struct Status {
 /// What `gitmoor repo info` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct RepoInfo {
-    /// Its permanent name.
+    /// The repository's permanent name.
     pub id: String,
     /// Its path in the namespace.
     pub path: String,
     /// `sha1`, `sha256`, or `None` before git initialised it.
     pub object_format: Option<String>,
-    /// `files` or `reftable`.
+    /// `files` or `reftable`, as `extensions.refStorage` says.
     pub ref_storage: Option<String>,
     /// Loose or packed; those in reftables are not counted.
     pub refs: u64,
     /// Files in the catalog.
     pub object_files: u64,
-    /// Their bytes.
+    /// Bytes of these files.
     pub object_bytes: u64,
     /// How many of them are packs.
     pub packs: u64,
     /// Finished files that are not in the store yet.
     pub pending_files: u64,
-    /// Replicated settings.
+    /// Replicated settings, value by key.
     pub settings: std::collections::BTreeMap<String, String>,
 }
 
@@ -81,7 +81,7 @@ impl FileSystem {
         each.fold((0, 0), |(files, bytes), (f, b)| (files + f, bytes + b))
     }
 
-    /// For `gitmoor status`.
+    /// What `gitmoor status` prints of the file system.
     pub fn status(&self) -> Status {
         let (pending_files, pending_bytes) = self.pending();
         let offline = self.shared.store.offline();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Of one repository; all of it only grows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Its permanent name.
+    /// The repository's permanent name.
     pub id: String,
     /// Its path in the namespace.
     pub name: String,
@@ -17,7 +17,7 @@ pub struct Traffic {
     pub operations: u64,
     /// Bytes from the store.
     pub received_bytes: u64,
-    /// Bytes to it.
+    /// Bytes sent to the store.
     pub sent_bytes: u64,
 }
 

@@ -32,12 +32,10 @@ impl<'a> From<(INodeNo, &'a OsStr)> for At<'a> {
     }
 }
 
-/// See the module.
 pub(super) struct Asked<'a> {
     /// The operation's name in metrics, logs and traces.
     pub(super) op: &'static str,
     at: At<'a>,
-    /// Who asks.
     pub(super) process: Process,
     /// The number of the request.
     pub(super) number: u64,

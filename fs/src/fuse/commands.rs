@@ -17,7 +17,6 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How soon the end of a process is noticed.
 const TICK: Duration = Duration::from_millis(100);
 
-/// See the module.
 pub(super) struct Commands {
     /// The command of a thread, by its number.
     of: Processes<u64>,

@@ -20,7 +20,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tracing::{Span, info_span};
 
-/// See the module.
 pub(super) struct Dispatch {
     calls: Arc<Calls>,
     waiting: Waiting,

@@ -45,7 +45,6 @@ enum Mounted {
 /// Of which lock the kernel is asked for at once: those of a repository's directories, or those above.
 type Whose = Option<RepoId>;
 
-/// See the module.
 struct Queues<F> {
     tell: Arc<F>,
     /// What is still to be told, of those that have a thread.

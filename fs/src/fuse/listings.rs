@@ -20,7 +20,6 @@ const EACH: u64 = 48;
 /// `.` and `..`, which come first.
 const DOTS: usize = 2;
 
-/// See the module.
 pub(super) struct Listings(Mutex<State>);
 
 struct State {

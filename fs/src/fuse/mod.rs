@@ -26,14 +26,13 @@ use std::io;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Threads that read requests from the kernel, at most. What may block leaves them
 /// for others, see [`dispatch`]. More than there are cores only take turns, each with cold caches:
 /// on two cores four make a warm `git cat-file` 4 % slower than two.
 const THREADS: usize = 4;
 
-/// How to mount.
+/// What is mounted, and how the kernel treats the mount.
 #[derive(Clone, Debug)]
 pub struct MountOptions {
     /// Mount this repository alone, its top at the mount point, instead of the
@@ -74,14 +73,6 @@ impl Mount {
     pub fn wait(&self) {
         // An error means that the sender is gone: the session ended.
         let _ = self.ended.recv();
-    }
-
-    /// Waits for that, at most for a time; says whether it has happened.
-    pub fn wait_timeout(&self, time: Duration) -> bool {
-        !matches!(
-            self.ended.recv_timeout(time),
-            Err(crossbeam_channel::RecvTimeoutError::Timeout)
-        )
     }
 
     /// Unmounts; with `lazy` even while files are open (they go on until closed).

@@ -20,7 +20,6 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Weak};
 
-/// An open file.
 pub(super) struct Handle {
     pub(super) ino: u64,
     /// Kept while open, as the kernel demands. Dropped before the file: whoever closes that last may have it sealed.
@@ -34,7 +33,6 @@ impl Handle {
         self.backing.as_deref()
     }
 
-    /// Who opened it.
     pub(super) fn user(&self) -> u32 {
         self.slot.user
     }

@@ -152,7 +152,6 @@ impl ReplyWith<FileHandle> for ReplyOpen {
     }
 }
 
-/// An open file.
 pub(super) struct OpenFile {
     pub(super) fh: FileHandle,
     pub(super) handle: Arc<Handle>,

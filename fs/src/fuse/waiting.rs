@@ -38,7 +38,6 @@ enum Whose {
     Own,
 }
 
-/// Who asks.
 pub(super) struct Requester {
     user: u32,
     /// The thread, as FUSE names it.
@@ -47,7 +46,6 @@ pub(super) struct Requester {
 }
 
 impl Requester {
-    /// A process.
     pub(super) fn of(request: &Request) -> Self {
         Self {
             user: request.uid(),
@@ -74,7 +72,6 @@ pub(super) struct Call {
     pub(super) answer: Box<dyn FnOnce(FsResult<()>) + Send>,
 }
 
-/// See the module.
 pub(super) struct Waiting {
     lines: Arc<Lines>,
     /// Ends the threads when it is dropped.

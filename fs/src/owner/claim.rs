@@ -24,10 +24,10 @@ const KEPT: u64 = 8;
 /// How often the last one is looked for while it is being replaced.
 const LOOKS: usize = 5;
 
-/// A claim.
+/// Who owns a store, as the owner has written it there.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Claim {
-    /// Its number.
+    /// The claims of a store are numbered in order.
     pub generation: u64,
     /// By what the state that made it knows it; `None` of one that cannot be read.
     pub id: Option<ClaimId>,
@@ -39,13 +39,13 @@ pub struct Claim {
     pub data: PathBuf,
     /// When, in UTC by that machine's clock.
     pub since: String,
-    /// The program.
+    /// Version of the program that made the claim.
     pub version: String,
     /// How this state came to the store, if another had it.
     pub taken_over: Option<TakenOver>,
 }
 
-/// A take-over.
+/// When another state's store was taken over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TakenOver {
     /// The number of the claim that it was.

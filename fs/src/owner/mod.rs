@@ -64,7 +64,6 @@ static OWNED: LazyLock<IntGauge> = LazyLock::new(|| {
     register_int_gauge!("gitmoor_store_owned", help).expect("each name is registered once, here")
 });
 
-/// See [`crate::metrics`].
 pub(crate) fn register_metrics() {
     LazyLock::force(&OWNED);
 }
@@ -72,11 +71,9 @@ pub(crate) fn register_metrics() {
 /// Whose the store is, as one state sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Standing {
-    /// This state's.
     Ours,
     /// Nobody has claimed it, and nobody is known who might have it.
     Free,
-    /// Another's.
     Theirs,
     /// Nobody has claimed it, but this state was restored from a backup or recovered from a cluster: what it
     /// comes from may be running.
@@ -110,11 +107,11 @@ pub struct StoreOwner {
     pub is_this: bool,
     /// If not, why, and what to do.
     pub problem: Option<String>,
-    /// The last claim.
+    /// The last claim that was seen in the store.
     pub claim: Option<Claim>,
 }
 
-/// See the module.
+/// Knows who owns the store, and renews the mount's own claim.
 pub struct Ownership {
     replica: Arc<dyn Replica>,
     store: Arc<dyn ObjectStore>,
@@ -256,7 +253,6 @@ impl Ownership {
         (age < KEY_REUSE_DELAY.as_secs()).then_some(taken.by)
     }
 
-    /// For reports.
     pub(crate) fn owner(&self) -> StoreOwner {
         let seen = self.seen.lock();
         StoreOwner {

@@ -12,7 +12,6 @@ use std::sync::Arc;
 /// Keys that are deleted after one look: as many as one request to S3 takes.
 const BATCH: usize = 1000;
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Owned {
     store: Arc<dyn ObjectStore>,

@@ -15,7 +15,6 @@ const ASKED: Duration = Duration::from_secs(1);
 /// Those that have ended are dropped each time that so many are noted.
 const SWEEP: u64 = 1024;
 
-/// Something about each.
 pub(crate) struct Processes<T> {
     known: moka::sync::Cache<u32, Arc<Known<T>>>,
     noted: AtomicU64,

@@ -25,7 +25,6 @@ const SECRETS: [&str; 6] = ["pass", "token", "secret", "auth", "header", "key"];
 /// The origins of processes, each read once.
 pub(crate) struct Origins(Processes<Arc<Origin>>);
 
-/// Of one process.
 #[derive(Default)]
 struct Origin {
     command: Option<String>,

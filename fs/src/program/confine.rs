@@ -16,15 +16,15 @@ const WANTED: ABI = ABI::V6;
 /// How far this kernel goes along.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Confinement {
-    /// All of it.
+    /// Everything that we ask of Landlock.
     Whole,
     /// Paths, and not everything else.
     Partial,
-    /// Nothing.
+    /// The kernel has no Landlock.
     None,
 }
 
-/// Of this kernel.
+/// What the running kernel can confine.
 pub fn confinement() -> Confinement {
     let has = |abi| handled(CompatLevel::HardRequirement, abi, false).is_ok();
     match (has(WANTED), has(ABI::V1)) {

@@ -94,7 +94,7 @@ impl Program {
         self
     }
 
-    /// Where it starts.
+    /// The directory that the program starts in.
     pub fn within(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self
@@ -118,7 +118,7 @@ impl Program {
         self
     }
 
-    /// Instead of 077.
+    /// The umask of the program; 077 unless set.
     pub fn umask(mut self, umask: u32) -> Self {
         self.umask = umask;
         self
@@ -180,7 +180,7 @@ impl Program {
 pub struct Started(Child);
 
 impl Started {
-    /// For its pipes.
+    /// The process, for its pipes.
     pub fn child(&mut self) -> &mut Child {
         &mut self.0
     }

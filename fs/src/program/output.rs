@@ -33,7 +33,7 @@ pub enum ProgramError {
     /// Nobody wants it any more.
     #[error("interrupted")]
     Interrupted,
-    /// It hung.
+    /// The program hung, and was ended.
     #[error("said nothing for {SILENCE:?}, and was ended")]
     Silent,
     /// Its answer is larger than any could be.
@@ -55,7 +55,7 @@ pub struct Ended {
 pub struct Said {
     /// Its exit code or signal.
     pub status: ExitStatus,
-    /// Its standard output.
+    /// All of its standard output.
     pub stdout: Vec<u8>,
     /// What it said to its users; the end of it, if that was much.
     pub stderr: Vec<u8>,
@@ -239,7 +239,7 @@ pub(crate) fn last_words(complaints: &[u8], status: ExitStatus) -> String {
     }
 }
 
-/// In words.
+/// How a program ended, in words.
 pub fn ended(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),

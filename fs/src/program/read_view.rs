@@ -43,17 +43,17 @@ pub enum ViewError {
     /// Something of it cannot be read, or not by its owner.
     #[error("{}: {error}", path.display())]
     Unreadable {
-        /// What.
+        /// The file that cannot be read.
         path: PathBuf,
-        /// Why.
+        /// What the system call returned.
         error: io::Error,
     },
     /// Something of it is not what git has there.
     #[error("{}: {reason}", path.display())]
     Damaged {
-        /// What.
+        /// The file that is damaged.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with the file.
         reason: String,
     },
     /// No room for the view.
@@ -61,7 +61,7 @@ pub enum ViewError {
     Local(io::Error),
 }
 
-/// See the module.
+/// A repository as git may see it, read only.
 #[derive(Debug)]
 pub struct ReadView {
     dir: TempDir,

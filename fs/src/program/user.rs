@@ -60,7 +60,7 @@ impl User {
         })
     }
 
-    /// For messages.
+    /// The user id, for messages.
     pub fn uid(&self) -> u32 {
         self.uid.as_raw()
     }

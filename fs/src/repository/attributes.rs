@@ -8,34 +8,28 @@ use gitmoor_model::{RefEntry, RepoPath, Timestamp};
 
 /// New attributes of a file; `None` leaves one as it is.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NewAttributes {
+pub(crate) struct NewAttributes {
     /// Permission bits.
     pub mode: Option<u32>,
-    /// Owner.
     pub uid: Option<u32>,
-    /// Group.
     pub gid: Option<u32>,
     /// Size in bytes.
     pub size: Option<u64>,
-    /// Access time.
     pub atime: Option<SetTime>,
-    /// Modification time.
     pub mtime: Option<SetTime>,
 }
 
 /// A time to set.
 #[derive(Clone, Copy, Debug)]
-pub enum SetTime {
-    /// The clock's.
+pub(crate) enum SetTime {
     Now,
-    /// This.
     At(Timestamp),
 }
 
 impl Repository {
     /// New attributes; `opened` when the caller names an open file. Returns what had them set, as it
     /// was before.
-    pub fn set_attributes(
+    pub(crate) fn set_attributes(
         &self,
         path: &RepoPath,
         new: &NewAttributes,

@@ -15,8 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 impl Repository {
-    /// mkdir(2).
-    pub fn mkdir(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<()> {
+    pub(crate) fn mkdir(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<()> {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
@@ -32,8 +31,7 @@ impl Repository {
         Ok(())
     }
 
-    /// rmdir(2).
-    pub fn rmdir(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
+    pub(crate) fn rmdir(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
         self.quarantines.check(path, caller.read.pid)?;
         if !found.is_dir() {
@@ -45,8 +43,7 @@ impl Repository {
         self.files.rmdir(path)
     }
 
-    /// unlink(2).
-    pub fn unlink(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
+    pub(crate) fn unlink(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
         self.quarantines.check(path, caller.read.pid)?;
         match (room(path), &found) {
@@ -75,8 +72,7 @@ impl Repository {
         }
     }
 
-    /// symlink(2).
-    pub fn symlink(&self, path: &RepoPath, target: &Path, caller: &Caller) -> FsResult<()> {
+    pub(crate) fn symlink(&self, path: &RepoPath, target: &Path, caller: &Caller) -> FsResult<()> {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
@@ -97,7 +93,7 @@ impl Repository {
     }
 
     /// mknod(2) of FIFOs and sockets, in the local room.
-    pub fn mknod(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<()> {
+    pub(crate) fn mknod(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<()> {
         let special = matches!(mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFSOCK);
         if room(path) != Room::Local || !special {
             return Err(FsError::Unsupported(
@@ -113,7 +109,7 @@ impl Repository {
 
     /// Whether two names are one real file, and the rules for both are the same: a
     /// finished object keeps an inode of its own, through which nobody writes.
-    pub fn is_one_file(&self, a: &RepoPath, b: &RepoPath) -> FsResult<bool> {
+    pub(crate) fn is_one_file(&self, a: &RepoPath, b: &RepoPath) -> FsResult<bool> {
         if name::kind(b).is_some() {
             return Ok(false);
         }
@@ -122,8 +118,7 @@ impl Repository {
         Ok(a.map(id).is_some_and(|a| b.map(id) == Some(a)))
     }
 
-    /// link(2).
-    pub fn link(&self, from: &RepoPath, to: &RepoPath, caller: &Caller) -> FsResult<()> {
+    pub(crate) fn link(&self, from: &RepoPath, to: &RepoPath, caller: &Caller) -> FsResult<()> {
         if self.find(to)?.is_some() {
             return Err(FsError::Exists);
         }

@@ -118,7 +118,6 @@ pub(crate) type Changed = dyn Fn(RepoId, &RepoPath) + Send + Sync;
 
 /// What all repositories of a file system share: where bytes and refs go, settings, and who waits.
 pub(crate) struct Context {
-    /// The truth.
     pub replica: Arc<dyn Replica>,
     /// Where bytes go.
     pub store: Arc<dyn ObjectStore>,
@@ -128,7 +127,6 @@ pub(crate) struct Context {
     pub cache: Arc<BlockCache>,
     /// The directories of all repositories.
     pub homes: Arc<Dir>,
-    /// Settings.
     pub config: Config,
     /// Publications that wait for the store, and writers that wait for these.
     pub waits: Waits,
@@ -136,7 +134,6 @@ pub(crate) struct Context {
     pub staging: Arc<Staging>,
     /// Whether the cluster is to be asked before something is shown.
     pub freshness: Freshness,
-    /// What others delete.
     pub remote_changes: Arc<RemoteChanges>,
     /// Where changes come from.
     pub(crate) origins: Origins,

@@ -27,7 +27,7 @@ use std::sync::{Arc, Weak};
 /// A descriptor that was duplicated (a shell's redirection, a child that is about to execute a
 /// program) is closed while others of the same open file go on writing. The kernel tells of each
 /// such close, and not whether it is the last: only the last one commits.
-pub struct Users {
+pub(crate) struct Users {
     /// Who opened it, for the audit trail. Whoever closes it may be about to become another program, and
     /// cannot be asked.
     opener: Author,
@@ -49,7 +49,7 @@ impl Users {
     }
 
     /// A thread that uses it.
-    pub fn add(&self, tid: u32) {
+    pub(crate) fn add(&self, tid: u32) {
         self.threads.lock().insert(tid);
     }
 
@@ -87,7 +87,7 @@ impl Users {
 }
 
 /// A value that is being written.
-pub struct Draft {
+pub(crate) struct Draft {
     file: File,
     /// Bytes that it may have.
     most: u64,
@@ -110,7 +110,7 @@ struct State {
 
 /// How open(2) makes what is not there.
 #[derive(Clone, Copy, Debug)]
-pub struct Creation {
+pub(crate) struct Creation {
     /// O_EXCL.
     pub exclusive: bool,
     /// O_TRUNC, of what somebody else is making.
@@ -123,7 +123,6 @@ pub(super) struct Beginning<R> {
     pub mode: u32,
     /// The replicated value.
     pub base: Expect,
-    /// Its bytes.
     pub bytes: R,
     /// Bytes that a value of this name may have.
     pub most: u64,
@@ -135,7 +134,6 @@ pub(super) struct Written {
     pub mode: u32,
     /// Only while this holds.
     pub base: Expect,
-    /// The value.
     pub value: Vec<u8>,
 }
 
@@ -156,12 +154,12 @@ impl Draft {
     }
 
     /// The file of its bytes.
-    pub fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
     /// `st_mode`, and when its bytes changed last.
-    pub fn shown(&self) -> (u32, Timestamp) {
+    pub(crate) fn shown(&self) -> (u32, Timestamp) {
         let state = self.state.lock();
         (state.mode, state.time)
     }
@@ -249,7 +247,12 @@ impl Draft {
 impl Repository {
     /// open(2) for writing of a value that is there. What others write until the commit is not
     /// overwritten.
-    pub fn open_draft(&self, path: &RepoPath, truncate: bool, caller: &Caller) -> FsResult<Opened> {
+    pub(crate) fn open_draft(
+        &self,
+        path: &RepoPath,
+        truncate: bool,
+        caller: &Caller,
+    ) -> FsResult<Opened> {
         let (mode, base, bytes): (_, _, Box<dyn Read>) = match self.find(path)? {
             Some(Found::Ref(entry)) => {
                 let base = Expect::Is(entry.version);
@@ -276,7 +279,7 @@ impl Repository {
     }
 
     /// open(2) with O_CREAT of a value that is not there. Others see it when it is closed.
-    pub fn create_draft(
+    pub(crate) fn create_draft(
         &self,
         path: &RepoPath,
         mode: u32,
@@ -332,7 +335,7 @@ impl Repository {
 
     /// New attributes of a value that is being written. Its times are those of its commit, its
     /// owner is the repository's.
-    pub fn set_draft(
+    pub(crate) fn set_draft(
         &self,
         path: &RepoPath,
         opened: &Opened,

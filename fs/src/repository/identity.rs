@@ -11,13 +11,12 @@ use std::time::SystemTime;
 
 /// Tells a file from those that had its name before, or get it after.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Identity {
+pub(crate) enum Identity {
     /// A real file: its device, its number there, and when it was made, since numbers are
     /// used again.
     Real(u64, u64, Option<SystemTime>),
     /// A replicated one: the commit that wrote it.
     Written(Version),
-    /// Its bytes.
     Bytes(Digest),
 }
 
@@ -28,7 +27,7 @@ impl Identity {
 
     /// What was found at a path; `None` for what stays the same while it moves: objects from
     /// staging into the store, directories from one room's to another's.
-    pub fn of(path: &RepoPath, found: &Found) -> Option<Self> {
+    pub(crate) fn of(path: &RepoPath, found: &Found) -> Option<Self> {
         match found {
             // Others may have put other bytes there.
             Found::Object(entry) if is_rewritable(path) => Some(Self::Bytes(entry.digest)),

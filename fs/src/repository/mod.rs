@@ -54,7 +54,7 @@ use transaction::{Author, Prune, Transactions};
 
 /// A repository as this mount sees it.
 pub struct Repository {
-    /// Its permanent name.
+    /// The repository's permanent name.
     pub id: RepoId,
     shared: Arc<Context>,
     files: Arc<Files>,
@@ -72,7 +72,7 @@ pub struct Repository {
 
 /// Who does something, and what it may have read before.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// User id of the process.
     pub uid: u32,
     /// Whose the files that it makes become.
@@ -82,7 +82,7 @@ pub struct Caller {
 }
 
 /// What stands at a path.
-pub enum Found {
+pub(crate) enum Found {
     /// A real file, directory, symbolic link, FIFO or socket.
     Real(Metadata),
     /// A replicated file of the refs room.
@@ -128,8 +128,7 @@ fn type_of(kind: FileType) -> Type {
 }
 
 impl Found {
-    /// Its type.
-    pub fn kind(&self) -> Type {
+    pub(crate) fn kind(&self) -> Type {
         match self {
             Found::Real(meta) => type_of(kind_of(meta)),
             Found::Ref(entry) if entry.mode & libc::S_IFMT == libc::S_IFLNK => Type::Symlink,
@@ -139,7 +138,7 @@ impl Found {
     }
 
     /// Whether it is a directory.
-    pub fn is_dir(&self) -> bool {
+    pub(crate) fn is_dir(&self) -> bool {
         self.kind() == Type::Directory
     }
 }
@@ -194,8 +193,7 @@ impl Repository {
         }
     }
 
-    /// One more operation.
-    pub fn used(&self) {
+    pub(crate) fn used(&self) {
         self.operations.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -205,7 +203,7 @@ impl Repository {
     }
 
     /// Does it for one that was opened while it was still being made elsewhere.
-    pub fn furnish_late(&self) -> FsResult<()> {
+    pub(crate) fn furnish_late(&self) -> FsResult<()> {
         if self.furnished.load(Ordering::Relaxed) || self.shared.freshness.is_alone() {
             return Ok(());
         }
@@ -306,7 +304,7 @@ impl Repository {
     }
 
     /// What stands at a path.
-    pub fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
+    pub(crate) fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
         if is_settings(path) {
             return self.settings().map(Some);
         }
@@ -423,12 +421,11 @@ impl Repository {
 
     /// Permission bits of `packed-refs`, a rendering without any of its own: those of a file in the
     /// top directory.
-    pub fn packed_mode(&self) -> FsResult<u32> {
+    pub(crate) fn packed_mode(&self) -> FsResult<u32> {
         Ok(file_like(self.top()?.mode()))
     }
 
-    /// readlink(2).
-    pub fn readlink(&self, path: &RepoPath) -> FsResult<Vec<u8>> {
+    pub(crate) fn readlink(&self, path: &RepoPath) -> FsResult<Vec<u8>> {
         match self.find(path)? {
             Some(Found::Real(_)) => self.files.readlink(path),
             Some(Found::Ref(entry)) => Ok(entry.value),
@@ -440,11 +437,11 @@ impl Repository {
     }
 
     /// fsync(2) of a directory: its real part; the replicated names are durable.
-    pub fn fsync_dir(&self, path: &RepoPath) -> FsResult<()> {
+    pub(crate) fn fsync_dir(&self, path: &RepoPath) -> FsResult<()> {
         self.files.fsync_dir(path)
     }
 
-    /// Its objects room.
+    /// The object files of the repository.
     pub fn objects(&self) -> &Objects {
         &self.objects
     }
@@ -459,17 +456,16 @@ impl Repository {
         Dissociation(&self.transactions)
     }
 
-    /// For a repack.
+    /// Publishes what a repack made.
     pub fn repack_commit(&self) -> RepackCommit<'_> {
         RepackCommit(&self.transactions)
     }
 
-    /// For fsck.
+    /// Puts right what fsck found damaged.
     pub fn repair(&self) -> Repair<'_> {
         Repair(&self.transactions)
     }
 
-    /// How it changes.
     pub(crate) fn transactions(&self) -> &Transactions {
         &self.transactions
     }

@@ -25,7 +25,7 @@ const LOOKS: usize = 3;
 
 impl Repository {
     /// open(2) of an existing file; `write` when the flags allow writing.
-    pub fn open_file(&self, path: &RepoPath, write: bool) -> FsResult<Opened> {
+    pub(crate) fn open_file(&self, path: &RepoPath, write: bool) -> FsResult<Opened> {
         // Publishing may move a real file into the cache between the look and
         // the open; the second look finds it catalogued. Or it may seal one that is to be written, of which the
         // next look makes a copy.
@@ -154,7 +154,7 @@ impl Repository {
     }
 
     /// open(2) with O_CREAT of a name that is not there, and is not a value's.
-    pub fn create(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<Opened> {
+    pub(crate) fn create(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<Opened> {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
@@ -212,7 +212,7 @@ impl Repository {
 
     /// close(2) of one descriptor: what a direct write means takes effect here, so that its
     /// error reaches the writer.
-    pub fn flush(&self, opened: &Opened) -> FsResult<()> {
+    pub(crate) fn flush(&self, opened: &Opened) -> FsResult<()> {
         match &opened.closing {
             Closing::Plain => Ok(()),
             Closing::Commit(path) => self.commit_draft(opened, path),
@@ -226,8 +226,7 @@ impl Repository {
         }
     }
 
-    /// The last close.
-    pub fn release(&self, opened: &Opened) -> FsResult<()> {
+    pub(crate) fn release(&self, opened: &Opened) -> FsResult<()> {
         match &opened.closing {
             Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
             Closing::Commit(path) => self.commit_draft(opened, path),

@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// An open file. It keeps working when its name goes away.
-pub struct Opened {
+pub(crate) struct Opened {
     /// Where its bytes are.
     pub body: Body,
     /// What its closing means.
@@ -35,8 +35,7 @@ pub struct Opened {
 }
 
 /// Where the bytes of an open file are.
-pub enum Body {
-    /// A real file.
+pub(crate) enum Body {
     Real(File),
     /// A replicated value that is being written.
     Draft(Arc<Draft>, Users),
@@ -50,7 +49,7 @@ pub enum Body {
 
 /// What lseek(2) looks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sought {
+pub(crate) enum Sought {
     /// SEEK_DATA.
     Data,
     /// SEEK_HOLE; the end of the file is one.
@@ -59,8 +58,7 @@ pub enum Sought {
 
 /// What closing a file means beyond closing it.
 #[derive(Clone, Debug)]
-pub enum Closing {
-    /// Nothing.
+pub(crate) enum Closing {
     Plain,
     /// A value was open for writing: what was written is committed.
     Commit(RepoPath),
@@ -73,8 +71,7 @@ pub enum Closing {
 }
 
 impl Opened {
-    /// An open file.
-    pub fn new(body: Body, closing: Closing) -> Self {
+    pub(crate) fn new(body: Body, closing: Closing) -> Self {
         let lasting = matches!(body, Body::Stored(_));
         Self {
             body,
@@ -88,7 +85,7 @@ impl Opened {
     }
 
     /// The same, [`lasting`](Self::lasting).
-    pub fn lasting(self) -> Self {
+    pub(crate) fn lasting(self) -> Self {
         Self {
             lasting: true,
             ..self
@@ -96,7 +93,7 @@ impl Opened {
     }
 
     /// Up to `len` bytes from `offset`; fewer only at the end of the file.
-    pub fn read(&self, offset: u64, len: usize) -> FsResult<Bytes> {
+    pub(crate) fn read(&self, offset: u64, len: usize) -> FsResult<Bytes> {
         match &self.body {
             Body::Real(file) => read_real(file, offset, len),
             Body::Draft(draft, _) => read_real(draft.file(), offset, len),
@@ -107,7 +104,7 @@ impl Opened {
     }
 
     /// Whether reading this must ask the object store.
-    pub fn needs_request(&self, offset: u64, len: usize) -> bool {
+    pub(crate) fn needs_request(&self, offset: u64, len: usize) -> bool {
         match &self.body {
             Body::Stored(file) => !file.has(offset, len),
             Body::Real(_) | Body::Draft(..) | Body::Bytes(_) | Body::Value(_) => false,
@@ -115,7 +112,7 @@ impl Opened {
     }
 
     /// What allows to write to it, when no write is under way.
-    pub fn writing(&self) -> RwLockWriteGuard<'_, Option<Writing>> {
+    pub(crate) fn writing(&self) -> RwLockWriteGuard<'_, Option<Writing>> {
         self.writing.write()
     }
 
@@ -129,7 +126,7 @@ impl Opened {
     }
 
     /// pwrite(2) by a thread; `append` for a descriptor with O_APPEND.
-    pub fn write(&self, offset: u64, data: &[u8], append: bool, tid: u32) -> FsResult<()> {
+    pub(crate) fn write(&self, offset: u64, data: &[u8], append: bool, tid: u32) -> FsResult<()> {
         match &self.body {
             Body::Real(file) => {
                 let _writing = self.may_write()?;
@@ -144,7 +141,7 @@ impl Opened {
     }
 
     /// ftruncate(2).
-    pub fn truncate(&self, size: u64) -> FsResult<()> {
+    pub(crate) fn truncate(&self, size: u64) -> FsResult<()> {
         match &self.body {
             Body::Real(file) => {
                 let _writing = self.may_write()?;
@@ -159,7 +156,7 @@ impl Opened {
     }
 
     /// lseek(2) to data or to a hole: the next at or after `offset`. Of what has no real file all is data.
-    pub fn seek(&self, offset: u64, to: Sought) -> FsResult<u64> {
+    pub(crate) fn seek(&self, offset: u64, to: Sought) -> FsResult<u64> {
         let file = match &self.body {
             Body::Real(file) => file,
             Body::Draft(draft, _) => draft.file(),
@@ -176,7 +173,7 @@ impl Opened {
     }
 
     /// The value in the making, if it is one.
-    pub fn draft(&self) -> Option<&Arc<Draft>> {
+    pub(crate) fn draft(&self) -> Option<&Arc<Draft>> {
         match &self.body {
             Body::Draft(draft, _) => Some(draft),
             Body::Real(_) | Body::Bytes(_) | Body::Value(_) | Body::Stored(_) => None,
@@ -184,7 +181,7 @@ impl Opened {
     }
 
     /// Who uses it, of a value in the making.
-    pub fn users(&self) -> Option<&Users> {
+    pub(crate) fn users(&self) -> Option<&Users> {
         match &self.body {
             Body::Draft(_, users) => Some(users),
             Body::Real(_) | Body::Bytes(_) | Body::Value(_) | Body::Stored(_) => None,
@@ -192,7 +189,7 @@ impl Opened {
     }
 
     /// The real file, if it is one.
-    pub fn real(&self) -> Option<&File> {
+    pub(crate) fn real(&self) -> Option<&File> {
         match &self.body {
             Body::Real(file) => Some(file),
             Body::Draft(..) | Body::Bytes(_) | Body::Value(_) | Body::Stored(_) => None,

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 impl Repository {
     /// rename(2). What no room can do as one step is refused as if it crossed file
     /// systems: mv(1) then copies.
-    pub fn rename(
+    pub(crate) fn rename(
         &self,
         from: &RepoPath,
         to: &RepoPath,
@@ -50,7 +50,7 @@ impl Repository {
 
     /// rename(2) of a file in the making from another repository (`git repack
     /// --filter-to`): it moves into this one's staging, then to its name.
-    pub fn rename_from(
+    pub(crate) fn rename_from(
         &self,
         other: &Repository,
         from: &RepoPath,

@@ -246,7 +246,6 @@ impl Tree {
         Ok(self.shown().of(stat::of_opened(opened, repo.owner()?)?))
     }
 
-    /// setattr.
     pub(crate) fn setattr(
         &self,
         ino: u64,

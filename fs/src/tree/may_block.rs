@@ -21,75 +21,50 @@ use std::sync::Arc;
 pub(crate) enum Op {
     /// lookup of a name.
     Lookup,
-    /// getattr.
     Getattr,
-    /// setattr.
     Setattr,
-    /// readlink.
     Readlink,
-    /// mknod.
     Mknod,
-    /// mkdir.
     Mkdir,
-    /// unlink.
     Unlink,
-    /// rmdir.
     Rmdir,
-    /// symlink.
     Symlink,
-    /// rename.
     Rename,
-    /// link.
     Link,
-    /// open.
     Open {
         /// Whether the flags allow writing.
         write: bool,
     },
-    /// create.
     Create,
-    /// read.
     Read {
-        /// The open file.
         opened: Arc<Opened>,
-        /// The first byte.
         offset: u64,
         /// So many bytes.
         len: usize,
     },
-    /// write.
     Write,
-    /// lseek.
     Lseek,
     /// flush of an open file.
     Flush(Arc<Opened>),
     /// release of an open file.
     Release(Arc<Opened>),
-    /// fsync.
     Fsync,
-    /// fsyncdir.
     Fsyncdir,
-    /// opendir.
     Opendir,
-    /// readdir.
     Readdir {
         /// Whether the listing is in memory.
         is_kept: bool,
     },
-    /// releasedir.
     Releasedir,
-    /// statfs.
     Statfs,
 }
 
-/// Whether it may.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum MayBlock {
     /// It is answered from memory, or by a few local system calls.
     No,
     /// It waits for nothing, but lists a directory, which takes as long as that is large.
     Lists,
-    /// It may wait.
     Yes,
 }
 

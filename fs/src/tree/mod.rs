@@ -35,9 +35,7 @@ use writing::Wanted;
 /// Who calls, by the credentials that FUSE reports.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process {
-    /// User id.
     pub uid: u32,
-    /// Group id.
     pub gid: u32,
     /// Thread id.
     pub pid: u32,
@@ -47,9 +45,7 @@ pub(crate) struct Process {
 
 /// An inode and what stat(2) says of it.
 pub(crate) struct Entry {
-    /// Inode number.
     pub ino: u64,
-    /// Its attributes.
     pub stat: Stat,
     /// How long the kernel may use the name for it.
     pub name_ttl: NameTtl,
@@ -57,7 +53,6 @@ pub(crate) struct Entry {
 
 /// What stands under a name.
 pub(crate) enum Lookup {
-    /// An inode.
     Found(Entry),
     /// Nothing, for so long.
     Absent(NameTtl),
@@ -65,9 +60,7 @@ pub(crate) enum Lookup {
 
 /// A name in a directory listing.
 pub(crate) struct Listed {
-    /// The name.
     pub name: Vec<u8>,
-    /// Its type.
     pub kind: Type,
 }
 
@@ -213,12 +206,10 @@ impl Tree {
         Ok(place)
     }
 
-    /// forget.
     pub(crate) fn forget(&self, ino: u64, n: u64) {
         self.inodes.forget(ino, n);
     }
 
-    /// readlink.
     pub(crate) fn readlink(&self, ino: u64) -> FsResult<Vec<u8>> {
         match self.place(ino)? {
             Place::Repo(repo, path) => repo.readlink(&path),
@@ -236,7 +227,6 @@ impl Tree {
         }
     }
 
-    /// mkdir.
     pub(crate) fn mkdir(
         &self,
         parent: u64,
@@ -256,7 +246,6 @@ impl Tree {
         self.entry(&place)
     }
 
-    /// symlink.
     pub(crate) fn symlink(
         &self,
         parent: u64,
@@ -299,7 +288,6 @@ impl Tree {
         self.entry(&place)
     }
 
-    /// unlink.
     pub(crate) fn unlink(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
         self.check_writable()?;
         let place = self.child(parent, name)?;
@@ -311,7 +299,6 @@ impl Tree {
         Ok(())
     }
 
-    /// rmdir.
     pub(crate) fn rmdir(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
         self.check_writable()?;
         let place = self.child(parent, name)?;
@@ -387,7 +374,6 @@ impl Tree {
         self.inodes.rename(from, to, found);
     }
 
-    /// link.
     pub(crate) fn link(
         &self,
         ino: u64,

@@ -11,7 +11,6 @@ use gitmoor_model::{NamePath, RepoPath};
 use gitmoor_replicator::{NameEntry, read};
 use std::sync::Arc;
 
-/// See the module.
 pub(super) struct Names {
     shared: Arc<Context>,
     repositories: Arc<Repositories>,

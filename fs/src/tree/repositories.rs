@@ -31,7 +31,6 @@ struct Slot {
 }
 
 impl Repositories {
-    /// None open yet.
     pub(crate) fn new(shared: Arc<Context>) -> Self {
         Self {
             shared,

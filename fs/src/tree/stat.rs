@@ -13,7 +13,6 @@ use std::time::{Duration, UNIX_EPOCH};
 /// Attributes of a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stat {
-    /// Type.
     pub kind: Type,
     /// Permission bits.
     pub mode: u32,
@@ -21,17 +20,11 @@ pub(crate) struct Stat {
     pub size: u64,
     /// 512-byte blocks.
     pub blocks: u64,
-    /// Hard links.
     pub nlink: u32,
-    /// Owner.
     pub uid: u32,
-    /// Group.
     pub gid: u32,
-    /// Last access.
     pub atime: Timestamp,
-    /// Last modification.
     pub mtime: Timestamp,
-    /// Last change.
     pub ctime: Timestamp,
     /// Whether the kernel may keep this: not while somebody writes what has the name.
     pub kept: bool,

@@ -33,10 +33,8 @@ const LONGEST_ASIDE: usize = 200;
 
 /// Whose file a new one becomes.
 #[derive(Clone, Copy, Debug)]
-pub struct Owner {
-    /// User id.
+pub(crate) struct Owner {
     pub uid: u32,
-    /// Group id.
     pub gid: u32,
 }
 
@@ -132,14 +130,12 @@ impl Files {
         Ok(file)
     }
 
-    /// mkdir(2).
     pub(crate) fn mkdir(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<()> {
         self.make_parents(path)?;
         self.steady().mkdir(&self.within(path))?;
         self.give_new(path, FileType::Directory, owner, Some(mode))
     }
 
-    /// symlink(2).
     pub(crate) fn symlink(&self, target: &Path, path: &RepoPath, owner: Owner) -> FsResult<()> {
         self.make_parents(path)?;
         self.steady().symlink(target, &self.within(path))?;
@@ -227,13 +223,11 @@ impl Files {
         Ok(self.homes.sync(above(&to))?)
     }
 
-    /// readlink(2).
     pub(crate) fn readlink(&self, path: &RepoPath) -> FsResult<Vec<u8>> {
         let target = self.node(path)?.readlink()?;
         Ok(target.into_os_string().into_vec())
     }
 
-    /// unlink(2).
     pub(crate) fn unlink(&self, path: &RepoPath) -> FsResult<()> {
         Ok(self.steady().unlink(&self.within(path))?)
     }
@@ -243,12 +237,10 @@ impl Files {
         if_there(self.steady().unlink(&self.within(path))).map(drop)
     }
 
-    /// rmdir(2).
     pub(crate) fn rmdir(&self, path: &RepoPath) -> FsResult<()> {
         Ok(self.steady().rmdir(&self.within(path))?)
     }
 
-    /// rename(2).
     pub(crate) fn rename(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         self.make_parents(to)?;
         Ok(self.steady().rename(&self.within(from), &self.within(to))?)
@@ -275,7 +267,6 @@ impl Files {
             .rename(&other.within(from), &self.within(to))?)
     }
 
-    /// link(2).
     pub(crate) fn link(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
         self.make_parents(to)?;
         Ok(self.steady().link(&self.within(from), &self.within(to))?)

@@ -17,7 +17,7 @@ const PRIVATE: &str = "private";
 
 /// See the module. What has the name when this is dropped is removed.
 #[derive(Debug)]
-pub struct Private {
+pub(crate) struct Private {
     homes: Arc<Dir>,
     at: PathBuf,
 }
@@ -33,7 +33,7 @@ impl Private {
     }
 
     /// Where it is. Nobody else writes to the directories above.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.homes.path().join(&self.at)
     }
 }

@@ -60,7 +60,7 @@ impl Objects {
     }
 
     /// Whether a file has a final name under which nobody can write to it any more, nor rename it.
-    pub fn is_sealed(&self, path: &RepoPath) -> bool {
+    pub(crate) fn is_sealed(&self, path: &RepoPath) -> bool {
         name::holds_objects(path) && self.is_finished(path)
     }
 
@@ -86,7 +86,7 @@ impl Objects {
     }
 
     /// The same of a private file.
-    pub fn ready_private(&self, made: Private, name: &RepoPath) -> FsResult<Ready> {
+    pub(crate) fn ready_private(&self, made: Private, name: &RepoPath) -> FsResult<Ready> {
         let file = self.files.open_private(&made.path())?;
         let seal = self.shared.seals.seal_own(&file)?;
         let ready = self.ready_sealed(&file, name, seal)?;
@@ -162,7 +162,7 @@ impl Objects {
 
     /// A file that was written under its final name is closed. Its bytes are those that it stays with, and from now
     /// on nobody writes to it; an error when they are not right yet.
-    pub fn finish_written(
+    pub(crate) fn finish_written(
         &self,
         name: &RepoPath,
         file: &File,
@@ -194,7 +194,7 @@ impl Objects {
     }
 
     /// The same of a name that git may give other bytes.
-    pub fn finish_rewritten(&self, name: &RepoPath) -> FsResult<()> {
+    pub(crate) fn finish_rewritten(&self, name: &RepoPath) -> FsResult<()> {
         self.finish_there(name, self.ready(name, name)?)
     }
 
@@ -260,7 +260,11 @@ impl Objects {
     }
 
     /// git takes a finished file's name away again: `take` does that.
-    pub fn unfinish(&self, path: &RepoPath, take: impl FnOnce() -> FsResult<()>) -> FsResult<()> {
+    pub(crate) fn unfinish(
+        &self,
+        path: &RepoPath,
+        take: impl FnOnce() -> FsResult<()>,
+    ) -> FsResult<()> {
         let _naming = self.naming.lock();
         take()?;
         self.forget_finished(path);
@@ -282,7 +286,7 @@ impl Objects {
     }
 
     /// What keeps a finished file as it is for whoever reads it, also when it is stored and has lost this name.
-    pub fn seal_of(&self, path: &RepoPath) -> Option<Arc<Seal>> {
+    pub(crate) fn seal_of(&self, path: &RepoPath) -> Option<Arc<Seal>> {
         self.state.lock().pending.get(path)?.seal.clone()
     }
 

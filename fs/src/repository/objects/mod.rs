@@ -93,9 +93,9 @@ impl State {
     }
 }
 
-/// A catalogued name.
+/// What the catalog has under a name.
 pub enum Found {
-    /// A file.
+    /// An object file in the catalog.
     Entry(FileEntry),
     /// A directory that exists because files lie beneath it.
     Directory,
@@ -103,7 +103,7 @@ pub enum Found {
 
 /// The bytes of a catalogued file.
 pub enum Content {
-    /// In the catalog.
+    /// The bytes are in the catalog.
     Inline(bytes::Bytes),
     /// In the store, through the cache.
     Stored(Arc<CachedFile>),
@@ -209,7 +209,7 @@ impl Objects {
     }
 
     /// Whether anything catalogued lies in a directory.
-    pub fn has_children(&self, dir: &RepoPath) -> FsResult<bool> {
+    pub(crate) fn has_children(&self, dir: &RepoPath) -> FsResult<bool> {
         Ok(!self.children(dir)?.is_empty())
     }
 
@@ -318,7 +318,7 @@ impl Objects {
     }
 
     /// How long the oldest of them has been finished.
-    pub fn oldest_pending(&self) -> Option<Duration> {
+    pub(crate) fn oldest_pending(&self) -> Option<Duration> {
         let state = self.state.lock();
         let since = state.pending.values().map(|finished| finished.since);
         since.min().map(|since| since.elapsed())
@@ -335,12 +335,12 @@ impl Objects {
     }
 
     /// Whether nothing is finished or touched.
-    pub fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.state.lock().is_quiet()
     }
 
     /// For how long nothing was finished, deleted or touched.
-    pub fn idle_for(&self) -> Option<Duration> {
+    pub(crate) fn idle_for(&self) -> Option<Duration> {
         Some(self.state.lock().changed?.elapsed())
     }
 

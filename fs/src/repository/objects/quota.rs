@@ -10,7 +10,7 @@ use gitmoor_replicator::read;
 
 impl Objects {
     /// Whether a file in the making may become one of the repository's.
-    pub fn check_quota(&self, file: &RepoPath) -> FsResult<()> {
+    pub(crate) fn check_quota(&self, file: &RepoPath) -> FsResult<()> {
         let Some(repo) = read::repo(self.shared.replica.view(), self.repo)? else {
             return Ok(());
         };

@@ -58,11 +58,11 @@ struct Table {
 
 /// While it lives the file is written to.
 #[derive(Debug)]
-pub struct Writing(Held);
+pub(crate) struct Writing(Held);
 
 /// While it lives nobody writes to the file, nor opens it for that.
 #[derive(Debug)]
-pub struct Seal(#[expect(dead_code, reason = "dropped with it")] Held);
+pub(crate) struct Seal(#[expect(dead_code, reason = "dropped with it")] Held);
 
 #[derive(Debug)]
 struct Held {
@@ -75,7 +75,6 @@ struct Held {
 pub(crate) enum Sealing {
     /// Nobody writes to it.
     Done(Seal),
-    /// Somebody does.
     Written,
     /// Nobody that is known does. The disk has no leases, or grants none to this process.
     Unknown,

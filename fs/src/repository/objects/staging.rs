@@ -42,15 +42,14 @@ const GLANCE: usize = 1000;
 /// What is staged, in all repositories.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Staged {
-    /// Finished files.
+    /// How many files are finished.
     pub finished: u64,
     /// Files in the making.
     pub making: u64,
-    /// Bytes of both.
+    /// Bytes of finished files and of those in the making.
     pub bytes: u64,
 }
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Staging {
     /// Bytes; `None` is no limit.
@@ -189,7 +188,7 @@ impl Objects {
     }
 
     /// Waits until there is room for a new file.
-    pub fn wait_for_room(&self) -> FsResult<()> {
+    pub(crate) fn wait_for_room(&self) -> FsResult<()> {
         if self.shared.staging.has_room() {
             return Ok(());
         }

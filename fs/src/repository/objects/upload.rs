@@ -35,10 +35,9 @@ pub(in crate::repository) type Sending<'a> = dyn Fn(&str) -> Result<Put, StoreEr
 
 /// What to leave out of a publication.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// At the barrier of a ref change: `.keep` files wait, most are gone soon.
     Barrier,
-    /// Everything.
     All,
 }
 
@@ -71,7 +70,6 @@ impl Batch {
         }
     }
 
-    /// For the catalog.
     pub fn adds(&self) -> Vec<FileAdd> {
         self.files.iter().map(|stored| stored.add.clone()).collect()
     }
@@ -79,7 +77,7 @@ impl Batch {
 
 impl Objects {
     /// Stores what is finished, at the barrier of a ref change or when nobody waits.
-    pub fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
+    pub(crate) fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
         let looked = self.tombstones_as_of()?;
         self.forget_gone()?;
         let (mut paths, loose) = self.wanted(scope);
@@ -107,7 +105,7 @@ impl Objects {
     }
 
     /// Stores one finished file as it is.
-    pub fn store_one(&self, path: &RepoPath) -> FsResult<Batch> {
+    pub(crate) fn store_one(&self, path: &RepoPath) -> FsResult<Batch> {
         let looked = self.tombstones_as_of()?;
         Ok(Batch {
             files: self.store(path)?.into_iter().collect(),
@@ -129,7 +127,7 @@ impl Objects {
     }
 
     /// What was stored under a condemned key is to be stored again.
-    pub fn forget_stored(&self, condemned: &str) {
+    pub(crate) fn forget_stored(&self, condemned: &str) {
         let usable = |place: &Place| !matches!(place, Place::Stored { key } if key == condemned);
         let mut state = self.state.lock();
         state

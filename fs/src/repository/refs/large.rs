@@ -106,7 +106,6 @@ impl Refs {
 
 /// Where the bytes of an open value are.
 pub(crate) enum Value {
-    /// In memory.
     Bytes(Bytes),
     /// In a file without a name, of the daemon's own.
     File(Arc<File>),

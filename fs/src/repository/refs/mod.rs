@@ -77,7 +77,6 @@ pub(crate) struct Refs {
 
 /// A replicated name of the refs room.
 pub(crate) enum Found {
-    /// A value.
     Entry(RefEntry),
     /// The packed table, as a file.
     Packed(Arc<Rendered>),

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A rendered `packed-refs`. Removed from disk with its last user.
 #[derive(Debug)]
-pub struct Rendered {
+pub(crate) struct Rendered {
     path: PathBuf,
     /// Of the table.
     version: Version,
@@ -28,17 +28,17 @@ pub struct Rendered {
 
 impl Rendered {
     /// lstat(2) of it.
-    pub fn stat(&self) -> &Metadata {
+    pub(crate) fn stat(&self) -> &Metadata {
         &self.meta
     }
 
     /// The version of the table that this is.
-    pub fn version(&self) -> Version {
+    pub(crate) fn version(&self) -> Version {
         self.version
     }
 
     /// Opens it for reading.
-    pub fn open(&self) -> FsResult<File> {
+    pub(crate) fn open(&self) -> FsResult<File> {
         Ok(File::open(&self.path)?)
     }
 }

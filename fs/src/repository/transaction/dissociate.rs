@@ -13,7 +13,7 @@ use gitmoor_replicator::read;
 /// Is told of bytes that were copied; an error ends it all.
 pub(crate) type Told<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;
 
-/// Of one repository.
+/// Gives one fork files of its own.
 pub struct Dissociation<'a>(pub(crate) &'a Transactions);
 
 impl Dissociation<'_> {

@@ -131,7 +131,6 @@ impl Push<'_> {
 }
 
 impl Transactions {
-    /// Of one repository.
     pub(crate) fn new(
         repo: RepoId,
         shared: Arc<Context>,

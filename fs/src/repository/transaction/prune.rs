@@ -58,7 +58,6 @@ const REMEMBERED: usize = 4096;
 pub(super) struct Removal {
     /// Up to which commit the deleting process had seen the repository when it first touched it.
     pub(super) seen: Version,
-    /// That process.
     pid: u32,
     /// Its place among all deletions of this mount's life, from 1.
     pub(super) order: u64,
@@ -170,7 +169,6 @@ impl Prune {
         self.state.lock().base(removal)
     }
 
-    /// Refs moved.
     pub(super) fn moved(&self, version: Version, by: Option<ReadVersion>) {
         let mut state = self.state.lock();
         if state.moves.len() == REMEMBERED {

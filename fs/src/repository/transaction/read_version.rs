@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Up to which commit, and up to which deletion, a process may have read a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadVersion {
+pub(crate) struct ReadVersion {
     /// The process, not one of its threads; 0 when it is in another pid namespace.
     pub pid: u32,
     /// Not later than anything that it has read of refs and objects here.
@@ -46,7 +46,6 @@ pub(crate) struct ReadVersions {
 }
 
 impl ReadVersions {
-    /// Nobody has looked.
     pub(crate) fn new() -> Self {
         Self {
             known: Processes::new(),

@@ -21,7 +21,7 @@ use std::fs::File;
 pub struct Made {
     /// The name that it gets.
     pub path: RepoPath,
-    /// Where it is.
+    /// The file that git made.
     pub at: At,
     /// How large it is.
     pub bytes: u64,
@@ -30,7 +30,7 @@ pub struct Made {
 /// What is to be published.
 #[derive(Debug)]
 pub struct Repack {
-    /// New files.
+    /// Files that take the place of others.
     pub made: Vec<Made>,
     /// What nothing reaches any more, if there is any.
     pub expired: Option<Expired>,
@@ -60,7 +60,7 @@ pub enum Published {
     Kept,
 }
 
-/// Of one repository.
+/// Publishes what a repack of one repository made.
 pub struct RepackCommit<'a>(pub(crate) &'a Transactions);
 
 impl RepackCommit<'_> {

@@ -14,7 +14,7 @@ use gitmoor_store::object_store::{Body, Put};
 use std::fs::File;
 use std::path::Path;
 
-/// Of one repository.
+/// Repairs object files of one repository.
 pub struct Repair<'a>(pub(crate) &'a Transactions);
 
 impl Repair<'_> {

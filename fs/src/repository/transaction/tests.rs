@@ -184,7 +184,6 @@ fn what_is_finished_is_counted_once() {
     assert_eq!(transactions.shared.staging.staged(), staged(1, 0));
 }
 
-/// A new branch.
 fn new_main(repo: RepoId) -> RepoChange {
     let edit = RefEdit {
         name: path("refs/heads/main"),
