@@ -15,17 +15,17 @@ use std::sync::Arc;
 pub struct Jobs {
     /// Which of the long ones run.
     pub runner: Arc<Runner>,
-    /// Lists and restores.
+    /// Lists and restores what was deleted.
     pub trash: Trash,
-    /// Empties the trash.
+    /// Removes from the store what was deleted for long enough.
     pub gc: Arc<Gc>,
-    /// Make forks independent.
+    /// Give a fork files of its own.
     pub forks: Forks,
-    /// Maintenance.
+    /// Pack objects together, and drop those that nothing reaches.
     pub repacks: Arc<Repacks>,
-    /// Bring repositories in.
+    /// Bring repositories in from elsewhere.
     pub imports: Imports,
-    /// Checks.
+    /// Checks repositories, and repairs them.
     pub fsck: Arc<Fsck>,
     /// Of the replicator's state.
     pub backups: Arc<Backups>,

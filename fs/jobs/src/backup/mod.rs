@@ -30,9 +30,9 @@ const PIECE: u64 = 8 << 20;
 /// A backup in the store.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BackupInfo {
-    /// Its key.
+    /// Key of the backup in the store.
     pub key: String,
-    /// Its bytes.
+    /// Size of the backup in bytes.
     pub bytes: u64,
     /// When it was stored, seconds since 1970 by the store's clock.
     pub stored: i64,
@@ -67,7 +67,7 @@ pub struct Stored<'s> {
 }
 
 impl<'s> Stored<'s> {
-    /// From the start.
+    /// Reads a backup from its first byte.
     pub fn new(store: &'s dyn ObjectStore, backup: &'s BackupInfo) -> Self {
         Self {
             store,
@@ -92,7 +92,7 @@ impl Read for Stored<'_> {
     }
 }
 
-/// The job.
+/// Stores backups of the replicator's state.
 pub struct Backups {
     fs: Arc<FileSystem>,
 }

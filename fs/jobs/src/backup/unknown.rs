@@ -9,14 +9,14 @@ use gitmoor_store::object_store::{Listed, ObjectStore};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Of one repository.
+/// Objects of one repository that the restored state does not know.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Unknown {
-    /// Its permanent name.
+    /// The repository's permanent name.
     pub repository: String,
     /// Its path; `None` when the whole repository is unknown.
     pub path: Option<String>,
-    /// Bytes of all.
+    /// Bytes of these objects together.
     pub bytes: u64,
     /// The keys, in order.
     pub keys: Vec<String>,

@@ -21,12 +21,12 @@ const BATCH_BYTES: u64 = 1 << 30;
 /// How often it looks again because the repository has changed meanwhile.
 const LOOKS: usize = 20;
 
-/// What was copied.
+/// What a fork got for itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Copied {
-    /// Object files.
+    /// How many object files were copied.
     pub files: u64,
-    /// Their bytes.
+    /// How many bytes were copied.
     pub bytes: u64,
 }
 
@@ -41,7 +41,7 @@ pub enum CopyError {
     /// The repository is gone.
     #[error("it was deleted meanwhile")]
     Deleted,
-    /// Everything else.
+    /// Anything else that stopped the copy.
     #[error("not all of its files are copied: {0}; it is whole, and the same command goes on")]
     Fs(FsError),
 }
@@ -52,7 +52,7 @@ impl<E: Into<FsError>> From<E> for CopyError {
     }
 }
 
-/// The job.
+/// Copies the files that a fork borrows.
 pub struct Forks {
     fs: Arc<FileSystem>,
     runner: Arc<Runner>,
@@ -90,7 +90,6 @@ impl Forks {
     }
 }
 
-/// One run.
 struct Copying<'a> {
     fs: &'a FileSystem,
     objects: Dissociation<'a>,

@@ -36,7 +36,7 @@ pub struct Checked {
     pub repository: String,
     /// Catalogued files that were read.
     pub files: u64,
-    /// Their bytes.
+    /// Bytes of these files.
     pub bytes: u64,
     /// Those that are not as the catalog says.
     pub damaged: Vec<Damage>,
@@ -56,14 +56,14 @@ impl Checked {
     }
 }
 
-/// One damaged file.
+/// A file that is damaged, and what became of it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Damage {
     /// Its path in the repository.
     pub path: String,
     /// Its key in the store; `None` for one in the catalog itself.
     pub key: Option<String>,
-    /// What is wrong.
+    /// Everything that is wrong with the file.
     pub faults: Vec<Fault>,
     /// How it was repaired, if it was.
     pub repaired: Option<String>,
@@ -80,14 +80,14 @@ pub enum Fault {
     Missing,
     /// It has another size.
     Size {
-        /// By the catalog.
+        /// Bytes that the catalog states.
         expected: u64,
-        /// By the store.
+        /// Bytes that the store has.
         actual: u64,
     },
     /// A block does not match its digest.
     Block {
-        /// From 0.
+        /// Number of the block, from 0.
         block: u64,
         /// Its first byte …
         start: u64,
@@ -96,12 +96,12 @@ pub enum Fault {
     },
     /// The blocks are right and the whole is not, or the object is not the one of its name.
     Content {
-        /// In words.
+        /// What does not match, in words.
         reason: String,
     },
 }
 
-/// What to do.
+/// How thorough a check is, and whether it repairs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FsckOptions {
     /// Repair what can be.
@@ -110,7 +110,7 @@ pub struct FsckOptions {
     pub deep: bool,
 }
 
-/// The job.
+/// Checks repositories, and repairs them.
 pub struct Fsck {
     fs: Arc<FileSystem>,
     /// How far it has come, as a sentence.

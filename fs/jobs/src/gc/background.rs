@@ -7,7 +7,6 @@ use gitmoor_fs::{FsError, OpenError, start_periodic};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Starts the thread.
 pub(crate) fn start(gc: &Arc<Gc>) -> Result<(), OpenError> {
     let (period, grace) = (gc.fs.config().gc_period, gc.fs.config().gc_grace);
     let mut last_swept: Option<Instant> = None;

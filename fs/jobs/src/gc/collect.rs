@@ -21,7 +21,7 @@ use std::time::Duration;
 /// What a collection removed, or with `dry_run` what it would have.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Collected {
-    /// Nothing was changed.
+    /// Whether the collection only counted.
     pub dry_run: bool,
     /// Deleted repositories that are gone for good now, by their last names.
     pub repositories: Vec<String>,

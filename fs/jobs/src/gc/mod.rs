@@ -27,7 +27,7 @@ use gitmoor_fs::FileSystem;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// The job.
+/// Removes what was in the trash for long enough.
 pub struct Gc {
     fs: Arc<FileSystem>,
     /// Held by a collection: one at a time.

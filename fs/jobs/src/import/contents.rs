@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Index = index::File<gix_pack::MMap>;
 
-/// See the module.
 pub(super) struct Contents {
     indexes: Vec<Index>,
     /// Objects of each pack of the source, by the name of the pack.

@@ -5,7 +5,7 @@ use gitmoor_fs::FsError;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// See the module.
+/// Why an import ended without a repository.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// Something has that name.
@@ -17,7 +17,7 @@ pub enum ImportError {
          gitmoor import --abandon {repository}"
     )]
     OtherSource {
-        /// The name.
+        /// Name that the repository is to get.
         repository: String,
         /// Where it comes from.
         origin: String,
@@ -28,7 +28,7 @@ pub enum ImportError {
     /// Something at the source keeps it from being taken over.
     #[error("{}: {reason}", path.display())]
     InTheWay {
-        /// What.
+        /// The file or directory in the way.
         path: PathBuf,
         /// Why, and what to do.
         reason: String,
@@ -50,7 +50,7 @@ pub enum ImportError {
     /// There is no repository.
     #[error("{}: {reason}", path.display())]
     NoRepository {
-        /// Where.
+        /// The path that was given.
         path: PathBuf,
         /// What is there instead.
         reason: String,
@@ -58,7 +58,7 @@ pub enum ImportError {
     /// Not all objects are in the source, and are not meant to be.
     #[error("{}: {reason}", path.display())]
     Partial {
-        /// The source.
+        /// Path of the source.
         path: PathBuf,
         /// Why, and what to do.
         reason: &'static str,
@@ -66,25 +66,25 @@ pub enum ImportError {
     /// Something of the source cannot be read.
     #[error("{}: {error}", path.display())]
     Unreadable {
-        /// What.
+        /// The file that cannot be read.
         path: PathBuf,
-        /// Why.
+        /// What the system call returned.
         error: io::Error,
     },
     /// Something of the source is not what it should be.
     #[error("{}: {reason}", path.display())]
     Damaged {
-        /// What.
+        /// The file that is damaged.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with the file.
         reason: String,
     },
-    /// Objects are missing.
+    /// Objects that refs reach are missing at the source.
     #[error("{}: not all objects that its refs reach are there: {said}", path.display())]
     Incomplete {
-        /// The source.
+        /// Path of the source.
         path: PathBuf,
-        /// In git's words.
+        /// What git said about the missing objects.
         said: String,
     },
     /// The source is written to, and what was to be read is gone. It is looked at anew a few times.
@@ -93,9 +93,9 @@ pub enum ImportError {
     /// What was stored is not what was sent. It is sent again when the import goes on.
     #[error("{path}: the store gave back something else than it was given: {reason}")]
     Spoiled {
-        /// In the repository.
+        /// Path of the file in the repository.
         path: String,
-        /// What is wrong.
+        /// How the bytes differ.
         reason: String,
     },
     /// git could not do it.
@@ -106,7 +106,7 @@ pub enum ImportError {
         /// Its last words, or how it ended.
         said: String,
     },
-    /// Everything else.
+    /// Anything else that the file system refused.
     #[error("{0}")]
     Fs(FsError),
 }

@@ -84,7 +84,7 @@ pub struct How {
 pub struct Imported {
     /// The repository's path in the namespace.
     pub repository: String,
-    /// Its permanent name.
+    /// The repository's permanent name.
     pub id: String,
     /// Where it came from, without secrets.
     pub source: String,
@@ -96,7 +96,7 @@ pub struct Imported {
     pub objects: u64,
     /// Object files that it has.
     pub files: u64,
-    /// Their bytes.
+    /// Bytes of these object files.
     pub bytes: u64,
     /// Of these, what was stored this time; the rest was there.
     pub stored_bytes: u64,
@@ -104,7 +104,7 @@ pub struct Imported {
     pub seconds: f64,
 }
 
-/// The job.
+/// Brings repositories in from elsewhere.
 pub struct Imports {
     fs: Arc<FileSystem>,
     runner: Arc<Runner>,
@@ -274,7 +274,6 @@ fn job(import: &Import) -> Job {
     }
 }
 
-/// One run.
 struct Run<'a> {
     fs: &'a FileSystem,
     imports: &'a Imports,
@@ -290,7 +289,6 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// For the store.
     fn begin_wait(&self) -> Wait {
         let path = self.import.path.to_string();
         self.fs.begin_wait("an import", &path)

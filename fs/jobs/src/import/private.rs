@@ -13,7 +13,6 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-/// See the module.
 pub(super) struct Private(PathBuf);
 
 impl Private {
@@ -42,7 +41,6 @@ impl Private {
         Ok(dir)
     }
 
-    /// An empty directory.
     pub(super) fn fresh(&self, name: &str) -> io::Result<PathBuf> {
         match fs::remove_dir_all(self.0.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

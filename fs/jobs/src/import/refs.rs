@@ -10,9 +10,7 @@ use gitmoor_model::{Change, Expect, PackedEdit, PackedRef, RefEdit, RepoPath};
 use gix_hash::ObjectId;
 use std::collections::HashMap;
 
-/// See the module.
 pub(super) struct Refs {
-    /// By name.
     direct: Vec<(RepoPath, PackedRef)>,
     /// Name and target.
     symbolic: Vec<(RepoPath, Vec<u8>)>,

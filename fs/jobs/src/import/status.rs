@@ -6,18 +6,18 @@ use gitmoor_model::{Import, ImportStage};
 use gitmoor_replicator::read;
 use serde::{Deserialize, Serialize};
 
-/// One import.
+/// How far an import is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ImportStatus {
     /// The name that the repository gets.
     pub repository: String,
-    /// Its permanent name.
+    /// The repository's permanent name.
     pub id: String,
     /// Where it comes from, without secrets.
     pub source: String,
     /// `pending`, `copying`, `verifying`, `done` or `failed`.
     pub stage: String,
-    /// Why it failed.
+    /// Why the import failed; `None` unless `stage` is `failed`.
     pub reason: Option<String>,
     /// Bytes of the source.
     pub bytes: u64,
@@ -34,9 +34,9 @@ pub struct ImportStatus {
 /// One object file of an import.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FileStatus {
-    /// In the repository.
+    /// Path of the file in the repository.
     pub path: String,
-    /// Bytes.
+    /// Size of the file in bytes.
     pub bytes: u64,
     /// Whether it was read back; it is stored either way.
     pub verified: bool,

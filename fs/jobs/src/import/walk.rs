@@ -21,7 +21,6 @@ const STEP: [&str; 6] = [
     "--stdin",
 ];
 
-/// One walk.
 pub(super) struct Walk<'a> {
     contents: &'a Contents,
     seen: AtomicU64,
@@ -37,7 +36,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Objects so far.
     pub(super) fn seen(&self) -> u64 {
         self.seen.load(Ordering::Relaxed)
     }

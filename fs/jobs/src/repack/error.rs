@@ -4,7 +4,7 @@ use crate::runner::JobError;
 use gitmoor_fs::FsError;
 use std::io;
 
-/// See the module.
+/// Why a repack changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum MaintenanceError {
     /// Another maintenance has the lock.
@@ -35,7 +35,7 @@ pub enum MaintenanceError {
         "what git made lacks {objects} objects of the packs that it stands for, such as {example}; nothing was changed"
     )]
     Lossy {
-        /// How many.
+        /// How many objects are missing.
         objects: usize,
         /// One of them, in hex.
         example: String,
@@ -45,10 +45,10 @@ pub enum MaintenanceError {
     Unprovable {
         /// Path in the repository.
         path: String,
-        /// Why not.
+        /// Why the index proves nothing.
         reason: String,
     },
-    /// Everything else.
+    /// Anything else that stopped the repack.
     #[error("{0}")]
     Fs(FsError),
 }

@@ -44,7 +44,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use view::View;
 
-/// What to do.
+/// How much is packed, and how.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RepackOptions {
     /// All into one pack, and what nothing reaches into another; without it only small packs and loose
@@ -59,7 +59,7 @@ pub struct RepackOptions {
 /// Where a daemon has mounted what.
 #[derive(Clone, Debug)]
 pub struct Mounted {
-    /// The mount point.
+    /// Path of the mount point.
     pub at: PathBuf,
     /// The one repository that is mounted there; the whole namespace without it.
     pub repo: Option<NamePath>,
@@ -78,24 +78,24 @@ impl Mounted {
 /// What a repository has that maintenance is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Heap {
-    /// Packs.
+    /// How many packs there are.
     pub packs: u64,
-    /// Loose objects.
+    /// How many loose objects there are.
     pub loose: u64,
     /// Bytes of all object files.
     pub bytes: u64,
 }
 
-/// What maintenance did.
+/// What a repack changed in a repository.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Repacked {
     /// The repository's path in the namespace.
     pub repository: String,
     /// Why nothing was changed; `None` when something was.
     pub unchanged: Option<String>,
-    /// As it was.
+    /// Packs and loose objects before.
     pub before: Heap,
-    /// As it is.
+    /// Packs and loose objects afterwards.
     pub after: Heap,
     /// Object files that came.
     pub added: u64,
@@ -103,7 +103,7 @@ pub struct Repacked {
     pub added_bytes: u64,
     /// Object files that went to the trash.
     pub removed: u64,
-    /// Their bytes.
+    /// Bytes of the removed object files.
     pub removed_bytes: u64,
     /// Objects that nothing reached for long enough, which are only in the trash now.
     pub expired_objects: u64,
@@ -113,7 +113,7 @@ pub struct Repacked {
 
 type Files = Vec<(RepoPath, FileEntry)>;
 
-/// The job.
+/// Repacks repositories, on request and by themselves.
 pub struct Repacks {
     fs: Arc<FileSystem>,
     runner: Arc<Runner>,
@@ -163,12 +163,11 @@ impl Repacks {
     }
 
     /// What a repository has.
-    pub fn heap(&self, id: RepoId) -> Result<Heap, MaintenanceError> {
+    pub(crate) fn heap(&self, id: RepoId) -> Result<Heap, MaintenanceError> {
         heap_of(&self.fs, id)
     }
 }
 
-/// One run.
 struct Maintenance<'a> {
     fs: &'a FileSystem,
     fsck: &'a Fsck,

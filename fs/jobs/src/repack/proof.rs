@@ -16,13 +16,11 @@ use std::io::Read;
 
 type Index = index::File<Vec<u8>>;
 
-/// See the module.
 pub(super) struct Proof {
     /// What it stands on.
     pub(super) relied: Vec<Relied>,
     /// Objects that only the expired pack has, or an expired loose file.
     pub(super) expired: u64,
-    /// Those loose files.
     pub(super) expired_loose: Vec<RepoPath>,
 }
 

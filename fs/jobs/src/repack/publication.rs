@@ -18,7 +18,6 @@ const ROOM: usize = 4 << 20;
 /// What a removed file adds to a command besides its path, at most.
 const DIGEST: usize = 40;
 
-/// See the module.
 pub(super) struct Publication {
     pub(super) repack: Repack,
     pub(super) expired_objects: u64,
@@ -154,7 +153,6 @@ fn stem(path: &RepoPath) -> &[u8] {
     dot.map_or(bytes, |dot| &bytes[..name + dot])
 }
 
-/// What git made.
 pub(super) fn open(made: &Made) -> Result<File, MaintenanceError> {
     let file = made.at.open();
     file.map_err(MaintenanceError::local(&made.at.path()))

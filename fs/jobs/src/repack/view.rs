@@ -56,7 +56,6 @@ pub(crate) fn clear(data: &Path) {
     }
 }
 
-/// See the module.
 pub(super) struct View {
     dir: PathBuf,
     /// The same, for what git made there.

@@ -7,7 +7,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// See the module.
+/// Which long jobs run here, at most one on a repository.
 pub struct Runner {
     fs: Arc<FileSystem>,
     state: Mutex<State>,
@@ -23,7 +23,6 @@ struct State {
 }
 
 impl Runner {
-    /// Nothing runs yet.
     pub(crate) fn new(fs: Arc<FileSystem>) -> Self {
         Self {
             fs,
@@ -32,7 +31,6 @@ impl Runner {
         }
     }
 
-    /// For `gitmoor status`.
     pub(crate) fn sentences(&self) -> Vec<String> {
         self.state.lock().running.values().cloned().collect()
     }
@@ -77,7 +75,6 @@ impl Runner {
 pub(crate) struct Job {
     /// `maintenance`, `import`: those of one kind exclude each other.
     pub(crate) kind: &'static str,
-    /// On this repository.
     pub(crate) id: RepoId,
     /// Its path in the namespace.
     pub(crate) repository: String,

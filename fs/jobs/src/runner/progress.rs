@@ -11,7 +11,7 @@ pub struct Progress {
     pub repository: String,
     /// What is being done: `Storing`, or in git's own words.
     pub phase: String,
-    /// Of that.
+    /// How much of the phase is done.
     pub done: u64,
     /// Where that is known.
     pub total: Option<u64>,
@@ -23,9 +23,9 @@ pub struct Progress {
 /// So many of so many.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Count {
-    /// So far.
+    /// How many are done.
     pub done: u64,
-    /// Of.
+    /// How many there are.
     pub total: u64,
 }
 
@@ -49,7 +49,6 @@ impl ProgressSink for NoProgress {
     }
 }
 
-/// Tells both.
 pub(crate) struct ProgressReporter<'a> {
     running: &'a JobGuard<'a>,
     sink: &'a dyn ProgressSink,

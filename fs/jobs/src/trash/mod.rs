@@ -19,7 +19,7 @@ pub(crate) const PER_ENTRY: usize = 1000;
 /// A repository that has something in the trash: itself, or object files.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TrashedRepo {
-    /// Its permanent name.
+    /// The repository's permanent name.
     pub id: String,
     /// Its path in the namespace; its last one, if it was deleted.
     pub name: String,
@@ -28,13 +28,13 @@ pub struct TrashedRepo {
     pub deleted: Option<i64>,
     /// When gc may remove it: seconds since 1970.
     pub kept_until: Option<i64>,
-    /// Deleted object files.
+    /// How many of its object files are deleted.
     pub files: u64,
-    /// Their bytes.
+    /// Bytes of the deleted object files.
     pub bytes: u64,
 }
 
-/// The job.
+/// Lists and restores what was deleted.
 pub struct Trash {
     fs: Arc<FileSystem>,
 }

@@ -15,9 +15,9 @@ use std::collections::HashSet;
 /// What a restoration gave back.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Restored {
-    /// Object files.
+    /// How many object files came back.
     pub files: u64,
-    /// Refs, and `HEAD`.
+    /// Names of the refs that came back, `HEAD` among them.
     pub refs: Vec<String>,
     /// What was deleted with them and cannot be given back, with the reason.
     pub lost: Vec<String>,

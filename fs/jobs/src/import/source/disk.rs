@@ -15,7 +15,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// See the module.
 pub(crate) struct Disk {
     /// `GIT_DIR`: of all worktrees together.
     pub(crate) dir: PathBuf,

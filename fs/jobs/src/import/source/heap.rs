@@ -21,13 +21,11 @@ use std::path::{Path, PathBuf};
 /// What is taken of a pack. The multi-pack-index and the commit-graph are of all packs together; maintenance makes them anew.
 const TAKEN: [&[u8]; 5] = [b"pack", b"idx", b"rev", b"bitmap", b"mtimes"];
 
-/// See the module.
 pub(crate) struct Heap {
     pub(crate) packs: Vec<PackFiles>,
     pub(crate) loose: HashMap<ObjectId, Loose>,
 }
 
-/// A loose object.
 pub(crate) struct Loose {
     pub(crate) at: PathBuf,
     pub(crate) size: u64,

@@ -10,13 +10,13 @@ use std::path::PathBuf;
 /// Nothing that runs a program of the URL's choosing.
 const PROTOCOLS: [&str; 5] = ["https", "http", "ssh", "git", "file"];
 
-/// See the module.
+/// A URL that git can fetch from. `Debug` and `Display` hide its secrets.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Url(String);
 
 impl Url {
-    /// Any text.
+    /// Takes any text; an import checks the scheme.
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }

@@ -35,7 +35,6 @@ const BYTES: u64 = 64 << 20;
 
 type Index = index::File<gix_pack::MMap>;
 
-/// See the module.
 pub(super) fn fetch(
     database: &Database,
     private: &Private,
@@ -140,7 +139,6 @@ impl Filling<'_> {
     }
 }
 
-/// Of one pack.
 #[derive(Default)]
 struct Chunk {
     keys: Vec<Key>,

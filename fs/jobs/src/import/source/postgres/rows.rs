@@ -32,7 +32,6 @@ impl Key {
     }
 }
 
-/// A ref.
 pub(super) struct Ref {
     pub(super) name: String,
     pub(super) target: String,

@@ -11,13 +11,13 @@ use std::path::PathBuf;
 /// A repository in a database.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Database {
-    /// `postgres://…`.
+    /// URL of the database, `postgres://…`.
     pub url: Url,
     /// The value of the column that says of which repository a row is.
     pub repo: String,
-    /// Where objects are.
+    /// The table of objects.
     pub objects: ObjectColumns,
-    /// Where refs are.
+    /// The table of refs.
     pub refs: RefColumns,
 }
 
@@ -33,7 +33,7 @@ pub struct ObjectColumns {
 /// A table of refs: full names, `HEAD` among them; the object in hex, or `ref: ` and another name.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RefColumns {
-    /// Its name.
+    /// Name of the table, with its schema if that is not in the search path.
     pub table: String,
     /// The columns, in this order: repository, name, target.
     pub columns: [String; 3],
