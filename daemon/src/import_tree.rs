@@ -5,9 +5,7 @@ use gitmoor_jobs::import::Tree;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// See the module.
 pub(crate) struct Named {
-    /// By name.
     pub(crate) repositories: BTreeMap<RepoName, PathBuf>,
     /// What cannot be read or cannot get a name, and why.
     pub(crate) failures: Vec<String>,

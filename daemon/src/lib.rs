@@ -19,18 +19,17 @@
 pub mod admin;
 pub mod command;
 pub mod config;
-pub mod data_dir;
+mod data_dir;
 mod import_tree;
 mod logging;
 mod metrics;
 pub mod mount_point;
 pub mod reference;
 mod repo_limit;
-pub mod service;
+mod service;
 mod traces;
 
 pub use command::Failure;
-pub use traces::TracesError;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -9,7 +9,6 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitName(pub Limit);
 
-/// All of them.
 const LIMITS: [Limit; 4] = [
     Limit::Bytes,
     Limit::Refs,

@@ -12,7 +12,7 @@ pub(super) const LINE_LIMIT: u64 = 64 << 20;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer<Reply> {
-    /// It is done.
+    /// The request was carried out.
     Ok(Reply),
     /// It is not, and nothing was changed unless the message says so.
     Error(Rejection),
@@ -29,12 +29,12 @@ impl<Reply> From<Result<Reply, Rejection>> for Answer<Reply> {
     }
 }
 
-/// Why not.
+/// Why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     /// Whose fault it is.
     pub kind: RejectionKind,
-    /// A sentence.
+    /// One sentence for a person.
     pub message: String,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Counts answers in the making.
 #[derive(Debug, Default)]
-pub struct Answering {
+pub(crate) struct Answering {
     count: Mutex<usize>,
     none: Condvar,
 }
@@ -22,7 +22,7 @@ impl Answering {
     }
 
     /// Waits until none is left, at most this long.
-    pub fn wait_until_none(&self, patience: Duration) {
+    pub(crate) fn wait_until_none(&self, patience: Duration) {
         let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         // Both ways of ending mean the same to the caller, who leaves.
         let _ = self

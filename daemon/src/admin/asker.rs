@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 
 /// The other end of a connection, which has asked something.
 #[derive(Debug)]
-pub struct Asker<'a>(pub(super) &'a UnixStream);
+pub(crate) struct Asker<'a>(pub(super) &'a UnixStream);
 
 impl Asker<'_> {
     /// Its user and process, as they were when it connected.
@@ -20,7 +20,6 @@ impl Asker<'_> {
         Ok((peer.uid.as_raw(), pid))
     }
 
-    /// Writes one line.
     pub(super) fn answer(&self, answer: &impl Serialize) -> io::Result<()> {
         let mut text = serde_json::to_vec(answer)?;
         text.push(b'\n');

@@ -14,47 +14,32 @@ use std::time::Duration;
 /// The daemon cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// There is none.
     #[error(
         "no daemon is running for data directory {}; start one with: gitmoor {} (or name another \
          directory with --data or GITMOOR_DATA)",
         data.display(), start(data)
     )]
-    NotRunning {
-        /// The data directory.
-        data: PathBuf,
-    },
+    NotRunning { data: PathBuf },
     /// It belongs to somebody else.
     #[error("the daemon of {} belongs to another user: {source}", data.display())]
     Denied {
-        /// The data directory.
         data: PathBuf,
         /// The kernel's word.
         source: io::Error,
     },
     /// It died or hangs.
     #[error("the daemon of {} does not answer: {source}", data.display())]
-    Silent {
-        /// The data directory.
-        data: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    Silent { data: PathBuf, source: io::Error },
     /// It speaks another protocol.
     #[error(
         "the daemon of {} says what this gitmoor does not understand ({reason}); is it another \
          version?", data.display()
     )]
-    Misunderstood {
-        /// The data directory.
-        data: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    Misunderstood { data: PathBuf, reason: String },
 }
 
 /// What is asked: one line of JSON.
-pub trait Asked: Serialize {
+pub(crate) trait Asked: Serialize {
     /// What is answered when all is well.
     type Reply: DeserializeOwned;
 
@@ -63,14 +48,14 @@ pub trait Asked: Serialize {
 }
 
 /// A connection to the daemon.
-pub struct Client {
+pub(crate) struct Client {
     data: PathBuf,
     stream: BufReader<UnixStream>,
 }
 
 impl Client {
     /// Connects, or says that there is no daemon.
-    pub fn connect(dir: &DataDir) -> Result<Self, AdminError> {
+    pub(crate) fn connect(dir: &DataDir) -> Result<Self, AdminError> {
         let data = dir.path().to_owned();
         match socket::connect(&data) {
             Ok(stream) => Ok(Self {
@@ -86,7 +71,7 @@ impl Client {
 
     /// Asks, and waits for the answer. The outer error is the connection's, the
     /// inner one the daemon's.
-    pub fn ask<Q: Asked>(
+    pub(crate) fn ask<Q: Asked>(
         &mut self,
         request: &Q,
     ) -> Result<Result<Q::Reply, Rejection>, AdminError> {
@@ -94,7 +79,7 @@ impl Client {
     }
 
     /// The same, told how far it is where that takes long.
-    pub fn ask_watching<Q: Asked>(
+    pub(crate) fn ask_watching<Q: Asked>(
         &mut self,
         request: &Q,
         watch: &mut dyn FnMut(&Progress),
@@ -118,7 +103,7 @@ impl Client {
     }
 
     /// The error for a reply that does not belong to the request.
-    pub fn misunderstood(&self, reason: impl ToString) -> AdminError {
+    pub(crate) fn misunderstood(&self, reason: impl ToString) -> AdminError {
         AdminError::Misunderstood {
             data: self.data.clone(),
             reason: reason.to_string(),

@@ -15,9 +15,10 @@ mod client;
 mod server;
 mod socket;
 
-pub use answer::{Answer, Rejection, RejectionKind};
-pub use answering::Answering;
-pub use asker::Asker;
-pub use client::{AdminError, Asked, Client};
-pub use server::{Answers, Server};
+pub(crate) use answer::RejectionKind;
+pub use answer::{Answer, Rejection};
+pub(crate) use answering::Answering;
+pub(crate) use asker::Asker;
+pub(crate) use client::{AdminError, Asked, Client};
+pub(crate) use server::{Answers, Server};
 pub(crate) use socket::socket_path;

@@ -14,8 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-/// Who answers.
-pub trait Answers: Send + Sync + 'static {
+pub(crate) trait Answers: Send + Sync + 'static {
     /// What can be asked.
     type Request: DeserializeOwned;
     /// What is answered when all is well.
@@ -30,7 +29,7 @@ pub trait Answers: Send + Sync + 'static {
 
 /// A served socket. Dropping it removes the name; connections in flight go on.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     data: PathBuf,
     listener: Arc<UnixListener>,
 }
@@ -39,14 +38,13 @@ impl Server {
     /// Makes the socket of this data directory, which the caller owns. Whoever
     /// connects from now on is answered once [`Server::start`] is called, so that a
     /// mount that can be seen has a daemon that can be found.
-    pub fn bind(data: &Path) -> io::Result<Self> {
+    pub(crate) fn bind(data: &Path) -> io::Result<Self> {
         let listener = Arc::new(socket::bind(data)?);
         let data = data.to_owned();
         Ok(Self { data, listener })
     }
 
-    /// Begins to answer.
-    pub fn start(&self, daemon: Weak<impl Answers>) -> io::Result<()> {
+    pub(crate) fn start(&self, daemon: Weak<impl Answers>) -> io::Result<()> {
         let listener = Arc::clone(&self.listener);
         std::thread::Builder::new()
             .name("admin".to_owned())

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 const NAME: &str = "admin.sock";
 
-/// Where it is.
 pub(crate) fn socket_path(data: &Path) -> PathBuf {
     data.join(NAME)
 }

@@ -50,7 +50,6 @@ pub struct AuditPage {
     pub next: Option<u64>,
 }
 
-/// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditLine {
     /// When, by the clock of whoever asked for it: seconds since 1970.
@@ -67,7 +66,6 @@ pub struct AuditLine {
     pub old: Option<String>,
     /// What it is from then on.
     pub new: Option<String>,
-    /// By whom.
     #[serde(flatten)]
     pub who: Who,
 }
@@ -79,7 +77,6 @@ pub struct Who {
     pub node: Option<u64>,
     /// The user; none for Gitmoor itself.
     pub uid: Option<u32>,
-    /// The process.
     pub pid: Option<u32>,
     /// What that was started as.
     pub command: Option<String>,
@@ -92,7 +89,6 @@ pub struct Who {
 pub struct LastPush {
     /// Seconds since 1970.
     pub time: i64,
-    /// By whom.
     #[serde(flatten)]
     pub who: Who,
 }

@@ -138,7 +138,6 @@ documented! {
 /// What `gitmoor cluster status --json` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterStatus {
-    /// The cluster's id.
     pub cluster: String,
     /// Who was asked: `node 3`, or a client.
     pub this: String,
@@ -157,14 +156,11 @@ pub struct ClusterStatus {
     pub limits: BTreeMap<u64, String>,
 }
 
-/// A member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberLine {
-    /// Its number.
     pub node: u64,
     /// Where the others reach it.
     pub address: String,
-    /// Its part.
     pub role: MemberRole,
     /// Index of the last entry applied there; `None` when it does not answer.
     pub applied: Option<u64>,
@@ -172,7 +168,6 @@ pub struct MemberLine {
     pub lag: Option<u64>,
     /// When its certificate expires, seconds since 1970.
     pub certificate_expires: Option<u64>,
-    /// Of its gitmoor.
     pub version: Option<String>,
     /// Why it does not answer.
     pub error: Option<String>,
@@ -182,9 +177,7 @@ pub struct MemberLine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemberRole {
-    /// Leads.
     Leader,
-    /// Has a vote.
     Voter,
     /// Gets everything, and has none.
     Learner,

@@ -31,9 +31,9 @@ pub enum Failure {
     /// The setting has no value.
     #[error("{name} does not set {key}")]
     NotSet {
-        /// The repository.
+        /// Name of the repository.
         name: RepoName,
-        /// The setting.
+        /// Key of the setting.
         key: &'static str,
     },
     /// fsck found damage, which it has printed.
@@ -42,7 +42,7 @@ pub enum Failure {
          a clone or a backup" } else { "gitmoor fsck --repair repairs what can be" }
     )]
     Damaged {
-        /// The repository.
+        /// Name of the repository.
         name: RepoName,
         /// Whether a repair was tried.
         repair: bool,
@@ -104,7 +104,7 @@ fn unhealthy(findings: usize) -> String {
 
 impl Failure {
     /// 1 or 2, see the command line contract.
-    pub fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code())
     }
 

@@ -41,7 +41,6 @@ pub struct GcArgs {
 pub struct GcRequest {
     /// In this repository alone.
     pub name: Option<RepoName>,
-    /// Change nothing.
     pub dry_run: bool,
 }
 
@@ -49,7 +48,6 @@ pub struct GcRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaintainRequest {
-    /// Which.
     pub name: RepoName,
     /// All into one pack.
     pub full: bool,
@@ -59,7 +57,6 @@ pub struct MaintainRequest {
     pub dry_run: bool,
 }
 
-/// What `--json` prints.
 #[derive(Serialize)]
 struct Done {
     maintenance: Vec<Repacked>,

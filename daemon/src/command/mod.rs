@@ -1,19 +1,19 @@
 //! One file per command: its arguments, what it asks, what is answered, and what it prints. `mount` and `node`
 //! become a daemon; nearly all others ask one, by a [`Request`] on its admin socket, and print its [`Reply`].
 
-pub mod audit;
+pub(crate) mod audit;
 mod backup;
 mod cli;
-pub mod cluster;
+pub(crate) mod cluster;
 mod confirm;
-pub mod doctor;
+pub(crate) mod doctor;
 mod documented;
 mod export;
 mod failure;
-pub mod fsck;
-pub mod gc;
+pub(crate) mod fsck;
+pub(crate) mod gc;
 mod generate;
-pub mod import;
+pub(crate) mod import;
 mod mount;
 pub(crate) mod mount_helper;
 mod mounted;

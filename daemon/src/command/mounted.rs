@@ -8,11 +8,8 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[error("{name} is not mounted here: {} is {what}", at.display())]
 pub struct NotMounted {
-    /// The repository.
     name: RepoName,
-    /// The mount point.
     at: PathBuf,
-    /// What is there.
     what: String,
 }
 

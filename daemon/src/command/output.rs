@@ -29,7 +29,6 @@ pub(super) fn date(seconds: i64) -> impl std::fmt::Display {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since.min(last))
 }
 
-/// Prints one line.
 pub(super) fn line(text: impl std::fmt::Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }

@@ -39,7 +39,6 @@ pub struct RestoreBackupArgs {
 /// What `gitmoor restore --json` prints.
 #[derive(Debug, Serialize)]
 struct RestoreReport<'a> {
-    /// What was restored.
     backup: &'a BackupInfo,
     /// What the store has that it does not know.
     unknown: &'a [Unknown],

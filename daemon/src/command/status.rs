@@ -19,15 +19,15 @@ pub struct StatusArgs {
 /// What `gitmoor status --json` prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
-    /// Of the daemon.
+    /// Process id of the daemon.
     pub pid: u32,
-    /// Of the program.
+    /// Version of the program that runs.
     pub version: String,
     /// What it is doing.
     pub state: State,
     /// Seconds since it began to serve.
     pub uptime_seconds: u64,
-    /// The data directory.
+    /// Path of the data directory.
     pub data: PathBuf,
     /// The object store, without secrets.
     pub store: String,
@@ -52,7 +52,7 @@ pub struct Status {
     pub pending: Pending,
     /// That, and files in the making.
     pub staging: Staging,
-    /// The block cache.
+    /// How full the block cache is.
     pub cache: Cache,
     /// Operations that wait right now: who waits for what since when.
     pub waits: Vec<String>,
@@ -62,16 +62,16 @@ pub struct Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Answering.
+    /// The daemon answers operations.
     Serving,
-    /// Publishing and unmounting.
+    /// The daemon publishes what is pending, and unmounts.
     Leaving,
 }
 
-/// One mount.
+/// A mount of this daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountStatus {
-    /// Where.
+    /// Path of the mount point.
     pub mountpoint: PathBuf,
     /// The one repository mounted there; the whole namespace without it.
     pub repo: Option<String>,
@@ -80,9 +80,9 @@ pub struct MountStatus {
 /// What is finished here but not in the store yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
-    /// Object files.
+    /// How many object files.
     pub files: u64,
-    /// Their bytes.
+    /// Bytes of these files.
     pub bytes: u64,
     /// The last failure to publish, if it has not succeeded since.
     pub failure: Option<String>,
@@ -98,12 +98,12 @@ pub struct Staging {
     pub limit: Option<u64>,
 }
 
-/// The block cache.
+/// How full the block cache is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cache {
-    /// Bytes in it.
+    /// Bytes of cached blocks.
     pub bytes: u64,
-    /// Its limit.
+    /// Limit of the cache in bytes.
     pub limit: u64,
 }
 

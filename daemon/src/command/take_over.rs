@@ -44,7 +44,6 @@ pub(super) fn run(place: &Place, args: &TakeOverArgs) -> Result<(), Failure> {
     }
 }
 
-/// What it means.
 pub(super) fn sentence(store: &str, former: Option<&Claim>) -> String {
     let former = match former {
         Some(claim) => format!("{claim}, which owns {store} now,"),

@@ -15,22 +15,19 @@ mod s3;
 mod setting;
 mod value;
 
-pub use arguments::{MountArgs, NodeArgs, Place};
+pub(crate) use arguments::{MountArgs, NodeArgs, Place};
 pub use file::read_file;
 pub use gitmoor_store::object_store::StoreUrl;
-pub use layer::{Credentials, Layer, LogLayer, MetricsLayer, S3Layer, TracesLayer};
-pub use owner::{GroupId, Umask, UserId};
-pub use place::{Located, locate};
+pub use layer::{Credentials, Layer};
+pub(crate) use place::locate;
 pub use repo_name::RepoName;
-pub use resolve::{
-    LogSettings, MountSettings, NodeSettings, RestoreSettings, Settings, StoreSettings,
-    TraceSettings,
+pub use resolve::Settings;
+pub(crate) use resolve::{
+    LogSettings, MountSettings, NodeSettings, RestoreSettings, TraceSettings,
 };
-pub use setting::{Environment, Flag, Form, Setting, Value};
-pub(crate) use value::is_address;
-pub use value::{
-    Addresses, ByteSize, LogFilter, LogFormat, Moment, OtlpUrl, Ratio, Seconds, Secret, SizeLimit,
-};
+pub(crate) use setting::{Environment, Flag, Setting};
+pub use value::{ByteSize, LogFilter, LogFormat, Seconds};
+pub(crate) use value::{Moment, is_address};
 
 use std::path::PathBuf;
 
@@ -40,7 +37,7 @@ pub enum ConfigError {
     /// An environment variable does not parse.
     #[error("environment variable {key}: {reason}")]
     Environment {
-        /// The variable.
+        /// Name of the variable.
         key: &'static str,
         /// What is wrong and what is expected; never the value of a secret.
         reason: String,
@@ -48,24 +45,24 @@ pub enum ConfigError {
     /// The settings file cannot be read.
     #[error("settings file {}: {source}", file.display())]
     Unreadable {
-        /// Its path.
+        /// Path of the settings file.
         file: PathBuf,
-        /// Why.
+        /// What the system call returned.
         source: std::io::Error,
     },
     /// The settings file does not parse; the reason quotes the line and names the
     /// key and what was expected.
     #[error("settings file {}: {reason}", file.display())]
     File {
-        /// Its path.
+        /// Path of the settings file.
         file: PathBuf,
-        /// In TOML's words.
+        /// What the TOML parser says.
         reason: String,
     },
     /// The file found in a data directory names a data directory.
     #[error("settings file {}: key data: only a file given with --config may set it", file.display())]
     DataInDataDir {
-        /// Its path.
+        /// Path of the settings file.
         file: PathBuf,
     },
     /// There is no home to derive the default data directory from.
@@ -74,11 +71,11 @@ pub enum ConfigError {
     /// A path cannot be made absolute.
     #[error("{key}: {}: {source}", path.display())]
     Path {
-        /// The setting.
+        /// Key of the setting.
         key: &'static str,
-        /// Its value.
+        /// The path that was given.
         path: PathBuf,
-        /// Why.
+        /// What the system call returned.
         source: std::io::Error,
     },
     /// Nothing can be taken over there.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const FILE: &str = "gitmoor.toml";
 
 /// The data directory, and what environment and file say beyond it.
-pub struct Located {
+pub(crate) struct Located {
     /// Absolute; may not exist.
     pub data: PathBuf,
     /// Environment over file.
@@ -16,7 +16,7 @@ pub struct Located {
 }
 
 /// Finds the data directory and reads environment and settings file.
-pub fn locate(place: &Place, env: &Environment<'_>) -> Result<Located, ConfigError> {
+pub(crate) fn locate(place: &Place, env: &Environment<'_>) -> Result<Located, ConfigError> {
     let from_env = Layer::from_environment(env)?;
     let given = place.config.as_deref().map(read_file).transpose()?;
     let data = place

@@ -16,7 +16,7 @@ impl RepoName {
         NamePath::new(self.0.as_str()).expect("checked when it was constructed")
     }
 
-    /// The text.
+    /// The name as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -23,22 +23,21 @@ pub struct Settings {
     pub fs: Config,
     /// Where nodes of the cluster are; `None`: where they were when this client last mounted.
     pub cluster: Option<Addresses>,
-    /// The log.
+    /// Which lines are logged, and how.
     pub log: LogSettings,
     /// Where to serve metrics.
     pub metrics: Option<SocketAddr>,
     /// Where to send traces.
     pub traces: Option<TraceSettings>,
-    /// The mount.
+    /// Where to mount, and what the mount allows.
     pub mount: MountSettings,
 }
 
 /// Everything `gitmoor node` was told.
 #[derive(Clone, Debug)]
-pub struct NodeSettings {
+pub(crate) struct NodeSettings {
     /// The data directory, absolute.
     pub data: PathBuf,
-    /// The log.
     pub log: LogSettings,
     /// Where to serve metrics.
     pub metrics: Option<SocketAddr>,
@@ -58,25 +57,20 @@ pub struct StoreSettings {
     pub s3: S3Settings,
 }
 
-/// The log.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
     /// Form of the lines.
     pub format: LogFormat,
-    /// Which lines.
     pub filter: LogFilter,
 }
 
-/// Where traces go.
 #[derive(Clone, Debug)]
 pub struct TraceSettings {
-    /// The collector.
     pub otlp: OtlpUrl,
     /// The part of all commands that is traced.
     pub ratio: Ratio,
 }
 
-/// The mount.
 #[derive(Clone, Debug)]
 pub struct MountSettings {
     /// As given.
@@ -85,7 +79,6 @@ pub struct MountSettings {
     pub repo: Option<NamePath>,
     /// Let other users in.
     pub allow_other: bool,
-    /// Refuse every change.
     pub read_only: bool,
     /// No program on it can be run.
     pub noexec: bool,
@@ -97,7 +90,7 @@ pub struct MountSettings {
 
 impl NodeSettings {
     /// Flags over environment over file.
-    pub fn resolve(
+    pub(crate) fn resolve(
         place: &Place,
         args: &NodeArgs,
         env: &Environment<'_>,
@@ -115,7 +108,7 @@ impl NodeSettings {
 
 /// Everything `gitmoor restore` was told.
 #[derive(Clone, Debug)]
-pub struct RestoreSettings {
+pub(crate) struct RestoreSettings {
     /// The data directory, absolute.
     pub data: PathBuf,
     /// Where the backups are.
@@ -124,7 +117,7 @@ pub struct RestoreSettings {
 
 impl RestoreSettings {
     /// Flags over environment over file.
-    pub fn resolve(
+    pub(crate) fn resolve(
         place: &Place,
         store: Option<&StoreUrl>,
         env: &Environment<'_>,

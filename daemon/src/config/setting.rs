@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Looks a variable up: the process environment, or a table in tests.
-pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
+pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
 /// A line of the table.
 pub struct Setting {
@@ -94,13 +94,13 @@ pub(super) fn with_flags(command: Command, settings: &[Setting]) -> Command {
 }
 
 /// What the values of a type look like.
-pub trait Form {
+pub(crate) trait Form {
     /// For a reader of the reference.
     const FORM: &'static str;
 }
 
 /// A type of settings that a flag or a variable can give.
-pub trait Value: Form + Clone + Send + Sync + 'static {
+pub(super) trait Value: Form + Clone + Send + Sync + 'static {
     /// From a variable of the environment.
     fn from_variable(value: OsString) -> Result<Self, String>;
 

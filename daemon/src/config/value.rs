@@ -141,7 +141,7 @@ impl<T: From<ByteSize> + FromStr<Err = String>> Visitor<'_> for SizeVisitor<T> {
 /// At most so many bytes: a size as [`ByteSize`] has it, or `unlimited`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SizeLimit {
-    /// So many.
+    /// At most this many.
     AtMost(ByteSize),
     /// Whatever the disk holds.
     Unlimited,
@@ -203,7 +203,7 @@ deserialize_from_text!(Seconds);
 /// A point in time: `2026-03-01`, `2026-03-01 12:00:00` (UTC), or a duration before now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// So long ago.
+    /// This long before now.
     Ago(Duration),
     /// Then: seconds since 1970.
     At(i64),
@@ -326,7 +326,7 @@ deserialize_from_text!(LogFilter);
 pub struct OtlpUrl(String);
 
 impl OtlpUrl {
-    /// The URL.
+    /// The URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -363,7 +363,7 @@ deserialize_from_text!(OtlpUrl);
 pub struct Ratio(f64);
 
 impl Ratio {
-    /// 0 to 1.
+    /// The ratio, from 0 to 1.
     pub fn get(self) -> f64 {
         self.0
     }
@@ -404,13 +404,13 @@ impl<'de> Deserialize<'de> for Ratio {
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps it.
+    /// Takes a secret, which `Debug` does not show.
     pub fn new(secret: String) -> Self {
         Self(secret)
     }
 
     /// The secret itself, for the one place that sends it.
-    pub fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }

@@ -16,7 +16,7 @@ use std::time::UNIX_EPOCH;
 impl DataDir {
     /// Whether this may be a copy of another data directory, or was moved to another disk. The first to ask writes
     /// down that it is none.
-    pub fn is_copy(&self) -> Result<bool, DataDirError> {
+    pub(crate) fn is_copy(&self) -> Result<bool, DataDirError> {
         let path = self.birth();
         let reading = || format!("reading {}", path.display());
         match fs::read_to_string(&path) {
@@ -32,7 +32,7 @@ impl DataDir {
     }
 
     /// From here on it is the original.
-    pub fn mark_original(&self) -> Result<(), DataDirError> {
+    pub(crate) fn mark_original(&self) -> Result<(), DataDirError> {
         write_made(&self.birth(), |file| {
             Ok(birth(&file.metadata()?).into_bytes())
         })

@@ -11,8 +11,7 @@ use gitmoor_replicator::net::Identity;
 use serde::{Deserialize, Serialize};
 
 /// This machine's part in a cluster that it asks.
-pub struct ClientIdentity {
-    /// Who it is.
+pub(crate) struct ClientIdentity {
     pub identity: Identity,
     /// Where the nodes are, host:port.
     pub addresses: Vec<String>,
@@ -28,12 +27,11 @@ const TOML: &str = "client.toml";
 
 impl DataDir {
     /// Whether this machine is a client of a cluster.
-    pub fn is_client(&self) -> bool {
+    pub(crate) fn is_client(&self) -> bool {
         self.cluster().join(TOML).exists()
     }
 
-    /// Its part.
-    pub fn client_identity(&self) -> Result<ClientIdentity, DataDirError> {
+    pub(crate) fn client_identity(&self) -> Result<ClientIdentity, DataDirError> {
         let read = |name: &str| self.read_of_cluster(name);
         let toml = String::from_utf8_lossy(&read(TOML)?).into_owned();
         let nodes: Result<Nodes, _> = toml::from_str(&toml);
@@ -47,7 +45,7 @@ impl DataDir {
     }
 
     /// Writes it down; after a crash it is there whole or not at all.
-    pub fn write_client_identity(
+    pub(crate) fn write_client_identity(
         &self,
         client_identity: &ClientIdentity,
     ) -> Result<(), DataDirError> {
@@ -61,12 +59,12 @@ impl DataDir {
     }
 
     /// A new certificate for the same key.
-    pub fn write_client_certificate(&self, identity: &Identity) -> Result<(), DataDirError> {
+    pub(crate) fn write_client_certificate(&self, identity: &Identity) -> Result<(), DataDirError> {
         write_durably(&self.cluster().join("client.der"), identity.certificate())
     }
 
     /// The nodes are here.
-    pub fn write_nodes(&self, addresses: &[String]) -> Result<(), DataDirError> {
+    pub(crate) fn write_nodes(&self, addresses: &[String]) -> Result<(), DataDirError> {
         let addresses = addresses.to_vec();
         let toml = toml::to_string(&Nodes { addresses }).expect("plain tables encode");
         write_durably(&self.cluster().join(TOML), toml.as_bytes())

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Who owns a data directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    /// Its process.
+pub(crate) struct Owner {
     pub pid: u32,
     /// Where it mounts; a node without a mount does not.
     pub mountpoint: Option<PathBuf>,
@@ -20,7 +19,7 @@ pub struct Owner {
 impl Owner {
     /// Whether it was killed. A thread of it may be in the kernel still, and with it
     /// everything that it had.
-    pub fn is_killed(&self) -> bool {
+    pub(crate) fn is_killed(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
         // Field 3 of proc_pid_stat(5), behind the name, which may hold anything.
         let state = stat.as_deref().ok().and_then(|stat| stat.rsplit_once(") "));
@@ -30,7 +29,7 @@ impl Owner {
 
 /// Ownership of a data directory until it is dropped, or the process ends.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
@@ -62,12 +61,12 @@ impl Lock {
 
 impl DataDir {
     /// Who last owned the directory, as far as the lock file tells.
-    pub fn last_owner(&self) -> Option<Owner> {
+    pub(crate) fn last_owner(&self) -> Option<Owner> {
         serde_json::from_slice(&std::fs::read(self.path().join("lock")).ok()?).ok()
     }
 
     /// Waits until no daemon owns the directory; false if one still does after that long.
-    pub fn wait_until_free(&self, patience: Duration) -> std::io::Result<bool> {
+    pub(crate) fn wait_until_free(&self, patience: Duration) -> std::io::Result<bool> {
         let file = match File::open(self.path().join("lock")) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
             other => other?,

@@ -20,8 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// This machine's part in a cluster.
-pub struct Membership {
-    /// Who it is.
+pub(crate) struct Membership {
     pub identity: Identity,
     /// With which it admits others.
     pub authority: Authority,
@@ -34,7 +33,7 @@ pub struct Membership {
 /// Where a node is reached, and reaches others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reached {
+pub(crate) struct Reached {
     /// Of which cluster it is.
     pub cluster: ClusterId,
     /// The address it listens at.
@@ -73,17 +72,17 @@ impl DataDir {
     }
 
     /// Whether the nodes of a cluster have its truth: it is one of them, or a client of theirs.
-    pub fn is_in_cluster(&self) -> bool {
+    pub(crate) fn is_in_cluster(&self) -> bool {
         self.is_member() || self.is_client()
     }
 
     /// Whether this machine is a node of a cluster.
-    pub fn is_member(&self) -> bool {
+    pub(crate) fn is_member(&self) -> bool {
         self.cluster().join(TOML).exists()
     }
 
     /// Its part; `None` for a machine alone.
-    pub fn membership(&self) -> Result<Option<Membership>, DataDirError> {
+    pub(crate) fn membership(&self) -> Result<Option<Membership>, DataDirError> {
         if !self.is_member() {
             return Ok(None);
         }
@@ -106,7 +105,7 @@ impl DataDir {
     }
 
     /// Writes it down; after a crash it is there whole or not at all.
-    pub fn write_membership(&self, membership: &Membership) -> Result<(), DataDirError> {
+    pub(crate) fn write_membership(&self, membership: &Membership) -> Result<(), DataDirError> {
         let Membership {
             identity,
             authority,
@@ -127,12 +126,12 @@ impl DataDir {
     }
 
     /// A new certificate for the same key.
-    pub fn write_node_certificate(&self, identity: &Identity) -> Result<(), DataDirError> {
+    pub(crate) fn write_node_certificate(&self, identity: &Identity) -> Result<(), DataDirError> {
         write_durably(&self.cluster().join("node.der"), identity.certificate())
     }
 
     /// From now on its data must be there.
-    pub fn mark_begun(&self) -> Result<(), DataDirError> {
+    pub(crate) fn mark_begun(&self) -> Result<(), DataDirError> {
         match self.cluster().join(BEGUN) {
             path if path.exists() => Ok(()),
             path => write_durably(&path, b""),
@@ -140,7 +139,7 @@ impl DataDir {
     }
 
     /// A machine is a node or client of one cluster.
-    pub fn check_no_member(&self) -> Result<(), DataDirError> {
+    pub(crate) fn check_no_member(&self) -> Result<(), DataDirError> {
         if self.is_client() {
             return Err(DataDirError::Client(self.path.clone()));
         }
@@ -154,7 +153,7 @@ impl DataDir {
     }
 
     /// A node that joins gets everything from the others.
-    pub fn check_no_data(&self) -> Result<(), DataDirError> {
+    pub(crate) fn check_no_data(&self) -> Result<(), DataDirError> {
         match self.has_data() {
             false => Ok(()),
             true => Err(DataDirError::HasData(self.path.clone())),

@@ -22,10 +22,11 @@ mod marker;
 mod membership;
 mod store_record;
 
-pub use client_identity::ClientIdentity;
-pub use lock::{Lock, Owner};
+pub(crate) use client_identity::ClientIdentity;
+pub(crate) use lock::{Lock, Owner};
+pub(crate) use membership::Membership;
 pub(crate) use membership::RENEWED_BEFORE;
-pub use membership::{Membership, Reached};
+pub(crate) use membership::Reached;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -35,12 +36,10 @@ use std::path::{Path, PathBuf};
 /// The data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// A disk error.
     #[error("data directory: {context}: {source}{}", advice(.source))]
     Io {
         /// What was being done, with the path.
         context: String,
-        /// Why not.
         source: io::Error,
     },
     /// Another daemon owns it.
@@ -48,19 +47,13 @@ pub enum DataDirError {
         "data directory {} is in use by {owner}; one directory has one owner: choose another \
          with --data, or unmount that one first", path.display()
     )]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-        /// Who.
-        owner: String,
-    },
+    InUse { path: PathBuf, owner: String },
     /// Written by another version.
     #[error(
         "data directory {}: its version marker says {found:?}, but this gitmoor expects {:?}; \
          use the gitmoor that wrote it, or another directory", path.display(), marker::CURRENT
     )]
     Version {
-        /// The directory.
         path: PathBuf,
         /// What stands in the marker.
         found: String,
@@ -74,31 +67,19 @@ pub enum DataDirError {
         path.display()
     )]
     Foreign {
-        /// The directory.
         path: PathBuf,
         /// The first entry that is not ours.
         stranger: String,
     },
     /// What says that this is a node of a cluster is damaged.
     #[error("{}: {why}; put it back from a backup, or join anew with another data directory", path.display())]
-    Membership {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
+    Membership { path: PathBuf, why: String },
     /// It is of a cluster already.
     #[error("data directory {} is a node of cluster {cluster} already", path.display())]
-    Member {
-        /// The directory.
-        path: PathBuf,
-        /// Which.
-        cluster: String,
-    },
+    Member { path: PathBuf, cluster: String },
     /// It asks a cluster already.
     #[error("data directory {} is a client of a cluster already", .0.display())]
     Client(PathBuf),
-    /// It asks none.
     #[error(
         "--cluster: data directory {} is no client of a cluster: `gitmoor cluster join TOKEN` makes it \
          one, with a token that `gitmoor cluster token --client` prints on a node", .0.display()
@@ -139,7 +120,6 @@ pub enum DataDirError {
          store, or use another data directory", path.display()
     )]
     OtherStore {
-        /// The directory.
         path: PathBuf,
         /// What was asked for.
         given: String,
@@ -150,7 +130,7 @@ pub enum DataDirError {
 
 impl DataDirError {
     /// Whether another argument would help, rather than another state of the machine.
-    pub fn is_usage(&self) -> bool {
+    pub(crate) fn is_usage(&self) -> bool {
         match self {
             Self::NotDirectory(_)
             | Self::Foreign { .. }
@@ -182,7 +162,7 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// Names things in a data directory, whether or not it exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     path: PathBuf,
 }
 
@@ -192,17 +172,16 @@ const NEUTRAL: [&str; 5] = ["gitmoor.toml", "log", "lock", "version.new", "lost+
 
 impl DataDir {
     /// The directory at this absolute path.
-    pub fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// The directory itself.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whether a node has begun here. In doubt it has.
-    pub fn has_data(&self) -> bool {
+    pub(crate) fn has_data(&self) -> bool {
         !matches!(
             std::fs::symlink_metadata(self.replica()),
             Err(error) if error.kind() == io::ErrorKind::NotFound
@@ -210,24 +189,24 @@ impl DataDir {
     }
 
     /// The raft node's directory.
-    pub fn replica(&self) -> PathBuf {
+    pub(crate) fn replica(&self) -> PathBuf {
         self.path.join("replica")
     }
 
     /// Where the default object store lies.
-    pub fn default_store(&self) -> PathBuf {
+    pub(crate) fn default_store(&self) -> PathBuf {
         self.path.join("store")
     }
 
     /// The log of a daemon in the background.
-    pub fn log_file(&self) -> PathBuf {
+    pub(crate) fn log_file(&self) -> PathBuf {
         self.path.join("log/gitmoor.log")
     }
 
     /// Creates what is missing of the directory, checks that it is ours, and opens
     /// the log for appending. Needs no ownership: the command that starts a daemon
     /// in the background does this before the daemon takes the lock.
-    pub fn prepare(&self) -> Result<fs::File, DataDirError> {
+    pub(crate) fn prepare(&self) -> Result<fs::File, DataDirError> {
         if self.path.exists() && !self.path.is_dir() {
             return Err(DataDirError::NotDirectory(self.path.clone()));
         }
@@ -244,7 +223,7 @@ impl DataDir {
     }
 
     /// Takes ownership for the life of the answer; without a mount point to serve no mount.
-    pub fn own(&self, mountpoint: Option<&Path>) -> Result<Lock, DataDirError> {
+    pub(crate) fn own(&self, mountpoint: Option<&Path>) -> Result<Lock, DataDirError> {
         self.prepare()?;
         let lock = Lock::take(self, mountpoint)?;
         marker::check_or_write(self)?;

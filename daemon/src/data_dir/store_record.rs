@@ -12,7 +12,7 @@ const DEFAULT: &str = "default";
 impl DataDir {
     /// The URL to open: the one given, else the recorded one, else the default.
     /// Contradiction is an error.
-    pub fn store_url(&self, given: Option<&str>) -> Result<String, DataDirError> {
+    pub(crate) fn store_url(&self, given: Option<&str>) -> Result<String, DataDirError> {
         let default = format!("dir:{}", self.default_store().display());
         let recorded = self.recorded_store()?.map(|url| match url.as_str() {
             DEFAULT => default.clone(),
@@ -31,7 +31,7 @@ impl DataDir {
     }
 
     /// The same for a node of a cluster: one whose store nobody has said takes the cluster's.
-    pub fn store_url_in(
+    pub(crate) fn store_url_in(
         &self,
         given: Option<&str>,
         clusters: Option<String>,
@@ -45,7 +45,7 @@ impl DataDir {
 
     /// Writes down the store that was opened. Done only once opening succeeded, so
     /// that a mistyped URL does not stick.
-    pub fn record_store(&self, url: &str) -> Result<(), DataDirError> {
+    pub(crate) fn record_store(&self, url: &str) -> Result<(), DataDirError> {
         if self.recorded_store()?.is_some() {
             return Ok(());
         }
@@ -58,7 +58,7 @@ impl DataDir {
     }
 
     /// Without a store there is nothing to begin a data directory with.
-    pub fn check_mounted_before(&self) -> Result<(), DataDirError> {
+    pub(crate) fn check_mounted_before(&self) -> Result<(), DataDirError> {
         match self.recorded_store()? {
             Some(_) => Ok(()),
             None => Err(DataDirError::NeverMounted(self.path().into())),
@@ -66,7 +66,7 @@ impl DataDir {
     }
 
     /// Whether the store lies in the data directory: whoever copies one copies both.
-    pub fn has_own_store(&self) -> Result<bool, DataDirError> {
+    pub(crate) fn has_own_store(&self) -> Result<bool, DataDirError> {
         Ok(self.recorded_store()?.as_deref() == Some(DEFAULT))
     }
 

@@ -100,7 +100,6 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::{Layer, Registry, fmt};
 
-    /// Counts lines.
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<u64>>);
 

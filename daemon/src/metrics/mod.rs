@@ -44,7 +44,6 @@ pub(crate) fn set_waits(waits: usize) {
     WAITS.set(waits as i64);
 }
 
-/// Who is watched.
 pub(crate) trait Watched: Send + Sync {
     /// Sets the gauges that are not kept all the time.
     fn measure(&self);

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 /// One sample of a metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
-    /// Its name.
+    /// Name of the metric.
     pub name: String,
-    /// Its labels.
+    /// Value of each label by its name.
     pub labels: BTreeMap<String, String>,
-    /// Its value.
+    /// The value that was scraped.
     pub value: f64,
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// What was found at a mount point without a daemon of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cleared {
+pub(crate) enum Cleared {
     /// A dead mount; it is gone now.
     DeadMount,
     /// A mount that answers, so somebody else's; it was left alone.
@@ -15,7 +15,7 @@ pub enum Cleared {
 }
 
 /// Clears a dead mount; leaves one that answers alone.
-pub fn clear(path: &Path) -> Result<Cleared, MountPointError> {
+pub(crate) fn clear(path: &Path) -> Result<Cleared, MountPointError> {
     let at = name_in_mount_table(path)?;
     let mounts = mounts_at(&at).map_err(|source| MountPointError::Io {
         path: show(path),
@@ -33,7 +33,7 @@ pub fn clear(path: &Path) -> Result<Cleared, MountPointError> {
 /// Ends the connection of a mount whose daemon was killed while a thread of it waited in the
 /// kernel for a lock of a client, which waits for the daemon's answer: nothing else ends
 /// either of them. Clients get ENOTCONN; the mount is gone after this.
-pub fn abort(at: &Path) -> Result<(), MountPointError> {
+pub(crate) fn abort(at: &Path) -> Result<(), MountPointError> {
     let refused = |reason: String| MountPointError::Refused {
         path: show(at),
         reason,

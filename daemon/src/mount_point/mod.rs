@@ -4,9 +4,9 @@
 mod clear;
 mod mount_info;
 
-pub(crate) use clear::detach;
-pub use clear::{Cleared, abort, clear};
-pub use mount_info::{MountInfo, all_mounts, mounts_at, parse_mount_info};
+pub(crate) use clear::{Cleared, abort, clear, detach};
+pub(crate) use mount_info::all_mounts;
+pub use mount_info::{MountInfo, mounts_at, parse_mount_info};
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Nothing can be mounted there, or nothing unmounted.
 #[derive(Debug, thiserror::Error)]
 pub enum MountPointError {
-    /// It is absent.
+    /// There is nothing at the path.
     #[error("mount point {0}: does not exist; expected an empty directory (mkdir -p {0})")]
     Missing(String),
     /// It is something else.
@@ -29,7 +29,7 @@ pub enum MountPointError {
     /// Something is mounted there.
     #[error("mount point {path}: {kind} is mounted there already (umount it, or choose another)")]
     Mounted {
-        /// The mount point.
+        /// Path of the mount point.
         path: String,
         /// Type of the file system.
         kind: String,
@@ -49,7 +49,7 @@ pub enum MountPointError {
          with --data (fusermount3 -u {path} ends its daemon in order as well)"
     )]
     OtherDaemon {
-        /// The mount point.
+        /// Path of the mount point.
         path: String,
         /// The data directory asked.
         data: String,
@@ -57,24 +57,24 @@ pub enum MountPointError {
     /// The kernel or fusermount3 refuses.
     #[error("unmounting {path}: {reason}")]
     Refused {
-        /// The mount point.
+        /// Path of the mount point.
         path: String,
-        /// Why.
+        /// What the kernel or fusermount3 said.
         reason: String,
     },
-    /// Something else.
+    /// The kernel refuses to look at the path.
     #[error("mount point {path}: {source}")]
     Io {
-        /// The mount point.
+        /// Path of the mount point.
         path: String,
-        /// Why.
+        /// What the system call returned.
         source: io::Error,
     },
 }
 
 impl MountPointError {
     /// Whether another argument would help.
-    pub fn is_usage(&self) -> bool {
+    pub(crate) fn is_usage(&self) -> bool {
         match self {
             Self::Missing(_) | Self::NotDirectory(_) | Self::NotEmpty(_) | Self::InsideData(_) => {
                 true
@@ -106,7 +106,7 @@ fn show(path: &Path) -> String {
 
 /// Accepts an existing, empty directory on which nothing is mounted, outside of
 /// the data directory. Returns it without symbolic links, as the kernel names it.
-pub fn check(path: &Path, data: &Path) -> Result<PathBuf, MountPointError> {
+pub(crate) fn check(path: &Path, data: &Path) -> Result<PathBuf, MountPointError> {
     let meta = std::fs::metadata(path).map_err(|error| unusable(path, error))?;
     if !meta.is_dir() {
         return Err(MountPointError::NotDirectory(show(path)));
@@ -146,7 +146,7 @@ fn unusable(path: &Path, error: io::Error) -> MountPointError {
 
 /// The path as the kernel names it in the mount table. The last component is not
 /// followed: on a dead mount even stat(2) fails.
-pub fn name_in_mount_table(path: &Path) -> Result<PathBuf, MountPointError> {
+pub(crate) fn name_in_mount_table(path: &Path) -> Result<PathBuf, MountPointError> {
     let error = |source| MountPointError::Io {
         path: show(path),
         source,

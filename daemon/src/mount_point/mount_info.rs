@@ -5,14 +5,14 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// One mount.
+/// A line of `/proc/self/mountinfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountInfo {
-    /// Where.
+    /// Path of the mount point.
     pub at: PathBuf,
     /// Type of the file system, such as `ext4` or `fuse.gitmoor`.
     pub kind: String,
-    /// Its device, `major:minor`.
+    /// Device number as `major:minor`.
     pub device: String,
 }
 
@@ -24,7 +24,7 @@ pub fn mounts_at(path: &Path) -> io::Result<Vec<MountInfo>> {
 }
 
 /// All mounts that this process sees.
-pub fn all_mounts() -> io::Result<Vec<MountInfo>> {
+pub(crate) fn all_mounts() -> io::Result<Vec<MountInfo>> {
     let table = std::fs::read("/proc/self/mountinfo")?;
     Ok(parse_mount_info(&table).collect())
 }

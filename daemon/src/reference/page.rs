@@ -16,7 +16,6 @@ impl Page {
         Self { text }
     }
 
-    /// The whole page.
     pub(super) fn finished(self) -> String {
         self.text
     }
@@ -26,12 +25,10 @@ impl Page {
         self.line(&format!("\n```{language}\n{code}\n```"));
     }
 
-    /// An empty line.
     pub(super) fn gap(&mut self) {
         self.text.push('\n');
     }
 
-    /// A paragraph.
     pub(super) fn text(&mut self, text: &str) {
         self.text.push('\n');
         self.wrapped(text, "", "");

@@ -34,13 +34,11 @@ pub enum BackgroundError {
     Reported {
         /// Its words.
         message: String,
-        /// Its exit code.
         code: u8,
     },
     /// It ended without a word.
     #[error("the daemon ended ({status}) before its mount answered; see {}", log.display())]
     Died {
-        /// How.
         status: ExitStatus,
         /// Where it may have said why.
         log: PathBuf,

@@ -24,10 +24,8 @@ pub(crate) enum GitError {
     /// It is not installed, or cannot be started.
     #[error("git init {0}; is git installed?")]
     Run(ProgramError),
-    /// It said no.
     #[error("git init: {0}")]
     Failed(String),
-    /// It hung.
     #[error("git init did not end within {PATIENCE:?}")]
     Timeout,
 }

@@ -13,7 +13,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct IoRuntime(Option<Runtime>);
 
 impl IoRuntime {
-    /// Starts its threads.
     pub(super) fn start() -> std::io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
         let runtime = builder.enable_all().thread_name("io").build()?;

@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 /// What a node of a cluster says of itself.
 pub(crate) struct Member {
-    /// Its id.
     pub(super) id: u64,
     /// Where it is reached.
     pub(super) reached: Reached,

@@ -18,7 +18,7 @@ mod replica_handle;
 mod run;
 mod signals;
 
-pub use background::BackgroundError;
+pub(crate) use background::BackgroundError;
 pub(crate) use background::{Readiness, start_in_background};
 pub(crate) use node::run as run_node;
 pub(crate) use run::run;
@@ -47,9 +47,7 @@ pub enum ServiceError {
     /// The runtime, a thread or the admin socket.
     #[error("starting {part}: {source}")]
     Start {
-        /// Which part.
         part: &'static str,
-        /// Why not.
         source: std::io::Error,
     },
     /// The recorded URL of the store is damaged.
@@ -81,9 +79,7 @@ pub enum ServiceError {
     /// A backup cannot be used.
     #[error("{key}: {source}; gitmoor restore --list prints the others")]
     Restore {
-        /// Which.
         key: String,
-        /// Why not.
         source: gitmoor_replicator::RestoreError,
     },
     /// What was restored cannot be compared with the store.
@@ -105,17 +101,11 @@ pub enum ServiceError {
     Metrics {
         /// As given.
         address: SocketAddr,
-        /// Why not.
         source: std::io::Error,
     },
     /// The kernel refuses the mount.
     #[error("mounting {}: {source}", at.display())]
-    Mount {
-        /// Where.
-        at: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Mount { at: PathBuf, source: std::io::Error },
     /// Objects stay behind on this machine.
     #[error("{0}")]
     Publish(#[from] gitmoor_fs::PublishError),
@@ -126,7 +116,7 @@ pub enum ServiceError {
 
 impl ServiceError {
     /// Whether another argument would help.
-    pub fn is_usage(&self) -> bool {
+    pub(crate) fn is_usage(&self) -> bool {
         match self {
             // Whoever starts a mount can say another store, endpoint or key.
             Self::Store(_) | Self::OtherStore(_) => true,

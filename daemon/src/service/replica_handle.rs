@@ -28,7 +28,6 @@ impl ReplicaHandle {
         }
     }
 
-    /// Where it stands.
     pub(crate) fn status(&self) -> Status {
         match self {
             Self::Alone(node) | Self::Member(_, node) => node.status(),

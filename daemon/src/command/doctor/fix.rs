@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// A mend that needs nobody's judgement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fix {
+pub(crate) enum Fix {
     /// Take a dead mount out of the tree.
     Unmount(PathBuf),
     /// Remove a file that a dead daemon or git left.
@@ -29,7 +29,6 @@ impl Fix {
         }
     }
 
-    /// Does it.
     pub(crate) fn apply(&self) -> io::Result<()> {
         match self {
             Self::Unmount(at) => mount_point::detach(at).map_err(io::Error::other),

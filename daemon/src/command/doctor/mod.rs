@@ -18,7 +18,7 @@ mod machine;
 mod mounts;
 mod store;
 
-pub use fix::Fix;
+pub(crate) use fix::Fix;
 
 use super::status::Status;
 use super::{Failure, Reply, Request, environment, output};
@@ -61,21 +61,17 @@ pub struct Probe {
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
-pub struct Check {
-    /// What.
+pub(crate) struct Check {
     pub name: &'static str,
     /// How it is, when nothing is wrong.
     pub note: String,
-    /// What is wrong.
     pub findings: Vec<Finding>,
 }
 
 /// Something that is wrong.
 #[derive(Debug, Serialize)]
-pub struct Finding {
-    /// What.
+pub(crate) struct Finding {
     pub problem: String,
-    /// What to do.
     pub mend: String,
     /// Whether it was mended just now.
     pub fixed: bool,
@@ -110,7 +106,6 @@ impl Finding {
     }
 }
 
-/// Who is examined.
 struct Patient {
     settings: Settings,
     dir: DataDir,

@@ -54,19 +54,13 @@ pub enum ExportError {
     Exists(PathBuf),
     /// A disk error, or one of the mount.
     #[error("{}: {source}", path.display())]
-    File {
-        /// What.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// The repository is repacked faster than it can be copied.
     #[error("object files go away while they are copied; give the command again")]
     Moving,
     /// git did not do it, or found that something is missing.
     #[error("{command}: {said}")]
     Git {
-        /// Which command.
         command: String,
         /// Its words.
         said: String,
@@ -74,7 +68,6 @@ pub enum ExportError {
     /// The refs of what was made are others than those that were read.
     #[error("what was made has other refs than {name}: {example}")]
     OtherRefs {
-        /// The repository.
         name: String,
         /// One that differs.
         example: String,
@@ -94,7 +87,6 @@ impl ExportError {
 #[derive(Serialize)]
 struct Exported {
     name: String,
-    /// Where it is.
     path: PathBuf,
     /// Without `HEAD`.
     refs: usize,

@@ -4,7 +4,6 @@ use super::{ExportError, git};
 use gitmoor_fs::program::Program;
 use std::path::Path;
 
-/// See the module.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Refs {
     /// Object and name, in order of the names.

@@ -30,9 +30,7 @@ pub struct ConfigArgs {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigRequest {
-    /// Of which repository.
     pub name: RepoName,
-    /// What to change.
     pub change: Option<SettingChange>,
 }
 

@@ -67,7 +67,7 @@ pub enum RefFormat {
 
 impl RefFormat {
     /// As git has it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Files => "files",
             Self::Reftable => "reftable",
@@ -80,7 +80,7 @@ impl RefFormat {
 pub struct Created {
     /// Its path in the namespace.
     pub name: String,
-    /// Its permanent name.
+    /// The repository's permanent name.
     pub id: String,
     /// Where git finds it on this machine.
     pub path: PathBuf,

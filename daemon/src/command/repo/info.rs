@@ -34,7 +34,6 @@ pub struct InfoRequest {
 pub struct RepoInfo {
     /// Its path in the namespace.
     pub name: String,
-    /// Its permanent name.
     pub id: String,
     /// `sha1` or `sha256`; `None` before git initialised it.
     pub object_format: Option<String>,
@@ -46,7 +45,6 @@ pub struct RepoInfo {
     pub refs: u64,
     /// Files in the catalog.
     pub object_files: u64,
-    /// Their bytes.
     pub object_bytes: u64,
     /// How many of them are packs.
     pub packs: u64,
@@ -60,7 +58,6 @@ pub struct RepoInfo {
     pub last_push: Option<LastPush>,
 }
 
-/// Asks for it.
 pub(super) fn run(place: &Place, args: InfoArgs) -> Result<(), Failure> {
     match ask(place, &Request::RepoInfo(args.request))? {
         Reply::Repo(info) if args.json => Ok(output::json(&info)?),

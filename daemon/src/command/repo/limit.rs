@@ -32,9 +32,7 @@ pub struct LimitArgs {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitRequest {
-    /// Of which repository.
     pub name: RepoName,
-    /// What to change.
     pub change: Option<LimitChange>,
 }
 
@@ -42,7 +40,6 @@ pub struct LimitRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitChange {
-    /// Which.
     pub limit: Limit,
     /// In its own unit: records, bytes, refs, seconds. `None` removes it.
     pub value: Option<u64>,

@@ -19,7 +19,6 @@ pub struct ListArgs {
 pub struct RepoSummary {
     /// Its path in the namespace.
     pub name: String,
-    /// Its permanent name.
     pub id: String,
     /// `sha1` or `sha256`; `None` before git initialised it.
     pub object_format: Option<String>,

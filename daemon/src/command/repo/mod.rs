@@ -1,14 +1,14 @@
 //! `gitmoor repo …`: asks the daemon about its repositories, or to change them. One file a command.
 
-pub mod config;
+pub(crate) mod config;
 pub mod create;
-pub mod delete;
-pub mod fork;
-pub mod info;
-pub mod limit;
-pub mod list;
-pub mod rename;
-pub mod restore;
+pub(crate) mod delete;
+pub(crate) mod fork;
+pub(crate) mod info;
+pub(crate) mod limit;
+pub(crate) mod list;
+pub(crate) mod rename;
+pub(crate) mod restore;
 mod trash;
 
 use super::{Failure, Reply, Request, ask, output, unexpected};

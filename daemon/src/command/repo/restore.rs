@@ -37,7 +37,6 @@ pub struct RestoreRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RestoreObjectsRequest {
-    /// Of which repository.
     pub name: RepoName,
 }
 
@@ -46,7 +45,6 @@ pub struct RestoreObjectsRequest {
 pub struct Restored {
     /// Its path in the namespace.
     pub name: String,
-    /// Its permanent name.
     pub id: String,
     /// What was given back one by one.
     #[serde(flatten)]

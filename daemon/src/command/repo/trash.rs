@@ -14,7 +14,6 @@ pub struct TrashArgs {
     pub json: bool,
 }
 
-/// Lists the trash.
 pub(super) fn run(place: &Place, args: &TrashArgs) -> Result<(), Failure> {
     match ask(place, &Request::RepoTrash)? {
         Reply::Trash(found) if args.json => Ok(output::json(&found)?),

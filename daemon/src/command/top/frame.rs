@@ -13,13 +13,13 @@ pub struct Frame {
     pub seconds: f64,
     /// Repositories, those with most traffic first.
     pub repositories: Vec<RepoRates>,
-    /// FUSE.
+    /// Calls of the kernel.
     pub fuse: FuseRates,
-    /// The block cache.
+    /// Reads through the block cache.
     pub cache: CacheRates,
     /// Requests to the store, by kind.
     pub store: Vec<StoreRates>,
-    /// The replicator.
+    /// Commits and reads of the replicator.
     pub replicator: RaftRates,
     /// What is not in the store yet.
     pub pending: Pending,
@@ -29,23 +29,18 @@ pub struct Frame {
     pub waits: Vec<String>,
 }
 
-/// Of one repository.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RepoRates {
-    /// Its name.
     pub name: String,
-    /// File operations.
     pub operations: f64,
     /// Bytes from the store.
     pub received_bytes: f64,
-    /// Bytes to it.
     pub sent_bytes: f64,
 }
 
 /// Of all file operations.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FuseRates {
-    /// How many.
     pub operations: f64,
     /// Those answered with an error.
     pub errors: f64,
@@ -56,9 +51,7 @@ pub struct FuseRates {
 /// Something with a limit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Gauge {
-    /// Now.
     pub bytes: u64,
-    /// At most.
     pub limit: u64,
 }
 
@@ -79,17 +72,13 @@ pub struct CacheRates {
 pub struct StoreRates {
     /// `get`, `put`, ….
     pub kind: String,
-    /// How many.
     pub requests: f64,
-    /// Those that failed.
     pub errors: f64,
-    /// Not answered yet.
     pub in_flight: u64,
     /// Of one, seconds; none without any.
     pub mean_seconds: Option<f64>,
 }
 
-/// Of the replicator.
 #[derive(Clone, Debug, Serialize)]
 pub struct RaftRates {
     /// Where the node stands.

@@ -7,7 +7,8 @@ mod frame;
 mod view;
 
 pub use crate::metrics::Metric;
-pub use frame::{CacheRates, Frame, FuseRates, Gauge, RaftRates, RepoRates, StoreRates};
+pub use frame::Frame;
+use frame::StoreRates;
 pub use view::draw;
 
 use super::status::Status;

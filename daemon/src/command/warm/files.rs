@@ -14,7 +14,6 @@ const READERS: usize = 8;
 /// With their sizes.
 type Files = Vec<(u64, At)>;
 
-/// One read.
 const CHUNK: usize = 1 << 20;
 
 /// Reads all of it; answers files and bytes.

@@ -53,7 +53,6 @@ pub enum WarmError {
          --depth); nothing was fetched", ByteSize(*needed), ByteSize(*limit)
     )]
     CacheTooSmall {
-        /// The repository.
         name: RepoName,
         /// Bytes.
         needed: u64,
@@ -63,7 +62,6 @@ pub enum WarmError {
     /// git did not do it.
     #[error("git {command}: {said}")]
     Git {
-        /// Which command.
         command: &'static str,
         /// Its words.
         said: String,
@@ -71,9 +69,7 @@ pub enum WarmError {
     /// Something could not be read.
     #[error("reading {}: {source}; gitmoor status and the log say more", path.display())]
     Read {
-        /// What.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
 }
@@ -95,9 +91,7 @@ struct Warmed {
     objects: Option<u64>,
     /// Object files; `None` when objects were read.
     files: Option<u64>,
-    /// Of these.
     bytes: u64,
-    /// Afterwards.
     cache: Cache,
 }
 

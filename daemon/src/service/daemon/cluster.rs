@@ -13,7 +13,6 @@ use std::time::{Duration, SystemTime};
 
 /// A node, and what tokens for it say.
 pub(crate) struct Cluster<'a> {
-    /// The node.
     pub node: &'a Node,
     /// Where it is reached.
     pub reached: &'a Reached,

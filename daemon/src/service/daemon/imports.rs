@@ -25,7 +25,6 @@ impl Repos<'_> {
         imported.map_err(|error| refused(&name, &error))
     }
 
-    /// Gives one up.
     pub(super) fn abandon_import(&self, name: &RepoName) -> Result<(), Rejection> {
         let abandoned = self.jobs.imports.abandon(&name.path());
         abandoned.map_err(|error| refused(name, &error))

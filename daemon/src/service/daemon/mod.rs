@@ -47,7 +47,6 @@ pub(super) enum Event {
 
 /// What the answers are about.
 pub(super) struct Daemon {
-    /// The file system.
     pub fs: Arc<FileSystem>,
     /// Long work on it.
     pub jobs: Arc<Jobs>,
@@ -57,13 +56,11 @@ pub(super) struct Daemon {
     pub replica: Arc<dyn Replica>,
     /// The object store, without secrets.
     pub store: String,
-    /// The data directory.
     pub data: PathBuf,
     /// What is mounted where.
     pub mount: MountStatus,
     /// For the git processes it starts.
     pub(crate) umask: InheritedUmask,
-    /// When serving began.
     pub since: Instant,
     /// Set once it leaves.
     pub leaving: AtomicBool,

@@ -26,7 +26,6 @@ pub(super) struct Repos<'a> {
     pub(super) replica: &'a dyn Replica,
     pub(super) mount: &'a MountStatus,
     pub(super) umask: InheritedUmask,
-    /// Who asks.
     pub(super) actor: Actor,
 }
 

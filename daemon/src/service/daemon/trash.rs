@@ -113,7 +113,6 @@ impl Repos<'_> {
         self.jobs.backups.list().map_err(Rejection::failed)
     }
 
-    /// Repacks.
     pub(super) fn maintain(
         &self,
         request: &MaintainRequest,
