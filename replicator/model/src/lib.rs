@@ -4,6 +4,7 @@
 //! What is stored or sent serialises with postcard. A change of shape is a change of the data
 //! directory's version.
 
+mod change;
 mod command;
 mod concern;
 mod entry;
@@ -18,9 +19,10 @@ mod scope;
 pub mod setting;
 mod trace;
 
+pub use change::{Change, Expect, FileAdd, FileRemoval, PackedEdit, RefEdit, RepoChange};
 pub use command::{
-    Actor, Change, Command, Deletions, Envelope, Expect, FORK_ROWS, FileAdd, FileRemoval,
-    FileTouch, KEY_REUSE_DELAY, PackedEdit, RefEdit, Relied, Repacking, RepoChange, TrashId,
+    Actor, Command, Deletions, Envelope, FORK_ROWS, FileTouch, KEY_REUSE_DELAY, Relied, Repacking,
+    TrashId,
 };
 pub use concern::Concern;
 pub use entry::{

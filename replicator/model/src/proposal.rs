@@ -4,7 +4,7 @@
 //! start. So what is appended is a [`Proposal`], and there is none that does not decode, nor one
 //! that says what no proposer may: it is made of an envelope, or of bytes that were read as one.
 
-use super::command::{FileAdd, RefEdit};
+use super::change::{FileAdd, RefEdit};
 use super::{
     Actor, Change, Command, Envelope, ImportStep, PackedEdit, Refusal, RepoChange, SessionId,
     Timestamp, setting,
