@@ -1,6 +1,6 @@
 //! Generates client and server of the protocol between nodes. Its messages are Rust
 //! (`src/net/wire.rs`): both ends are this program, and nobody needs a protoc. The paths of all
-//! methods go into `rpcs.rs`: a test compares them with those that `src/net/rpc.rs` has a line for.
+//! methods go into `rpcs.rs`: a test compares them with those that `src/net/method.rs` has a line for.
 
 use tonic_build::manual::{Builder, Method, MethodBuilder, Service};
 use tonic_build::{Method as _, Service as _};

@@ -52,7 +52,7 @@ pub(super) struct Connection {
     peer: RemoteEnd,
     leave: Leave,
     /// Of a stranger, until when it may be idle.
-    patience: Option<Pin<Box<Sleep>>>,
+    idle: Option<Pin<Box<Sleep>>>,
 }
 
 /// Where accepted connections go.
@@ -125,14 +125,14 @@ impl Entrance {
         };
         seat.reach(Activity::Idle);
         let member = holder.filter(|holder| self.handler.welcomes(holder.id()));
-        let (door, (seat, leave), patience) = match member {
+        let (door, (seat, leave), idle) = match member {
             Some(holder) => {
                 let place = self.members.enter(holder, Activity::Idle);
                 (&self.doors.members, place, None)
             }
             None => {
-                let patience = Box::pin(tokio::time::sleep(IDLE));
-                (&self.doors.strangers, (seat, leave), Some(patience))
+                let idle = Box::pin(tokio::time::sleep(IDLE));
+                (&self.doors.strangers, (seat, leave), Some(idle))
             }
         };
         let peer = RemoteEnd {
@@ -144,7 +144,7 @@ impl Entrance {
             stream,
             peer,
             leave,
-            patience,
+            idle,
         };
         // The server may be gone.
         drop(door.send(Ok(connection)).await);
@@ -189,14 +189,14 @@ impl Connection {
         if Pin::new(&mut self.leave).poll(cx).is_ready() {
             return true;
         }
-        let Some(patience) = &mut self.patience else {
+        let Some(idle) = &mut self.idle else {
             return false;
         };
-        while patience.as_mut().poll(cx).is_ready() {
+        while idle.as_mut().poll(cx).is_ready() {
             if self.peer.seat.is_idle() {
                 return true;
             }
-            patience.as_mut().reset(Instant::now() + IDLE);
+            idle.as_mut().reset(Instant::now() + IDLE);
         }
         false
     }

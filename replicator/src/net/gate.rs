@@ -7,7 +7,7 @@
 
 use super::connection::{RemoteEnd, neighbourhood};
 use super::handler::Handler;
-use super::rpc::{Rpc, Who};
+use super::method::{Method, Who};
 use super::{Holder, PROTOCOL_HEADER};
 use bytes::Bytes;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -96,15 +96,15 @@ impl Gate {
 impl Shared {
     /// Whether this peer may call at this path. Who is refused is logged: it is an attack or a
     /// mistake.
-    fn check(&self, path: &str, headers: &HeaderMap, peer: &RemoteEnd) -> Result<Rpc, Status> {
+    fn check(&self, path: &str, headers: &HeaderMap, peer: &RemoteEnd) -> Result<Method, Status> {
         let address = peer.address;
-        let Some(rpc) = Rpc::at(path) else {
+        let Some(method) = Method::at(path) else {
             tracing::warn!(%address, "refused: there is no such call");
             return Err(Status::unimplemented("this node has no such call"));
         };
-        check_protocol(rpc.protocol(), headers, address)?;
-        match (rpc.who(), peer.holder) {
-            (Who::Stranger, _) => self.check_tries(address).map(|()| rpc),
+        check_protocol(method.protocol(), headers, address)?;
+        match (method.who(), peer.holder) {
+            (Who::Stranger, _) => self.check_tries(address).map(|()| method),
             (Who::Client | Who::Node, None) => {
                 tracing::warn!(%address, "refused: no certificate");
                 let why = "this needs a certificate of the cluster: see gitmoor cluster join";
@@ -115,7 +115,9 @@ impl Shared {
                 let why = format!("{holder} was removed from this cluster");
                 Err(Status::permission_denied(why))
             }
-            (Who::Client, Some(Holder::Client(_))) | (Who::Node, Some(Holder::Node(_))) => Ok(rpc),
+            (Who::Client, Some(Holder::Client(_))) | (Who::Node, Some(Holder::Node(_))) => {
+                Ok(method)
+            }
             (Who::Client, Some(other)) => Err(misplaced(address, other, "a client")),
             (Who::Node, Some(other)) => Err(misplaced(address, other, "a node")),
         }
@@ -143,38 +145,38 @@ impl Shared {
         share
     }
 
-    /// Waits for room for a call, and holds it.
-    async fn room(&self, rpc: Rpc, holder: Option<Holder>) -> Room {
-        let mut room = Room::default();
-        let Some(holder) = holder.filter(|_| rpc.who() != Who::Stranger) else {
-            room.take(&self.admissions).await;
-            return room;
+    /// Waits for a slot for a call, and holds it.
+    async fn slot(&self, method: Method, holder: Option<Holder>) -> Slot {
+        let mut slot = Slot::default();
+        let Some(holder) = holder.filter(|_| method.who() != Who::Stranger) else {
+            slot.take(&self.admissions).await;
+            return slot;
         };
         // A stream is one for each connection, and goes on while its message is worked on.
-        if rpc.is_stream() {
-            return room;
+        if method.is_stream() {
+            return slot;
         }
         let share = self.share(holder);
-        room.take(&share.calls).await;
-        if rpc.who() == Who::Client {
-            room.take(&self.clients).await;
+        slot.take(&share.calls).await;
+        if method.who() == Who::Client {
+            slot.take(&self.clients).await;
         }
-        room.meter = Some(Arc::new(Meter {
+        slot.meter = Some(Arc::new(Meter {
             share,
             said: AtomicUsize::new(0),
         }));
-        room
+        slot
     }
 }
 
 /// Held until a call is answered.
 #[derive(Default)]
-struct Room {
+struct Slot {
     permits: Vec<OwnedSemaphorePermit>,
     meter: Option<Arc<Meter>>,
 }
 
-impl Room {
+impl Slot {
     async fn take(&mut self, of: &Arc<Semaphore>) {
         let permit = of.clone().acquire_owned().await;
         self.permits.push(permit.expect("it is never closed"));
@@ -238,16 +240,16 @@ impl http_body::Body for Metered {
 }
 
 /// As much of a body as its call may have.
-fn bounded(rpc: Rpc, body: Body, room: &Room) -> Body {
-    if rpc.is_stream() {
+fn bounded(method: Method, body: Body, slot: &Slot) -> Body {
+    if method.is_stream() {
         // Its messages are, each by itself.
         return body;
     }
-    let body = match room.meter.clone() {
+    let body = match slot.meter.clone() {
         Some(meter) => Body::new(Metered { body, meter }),
         None => body,
     };
-    Body::new(Limited::new(body, rpc.largest() + PREFIX))
+    Body::new(Limited::new(body, method.largest() + PREFIX))
 }
 
 fn misplaced(address: SocketAddr, holder: Holder, wanted: &str) -> Status {
@@ -316,8 +318,8 @@ where
 {
     let peer = request.extensions().get::<RemoteEnd>().cloned();
     let peer = peer.expect("every connection is one of ours");
-    let rpc = match gate.check(request.uri().path(), request.headers(), &peer) {
-        Ok(rpc) => rpc,
+    let method = match gate.check(request.uri().path(), request.headers(), &peer) {
+        Ok(method) => method,
         Err(status) => return Ok(status.into_http()),
     };
     let RemoteEnd {
@@ -328,30 +330,30 @@ where
     let _busy = seat.begin();
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(Speaker { address, holder });
-    let (room, body) = match rpc.who() {
-        Who::Stranger => match heard(rpc, body).await {
-            Ok(body) => (gate.room(rpc, holder).await, body),
+    let (slot, body) = match method.who() {
+        Who::Stranger => match heard(method, body).await {
+            Ok(body) => (gate.slot(method, holder).await, body),
             Err(status) => return Ok(status.into_http()),
         },
         Who::Client | Who::Node => {
-            let room = gate.room(rpc, holder).await;
-            let body = bounded(rpc, body, &room);
-            (room, body)
+            let slot = gate.slot(method, holder).await;
+            let body = bounded(method, body, &slot);
+            (slot, body)
         }
     };
     let answer = inner.call(Request::from_parts(parts, body)).await?;
     // An answer that nobody takes is still this call's.
     Ok(answer.map(|body| {
         Body::new(body.map_frame(move |frame| {
-            let _held = &room;
+            let _held = &slot;
             frame
         }))
     }))
 }
 
-/// All that a stranger says, which is little: it gets no room before.
-async fn heard(rpc: Rpc, body: Body) -> Result<Body, Status> {
-    let body = Limited::new(body, rpc.largest() + PREFIX);
+/// All that a stranger says, which is little: it gets no slot before.
+async fn heard(method: Method, body: Body) -> Result<Body, Status> {
+    let body = Limited::new(body, method.largest() + PREFIX);
     match tokio::time::timeout(HEARING, body.collect()).await {
         Ok(Ok(body)) => Ok(Body::new(Full::new(body.to_bytes()))),
         Ok(Err(_)) => Err(Status::out_of_range("too much for a request to join")),

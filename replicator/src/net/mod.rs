@@ -19,8 +19,8 @@ mod holder;
 mod join;
 mod link;
 mod lobby;
+mod method;
 mod presented;
-mod rpc;
 mod server;
 mod snapshot;
 #[cfg(test)]

@@ -4,8 +4,8 @@ use super::connection::{Connection, Doors, Entrance};
 use super::gate::{Gate, Speaker};
 use super::handler::Handler;
 use super::join::Admission;
+use super::method::Method;
 use super::presented::Presented;
-use super::rpc::Rpc;
 use super::services::admission_server::{self, AdmissionServer};
 use super::services::clients_server::{self, ClientsServer};
 use super::services::node_server::{self, NodeServer};
@@ -101,13 +101,13 @@ async fn serve(
     stop: watch::Receiver<()>,
 ) {
     let node = NodeServer::from_arc(service.clone())
-        .max_decoding_message_size(Rpc::Send.largest())
+        .max_decoding_message_size(Method::Send.largest())
         .max_encoding_message_size(MAX_MESSAGE);
     let clients = ClientsServer::from_arc(service.clone())
-        .max_decoding_message_size(Rpc::AskForClient.largest())
+        .max_decoding_message_size(Method::AskForClient.largest())
         .max_encoding_message_size(MAX_MESSAGE);
     let admission =
-        AdmissionServer::from_arc(service).max_decoding_message_size(Rpc::Join.largest());
+        AdmissionServer::from_arc(service).max_decoding_message_size(Method::Join.largest());
     let server = Server::builder()
         .http2_keepalive_interval(Some(ALIVE / 2))
         .http2_keepalive_timeout(Some(ALIVE / 2))
@@ -177,7 +177,7 @@ fn speaker<T>(request: &Request<T>) -> Result<Speaker, Status> {
     speaker.ok_or_else(unlisted)
 }
 
-/// The gate lets in whom [`Rpc::who`] names, so that this is a fault of ours.
+/// The gate lets in whom [`Method::who`] names, so that this is a fault of ours.
 fn unlisted() -> Status {
     Status::internal("this caller should not have come so far")
 }

@@ -1,7 +1,7 @@
 //! What only a peer of another making says: the services are asked by hand.
 
+use super::method::Method;
 use super::presented::Presented;
-use super::rpc::Rpc;
 use super::services::node_client::NodeClient;
 use super::{Admission, Authority, ClusterId, Handler, Holder, Joined, Network, Received, Refusal};
 use super::{CLIENT_PROTOCOL, PROTOCOL, PROTOCOL_HEADER, dial, tls, wire};
@@ -335,22 +335,22 @@ async fn who_may_call_what() {
     for (holder, config) in everybody(&two.authority) {
         let target = two.target(config);
         let mut channel = dial::connect(&target).await.expect("let in");
-        for rpc in Rpc::ALL {
-            let may = match rpc {
-                Rpc::Send | Rpc::AskNode | Rpc::HasSnapshot | Rpc::SendSnapshot => {
+        for method in Method::ALL {
+            let may = match method {
+                Method::Send | Method::AskNode | Method::HasSnapshot | Method::SendSnapshot => {
                     holder == Some(NODE)
                 }
-                Rpc::AskForClient => holder == Some(CLIENT),
-                Rpc::Join => true,
+                Method::AskForClient => holder == Some(CLIENT),
+                Method::Join => true,
             };
             let body = if may { nothing() } else { announced() };
-            let refused = refusal(&mut channel, rpc.path(), body).await;
-            assert_eq!(refused.is_none(), may, "{holder:?} {rpc:?}: {refused:?}");
+            let refused = refusal(&mut channel, method.path(), body).await;
+            assert_eq!(refused.is_none(), may, "{holder:?} {method:?}: {refused:?}");
             let expected = match holder {
                 None => Code::Unauthenticated,
                 Some(_) => Code::PermissionDenied,
             };
-            assert!(may || refused == Some(expected), "{holder:?} {rpc:?}");
+            assert!(may || refused == Some(expected), "{holder:?} {method:?}");
         }
         for path in ["/gitmoor.v1.Node/Halt", "/gitmoor.v2.Node/Ask", "/", "*"] {
             let refused = refusal(&mut channel, path, announced()).await;
@@ -367,12 +367,12 @@ async fn what_is_too_large_for_its_call() {
     let two = second().await;
     for (holder, config) in everybody(&two.authority) {
         let target = two.target(config);
-        let rpcs = match holder {
-            Some(NODE) => vec![Rpc::HasSnapshot, Rpc::AskNode, Rpc::Join],
-            Some(CLIENT) => vec![Rpc::AskForClient, Rpc::Join],
-            Some(_) | None => vec![Rpc::Join],
+        let methods = match holder {
+            Some(NODE) => vec![Method::HasSnapshot, Method::AskNode, Method::Join],
+            Some(CLIENT) => vec![Method::AskForClient, Method::Join],
+            Some(_) | None => vec![Method::Join],
         };
-        for rpc in rpcs {
+        for method in methods {
             // Messages without an end, each of which could be one.
             let piece = bytes::Bytes::from([&[0, 0, 0, 4, 0], &[0; 1024][..]].concat());
             let pieces = std::iter::repeat_with(move || {
@@ -385,10 +385,10 @@ async fn what_is_too_large_for_its_call() {
                 .expect("connected");
             let call = tower::Service::call(
                 &mut channel,
-                request(rpc.path(), tonic::body::Body::new(body)),
+                request(method.path(), tonic::body::Body::new(body)),
             );
             let ended = tokio::time::timeout(Duration::from_secs(60), call).await;
-            assert!(ended.is_ok(), "{holder:?} {rpc:?} goes on");
+            assert!(ended.is_ok(), "{holder:?} {method:?} goes on");
         }
     }
 }

@@ -14,7 +14,7 @@ const MAX_NAME: usize = 4 << 10;
 
 /// An RPC. `build.rs` declares them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Rpc {
+pub(super) enum Method {
     /// `Node.Send`.
     Send,
     /// `Node.Ask`.
@@ -40,7 +40,7 @@ pub(super) enum Who {
     Node,
 }
 
-impl Rpc {
+impl Method {
     pub(super) const ALL: [Self; 6] = [
         Self::Send,
         Self::AskNode,
@@ -52,7 +52,7 @@ impl Rpc {
 
     /// The one at a path of HTTP/2; what is at no path here is refused.
     pub(super) fn at(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|rpc| rpc.path() == path)
+        Self::ALL.into_iter().find(|method| method.path() == path)
     }
 
     pub(super) fn path(self) -> &'static str {
@@ -113,11 +113,11 @@ mod tests {
     #[test]
     fn every_declared_rpc_says_who_may_call_it() {
         for path in DECLARED {
-            let rpc = Rpc::at(path).unwrap_or_else(|| panic!("{path} has no line"));
-            assert_eq!(rpc.path(), path);
+            let method = Method::at(path).unwrap_or_else(|| panic!("{path} has no line"));
+            assert_eq!(method.path(), path);
         }
-        assert_eq!(DECLARED.len(), Rpc::ALL.len());
-        assert_eq!(Rpc::at("/gitmoor.v1.Node/Ask2"), None);
-        assert_eq!(Rpc::at(""), None);
+        assert_eq!(DECLARED.len(), Method::ALL.len());
+        assert_eq!(Method::at("/gitmoor.v1.Node/Ask2"), None);
+        assert_eq!(Method::at(""), None);
     }
 }
