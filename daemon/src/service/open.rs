@@ -227,7 +227,11 @@ fn wait_for_cluster(replica: &dyn Replica) -> Result<(), ServiceError> {
     loop {
         match replica.catch_up(&give_up) {
             Ok(()) => return Ok(()),
-            Err(error @ (ProposeError::Timeout(_) | ProposeError::NoNode(_))) if !give_up() => {
+            Err(
+                error @ (ProposeError::Timeout(_)
+                | ProposeError::NoNode(_)
+                | ProposeError::Senseless),
+            ) if !give_up() => {
                 tracing::warn!(%error, "no majority of the cluster answers; are its nodes running?");
             }
             Err(error @ ProposeError::Removed(_)) => return Err(ServiceError::Dismissed(error)),

@@ -128,7 +128,7 @@ impl Client {
     pub fn member_states(&self) -> Result<BTreeMap<u64, MemberStatus>, ProposeError> {
         match self.ask(ClientRequest::Members, &|| false)? {
             ClientResponse::Members(members) => Ok(members),
-            _ => Err(senseless()),
+            _ => Err(ProposeError::Senseless),
         }
     }
 
@@ -140,7 +140,7 @@ impl Client {
             ClientResponse::Certificate(certificate) => {
                 self.identity().renewed(&certificate).map_err(why)
             }
-            _ => Err(senseless()),
+            _ => Err(ProposeError::Senseless),
         }
     }
 
@@ -168,7 +168,7 @@ impl Client {
             let basis = self.mirror.read_recursive().basis();
             let request = ClientRequest::CatchUp(basis.cursor.clone());
             let ClientResponse::CaughtUp(delta) = self.ask(request, give_up)? else {
-                return Err(senseless());
+                return Err(ProposeError::Senseless);
             };
             match self.merge(&basis, delta) {
                 Merge::Merged => return Ok(()),
@@ -231,7 +231,7 @@ impl Client {
         while !ranges.is_empty() {
             ranges = match self.ask(ClientRequest::Rows(ranges), give_up)? {
                 ClientResponse::Rows(page) => load.add(page),
-                _ => return Err(senseless()),
+                _ => return Err(ProposeError::Senseless),
             };
         }
         Ok(load)
@@ -284,7 +284,7 @@ impl Client {
                 Merge::Merged => Ok(outcome),
                 Merge::AskAgain | Merge::LoadAgain => self.sync(&|| false).map(|()| outcome),
             },
-            _ => Err(senseless()),
+            _ => Err(ProposeError::Senseless),
         }
     }
 
@@ -305,7 +305,7 @@ impl Client {
                 .ask(ClientRequest::Backup(at), &|| false)
                 .map_err(away)?;
             let ClientResponse::Backup(piece) = response else {
-                return Err(away(senseless()).into());
+                return Err(away(ProposeError::Senseless).into());
             };
             let BackupPiece {
                 version,
@@ -315,7 +315,7 @@ impl Client {
             let goes_on = *first.get_or_insert((version, size)) == (version, size);
             if !goes_on {
                 let why = "it began another backup; try again".to_owned();
-                return Err(away(ProposeError::NoNode(why)).into());
+                return Err(ReadError::Away(why).into());
             }
             out.write_all(&bytes)?;
             at += bytes.len() as u64;
@@ -324,8 +324,4 @@ impl Client {
             }
         }
     }
-}
-
-fn senseless() -> ProposeError {
-    ProposeError::NoNode("an answer that makes no sense".to_owned())
 }

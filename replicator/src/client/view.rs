@@ -5,6 +5,7 @@
 
 use super::{Client, Mirror};
 use crate::model::RepoId;
+use crate::replica::ProposeError;
 use crate::rpc::client::{ClientRequest, ClientResponse, RowsPage};
 use crate::rpc::{OF_REPOSITORY, WHOLE};
 use crate::state::{KeyRange, ReadError, Step, Table, View, Visit};
@@ -33,7 +34,7 @@ impl Client {
     fn page(&self, table: Table, range: KeyRange) -> Result<RowsPage, ReadError> {
         match self.ask(ClientRequest::Rows(vec![(table, range)]), &|| false) {
             Ok(ClientResponse::Rows(page)) => Ok(page),
-            Ok(_) => Err(ReadError::Away(super::senseless().to_string())),
+            Ok(_) => Err(ReadError::Away(ProposeError::Senseless.to_string())),
             Err(error) => Err(ReadError::Away(error.to_string())),
         }
     }

@@ -36,6 +36,9 @@ pub enum ProposeError {
     /// Of a client: it may not ask for this.
     #[error("not permitted: {0}")]
     Denied(String),
+    /// Of a client: a node answered what was not asked.
+    #[error("a node of the cluster gave an answer that makes no sense; the outcome is unknown")]
+    Senseless,
     /// The command is too large for one raft entry.
     #[error("a command of {size} bytes is over the limit of {limit}")]
     TooLarge {

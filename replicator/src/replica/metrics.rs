@@ -68,7 +68,7 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
         Err(ProposeError::Stopped) => "stopped",
         Err(ProposeError::Timeout(_)) => "timeout",
         Err(ProposeError::GivenUp) => "given_up",
-        Err(ProposeError::NoNode(_)) => "no_node",
+        Err(ProposeError::NoNode(_) | ProposeError::Senseless) => "no_node",
         Err(ProposeError::Removed(_)) => "dismissed",
         Err(ProposeError::TooLarge { .. }) => "too_large",
         Err(ProposeError::Denied(_)) => "denied",
