@@ -2,8 +2,8 @@
 //! a failure for others: what is deleted is not asked for again, what may go better is, and a key that
 //! the bucket keeps (a retention, a legal hold, a policy) keeps no other from being deleted.
 
+use super::bucket::Bucket;
 use super::failure::{classify, of_service};
-use super::store::S3Store;
 use crate::object_store::StoreError;
 use crate::object_store::retry::{Failure, GaveUp, Request};
 use aws_sdk_s3::types::{Delete, Error, ObjectIdentifier};
@@ -15,60 +15,61 @@ pub(super) const BATCH: usize = 1000;
 /// A key that is still there, as the bucket has it, and why.
 type Kept = (String, Failure);
 
-impl S3Store {
-    /// At most [`BATCH`] keys.
-    pub(super) async fn delete_batch(&self, keys: &[String]) -> Result<(), GaveUp> {
-        let request = Request::new("DELETE", &keys[0], 0);
-        let full = keys.iter().map(|key| self.full_key(key));
-        let left = Mutex::new(full.collect());
-        let deleted = self.tries.run(request, || self.delete_left(&left)).await;
-        match deleted {
-            Err(GaveUp::AtOnce(Failure::NotFound)) => Ok(()),
-            deleted => deleted,
-        }
+/// At most [`BATCH`] keys.
+pub(super) async fn batch(bucket: &Bucket, keys: &[String]) -> Result<(), GaveUp> {
+    let request = Request::new("DELETE", &keys[0], 0);
+    let full = keys.iter().map(|key| bucket.full_key(key));
+    let left = Mutex::new(full.collect());
+    let deleted = bucket
+        .tries
+        .run(request, || delete_left(bucket, &left))
+        .await;
+    match deleted {
+        Err(GaveUp::AtOnce(Failure::NotFound)) => Ok(()),
+        deleted => deleted,
     }
+}
 
-    async fn delete_left(&self, left: &Mutex<Vec<String>>) -> Result<(), Failure> {
-        let keys = left.lock().clone();
-        if let [key] = keys.as_slice() {
-            return self.delete_one(key).await;
-        }
-        let kept = self.delete_many(&keys).await?;
-        // A server that does not name them is asked for all again.
-        if kept.iter().all(|(key, _)| keys.contains(key)) {
-            *left.lock() = kept.iter().map(|(key, _)| key.clone()).collect();
-        }
-        let number = kept.len();
-        // Those that may go better decide: the others are asked for again along with them.
-        match kept.into_iter().min_by_key(|(_, why)| is_final(why)) {
-            None => Ok(()),
-            Some(kept) => Err(named(kept, number)),
-        }
+async fn delete_left(bucket: &Bucket, left: &Mutex<Vec<String>>) -> Result<(), Failure> {
+    let keys = left.lock().clone();
+    if let [key] = keys.as_slice() {
+        return delete_one(bucket, key).await;
     }
+    let kept = delete_many(bucket, &keys).await?;
+    // A server that does not name them is asked for all again.
+    if kept.iter().all(|(key, _)| keys.contains(key)) {
+        *left.lock() = kept.iter().map(|(key, _)| key.clone()).collect();
+    }
+    let number = kept.len();
+    // Those that may go better decide: the others are asked for again along with them.
+    match kept.into_iter().min_by_key(|(_, why)| is_final(why)) {
+        None => Ok(()),
+        Some(kept) => Err(named(kept, number)),
+    }
+}
 
-    async fn delete_one(&self, key: &str) -> Result<(), Failure> {
-        let delete = self.client.delete_object().bucket(&self.config.bucket);
-        delete.key(key).send().await.map(drop).map_err(classify)
-    }
+async fn delete_one(bucket: &Bucket, key: &str) -> Result<(), Failure> {
+    let delete = bucket.client.delete_object().bucket(&bucket.config.bucket);
+    delete.key(key).send().await.map(drop).map_err(classify)
+}
 
-    /// Those that are still there.
-    async fn delete_many(&self, keys: &[String]) -> Result<Vec<Kept>, Failure> {
-        let objects = keys.iter().map(|key| {
-            let object = ObjectIdentifier::builder().key(key);
-            object.build().expect("the key is set")
-        });
-        let delete = Delete::builder()
-            .set_objects(Some(objects.collect()))
-            .quiet(true)
-            .build()
-            .expect("the objects are set");
-        let request = self.client.delete_objects().bucket(&self.config.bucket);
-        let answer = request.delete(delete).send().await.map_err(classify)?;
-        let kept = answer.errors().iter().map(kept);
-        Ok(kept
-            .filter(|(_, why)| !matches!(why, Failure::NotFound))
-            .collect())
-    }
+/// Those that are still there.
+async fn delete_many(bucket: &Bucket, keys: &[String]) -> Result<Vec<Kept>, Failure> {
+    let objects = keys.iter().map(|key| {
+        let object = ObjectIdentifier::builder().key(key);
+        object.build().expect("the key is set")
+    });
+    let delete = Delete::builder()
+        .set_objects(Some(objects.collect()))
+        .quiet(true)
+        .build()
+        .expect("the objects are set");
+    let request = bucket.client.delete_objects().bucket(&bucket.config.bucket);
+    let answer = request.delete(delete).send().await.map_err(classify)?;
+    let kept = answer.errors().iter().map(kept);
+    Ok(kept
+        .filter(|(_, why)| !matches!(why, Failure::NotFound))
+        .collect())
 }
 
 fn kept(error: &Error) -> Kept {

@@ -32,9 +32,9 @@ impl Hedge {
         ask: impl Fn() -> F,
     ) -> Result<T, E> {
         let begin = Instant::now();
-        let answer = match self.patience() {
+        let answer = match self.delay() {
             None => ask().await,
-            Some(patience) => twice(ask, patience).await,
+            Some(delay) => twice(ask, delay).await,
         };
         if answer.is_ok() {
             self.remember(begin.elapsed());
@@ -51,7 +51,7 @@ impl Hedge {
     }
 
     /// What 99 of 100 answers stay below; `None` while too few are known.
-    fn patience(&self) -> Option<Duration> {
+    fn delay(&self) -> Option<Duration> {
         let mut times: Vec<_> = self.times.lock().iter().copied().collect();
         if times.len() < ENOUGH {
             return None;
@@ -63,10 +63,10 @@ impl Hedge {
 
 async fn twice<T, E, F: Future<Output = Result<T, E>>>(
     ask: impl Fn() -> F,
-    patience: Duration,
+    delay: Duration,
 ) -> Result<T, E> {
     let mut first = pin!(ask());
-    if let Ok(answer) = tokio::time::timeout(patience, &mut first).await {
+    if let Ok(answer) = tokio::time::timeout(delay, &mut first).await {
         return answer;
     }
     metrics::HEDGES.inc();

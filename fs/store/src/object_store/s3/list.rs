@@ -1,8 +1,8 @@
 //! What lies under a prefix: objects, and uploads that were begun and neither
 //! completed nor aborted. For gc and fsck; git itself never needs a listing.
 
+use super::bucket::Bucket;
 use super::failure::classify;
-use super::store::{S3Store, exists_or};
 use crate::object_store::retry::{Failure, GaveUp, Request};
 use crate::object_store::{Listed, Upload};
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
@@ -16,102 +16,85 @@ const MOST_IDLE: u32 = 1000;
 /// Where a page of uploads begins: a key and an upload id.
 pub(super) type UploadMarker = (Option<String>, Option<String>);
 
-impl S3Store {
-    /// Gives every object and then every upload under a prefix to the sink.
-    pub(super) async fn list_all(
-        &self,
-        prefix: &str,
-        sink: &mut (dyn FnMut(Listed) + Send),
-    ) -> Result<(), GaveUp> {
-        let request = Request::new("LIST", prefix, 0);
-        let (mut next, mut pages) = (None, Pages::default());
-        loop {
-            let page = self
-                .tries
-                .run(request, || self.objects(prefix, next.clone()))
-                .await?;
-            let mut keys = page.contents().iter().filter_map(|object| object.key());
-            pages.goes_on(keys.next_back())?;
-            let objects = page.contents().iter();
-            objects
-                .filter_map(|object| {
-                    Some(Listed::Object {
-                        key: self.own_key(object.key()?)?,
-                        size: object.size().unwrap_or(0).try_into().unwrap_or(0),
-                        modified: time(object.last_modified()),
-                    })
+/// Gives every object and then every upload under a prefix to the sink.
+pub(super) async fn all(
+    bucket: &Bucket,
+    prefix: &str,
+    sink: &mut (dyn FnMut(Listed) + Send),
+) -> Result<(), GaveUp> {
+    let request = Request::new("LIST", prefix, 0);
+    let (mut next, mut pages) = (None, Pages::default());
+    loop {
+        let page = bucket
+            .tries
+            .run(request, || objects(bucket, prefix, next.clone()))
+            .await?;
+        let mut keys = page.contents().iter().filter_map(|object| object.key());
+        pages.goes_on(keys.next_back())?;
+        let objects = page.contents().iter();
+        objects
+            .filter_map(|object| {
+                Some(Listed::Object {
+                    key: bucket.own_key(object.key()?)?,
+                    size: object.size().unwrap_or(0).try_into().unwrap_or(0),
+                    modified: time(object.last_modified()),
                 })
-                .for_each(&mut *sink);
-            next = page.next_continuation_token;
-            if next.is_none() {
-                break;
-            }
-        }
-        let (mut next, mut pages) = (UploadMarker::default(), Pages::default());
-        loop {
-            let page = self
-                .tries
-                .run(request, || self.uploads(prefix, next.clone()))
-                .await?;
-            let mut keys = page.uploads().iter().filter_map(|upload| upload.key());
-            pages.goes_on(keys.next_back())?;
-            let uploads = page.uploads().iter();
-            uploads
-                .filter_map(|upload| {
-                    Some(Listed::Upload(Upload {
-                        key: self.own_key(upload.key()?)?,
-                        id: upload.upload_id()?.to_owned(),
-                        begun: time(upload.initiated()),
-                    }))
-                })
-                .for_each(&mut *sink);
-            if page.is_truncated() != Some(true) {
-                return Ok(());
-            }
-            next = (page.next_key_marker, page.next_upload_id_marker);
+            })
+            .for_each(&mut *sink);
+        next = page.next_continuation_token;
+        if next.is_none() {
+            break;
         }
     }
-
-    async fn objects(
-        &self,
-        prefix: &str,
-        next: Option<String>,
-    ) -> Result<ListObjectsV2Output, Failure> {
-        let list = self.client.list_objects_v2().bucket(&self.config.bucket);
-        let list = list.prefix(self.full_key(prefix));
-        let list = list.set_continuation_token(next);
-        list.send().await.map_err(classify)
-    }
-
-    pub(super) async fn uploads(
-        &self,
-        prefix: &str,
-        (key, id): UploadMarker,
-    ) -> Result<ListMultipartUploadsOutput, Failure> {
-        let list = self.client.list_multipart_uploads();
-        let list = list.bucket(&self.config.bucket);
-        let list = list.prefix(self.full_key(prefix));
-        let list = list.set_key_marker(key).set_upload_id_marker(id);
-        list.send().await.map_err(classify)
-    }
-
-    /// Aborts an upload; one that is gone already is no error.
-    pub(super) async fn abort_upload(&self, key: &str, id: &str) -> Result<(), GaveUp> {
-        let abort = self.client.abort_multipart_upload();
-        let abort = abort.bucket(&self.config.bucket);
-        let abort = abort.key(self.full_key(key)).upload_id(id);
-        let request = Request::new("ABORT", key, 0);
-        let attempt = || async { abort.clone().send().await.map(drop).map_err(classify) };
-        exists_or(self.tries.run(request, attempt).await).map(drop)
-    }
-
-    /// The key without the store's prefix.
-    pub(super) fn own_key(&self, full: &str) -> Option<String> {
-        match self.config.prefix.as_str() {
-            "" => Some(full.to_owned()),
-            prefix => Some(full.strip_prefix(prefix)?.strip_prefix('/')?.to_owned()),
+    let (mut next, mut pages) = (UploadMarker::default(), Pages::default());
+    loop {
+        let page = bucket
+            .tries
+            .run(request, || uploads(bucket, prefix, next.clone()))
+            .await?;
+        let mut keys = page.uploads().iter().filter_map(|upload| upload.key());
+        pages.goes_on(keys.next_back())?;
+        let uploads = page.uploads().iter();
+        uploads
+            .filter_map(|upload| {
+                Some(Listed::Upload(Upload {
+                    key: bucket.own_key(upload.key()?)?,
+                    id: upload.upload_id()?.to_owned(),
+                    begun: time(upload.initiated()),
+                }))
+            })
+            .for_each(&mut *sink);
+        if page.is_truncated() != Some(true) {
+            return Ok(());
         }
+        next = (page.next_key_marker, page.next_upload_id_marker);
     }
+}
+
+async fn objects(
+    bucket: &Bucket,
+    prefix: &str,
+    next: Option<String>,
+) -> Result<ListObjectsV2Output, Failure> {
+    let list = bucket
+        .client
+        .list_objects_v2()
+        .bucket(&bucket.config.bucket);
+    let list = list.prefix(bucket.full_key(prefix));
+    let list = list.set_continuation_token(next);
+    list.send().await.map_err(classify)
+}
+
+pub(super) async fn uploads(
+    bucket: &Bucket,
+    prefix: &str,
+    (key, id): UploadMarker,
+) -> Result<ListMultipartUploadsOutput, Failure> {
+    let list = bucket.client.list_multipart_uploads();
+    let list = list.bucket(&bucket.config.bucket);
+    let list = list.prefix(bucket.full_key(prefix));
+    let list = list.set_key_marker(key).set_upload_id_marker(id);
+    list.send().await.map_err(classify)
 }
 
 /// Pages of a listing, whose keys ascend: a server that comes to no end is noticed when it repeats itself.

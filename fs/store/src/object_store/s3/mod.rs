@@ -10,6 +10,7 @@
 mod authorities;
 mod body;
 mod bounded;
+mod bucket;
 mod client;
 mod config;
 mod copy;

@@ -1,12 +1,13 @@
 //! Uploads of large files in parts, some of them at the same time. The key
 //! appears when all parts are there, or not at all.
 
+use super::bucket::{Bucket, exists_or};
+use super::copy::Source;
 use super::failure::classify;
-use super::resume::Parts;
-use super::store::{S3Store, exists_or};
+use super::resume::{self, Parts};
 use super::{body, encryption};
 use crate::object_store::retry::{Failure, GaveUp, Request};
-use crate::object_store::{Put, Watch};
+use crate::object_store::{Put, Upload, Watch};
 use aws_sdk_s3::types::ChecksumAlgorithm::{self, Crc32C};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -14,7 +15,7 @@ use std::fs::File;
 use std::ops::Range;
 
 /// Bytes of a part.
-pub(super) const PART: u64 = 8 << 20;
+const PART: u64 = 8 << 20;
 
 /// S3's limit of parts per upload.
 pub(super) const MAX_PARTS: u64 = 10_000;
@@ -22,127 +23,164 @@ pub(super) const MAX_PARTS: u64 = 10_000;
 /// Parts under way at the same time, each of them in memory.
 const PARALLEL: usize = 4;
 
-/// One upload that was begun.
-#[derive(Clone, Copy)]
-pub(super) struct Upload<'a> {
-    pub(super) key: &'a str,
-    pub(super) id: &'a str,
+/// Puts a file of `len` bytes. An upload that fails is aborted.
+pub(super) async fn put(bucket: &Bucket, key: &str, file: &File, len: u64) -> Result<Put, GaveUp> {
+    let upload = MultipartUpload::begin(bucket, key, Some(Crc32C)).await?;
+    let none = Parts::new();
+    let parts = upload.send_missing((file, len), &none, &|_| true);
+    upload.end(parts.await).await
 }
 
-impl S3Store {
-    /// Puts a file of `len` bytes. An upload that fails is aborted.
-    pub(super) async fn put_in_parts(
-        &self,
-        key: &str,
-        file: &File,
-        len: u64,
-    ) -> Result<Put, GaveUp> {
-        let id = self.begin_upload(key, Some(Crc32C)).await?;
-        let upload = Upload { key, id: &id };
-        let none = Parts::new();
-        let sent = self.send_missing(upload, (file, len), &none, &|_| true);
-        self.end_upload(upload, sent.await).await
-    }
+/// One upload that was begun.
+pub(super) struct MultipartUpload<'a> {
+    bucket: &'a Bucket,
+    key: &'a str,
+    id: String,
+}
 
-    /// Completes it, or aborts it if parts are not there or the key is.
-    pub(super) async fn end_upload(
-        &self,
-        upload: Upload<'_>,
-        parts: Result<Vec<CompletedPart>, GaveUp>,
-    ) -> Result<Put, GaveUp> {
-        let put = match parts {
-            Ok(parts) => self.complete(upload, parts).await,
-            Err(e) => Err(e),
-        };
-        if !matches!(put, Ok(Put::Stored)) {
-            self.abort(upload).await;
-        }
-        put
-    }
-
-    /// The store's name for it. Whoever sends parts says which checksum they come with.
-    pub(super) async fn begin_upload(
-        &self,
-        key: &str,
+impl<'a> MultipartUpload<'a> {
+    /// Whoever sends parts says which checksum they come with.
+    pub(super) async fn begin(
+        bucket: &'a Bucket,
+        key: &'a str,
         checksum: Option<ChecksumAlgorithm>,
-    ) -> Result<String, GaveUp> {
+    ) -> Result<Self, GaveUp> {
         let request = Request::new("BEGIN", key, 0);
-        let attempt = || self.begin_once(key, checksum.clone());
-        self.tries.run(request, attempt).await
+        let attempt = || begin_once(bucket, key, checksum.clone());
+        let id = bucket.tries.run(request, attempt).await?;
+        Ok(Self { bucket, key, id })
     }
 
-    async fn begin_once(
+    /// One that was begun before.
+    pub(super) fn of(bucket: &'a Bucket, upload: &'a Upload) -> Self {
+        Self::known(bucket, &upload.key, upload.id.clone())
+    }
+
+    /// The same, by the store's name for it.
+    pub(super) fn known(bucket: &'a Bucket, key: &'a str, id: String) -> Self {
+        Self { bucket, key, id }
+    }
+
+    /// Sends the parts that are not there; those of all, in their order.
+    pub(super) async fn send_missing(
         &self,
-        key: &str,
-        checksum: Option<ChecksumAlgorithm>,
-    ) -> Result<String, Failure> {
-        let (bucket, key) = (&self.config.bucket, self.full_key(key));
-        let begin = self
-            .client
-            .create_multipart_upload()
-            .bucket(bucket)
-            .key(key);
-        let wanted = self.config.settings.encryption.as_ref();
-        let begin = encryption::of_upload(begin.set_checksum_algorithm(checksum), wanted);
-        let answer = begin.send().await.map_err(classify)?;
-        encryption::check(wanted, answer.server_side_encryption())?;
-        let no_id = || Failure::Refused {
-            reason: "an upload without an id".to_string(),
+        (file, len): (&File, u64),
+        there: &Parts,
+        watch: &Watch<'_>,
+    ) -> Result<Vec<CompletedPart>, GaveUp> {
+        let send = |number, range| async move {
+            match resume::adopt(file, number, &range, there)? {
+                Some(part) => Ok(part),
+                None => self.send_part(file, (number, range)).await,
+            }
         };
-        answer.upload_id.ok_or_else(no_id)
+        each_part(len, PART, watch, send).await
     }
 
-    pub(super) async fn send_part(
+    async fn send_part(
         &self,
-        upload: Upload<'_>,
         file: &File,
         (number, range): (i32, Range<u64>),
     ) -> Result<CompletedPart, GaveUp> {
-        let request = Request::new("PART", upload.key, range.end - range.start);
+        let Self { bucket, key, id } = self;
+        let request = Request::new("PART", key, range.end - range.start);
         let bytes = body::load_part(file, range).map_err(GaveUp::AtOnce)?;
         let crc = body::crc32c(&bytes);
         let attempt = || async {
-            let part = self.client.upload_part().bucket(&self.config.bucket);
+            let part = bucket.client.upload_part().bucket(&bucket.config.bucket);
             let part = part
-                .key(self.full_key(upload.key))
-                .upload_id(upload.id)
+                .key(bucket.full_key(key))
+                .upload_id(id)
                 .part_number(number)
                 .checksum_crc32_c(&crc)
                 .body(bytes.clone().into());
             part.send().await.map_err(classify)
         };
-        let answer = self.tries.run(request, attempt).await?;
+        let answer = bucket.tries.run(request, attempt).await?;
         Ok(completed(number, answer.e_tag, Some(crc)))
     }
 
-    pub(super) async fn complete(
+    /// Has the server copy one part from another key.
+    pub(super) async fn copy_part(
         &self,
-        upload: Upload<'_>,
-        parts: Vec<CompletedPart>,
+        from: Source<'_>,
+        (number, range): (i32, Range<u64>),
+    ) -> Result<CompletedPart, GaveUp> {
+        let Self { bucket, key, id } = self;
+        let request = Request::new("COPY", from.key, range.end - range.start);
+        let named = from.named(bucket);
+        // Of small objects S3 copies no ranges.
+        let is_whole = range == (0..from.len);
+        let header = (!is_whole).then(|| format!("bytes={}-{}", range.start, range.end - 1));
+        let attempt = || async {
+            let copy = bucket.client.upload_part_copy();
+            let copy = copy
+                .bucket(&bucket.config.bucket)
+                .key(bucket.full_key(key))
+                .upload_id(id)
+                .part_number(number)
+                .copy_source(&named)
+                .set_copy_source_range(header.clone());
+            copy.send().await.map_err(classify)
+        };
+        let copied = bucket.tries.run(request, attempt).await?.copy_part_result;
+        let copied = copied.filter(|copied| copied.e_tag.is_some());
+        let copied = copied.ok_or_else(|| {
+            let reason = "a copy without an ETag".to_owned();
+            GaveUp::AtOnce(Failure::Refused { reason })
+        })?;
+        Ok(completed(number, copied.e_tag, copied.checksum_crc32_c))
+    }
+
+    /// Completes it, or aborts it if parts are not there or the key is.
+    pub(super) async fn end(
+        &self,
+        parts: Result<Vec<CompletedPart>, GaveUp>,
     ) -> Result<Put, GaveUp> {
+        let put = match parts {
+            Ok(parts) => self.complete(parts).await,
+            Err(e) => Err(e),
+        };
+        if !matches!(put, Ok(Put::Stored)) {
+            self.try_abort().await;
+        }
+        put
+    }
+
+    pub(super) async fn complete(&self, parts: Vec<CompletedPart>) -> Result<Put, GaveUp> {
+        let Self { bucket, key, id } = self;
         let parts = CompletedMultipartUpload::builder()
             .set_parts(Some(parts))
             .build();
-        let request = Request::new("COMPLETE", upload.key, 0);
+        let request = Request::new("COMPLETE", key, 0);
         let attempt = || async {
-            let complete = self
-                .client
-                .complete_multipart_upload()
-                .bucket(&self.config.bucket);
+            let complete = bucket.client.complete_multipart_upload();
             let complete = complete
-                .key(self.full_key(upload.key))
-                .upload_id(upload.id)
+                .bucket(&bucket.config.bucket)
+                .key(bucket.full_key(key))
+                .upload_id(id)
                 .multipart_upload(parts.clone())
-                .set_if_none_match(self.if_none_match());
+                .set_if_none_match(bucket.if_none_match());
             complete.send().await.map(drop).map_err(classify)
         };
-        exists_or(self.tries.run(request, attempt).await)
+        exists_or(bucket.tries.run(request, attempt).await)
+    }
+
+    /// One that is gone already is no error.
+    pub(super) async fn abort(&self) -> Result<(), GaveUp> {
+        let Self { bucket, key, id } = self;
+        let abort = bucket.client.abort_multipart_upload();
+        let abort = abort.bucket(&bucket.config.bucket);
+        let abort = abort.key(bucket.full_key(key)).upload_id(id);
+        let request = Request::new("ABORT", key, 0);
+        let attempt = || async { abort.clone().send().await.map(drop).map_err(classify) };
+        exists_or(bucket.tries.run(request, attempt).await).map(drop)
     }
 
     /// Best effort: what is left behind costs money, but harms nobody.
-    async fn abort(&self, upload: Upload<'_>) {
-        if let Err(e) = self.abort_upload(upload.key, upload.id).await {
-            let (key, id) = (upload.key, upload.id);
+    async fn try_abort(&self) {
+        if let Err(e) = self.abort().await {
+            let Self { key, id, .. } = self;
             tracing::warn!(
                 key,
                 id,
@@ -150,6 +188,25 @@ impl S3Store {
             );
         }
     }
+}
+
+async fn begin_once(
+    bucket: &Bucket,
+    key: &str,
+    checksum: Option<ChecksumAlgorithm>,
+) -> Result<String, Failure> {
+    let begin = bucket.client.create_multipart_upload();
+    let begin = begin
+        .bucket(&bucket.config.bucket)
+        .key(bucket.full_key(key));
+    let wanted = bucket.config.settings.encryption.as_ref();
+    let begin = encryption::of_upload(begin.set_checksum_algorithm(checksum), wanted);
+    let answer = begin.send().await.map_err(classify)?;
+    encryption::check(wanted, answer.server_side_encryption())?;
+    let no_id = || Failure::Refused {
+        reason: "an upload without an id".to_string(),
+    };
+    answer.upload_id.ok_or_else(no_id)
 }
 
 /// A part that is there.

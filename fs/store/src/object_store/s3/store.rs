@@ -1,17 +1,15 @@
 //! The store.
 
+use super::bucket::Bucket;
 use super::config::S3Config;
 use super::copy::{self, Source};
-use super::failure::classify;
 use super::hedge::Hedge;
-use super::{body, client, delete, encryption};
+use super::{client, delete, list, multipart, resume};
 use crate::object_store::retry::{Failure, GaveUp, Request, Tries};
 use crate::object_store::{
     Body, Listed, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, Upload, Watch, key,
     marker,
 };
-use aws_sdk_s3::Client;
-use aws_sdk_s3::operation::RequestId;
 use bytes::Bytes;
 use std::fmt;
 use std::fs::File;
@@ -32,13 +30,8 @@ const CONNECTING: RetryPolicy = RetryPolicy {
 
 /// An S3 bucket. See the module.
 pub struct S3Store {
-    pub(super) client: Client,
-    pub(super) config: S3Config,
+    bucket: Bucket,
     runtime: Handle,
-    pub(super) tries: Tries,
-    hedge: Hedge,
-    /// Whether the server honours `If-None-Match: *`; until the probe we hope so.
-    pub(super) conditional: bool,
 }
 
 impl S3Store {
@@ -48,8 +41,8 @@ impl S3Store {
     pub fn connect(config: S3Config, runtime: Handle) -> Result<Self, StoreOpenError> {
         let (mut store, policy) = Self::connecting(config, runtime)?;
         let marker = marker::settle(&store)?;
-        store.conditional = store.probe(marker)?;
-        store.tries = Tries::new(policy);
+        store.bucket.conditional = store.probe(marker)?;
+        store.bucket.tries = Tries::new(policy);
         Ok(store)
     }
 
@@ -60,7 +53,7 @@ impl S3Store {
     ) -> Result<Self, StoreOpenError> {
         let (mut store, policy) = Self::connecting(config, runtime)?;
         marker::check(&store)?;
-        store.tries = Tries::new(policy);
+        store.bucket.tries = Tries::new(policy);
         Ok(store)
     }
 
@@ -75,15 +68,14 @@ impl S3Store {
             StoreOpenError::Settings { store, reason }
         })?;
         let policy = config.settings.retry;
-        let store = Self {
+        let bucket = Bucket {
             client,
             config,
-            runtime,
             tries: Tries::new(CONNECTING),
             hedge: Hedge::default(),
             conditional: true,
         };
-        Ok((store, policy))
+        Ok((Self { bucket, runtime }, policy))
     }
 
     /// Writes the marker again, with the same bytes: harmless if it succeeds.
@@ -99,18 +91,6 @@ impl S3Store {
         Ok(honoured)
     }
 
-    /// The key as the bucket has it.
-    pub(super) fn full_key(&self, key: &str) -> String {
-        match self.config.prefix.as_str() {
-            "" => key.to_string(),
-            prefix => format!("{prefix}/{key}"),
-        }
-    }
-
-    pub(super) fn if_none_match(&self) -> Option<String> {
-        self.conditional.then(|| "*".to_string())
-    }
-
     /// Runs one request with its retries, from the caller's thread.
     fn run<T, F: Future<Output = Result<T, GaveUp>>>(
         &self,
@@ -120,7 +100,7 @@ impl S3Store {
         // The whole store is listed under no key.
         let refused = match request.key {
             "" => None,
-            key => key::refuse(&self.full_key(key)),
+            key => key::refuse(&self.bucket.full_key(key)),
         };
         if let Some(reason) = refused {
             let reason = reason.to_string();
@@ -175,78 +155,6 @@ impl S3Store {
             GaveUp::AtOnce(Failure::NotImplemented) => refused("not implemented".to_string()),
         }
     }
-
-    async fn put_once(&self, key: &str, bytes: Bytes, conditional: bool) -> Result<(), Failure> {
-        let put = self
-            .client
-            .put_object()
-            .bucket(&self.config.bucket)
-            .key(self.full_key(key));
-        let put = put
-            .checksum_crc32_c(body::crc32c(&bytes))
-            .set_if_none_match(self.if_none_match().filter(|_| conditional))
-            .body(bytes.into());
-        let wanted = self.config.settings.encryption.as_ref();
-        let put = encryption::of_put(put, wanted);
-        let answer = put.send().await.map_err(classify)?;
-        encryption::check(wanted, answer.server_side_encryption())
-    }
-
-    async fn put_whole(&self, request: Request<'_>, body: &Body<'_>) -> Result<Put, GaveUp> {
-        let bytes = body::load(body).map_err(GaveUp::AtOnce)?;
-        let attempt = |conditional| {
-            self.tries.run(request, move || {
-                let bytes = bytes.clone();
-                self.put_once(request.key, bytes, conditional)
-            })
-        };
-        let put = match attempt.clone()(true).await {
-            // Of a server that does not know the condition.
-            Err(GaveUp::AtOnce(Failure::NotImplemented)) => attempt(false).await,
-            put => put,
-        };
-        exists_or(put)
-    }
-
-    pub(super) async fn get_once(
-        &self,
-        key: &str,
-        range: &Range<u64>,
-    ) -> Result<(Bytes, Option<String>), Failure> {
-        let header = format!("bytes={}-{}", range.start, range.end - 1);
-        let get = self
-            .client
-            .get_object()
-            .bucket(&self.config.bucket)
-            .key(self.full_key(key));
-        let get = get.range(header);
-        let ask = || get.clone().send();
-        let answer = self.hedge.run(ask).await.map_err(classify)?;
-        let request_id = answer.request_id().map(str::to_string);
-        let (stated, body) = (answer.content_length, answer.body);
-        let bytes =
-            body::receive(body, stated, range.end - range.start, request_id.clone()).await?;
-        Ok((bytes, request_id))
-    }
-
-    async fn get_exactly(&self, key: &str, range: &Range<u64>) -> Result<Bytes, Failure> {
-        let (bytes, request_id) = self.get_once(key, range).await?;
-        let expected = range.end - range.start;
-        if bytes.len() as u64 == expected {
-            return Ok(bytes);
-        }
-        let reason = format!("{} bytes came instead of {expected}", bytes.len());
-        Err(Failure::Transient { reason, request_id })
-    }
-}
-
-/// A failed condition means that the key was there.
-pub(super) fn exists_or(put: Result<(), GaveUp>) -> Result<Put, GaveUp> {
-    match put {
-        Ok(()) => Ok(Put::Stored),
-        Err(GaveUp::AtOnce(Failure::Exists)) => Ok(Put::Exists),
-        Err(e) => Err(e),
-    }
 }
 
 impl ObjectStore for S3Store {
@@ -254,15 +162,15 @@ impl ObjectStore for S3Store {
         match body {
             Body::File { file, len } if len >= MULTIPART => {
                 let request = Request::new("PUT", key, len);
-                self.run(request, self.put_in_parts(key, file, len))
+                self.run(request, multipart::put(&self.bucket, key, file, len))
             }
             Body::File { len, .. } => {
                 let request = Request::new("PUT", key, len);
-                self.run(request, self.put_whole(request, &body))
+                self.run(request, self.bucket.put(request, &body))
             }
             Body::Bytes(ref bytes) => {
                 let request = Request::new("PUT", key, bytes.len() as u64);
-                self.run(request, self.put_whole(request, &body))
+                self.run(request, self.bucket.put(request, &body))
             }
         }
     }
@@ -280,7 +188,7 @@ impl ObjectStore for S3Store {
             return Ok(put);
         }
         let request = Request::new("PUT", key, len);
-        self.run(request, self.put_in_old_parts(key, file, len, watch))
+        self.run(request, resume::put(&self.bucket, key, (file, len), watch))
     }
 
     fn copy(&self, from: &str, to: &str, len: u64, watch: &Watch<'_>) -> Result<Put, StoreError> {
@@ -291,22 +199,17 @@ impl ObjectStore for S3Store {
         }
         let request = Request::new("COPY", from, len);
         let source = Source { key: from, len };
-        self.run(request, self.copy_in_parts(source, to, watch))
+        self.run(request, copy::in_parts(&self.bucket, source, to, watch))
     }
 
     fn get(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let request = Request::new("GET", key, range.end - range.start);
-        self.run(
-            request,
-            self.tries.run(request, || self.get_exactly(key, &range)),
-        )
+        self.run(request, self.bucket.get(request, &range))
     }
 
     fn get_small(&self, key: &str, limit: u64) -> Result<Bytes, StoreError> {
         let request = Request::new("GET", key, limit);
-        let range = 0..limit;
-        let get = self.tries.run(request, || self.get_once(key, &range));
-        let (mut bytes, _) = self.run(request, get)?;
+        let mut bytes = self.run(request, self.bucket.get_some(request, &(0..limit)))?;
         bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(bytes)
     }
@@ -314,33 +217,34 @@ impl ObjectStore for S3Store {
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
         delete::each(keys, |batch| {
             let request = Request::new("DELETE", &batch[0], 0);
-            self.run(request, self.delete_batch(batch))
+            self.run(request, delete::batch(&self.bucket, batch))
         })
     }
 
     fn list(&self, prefix: &str, sink: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
         let request = Request::new("LIST", prefix.trim_end_matches('/'), 0);
-        self.run(request, self.list_all(prefix, sink))
+        self.run(request, list::all(&self.bucket, prefix, sink))
     }
 
     fn abort(&self, upload: &Upload) -> Result<(), StoreError> {
         let request = Request::new("ABORT", &upload.key, 0);
-        self.run(request, self.abort_upload(&upload.key, &upload.id))
+        let begun = multipart::MultipartUpload::of(&self.bucket, upload);
+        self.run(request, begun.abort())
     }
 
     fn refuses_overwrite(&self) -> bool {
-        self.conditional
+        self.bucket.conditional
     }
 
     fn describe(&self) -> String {
-        self.config.describe()
+        self.bucket.config.describe()
     }
 }
 
 impl fmt::Debug for S3Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3Store")
-            .field("config", &self.config)
+            .field("config", &self.bucket.config)
             .finish_non_exhaustive()
     }
 }
