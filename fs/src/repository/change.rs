@@ -146,7 +146,7 @@ impl Repository {
                 let by = self.author(caller);
                 let file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
                 let bytes = file.metadata()?.len().min(most(to));
-                let _room = self.refs.room_for(bytes, &by)?;
+                let _space = self.refs.space_for(bytes, &by)?;
                 let value = read_at_most(&file, most(to))?;
                 self.refs
                     .write(to, mode, value, Expect::Absent, &by)

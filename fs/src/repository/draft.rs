@@ -208,7 +208,7 @@ impl Draft {
         by: impl FnOnce(Written) -> FsResult<Version>,
     ) -> FsResult<()> {
         let _turn = self.turn.lock();
-        let _room = refs.room_for(self.file.metadata()?.len(), &users.opener)?;
+        let _space = refs.space_for(self.file.metadata()?.len(), &users.opener)?;
         let Some(written) = self.take_written(users)? else {
             return Ok(());
         };

@@ -9,7 +9,7 @@
     reason = "the files lie beside the repository's directory, where only the daemon writes"
 )]
 
-use super::{MOST_IN_PIECES, Refs};
+use super::MOST_IN_PIECES;
 use crate::error::{FsError, FsResult};
 use crate::repository::transaction::Author;
 use crate::shares::Shares;
@@ -65,41 +65,36 @@ impl Large {
         // Not made before it is taken, since it gives back what it says.
         taken.then(|| Taken { large, user, bytes })
     }
-}
 
-impl Refs {
-    /// Before a value of so many bytes is read, to be committed: waits until the user has room for it. Those before it
+    /// Before a value of so many bytes is read, to be committed: waits until the user has space for it. Those before it
     /// end by themselves, so only an interrupt ends this.
-    pub(crate) fn room_for(&self, bytes: u64, by: &Author) -> FsResult<Option<Taken<'_>>> {
+    pub(super) fn space_for(
+        &self,
+        bytes: u64,
+        by: &Author,
+        begin_wait: impl FnOnce() -> FsResult<Wait>,
+    ) -> FsResult<Option<Taken<'_>>> {
         if bytes <= COUNTED {
             return Ok(None);
         }
-        if let Some(taken) = self.shared.large.take(by.actor.uid, bytes) {
+        if let Some(taken) = self.take(by.actor.uid, bytes) {
             return Ok(Some(taken));
         }
-        let wait = self.shared.begin_wait(self.repo, "a large value")?;
+        let wait = begin_wait()?;
         wait.set_reason("other large values of the same user are being committed".to_owned());
         let what = || "other large values of the same user".to_owned();
-        profile::timed(what, || self.wait_for_room(&wait, bytes, by)).map(Some)
+        profile::timed(what, || self.wait_for_space(&wait, bytes, by)).map(Some)
     }
 
-    fn wait_for_room(&self, wait: &Wait, bytes: u64, by: &Author) -> FsResult<Taken<'_>> {
+    fn wait_for_space(&self, wait: &Wait, bytes: u64, by: &Author) -> FsResult<Taken<'_>> {
         loop {
-            if let Some(taken) = self.shared.large.take(by.actor.uid, bytes) {
+            if let Some(taken) = self.take(by.actor.uid, bytes) {
                 return Ok(taken);
             }
             wait.restart();
             if wait.sleep(POLL) == Some(gitmoor_store::wait::Over::Interrupted) {
                 return Err(FsError::Interrupted);
             }
-        }
-    }
-
-    /// The bytes of a value, for an open file.
-    pub(crate) fn open_value(&self, path: &RepoPath, entry: RefEntry) -> FsResult<Value> {
-        match entry.value.len() <= SMALL {
-            true => Ok(Value::Bytes(entry.value.into())),
-            false => self.opened.open(path, &entry).map(Value::File),
         }
     }
 }
@@ -123,6 +118,14 @@ impl Opened {
         Self {
             dir,
             files: Mutex::default(),
+        }
+    }
+
+    /// The bytes of a value, for an open file.
+    pub(super) fn value(&self, path: &RepoPath, entry: RefEntry) -> FsResult<Value> {
+        match entry.value.len() <= SMALL {
+            true => Ok(Value::Bytes(entry.value.into())),
+            false => self.open(path, &entry).map(Value::File),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod packed;
 mod pieces;
 mod rendered;
 mod tables;
+mod values;
 
 pub(crate) use large::{Large, Value};
 pub(crate) use rendered::Rendered;
@@ -25,17 +26,19 @@ use crate::repository::local::{Files, read_at_most};
 use crate::repository::transaction::{Author, Transactions};
 use gitmoor_model::room::{Room, Type, is_ref_scratch, may_be_link, room};
 use gitmoor_model::{
-    Change, Expect, Limit, PACKED_REFS, PackedEdit, RefEdit, RefEntry, Refusal, RepoChange, RepoId,
-    RepoPath, Version,
+    Change, Expect, PACKED_REFS, PackedEdit, RefEdit, RefEntry, RepoChange, RepoId, RepoPath,
+    Version,
 };
-use gitmoor_replicator::{Child, read};
-use gitmoor_store::wait::profile;
-use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
+use gitmoor_replicator::Child;
+use large::Taken;
+use locked::Locks;
+use pieces::PackedRefs;
 use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use tables::Tables;
+use values::Values;
 
 /// Edits of one raft entry stay below about this many bytes.
 const CHUNK: usize = 2 << 20;
@@ -63,16 +66,12 @@ pub(crate) fn most(path: &RepoPath) -> u64 {
 
 /// The refs room of one repository.
 pub(crate) struct Refs {
-    repo: RepoId,
-    shared: Arc<Context>,
+    values: Arc<Values>,
     files: Arc<Files>,
-    transactions: Arc<Transactions>,
-    /// What a ref was when its lock was taken, by the ref's name.
-    locked: Mutex<HashMap<RepoPath, locked::Noted>>,
-    rendered: rendered::Cache,
+    locks: Arc<Locks>,
+    packed: PackedRefs,
+    tables: Tables,
     opened: large::Opened,
-    /// Tables of lists of which nobody knows whether they are committed.
-    uncertain: Mutex<HashSet<RepoPath>>,
 }
 
 /// A replicated name of the refs room.
@@ -93,17 +92,15 @@ impl Refs {
         transactions: Arc<Transactions>,
         rendered: std::path::PathBuf,
     ) -> Self {
-        let opened = large::Opened::new(rendered.clone());
-        let rendered = rendered::Cache::new(repo, shared.replica.clone(), rendered);
+        let values = Arc::new(Values::new(repo, shared, transactions));
+        let locks = Arc::new(Locks::new(values.clone()));
         Self {
-            repo,
-            shared,
             files,
-            transactions,
-            locked: Mutex::default(),
-            rendered,
-            opened,
-            uncertain: Mutex::default(),
+            opened: large::Opened::new(rendered.clone()),
+            packed: PackedRefs::new(values.clone(), locks.clone(), rendered),
+            tables: Tables::new(values.clone(), locks.clone()),
+            locks,
+            values,
         }
     }
 
@@ -112,20 +109,20 @@ impl Refs {
         if is_ref_scratch(path) {
             return Ok(None);
         }
-        if let Some(entry) = read::reference(self.shared.replica.view(), self.repo, path)? {
+        if let Some(entry) = self.values.get(path)? {
             return Ok(Some(Found::Entry(entry)));
         }
         if path.as_bytes() == PACKED_REFS {
-            return Ok(self.rendered.current()?.map(Found::Packed));
+            return Ok(self.packed.rendered()?.map(Found::Packed));
         }
         let beneath = path.as_bytes().starts_with(b"refs") || path.as_bytes() == b"reftable";
-        let any = beneath && read::has_references_in(self.shared.replica.view(), self.repo, path)?;
+        let any = beneath && self.values.any_in(path)?;
         Ok(any.then_some(Found::Directory))
     }
 
     /// The replicated names in a directory; whether each is a directory.
     pub(crate) fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, Type)>> {
-        let children = read::references_in(self.shared.replica.view(), self.repo, dir)?;
+        let children = self.values.in_dir(dir)?;
         let kind = |child| match child {
             Child::Directory => Type::Directory,
             Child::File(mode) if mode & libc::S_IFMT == libc::S_IFLNK => Type::Symlink,
@@ -134,7 +131,7 @@ impl Refs {
         let children = children.into_iter();
         let mut names: Vec<_> = children.map(|(name, child)| (name, kind(child))).collect();
         let has_packed = names.iter().any(|(name, _)| name == PACKED_REFS);
-        if dir.is_root() && !has_packed && self.rendered.current()?.is_some() {
+        if dir.is_root() && !has_packed && self.packed.rendered()?.is_some() {
             names.push((PACKED_REFS.to_vec(), Type::File));
         }
         Ok(names)
@@ -142,8 +139,8 @@ impl Refs {
 
     /// Whether anything replicated lies in a directory.
     pub(crate) fn has_children(&self, dir: &RepoPath) -> FsResult<bool> {
-        let packed = dir.is_root() && self.rendered.current()?.is_some();
-        Ok(packed || read::has_references_in(self.shared.replica.view(), self.repo, dir)?)
+        let packed = dir.is_root() && self.packed.rendered()?.is_some();
+        Ok(packed || self.values.any_in(dir)?)
     }
 
     /// Makes a scratch file. If it is a lock, that is asked for before the file is there:
@@ -153,79 +150,34 @@ impl Refs {
         path: &RepoPath,
         make: impl FnOnce() -> FsResult<T>,
     ) -> FsResult<T> {
-        self.claim(path)?;
-        make().inspect_err(|_| self.removed(path))
-    }
-
-    /// Takes a lock from whoever leads, and notes what it locks.
-    fn claim(&self, path: &RepoPath) -> FsResult<()> {
         if let Some(target) = lock_target(path) {
-            let lock = || self.shared.replica.lock(self.repo, &target);
-            if !profile::timed(|| format!("the lock of {target}"), lock) {
-                return Err(FsError::Exists);
-            }
-            // What others wrote until now is before the lock, not in its way.
-            let expect = self.shared.freshness.sync_reads();
-            let expect = expect.and_then(|()| self.current(&target));
-            let expect = expect.and_then(|expect| self.check_quota(&target, expect));
-            if let Err(error) = expect.and_then(|expect| self.note(&target, expect)) {
-                self.shared.replica.unlock(self.repo, &target);
-                return Err(error);
-            }
+            self.locks.take(&target)?;
         }
-        Ok(())
+        make().inspect_err(|_| self.removed(path))
     }
 
     /// git removed a scratch file.
     pub(crate) fn removed(&self, path: &RepoPath) {
         if let Some(target) = lock_target(path) {
-            self.locked.lock().remove(&target);
-            self.shared.replica.unlock(self.repo, &target);
+            self.locks.release(&target);
         }
     }
 
     /// What a value is now, as a change of it may expect.
     pub(crate) fn current(&self, name: &RepoPath) -> FsResult<Expect> {
-        let replica = &self.shared.replica;
-        if let Some(entry) = read::reference(replica.view(), self.repo, name)? {
-            return Ok(Expect::Is(entry.version));
-        }
-        let repo = match name.as_bytes() == PACKED_REFS {
-            true => read::repo(replica.view(), self.repo)?,
-            false => None,
-        };
-        Ok(repo.map_or(Expect::Absent, |repo| Expect::Is(repo.packed_version)))
+        self.values.current(name)
     }
 
-    /// Whether a ref may come that is not there. The replicator decides, at the commit; here git can say why not.
-    fn check_quota(&self, name: &RepoPath, expect: Expect) -> FsResult<Expect> {
-        let replica = &self.shared.replica;
-        let is_new = expect == Expect::Absent && name.as_bytes().starts_with(b"refs/");
-        let repo = match is_new {
-            true => read::repo(replica.view(), self.repo)?,
-            false => None,
-        };
-        let Some((repo, most)) = repo.and_then(|repo| {
-            let most = *repo.limits.get(&Limit::Refs)?;
-            Some((repo, most))
-        }) else {
-            return Ok(expect);
-        };
-        let would_be = repo.usage.refs + 1;
-        if would_be <= most || self.is_packed(name)? {
-            return Ok(expect);
-        }
-        let limit = Limit::Refs;
-        Err(FsError::Refused(Refusal::OverQuota {
-            limit,
-            most,
-            would_be,
-        }))
+    /// The bytes of a value, for an open file.
+    pub(crate) fn open_value(&self, path: &RepoPath, entry: RefEntry) -> FsResult<Value> {
+        self.opened.value(path, entry)
     }
 
-    fn is_packed(&self, name: &RepoPath) -> FsResult<bool> {
-        let line = read::packed_ref(self.shared.replica.view(), self.repo, name)?;
-        Ok(line.is_some())
+    /// Before a value of so many bytes is read, to be committed: waits until the user has space for it.
+    pub(crate) fn space_for(&self, bytes: u64, by: &Author) -> FsResult<Option<Taken<'_>>> {
+        let Values { repo, shared, .. } = &*self.values;
+        let begin_wait = || shared.begin_wait(*repo, "a large value");
+        shared.large.space_for(bytes, by, begin_wait)
     }
 
     /// rename(2) of a scratch file (or any real file) to a name that is kept.
@@ -234,18 +186,18 @@ impl Refs {
         let meta = node.stat()?;
         if meta.is_symlink() && may_be_link(to) {
             let value = node.readlink()?.into_os_string().into_vec();
-            self.write(to, meta.mode(), value, self.expected(to)?, by)?;
+            self.write(to, meta.mode(), value, self.locks.expected(to)?, by)?;
         } else {
             let file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
             let meta = file.metadata()?;
-            let _room = self.room_for(meta.len().min(most(to)), by)?;
+            let _space = self.space_for(meta.len().min(most(to)), by)?;
             let (mode, value) = (meta.mode(), read_at_most(&file, most(to))?);
             if to.as_bytes() == PACKED_REFS {
                 return self.commit_packed(from, to, (&file, mode, &value), by);
             }
-            let expect = self.expected(to)?;
+            let expect = self.locks.expected(to)?;
             match to.as_bytes() == tables::LIST && lock_target(from).as_ref() == Some(to) {
-                true => self.replace_list(to, mode, value, expect, by)?,
+                true => self.tables.replace_list(to, mode, value, expect, by)?,
                 false => self.write(to, mode, value, expect, by)?,
             };
         }
@@ -265,26 +217,26 @@ impl Refs {
         by: &Author,
     ) -> FsResult<Version> {
         if name.as_bytes() == PACKED_REFS {
-            let (version, _) = self.replace_packed(name, &value, mode, expect, by)?;
+            let (version, _) = self.packed.replace(&value, mode, expect, by)?;
             return Ok(version);
         }
         if name.as_bytes() == tables::LIST {
-            return self.write_list(name, mode, value, expect, by);
+            return self.tables.write_list(name, mode, value, expect, by);
         }
         if value.len() > CHUNK && tables::is_table_file(name) {
-            return self.write_in_pieces(name, mode, &value, expect, by);
+            return self.tables.write_table(name, mode, &value, expect, by);
         }
-        let mut change = RepoChange::new(self.repo);
+        let mut change = RepoChange::new(self.values.repo);
         change.refs.push(RefEdit {
             name: name.clone(),
             expect,
             change: Change::Set { mode, value },
         });
         let version = match expect {
-            Expect::Anything => self.commit(change, by)?,
-            Expect::Absent | Expect::Is(_) => self.commit_under_lock(name, &change, by)?,
+            Expect::Anything => self.values.commit(change, by)?,
+            Expect::Absent | Expect::Is(_) => self.locks.commit(name, &change, by)?,
         };
-        self.wrote_past_lock(name, Expect::Is(version));
+        self.locks.wrote_past(name, Expect::Is(version));
         failpoint::REF_WRITTEN.hit();
         Ok(version)
     }
@@ -293,12 +245,8 @@ impl Refs {
     /// is told of one takes the commit for failed and clears away what it rests on.
     fn clean_up(&self, path: &RepoPath) {
         if let Err(error) = self.files.unlink_if_there(path) {
-            tracing::warn!(repo = %self.repo, %path, %error, "committed, but the file that it was read from stays: it is removed at the next start, look at the disk of the data directory");
+            tracing::warn!(repo = %self.values.repo, %path, %error, "committed, but the file that it was read from stays: it is removed at the next start, look at the disk of the data directory");
         }
-    }
-
-    fn commit(&self, change: RepoChange, by: &Author) -> FsResult<Version> {
-        self.transactions.commit(change, by)
     }
 
     fn commit_packed(
@@ -308,7 +256,8 @@ impl Refs {
         (file, mode, bytes): (&File, u32, &[u8]),
         by: &Author,
     ) -> FsResult<()> {
-        let (version, usual) = self.replace_packed(to, bytes, mode, self.expected(to)?, by)?;
+        let expect = self.locks.expected(to)?;
+        let (version, usual) = self.packed.replace(bytes, mode, expect, by)?;
         failpoint::PACKED_COMMITTED.hit();
         // The file that git wrote is the rendering of this version, and of no other.
         let adopted = usual && self.adopt_rendered(from, file, version);
@@ -320,23 +269,23 @@ impl Refs {
 
     fn adopt_rendered(&self, from: &RepoPath, file: &File, version: Version) -> bool {
         let adopted = self.files.take(from, file).and_then(|taken| match taken {
-            Some(taken) => self.rendered.adopt(&taken.path(), version),
+            Some(taken) => self.packed.adopt(&taken.path(), version),
             None => Ok(()),
         });
         if let Err(error) = &adopted {
-            tracing::debug!(repo = %self.repo, %error, "packed-refs will be rendered anew");
+            tracing::debug!(repo = %self.values.repo, %error, "packed-refs will be rendered anew");
         }
         adopted.is_ok()
     }
 
     /// unlink(2) of a replicated name.
     pub(crate) fn unlink(&self, path: &RepoPath, by: &Author) -> FsResult<()> {
-        let mut change = RepoChange::new(self.repo);
-        change.refs.extend(self.unless_listed(path)?);
-        change.refs.extend(self.packed_stays(path)?);
-        let mut expect = self.expected(path)?;
+        let mut change = RepoChange::new(self.values.repo);
+        change.refs.extend(self.tables.unless_listed(path)?);
+        change.refs.extend(self.locks.packed_stays(path)?);
+        let mut expect = self.locks.expected(path)?;
         if path.as_bytes() == PACKED_REFS {
-            expect = self.thin_out(path, expect, by)?;
+            expect = self.packed.thin_out(expect, by)?;
             change.packed.push(PackedEdit::Clear);
         }
         change.refs.push(RefEdit {
@@ -344,22 +293,22 @@ impl Refs {
             expect,
             change: Change::Delete,
         });
-        let version = self.commit(change, by)?;
-        self.uncertain.lock().remove(path);
+        let version = self.values.commit(change, by)?;
+        self.tables.removed(path);
         // The table is only empty now.
         let now = match path.as_bytes() == PACKED_REFS {
             true => Expect::Is(version),
             false => Expect::Absent,
         };
-        self.wrote_past_lock(path, now);
+        self.locks.wrote_past(path, now);
         Ok(())
     }
 
     /// rename(2) of replicated values: one, or a directory of them.
     pub(crate) fn rename(&self, from: &RepoPath, to: &RepoPath, by: &Author) -> FsResult<()> {
-        let mut change = RepoChange::new(self.repo);
+        let mut change = RepoChange::new(self.values.repo);
         self.rename_edits(from, to, &mut change.refs, &mut 0)?;
-        self.commit(change, by).map(|_| ())
+        self.values.commit(change, by).map(drop)
     }
 
     /// All of it is one entry, whose values have `bytes` so far.
@@ -370,7 +319,7 @@ impl Refs {
         edits: &mut Vec<RefEdit>,
         bytes: &mut u64,
     ) -> FsResult<()> {
-        if let Some(entry) = read::reference(self.shared.replica.view(), self.repo, from)? {
+        if let Some(entry) = self.values.get(from)? {
             *bytes += entry.value.len() as u64;
             if *bytes > 2 * MOST {
                 return Err(FsError::TooLarge { most: 2 * MOST });
@@ -392,7 +341,7 @@ impl Refs {
             });
             return Ok(());
         }
-        for (name, _) in read::references_in(self.shared.replica.view(), self.repo, from)? {
+        for (name, _) in self.values.in_dir(from)? {
             if let (Some(from), Some(to)) = (from.join(&name), to.join(&name)) {
                 self.rename_edits(&from, &to, edits, bytes)?;
             }
@@ -402,14 +351,14 @@ impl Refs {
 
     /// chmod(2) of a replicated value.
     pub(crate) fn set_mode(&self, path: &RepoPath, mode: u32, by: &Author) -> FsResult<()> {
-        let mut change = RepoChange::new(self.repo);
+        let mut change = RepoChange::new(self.values.repo);
         let expect = Expect::Anything;
         change.refs.push(RefEdit {
             name: path.clone(),
             expect,
             change: Change::Chmod { mode },
         });
-        self.commit(change, by).map(|_| ())
+        self.values.commit(change, by).map(drop)
     }
 
     /// Removes what a dead mount left in the making (its locks are gone already), and what stands
@@ -419,7 +368,7 @@ impl Refs {
         for dir in ["refs", "reftable"] {
             self.clear_scratch_below(&RepoPath::new(dir).expect("a valid path"))?;
         }
-        self.rendered.clear()
+        self.packed.clear()
     }
 
     fn clear_scratch_below(&self, dir: &RepoPath) -> FsResult<()> {
@@ -438,7 +387,7 @@ impl Refs {
                 continue;
             };
             if !kind.is_dir() {
-                tracing::info!(repo = %self.repo, %path, "removing what a dead mount left in the making");
+                tracing::info!(repo = %self.values.repo, %path, "removing what a dead mount left in the making");
                 self.files.unlink_if_there(&path)?;
             }
         }

@@ -4,30 +4,67 @@
 //! difference goes in pieces of about [`CHUNK`] bytes. Each expects the version that the one before it made: nobody writes
 //! in between, and a death leaves a table with some of the changes.
 
-use super::{CHUNK, Refs, packed};
+use super::locked::{Locks, packed_refs};
+use super::rendered::{self, Rendered};
+use super::values::Values;
+use super::{CHUNK, packed};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::repository::transaction::Author;
-use gitmoor_model::{Change, Expect, PackedEdit, RefEdit, RepoChange, RepoPath, Version};
+use gitmoor_model::{Change, Expect, PackedEdit, RefEdit, RepoChange, Version};
 use gitmoor_replicator::read;
 use std::iter::Peekable;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 type Edits = Peekable<std::vec::IntoIter<PackedEdit>>;
 
-impl Refs {
+/// The packed table of a repository.
+pub(super) struct PackedRefs {
+    values: Arc<Values>,
+    locks: Arc<Locks>,
+    rendered: rendered::Cache,
+}
+
+impl PackedRefs {
+    /// Renderings go to this directory.
+    pub(super) fn new(values: Arc<Values>, locks: Arc<Locks>, dir: PathBuf) -> Self {
+        let replica = values.shared.replica.clone();
+        let rendered = rendered::Cache::new(values.repo, replica, dir);
+        Self {
+            values,
+            locks,
+            rendered,
+        }
+    }
+
+    /// The table as a file; `None` when it is empty.
+    pub(super) fn rendered(&self) -> FsResult<Option<Arc<Rendered>>> {
+        self.rendered.current()
+    }
+
+    /// The file that git wrote becomes the rendering of the version that its commit made.
+    pub(super) fn adopt(&self, file: &Path, version: Version) -> FsResult<()> {
+        self.rendered.adopt(file, version)
+    }
+
+    /// Removes the renderings of an earlier life.
+    pub(super) fn clear(&self) -> FsResult<()> {
+        self.rendered.clear()
+    }
+
     /// Makes the packed table, which is `packed-refs`, equal to a file, if it is still what is
     /// expected. A file that is not a usual one is kept byte for byte while it is small. Returns the version of what
     /// there is then, and whether the file is the rendering of it.
-    pub(super) fn replace_packed(
+    pub(super) fn replace(
         &self,
-        name: &RepoPath,
         file: &[u8],
         mode: u32,
         expect: Expect,
         by: &Author,
     ) -> FsResult<(Version, bool)> {
         // What the file differs in is looked up now: the table may not move on until the commit.
-        let mut expect = self.known(name, expect)?;
+        let mut expect = self.known(expect)?;
         let usual = packed::Diff::towards(file);
         let is_usual = usual.is_some();
         let diff = match usual {
@@ -39,15 +76,14 @@ impl Refs {
             usual => usual,
         };
         let Some(diff) = diff else {
-            let expect = self.thin_out(name, expect, by)?;
+            let expect = self.thin_out(expect, by)?;
             let value = file.to_vec();
             let change = Change::Set { mode, value };
-            let version = self.commit_piece(name, vec![PackedEdit::Clear], expect, change, by)?;
+            let version = self.commit_piece(vec![PackedEdit::Clear], expect, change, by)?;
             return Ok((version, false));
         };
         let mut edits = self.edits(diff)?;
-        let mut is_unusual =
-            read::reference(self.shared.replica.view(), self.repo, name)?.is_some();
+        let mut is_unusual = self.values.get(&packed_refs())?.is_some();
         while is_unusual || edits.peek().is_some() {
             let mut piece = take_piece(&mut edits);
             if std::mem::take(&mut is_unusual) {
@@ -55,7 +91,7 @@ impl Refs {
             }
             // Of a table, this only compares.
             let change = Change::Delete;
-            let version = self.commit_piece(name, piece, expect, change, by)?;
+            let version = self.commit_piece(piece, expect, change, by)?;
             failpoint::PACKED_PIECE.hit();
             expect = Expect::Is(version);
         }
@@ -66,17 +102,12 @@ impl Refs {
     }
 
     /// Before a table is cleared: removes its lines but for those of one piece. Returns what to expect of it then.
-    pub(super) fn thin_out(
-        &self,
-        name: &RepoPath,
-        mut expect: Expect,
-        by: &Author,
-    ) -> FsResult<Expect> {
-        let mut known = self.known(name, expect)?;
+    pub(super) fn thin_out(&self, mut expect: Expect, by: &Author) -> FsResult<Expect> {
+        let mut known = self.known(expect)?;
         let mut edits = self.edits(packed::Diff::to(std::iter::empty()))?;
         let mut piece = take_piece(&mut edits);
         while edits.peek().is_some() {
-            let version = self.commit_piece(name, piece, known, Change::Delete, by)?;
+            let version = self.commit_piece(piece, known, Change::Delete, by)?;
             failpoint::PACKED_PIECE.hit();
             known = Expect::Is(version);
             expect = known;
@@ -85,16 +116,17 @@ impl Refs {
         Ok(expect)
     }
 
-    fn known(&self, name: &RepoPath, expect: Expect) -> FsResult<Expect> {
+    fn known(&self, expect: Expect) -> FsResult<Expect> {
         match expect {
-            Expect::Anything => self.current(name),
+            Expect::Anything => self.values.current(&packed_refs()),
             expect => Ok(expect),
         }
     }
 
     /// What makes a table of the one that there is.
     fn edits(&self, mut diff: packed::Diff<'_>) -> FsResult<Edits> {
-        read::packed(self.shared.replica.view(), self.repo, &mut |name, line| {
+        let Values { repo, shared, .. } = &*self.values;
+        read::packed(shared.replica.view(), *repo, &mut |name, line| {
             diff.old(name, &line);
             true
         })?;
@@ -103,26 +135,25 @@ impl Refs {
 
     fn commit_piece(
         &self,
-        name: &RepoPath,
         piece: Vec<PackedEdit>,
         expect: Expect,
         change: Change,
         by: &Author,
     ) -> FsResult<Version> {
-        let mut refs = self.unlocked_by(&piece)?;
+        let mut refs = self.locks.unlocked_by(&piece)?;
         refs.push(RefEdit {
-            name: name.clone(),
+            name: packed_refs(),
             expect,
             change,
         });
         let change = RepoChange {
             refs,
             packed: piece,
-            ..RepoChange::new(self.repo)
+            ..RepoChange::new(self.values.repo)
         };
-        let version = self.commit(change, by)?;
+        let version = self.values.commit(change, by)?;
         // Until the next piece nobody else may write it either.
-        self.wrote_past_lock(name, Expect::Is(version));
+        self.locks.wrote_past(&packed_refs(), Expect::Is(version));
         Ok(version)
     }
 }

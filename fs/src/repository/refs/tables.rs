@@ -7,17 +7,36 @@
 //! away meanwhile. So a list expects its tables to be there, the removal of such a table
 //! expects the list to be as it was, and whichever of the two comes second is refused.
 
-use super::{CHUNK, Refs};
+use super::CHUNK;
+use super::locked::Locks;
+use super::values::Values;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::repository::transaction::Author;
 use gitmoor_model::room::is_table;
 use gitmoor_model::{Change, Expect, RefEdit, RefEntry, RepoChange, RepoPath, Version};
-use gitmoor_replicator::read;
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 pub(super) const LIST: &[u8] = b"reftable/tables.list";
 
-impl Refs {
+pub(super) struct Tables {
+    values: Arc<Values>,
+    locks: Arc<Locks>,
+    /// Tables of lists of which nobody knows whether they are committed.
+    uncertain: Mutex<HashSet<RepoPath>>,
+}
+
+impl Tables {
+    pub(super) fn new(values: Arc<Values>, locks: Arc<Locks>) -> Self {
+        Self {
+            values,
+            locks,
+            uncertain: Mutex::default(),
+        }
+    }
+
     /// Writes `tables.list` as git does, who has locked it: the tables that it named and does not
     /// name any more go in the same commit. git would remove them next.
     pub(super) fn replace_list(
@@ -28,7 +47,7 @@ impl Refs {
         expect: Expect,
         by: &Author,
     ) -> FsResult<Version> {
-        let was = read::reference(self.shared.replica.view(), self.repo, list)?;
+        let was = self.values.get(list)?;
         let named = was.map_or(Vec::new(), |was| listed(&was.value));
         self.commit_list(list, (mode, value), expect, named, by)
     }
@@ -55,10 +74,10 @@ impl Refs {
         replaced: Vec<RepoPath>,
         by: &Author,
     ) -> FsResult<Version> {
-        let mut change = RepoChange::new(self.repo);
+        let mut change = RepoChange::new(self.values.repo);
         let listed = listed(&value);
         for path in &listed {
-            if let Some(table) = read::reference(self.shared.replica.view(), self.repo, path)? {
+            if let Some(table) = self.values.get(path)? {
                 change.refs.push(unchanged(path, Some(&table)));
             }
         }
@@ -76,16 +95,16 @@ impl Refs {
             expect,
             change: Change::Set { mode, value },
         });
-        let version = self.commit(change, by).inspect_err(|_| {
+        let version = self.values.commit(change, by).inspect_err(|_| {
             self.uncertain.lock().extend(listed.iter().cloned());
         })?;
-        self.wrote_past_lock(list, Expect::Is(version));
+        self.locks.wrote_past(list, Expect::Is(version));
         failpoint::REF_WRITTEN.hit();
         Ok(version)
     }
 
     /// Writes a big value, which is a table: nothing reads it before it is listed.
-    pub(super) fn write_in_pieces(
+    pub(super) fn write_table(
         &self,
         name: &RepoPath,
         mode: u32,
@@ -107,9 +126,9 @@ impl Refs {
             };
             let change = RepoChange {
                 refs: vec![edit],
-                ..RepoChange::new(self.repo)
+                ..RepoChange::new(self.values.repo)
             };
-            version = self.commit(change, by)?;
+            version = self.values.commit(change, by)?;
             expect = Expect::Is(version);
         }
         Ok(version)
@@ -121,9 +140,9 @@ impl Refs {
         if !self.uncertain.lock().contains(path) {
             return Ok(None);
         }
-        self.shared.freshness.sync_reads()?;
+        self.values.shared.freshness.sync_reads()?;
         let name = RepoPath::new(LIST).expect("a valid path");
-        let list = read::reference(self.shared.replica.view(), self.repo, &name)?;
+        let list = self.values.get(&name)?;
         if list
             .as_ref()
             .is_some_and(|list| listed(&list.value).contains(path))
@@ -133,6 +152,11 @@ impl Refs {
             });
         }
         Ok(Some(unchanged(&name, list.as_ref())))
+    }
+
+    /// Nothing stands under the name any more.
+    pub(super) fn removed(&self, path: &RepoPath) {
+        self.uncertain.lock().remove(path);
     }
 }
 
