@@ -1,10 +1,8 @@
-//! chmod, chown, truncate, utimes.
+//! What chmod, chown, truncate and utimes set.
 
-use super::{Caller, Found, Opened, Repository, config_path};
-use crate::error::{FsError, FsResult};
-use crate::git_config;
-use gitmoor_model::room::is_value;
-use gitmoor_model::{RefEntry, RepoPath, Timestamp};
+use crate::error::FsResult;
+use crate::repository::local::Files;
+use gitmoor_model::{RepoPath, Timestamp};
 
 /// New attributes of a file; `None` leaves one as it is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,120 +24,33 @@ pub(crate) enum SetTime {
     At(Timestamp),
 }
 
-impl Repository {
-    /// New attributes; `opened` when the caller names an open file. Returns what had them set, as it
-    /// was before.
-    pub(crate) fn set_attributes(
-        &self,
-        path: &RepoPath,
-        new: &NewAttributes,
-        opened: Option<&Opened>,
-        caller: &Caller,
-    ) -> FsResult<Found> {
-        if let Some(size) = new.size {
-            self.set_size(path, size, opened, caller)?;
+impl NewAttributes {
+    /// To a real file.
+    pub(super) fn apply(&self, files: &Files, path: &RepoPath) -> FsResult<()> {
+        let node = files.node(path)?;
+        if self.uid.is_some() || self.gid.is_some() {
+            node.chown(self.uid, self.gid)?;
         }
-        let found = self.find(path)?.ok_or(FsError::NotFound)?;
-        match &found {
-            Found::Real(_) => {
-                self.set_real(path, new)?;
-                self.config_follows(path, new)?;
-            }
-            Found::Ref(entry) => self.set_ref(path, entry, new, caller)?,
-            Found::Object(_) => self.set_object(path, new)?,
-            Found::Directory => {
-                self.files
-                    .make_parents(&path.join(b"x").ok_or(FsError::Invalid)?)?;
-                self.set_real(path, new)?;
-            }
-            // Rendered: its times, owner and permission bits follow what it is rendered from.
-            Found::Packed(_) => {}
-            Found::Settings(_) => return Err(FsError::Immutable),
-        }
-        Ok(found)
-    }
-
-    fn set_size(
-        &self,
-        path: &RepoPath,
-        size: u64,
-        opened: Option<&Opened>,
-        caller: &Caller,
-    ) -> FsResult<()> {
-        if let Some(opened) = opened {
-            return opened.truncate(size);
-        }
-        if is_value(path) {
-            return self.truncate_value(path, size, caller);
-        }
-        let opened = self.open_file(path, true)?;
-        opened.truncate(size)?;
-        self.flush(&opened)?;
-        self.release(&opened)
-    }
-
-    fn set_real(&self, path: &RepoPath, new: &NewAttributes) -> FsResult<()> {
-        let node = self.files.node(path)?;
-        if new.uid.is_some() || new.gid.is_some() {
-            node.chown(new.uid, new.gid)?;
-        }
-        if let Some(mode) = new.mode {
+        if let Some(mode) = self.mode {
             node.chmod(mode)?;
         }
-        if new.atime.is_some() || new.mtime.is_some() {
+        if self.atime.is_some() || self.mtime.is_some() {
             let times = rustix::fs::Timestamps {
-                last_access: timespec(new.atime),
-                last_modification: timespec(new.mtime),
+                last_access: timespec(self.atime),
+                last_modification: timespec(self.mtime),
             };
-            self.files.set_times(path, &times)?;
+            files.set_times(path, &times)?;
         }
         Ok(())
     }
+}
 
-    /// git gives the lock of the first `config` the mode that core.sharedRepository says, and then that of the `config`
-    /// which it finds: our include, made a moment before.
-    fn config_follows(&self, path: &RepoPath, new: &NewAttributes) -> FsResult<()> {
-        let (Some(mode), b"config.lock") = (new.mode, path.as_bytes()) else {
-            return Ok(());
-        };
-        let config = config_path();
-        match self.files.stat(&config)? {
-            Some(meta) if meta.is_file() && meta.len() == git_config::INCLUDE.len() as u64 => {
-                Ok(self.files.node(&config)?.chmod(mode)?)
-            }
-            Some(_) | None => Ok(()),
+impl SetTime {
+    pub(super) fn timestamp(self) -> Timestamp {
+        match self {
+            Self::Now => Timestamp::now(),
+            Self::At(time) => time,
         }
-    }
-
-    /// Owners of replicated files follow the top directory, so that is not an
-    /// error here; times of a ref are those of its commit.
-    pub(super) fn set_ref(
-        &self,
-        path: &RepoPath,
-        entry: &RefEntry,
-        new: &NewAttributes,
-        caller: &Caller,
-    ) -> FsResult<()> {
-        let mode = new
-            .mode
-            .map(|mode| entry.mode & libc::S_IFMT | mode & 0o7777);
-        match mode {
-            Some(mode) if mode != entry.mode => {
-                self.refs.set_mode(path, mode, &self.author(caller))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn set_object(&self, path: &RepoPath, new: &NewAttributes) -> FsResult<()> {
-        if new.mode.is_none() && new.mtime.is_none() {
-            return Ok(());
-        }
-        let mtime = new.mtime.map(|time| match time {
-            SetTime::Now => Timestamp::now(),
-            SetTime::At(time) => time,
-        });
-        self.objects.touch(path, mtime, new.mode)
     }
 }
 

@@ -1,18 +1,21 @@
-//! Names that come and go: directories, links, nodes; which room each concerns.
+//! Names that come, go and move, and new attributes; which room each concerns.
 
-use super::{Caller, Found, Repository};
+use super::rename::{IntoObjects, IntoRefs, check_quota};
+use super::{Caller, Found, NewAttributes, Opened, Repository, SetTime, is_settings};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::repository::local::read_at_most;
+use crate::repository::objects::Named;
 use crate::repository::refs::most;
 use gitmoor_model::name;
-use gitmoor_model::room::Type;
-use gitmoor_model::room::{Room, is_ref_scratch, room, takes};
-use gitmoor_model::{Expect, RepoPath};
+use gitmoor_model::room::{Room, Type, is_ref_scratch, is_value, room, takes};
+use gitmoor_model::{Expect, RefEntry, RepoPath};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Repository {
     pub(crate) fn mkdir(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<()> {
@@ -126,7 +129,7 @@ impl Repository {
             Some(found) if !takes(to, found.kind()) => return Err(FsError::Invalid),
             Some(Found::Real(meta)) => meta.mode(),
             Some(Found::Object(entry)) if name::is_rewritable(from) => {
-                return self.copy_catalogued(from, to, &entry);
+                return self.objects.copy_to(from, to, &entry);
             }
             _ => return Err(FsError::CrossRoom),
         };
@@ -134,7 +137,7 @@ impl Repository {
         if self.objects.is_sealed(from) {
             return Err(FsError::CrossRoom);
         }
-        self.check_quota(from, to)?;
+        check_quota(&self.objects, from, to)?;
         match room(to) {
             Room::Objects if name::kind(to).is_some() => {
                 let ready = self.objects.ready(from, to)?;
@@ -158,6 +161,213 @@ impl Repository {
                 Ok(())
             }
             Room::Refs => self.refs.claimed(to, || self.files.link(from, to)),
+        }
+    }
+
+    /// rename(2). What no room can do as one step is refused as if it crossed file
+    /// systems: mv(1) then copies.
+    pub(crate) fn rename(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        replace: bool,
+        caller: &Caller,
+    ) -> FsResult<Named> {
+        if from == to {
+            return Ok(Named::File);
+        }
+        if is_settings(from) || is_settings(to) {
+            return Err(FsError::Immutable);
+        }
+        let source = self.find(from)?.ok_or(FsError::NotFound)?;
+        if let Some(target) = self.find(to)? {
+            self.check_replace(&source, &target, to, replace)?;
+        }
+        if !takes(to, source.kind()) {
+            return Err(FsError::Invalid);
+        }
+        match (room(from), room(to)) {
+            (Room::Local, Room::Local) => self.config.rename(from, to).map(|()| Named::File),
+            (Room::Refs | Room::Local, Room::Refs) => {
+                let into = IntoRefs {
+                    files: &self.files,
+                    refs: &self.refs,
+                    by: &self.author(caller),
+                };
+                into.rename(from, to, &source).map(|()| Named::File)
+            }
+            (Room::Objects | Room::Local, Room::Objects) => {
+                let into = IntoObjects {
+                    files: &self.files,
+                    objects: &self.objects,
+                    transactions: &self.transactions,
+                    read: caller.read,
+                };
+                into.rename(from, to, &source)
+            }
+            (Room::Objects | Room::Refs, Room::Local)
+            | (Room::Refs, Room::Objects)
+            | (Room::Objects, Room::Refs) => Err(FsError::CrossRoom),
+        }
+    }
+
+    /// rename(2) of a file in the making from another repository (`git repack
+    /// --filter-to`): it moves into this one's staging, then to its name.
+    pub(crate) fn rename_from(
+        &self,
+        other: &Repository,
+        from: &RepoPath,
+        to: &RepoPath,
+        replace: bool,
+        caller: &Caller,
+    ) -> FsResult<Named> {
+        let movable = matches!(other.find(from)?, Some(Found::Real(meta)) if meta.is_file())
+            && room(from) == Room::Objects
+            && name::kind(from).is_none();
+        static MOVED: AtomicU64 = AtomicU64::new(0);
+        let (pid, moved) = (caller.read.pid, MOVED.fetch_add(1, Ordering::Relaxed));
+        let scratch = RepoPath::new(format!("objects/tmp_moved_{pid}_{moved}"));
+        let scratch = scratch.expect("a valid path");
+        if !movable || room(to) != Room::Objects || self.files.stat(&scratch)?.is_some() {
+            return Err(FsError::CrossRoom);
+        }
+        self.files.rename_from(&other.files, from, &scratch)?;
+        self.rename(&scratch, to, replace, caller).inspect_err(|_| {
+            // Back to where it was; if even that fails it stays in the making here.
+            let _ = other.files.rename_from(&self.files, &scratch, from);
+        })
+    }
+
+    fn check_replace(
+        &self,
+        source: &Found,
+        target: &Found,
+        to: &RepoPath,
+        replace: bool,
+    ) -> FsResult<()> {
+        match (source.is_dir(), target.is_dir()) {
+            _ if !replace => Err(FsError::Exists),
+            (false, true) => Err(FsError::IsDirectory),
+            (true, false) => Err(FsError::NotDirectory),
+            (true, true) if !self.list(to)?.is_empty() => Err(FsError::NotEmpty),
+            (true, true) | (false, false) => Ok(()),
+        }
+    }
+
+    /// New attributes; `opened` when the caller names an open file. Returns what had them set, as it
+    /// was before.
+    pub(crate) fn set_attributes(
+        &self,
+        path: &RepoPath,
+        new: &NewAttributes,
+        opened: Option<&Opened>,
+        caller: &Caller,
+    ) -> FsResult<Found> {
+        if let Some(size) = new.size {
+            self.set_size(path, size, opened, caller)?;
+        }
+        let found = self.find(path)?.ok_or(FsError::NotFound)?;
+        match &found {
+            Found::Real(_) => {
+                new.apply(&self.files, path)?;
+                if let (Some(mode), b"config.lock") = (new.mode, path.as_bytes()) {
+                    self.config.follow_lock(mode)?;
+                }
+            }
+            Found::Ref(entry) => self.set_ref(path, entry, new, caller)?,
+            Found::Object(_) => {
+                if new.mode.is_some() || new.mtime.is_some() {
+                    let mtime = new.mtime.map(SetTime::timestamp);
+                    self.objects.touch(path, mtime, new.mode)?;
+                }
+            }
+            Found::Directory => {
+                self.files
+                    .make_parents(&path.join(b"x").ok_or(FsError::Invalid)?)?;
+                new.apply(&self.files, path)?;
+            }
+            // Rendered: its times, owner and permission bits follow what it is rendered from.
+            Found::Packed(_) => {}
+            Found::Settings(_) => return Err(FsError::Immutable),
+        }
+        Ok(found)
+    }
+
+    fn set_size(
+        &self,
+        path: &RepoPath,
+        size: u64,
+        opened: Option<&Opened>,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        if let Some(opened) = opened {
+            return opened.truncate(size);
+        }
+        if is_value(path) {
+            return self.truncate_value(path, size, caller);
+        }
+        let opened = self.open_file(path, true)?;
+        opened.truncate(size)?;
+        self.flush(&opened)?;
+        self.release(&opened)
+    }
+
+    /// Owners of replicated files follow the top directory, so that is not an
+    /// error here; times of a ref are those of its commit.
+    fn set_ref(
+        &self,
+        path: &RepoPath,
+        entry: &RefEntry,
+        new: &NewAttributes,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        let mode = new
+            .mode
+            .map(|mode| entry.mode & libc::S_IFMT | mode & 0o7777);
+        match mode {
+            Some(mode) if mode != entry.mode => {
+                self.refs.set_mode(path, mode, &self.author(caller))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// New attributes of a value that is being written. Its times are those of its commit, its
+    /// owner is the repository's.
+    pub(crate) fn set_draft(
+        &self,
+        path: &RepoPath,
+        opened: &Opened,
+        new: &NewAttributes,
+        caller: &Caller,
+    ) -> FsResult<()> {
+        if let Some(size) = new.size {
+            opened.truncate(size)?;
+        }
+        let (Some(mode), Some(draft)) = (new.mode, opened.draft()) else {
+            return Ok(());
+        };
+        draft.set_mode(mode);
+        match self.find(path)? {
+            Some(Found::Ref(entry)) if draft.is_of(Expect::Is(entry.version)) => {
+                self.set_ref(path, &entry, new, caller)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// truncate(2) of a value. One that is being written is truncated there, and is committed when
+    /// that is closed.
+    fn truncate_value(&self, path: &RepoPath, size: u64, caller: &Caller) -> FsResult<()> {
+        let written_elsewhere = self.drafts.get(path);
+        let opened = self.open_draft(path, false, caller)?;
+        opened.truncate(size)?;
+        match (opened.draft(), written_elsewhere) {
+            (Some(draft), Some(other)) if Arc::ptr_eq(draft, &other) => {
+                draft.cut();
+                Ok(())
+            }
+            _ => self.drafts.commit(&opened, path),
         }
     }
 }

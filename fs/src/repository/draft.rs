@@ -7,7 +7,7 @@
 //! goes with its last descriptor, whether anything was written, committed or refused, and nothing
 //! of it is left for a restart. So no real file ever stands before a replicated value.
 
-use super::{Body, Caller, Closing, Found, NewAttributes, Opened, Repository};
+use super::{Body, Closing, Opened};
 use crate::error::{FsError, FsResult};
 use crate::process::{has_open, of_thread};
 use crate::repository::refs::{self, Refs};
@@ -16,7 +16,7 @@ use gitmoor_model::{Expect, RepoPath, Timestamp, Version};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,23 +118,23 @@ pub(crate) struct Creation {
 }
 
 /// What a draft begins with.
-pub(super) struct Beginning<R> {
+struct Beginning<R> {
     /// `st_mode`.
-    pub mode: u32,
+    mode: u32,
     /// The replicated value.
-    pub base: Expect,
-    pub bytes: R,
+    base: Expect,
+    bytes: R,
     /// Bytes that a value of this name may have.
-    pub most: u64,
+    most: u64,
 }
 
 /// What a close commits.
-pub(super) struct Written {
+struct Written {
     /// `st_mode`.
-    pub mode: u32,
+    mode: u32,
     /// Only while this holds.
-    pub base: Expect,
-    pub value: Vec<u8>,
+    base: Expect,
+    value: Vec<u8>,
 }
 
 impl Draft {
@@ -192,7 +192,7 @@ impl Draft {
     }
 
     /// It was changed by somebody who does not have it open: whichever close comes next commits it.
-    fn cut(&self) {
+    pub(super) fn cut(&self) {
         self.state.lock().cut = true;
     }
 
@@ -244,151 +244,19 @@ impl Draft {
     }
 }
 
-impl Repository {
-    /// open(2) for writing of a value that is there. What others write until the commit is not
-    /// overwritten.
-    pub(crate) fn open_draft(
-        &self,
-        path: &RepoPath,
-        truncate: bool,
-        caller: &Caller,
-    ) -> FsResult<Opened> {
-        let (mode, base, bytes): (_, _, Box<dyn Read>) = match self.find(path)? {
-            Some(Found::Ref(entry)) => {
-                let base = Expect::Is(entry.version);
-                (entry.mode, base, Box::new(Cursor::new(entry.value)))
-            }
-            Some(Found::Packed(rendered)) => {
-                let base = Expect::Is(rendered.version());
-                let mode = libc::S_IFREG | self.packed_mode()?;
-                (mode, base, Box::new(rendered.open()?))
-            }
-            Some(Found::Directory | Found::Real(_)) => return Err(FsError::IsDirectory),
-            Some(Found::Object(_) | Found::Settings(_)) => return Err(FsError::Immutable),
-            None => return Err(FsError::NotFound),
-        };
-        let bytes: Box<dyn Read> = match truncate {
-            true => Box::new(std::io::empty()),
-            false => bytes,
-        };
-        let opened = self.draft(path, (mode, base), bytes, caller)?;
-        if truncate {
-            opened.truncate(0)?;
-        }
-        Ok(opened)
-    }
-
-    /// open(2) with O_CREAT of a value that is not there. Others see it when it is closed.
-    pub(crate) fn create_draft(
-        &self,
-        path: &RepoPath,
-        mode: u32,
-        how: Creation,
-        caller: &Caller,
-    ) -> FsResult<Opened> {
-        // Before it is looked for, so that what comes in between is not overwritten.
-        let base = self.refs.current(path)?;
-        if self.find(path)?.is_some() || how.exclusive && self.drafts.get(path).is_some() {
-            return Err(FsError::Exists);
-        }
-        let mode = libc::S_IFREG | mode & 0o7777;
-        let opened = self.draft(path, (mode, base), std::io::empty(), caller)?;
-        if how.truncate {
-            opened.truncate(0)?;
-        }
-        // It is new, though nothing may be written to it.
-        opened.users().into_iter().for_each(Users::change);
-        Ok(opened)
-    }
-
-    fn draft(
-        &self,
-        path: &RepoPath,
-        (mode, base): (u32, Expect),
-        bytes: impl Read,
-        caller: &Caller,
-    ) -> FsResult<Opened> {
-        let beginning = Beginning {
-            mode,
-            base,
-            bytes,
-            most: refs::most(path),
-        };
-        let draft = self.drafts.share(path, beginning)?;
-        let mut opened = Opened::new(
-            Body::Draft(draft, Users::new(self.author(caller))),
-            Closing::Commit(path.clone()),
-        );
-        opened.writes = true;
-        Ok(opened)
-    }
-
-    /// What was written is the value from now on, if it still is the one that was opened.
-    pub(super) fn commit_draft(&self, opened: &Opened, path: &RepoPath) -> FsResult<()> {
-        let (Some(draft), Some(users)) = (opened.draft(), opened.users()) else {
-            return Ok(());
-        };
-        draft.commit(&self.refs, users, |Written { mode, base, value }| {
-            self.refs.write(path, mode, value, base, &users.opener)
-        })
-    }
-
-    /// New attributes of a value that is being written. Its times are those of its commit, its
-    /// owner is the repository's.
-    pub(crate) fn set_draft(
-        &self,
-        path: &RepoPath,
-        opened: &Opened,
-        new: &NewAttributes,
-        caller: &Caller,
-    ) -> FsResult<()> {
-        if let Some(size) = new.size {
-            opened.truncate(size)?;
-        }
-        let (Some(mode), Some(draft)) = (new.mode, opened.draft()) else {
-            return Ok(());
-        };
-        draft.set_mode(mode);
-        match self.find(path)? {
-            Some(Found::Ref(entry)) if draft.is_of(Expect::Is(entry.version)) => {
-                self.set_ref(path, &entry, new, caller)
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// truncate(2) of a value. One that is being written is truncated there, and is committed when
-    /// that is closed.
-    pub(super) fn truncate_value(
-        &self,
-        path: &RepoPath,
-        size: u64,
-        caller: &Caller,
-    ) -> FsResult<()> {
-        let written_elsewhere = self.drafts.get(path);
-        let opened = self.open_draft(path, false, caller)?;
-        opened.truncate(size)?;
-        match (opened.draft(), written_elsewhere) {
-            (Some(draft), Some(other)) if Arc::ptr_eq(draft, &other) => {
-                draft.cut();
-                Ok(())
-            }
-            _ => self.commit_draft(&opened, path),
-        }
-    }
-}
-
 /// The drafts of a repository that are open.
 pub(super) struct Drafts {
     /// Where their unnamed files are.
     dir: PathBuf,
+    refs: Arc<Refs>,
     open: Mutex<HashMap<RepoPath, Weak<Draft>>>,
 }
 
 impl Drafts {
-    pub(super) fn new(dir: PathBuf) -> Self {
+    pub(super) fn new(dir: PathBuf, refs: Arc<Refs>) -> Self {
         Self {
             dir,
+            refs,
             open: Mutex::default(),
         }
     }
@@ -398,12 +266,41 @@ impl Drafts {
         self.open.lock().get(path).and_then(Weak::upgrade)
     }
 
-    /// The draft that is open of this value, or else a new one.
-    pub(super) fn share(
+    /// Opens a draft that begins with these bytes, if none is open of this value.
+    pub(super) fn open(
         &self,
         path: &RepoPath,
-        beginning: Beginning<impl Read>,
-    ) -> FsResult<Arc<Draft>> {
+        (mode, base): (u32, Expect),
+        bytes: impl Read,
+        opener: Author,
+    ) -> FsResult<Opened> {
+        let beginning = Beginning {
+            mode,
+            base,
+            bytes,
+            most: refs::most(path),
+        };
+        let draft = self.share(path, beginning)?;
+        let mut opened = Opened::new(
+            Body::Draft(draft, Users::new(opener)),
+            Closing::Commit(path.clone()),
+        );
+        opened.writes = true;
+        Ok(opened)
+    }
+
+    /// What was written is the value from now on, if it still is the one that was opened.
+    pub(super) fn commit(&self, opened: &Opened, path: &RepoPath) -> FsResult<()> {
+        let (Some(draft), Some(users)) = (opened.draft(), opened.users()) else {
+            return Ok(());
+        };
+        draft.commit(&self.refs, users, |Written { mode, base, value }| {
+            self.refs.write(path, mode, value, base, &users.opener)
+        })
+    }
+
+    /// The draft that is open of this value, or else a new one.
+    fn share(&self, path: &RepoPath, beginning: Beginning<impl Read>) -> FsResult<Arc<Draft>> {
         let mut open = self.open.lock();
         let shared = open.get(path).and_then(Weak::upgrade);
         if let Some(draft) = shared.filter(|draft| draft.is_of(beginning.base)) {

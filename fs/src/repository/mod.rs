@@ -8,6 +8,7 @@
 
 mod attributes;
 mod change;
+mod config;
 pub(crate) mod context;
 mod draft;
 mod identity;
@@ -29,14 +30,14 @@ pub(crate) use transaction::ReadVersion;
 
 use crate::beneath::kind_of;
 use crate::error::{FsError, FsResult};
-use crate::failpoint;
 use crate::git_config;
+use config::LocalConfig;
 use context::Context;
 use draft::Drafts;
 use gitmoor_model::room::{Room, Type, is_value, room};
-use gitmoor_model::{FileEntry, RefEntry, RefStorage, RepoId, RepoPath};
+use gitmoor_model::{FileEntry, RefEntry, RepoId, RepoPath};
 use gitmoor_replicator::read;
-use local::{DIRECTORY_MODE, Files, Owner, file_like};
+use local::{Files, Owner, file_like};
 use objects::Objects;
 use quarantine::Quarantines;
 use refs::{Refs, Rendered};
@@ -46,7 +47,7 @@ use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use transaction::dissociate::Dissociation;
 use transaction::repack::RepackCommit;
 use transaction::repair::Repair;
@@ -60,10 +61,8 @@ pub struct Repository {
     files: Arc<Files>,
     objects: Arc<Objects>,
     transactions: Arc<Transactions>,
-    refs: Refs,
-    /// Whether `config` has had its include. Whoever then writes another one, without it,
-    /// means that.
-    furnished: AtomicBool,
+    refs: Arc<Refs>,
+    config: LocalConfig,
     quarantines: Quarantines,
     drafts: Drafts,
     /// File operations so far.
@@ -101,20 +100,6 @@ pub(crate) enum Found {
 /// from a version before, stands for nothing.
 fn is_settings(path: &RepoPath) -> bool {
     path.as_bytes() == git_config::SETTINGS.as_bytes()
-}
-
-/// The mode of the directory that git makes under the umask, and for those who share it, under which it made a file.
-fn directory_like(file: u32) -> u32 {
-    let reads = file & 0o444;
-    let shared = match file & 0o020 {
-        0 => 0,
-        _ => libc::S_ISGID,
-    };
-    0o700 | file & 0o666 | reads >> 2 | shared
-}
-
-fn config_path() -> RepoPath {
-    RepoPath::new("config").expect("a valid path")
 }
 
 fn type_of(kind: FileType) -> Type {
@@ -168,22 +153,19 @@ impl Repository {
             home.join("rendered"),
         );
         refs.clear_scratch()?;
-        let repository = Self {
+        let refs = Arc::new(refs);
+        Ok(Self {
             id,
+            config: LocalConfig::open(id, shared.clone(), files.clone())?,
             shared,
             files,
             objects,
             transactions,
+            drafts: Drafts::new(home, refs.clone()),
             refs,
-            furnished: AtomicBool::new(false),
             quarantines: Quarantines::default(),
-            drafts: Drafts::new(home),
             operations: AtomicU64::new(0),
-        };
-        repository.furnish()?;
-        repository.close_to_others()?;
-        repository.note_config()?;
-        Ok(repository)
+        })
     }
 
     fn author(&self, caller: &Caller) -> Author {
@@ -202,105 +184,9 @@ impl Repository {
         self.operations.load(Ordering::Relaxed)
     }
 
-    /// Does it for one that was opened while it was still being made elsewhere.
-    pub(crate) fn furnish_late(&self) -> FsResult<()> {
-        if self.furnished.load(Ordering::Relaxed) || self.shared.freshness.is_alone() {
-            return Ok(());
-        }
-        self.furnish()?;
-        self.note_config()
-    }
-
-    fn note_config(&self) -> FsResult<()> {
-        let has_config = self.files.stat(&config_path())?.is_some();
-        self.furnished.store(has_config, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Gives a repository that was made elsewhere, or whose furnishing a crash
-    /// interrupted, the local things that git expects of one.
-    fn furnish(&self) -> FsResult<()> {
-        let Some(format) =
-            read::repo(self.shared.replica.view(), self.id)?.and_then(|repo| repo.format)
-        else {
-            return Ok(());
-        };
-        let lacks_config = self.lacks_config()?;
-        if lacks_config {
-            self.follow_head()?;
-        }
-        // Where refs are tables, these two have their own meaning and are replicated.
-        let loose: &[&str] = match format.refs {
-            RefStorage::Files => &["refs/heads", "refs/tags"],
-            RefStorage::Reftable => &["refs"],
-        };
-        for dir in ["objects/info", "objects/pack"].iter().chain(loose) {
-            let inside = format!("{dir}/x");
-            self.files
-                .make_parents(&RepoPath::new(inside).expect("a valid path"))?;
-        }
-        if !lacks_config {
-            return Ok(());
-        }
-        failpoint::REPO_UNFURNISHED.hit();
-        let text = git_config::seed(&format);
-        let (mode, owner) = (file_like(self.files.top()?.mode()), self.files.owner()?);
-        self.files
-            .put_durably(&config_path(), text.as_bytes(), mode, owner)
-    }
-
-    /// What stands there and is no regular file is moved aside.
-    fn lacks_config(&self) -> FsResult<bool> {
-        let config = config_path();
-        match self.files.stat(&config)? {
-            Some(meta) if meta.is_file() => Ok(meta.len() == 0),
-            Some(_) => {
-                let aside = self.files.set_aside(&config)?;
-                let aside = aside.display();
-                tracing::error!(repo = %self.id, %aside, "config was no regular file, and is moved aside");
-                Ok(true)
-            }
-            None => Ok(true),
-        }
-    }
-
-    /// Earlier versions made for everybody to write to what a repository of another node, a fork or an import begins
-    /// with: both of these, with these very modes.
-    fn close_to_others(&self) -> FsResult<()> {
-        let at = [(RepoPath::root(), 0o777), (config_path(), 0o666)];
-        let mut nodes = Vec::new();
-        for (path, open) in &at {
-            let Some(meta) = self.files.stat(path)? else {
-                return Ok(());
-            };
-            let is_own = meta.uid() == rustix::process::geteuid().as_raw();
-            if !is_own || meta.mode() & 0o7777 != *open {
-                return Ok(());
-            }
-            nodes.push(self.files.node(path)?);
-        }
-        for (node, (path, open)) in nodes.iter().zip(&at) {
-            let mode = open & !0o022;
-            tracing::warn!(repo = %self.id, %path, mode = %format_args!("{mode:o}"), "everybody could write to it, as an earlier version made it");
-            node.chmod(mode)?;
-        }
-        Ok(())
-    }
-
-    /// Lets in here whom git let in where the repository was made: under that one's umask and core.sharedRepository it
-    /// gave `HEAD` its mode. Only while nobody has given the top directory another.
-    fn follow_head(&self) -> FsResult<()> {
-        let top = self.files.node(&RepoPath::root())?;
-        if top.stat()?.mode() & 0o7777 != DIRECTORY_MODE {
-            return Ok(());
-        }
-        let head = RepoPath::new("HEAD").expect("a valid path");
-        match read::reference(self.shared.replica.view(), self.id, &head)? {
-            Some(head) if head.mode & libc::S_IFMT == libc::S_IFREG => {
-                Ok(top.chmod(directory_like(head.mode))?)
-            }
-            Some(_) | None => Ok(()),
-        }
+    /// Makes local files that were not there yet when it was opened: it was still being made elsewhere.
+    pub fn init_late(&self) -> FsResult<()> {
+        self.config.init_late()
     }
 
     /// What stands at a path.

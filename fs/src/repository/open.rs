@@ -1,27 +1,21 @@
 //! Opening, creating and closing files: what a handle's bytes are, and what its
 //! closing means.
 
-use super::{Body, Caller, Closing, Found, Identity, Opened, Repository, config_path};
+use super::{Body, Caller, Closing, Creation, Found, Identity, Opened, Repository, Users};
 use crate::error::{FsError, FsResult};
-use crate::git_config;
-use crate::repository::local::Private;
 use crate::repository::objects::{Content, FileId};
 use crate::repository::refs::Value;
 use gitmoor_model::name;
 use gitmoor_model::room::{Room, room};
-use gitmoor_model::{Command, FileEntry, RepoPath};
-use gitmoor_replicator::read;
-use std::fs::FileTimes;
-use std::io::ErrorKind;
-use std::os::unix::fs::FileExt;
-use std::sync::atomic::Ordering;
+use gitmoor_model::{Expect, FileEntry, RepoPath};
+use std::io::{Cursor, ErrorKind, Read};
 
 /// Bytes of a `packed-refs` that the kernel keeps as it keeps values. Each read that it passes
 /// through instead has it ask for the attributes anew.
 const KEPT_PACKED_REFS: u64 = 256 << 10;
 
 /// How often open(2) looks what has a name, which may become another file's meanwhile.
-const LOOKS: usize = 3;
+const ATTEMPTS: usize = 3;
 
 impl Repository {
     /// open(2) of an existing file; `write` when the flags allow writing.
@@ -29,7 +23,7 @@ impl Repository {
         // Publishing may move a real file into the cache between the look and
         // the open; the second look finds it catalogued. Or it may seal one that is to be written, of which the
         // next look makes a copy.
-        for _ in 0..LOOKS {
+        for _ in 0..ATTEMPTS {
             let found = self.find(path)?.ok_or(FsError::NotFound)?;
             let identity = Identity::of(path, &found);
             let mut opened = match self.open_found(path, found, write) {
@@ -138,7 +132,7 @@ impl Repository {
     /// A name that may get other bytes (`info/alternates`, …) is written to in a
     /// real copy, which is finished again when it is closed.
     fn open_copy(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Opened> {
-        let copy = self.copy_of(path, entry)?;
+        let copy = self.objects.copy(path, entry)?;
         match self.files.put_private_new(&copy.path(), path)? {
             true => self.open_real(path, true),
             // Somebody has given it other bytes meanwhile.
@@ -146,19 +140,12 @@ impl Repository {
         }
     }
 
-    /// A private copy of a catalogued file.
-    pub(super) fn copy_of(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Private> {
-        self.files.make(entry.mode, self.files.owner()?, |file| {
-            self.objects.write_to(path, entry, file)
-        })
-    }
-
     /// open(2) with O_CREAT of a name that is not there, and is not a value's.
     pub(crate) fn create(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<Opened> {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
-        self.furnish_new(path, mode, caller)?;
+        self.config.begin(path, mode, caller.owner)?;
         let make = || self.files.create(path, mode, caller.owner);
         let file = match room(path) {
             Room::Refs => self.refs.claimed(path, make)?,
@@ -175,39 +162,63 @@ impl Repository {
         Ok(opened)
     }
 
-    /// When git begins to write the first `config` of a repository, one with the
-    /// include of the replicated settings appears, as git would make it: git adds to that.
-    fn furnish_new(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<()> {
-        let config = config_path();
-        if path.as_bytes() != b"config.lock" || self.files.stat(&config)?.is_some() {
-            return Ok(());
+    /// open(2) for writing of a value that is there. What others write until the commit is not
+    /// overwritten.
+    pub(crate) fn open_draft(
+        &self,
+        path: &RepoPath,
+        truncate: bool,
+        caller: &Caller,
+    ) -> FsResult<Opened> {
+        let (mode, base, bytes): (_, _, Box<dyn Read>) = match self.find(path)? {
+            Some(Found::Ref(entry)) => {
+                let base = Expect::Is(entry.version);
+                (entry.mode, base, Box::new(Cursor::new(entry.value)))
+            }
+            Some(Found::Packed(rendered)) => {
+                let base = Expect::Is(rendered.version());
+                let mode = libc::S_IFREG | self.packed_mode()?;
+                (mode, base, Box::new(rendered.open()?))
+            }
+            Some(Found::Directory | Found::Real(_)) => return Err(FsError::IsDirectory),
+            Some(Found::Object(_) | Found::Settings(_)) => return Err(FsError::Immutable),
+            None => return Err(FsError::NotFound),
+        };
+        let bytes: Box<dyn Read> = match truncate {
+            true => Box::new(std::io::empty()),
+            false => bytes,
+        };
+        let opened = self
+            .drafts
+            .open(path, (mode, base), bytes, self.author(caller))?;
+        if truncate {
+            opened.truncate(0)?;
         }
-        if self.furnished.swap(true, Ordering::Relaxed) {
-            return Ok(());
-        }
-        let include = git_config::INCLUDE.as_bytes();
-        self.files.put(&config, include, mode, caller.owner)
+        Ok(opened)
     }
 
-    /// A `config` that came with a copy of a repository gets the include as well. One
-    /// that somebody writes in place of another stays as it is.
-    pub(super) fn furnish_copied(&self) -> FsResult<()> {
-        let path = config_path();
-        let Some(text) = self.config()? else {
-            return Ok(());
-        };
-        if text.is_empty() || self.furnished.swap(true, Ordering::Relaxed) {
-            return Ok(());
+    /// open(2) with O_CREAT of a value that is not there. Others see it when it is closed.
+    pub(crate) fn create_draft(
+        &self,
+        path: &RepoPath,
+        mode: u32,
+        how: Creation,
+        caller: &Caller,
+    ) -> FsResult<Opened> {
+        // Before it is looked for, so that what comes in between is not overwritten.
+        let base = self.refs.current(path)?;
+        if self.find(path)?.is_some() || how.exclusive && self.drafts.get(path).is_some() {
+            return Err(FsError::Exists);
         }
-        if git_config::has_include(&text) {
-            return Ok(());
+        let mode = libc::S_IFREG | mode & 0o7777;
+        let (value, bytes) = ((mode, base), std::io::empty());
+        let opened = self.drafts.open(path, value, bytes, self.author(caller))?;
+        if how.truncate {
+            opened.truncate(0)?;
         }
-        let file = self.files.open_to_write(&path)?;
-        let times = FileTimes::new().set_modified(file.metadata()?.modified()?);
-        file.write_all_at(&[git_config::INCLUDE.as_bytes(), &text].concat(), 0)?;
-        file.set_times(times)?;
-        (self.shared.changed)(self.id, &path);
-        Ok(())
+        // It is new, though nothing may be written to it.
+        opened.users().into_iter().for_each(Users::change);
+        Ok(opened)
     }
 
     /// close(2) of one descriptor: what a direct write means takes effect here, so that its
@@ -215,13 +226,13 @@ impl Repository {
     pub(crate) fn flush(&self, opened: &Opened) -> FsResult<()> {
         match &opened.closing {
             Closing::Plain => Ok(()),
-            Closing::Commit(path) => self.commit_draft(opened, path),
+            Closing::Commit(path) => self.drafts.commit(opened, path),
             Closing::Finish(path) if name::holds_objects(path) => self.finish_closed(opened, path),
             Closing::Finish(_) => Ok(()),
-            Closing::Config => self.config_changed(),
+            Closing::Config => self.config.changed(),
             Closing::NewConfig => {
-                self.furnish_copied()?;
-                self.config_changed()
+                self.config.copied()?;
+                self.config.changed()
             }
         }
     }
@@ -229,7 +240,7 @@ impl Repository {
     pub(crate) fn release(&self, opened: &Opened) -> FsResult<()> {
         match &opened.closing {
             Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
-            Closing::Commit(path) => self.commit_draft(opened, path),
+            Closing::Commit(path) => self.drafts.commit(opened, path),
             Closing::Finish(path) => match (self.finish_closed(opened, path), opened.real()) {
                 (
                     Err(error @ (FsError::WrongBytes { .. } | FsError::Sparse { .. })),
@@ -259,30 +270,6 @@ impl Repository {
                 .finish_written(path, file, &mut opened.writing()),
             false => self.objects.finish_rewritten(path),
         }
-    }
-
-    /// The text of `config`. One that is larger than any that somebody writes is not looked into.
-    fn config(&self) -> FsResult<Option<Vec<u8>>> {
-        match self.files.read(&config_path(), git_config::LARGEST) {
-            Err(FsError::TooLarge { .. }) => Ok(None),
-            text => text,
-        }
-    }
-
-    /// When git has written other format keys, every machine must know.
-    pub(super) fn config_changed(&self) -> FsResult<()> {
-        let Some(format) = self.config()?.and_then(|text| git_config::format_of(&text)) else {
-            return Ok(());
-        };
-        let known = read::repo(self.shared.replica.view(), self.id)?.and_then(|repo| repo.format);
-        if known == Some(format) {
-            return Ok(());
-        }
-        let command = Command::SetFormat {
-            id: self.id,
-            format,
-        };
-        self.shared.propose(Default::default(), command).map(drop)
     }
 }
 

@@ -89,7 +89,7 @@ impl Tree {
         self.check_writable()?;
         let (repo, path) = self.in_repo(parent, name)?;
         if process.may_wait && room(&path) == Room::Objects {
-            repo.objects().wait_for_room()?;
+            repo.objects().wait_for_space()?;
         }
         if is_value(&path) {
             return self.create_draft((repo, path), mode, how, process);

@@ -192,5 +192,5 @@ fn create_may_block(tree: &Tree, parent: u64, name: &[u8]) -> bool {
     };
     let locks = || dir.join(name).is_some_and(|path| is_shared(&path));
     !tree.shared.freshness.is_alone() && locks()
-        || room(&dir) == Room::Objects && !tree.shared.staging.has_room()
+        || room(&dir) == Room::Objects && !tree.shared.staging.has_space()
 }

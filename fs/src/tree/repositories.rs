@@ -47,7 +47,7 @@ impl Repositories {
             self.open_in(&slot, id)?;
         }
         let repository = slot.repository.get().expect("it is open");
-        repository.furnish_late()?;
+        repository.init_late()?;
         Ok(repository.clone())
     }
 

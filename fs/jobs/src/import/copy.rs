@@ -109,7 +109,7 @@ impl Copying<'_> {
         }
         // Checking it took as long as it took, and is no reason to give up on the store.
         wait::touch();
-        let objects = self.run.repository.objects();
+        let uploader = self.run.repository.objects().uploader();
         let mut add = patiently(&self.run.reporter, || {
             let sent = AtomicU64::new(0);
             let watch = |bytes| {
@@ -117,7 +117,7 @@ impl Copying<'_> {
                 self.report(sent.fetch_add(bytes, Ordering::Relaxed) + bytes)
                     .is_ok()
             };
-            objects.store_resuming(&file.path, open, digests.clone(), &watch)
+            uploader.store_resuming(&file.path, open, digests.clone(), &watch)
         })?;
         add.entry.mode = MODE;
         self.copied.stored.fetch_add(file.size, Ordering::Relaxed);

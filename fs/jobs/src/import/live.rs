@@ -166,8 +166,8 @@ impl Run<'_> {
         let file = File::open(&at).map_err(ImportError::local(&at))?;
         let size = file.metadata()?.len();
         let digests = block_cache::digest_file(&file, size, block_cache::block_size_for(size))?;
-        let stores = self.repository.objects();
-        let mut add = stores.store_resuming(&alternates(), &file, digests, &|_| true)?;
+        let uploader = self.repository.objects().uploader();
+        let mut add = uploader.store_resuming(&alternates(), &file, digests, &|_| true)?;
         add.entry.mode = 0o100_644;
         Ok(add)
     }

@@ -28,15 +28,15 @@ pub fn keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<String>> {
     Ok(keys.map(str::to_owned).collect())
 }
 
-/// Every key that the catalog, the trash or a condemnation names, and those under the repository's prefix that
+/// Every key that the catalog, the trash or a tombstone names, and those under the repository's prefix that
 /// its forks name.
 pub fn named_keys(replica: &dyn Replica, id: RepoId) -> FsResult<HashSet<String>> {
     let mut named = keys(replica, id)?;
     let trashed = read::trashed_files(replica.view(), id, Version::default())?;
     let trashed = trashed.iter().filter_map(|file| file.entry.key());
     named.extend(trashed.map(str::to_owned));
-    let condemned = read::tombstones(replica.view(), id)?.into_iter();
-    named.extend(condemned.map(|condemned| condemned.key));
+    let tombstones = read::tombstones(replica.view(), id)?.into_iter();
+    named.extend(tombstones.map(|tombstone| tombstone.key));
     named.extend(read::shared_keys(replica.view(), id)?);
     Ok(named)
 }

@@ -5,10 +5,9 @@
 //! was checked, for as long as it has it. While somebody writes to it a copy is finished in its stead. The digest
 //! of what was checked is remembered until it is stored.
 //!
-//! The file under a final name and what is known of it change together ([`Objects::naming`]).
+//! The file under a final name and what is known of it change together ([`super::naming`]).
 
 use super::Objects;
-use super::pending::Finished;
 use super::seal::{FileId, Seal, Writing};
 use crate::beneath::{MostlyHoles, mostly_holes};
 use crate::bundle;
@@ -16,7 +15,8 @@ use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::repository::local::Private;
 use gitmoor_model::name::{self, Kind};
-use gitmoor_model::{Digest, ObjectFormat, RepoPath};
+use gitmoor_model::room::{Room, room};
+use gitmoor_model::{Digest, FileEntry, ObjectFormat, RepoPath};
 use gitmoor_replicator::read;
 use gitmoor_store::block_cache;
 use std::fs::File;
@@ -48,9 +48,9 @@ pub enum Named {
 pub struct Ready {
     file: FileId,
     copy: Option<Private>,
-    size: u64,
-    digest: Option<Digest>,
-    seal: Option<Seal>,
+    pub(super) size: u64,
+    pub(super) digest: Option<Digest>,
+    pub(super) seal: Option<Seal>,
 }
 
 impl Objects {
@@ -86,7 +86,7 @@ impl Objects {
     }
 
     /// The same of a private file.
-    pub(crate) fn ready_private(&self, made: Private, name: &RepoPath) -> FsResult<Ready> {
+    fn ready_private(&self, made: Private, name: &RepoPath) -> FsResult<Ready> {
         let file = self.files.open_private(&made.path())?;
         let seal = self.shared.seals.seal_own(&file)?;
         let ready = self.ready_sealed(&file, name, seal)?;
@@ -126,7 +126,7 @@ impl Objects {
         ready: Ready,
         give: impl FnOnce() -> FsResult<()>,
     ) -> FsResult<Named> {
-        let _naming = self.naming.lock();
+        let naming = self.naming();
         let named = match &ready.copy {
             Some(copy) => {
                 self.files.put_private(&copy.path(), name)?;
@@ -144,18 +144,18 @@ impl Objects {
                 path: name.to_string(),
                 reason: "another file got its name while it was checked".to_owned(),
             };
-            self.move_aside(name, &error)?;
+            naming.move_aside(name, &error)?;
             return Err(error);
         }
-        self.note_finished(name, ready);
+        naming.note(name, ready);
         Ok(named)
     }
 
     /// The same of a file that has its final name already. If another file has that by now, nothing is done.
     pub(super) fn finish_there(&self, name: &RepoPath, ready: Ready) -> FsResult<()> {
-        let _naming = self.naming.lock();
+        let naming = self.naming();
         if self.has_name(name, ready.file)? {
-            self.note_finished(name, ready);
+            naming.note(name, ready);
         }
         Ok(())
     }
@@ -211,24 +211,30 @@ impl Objects {
         self.finish(name, ready, || Ok(())).map(drop)
     }
 
+    /// A private copy of a catalogued file.
+    pub(crate) fn copy(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Private> {
+        self.files.make(entry.mode, self.files.owner()?, |file| {
+            self.write_to(path, entry, file)
+        })
+    }
+
+    /// Gives a copy of a catalogued file another name in the room.
+    pub fn copy_to(&self, from: &RepoPath, to: &RepoPath, entry: &FileEntry) -> FsResult<()> {
+        if room(to) != Room::Objects {
+            return Err(FsError::CrossRoom);
+        }
+        let copy = self.copy(from, entry)?;
+        if name::kind(to).is_none() {
+            return self.files.put_private(&copy.path(), to);
+        }
+        let ready = self.ready_private(copy, to)?;
+        self.finish(to, ready, || Ok(())).map(drop)
+    }
+
     /// Whether this file has a name.
     fn has_name(&self, name: &RepoPath, file: FileId) -> FsResult<bool> {
         let there = self.files.stat(name)?;
         Ok(there.is_some_and(|meta| FileId::of(&meta) == file))
-    }
-
-    fn note_finished(&self, name: &RepoPath, ready: Ready) {
-        self.shared.staging.ended(&self.files.within(name));
-        let Ready {
-            size, digest, seal, ..
-        } = ready;
-        self.prune.has_anew(name);
-        let mut state = self.state.lock();
-        state.stored.remove(name);
-        state.touched.remove(name);
-        let finished = Finished::new(digest, size, seal.map(Arc::new));
-        state.pending.insert(name.clone(), finished);
-        state.note();
     }
 
     /// Checks a finished file again if its bytes are not those that were checked: a
@@ -265,17 +271,17 @@ impl Objects {
         path: &RepoPath,
         take: impl FnOnce() -> FsResult<()>,
     ) -> FsResult<()> {
-        let _naming = self.naming.lock();
+        let naming = self.naming();
         take()?;
-        self.forget_finished(path);
+        naming.forget(path);
         Ok(())
     }
 
     /// A name that git may give other bytes is about to be written to. While its file is sealed, for the store or by
     /// another name, a copy takes its place.
     pub fn reopen(&self, path: &RepoPath) -> FsResult<()> {
-        let _naming = self.naming.lock();
-        self.forget_finished(path);
+        let naming = self.naming();
+        naming.forget(path);
         match self.files.open_to_read(path)? {
             Some(file) if self.shared.seals.is_sealed(&file.metadata()?) => {
                 let (copy, _) = self.files.copy(&file)?;
@@ -288,12 +294,6 @@ impl Objects {
     /// What keeps a finished file as it is for whoever reads it, also when it is stored and has lost this name.
     pub(crate) fn seal_of(&self, path: &RepoPath) -> Option<Arc<Seal>> {
         self.state.lock().pending.get(path)?.seal.clone()
-    }
-
-    pub(super) fn forget_finished(&self, path: &RepoPath) {
-        let mut state = self.state.lock();
-        state.pending.remove(path);
-        state.stored.remove(path);
     }
 
     /// Whether the bytes of a real file may stand under a final name. What is no regular file may not.
@@ -317,24 +317,13 @@ impl Objects {
         })
     }
 
-    /// Under its name a damaged file would be taken for what the name says, and
-    /// keep git from writing that again. One that has the name no more is left alone.
+    /// Moves a damaged file aside. One that has the name no more is left alone.
     pub fn set_aside(&self, path: &RepoPath, file: FileId, why: &FsError) -> FsResult<()> {
-        let _naming = self.naming.lock();
+        let naming = self.naming();
         match self.has_name(path, file)? {
-            true => self.move_aside(path, why),
+            true => naming.move_aside(path, why),
             false => Ok(()),
         }
-    }
-
-    /// [`Objects::naming`] is held.
-    pub(super) fn move_aside(&self, path: &RepoPath, why: &FsError) -> FsResult<()> {
-        let aside = self.files.set_aside(path)?;
-        self.forget_finished(path);
-        (self.shared.changed)(self.repo, path);
-        let aside = aside.display();
-        tracing::error!(repo = %self.repo, %path, %aside, "damaged, and moved aside: {why}");
-        Ok(())
     }
 
     /// The object format of a file: its name's, since a repository that is being

@@ -5,7 +5,7 @@
 //! the bytes are. git's own names stand as they are. In others a byte that is not
 //! printable ASCII stands as `%XX`, and so does `%`, for a key is text to the store; a
 //! file name too long for that is `%%` and its BLAKE3. So no two files with different
-//! bytes ever share a key. One that cannot be used (condemned by gc, or taken by other
+//! bytes ever share a key. One that cannot be used (it has a tombstone, or taken by other
 //! bytes) is passed over for the next. The state machine finds the path of a key by
 //! taking suffixes off (`state/tombstones.rs`), so they begin with dots.
 

@@ -11,8 +11,10 @@ mod adopt;
 pub mod catalog;
 mod finish;
 pub mod key;
+mod naming;
 pub(super) mod parallel;
 mod pending;
+mod put;
 mod quota;
 mod seal;
 mod staging;
@@ -23,12 +25,13 @@ use crate::repository::context::Context;
 use crate::repository::local::Files;
 use crate::repository::transaction::Prune;
 use gitmoor_model::name;
+use gitmoor_model::room::{Room, room};
 use gitmoor_model::{
     FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath, Timestamp, Version,
 };
 use gitmoor_replicator::{Child, read};
 use gitmoor_store::block_cache::{CacheObject, CachedFile, idx};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use pending::Pending;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Write};
@@ -37,6 +40,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use finish::Named;
+pub(super) use naming::Naming;
+pub(crate) use put::Uploader;
 pub use quota::is_over_quota;
 pub(crate) use seal::{FileId, Seal, Seals, Writing};
 pub use staging::Staged;
@@ -54,8 +59,8 @@ pub struct Objects {
     state: Mutex<State>,
     /// Which catalogued files git deleted.
     prune: Arc<Prune>,
-    /// Held while the file under a final name changes together with what is known of it. After the gate of
-    /// the prune, before `state`.
+    uploader: Uploader,
+    /// Held by a [`Naming`], before `state`.
     naming: Mutex<()>,
 }
 
@@ -120,6 +125,7 @@ impl Objects {
         let state = State::new(shared.staging.clone());
         let room = Self {
             repo,
+            uploader: Uploader::new(repo, shared.clone()),
             shared,
             files,
             state: Mutex::new(state),
@@ -141,7 +147,7 @@ impl Objects {
             if kind.is_dir() {
                 self.replay(&path)?;
             } else if name::kind(&path).is_some() && !kind.is_file() {
-                self.move_aside(&path, &FsError::Invalid)?;
+                self.naming().move_aside(&path, &FsError::Invalid)?;
             } else if name::kind(&path).is_some() {
                 self.replay_file(path)?;
             } else if kind.is_file() {
@@ -165,7 +171,7 @@ impl Objects {
             Err(FsError::Io(error)) if error.kind() == ErrorKind::StorageFull => {
                 return Err(error.into());
             }
-            Err(error) => return self.move_aside(&path, &error),
+            Err(error) => return self.naming().move_aside(&path, &error),
         };
         tracing::info!(repo = %self.repo, %path, "finished before the last stop, still to be stored");
         self.finish(&path, ready, || Ok(())).map(drop)
@@ -344,15 +350,39 @@ impl Objects {
         Some(self.state.lock().changed?.elapsed())
     }
 
-    /// While it is held no name changes together with what is known of it.
-    pub(in crate::repository) fn naming(&self) -> MutexGuard<'_, ()> {
-        self.naming.lock()
+    /// To change what stands under a final name.
+    pub(in crate::repository) fn naming(&self) -> Naming<'_> {
+        Naming::of(self)
     }
 
-    /// git deleted a file. [`Objects::naming`] is held.
-    pub(in crate::repository) fn removed(&self, path: &RepoPath) {
-        self.forget_finished(path);
-        self.touched_no_more(path);
+    /// Stores files of this repository.
+    pub fn uploader(&self) -> &Uploader {
+        &self.uploader
+    }
+
+    /// Whether a file in the making may become one of the repository's.
+    pub(crate) fn check_quota(&self, file: &RepoPath) -> FsResult<()> {
+        let size = self.files.stat(file)?.map_or(0, |meta| meta.len());
+        let pending = self.state.lock().pending.bytes();
+        quota::check(&*self.shared.replica, self.repo, pending + size)
+    }
+
+    /// A file is in the making here, if it is none of a final name that is checked later.
+    pub fn began(&self, path: &RepoPath) {
+        if room(path) == Room::Objects {
+            self.shared.staging.began(self.files.within(path));
+        }
+    }
+
+    /// A file in the making has this name no longer. One that is finished now would else be counted
+    /// twice until the next look, and somebody might wait for the store although there is space.
+    pub fn gave_up(&self, path: &RepoPath) {
+        self.shared.staging.ended(&self.files.within(path));
+    }
+
+    /// Waits until there is space for a new file.
+    pub fn wait_for_space(&self) -> FsResult<()> {
+        staging::wait_for_space(&self.shared, self.repo)
     }
 
     /// New times of what is gone would bring it back.

@@ -17,10 +17,10 @@ pub(in crate::repository) fn each<T: Sync, R: Send>(
     let next = AtomicUsize::new(0);
     let results = Mutex::new((Vec::new(), None::<FsError>));
     let span = tracing::Span::current();
-    let patience = wait::current();
+    let budget = wait::current();
     let worker = || {
         let _in_span = span.enter();
-        let _waiting = patience.as_ref().map(|patience| patience.enter());
+        let _waiting = budget.as_ref().map(|budget| budget.enter());
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
             let done = work(item);
             let mut results = results

@@ -14,11 +14,10 @@
 //! that push for ever, each time after all of its bytes have come. The limit bounds what piles up for
 //! want of uploading; what is being written is bounded by the disk (ENOSPC).
 
-use super::Objects;
 use crate::beneath::Dir;
 use crate::error::{FsError, FsResult};
-use gitmoor_model::RepoPath;
-use gitmoor_model::room::{Room, room};
+use crate::repository::context::Context;
+use gitmoor_model::RepoId;
 use gitmoor_store::wait::{self, profile};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -161,7 +160,7 @@ impl Staging {
     }
 
     /// Whether a new file need not wait.
-    pub(crate) fn has_room(&self) -> bool {
+    pub(crate) fn has_space(&self) -> bool {
         let staged = self.staged();
         staged.finished == 0 || self.limit.is_none_or(|limit| staged.bytes < limit)
     }
@@ -173,61 +172,48 @@ impl Staging {
     }
 }
 
-impl Objects {
-    /// A file is in the making here, if it is none of a final name that is checked later.
-    pub fn began(&self, path: &RepoPath) {
-        if room(path) == Room::Objects {
-            self.shared.staging.began(self.files.within(path));
-        }
+/// Waits until there is space for a new file of a repository.
+pub(super) fn wait_for_space(shared: &Context, repo: RepoId) -> FsResult<()> {
+    if shared.staging.has_space() {
+        return Ok(());
     }
-
-    /// A file in the making has this name no longer. One that is finished now would else be counted
-    /// twice until the next look, and somebody might wait for the store although there is room.
-    pub fn gave_up(&self, path: &RepoPath) {
-        self.shared.staging.ended(&self.files.within(path));
+    if shared.store.offline().is_some() {
+        let reason = "this mount is offline, they go up when it is mounted online";
+        return Err(full(&shared.staging, reason));
     }
+    let what = || "room in staging".to_owned();
+    profile::timed(what, || wait_while_full(shared, repo))
+}
 
-    /// Waits until there is room for a new file.
-    pub(crate) fn wait_for_room(&self) -> FsResult<()> {
-        if self.shared.staging.has_room() {
-            return Ok(());
+fn wait_while_full(shared: &Context, repo: RepoId) -> FsResult<()> {
+    let (staging, waits) = (&shared.staging, &shared.waits);
+    let wait = shared.begin_wait(repo, "a new object file")?;
+    let mut seen = (0, 0);
+    loop {
+        // What anybody stores brings the space nearer.
+        let now = (waits.steps(), staging.state.lock().left);
+        if now != seen {
+            wait.restart();
+            seen = now;
         }
-        if self.shared.store.offline().is_some() {
-            return Err(self.full("this mount is offline, they go up when it is mounted online"));
-        }
-        profile::timed(|| "room in staging".to_owned(), || self.wait_while_full())
-    }
-
-    fn wait_while_full(&self) -> FsResult<()> {
-        let (staging, waits) = (&self.shared.staging, &self.shared.waits);
-        let wait = self.shared.begin_wait(self.repo, "a new object file")?;
-        let mut seen = (0, 0);
-        loop {
-            // What anybody stores brings the room nearer.
-            let now = (waits.steps(), staging.state.lock().left);
-            if now != seen {
-                wait.restart();
-                seen = now;
-            }
-            let (bytes, limit) = (staging.staged().bytes, staging.limit.unwrap_or(u64::MAX));
-            wait.set_reason(format!("{bytes} bytes are staged, staging-size is {limit}"));
-            match wait.sleep(wait::POLL) {
-                _ if staging.has_room() => return Ok(()),
-                None => {}
-                Some(wait::Over::Interrupted) => return Err(FsError::Interrupted),
-                Some(wait::Over::TimedOut) => {
-                    return Err(self.full("the store took nothing for publish-timeout"));
-                }
+        let (bytes, limit) = (staging.staged().bytes, staging.limit.unwrap_or(u64::MAX));
+        wait.set_reason(format!("{bytes} bytes are staged, staging-size is {limit}"));
+        match wait.sleep(wait::POLL) {
+            _ if staging.has_space() => return Ok(()),
+            None => {}
+            Some(wait::Over::Interrupted) => return Err(FsError::Interrupted),
+            Some(wait::Over::TimedOut) => {
+                return Err(full(staging, "the store took nothing for publish-timeout"));
             }
         }
     }
+}
 
-    fn full(&self, reason: &str) -> FsError {
-        FsError::StagingFull {
-            staged: self.shared.staging.staged().bytes,
-            limit: self.shared.staging.limit.unwrap_or(u64::MAX),
-            reason: reason.to_owned(),
-        }
+fn full(staging: &Staging, reason: &str) -> FsError {
+    FsError::StagingFull {
+        staged: staging.staged().bytes,
+        limit: staging.limit.unwrap_or(u64::MAX),
+        reason: reason.to_owned(),
     }
 }
 

@@ -3,35 +3,22 @@
 
 use super::finish::check_written;
 use super::pending::{Finished, Generation};
+use super::put::is_inline;
 use super::seal::{FileId, Seal, Sealing};
-use super::{Objects, cache_object, key, parallel};
+use super::{Objects, parallel};
 use crate::bundle::{self, BundleError, Bundled};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use gitmoor_model::name::{self, Kind};
-use gitmoor_model::{
-    BlockDigest, Digest, FileAdd, FileEntry, ObjectFormat, Place, RepoPath, Timestamp, Version,
-};
+use gitmoor_model::{Digest, FileAdd, ObjectFormat, Place, RepoPath, Version};
 use gitmoor_replicator::read;
 use gitmoor_store::block_cache;
-use gitmoor_store::object_store::{Body, Put, StoreError, Watch};
-use gitmoor_store::wait;
 use std::cell::Cell;
 use std::fs::{File, FileTimes};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
-
-/// Mutable files up to this size live in the catalog itself.
-const INLINE: u64 = 4096;
-
-/// Of a stored file that is read to be compared.
-const BLOCKS_AT_ONCE: u64 = 8;
-
-/// Puts a key into the store.
-pub(in crate::repository) type Sending<'a> = dyn Fn(&str) -> Result<Put, StoreError> + 'a;
 
 /// What to leave out of a publication.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -114,6 +101,24 @@ impl Objects {
         })
     }
 
+    /// The catalog has them: the local files become cached ones.
+    pub fn adopt(&self, batch: Batch) {
+        for stored in &batch.files {
+            if let Err(error) = self.naming().adopt(stored) {
+                let path = &stored.add.path;
+                tracing::warn!(repo = %self.repo, %path, %error, "stored, but not kept in the cache");
+            }
+            failpoint::ADOPTED.hit();
+        }
+        for (path, generation) in &batch.bundled {
+            if let Err(error) = self.naming().unbundle(path, *generation) {
+                tracing::warn!(repo = %self.repo, %path, %error, "packed, but its loose file stays");
+            }
+            failpoint::UNBUNDLED.hit();
+            (self.shared.changed)(self.repo, path);
+        }
+    }
+
     /// When a tombstone of the repository last expired. A key that was stored before may be named for as long as no
     /// tombstone has expired since; otherwise its file is stored again. To be called before anything is put.
     pub(in crate::repository) fn tombstones_as_of(&self) -> FsResult<Version> {
@@ -126,9 +131,9 @@ impl Objects {
         Ok(forgotten)
     }
 
-    /// What was stored under a condemned key is to be stored again.
-    pub(crate) fn forget_stored(&self, condemned: &str) {
-        let usable = |place: &Place| !matches!(place, Place::Stored { key } if key == condemned);
+    /// What was stored under a key with a tombstone is to be stored again.
+    pub(crate) fn forget_stored(&self, dead: &str) {
+        let usable = |place: &Place| !matches!(place, Place::Stored { key } if key == dead);
         let mut state = self.state.lock();
         state
             .stored
@@ -291,7 +296,7 @@ impl Objects {
 
     /// What is known of a finished file, and that very file.
     fn finished_file(&self, path: &RepoPath) -> FsResult<Option<(Finished, File)>> {
-        let _naming = self.naming.lock();
+        let _naming = self.naming();
         let finished = self.state.lock().pending.get(path).cloned();
         let file = self.files.open_to_read(path)?;
         Ok(finished.zip(file))
@@ -326,9 +331,9 @@ impl Objects {
                 continue;
             }
             // Once more: who finishes it anew does so when it is there.
-            let _naming = self.naming.lock();
+            let naming = self.naming();
             if self.files.stat(&path)?.is_none() {
-                self.forget_finished(&path);
+                naming.forget(&path);
             }
         }
         Ok(())
@@ -344,145 +349,6 @@ impl Objects {
         let (size, block_size) = (meta.len(), block_cache::block_size_for(meta.len()));
         let (digest, blocks) = block_cache::digest_file(file, size, block_size)?;
         self.check_unchanged(path, file, (checked, &digest))?;
-        self.store_checked(path, file, (digest, blocks))
+        self.uploader.store(path, file, (digest, blocks))
     }
-
-    /// Stores a file of which it is known that its bytes may stand under that name.
-    pub(in crate::repository) fn store_checked(
-        &self,
-        path: &RepoPath,
-        file: &File,
-        digests: (Digest, Vec<BlockDigest>),
-    ) -> FsResult<FileAdd> {
-        let len = file.metadata()?.len();
-        self.store_by(path, file, digests, &|key| {
-            self.shared.store.put(key, Body::File { file, len })
-        })
-    }
-
-    /// The same of a repository that only this process stores files of, going on where that was cut off.
-    pub fn store_resuming(
-        &self,
-        path: &RepoPath,
-        file: &File,
-        digests: (Digest, Vec<BlockDigest>),
-        watch: &Watch<'_>,
-    ) -> FsResult<FileAdd> {
-        let len = file.metadata()?.len();
-        self.store_by(path, file, digests, &|key| {
-            self.shared.store.put_resuming(key, file, len, watch)
-        })
-    }
-
-    fn store_by(
-        &self,
-        path: &RepoPath,
-        mut file: &File,
-        (digest, blocks): (Digest, Vec<BlockDigest>),
-        send: &Sending<'_>,
-    ) -> FsResult<FileAdd> {
-        let meta = file.metadata()?;
-        let (size, block_size) = (meta.len(), block_cache::block_size_for(meta.len()));
-        let mut entry = FileEntry {
-            size,
-            mtime: Timestamp {
-                secs: meta.mtime(),
-                nanos: meta.mtime_nsec() as u32,
-            },
-            mode: meta.mode(),
-            digest,
-            block_size,
-            place: Place::Inline(Vec::new()),
-        };
-        if is_inline(path, size) {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            entry.place = Place::Inline(bytes);
-        } else {
-            self.put(path, &mut entry, &blocks, send)?;
-        }
-        let blocks = if size <= u64::from(block_size) {
-            Vec::new()
-        } else {
-            blocks
-        };
-        Ok(FileAdd {
-            path: path.clone(),
-            entry,
-            blocks,
-        })
-    }
-
-    /// Puts a file under a key that never had other bytes (INV-11).
-    pub(in crate::repository) fn put(
-        &self,
-        path: &RepoPath,
-        entry: &mut FileEntry,
-        blocks: &[BlockDigest],
-        send: &Sending<'_>,
-    ) -> FsResult<()> {
-        let may_be_plain = name::holds_objects(path) && self.shared.store.refuses_overwrite();
-        for key in self.keys(path, &entry.digest, may_be_plain) {
-            if read::has_tombstone(self.shared.replica.view(), self.repo, &key)? {
-                continue;
-            }
-            // Other bytes may be there: another mount's zlib wrote the same object
-            // so, or the index is of another version. Then ours goes beside it.
-            let stored = send(&key)? == Put::Stored;
-            if stored || self.holds_same(&key, entry, blocks) {
-                entry.place = Place::Stored { key };
-                return Ok(());
-            }
-        }
-        unreachable!("there is no end of keys")
-    }
-
-    /// The keys that it may get.
-    pub(in crate::repository) fn keys(
-        &self,
-        path: &RepoPath,
-        digest: &Digest,
-        may_be_plain: bool,
-    ) -> impl Iterator<Item = String> + use<> {
-        let ownership = self.shared.ownership.as_ref();
-        let take_over = ownership.and_then(|ownership| ownership.recent_take_over());
-        key::candidates(self.repo, path, digest, may_be_plain, take_over)
-    }
-
-    fn holds_same(&self, key: &str, entry: &FileEntry, blocks: &[BlockDigest]) -> bool {
-        let blocks = if entry.size <= u64::from(entry.block_size) {
-            &[]
-        } else {
-            blocks
-        };
-        let object = cache_object(key, entry, blocks.into());
-        let fetched = self.shared.cache.file(object).map(|file| file.fetch_all());
-        match fetched {
-            Ok(Ok(true)) => true,
-            // Too large for the cache.
-            Ok(Ok(false)) => self
-                .stored_digest(key, entry)
-                .is_ok_and(|it| it == entry.digest),
-            Ok(Err(_)) | Err(_) => false,
-        }
-    }
-
-    /// Of as many bytes as the entry says.
-    fn stored_digest(&self, key: &str, entry: &FileEntry) -> FsResult<Digest> {
-        let mut digester = block_cache::Digester::new(entry.block_size);
-        let step = u64::from(entry.block_size) * BLOCKS_AT_ONCE;
-        let mut from = 0;
-        while from < entry.size {
-            let to = entry.size.min(from + step);
-            digester.add(&self.shared.store.get(key, from..to)?);
-            wait::touch();
-            from = to;
-        }
-        Ok(digester.finish().0)
-    }
-}
-
-/// Whether a file of this size lives in the catalog itself.
-fn is_inline(path: &RepoPath, size: u64) -> bool {
-    name::is_rewritable(path) && size <= INLINE || size == 0
 }

@@ -47,7 +47,7 @@ impl Transactions {
         Ok(version)
     }
 
-    /// Stores again when gc has condemned, between storing and cataloguing, what
+    /// Stores again when gc has put a tombstone, between storing and cataloguing, on what
     /// was found in the store (see the replicator's `state/tombstones.rs`).
     pub(super) fn until_settled<T>(&self, mut attempt: impl FnMut() -> FsResult<T>) -> FsResult<T> {
         for _ in 0..STORINGS {

@@ -5,7 +5,7 @@ use super::commit::FILES_PER_ENTRY;
 use super::prune::Removal;
 use super::read_version::{Author, ReadVersion};
 use crate::error::{FsError, FsResult};
-use crate::repository::objects::Found;
+use crate::repository::objects::{Found, Naming};
 use gitmoor_model::name;
 use gitmoor_model::{Actor, Command, FileRemoval, Refusal, RepoChange, RepoPath, TrashId, Version};
 use gitmoor_replicator::read;
@@ -35,12 +35,12 @@ impl Transactions {
             return Err(FsError::NotFound);
         }
         let _no_ref_moves = self.prune.deletion();
-        let _naming = self.objects.naming();
+        let naming = self.objects.naming();
         let removal = self.prune.next(read);
         if name::holds_objects(path) {
             self.check_unmoved(removal)?;
         }
-        self.remove(path, removal, catalogued);
+        self.remove(&naming, path, removal, catalogued);
         match real {
             true => self.files.unlink(path),
             false => Ok(()),
@@ -48,11 +48,11 @@ impl Transactions {
     }
 
     /// A publication under way may be about to catalogue the file.
-    fn remove(&self, path: &RepoPath, removal: Removal, catalogued: bool) {
+    fn remove(&self, naming: &Naming<'_>, path: &RepoPath, removal: Removal, catalogued: bool) {
         if catalogued || self.turn.is_locked() {
             self.prune.remove(path, removal);
         }
-        self.objects.removed(path);
+        naming.removed(path);
     }
 
     /// A deletion that comes too late already must not even hide the object until it is
@@ -103,9 +103,9 @@ impl Transactions {
         }
         let catalogued = matches!(self.objects.find(path)?, Some(Found::Entry(_)));
         let _no_ref_moves = self.prune.deletion();
-        let _naming = self.objects.naming();
+        let naming = self.objects.naming();
         take()?;
-        self.remove(path, self.prune.next(read), catalogued);
+        self.remove(&naming, path, self.prune.next(read), catalogued);
         Ok(())
     }
 

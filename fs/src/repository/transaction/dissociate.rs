@@ -11,7 +11,7 @@ use gitmoor_model::{Actor, Command, FileAdd, FileEntry, Relied, Repacking, RepoP
 use gitmoor_replicator::read;
 
 /// Is told of bytes that were copied; an error ends it all.
-pub(crate) type Told<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;
+pub(crate) type Progress<'a> = dyn Fn(u64) -> FsResult<()> + Sync + 'a;
 
 /// Gives one fork files of its own.
 pub struct Dissociation<'a>(pub(crate) &'a Transactions);
@@ -27,7 +27,7 @@ impl Dissociation<'_> {
 
     /// Copies borrowed files. Refused as `Refusal::Changed` when the catalog has changed meanwhile; then it
     /// names none of the copies.
-    pub fn own(&self, files: &[(RepoPath, FileEntry)], told: &Told<'_>) -> FsResult<()> {
+    pub fn own(&self, files: &[(RepoPath, FileEntry)], progress: &Progress<'_>) -> FsResult<()> {
         let wait = self
             .0
             .shared
@@ -35,21 +35,29 @@ impl Dissociation<'_> {
         let _waiting = wait.enter();
         self.0.until_settled(|| {
             let looked = read::tombstones_as_of(self.0.shared.replica.view(), self.0.repo)?;
-            let copies = parallel::each(files, |(path, entry)| self.copy(path, entry, told))?;
+            let copies = parallel::each(files, |(path, entry)| self.copy(path, entry, progress))?;
             failpoint::OWN_COPIED.hit();
             self.propose_copies(copies, looked)
         })
     }
 
     /// Under a key of its own, whose bytes are the same.
-    fn copy(&self, path: &RepoPath, entry: &FileEntry, told: &Told<'_>) -> FsResult<FileAdd> {
-        told(0)?;
+    fn copy(
+        &self,
+        path: &RepoPath,
+        entry: &FileEntry,
+        progress: &Progress<'_>,
+    ) -> FsResult<FileAdd> {
+        progress(0)?;
         let from = entry.key().expect("what is borrowed is stored");
         let blocks = read::blocks(self.0.shared.replica.view(), self.0.repo, path)?;
         let (mut entry, size) = (entry.clone(), entry.size);
-        let watch = |bytes| told(bytes).is_ok();
+        let watch = |bytes| progress(bytes).is_ok();
         let copy = |to: &str| self.0.shared.store.copy(from, to, size, &watch);
-        self.0.objects.put(path, &mut entry, &blocks, &copy)?;
+        self.0
+            .objects
+            .uploader()
+            .put(path, &mut entry, &blocks, &copy)?;
         Ok(FileAdd {
             path: path.clone(),
             entry,

@@ -112,7 +112,11 @@ impl RepackCommit<'_> {
                 made.bytes,
                 block_cache::block_size_for(made.bytes),
             )?;
-            let add = self.0.objects.store_checked(&made.path, &file, digests)?;
+            let add = self
+                .0
+                .objects
+                .uploader()
+                .store(&made.path, &file, digests)?;
             failpoint::REPACK_SENT.hit();
             Ok((add, file))
         };

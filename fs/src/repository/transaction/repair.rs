@@ -66,7 +66,7 @@ impl Repair<'_> {
         len: u64,
         digest: &gitmoor_model::Digest,
     ) -> FsResult<String> {
-        for key in self.0.objects.keys(path, digest, false) {
+        for key in self.0.objects.uploader().keys(path, digest, false) {
             let free = !read::has_tombstone(self.0.shared.replica.view(), self.0.repo, &key)?
                 && !self.exists(&key)?;
             if free && self.0.shared.store.put(&key, Body::File { file, len })? == Put::Stored {
