@@ -26,7 +26,7 @@ const QUEUE: usize = 1 << 15;
 const DELAY: Duration = Duration::from_secs(1);
 
 /// How long the collector may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The export of traces. Dropping it sends what waits.
 pub(crate) struct Traces {
@@ -56,7 +56,7 @@ impl Traces {
             let _in_runtime = runtime.enter();
             let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic();
             let exporter = exporter.with_endpoint(settings.otlp.as_str());
-            exporter.with_timeout(PATIENCE).build()?
+            exporter.with_timeout(TIMEOUT).build()?
         };
         let batches = BatchConfigBuilder::default()
             .with_max_queue_size(QUEUE)
@@ -82,7 +82,7 @@ impl Traces {
 impl Drop for Traces {
     fn drop(&mut self) {
         // What the exporter has to say about it, it has said.
-        let _ = self.provider.shutdown_with_timeout(PATIENCE);
+        let _ = self.provider.shutdown_with_timeout(TIMEOUT);
     }
 }
 

@@ -22,12 +22,12 @@ impl Answering {
     }
 
     /// Waits until none is left, at most this long.
-    pub(crate) fn wait_until_none(&self, patience: Duration) {
+    pub(crate) fn wait_until_none(&self, limit: Duration) {
         let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         // Both ways of ending mean the same to the caller, who leaves.
         let _ = self
             .none
-            .wait_timeout_while(count, patience, |count| *count > 0);
+            .wait_timeout_while(count, limit, |count| *count > 0);
     }
 }
 

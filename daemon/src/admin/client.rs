@@ -44,7 +44,7 @@ pub(crate) trait Asked: Serialize {
     type Reply: DeserializeOwned;
 
     /// How long an answer may take.
-    fn patience(&self) -> Duration;
+    fn timeout(&self) -> Duration;
 }
 
 /// A connection to the daemon.
@@ -114,7 +114,7 @@ impl Client {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         let socket = self.stream.get_mut();
-        socket.set_read_timeout(Some(request.patience()))?;
+        socket.set_read_timeout(Some(request.timeout()))?;
         socket.write_all(&line)
     }
 

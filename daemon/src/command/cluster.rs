@@ -238,7 +238,7 @@ fn init(place: &Place, args: &ListenArgs) -> Result<(), Failure> {
     let advertise = args.advertise()?;
     let dir = data_dir(place)?;
     let _lock = dir.own(None)?;
-    dir.check_no_member()?;
+    dir.cluster().check_no_member()?;
     let node = Node::open(NodeConfig::new(dir.replica())).map_err(ServiceError::from)?;
     found(&dir, node, FOUNDER, args, advertise)
 }
@@ -249,7 +249,7 @@ fn recover(place: &Place, args: &ListenArgs) -> Result<(), Failure> {
     let advertise = args.advertise()?;
     let dir = data_dir(place)?;
     let _lock = dir.own(None)?;
-    let membership = dir.membership()?;
+    let membership = dir.cluster().membership()?;
     let membership = membership.ok_or_else(|| DataDirError::NotMember(dir.path().to_owned()))?;
     let id = membership.identity.node();
     let node = Node::recover(NodeConfig::new(dir.replica()), id).map_err(ServiceError::from)?;
@@ -277,7 +277,7 @@ fn found(
     node.shutdown();
     let authority = Authority::found(cluster).map_err(ServiceError::from)?;
     let identity = authority.identity(Holder::Node(id));
-    dir.write_membership(&Membership {
+    dir.cluster().write_membership(&Membership {
         identity: identity.map_err(ServiceError::from)?,
         authority,
         reached: Reached {
@@ -322,7 +322,7 @@ fn join_as_node(place: &Place, token: &Token, args: &ListenArgs) -> Result<(), F
     let granted = ask_to_join(token, Newcomer::Node(Member { address }))?;
     let id = granted.identity.node();
     let others = granted.members.into_iter().filter(|(node, _)| *node != id);
-    dir.write_membership(&Membership {
+    dir.cluster().write_membership(&Membership {
         identity: granted.identity,
         authority: granted.authority.expect("a node gets it"),
         reached: Reached {
@@ -347,7 +347,7 @@ fn join_as_client(place: &Place, token: &Token) -> Result<(), Failure> {
     let name = name.trim_end().to_owned();
     let granted = ask_to_join(token, Newcomer::Client(Client { name }))?;
     let holder = granted.identity.holder;
-    dir.write_client_identity(&ClientIdentity {
+    dir.cluster().write_client_identity(&ClientIdentity {
         identity: granted.identity,
         addresses: granted.members.into_values().collect(),
     })?;
@@ -362,8 +362,8 @@ fn join_as_client(place: &Place, token: &Token) -> Result<(), Failure> {
 fn new_data_dir(place: &Place) -> Result<(DataDir, Lock), Failure> {
     let dir = data_dir(place)?;
     let lock = dir.own(None)?;
-    dir.check_no_member()?;
-    dir.check_no_data()?;
+    dir.cluster().check_no_member()?;
+    dir.cluster().check_no_data()?;
     Ok((dir, lock))
 }
 

@@ -11,7 +11,9 @@ use crate::{logging, mount_point};
 pub(super) fn run(place: &Place, args: &MountArgs) -> Result<(), Failure> {
     let settings = Settings::resolve(place, args, &environment)?;
     if settings.store.offline {
-        DataDir::new(settings.data.clone()).check_mounted_before()?;
+        DataDir::new(settings.data.clone())
+            .store()
+            .check_mounted_before()?;
     }
     let readiness = Readiness::of_this_process()?;
     match readiness {

@@ -132,7 +132,7 @@ const LONG: Duration = Duration::from_secs(24 * 3600);
 impl Asked for Request {
     type Reply = Reply;
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         match self {
             Self::Status | Self::Counters => QUICK,
             Self::Umount(_)

@@ -118,7 +118,7 @@ fn begin(
     take_over: bool,
 ) -> Result<Vec<Unknown>, Failure> {
     let _lock = dir.own(None)?;
-    dir.check_no_member()?;
+    dir.cluster().check_no_member()?;
     if dir.has_data() {
         return Err(DataDirError::NotNew(dir.path().to_owned()).into());
     }
@@ -128,7 +128,7 @@ fn begin(
         key: chosen.key.clone(),
         source,
     })?;
-    dir.record_store(&url.to_string())?;
+    dir.store().write(&url.to_string())?;
     let unknown = backup::unknown(&node, &**store).map_err(ServiceError::Compare)?;
     if take_over {
         let taken = owner::take_over(Arc::new(node), store.clone(), dir.path());

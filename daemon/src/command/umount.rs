@@ -3,7 +3,7 @@
 use super::{Failure, Reply, Request, data_dir, output, unexpected};
 use crate::admin::{AdminError, Client};
 use crate::config::Place;
-use crate::data_dir::{DataDir, Owner};
+use crate::data_dir::{DataDir, Lock, Owner};
 use crate::mount_point::{self, Cleared, MountPointError};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub struct UmountRequest {
 }
 
 /// The daemon has unmounted and answered; closing its database takes a moment.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Asks the daemon to leave; without a daemon, clears what it left.
 pub(super) fn run(place: &Place, args: &UmountArgs) -> Result<(), Failure> {
@@ -50,17 +50,17 @@ pub(super) fn run(place: &Place, args: &UmountArgs) -> Result<(), Failure> {
 /// Frees the directory from a daemon that was killed and is not gone, see [`mount_point::abort`]:
 /// its lock and its socket are still there. Answers whether there was one.
 fn free(dir: &DataDir) -> Result<bool, Failure> {
-    let Some(owner) = dir.last_owner().filter(Owner::is_killed) else {
+    let Some(owner) = Lock::last_owner(dir).filter(Owner::is_killed) else {
         return Ok(false);
     };
-    if dir.wait_until_free(Duration::ZERO)? {
+    if Lock::wait_until_free(dir, Duration::ZERO)? {
         return Ok(false);
     }
     let Some(mountpoint) = owner.mountpoint else {
         return Ok(false);
     };
     mount_point::abort(&mountpoint)?;
-    dir.wait_until_free(LEAVE_PATIENCE)?;
+    Lock::wait_until_free(dir, LEAVE_TIMEOUT)?;
     output::line(format_args!(
         "ended the mount at {}: its daemon (pid {}) was killed while a client held it",
         mountpoint.display(),
@@ -97,7 +97,7 @@ fn ask_to_leave(
 
 /// So that `gitmoor umount && gitmoor mount` finds the data directory free.
 fn wait_until_gone(dir: &DataDir) -> Result<(), Failure> {
-    if !dir.wait_until_free(LEAVE_PATIENCE)? {
+    if !Lock::wait_until_free(dir, LEAVE_TIMEOUT)? {
         output::line("unmounted; the daemon is still closing its database")?;
     }
     Ok(())

@@ -13,15 +13,22 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
-impl DataDir {
+/// `birth` of a data directory.
+pub(crate) struct Birth(PathBuf);
+
+impl Birth {
+    pub(super) fn of(dir: &DataDir) -> Self {
+        Self(dir.path().join("birth"))
+    }
+
     /// Whether this may be a copy of another data directory, or was moved to another disk. The first to ask writes
     /// down that it is none.
     pub(crate) fn is_copy(&self) -> Result<bool, DataDirError> {
-        let path = self.birth();
+        let path = &self.0;
         let reading = || format!("reading {}", path.display());
-        match fs::read_to_string(&path) {
+        match fs::read_to_string(path) {
             Ok(text) => {
-                let found = fs::metadata(&path).map_err(failed(reading))?;
+                let found = fs::metadata(path).map_err(failed(reading))?;
                 Ok(text != birth(&found))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -33,13 +40,7 @@ impl DataDir {
 
     /// From here on it is the original.
     pub(crate) fn mark_original(&self) -> Result<(), DataDirError> {
-        write_made(&self.birth(), |file| {
-            Ok(birth(&file.metadata()?).into_bytes())
-        })
-    }
-
-    fn birth(&self) -> PathBuf {
-        self.path().join("birth")
+        write_made(&self.0, |file| Ok(birth(&file.metadata()?).into_bytes()))
     }
 }
 

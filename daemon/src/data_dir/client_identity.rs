@@ -6,7 +6,7 @@
 //! client.toml              where the nodes are; written last
 //! ```
 
-use super::{DataDir, DataDirError, write_durably};
+use super::{ClusterDir, DataDirError, write_durably};
 use gitmoor_replicator::net::Identity;
 use serde::{Deserialize, Serialize};
 
@@ -25,21 +25,21 @@ struct Nodes {
 
 const TOML: &str = "client.toml";
 
-impl DataDir {
+impl ClusterDir<'_> {
     /// Whether this machine is a client of a cluster.
     pub(crate) fn is_client(&self) -> bool {
-        self.cluster().join(TOML).exists()
+        self.path().join(TOML).exists()
     }
 
     pub(crate) fn client_identity(&self) -> Result<ClientIdentity, DataDirError> {
-        let read = |name: &str| self.read_of_cluster(name);
+        let read = |name: &str| self.read(name);
         let toml = String::from_utf8_lossy(&read(TOML)?).into_owned();
         let nodes: Result<Nodes, _> = toml::from_str(&toml);
-        let nodes = nodes.map_err(|error| self.damaged_of_cluster(TOML, error))?;
+        let nodes = nodes.map_err(|error| self.damaged(TOML, error))?;
         let (key, certificate) = (read("client.key")?, read("client.der")?);
         let identity = Identity::load(&key, &certificate, &read("authority.der")?);
         Ok(ClientIdentity {
-            identity: identity.map_err(|error| self.damaged_of_cluster("", error))?,
+            identity: identity.map_err(|error| self.damaged("", error))?,
             addresses: nodes.addresses,
         })
     }
@@ -49,8 +49,8 @@ impl DataDir {
         &self,
         client_identity: &ClientIdentity,
     ) -> Result<(), DataDirError> {
-        let dir = self.cluster();
-        self.create_dir(&dir)?;
+        let dir = self.path();
+        self.0.create_dir(&dir)?;
         let identity = &client_identity.identity;
         write_durably(&dir.join("authority.der"), identity.authority())?;
         write_durably(&dir.join("client.key"), identity.key())?;
@@ -60,13 +60,13 @@ impl DataDir {
 
     /// A new certificate for the same key.
     pub(crate) fn write_client_certificate(&self, identity: &Identity) -> Result<(), DataDirError> {
-        write_durably(&self.cluster().join("client.der"), identity.certificate())
+        write_durably(&self.path().join("client.der"), identity.certificate())
     }
 
     /// The nodes are here.
     pub(crate) fn write_nodes(&self, addresses: &[String]) -> Result<(), DataDirError> {
         let addresses = addresses.to_vec();
         let toml = toml::to_string(&Nodes { addresses }).expect("plain tables encode");
-        write_durably(&self.cluster().join(TOML), toml.as_bytes())
+        write_durably(&self.path().join(TOML), toml.as_bytes())
     }
 }

@@ -34,8 +34,8 @@ pub(crate) struct Lock {
 }
 
 /// A daemon that was just told to leave may need a moment to be gone; and
-/// [`wait_until_free`] holds a shared lock for an instant.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// [`Lock::wait_until_free`] holds a shared lock for an instant.
+const LIMIT: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(20);
 
 impl Lock {
@@ -44,7 +44,7 @@ impl Lock {
         let path = dir.path().join("lock");
         let context = || format!("locking {}", path.display());
         let mut file = open(&path).map_err(failed(context))?;
-        if !within(PATIENCE, || granted(file.try_lock())).map_err(failed(context))? {
+        if !within(LIMIT, || granted(file.try_lock())).map_err(failed(context))? {
             return Err(DataDirError::InUse {
                 path: dir.path().into(),
                 owner: describe(dir),
@@ -57,21 +57,19 @@ impl Lock {
         write_owner(&mut file, &owner).map_err(failed(context))?;
         Ok(Self { _file: file })
     }
-}
 
-impl DataDir {
     /// Who last owned the directory, as far as the lock file tells.
-    pub(crate) fn last_owner(&self) -> Option<Owner> {
-        serde_json::from_slice(&std::fs::read(self.path().join("lock")).ok()?).ok()
+    pub(crate) fn last_owner(dir: &DataDir) -> Option<Owner> {
+        serde_json::from_slice(&std::fs::read(dir.path().join("lock")).ok()?).ok()
     }
 
     /// Waits until no daemon owns the directory; false if one still does after that long.
-    pub(crate) fn wait_until_free(&self, patience: Duration) -> std::io::Result<bool> {
-        let file = match File::open(self.path().join("lock")) {
+    pub(crate) fn wait_until_free(dir: &DataDir, limit: Duration) -> std::io::Result<bool> {
+        let file = match File::open(dir.path().join("lock")) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
             other => other?,
         };
-        within(patience, || granted(file.try_lock_shared()))
+        within(limit, || granted(file.try_lock_shared()))
     }
 }
 
@@ -93,10 +91,10 @@ fn granted(attempt: Result<(), TryLockError>) -> std::io::Result<bool> {
 }
 
 fn within(
-    patience: Duration,
+    limit: Duration,
     mut attempt: impl FnMut() -> std::io::Result<bool>,
 ) -> std::io::Result<bool> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + limit;
     loop {
         if attempt()? {
             return Ok(true);
@@ -117,7 +115,7 @@ fn write_owner(file: &mut File, owner: &Owner) -> std::io::Result<()> {
 }
 
 fn describe(dir: &DataDir) -> String {
-    let Some(Owner { pid, mountpoint }) = dir.last_owner() else {
+    let Some(Owner { pid, mountpoint }) = Lock::last_owner(dir) else {
         return "another process".to_owned();
     };
     match mountpoint {

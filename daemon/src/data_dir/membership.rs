@@ -51,34 +51,37 @@ pub(crate) const RENEWED_BEFORE: Duration = Duration::from_secs(180 * 24 * 3600)
 const TOML: &str = "node.toml";
 const BEGUN: &str = "begun";
 
-impl DataDir {
-    pub(super) fn cluster(&self) -> PathBuf {
-        self.path.join("cluster")
+/// `cluster/` of a data directory.
+pub(crate) struct ClusterDir<'a>(pub(super) &'a DataDir);
+
+impl ClusterDir<'_> {
+    pub(super) fn path(&self) -> PathBuf {
+        self.0.path.join("cluster")
     }
 
     /// A file of what makes this machine a part of one.
-    pub(super) fn read_of_cluster(&self, name: &str) -> Result<Vec<u8>, DataDirError> {
-        let path = self.cluster().join(name);
+    pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, DataDirError> {
+        let path = self.path().join(name);
         let context = || format!("reading {}", path.display());
         std::fs::read(&path).map_err(failed(context))
     }
 
     /// One of these, or all of them without a name, says nothing that can be used.
-    pub(super) fn damaged_of_cluster(&self, name: &str, why: impl ToString) -> DataDirError {
+    pub(super) fn damaged(&self, name: &str, why: impl ToString) -> DataDirError {
         DataDirError::Membership {
-            path: self.cluster().join(name),
+            path: self.path().join(name),
             why: why.to_string(),
         }
     }
 
     /// Whether the nodes of a cluster have its truth: it is one of them, or a client of theirs.
-    pub(crate) fn is_in_cluster(&self) -> bool {
+    pub(crate) fn is_joined(&self) -> bool {
         self.is_member() || self.is_client()
     }
 
     /// Whether this machine is a node of a cluster.
     pub(crate) fn is_member(&self) -> bool {
-        self.cluster().join(TOML).exists()
+        self.path().join(TOML).exists()
     }
 
     /// Its part; `None` for a machine alone.
@@ -86,11 +89,10 @@ impl DataDir {
         if !self.is_member() {
             return Ok(None);
         }
-        let read = |name: &str| self.read_of_cluster(name);
+        let read = |name: &str| self.read(name);
         let toml = String::from_utf8_lossy(&read(TOML)?).into_owned();
-        let reached: Reached =
-            toml::from_str(&toml).map_err(|error| self.damaged_of_cluster(TOML, error))?;
-        let credential = |error: NetError| self.damaged_of_cluster("", error);
+        let reached: Reached = toml::from_str(&toml).map_err(|error| self.damaged(TOML, error))?;
+        let credential = |error: NetError| self.damaged("", error);
         let certificate = read("authority.der")?;
         let authority = Authority::load(reached.cluster, &read("authority.key")?, &certificate)
             .map_err(credential)?;
@@ -100,7 +102,7 @@ impl DataDir {
             identity,
             authority,
             reached,
-            has_begun: self.cluster().join(BEGUN).exists(),
+            has_begun: self.path().join(BEGUN).exists(),
         }))
     }
 
@@ -112,8 +114,8 @@ impl DataDir {
             reached,
             has_begun,
         } = membership;
-        let dir = self.cluster();
-        self.create_dir(&dir)?;
+        let dir = self.path();
+        self.0.create_dir(&dir)?;
         write_durably(&dir.join("authority.key"), authority.key())?;
         write_durably(&dir.join("authority.der"), authority.certificate())?;
         write_durably(&dir.join("node.key"), identity.key())?;
@@ -127,12 +129,12 @@ impl DataDir {
 
     /// A new certificate for the same key.
     pub(crate) fn write_node_certificate(&self, identity: &Identity) -> Result<(), DataDirError> {
-        write_durably(&self.cluster().join("node.der"), identity.certificate())
+        write_durably(&self.path().join("node.der"), identity.certificate())
     }
 
     /// From now on its data must be there.
     pub(crate) fn mark_begun(&self) -> Result<(), DataDirError> {
-        match self.cluster().join(BEGUN) {
+        match self.path().join(BEGUN) {
             path if path.exists() => Ok(()),
             path => write_durably(&path, b""),
         }
@@ -141,12 +143,12 @@ impl DataDir {
     /// A machine is a node or client of one cluster.
     pub(crate) fn check_no_member(&self) -> Result<(), DataDirError> {
         if self.is_client() {
-            return Err(DataDirError::Client(self.path.clone()));
+            return Err(DataDirError::Client(self.0.path.clone()));
         }
         match self.membership()? {
             None => Ok(()),
             Some(Membership { reached, .. }) => Err(DataDirError::Member {
-                path: self.path.clone(),
+                path: self.0.path.clone(),
                 cluster: reached.cluster.to_string(),
             }),
         }
@@ -154,9 +156,9 @@ impl DataDir {
 
     /// A node that joins gets everything from the others.
     pub(crate) fn check_no_data(&self) -> Result<(), DataDirError> {
-        match self.has_data() {
+        match self.0.has_data() {
             false => Ok(()),
-            true => Err(DataDirError::HasData(self.path.clone())),
+            true => Err(DataDirError::HasData(self.0.path.clone())),
         }
     }
 }
@@ -184,12 +186,17 @@ mod tests {
             reached,
             has_begun: false,
         };
-        data.write_membership(&membership).expect("written");
+        data.cluster()
+            .write_membership(&membership)
+            .expect("written");
         (dir, data)
     }
 
     fn read(data: &DataDir) -> Membership {
-        data.membership().expect("whole").expect("a member")
+        data.cluster()
+            .membership()
+            .expect("whole")
+            .expect("a member")
     }
 
     #[test]
@@ -199,9 +206,9 @@ mod tests {
         assert_eq!(membership.identity.node(), 7);
         assert_eq!(membership.reached.others[&1], "b:7400");
         assert!(!membership.has_begun);
-        data.mark_begun().expect("written");
+        data.cluster().mark_begun().expect("written");
         assert!(read(&data).has_begun);
-        data.check_no_member().expect_err("a member");
+        data.cluster().check_no_member().expect_err("a member");
     }
 
     #[test]
@@ -216,7 +223,7 @@ mod tests {
         ] {
             let good = std::fs::read(dir.join(name)).expect("read");
             std::fs::write(dir.join(name), bytes).expect("write");
-            let error = data.membership().err();
+            let error = data.cluster().membership().err();
             let error = error.unwrap_or_else(|| panic!("{name} is taken"));
             assert!(error.to_string().contains("cluster"), "{error}");
             std::fs::write(dir.join(name), good).expect("write");

@@ -6,7 +6,7 @@
 //! store.url     the object store these repositories belong to
 //! birth         tells a copy of the directory from the original
 //! gitmoor.toml  settings, if an administrator wrote them
-//! admin.sock    the daemon's ear, mode 0600
+//! admin.sock    where the daemon listens, mode 0600
 //! log/          what a daemon in the background writes
 //! replica/      refs and catalog: raft log and state
 //! cluster/      of a node or client of a cluster: who it is
@@ -22,11 +22,12 @@ mod marker;
 mod membership;
 mod store_record;
 
+pub(crate) use birth::Birth;
 pub(crate) use client_identity::ClientIdentity;
 pub(crate) use lock::{Lock, Owner};
-pub(crate) use membership::Membership;
 pub(crate) use membership::RENEWED_BEFORE;
-pub(crate) use membership::Reached;
+pub(crate) use membership::{ClusterDir, Membership, Reached};
+pub(crate) use store_record::StoreRecord;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -201,6 +202,21 @@ impl DataDir {
     /// The log of a daemon in the background.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.path.join("log/gitmoor.log")
+    }
+
+    /// Whether this is a copy of another one.
+    pub(crate) fn birth(&self) -> Birth {
+        Birth::of(self)
+    }
+
+    /// Which store it belongs to.
+    pub(crate) fn store(&self) -> StoreRecord<'_> {
+        StoreRecord(self)
+    }
+
+    /// What makes this machine a node or a client of a cluster.
+    pub(crate) fn cluster(&self) -> ClusterDir<'_> {
+        ClusterDir(self)
     }
 
     /// Creates what is missing of the directory, checks that it is ours, and opens

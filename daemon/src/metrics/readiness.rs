@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// How long one check is waited for; whoever asks has a timeout as well.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What readiness depends on.
 pub(crate) struct Facts {
@@ -86,7 +86,7 @@ fn ask_mount(at: &Path) -> Result<(), String> {
 }
 
 /// A check that blocks, perhaps for long: at most one of its kind is under way, and nobody waits
-/// for it longer than [`PATIENCE`].
+/// for it longer than [`TIMEOUT`].
 #[derive(Default)]
 struct Probing(Mutex<Option<JoinHandle<Result<(), String>>>>);
 
@@ -99,12 +99,12 @@ impl Probing {
         let mut under_way = self.0.lock().await;
         let begin = || spawn_blocking(move || ask().map_err(|error| error.to_string()));
         let mut asked = under_way.take().unwrap_or_else(begin);
-        match tokio::time::timeout(PATIENCE, &mut asked).await {
+        match tokio::time::timeout(TIMEOUT, &mut asked).await {
             Ok(Ok(answer)) => answer.map_err(|error| format!("{what} does not answer: {error}")),
             Ok(Err(panic)) => Err(format!("{what} cannot be asked: {panic}")),
             Err(_) => {
                 *under_way = Some(asked);
-                Err(format!("{what} has not answered for {PATIENCE:?}"))
+                Err(format!("{what} has not answered for {TIMEOUT:?}"))
             }
         }
     }

@@ -26,12 +26,12 @@ pub(crate) enum GitError {
     Run(ProgramError),
     #[error("git init: {0}")]
     Failed(String),
-    #[error("git init did not end within {PATIENCE:?}")]
+    #[error("git init did not end within {TIMEOUT:?}")]
     Timeout,
 }
 
 /// `git init` takes a few raft commits; longer than this means that something hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `git init --bare` with these options, below a mount. Without a template: sample hooks would only
 /// ever exist on this machine.
@@ -45,7 +45,7 @@ pub(crate) fn init_bare(
     let git = Program::git_with(Settings::Administrators, &step).args(options);
     let git = git.args([Path::new("--"), path]);
     let git = git.writes(mounted).umask(umask.0.as_raw_mode());
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let said = git.ask(b"", &|| Instant::now() > deadline);
     let said = said.map_err(|error| match error {
         ProgramError::Interrupted => GitError::Timeout,

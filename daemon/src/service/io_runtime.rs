@@ -6,7 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Tokio's own drop waits for whatever blocks in it without a bound, such as the
 /// resolver asking a name server that is gone.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A runtime that does not hold up the end of the process.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Deref for IoRuntime {
 impl Drop for IoRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            runtime.shutdown_timeout(PATIENCE);
+            runtime.shutdown_timeout(TIMEOUT);
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A busy mount is a reason to stay only for `gitmoor umount`, whose caller can
 //! decide. A signal means that the machine goes down or somebody insists: after
-//! [`BUSY_PATIENCE`] the mount is detached, so that no dead one stays behind.
+//! [`BUSY_TIMEOUT`] the mount is detached, so that no dead one stays behind.
 
 use super::daemon::{Daemon, Event};
 use super::{ServiceError, notify};
@@ -18,12 +18,12 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 /// How long a signal waits for open files to be closed.
-const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const BUSY_POLL: Duration = Duration::from_millis(200);
 /// A lazy unmount without open files ends the mount within this.
-const LAZY_PATIENCE: Duration = Duration::from_millis(500);
+const LAZY_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a last answer may take to be written: its reader may have stopped reading.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What it takes to leave.
 pub(super) struct Leaving {
@@ -82,7 +82,7 @@ impl Leaving {
         if self.detached.get() {
             return self.finish(begun).map(drop);
         }
-        let deadline = Instant::now() + BUSY_PATIENCE;
+        let deadline = Instant::now() + BUSY_TIMEOUT;
         while let Err(error) = self.mount.unmount(false) {
             if Instant::now() >= deadline {
                 tracing::warn!(%error, "still in use; detaching the mount");
@@ -111,7 +111,7 @@ impl Leaving {
                     Err(error) => Err(Rejection::failed(error)),
                 };
                 answer(asker, told);
-                self.daemon.answering.wait_until_none(ANSWER_PATIENCE);
+                self.daemon.answering.wait_until_none(ANSWER_TIMEOUT);
                 Some(left.map(drop))
             }
             Unmounted::Detached => {
@@ -133,7 +133,7 @@ impl Leaving {
         match self.mount.unmount(lazy) {
             Err(error) => Unmounted::Refused(error),
             Ok(()) if !lazy => Unmounted::Fully,
-            Ok(()) => match self.inbox.recv_timeout(LAZY_PATIENCE) {
+            Ok(()) => match self.inbox.recv_timeout(LAZY_TIMEOUT) {
                 // A signal does not wait for open files once the mount is out of the way.
                 Ok(Event::Unmounted | Event::Signal(_)) => Unmounted::Fully,
                 // A second request in this half second is dropped, and told so.

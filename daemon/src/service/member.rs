@@ -27,7 +27,7 @@ impl Member {
         runtime: &IoRuntime,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<(Self, Node), ServiceError> {
-        let membership = dir.membership()?;
+        let membership = dir.cluster().membership()?;
         let not_member = || DataDirError::NotMember(dir.path().to_owned());
         let Membership {
             identity,
@@ -57,7 +57,7 @@ impl Member {
         let node = node?;
         // Nobody talks to one whose certificate has expired.
         renewal::renew_if_old(&node, dir)?;
-        dir.mark_begun()?;
+        dir.cluster().mark_begun()?;
         Ok((member, node))
     }
 

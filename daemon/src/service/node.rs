@@ -15,7 +15,7 @@ use std::sync::{Arc, mpsc};
 /// Runs the node in this process until it is told to leave.
 pub(crate) fn run(settings: &NodeSettings) -> Result<(), ServiceError> {
     let dir = DataDir::new(settings.data.clone());
-    if !dir.is_member() {
+    if !dir.cluster().is_member() {
         return Err(DataDirError::NotMember(settings.data.clone()).into());
     }
     open_files::raise_limit();

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a mount waits for a majority of its cluster.
-const CLUSTER_PATIENCE: Duration = Duration::from_secs(300);
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Everything below the mount. Fields are dropped in this order: jobs before the file
 /// system, that before what it stands on, the lock last.
@@ -46,7 +46,7 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, ServiceError> {
     let runtime = IoRuntime::start().map_err(starting("the I/O runtime"))?;
     let telling = serve_metrics(settings.metrics, &runtime)?;
     let remote_changes = Arc::new(RemoteChanges::default());
-    let (replica_handle, store) = match (dir.is_member(), dir.is_client()) {
+    let (replica_handle, store) = match (dir.cluster().is_member(), dir.cluster().is_client()) {
         (true, _) => open_member(settings, &dir, &runtime, remote_changes.clone())?,
         (false, true) => open_client(settings, &dir, &runtime, remote_changes.clone())?,
         (false, false) => open_alone(settings, &dir, &runtime)?,
@@ -80,10 +80,10 @@ pub(super) fn open(settings: &Settings) -> Result<Parts, ServiceError> {
 
 /// A client has nothing that a copy could name, and a store in the data directory is copied with it.
 fn may_be_copy(settings: &Settings, dir: &DataDir) -> Result<bool, DataDirError> {
-    if settings.store.offline || settings.mount.read_only || dir.is_client() {
+    if settings.store.offline || settings.mount.read_only || dir.cluster().is_client() {
         return Ok(false);
     }
-    Ok(!dir.has_own_store()? && dir.is_copy()?)
+    Ok(!dir.store().is_own()? && dir.birth().is_copy()?)
 }
 
 type ReplicaAndStore = (ReplicaHandle, Arc<dyn ObjectStore>);
@@ -96,10 +96,10 @@ fn open_alone(
     if settings.cluster.is_some() {
         return Err(DataDirError::NotClient(settings.data.clone()).into());
     }
-    let url = dir.store_url(given(settings).as_deref())?;
+    let url = dir.store().url(given(settings).as_deref())?;
     let store = open_store(settings, &url, runtime, settings.mount.read_only)?;
     if !settings.store.offline {
-        dir.record_store(&url)?;
+        dir.store().write(&url)?;
     }
     let node = Node::open(NodeConfig::new(dir.replica()))?;
     Ok((ReplicaHandle::Alone(Arc::new(node)), store))
@@ -133,7 +133,7 @@ fn open_client(
     let ClientIdentity {
         identity,
         addresses,
-    } = dir.client_identity()?;
+    } = dir.cluster().client_identity()?;
     let given = settings
         .cluster
         .as_ref()
@@ -147,7 +147,7 @@ fn open_client(
     let client = Client::new(config)?;
     wait_for_cluster(&client)?;
     renewal::renew_if_old(&client, dir)?;
-    dir.write_nodes(&client.nodes())?;
+    dir.cluster().write_nodes(&client.nodes())?;
     let known = client.store().map_err(unreadable)?;
     // A client takes the store that the cluster has, and gives it none.
     let known = known.ok_or(ServiceError::NoClusterStore)?;
@@ -159,7 +159,7 @@ fn open_client(
             let url = known.url;
             return Err(ServiceError::OtherStore(Refusal::OtherStore { url }));
         }
-        dir.record_store(&url)?;
+        dir.store().write(&url)?;
     }
     let client = Arc::new(client);
     renewal::keep(&client, dir, runtime);
@@ -188,7 +188,7 @@ fn open_clusters_store(
             }
         }
         // Not before: another store must not stick.
-        dir.record_store(&url)?;
+        dir.store().write(&url)?;
     }
     Ok(store)
 }
@@ -203,7 +203,9 @@ fn open_store_in(
     known_url: Option<String>,
     read_only: bool,
 ) -> Result<StoreIn, ServiceError> {
-    let url = dir.store_url_in(given(settings).as_deref(), known_url)?;
+    let url = dir
+        .store()
+        .url_in_cluster(given(settings).as_deref(), known_url)?;
     let store = open_store(settings, &url, runtime, read_only)?;
     let id = match settings.store.offline {
         true => None,
@@ -223,7 +225,7 @@ fn settle(replica: &dyn Replica, store: StoreRecord) -> Result<(), ServiceError>
 /// The nodes of a cluster may be started one after the other.
 fn wait_for_cluster(replica: &dyn Replica) -> Result<(), ServiceError> {
     let began = Instant::now();
-    let give_up = || began.elapsed() >= CLUSTER_PATIENCE;
+    let give_up = || began.elapsed() >= CLUSTER_TIMEOUT;
     loop {
         match replica.catch_up(&give_up) {
             Ok(()) => return Ok(()),

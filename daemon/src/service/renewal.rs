@@ -30,7 +30,7 @@ impl Certified for Node {
 
     fn renew(&self, dir: &DataDir) -> Result<(), ServiceError> {
         let renewed = self.renewed()?;
-        dir.write_node_certificate(&renewed)?;
+        dir.cluster().write_node_certificate(&renewed)?;
         Ok(self.present(renewed)?)
     }
 }
@@ -42,7 +42,7 @@ impl Certified for Client {
 
     fn renew(&self, dir: &DataDir) -> Result<(), ServiceError> {
         let renewed = self.renewed().map_err(ServiceError::NoCluster)?;
-        dir.write_client_certificate(&renewed)?;
+        dir.cluster().write_client_certificate(&renewed)?;
         let presented = self.present(renewed).map_err(MembershipError::Own);
         Ok(presented?)
     }

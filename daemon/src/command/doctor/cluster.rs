@@ -58,10 +58,10 @@ pub(super) fn members(patient: &mut Patient) -> Check {
 
 /// Who this machine is in a cluster; `None` when it is alone.
 fn part(dir: &DataDir) -> Result<Option<Identity>, DataDirError> {
-    if dir.is_client() {
-        return dir.client_identity().map(|it| Some(it.identity));
+    if dir.cluster().is_client() {
+        return dir.cluster().client_identity().map(|it| Some(it.identity));
     }
-    Ok(dir.membership()?.map(|it| it.identity))
+    Ok(dir.cluster().membership()?.map(|it| it.identity))
 }
 
 fn judged(status: &ClusterStatus, now: SystemTime) -> Vec<Finding> {

@@ -2,7 +2,7 @@
 
 use super::{Check, Finding, Fix, Patient};
 use crate::admin::socket_path;
-use crate::data_dir::Owner;
+use crate::data_dir::{Lock, Owner};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const IN_THE_MAKING: [&str; 4] = ["tmp_", "incoming-", ".tmp-", "tmp-"];
 /// Who owns it, and whether that can be asked.
 pub(super) fn owner(patient: &Patient) -> Check {
     let name = "daemon";
-    let owner = patient.dir.last_owner();
+    let owner = Lock::last_owner(&patient.dir);
     let (pid, killed) = match &owner {
         Some(owner) => (owner.pid.to_string(), owner.is_killed()),
         None => ("unknown".to_owned(), false),

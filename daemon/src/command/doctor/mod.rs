@@ -24,7 +24,7 @@ use super::status::Status;
 use super::{Failure, Reply, Request, environment, output};
 use crate::admin::{AdminError, Client};
 use crate::config::{Place, Settings};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Lock};
 use clap::Args;
 use gitmoor_store::object_store::Probed;
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,7 @@ struct RunningDaemon {
 /// Looks at everything, in an order in which the first finding may explain the next.
 fn examine(settings: Settings) -> Vec<Check> {
     let dir = DataDir::new(settings.data.clone());
-    let daemon = match dir.wait_until_free(Duration::ZERO) {
+    let daemon = match Lock::wait_until_free(&dir, Duration::ZERO) {
         Ok(true) => None,
         Ok(false) => Some(RunningDaemon::find(&dir)),
         Err(error) => Some(Err(error.to_string())),

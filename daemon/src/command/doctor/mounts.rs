@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const KIND: &str = "fuse.gitmoor";
 
 /// A mount that answers does so from memory.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
 enum MountState {
@@ -47,7 +47,7 @@ fn judged(at: PathBuf) -> io::Result<Option<Finding>> {
             .with(Fix::Unmount(at)),
         ),
         MountState::None => Some(Finding::new(
-            format!("{shown} does not answer within {PATIENCE:?}: its daemon hangs"),
+            format!("{shown} does not answer within {TIMEOUT:?}: its daemon hangs"),
             format!("gitmoor status says what it waits for; umount -f {shown} ends it"),
         )),
     })
@@ -67,7 +67,7 @@ fn ask(at: &Path) -> io::Result<MountState> {
         .stderr(Stdio::piped());
     let mut child = stat.spawn()?;
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < TIMEOUT {
         if let Some(status) = child.try_wait()? {
             let mut said = String::new();
             if let Some(mut stderr) = child.stderr.take() {

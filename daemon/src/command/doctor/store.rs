@@ -98,15 +98,15 @@ enum StoreOpened {
 fn open(patient: &Patient, runtime: &Handle) -> Result<StoreOpened, String> {
     let settings = &patient.settings.store;
     let given = settings.url.as_ref().map(StoreUrl::to_string);
-    if patient.dir.check_mounted_before().is_err() && given.is_none() {
+    if patient.dir.store().check_mounted_before().is_err() && given.is_none() {
         return Ok(StoreOpened::NotAsked {
             store: "the store".to_owned(),
             note: "not begun yet",
         });
     }
-    let url = match patient.dir.is_in_cluster() {
-        true => patient.dir.store_url_in(given.as_deref(), None),
-        false => patient.dir.store_url(given.as_deref()),
+    let url = match patient.dir.cluster().is_joined() {
+        true => patient.dir.store().url_in_cluster(given.as_deref(), None),
+        false => patient.dir.store().url(given.as_deref()),
     };
     let url = url.map_err(|error| error.to_string())?;
     if settings.offline {

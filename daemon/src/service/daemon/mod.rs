@@ -138,11 +138,13 @@ impl Daemon {
             Request::RepoConfig(request) => repos.configure(request).map(Reply::Settings),
             Request::RepoLimit(request) => repos.limit(request).map(Reply::Limits),
             Request::Audit(query) => repos.audit(&query).map(Box::new).map(Reply::Audit),
-            Request::Import(request) => repos.import(request, asker).map(Reply::Imported),
-            Request::ImportAbandon(request) => {
-                repos.abandon_import(&request.name).map(|()| Reply::Done)
+            Request::Import(request) => {
+                imports::import(&self.fs, &self.jobs, request, asker).map(Reply::Imported)
             }
-            Request::Imports => repos.imports().map(Reply::Imports),
+            Request::ImportAbandon(request) => {
+                imports::abandon(&self.jobs, &request.name).map(|()| Reply::Done)
+            }
+            Request::Imports => imports::list(&self.jobs).map(Reply::Imports),
             Request::Counters => self.counters().map(Box::new).map(Reply::Counters),
             Request::Maintain(request) => repos.maintain(&request, asker).map(Reply::Repacked),
         }
@@ -160,7 +162,7 @@ impl Daemon {
         let owner = self.fs.take_over_store().map_err(Rejection::failed)?;
         let offline = || Rejection::failed("this mount is offline: it owns no store");
         let owner = owner.ok_or_else(offline)?;
-        let original = DataDir::new(self.data.clone()).mark_original();
+        let original = DataDir::new(self.data.clone()).birth().mark_original();
         original.map_err(Rejection::failed)?;
         Ok(owner)
     }
@@ -250,5 +252,15 @@ impl Daemon {
             .send(Event::Umount { lazy: *lazy, asker })
             .map_err(|_| gone())?;
         outcome.recv().unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+fn check_online(fs: &FileSystem, what: &str) -> Result<(), Rejection> {
+    match fs.is_offline() {
+        false => Ok(()),
+        true => Err(Rejection::failed(format!(
+            "this mount is offline, and {what} works on the object store: unmount, and mount \
+             without --offline"
+        ))),
     }
 }

@@ -1,6 +1,7 @@
 //! What an administrator does to repositories, inside the daemon. Names change
 //! through the replicator; afterwards the kernel is told which names moved.
 
+use super::check_online;
 use crate::admin::{Asker, Rejection};
 use crate::command::repo::config::{ConfigRequest, SettingChange};
 use crate::command::repo::create::{CreateRequest, Created};
@@ -108,7 +109,7 @@ impl Repos<'_> {
         let ForkRequest { name, to, copy } = request;
         let copy = *copy;
         if copy {
-            self.check_online("a copy")?;
+            check_online(self.fs, "a copy")?;
         }
         let id = match self.find(to)? {
             None => self.new_fork(&self.existing(name)?, to)?,

@@ -1,5 +1,6 @@
 //! The trash, inside the daemon: looked into, restored from, emptied; maintenance, fsck and backups.
 
+use super::check_online;
 use super::repos::Repos;
 use crate::admin::{Asker, Rejection};
 use crate::command::fsck::FsckRequest;
@@ -76,16 +77,6 @@ impl Repos<'_> {
         })
     }
 
-    pub(super) fn check_online(&self, what: &str) -> Result<(), Rejection> {
-        match self.fs.is_offline() {
-            false => Ok(()),
-            true => Err(Rejection::failed(format!(
-                "this mount is offline, and {what} works on the object store: unmount, and mount \
-                 without --offline"
-            ))),
-        }
-    }
-
     /// Catalog against store against digests.
     pub(super) fn fsck(&self, request: &FsckRequest) -> Result<Checked, Rejection> {
         let name = &request.name;
@@ -93,7 +84,7 @@ impl Repos<'_> {
             repair: request.repair,
             deep: request.deep,
         };
-        self.check_online("fsck")?;
+        check_online(self.fs, "fsck")?;
         let repo = self.existing(name)?;
         let checked = self.jobs.fsck.check(repo.id, options).map_err(|error| {
             Rejection::failed(format!("the check did not come to its end: {error}"))
@@ -103,13 +94,13 @@ impl Repos<'_> {
 
     /// Writes down what the replicator holds.
     pub(super) fn back_up(&self) -> Result<BackupInfo, Rejection> {
-        self.check_online("a backup")?;
+        check_online(self.fs, "a backup")?;
         self.jobs.backups.back_up().map_err(Rejection::failed)
     }
 
     /// What was written down.
     pub(super) fn backups(&self) -> Result<Vec<BackupInfo>, Rejection> {
-        self.check_online("a list of backups")?;
+        check_online(self.fs, "a list of backups")?;
         self.jobs.backups.list().map_err(Rejection::failed)
     }
 
@@ -124,7 +115,7 @@ impl Repos<'_> {
             split_blobs: request.split_blobs,
             dry_run: request.dry_run,
         };
-        self.check_online("gc")?;
+        check_online(self.fs, "gc")?;
         let repo = self.existing(name)?;
         let unchanged = |reason: String| Repacked {
             repository: name.to_string(),
@@ -144,7 +135,7 @@ impl Repos<'_> {
 
     /// Removes for good what was deleted long enough ago, and what nobody owns.
     pub(super) fn collect(&self, request: &GcRequest) -> Result<Collected, Rejection> {
-        self.check_online("gc")?;
+        check_online(self.fs, "gc")?;
         let only = request
             .name
             .as_ref()
