@@ -3,7 +3,7 @@
 use super::FileSystem;
 use crate::error::{FsError, FsResult};
 use crate::namespace::{Namespace, repositories};
-use gitmoor_model::{Actor, NamePath, Refusal, Repo};
+use gitmoor_model::{Actor, NamePath, Refusal, Repo, RepoId};
 use gitmoor_replicator::{NameEntry, read};
 
 /// The namespace, as an administrator changes it, through a mount that is told of it.
@@ -39,6 +39,21 @@ impl<'a> Names<'a> {
     /// All repositories, in the order of their names.
     pub fn repositories(&self) -> FsResult<Vec<Repo>> {
         repositories(&*self.fs.shared.replica)
+    }
+
+    /// The repository of this name. It is created, with the directories above, when there is none and the file system
+    /// may be written to.
+    pub fn find_or_create(&self, path: &NamePath) -> FsResult<RepoId> {
+        if let Some(repo) = self.find(path)? {
+            return Ok(repo.id);
+        }
+        if self.fs.is_read_only() {
+            return Err(FsError::NotFound);
+        }
+        self.create_parents(path)?;
+        let id = self.namespace().create_repository(path)?;
+        self.fs.name_changed(path);
+        Ok(id)
     }
 
     /// Creates the directories above a name that are missing.

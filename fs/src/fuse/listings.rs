@@ -32,12 +32,12 @@ struct State {
 struct Directory {
     user: u32,
     kept: Option<Kept>,
-    told: Told,
+    cursor: Cursor,
 }
 
 /// How far a directory is told: the number behind the last name, and that.
 #[derive(Clone, Default)]
-struct Told {
+struct Cursor {
     next: u64,
     last: Vec<u8>,
 }
@@ -96,15 +96,15 @@ impl Listings {
         names: Vec<Listed>,
     ) -> Option<Listing> {
         let mut state = self.0.lock();
-        let told = match state.close(fh) {
-            _ if offset == 0 => Told::default(),
-            told => told?,
+        let cursor = match state.close(fh) {
+            _ if offset == 0 => Cursor::default(),
+            cursor => cursor?,
         };
         let listing = Listing {
-            first: told.first(&names),
+            first: cursor.first(&names),
             names: Arc::new(names),
         };
-        state.insert(fh, user, told, listing.clone());
+        state.insert(fh, user, cursor, listing.clone());
         Some(listing)
     }
 
@@ -112,7 +112,7 @@ impl Listings {
     pub(super) fn told(&self, fh: u64, next: u64, last: &[u8]) {
         if let Some(directory) = self.0.lock().open.get_mut(&fh) {
             let last = last.to_vec();
-            directory.told = Told { next, last };
+            directory.cursor = Cursor { next, last };
         }
     }
 
@@ -122,7 +122,7 @@ impl Listings {
     }
 }
 
-impl Told {
+impl Cursor {
     /// The number of the first of the names as they are now, so that the name behind the last one that was told
     /// has the number that was promised for it.
     fn first(&self, names: &[Listed]) -> i64 {
@@ -138,7 +138,7 @@ impl Told {
 }
 
 impl State {
-    fn insert(&mut self, fh: u64, user: u32, told: Told, listing: Listing) {
+    fn insert(&mut self, fh: u64, user: u32, cursor: Cursor, listing: Listing) {
         let bytes = listing.bytes();
         let mut counted = self.bytes.take(user, bytes);
         while !counted && self.drop_oldest(user) {
@@ -148,7 +148,7 @@ impl State {
         let directory = Directory {
             user,
             kept: Some(Kept { listing, bytes }),
-            told,
+            cursor,
         };
         self.open.insert(fh, directory);
         self.kept.entry(user).or_default().push_back(fh);
@@ -181,9 +181,9 @@ impl State {
     }
 
     /// How far it was told.
-    fn close(&mut self, fh: u64) -> Option<Told> {
+    fn close(&mut self, fh: u64) -> Option<Cursor> {
         self.drop_listing(fh);
-        Some(self.open.remove(&fh)?.told)
+        Some(self.open.remove(&fh)?.cursor)
     }
 }
 

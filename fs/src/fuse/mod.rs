@@ -13,13 +13,11 @@ mod open_files;
 mod reply;
 mod waiting;
 
-use crate::error::{FsError, FsResult, done};
-use crate::filesystem::FileSystem;
-use crate::repository::Repository;
+use crate::error::FsResult;
+use crate::filesystem::{FileSystem, Names};
 use crate::tree::{Place, Tree};
 use fuser::{BackgroundSession, MountOption, SessionACL};
-use gitmoor_model::{Command, NamePath, RepoId, RepoPath};
-use gitmoor_replicator::{NameEntry, read};
+use gitmoor_model::{Actor, NamePath, RepoPath};
 use handler::Handler;
 use parking_lot::Mutex;
 use std::io;
@@ -158,37 +156,6 @@ fn root(fs: &FileSystem, repo: Option<&NamePath>) -> FsResult<Place> {
     let Some(path) = repo else {
         return Ok(Place::Name(NamePath::root()));
     };
-    Ok(Place::Repo(repository(fs, path)?, RepoPath::root()))
-}
-
-fn repository(fs: &FileSystem, path: &NamePath) -> FsResult<Arc<Repository>> {
-    let replica = &fs.shared().replica;
-    if let Some(NameEntry::Repo(id)) = read::name(replica.view(), path)? {
-        return fs.repositories().get(id);
-    }
-    if fs.is_read_only() {
-        return Err(FsError::NotFound);
-    }
-    for dir in ancestors(path) {
-        if read::name(replica.view(), &dir)?.is_none() {
-            done(replica.propose(Default::default(), Command::CreateDirectory { path: dir })?)?;
-        }
-    }
-    let id = RepoId::random();
-    done(replica.propose(
-        Default::default(),
-        Command::CreateRepo {
-            id,
-            path: path.clone(),
-        },
-    )?)?;
-    fs.repositories().get(id)
-}
-
-/// The directories above a path, outermost first, without the root.
-fn ancestors(path: &NamePath) -> Vec<NamePath> {
-    let mut dirs: Vec<_> = std::iter::successors(path.parent(), NamePath::parent).collect();
-    dirs.retain(|dir| !dir.is_root());
-    dirs.reverse();
-    dirs
+    let id = Names::of(fs, Actor::default()).find_or_create(path)?;
+    Ok(Place::Repo(fs.repositories().get(id)?, RepoPath::root()))
 }
