@@ -104,7 +104,7 @@ pub(crate) enum Changed {
 type Listeners = Arc<Mutex<Vec<crossbeam_channel::Sender<Change>>>>;
 
 /// How long an admin command waits for the kernel to drop a name.
-const KERNEL_PATIENCE: Duration = Duration::from_secs(5);
+const KERNEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// All repositories of a mount, and what they share.
 pub struct FileSystem {
@@ -294,7 +294,7 @@ impl FileSystem {
         let told = Some(told);
         tell(&self.listeners, &Change { of, told });
         // Ends when the last copy of the sender is gone.
-        let _ = all_told.recv_timeout(KERNEL_PATIENCE);
+        let _ = all_told.recv_timeout(KERNEL_TIMEOUT);
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Failure, Reply, Request, ask, output, unexpected};
 use crate::config::{ByteSize, Place, RepoName};
 use clap::Args;
 use gitmoor_jobs::gc::Collected;
-use gitmoor_jobs::repack::{Heap, Repacked};
+use gitmoor_jobs::repack::{Inventory, Repacked};
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -137,7 +137,7 @@ fn print_repacked(done: &Repacked, dry_run: bool) -> io::Result<()> {
     match &done.unchanged {
         Some(reason) => return output::line(format_args!("{name}: not repacked: {reason}")),
         None if dry_run => {
-            let Heap {
+            let Inventory {
                 packs,
                 loose,
                 bytes,

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub(crate) const REUSE_WINDOW: Duration = Duration::from_millis(250);
 
 /// How long the cluster may take to answer: many elections.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// When the cluster was asked.
 pub(crate) struct Freshness {
@@ -96,7 +96,7 @@ impl Freshness {
         &self,
         ask: impl FnOnce(&dyn Fn() -> bool) -> Result<(), ProposeError>,
     ) -> FsResult<()> {
-        let wait = self.waits.begin("a look", PATIENCE);
+        let wait = self.waits.begin("a look", TIMEOUT);
         let ask = || ask(&|| wait.over().is_some());
         match profile::timed(|| "the cluster's answer".to_owned(), ask) {
             Ok(()) => Ok(()),
@@ -104,7 +104,7 @@ impl Freshness {
                 Err(FsError::Interrupted)
             }
             Err(ProposeError::GivenUp | ProposeError::Timeout(_)) => {
-                Err(FsError::NotCurrent { within: PATIENCE })
+                Err(FsError::NotCurrent { within: TIMEOUT })
             }
             Err(error) => Err(error.into()),
         }

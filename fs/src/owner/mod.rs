@@ -20,7 +20,7 @@
 //!
 //! Between a look and the arrival of the request that it allows somebody else may take the store over. Of that window:
 //!
-//! - The keys of a deletion are condemned in the state of the former owner, so they are keys of its catalog or
+//! - The keys of a deletion have tombstones in the state of the former owner, so they are keys of its catalog or
 //!   leftovers that are older than `gc-grace`. The new owner stores under keys that the former never made up for as
 //!   long as such a request may be under way (`Ownership::recent_take_over`), so no deletion
 //!   hits what was acknowledged after the take-over.

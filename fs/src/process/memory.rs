@@ -16,7 +16,7 @@ use std::time::Duration;
 const READ: u64 = 64 << 10;
 
 /// How long it may take: a process that is not held up answers within microseconds.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Threads that read at a time.
 const READERS: u64 = 64;
@@ -51,7 +51,7 @@ pub(super) fn of(user: u32, pid: u32) -> Memory {
         .name("origin".into())
         .spawn(read)
     {
-        Ok(_) => tells.recv_timeout(PATIENCE).unwrap_or_default(),
+        Ok(_) => tells.recv_timeout(TIMEOUT).unwrap_or_default(),
         Err(_) => Memory::default(),
     }
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 /// Bytes in one response, at least, unless it is the last.
 const PAGE: usize = 4 << 20;
 /// A client that does not go on for so long has gone; until then RocksDB keeps what is in the backup.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Default)]
 pub(super) struct Backups(Arc<Mutex<Option<UnderWay>>>);
@@ -96,12 +96,12 @@ impl Backups {
 }
 
 async fn expire(backups: Weak<Mutex<Option<UnderWay>>>) {
-    tokio::time::sleep(PATIENCE).await;
+    tokio::time::sleep(TIMEOUT).await;
     if let Some(backups) = backups.upgrade() {
         let mut under_way = backups.lock();
         if under_way
             .as_ref()
-            .is_some_and(|under_way| under_way.asked.elapsed() >= PATIENCE)
+            .is_some_and(|under_way| under_way.asked.elapsed() >= TIMEOUT)
         {
             *under_way = None;
         }

@@ -177,8 +177,8 @@ impl Collector<'_> {
         if self.done.dry_run {
             return Ok(());
         }
-        for condemned in read::expired_repos(self.fs.replica().view())? {
-            let purged = self.purge(&condemned);
+        for expired in read::expired_repos(self.fs.replica().view())? {
+            let purged = self.purge(&expired);
             self.go_on(purged)?;
         }
         Ok(())
@@ -202,8 +202,8 @@ impl Collector<'_> {
 
     /// Nobody can come to name a key of an expired repository any more, and its id is never used again. While a fork
     /// names one of its keys, the repository stays expired.
-    fn purge(&mut self, condemned: &TrashedRepo) -> FsResult<()> {
-        let id = condemned.repo.id;
+    fn purge(&mut self, expired: &TrashedRepo) -> FsResult<()> {
+        let id = expired.repo.id;
         let lent = read::shared_keys(self.fs.replica().view(), id)?;
         if !lent.is_empty() && self.sweep == Sweep::Trash && self.is_emptied(id)? {
             return Ok(());
@@ -212,12 +212,12 @@ impl Collector<'_> {
         remove_local(self.fs, id);
         self.fs.propose(Command::PurgeRepo { id })?;
         if lent.is_empty() {
-            self.done.repositories.push(condemned.repo.path.to_string());
+            self.done.repositories.push(expired.repo.path.to_string());
         }
         Ok(())
     }
 
-    /// Whether nothing is left to forget of a condemned repository.
+    /// Whether nothing is left to forget of an expired repository.
     fn is_emptied(&self, id: RepoId) -> FsResult<bool> {
         let (replica, top) = (self.fs.replica(), RepoPath::root());
         Ok(read::files_in(replica.view(), id, &top)?.is_empty()
@@ -270,7 +270,7 @@ impl Collector<'_> {
         if !leftovers.objects.is_empty() || !leftovers.uploads.is_empty() {
             self.prove_clock(self.fs.config().gc_grace)?;
         }
-        self.condemn(repo.id, &expired, leftovers.objects.into_keys().collect())?;
+        self.mark_deleted(repo.id, &expired, leftovers.objects.into_keys().collect())?;
         self.delete(repo.id)?;
         self.forget(repo.id)?;
         for upload in &leftovers.uploads {
@@ -307,7 +307,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn condemn(
+    fn mark_deleted(
         &self,
         repo: RepoId,
         expired: &[TrashedFile],
@@ -333,21 +333,21 @@ impl Collector<'_> {
         }
     }
 
-    /// Deletes what is condemned, also by a collection that was interrupted.
+    /// Deletes what has a tombstone, also from a collection that was interrupted.
     fn delete(&mut self, repo: RepoId) -> FsResult<()> {
         // Elsewhere they may have been deleted and forgotten since, and named anew.
         self.fs.sync_reads()?;
-        let condemned = read::tombstones(self.fs.replica().view(), repo)?.into_iter();
-        let keys = condemned.filter(|condemned| condemned.deleted.is_none());
-        let keys: Vec<_> = keys.map(|condemned| condemned.key).collect();
+        let tombstones = read::tombstones(self.fs.replica().view(), repo)?.into_iter();
+        let keys = tombstones.filter(|tombstone| tombstone.deleted.is_none());
+        let keys: Vec<_> = keys.map(|tombstone| tombstone.key).collect();
         for keys in keys.chunks(PER_ENTRY) {
-            let buried = self.bury(repo, keys);
-            self.go_on(buried)?;
+            let deleted = self.delete_keys(repo, keys);
+            self.go_on(deleted)?;
         }
         Ok(())
     }
 
-    fn bury(&mut self, repo: RepoId, keys: &[String]) -> FsResult<()> {
+    fn delete_keys(&mut self, repo: RepoId, keys: &[String]) -> FsResult<()> {
         self.fs.store().delete(keys)?;
         keys.iter().for_each(|key| self.fs.cache().forget(key));
         self.fs.propose(Command::RecordDeletion {
@@ -361,10 +361,10 @@ impl Collector<'_> {
     }
 
     fn forget(&mut self, repo: RepoId) -> FsResult<()> {
-        let condemned = read::tombstones(self.fs.replica().view(), repo)?.into_iter();
+        let tombstones = read::tombstones(self.fs.replica().view(), repo)?.into_iter();
         let cold =
-            condemned.filter(|key| key.deleted.is_some_and(|at| is_older(at, KEY_REUSE_DELAY)));
-        let keys: Vec<_> = cold.map(|condemned| condemned.key).collect();
+            tombstones.filter(|key| key.deleted.is_some_and(|at| is_older(at, KEY_REUSE_DELAY)));
+        let keys: Vec<_> = cold.map(|tombstone| tombstone.key).collect();
         if !keys.is_empty() {
             self.prove_clock(KEY_REUSE_DELAY)?;
         }

@@ -6,13 +6,13 @@
 //! between a PUT and its commit.
 //!
 //! The same object pushed again has the same key, perhaps at the very moment in
-//! which gc deletes it. So `collect` deletes only keys that the replicator has condemned
-//! before, and the publisher names only keys that are not; the argument why no
+//! which gc deletes it. So `collect` deletes only keys that have a tombstone
+//! before, and the publisher names only keys that have none; the argument why no
 //! interleaving loses bytes stands in the replicator's `state/tombstones.rs`. It needs
-//! three things from here: a key is deleted only while it is condemned
+//! three things from here: a key is deleted only while it has a tombstone
 //! (`Collector::delete`), it is said to be deleted only after the store has answered, and
 //! one collection runs at a time (`Gc::collecting`). A crash anywhere in between
-//! leaves condemned keys behind, which the next collection deletes.
+//! leaves tombstones behind, whose keys the next collection deletes.
 
 mod background;
 mod collect;

@@ -4,7 +4,7 @@
     reason = "the private directory of an import is the daemon's own"
 )]
 
-use super::source::{Disk, Heap, PackFiles};
+use super::source::{Disk, Inventory, PackFiles};
 use super::{ImportError, Run};
 use gitmoor_fs::{bundle, catalog};
 use gitmoor_model::{ImportPlan, ObjectFormat};
@@ -29,7 +29,11 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    pub(super) fn of(run: &Run<'_>, source: &Disk, heap: &Heap) -> Result<Self, ImportError> {
+    pub(super) fn of(
+        run: &Run<'_>,
+        source: &Disk,
+        inventory: &Inventory,
+    ) -> Result<Self, ImportError> {
         let format = source.format;
         let mut contents = Self {
             indexes: Vec::new(),
@@ -38,14 +42,14 @@ impl Contents {
             last: AtomicUsize::new(0),
         };
         let dir = run.private.fresh("idx")?;
-        for pack in &heap.packs {
+        for pack in &inventory.packs {
             run.reporter
                 .report("Looking", contents.indexes.len() as u64, None)?;
             let at = dir.join(contents.indexes.len().to_string());
             contents.add_of_source(source, pack, &at, format)?;
         }
         for (path, entry) in catalog::files(run.fs.replica(), run.import.id)? {
-            if path.as_bytes().ends_with(b".idx") && !heap.names(&path) {
+            if path.as_bytes().ends_with(b".idx") && !inventory.names(&path) {
                 let at = dir.join(contents.indexes.len().to_string());
                 let copy = fs::File::create(&at).map_err(ImportError::local(&at));
                 let objects = run.repository.objects();
@@ -53,7 +57,10 @@ impl Contents {
                 contents.add(&at, Path::new(&path.to_string()), format)?;
             }
         }
-        let loose = heap.loose.keys().filter(|oid| !contents.is_packed(oid));
+        let loose = inventory
+            .loose
+            .keys()
+            .filter(|oid| !contents.is_packed(oid));
         contents.loose = loose.copied().collect();
         Ok(contents)
     }
@@ -123,9 +130,9 @@ impl Contents {
         objects.copied().unwrap_or_default()
     }
 
-    pub(super) fn plan(&self, heap: &Heap) -> ImportPlan {
-        let files = heap.packs.iter().flat_map(|pack| &pack.files);
-        let loose = self.loose.iter().filter_map(|oid| heap.loose.get(oid));
+    pub(super) fn plan(&self, inventory: &Inventory) -> ImportPlan {
+        let files = inventory.packs.iter().flat_map(|pack| &pack.files);
+        let loose = self.loose.iter().filter_map(|oid| inventory.loose.get(oid));
         ImportPlan {
             files: files.clone().count() as u64,
             bytes: files.map(|file| file.size).sum::<u64>()

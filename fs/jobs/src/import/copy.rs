@@ -1,8 +1,8 @@
 //! Object files go into the store, those first that are taken as they are. Each is noted when it is there, so that it is not sent again.
 
 use super::contents::Contents;
-use super::patience::patiently;
-use super::source::{Disk, Heap, SourceFile};
+use super::outage::outlast;
+use super::source::{Disk, Inventory, SourceFile};
 use super::{ImportError, Run};
 use crate::failpoint;
 use crate::runner::Count;
@@ -40,7 +40,7 @@ pub(super) struct Copying<'a> {
 pub(super) fn copy(
     run: &Run<'_>,
     source: &Disk,
-    heap: &Heap,
+    inventory: &Inventory,
     contents: &Contents,
     plan: ImportPlan,
 ) -> Result<Copied, ImportError> {
@@ -52,13 +52,13 @@ pub(super) fn copy(
         plan,
         copied: Copied::default(),
     };
-    for pack in &heap.packs {
+    for pack in &inventory.packs {
         for file in &pack.files {
             copying.copy(file)?;
         }
         copying.through(0, contents.objects_of(pack))?;
     }
-    copying.copy_loose(heap, contents)?;
+    copying.copy_loose(inventory, contents)?;
     Ok(copying.copied)
 }
 
@@ -110,7 +110,7 @@ impl Copying<'_> {
         // Checking it took as long as it took, and is no reason to give up on the store.
         wait::touch();
         let uploader = self.run.repository.objects().uploader();
-        let mut add = patiently(&self.run.reporter, || {
+        let mut add = outlast(&self.run.reporter, || {
             let sent = AtomicU64::new(0);
             let watch = |bytes| {
                 wait::touch();

@@ -29,7 +29,7 @@ const HOOK: &str = "reference-transaction";
 const MARK: &str = "# Written by gitmoor, which has taken this repository over.";
 
 /// How long a transaction that was under way may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Locks of all refs together, wherever they are stored.
@@ -130,11 +130,11 @@ impl Fence<'_> {
         let before = Instant::now();
         let mut locks = self.locks()?;
         while !locks.is_empty() {
-            if before.elapsed() > PATIENCE {
+            if before.elapsed() > TIMEOUT {
                 return Err(ImportError::InTheWay {
                     path: locks.remove(0),
                     reason: format!(
-                        "it has been there for {PATIENCE:?}: somebody is changing refs, or a git that died left it behind; remove it if nobody is"
+                        "it has been there for {TIMEOUT:?}: somebody is changing refs, or a git that died left it behind; remove it if nobody is"
                     ),
                 });
             }

@@ -11,7 +11,7 @@
 )]
 
 use super::ImportError;
-use super::source::{Disk, Heap};
+use super::source::{Disk, Inventory};
 use crate::runner::ProgressReporter;
 use gix_hash::ObjectId;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, linkat, mkdirat, openat};
@@ -52,9 +52,9 @@ impl Loan<'_> {
         let mut linked = Linked::default();
         for _ in 0..PASSES {
             // What a repack takes away meanwhile is in another pack, which the next pass finds.
-            match self.0.heap(reporter) {
-                Ok(heap) if linked.has(&heap) => return Ok(()),
-                Ok(heap) => self.link(&heap, &like, &mut linked, reporter)?,
+            match self.0.inventory(reporter) {
+                Ok(inventory) if linked.has(&inventory) => return Ok(()),
+                Ok(inventory) => self.link(&inventory, &like, &mut linked, reporter)?,
                 Err(ImportError::Moved(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -79,13 +79,13 @@ impl Loan<'_> {
 
     fn link(
         &self,
-        heap: &Heap,
+        inventory: &Inventory,
         like: &Metadata,
         linked: &mut Linked,
         reporter: &ProgressReporter<'_>,
     ) -> Result<(), ImportError> {
         let mut number = 0;
-        for pack in &heap.packs {
+        for pack in &inventory.packs {
             let mut there = true;
             for file in &pack.files {
                 let name = file.path.to_string();
@@ -96,10 +96,10 @@ impl Loan<'_> {
                 linked.packs.insert(pack.pack().path.as_bytes().to_vec());
             }
         }
-        for (oid, loose) in &heap.loose {
+        for (oid, loose) in &inventory.loose {
             number += 1;
             if number % 1000 == 0 {
-                reporter.report("Lending", number, Some(heap.loose.len() as u64))?;
+                reporter.report("Lending", number, Some(inventory.loose.len() as u64))?;
             }
             let hex = oid.to_string();
             let name = format!("{}/{}", &hex[..2], &hex[2..]);
@@ -157,9 +157,12 @@ impl Loan<'_> {
 }
 
 impl Linked {
-    fn has(&self, heap: &Heap) -> bool {
-        let mut packs = heap.packs.iter().map(|pack| pack.pack().path.as_bytes());
+    fn has(&self, inventory: &Inventory) -> bool {
+        let mut packs = inventory
+            .packs
+            .iter()
+            .map(|pack| pack.pack().path.as_bytes());
         packs.all(|pack| self.packs.contains(pack))
-            && heap.loose.keys().all(|oid| self.loose.contains(oid))
+            && inventory.loose.keys().all(|oid| self.loose.contains(oid))
     }
 }

@@ -8,7 +8,7 @@
 use super::ImportError;
 use super::contents::Contents;
 use super::copy::Copying;
-use super::source::{Heap, Loose, SourceFile};
+use super::source::{Inventory, Loose, SourceFile};
 use gitmoor_fs::bundle::{self, BundleError, Bundled};
 use gitmoor_fs::program::regular;
 use gitmoor_model::RepoPath;
@@ -23,11 +23,15 @@ const OBJECTS: usize = 20_000;
 const BYTES: u64 = 64 << 20;
 
 impl Copying<'_> {
-    pub(super) fn copy_loose(&self, heap: &Heap, contents: &Contents) -> Result<(), ImportError> {
+    pub(super) fn copy_loose(
+        &self,
+        inventory: &Inventory,
+        contents: &Contents,
+    ) -> Result<(), ImportError> {
         let loose = contents.loose();
         let loose = loose
             .iter()
-            .filter_map(|oid| Some((*oid, heap.loose.get(oid)?)));
+            .filter_map(|oid| Some((*oid, inventory.loose.get(oid)?)));
         let loose: Vec<_> = loose.collect();
         for group in groups(&loose) {
             // Files that the owner can read, and no links to others.
@@ -39,7 +43,7 @@ impl Copying<'_> {
             let objects: Vec<_> = group.iter().map(named).collect();
             let open = |at: &PathBuf| self.source.as_owner(|| regular(at)).flatten();
             let made = bundle::bundle_loose(&objects, open, self.source.format, &dir);
-            let made = made.map_err(|error| self.explained(error, heap))?;
+            let made = made.map_err(|error| self.explained(error, inventory))?;
             self.store_made(&made)?;
             let bytes = group.iter().map(|(_, loose)| loose.size).sum();
             self.through(bytes, group.len() as u64)?;
@@ -58,7 +62,7 @@ impl Copying<'_> {
     }
 
     /// Which file it was.
-    fn explained(&self, error: BundleError, heap: &Heap) -> ImportError {
+    fn explained(&self, error: BundleError, inventory: &Inventory) -> ImportError {
         let oid = match &error {
             BundleError::BadObject { oid, .. } | BundleError::NoPackType { oid } => oid,
             BundleError::Local { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -67,7 +71,7 @@ impl Copying<'_> {
             _ => return self.damaged(PathBuf::from("objects"), &error),
         };
         let oid = ObjectId::from_hex(oid.as_bytes()).ok();
-        let loose = oid.and_then(|oid| heap.loose.get(&oid));
+        let loose = oid.and_then(|oid| inventory.loose.get(&oid));
         self.damaged(
             loose.map_or_else(PathBuf::new, |loose| loose.at.clone()),
             &error,

@@ -22,7 +22,7 @@ mod finish;
 mod lent;
 mod live;
 mod loose;
-mod patience;
+mod outage;
 mod private;
 mod refs;
 mod source;
@@ -314,11 +314,11 @@ impl Run<'_> {
         self.reporter.report("Looking", 0, None)?;
         let refs = source.refs(&self.reporter)?;
         // After the refs: by then all is there that they reach.
-        let heap = source.heap(&self.reporter)?;
-        let contents = Contents::of(self, source, &heap)?;
-        let plan = contents.plan(&heap);
+        let inventory = source.inventory(&self.reporter)?;
+        let contents = Contents::of(self, source, &inventory)?;
+        let plan = contents.plan(&inventory);
         self.reach(ImportStage::Copying, plan)?;
-        let copied = self.copy_and_walk(source, &refs, &heap, &contents, plan)?;
+        let copied = self.copy_and_walk(source, &refs, &inventory, &contents, plan)?;
         failpoint::IMPORT_COPIED.hit();
         self.drop_partial()?;
         self.reach(ImportStage::Verifying, plan)?;
@@ -332,14 +332,14 @@ impl Run<'_> {
         &self,
         source: &Disk,
         refs: &refs::Refs,
-        heap: &source::Heap,
+        inventory: &source::Inventory,
         contents: &Contents,
         plan: ImportPlan,
     ) -> Result<Copied, ImportError> {
         let walk = walk::Walk::new(contents);
         std::thread::scope(|scope| {
             let walking = scope.spawn(|| walk.run(source, &refs.tips()));
-            let copied = copy::copy(self, source, heap, contents, plan);
+            let copied = copy::copy(self, source, inventory, contents, plan);
             if copied.is_err() {
                 walk.stop();
             }

@@ -5,7 +5,7 @@
     reason = "the private directory of an import is the daemon's own"
 )]
 
-use super::patience::patiently;
+use super::outage::outlast;
 use super::{ImportError, Run, Verify};
 use crate::runner::git;
 use gitmoor_fs::program::Program;
@@ -134,7 +134,7 @@ impl<'a> Verification<'a> {
         let mut from = 0;
         while from < entry.size {
             let to = entry.size.min(from + step);
-            let bytes = patiently(&self.run.reporter, || {
+            let bytes = outlast(&self.run.reporter, || {
                 self.run.fs.store().get(key, from..to)
             });
             let bytes = bytes.map_err(|error| spoiled_if_gone(path, error))?;

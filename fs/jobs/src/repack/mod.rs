@@ -77,7 +77,7 @@ impl Mounted {
 
 /// What a repository has that maintenance is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Heap {
+pub struct Inventory {
     /// How many packs there are.
     pub packs: u64,
     /// How many loose objects there are.
@@ -94,9 +94,9 @@ pub struct Repacked {
     /// Why nothing was changed; `None` when something was.
     pub unchanged: Option<String>,
     /// Packs and loose objects before.
-    pub before: Heap,
+    pub before: Inventory,
     /// Packs and loose objects afterwards.
-    pub after: Heap,
+    pub after: Inventory,
     /// Object files that came.
     pub added: u64,
     /// Their bytes, all of which were stored.
@@ -163,8 +163,8 @@ impl Repacks {
     }
 
     /// What a repository has.
-    pub(crate) fn heap(&self, id: RepoId) -> Result<Heap, MaintenanceError> {
-        heap_of(&self.fs, id)
+    pub(crate) fn inventory(&self, id: RepoId) -> Result<Inventory, MaintenanceError> {
+        inventory_of(&self.fs, id)
     }
 }
 
@@ -198,7 +198,7 @@ impl Maintenance<'_> {
         let moved = read::repo(self.fs.replica().view(), id)?;
         let moved = moved.ok_or(MaintenanceError::Deleted)?.refs_version;
         let files = catalog::files(self.fs.replica(), id)?;
-        let before = heap(&files);
+        let before = inventory(&files);
         let mut done = Repacked {
             repository: self.repo.path.to_string(),
             before,
@@ -256,7 +256,7 @@ impl Maintenance<'_> {
         }
         (done.added, done.added_bytes) = publication.added();
         (done.removed, done.removed_bytes) = publication.removed();
-        done.after = heap_of(self.fs, self.repo.id)?;
+        done.after = inventory_of(self.fs, self.repo.id)?;
         Ok(())
     }
 
@@ -273,9 +273,9 @@ impl Maintenance<'_> {
             "it is a partial clone, of which not all objects are here"
         } else if read::reference(self.fs.replica().view(), self.repo.id, &shallow)?.is_some() {
             "it is a shallow clone, of which not all objects are here"
-        } else if heap(files).packs + heap(files).loose == 0 {
+        } else if inventory(files).packs + inventory(files).loose == 0 {
             "it is empty"
-        } else if !self.options.full && heap(files).loose == 0 && steps::is_current(files) {
+        } else if !self.options.full && inventory(files).loose == 0 && steps::is_current(files) {
             "nothing new since the last maintenance"
         } else {
             return Ok(None);
@@ -284,16 +284,16 @@ impl Maintenance<'_> {
     }
 }
 
-fn heap_of(fs: &FileSystem, id: RepoId) -> Result<Heap, MaintenanceError> {
-    Ok(heap(&catalog::files(fs.replica(), id)?))
+fn inventory_of(fs: &FileSystem, id: RepoId) -> Result<Inventory, MaintenanceError> {
+    Ok(inventory(&catalog::files(fs.replica(), id)?))
 }
 
-fn heap(files: &Files) -> Heap {
-    let mut heap = Heap::default();
+fn inventory(files: &Files) -> Inventory {
+    let mut inventory = Inventory::default();
     for (path, entry) in files {
-        heap.bytes += entry.size;
-        heap.packs += u64::from(path.as_bytes().ends_with(b".pack"));
-        heap.loose += u64::from(name::loose_oid(path).is_some());
+        inventory.bytes += entry.size;
+        inventory.packs += u64::from(path.as_bytes().ends_with(b".pack"));
+        inventory.loose += u64::from(name::loose_oid(path).is_some());
     }
-    heap
+    inventory
 }

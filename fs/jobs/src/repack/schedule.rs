@@ -1,7 +1,7 @@
 //! Maintenance by itself: a repository with many loose objects or packs is repacked, the small ones into
 //! larger ones. Each mount looks; the lock lets one of them do it, and the others find nothing to do afterwards.
 
-use super::{Heap, MaintenanceError, Mounted, RepackOptions, Repacks};
+use super::{Inventory, MaintenanceError, Mounted, RepackOptions, Repacks};
 use crate::runner::NoProgress;
 use gitmoor_fs::{OpenError, start_periodic};
 use gitmoor_model::Repo;
@@ -41,16 +41,16 @@ impl Repacks {
         let Some(place) = mounted.place_of(repo) else {
             return Ok(());
         };
-        if !self.is_due(self.heap(repo.id)?) {
+        if !self.is_due(self.inventory(repo.id)?) {
             return Ok(());
         }
         self.maintain(repo.id, &place, RepackOptions::default(), &NoProgress)
             .map(drop)
     }
 
-    fn is_due(&self, heap: Heap) -> bool {
+    fn is_due(&self, inventory: Inventory) -> bool {
         let config = self.fs.config();
-        heap.loose >= config.maintenance_loose as u64
-            || heap.packs >= config.maintenance_packs as u64
+        inventory.loose >= config.maintenance_loose as u64
+            || inventory.packs >= config.maintenance_packs as u64
     }
 }

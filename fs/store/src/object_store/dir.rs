@@ -287,8 +287,8 @@ fn copy(from: &File, len: u64, to: &mut impl Write) -> io::Result<()> {
         from.read_exact_at(&mut buffer[..n], at)?;
         to.write_all(&buffer[..n])?;
         at += n as u64;
-        if let Some(patience) = wait::current() {
-            patience.progressed();
+        if let Some(budget) = wait::current() {
+            budget.progressed();
         }
     }
     Ok(())

@@ -135,7 +135,7 @@ impl Tries {
         Self { policy, pace }
     }
 
-    /// Runs `attempt` until it succeeds, fails for good, or the policy or the patience
+    /// Runs `attempt` until it succeeds, fails for good, or the policy or the budget
     /// of the wait that this thread is in is exhausted.
     pub(super) async fn run<T, F: Future<Output = Result<T, Failure>>>(
         &self,
@@ -143,14 +143,14 @@ impl Tries {
         mut attempt: impl FnMut() -> F,
     ) -> Result<T, GaveUp> {
         let begin = Instant::now();
-        let patience = wait::current();
-        let left = || patience.as_ref().map_or(Duration::MAX, |p| p.left());
+        let budget = wait::current();
+        let left = || budget.as_ref().map_or(Duration::MAX, |p| p.left());
         for attempts in 1.. {
             let limit = self.policy.attempt_for(request.bytes, left());
             let tried = self.once(limit, &mut attempt);
-            let failure = match until_interrupted(tried, patience.as_deref()).await? {
+            let failure = match until_interrupted(tried, budget.as_deref()).await? {
                 Ok(value) => {
-                    patience.inspect(|patience| patience.progressed());
+                    budget.inspect(|budget| budget.progressed());
                     return Ok(value);
                 }
                 Err(failure) => failure,
@@ -181,10 +181,10 @@ impl Tries {
             metrics::RETRIES.with_label_values(&[request.kind]).inc();
             let (kind, key) = (request.kind, request.key);
             tracing::warn!(kind, key, attempts, "trying again in {pause:?}: {reason}");
-            if let Some(patience) = &patience {
-                patience.set_reason(reason);
+            if let Some(budget) = &budget {
+                budget.set_reason(reason);
             }
-            until_interrupted(tokio::time::sleep(pause), patience.as_deref()).await?;
+            until_interrupted(tokio::time::sleep(pause), budget.as_deref()).await?;
         }
         unreachable!("the policy ends the loop")
     }
@@ -217,15 +217,15 @@ impl Tries {
 
 async fn until_interrupted<T>(
     work: impl Future<Output = T>,
-    patience: Option<&WaitBudget>,
+    budget: Option<&WaitBudget>,
 ) -> Result<T, GaveUp> {
-    let Some(patience) = patience else {
+    let Some(budget) = budget else {
         return Ok(work.await);
     };
     tokio::select! {
         // An answer that has come counts.
         biased;
         done = work => Ok(done),
-        () = patience.interrupted() => Err(GaveUp::Interrupted),
+        () = budget.interrupted() => Err(GaveUp::Interrupted),
     }
 }

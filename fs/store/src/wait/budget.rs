@@ -14,7 +14,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<WaitBudget>>> = const { RefCell::new(None) };
 }
 
-/// The patience of the wait that this thread is in.
+/// The budget of the wait that this thread is in.
 pub fn current() -> Option<Arc<WaitBudget>> {
     CURRENT.with_borrow(Clone::clone)
 }

@@ -38,13 +38,13 @@ struct Listed {
 struct Waiting {
     what: String,
     since: Instant,
-    patience: Arc<WaitBudget>,
+    budget: Arc<WaitBudget>,
 }
 
 /// Whatever this thread has done since it last heard of the store was not waiting for it.
 pub fn touch() {
-    if let Some(patience) = current() {
-        patience.restart();
+    if let Some(budget) = current() {
+        budget.restart();
     }
 }
 
@@ -52,19 +52,19 @@ pub fn touch() {
 pub struct Wait {
     waits: Waits,
     id: u64,
-    patience: Arc<WaitBudget>,
+    budget: Arc<WaitBudget>,
 }
 
 impl Waits {
     /// Somebody does `what` ("reading KEY"), for the process that this thread
     /// works for, and gives up when nothing went forward for `limit`.
     pub fn begin(&self, what: impl Into<String>, limit: Duration) -> Wait {
-        let patience = WaitBudget::new(caller::current(), limit, self.steps.clone());
-        let patience = Arc::new(patience);
+        let budget = WaitBudget::new(caller::current(), limit, self.steps.clone());
+        let budget = Arc::new(budget);
         let waiting = Waiting {
             what: what.into(),
             since: Instant::now(),
-            patience: patience.clone(),
+            budget: budget.clone(),
         };
         let mut listed = self.listed.lock();
         let id = listed.next;
@@ -73,7 +73,7 @@ impl Waits {
         Wait {
             waits: self.clone(),
             id,
-            patience,
+            budget,
         }
     }
 
@@ -87,9 +87,9 @@ impl Waits {
         let listed = self.listed.lock();
         let sentence = |w: &Waiting| {
             let seconds = w.since.elapsed().as_secs();
-            let caller = w.patience.caller();
+            let caller = w.budget.caller();
             let who = caller.map_or(String::new(), |pid| format!(" (process {pid})"));
-            let reason = w.patience.reason();
+            let reason = w.budget.reason();
             format!(
                 "{}{who} waits for {whom} since {seconds} s: {reason}",
                 w.what
@@ -103,7 +103,7 @@ impl Deref for Wait {
     type Target = Arc<WaitBudget>;
 
     fn deref(&self) -> &Self::Target {
-        &self.patience
+        &self.budget
     }
 }
 

@@ -5,14 +5,14 @@
 )]
 
 mod disk;
-mod heap;
+mod inventory;
 pub(super) mod postgres;
 mod remote;
 mod tree;
 mod url;
 
 pub(super) use disk::Disk;
-pub(super) use heap::{Heap, Loose, PackFiles, SourceFile};
+pub(super) use inventory::{Inventory, Loose, PackFiles, SourceFile};
 pub use tree::Tree;
 pub use url::Url;
 

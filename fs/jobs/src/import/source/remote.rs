@@ -34,7 +34,7 @@ const FETCH: [&str; 10] = [
 ];
 
 /// What a remote says of itself.
-struct Told {
+struct Advertised {
     format: ObjectFormat,
     /// `HEAD`, if it says where that points.
     head: Option<String>,
@@ -82,10 +82,10 @@ pub(super) fn fetch(
 ) -> Result<Disk, ImportError> {
     let dir = private.kept("fetched.git")?;
     remove_locks(&dir).map_err(ImportError::local(&dir))?;
-    let told = ask(&dir, origin, reporter)?;
-    init(&dir, told.format, reporter)?;
+    let advertised = ask(&dir, origin, reporter)?;
+    init(&dir, advertised.format, reporter)?;
     git::run(origin.git(&dir, &FETCH), reporter)?;
-    if let Some(head) = &told.head {
+    if let Some(head) = &advertised.head {
         git::run(git::own(&dir, &["symbolic-ref", "HEAD", head]), reporter)?;
     }
     Disk::own(dir)
@@ -106,7 +106,7 @@ fn ask(
     dir: &Path,
     origin: &Origin<'_>,
     reporter: &ProgressReporter<'_>,
-) -> Result<Told, ImportError> {
+) -> Result<Advertised, ImportError> {
     reporter.report("Asking", 0, None)?;
     let step = ["ls-remote", "--symref", "origin"];
     let said = git::ask_ok(origin.git(dir, &step), b"", reporter)?;
@@ -116,7 +116,7 @@ fn ask(
         .filter_map(|line| line.split_once('\t'))
         .collect();
     let is_long = lines.iter().any(|(oid, _)| oid.len() == 64);
-    Ok(Told {
+    Ok(Advertised {
         format: match is_long {
             true => ObjectFormat::Sha256,
             false => ObjectFormat::Sha1,

@@ -11,7 +11,7 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Asks the store until it answers, or the wait that this thread is in is over.
-pub(super) fn patiently<T, E: Into<FsError>>(
+pub(super) fn outlast<T, E: Into<FsError>>(
     reporter: &ProgressReporter<'_>,
     mut ask: impl FnMut() -> Result<T, E>,
 ) -> FsResult<T> {
@@ -22,11 +22,11 @@ pub(super) fn patiently<T, E: Into<FsError>>(
         };
         let reported = reporter.report("Waiting for the store", 0, None);
         reported.map_err(|_| FsError::Interrupted)?;
-        let Some(patience) = wait::current() else {
+        let Some(budget) = wait::current() else {
             return Err(error.into());
         };
-        patience.set_reason(error.to_string());
-        match patience.sleep(PAUSE) {
+        budget.set_reason(error.to_string());
+        match budget.sleep(PAUSE) {
             None => {}
             Some(Over::Interrupted) => return Err(FsError::Interrupted),
             Some(Over::TimedOut) => return Err(error.into()),

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// What is taken of a pack. The multi-pack-index and the commit-graph are of all packs together; maintenance makes them anew.
 const TAKEN: [&[u8]; 5] = [b"pack", b"idx", b"rev", b"bitmap", b"mtimes"];
 
-pub(crate) struct Heap {
+pub(crate) struct Inventory {
     pub(crate) packs: Vec<PackFiles>,
     pub(crate) loose: HashMap<ObjectId, Loose>,
 }
@@ -71,7 +71,7 @@ impl SourceFile {
     }
 }
 
-impl Heap {
+impl Inventory {
     /// Whether it has a file of this path.
     pub(crate) fn names(&self, path: &RepoPath) -> bool {
         let mut files = self.packs.iter().flat_map(|pack| &pack.files);
@@ -81,11 +81,14 @@ impl Heap {
 
 impl Disk {
     /// What is in its directory of objects, and in those that it borrows from, as its owner sees it.
-    pub(crate) fn heap(&self, reporter: &ProgressReporter<'_>) -> Result<Heap, ImportError> {
+    pub(crate) fn inventory(
+        &self,
+        reporter: &ProgressReporter<'_>,
+    ) -> Result<Inventory, ImportError> {
         self.as_owner(|| self.look(reporter))?
     }
 
-    fn look(&self, reporter: &ProgressReporter<'_>) -> Result<Heap, ImportError> {
+    fn look(&self, reporter: &ProgressReporter<'_>) -> Result<Inventory, ImportError> {
         let mut packs = BTreeMap::new();
         let mut loose = HashMap::new();
         for dir in self.objects() {
@@ -98,7 +101,7 @@ impl Disk {
             }
         }
         let packs = packs.into_values().collect();
-        Ok(Heap { packs, loose })
+        Ok(Inventory { packs, loose })
     }
 
     /// By name: one that two directories have is the same.
