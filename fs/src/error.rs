@@ -342,7 +342,10 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         | Refusal::Repacked { .. }
         | Refusal::Changed { .. } => libc::ESTALE,
         // The publisher stores again when it meets these.
-        Refusal::HasTombstone { .. } | Refusal::TombstonesExpired | Refusal::Pruned => libc::EAGAIN,
+        Refusal::HasTombstone { .. }
+        | Refusal::TombstonesExpired
+        | Refusal::Pruned
+        | Refusal::NotLent { .. } => libc::EAGAIN,
         Refusal::OverQuota { .. } | Refusal::TooManyRows { .. } => libc::EDQUOT,
     }
 }

@@ -63,6 +63,11 @@ fn check_paths(command: &Command) {
             let named = added.chain(&repacking.remove).chain(relied);
             named.for_each(|path| assert_valid(path.as_bytes()));
         }
+        Command::Borrow(borrowing) => {
+            check_change(&borrowing.change);
+            let files = borrowing.loans.iter().flat_map(|loan| &loan.files);
+            files.for_each(|file| assert_valid(file.path.as_bytes()));
+        }
         Command::MarkDeleted(deletions) => check_trashed(&deletions.expired),
         Command::Import(importing) => check_import(&importing.step),
         Command::Touch { files, .. } => {

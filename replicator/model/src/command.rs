@@ -236,6 +236,10 @@ pub enum Command {
     },
     /// The store is about to be claimed under this id, by whoever may change all repositories.
     ClaimStore(ClaimId),
+    /// Object files of other repositories, which lend them, and whatever else a
+    /// [`Command::Commit`], [`Command::Publish`] or [`Command::MoveRefs`] has. The borrower names the
+    /// lenders' keys; no byte is copied.
+    Borrow(Box<Borrowing>),
 }
 
 /// New attributes of an object file; `None` leaves one as it is.
@@ -312,6 +316,29 @@ pub struct Repacking {
     pub unless_refs_moved_since: Option<Version>,
 }
 
+/// A change, and object files of other repositories.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Borrowing {
+    /// What else to commit. All or nothing, with the loans.
+    pub change: RepoChange,
+    /// As for [`Command::Publish`]; `None` when nothing was stored.
+    pub tombstones_as_of: Option<Version>,
+    /// As for [`Command::MoveRefs`]; `None` when the change relies on no objects.
+    pub unpruned: Option<Version>,
+    /// What to borrow.
+    pub loans: Vec<Loan>,
+}
+
+/// Object files that one repository lends another, which has them under the same paths: a key says
+/// by its path which files may name it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Loan {
+    /// The lender.
+    pub from: RepoId,
+    /// Which files. Refused unless these are in its catalog when this is applied, with these bytes.
+    pub files: Vec<Relied>,
+}
+
 /// A file that is as it was.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Relied {
@@ -354,6 +381,7 @@ impl Command {
             Self::Import(_) => "import",
             Self::Touch { .. } => "touch",
             Self::ClaimStore(_) => "claim_store",
+            Self::Borrow(_) => "borrow",
         }
     }
 }

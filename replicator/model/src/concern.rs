@@ -1,6 +1,6 @@
 //! Whose business a command is: what decides who may propose it.
 
-use super::{Command, ImportStep, Importing, NamePath, RepoId};
+use super::{Borrowing, Command, ImportStep, Importing, NamePath, RepoId};
 
 /// What a command is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,8 +51,18 @@ impl Command {
             }
             Self::MarkDeleted(deletions) => vec![Concern::Repo(deletions.repo)],
             Self::Repack(repacking) => vec![Concern::Repo(repacking.repo)],
+            Self::Borrow(borrowing) => borrowing.concerns(),
             Self::Import(importing) => importing.concerns(),
         }
+    }
+}
+
+impl Borrowing {
+    /// Who borrows a file may read it from then on.
+    fn concerns(&self) -> Vec<Concern<'_>> {
+        let lenders = self.loans.iter().map(|loan| loan.from);
+        let all = std::iter::once(self.change.repo).chain(lenders);
+        all.map(Concern::Repo).collect()
     }
 }
 

@@ -136,7 +136,7 @@ pub struct Repo {
     pub path: NamePath,
     /// When it was created.
     pub created: Timestamp,
-    /// Of which it is a fork: then it may name keys of others.
+    /// Of which it is a fork.
     pub forked_from: Option<RepoId>,
     /// `None` until git (or `repo create`) has written the format keys.
     pub format: Option<Format>,

@@ -21,8 +21,8 @@ mod trace;
 
 pub use change::{Change, Expect, FileAdd, FileRemoval, PackedEdit, RefEdit, RepoChange};
 pub use command::{
-    Actor, Command, Deletions, Envelope, FORK_ROWS, FileTouch, KEY_REUSE_DELAY, Relied, Repacking,
-    TrashId,
+    Actor, Borrowing, Command, Deletions, Envelope, FORK_ROWS, FileTouch, KEY_REUSE_DELAY, Loan,
+    Relied, Repacking, TrashId,
 };
 pub use concern::Concern;
 pub use entry::{

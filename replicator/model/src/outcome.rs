@@ -156,6 +156,14 @@ pub enum Refusal {
     /// Whoever asks may not ask for this.
     #[error("not permitted: {0}")]
     NotPermitted(String),
+    /// A file that was to be borrowed is not in its repository any more, or is another.
+    #[error("{path} is not in repository {from} any more, which was to share it")]
+    NotLent {
+        /// The lender.
+        from: RepoId,
+        /// Which.
+        path: RepoPath,
+    },
 }
 
 fn over_quota(limit: Limit, most: u64, would_be: u64) -> String {

@@ -5,6 +5,7 @@
 //! that says what no proposer may: it is made of an envelope, or of bytes that were read as one.
 
 use super::change::{FileAdd, RefEdit};
+use super::command::{Borrowing, Relied};
 use super::{
     Actor, Change, Command, Envelope, ImportStep, PackedEdit, Refusal, RepoChange, SessionId,
     Timestamp, setting,
@@ -118,6 +119,9 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
         | Command::Publish { change, .. }
         | Command::MoveRefs { change, .. } => check_change(change),
         Command::Repack(repacking) => check_adds(&repacking.add),
+        Command::Borrow(borrowing) => {
+            check_change(&borrowing.change).and_then(|()| check_loans(borrowing))
+        }
         Command::Touch { files, .. } => {
             let mut times = files.iter().filter_map(|file| file.mtime);
             times.try_for_each(check_time)
@@ -220,6 +224,26 @@ fn check_adds(adds: &[FileAdd]) -> Result<(), Refusal> {
         }
         check_time(entry.mtime)?;
         entry.key().map_or(Ok(()), check_key)?;
+    }
+    Ok(())
+}
+
+/// Together with what is added besides.
+fn check_loans(borrowing: &Borrowing) -> Result<(), Refusal> {
+    let added = borrowing.change.add.iter().map(|add| &add.path);
+    let mut paths: HashSet<_> = added.collect();
+    for loan in &borrowing.loans {
+        if loan.from == borrowing.change.repo {
+            return refuse("a repository does not lend to itself");
+        }
+        for Relied { path, .. } in &loan.files {
+            if !paths.insert(path) {
+                return refuse(format!("{path} is added twice"));
+            }
+            if !path.as_bytes().starts_with(b"objects/") {
+                return refuse(format!("{path} is no object file"));
+            }
+        }
     }
     Ok(())
 }

@@ -42,6 +42,7 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::RefsMoved { .. }
             | Refusal::HasTombstone { .. }
             | Refusal::TombstonesExpired
+            | Refusal::NotLent { .. }
             | Refusal::Pruned => "conflict",
             Refusal::Exists(_)
             | Refusal::NotFound(_)

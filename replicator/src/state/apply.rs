@@ -2,8 +2,8 @@
 
 use super::sessions::{self, Seen};
 use super::{
-    Overlay, ReadError, catalog, commit, fork, import, members, namespace, repack, settings,
-    tombstones, trash,
+    Overlay, ReadError, borrow, catalog, commit, fork, import, members, namespace, repack,
+    settings, tombstones, trash,
 };
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
 
@@ -161,5 +161,6 @@ fn dispatch(
         Command::Repack(repacking) => repack::repack(overlay, context, repacking),
         Command::Import(importing) => import::import(overlay, context, importing),
         Command::Touch { repo, files } => catalog::touch(overlay, context, *repo, files),
+        Command::Borrow(borrowing) => borrow::borrow(overlay, context, borrowing),
     }
 }

@@ -162,6 +162,13 @@ pub enum AuditEvent {
         /// Where it came from, without secrets.
         source: String,
     },
+    /// Object files of another repository are this one's as well.
+    Borrowed {
+        /// How many.
+        files: u64,
+        /// Whose they are.
+        from: RepoId,
+    },
 }
 
 /// One ref that moved.

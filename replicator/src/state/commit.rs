@@ -12,6 +12,16 @@ pub(super) fn commit(
     context: Context<'_>,
     change: &RepoChange,
 ) -> Result<(), Halt> {
+    commit_with(overlay, context, change, Vec::new())
+}
+
+/// The same, with more for the audit trail: a command records at most once in it.
+pub(super) fn commit_with(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    change: &RepoChange,
+    events: Vec<AuditEvent>,
+) -> Result<(), Halt> {
     let mut repo = namespace::existing_repo(overlay, change.repo)?;
     let old = repo.clone();
     refs::check_expectations(overlay, &repo, &change.refs)?;
@@ -39,7 +49,7 @@ pub(super) fn commit(
         overlay.put(Table::Repositories, keys::repo(repo.id), &repo);
     }
     let removed = (removed > 0).then_some(AuditEvent::ObjectsRemoved { files: removed });
-    let events = audit::moves(moved).chain(removed);
+    let events = audit::moves(moved).chain(removed).chain(events);
     Ok(audit::of_repo(overlay, context, &repo, events)?)
 }
 

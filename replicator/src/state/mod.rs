@@ -7,6 +7,7 @@
 
 mod apply;
 mod audit;
+mod borrow;
 mod catalog;
 mod commit;
 mod error;

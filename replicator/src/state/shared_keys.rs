@@ -1,13 +1,13 @@
-//! Shared keys: keys of one repository that its forks name.
+//! Shared keys: keys of one repository that others name.
 //!
 //! A key lies under the prefix of the repository that it was made for, its owner. A fork begins with the files of
-//! its parent, and so names keys of the parent, and of the repositories whose keys the parent shares in turn. Each
-//! such key has a row under the owner's id, which is there for as long as catalog or trash of the fork names the
-//! key. Then
+//! its parent, a borrower gets files of its lender ([`super::borrow`]), and so both name keys of the other, and of the
+//! repositories whose keys that one shares in turn. Each such key has a row under the owner's id, which is there for
+//! as long as catalog or trash of the sharer names the key. Then
 //!
 //! - a key gets a tombstone, under its owner, only when neither the owner nor a sharer names it;
-//! - a key comes to be shared only with a fork, by a repository that named it before, so that a key that nobody
-//!   names is never shared;
+//! - a key comes to be shared only with a fork or a borrower, by a repository whose catalog names it at that moment,
+//!   so that a key that nobody names is never shared;
 //! - a sharer that releases a key puts a tombstone on it, if it was the last to name it;
 //! - an owner that is purged stays, empty, as long as any of its keys is shared.
 

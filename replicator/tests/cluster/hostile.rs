@@ -2,9 +2,9 @@
 
 use crate::harness::{Cluster, create_repo, name, read, repo, write};
 use gitmoor_model::{
-    Actor, Change, Command, Digest, Envelope, Expect, FileAdd, FileEntry, Format, Limit, NamePath,
-    ObjectFormat, Outcome, Place, RefEdit, RefStorage, Refusal, RepoChange, RepoId, Scope,
-    SessionId, Timestamp,
+    Actor, Borrowing, Change, Command, Digest, Envelope, Expect, FileAdd, FileEntry, Format, Limit,
+    Loan, NamePath, ObjectFormat, Outcome, Place, RefEdit, RefStorage, Refusal, Relied, RepoChange,
+    RepoId, Scope, SessionId, Timestamp,
 };
 use gitmoor_replicator::net::Caller;
 use gitmoor_replicator::parsers::{ClientCall, ClientReply, ClientRequest, ClientResponse, Cursor};
@@ -91,6 +91,22 @@ fn scope(patterns: &[&str], read_only: bool) -> Scope {
     Scope { repos, read_only }
 }
 
+fn borrow(repo: RepoId, from: RepoId) -> Command {
+    let file = Relied {
+        path: name("objects/info/x"),
+        digest: Digest([3; 32]),
+    };
+    Command::Borrow(Box::new(Borrowing {
+        change: RepoChange::new(repo),
+        tombstones_as_of: None,
+        unpruned: None,
+        loans: vec![Loan {
+            from,
+            files: vec![file],
+        }],
+    }))
+}
+
 fn edit(at: &str) -> Command {
     let edit = RefEdit {
         name: name(at),
@@ -152,6 +168,7 @@ fn what_mounts_rely_on_is_checked() {
         key("a//b"),
         key(""),
         key(&"x".repeat(2000)),
+        borrow(repo(), repo()),
     ];
     for command in hostile {
         let told = format!("{command:?}");
@@ -277,6 +294,7 @@ fn three_repositories(cluster: &Cluster) -> (u64, [RepoId; 3]) {
         let path = path(at);
         done(Command::CreateRepo { id, path });
         done(ref_of(id));
+        done(file_of(id));
     }
     (before, ids)
 }
@@ -284,6 +302,13 @@ fn three_repositories(cluster: &Cluster) -> (u64, [RepoId; 3]) {
 fn ref_of(repo: RepoId) -> Command {
     let Command::Commit(change) = edit("refs/heads/main") else {
         unreachable!("an edit is a commit")
+    };
+    Command::Commit(RepoChange { repo, ..change })
+}
+
+fn file_of(repo: RepoId) -> Command {
+    let Command::Commit(change) = file(|_| {}) else {
+        unreachable!("a file is a commit")
     };
     Command::Commit(RepoChange { repo, ..change })
 }
@@ -350,6 +375,7 @@ fn a_limited_client_sees_and_changes_its_repositories() {
                 path: path("team/f.git"),
             },
             Command::PurgeRepo { id },
+            borrow(own, id),
         ];
         for command in hostile {
             let told = format!("{command:?}");
@@ -379,6 +405,8 @@ fn a_limited_client_sees_and_changes_its_repositories() {
         assert!(!client.commits(command), "{told}");
     }
     assert!(client.commits(rename("team/a.git", "team/e.git")));
+    let unlimited = Attacker::of(&cluster, Scope::default());
+    assert!(unlimited.commits(borrow(own, hidden)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tests of the replicator, from the state machine up to a killed process.
 
 mod audit;
+mod borrow;
 mod crash;
 mod damage;
 mod data_directory;

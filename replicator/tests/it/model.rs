@@ -3,9 +3,9 @@
 //! it is refused. Shares no code with the state machine.
 
 use gitmoor_model::{
-    BlockDigest, Change, Command, Deletions, Expect, FileAdd, FileEntry, Limit, NamePath, Outcome,
-    PackedEdit, PackedRef, Place, RefEdit, RefEntry, Refusal, Repacking, Repo, RepoChange, RepoId,
-    RepoPath, Timestamp, TrashId, Usage, Version,
+    BlockDigest, Borrowing, Change, Command, Deletions, Expect, FileAdd, FileEntry, Limit, Loan,
+    NamePath, Outcome, PackedEdit, PackedRef, Place, RefEdit, RefEntry, Refusal, Relied, Repacking,
+    Repo, RepoChange, RepoId, RepoPath, Timestamp, TrashId, Usage, Version,
 };
 use gitmoor_replicator::NameEntry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,8 @@ pub(crate) struct Model {
     pub(crate) forgotten: BTreeMap<RepoId, Version>,
     /// The newest removal that has left the trash for good.
     pub(crate) expired: BTreeMap<RepoId, Version>,
+    /// Keys that a lender names, while a borrower is about to.
+    lent: BTreeSet<String>,
 }
 
 impl Model {
@@ -39,7 +41,10 @@ impl Model {
         let before = self.clone();
         let quotas = matches!(
             command,
-            Command::Commit(_) | Command::Publish { .. } | Command::MoveRefs { .. }
+            Command::Commit(_)
+                | Command::Publish { .. }
+                | Command::MoveRefs { .. }
+                | Command::Borrow(_)
         );
         let done = self.run(version, time, command).and_then(|()| {
             self.count();
@@ -253,19 +258,10 @@ impl Model {
                 tombstones_as_of: looked,
                 unpruned,
             } => {
-                let repo = change.repo;
-                if looked.is_some_and(|looked| self.forgotten(repo) != looked) {
-                    return Err(Refusal::TombstonesExpired);
-                }
-                let mut removed = self.trashed_files.keys();
-                let pruned = removed.any(|row| {
-                    row.0 == repo && row.1.version > unpruned && !self.superseded.contains(row)
-                });
-                if pruned || self.expired.get(&repo).is_some_and(|gone| *gone > unpruned) {
-                    return Err(Refusal::Pruned);
-                }
+                self.check_since(change.repo, looked, Some(unpruned))?;
                 self.commit(version, time, &change)?;
             }
+            Command::Borrow(borrowing) => self.borrow(version, time, *borrowing)?,
             Command::Repack(repacking) => self.repack(version, *repacking)?,
             Command::FoundCluster { .. }
             | Command::Invite { .. }
@@ -297,6 +293,62 @@ impl Model {
             Command::Import(_) => unreachable!("imports.rs has these"),
         }
         Ok(())
+    }
+
+    /// What a change was concluded from, before this.
+    fn check_since(
+        &self,
+        repo: RepoId,
+        looked: Option<Version>,
+        unpruned: Option<Version>,
+    ) -> Result<(), Refusal> {
+        if looked.is_some_and(|looked| self.forgotten(repo) != looked) {
+            return Err(Refusal::TombstonesExpired);
+        }
+        let Some(unpruned) = unpruned else {
+            return Ok(());
+        };
+        let mut removed = self.trashed_files.keys();
+        let pruned = removed
+            .any(|row| row.0 == repo && row.1.version > unpruned && !self.superseded.contains(row));
+        match pruned || self.expired.get(&repo).is_some_and(|gone| *gone > unpruned) {
+            true => Err(Refusal::Pruned),
+            false => Ok(()),
+        }
+    }
+
+    fn borrow(
+        &mut self,
+        version: Version,
+        time: Timestamp,
+        borrowing: Borrowing,
+    ) -> Result<(), Refusal> {
+        let Borrowing {
+            mut change,
+            tombstones_as_of,
+            unpruned,
+            loans,
+        } = borrowing;
+        self.check_since(change.repo, tombstones_as_of, unpruned)?;
+        let mut keys = BTreeSet::new();
+        for (from, Relied { path, digest }) in each(loans) {
+            let lent = self.files.get(&(from, path.clone()));
+            let lent =
+                lent.filter(|file| file.0.digest == digest && self.repos.contains_key(&from));
+            let Some((entry, blocks)) = lent.cloned() else {
+                return Err(Refusal::NotLent { from, path });
+            };
+            keys.extend(stored_key(&entry));
+            change.add.push(FileAdd {
+                path,
+                entry,
+                blocks,
+            });
+        }
+        self.lent = keys;
+        let done = self.commit(version, time, &change);
+        self.lent.clear();
+        done
     }
 
     fn repack(&mut self, version: Version, repacking: Repacking) -> Result<(), Refusal> {
@@ -429,7 +481,9 @@ impl Model {
 
     fn check_usable(&self, id: RepoId, key: String) -> Result<(), Refusal> {
         let usable = match owner(&key) {
-            Some(owner) if owner != id => self.named_by(id).contains(&key),
+            Some(owner) if owner != id => {
+                self.lent.contains(&key) || self.named_by(id).contains(&key)
+            }
             Some(_) | None => !self.tombstones.contains_key(&(id, key.clone())),
         };
         match usable {
@@ -718,6 +772,11 @@ impl Model {
         }
         resolved
     }
+}
+
+fn each(loans: Vec<Loan>) -> impl Iterator<Item = (RepoId, Relied)> {
+    let files = |loan: Loan| loan.files.into_iter().map(move |file| (loan.from, file));
+    loans.into_iter().flat_map(files)
 }
 
 fn copied<T: Clone>(of: &mut BTreeMap<(RepoId, RepoPath), T>, from: RepoId, to: RepoId) {

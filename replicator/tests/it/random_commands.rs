@@ -4,14 +4,14 @@
 use crate::model::{Model, children, owner};
 use crate::support::{World, file, id, line, name, oid, path, time};
 use gitmoor_model::{
-    Change, Command, Deletions, Digest, Expect, FileRemoval, FileTouch, Format, Limit, NamePath,
-    PackedEdit, RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
+    Borrowing, Change, Command, Deletions, Digest, Expect, FileRemoval, FileTouch, Format, Limit,
+    Loan, NamePath, PackedEdit, RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::state::read;
 use gitmoor_replicator::{Child, Listing};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 use std::collections::{BTreeMap, BTreeSet};
 
 const NAMES: [&str; 12] = [
@@ -64,6 +64,8 @@ enum Condition {
 #[derive(Clone, Debug)]
 struct Push {
     change: RepoChange,
+    /// Paths of files to borrow from another.
+    borrow: Option<(RepoId, Vec<&'static str>)>,
     expects: Vec<Condition>,
     removal: Condition,
 }
@@ -140,8 +142,19 @@ fn a_push() -> impl Strategy<Value = Push> {
     let file_of = (select(&FILES[..]), 0..3_u8, select(vec!["", ".k2"]), owner);
     let adds = vec(file_of, 0..3);
     let removal = proptest::option::of((vec(a_path(&FILES), 0..3), a_condition()));
-    (an_id(), edits, vec(a_packed_edit(), 0..4), adds, removal).prop_map(
-        |(repo, edits, packed, adds, removal)| {
+    let borrow = prop_oneof![
+        2 => Just(None),
+        1 => (an_id(), subsequence(&FILES[..], 1..3)).prop_map(Some),
+    ];
+    (
+        an_id(),
+        edits,
+        vec(a_packed_edit(), 0..4),
+        adds,
+        removal,
+        borrow,
+    )
+        .prop_map(|(repo, edits, packed, adds, removal, borrow)| {
             let (paths, condition) = removal.clone().unwrap_or((vec![], Condition::None));
             let edit = |(name, _, change)| RefEdit {
                 name,
@@ -151,6 +164,7 @@ fn a_push() -> impl Strategy<Value = Push> {
             Push {
                 expects: edits.iter().map(|(_, condition, _)| *condition).collect(),
                 removal: condition,
+                borrow: borrow.filter(|(from, _)| *from != repo),
                 change: RepoChange {
                     repo,
                     // One for each path: more are refused before they get into the log.
@@ -173,8 +187,7 @@ fn a_push() -> impl Strategy<Value = Push> {
                     packed,
                 },
             }
-        },
-    )
+        })
 }
 
 fn key(repo: RepoId, name: &str, suffix: &str) -> String {
@@ -351,6 +364,44 @@ fn resolve(model: &Model, push: &Push) -> RepoChange {
     change
 }
 
+fn pushed(model: &Model, push: &Push) -> Command {
+    let change = resolve(model, push);
+    match &push.borrow {
+        Some((from, files)) => borrowed(model, change, *from, files),
+        None => published(model, change),
+    }
+}
+
+/// Files of a lender as they are there, or as they may have been.
+fn borrowed(model: &Model, mut change: RepoChange, from: RepoId, files: &[&str]) -> Command {
+    let paths: Vec<_> = files.iter().map(|name| path(name)).collect();
+    // One for each path: more are refused before they get into the log.
+    change.add.retain(|add| !paths.contains(&add.path));
+    let relied = paths.into_iter().map(|path| Relied {
+        digest: match model.files.get(&(from, path.clone())) {
+            Some((entry, _)) => entry.digest,
+            None => Digest([9; 32]),
+        },
+        path,
+    });
+    let files = relied.collect();
+    let tombstones_as_of = match change.refs.len() % 2 {
+        0 => None,
+        _ => Some(model.forgotten(change.repo)),
+    };
+    let unpruned = change
+        .packed
+        .len()
+        .is_multiple_of(2)
+        .then_some(Version(u64::MAX));
+    Command::Borrow(Box::new(Borrowing {
+        change,
+        tombstones_as_of,
+        unpruned,
+        loans: vec![Loan { from, files }],
+    }))
+}
+
 /// Every other push says when it looked: now, or before keys were forgotten.
 fn published(model: &Model, change: RepoChange) -> Command {
     let repo = change.repo;
@@ -415,7 +466,7 @@ proptest! {
         for step in steps.into_iter().chain([Step::Write]) {
             let command = match step {
                 Step::Plain(command) => command,
-                Step::Push(push) => published(&model, resolve(&model, &push)),
+                Step::Push(push) => pushed(&model, &push),
                 Step::Trash(what) => trash_step(&model, what),
                 Step::Wait if batch.is_empty() => {
                     world.index += 4000;

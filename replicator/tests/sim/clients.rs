@@ -5,8 +5,9 @@
 use crate::bug::Bug;
 use crate::history::{Action, Token, Value};
 use gitmoor_model::{
-    Actor, Change, Command, Envelope, Expect, MAX_ENTRY, NamePath, Proposal, RefEdit, RefEntry,
-    RepoChange, RepoId, RepoPath, SessionId, Timestamp, Version,
+    Actor, BlockDigest, Borrowing, Change, Command, Digest, Envelope, Expect, FileAdd, FileEntry,
+    Loan, MAX_ENTRY, NamePath, Place, Proposal, RefEdit, RefEntry, Relied, RepoChange, RepoId,
+    RepoPath, SessionId, Timestamp, Version,
 };
 use gitmoor_replicator::peer::RequestKind;
 use rand::Rng;
@@ -145,6 +146,41 @@ pub(crate) fn create_repository() -> Command {
     }
 }
 
+/// Lends its file to the repository.
+fn lender() -> RepoId {
+    RepoId::from_bytes([2; 16])
+}
+
+/// What there is before anybody asks for anything.
+pub(crate) fn beginning() -> [Command; 3] {
+    let lend = Command::CreateRepo {
+        id: lender(),
+        path: NamePath::new("lender.git").expect("a valid path"),
+    };
+    let add = RepoChange {
+        add: vec![lent()],
+        ..RepoChange::new(lender())
+    };
+    [create_repository(), lend, Command::Commit(add)]
+}
+
+fn lent() -> FileAdd {
+    let path = "objects/pack/pack-1.pack";
+    let key = format!("{}/{path}", lender());
+    FileAdd {
+        path: RepoPath::new(path).expect("a valid path"),
+        entry: FileEntry {
+            size: 2 << 20,
+            mtime: Timestamp::default(),
+            mode: 0o100_444,
+            digest: Digest([7; 32]),
+            block_size: 1 << 20,
+            place: Place::Stored { key },
+        },
+        blocks: vec![BlockDigest([7; 16]); 2],
+    }
+}
+
 pub(crate) fn path(reference: usize) -> RepoPath {
     RepoPath::new(format!("refs/heads/{reference}")).expect("a valid path")
 }
@@ -161,9 +197,28 @@ fn command(reference: usize, action: Action, expect: Expect) -> Option<Command> 
         expect,
         change,
     };
-    Some(Command::Commit(RepoChange {
+    let change = RepoChange {
         refs: vec![edit],
         ..RepoChange::new(repository())
+    };
+    Some(match action {
+        Action::Append(_) => borrow(change),
+        Action::Read | Action::Set(_) | Action::Swap(..) => Command::Commit(change),
+    })
+}
+
+/// The change, and the lender's file.
+fn borrow(change: RepoChange) -> Command {
+    let FileAdd { path, entry, .. } = lent();
+    let digest = entry.digest;
+    Command::Borrow(Box::new(Borrowing {
+        change,
+        tombstones_as_of: Some(Version(0)),
+        unpruned: None,
+        loans: vec![Loan {
+            from: lender(),
+            files: vec![Relied { path, digest }],
+        }],
     }))
 }
 

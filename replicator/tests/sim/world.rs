@@ -161,14 +161,17 @@ impl World {
         self.tally
     }
 
-    /// Node 1 is alone, and makes the repository.
+    /// Node 1 is alone, and makes the repositories.
     fn found(&mut self) {
         self.add_node(1, Bootstrap::Create(1));
         let session = SessionId::from_bytes([0; 16]);
-        let kind = clients::propose(session, 1, clients::create_repository(), &mut self.chance);
-        self.ask(1, kind, Caller::Founder, 10 * SECOND);
-        self.run_until(10 * SECOND, |world| world.founded);
-        assert!(self.founded, "a node alone does not commit");
+        for (sequence, command) in (1..).zip(clients::beginning()) {
+            self.founded = false;
+            let kind = clients::propose(session, sequence, command, &mut self.chance);
+            self.ask(1, kind, Caller::Founder, 10 * SECOND);
+            self.run_until(self.now + 10 * SECOND, |world| world.founded);
+            assert!(self.founded, "a node alone does not commit");
+        }
         self.plan.chaos += self.now;
     }
 

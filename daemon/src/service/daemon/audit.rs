@@ -130,6 +130,12 @@ fn told(event: AuditEvent) -> Vec<EventText> {
             let path = path.to_string();
             ("imported", path.clone(), Some(source), Some(path))
         }
+        AuditEvent::Borrowed { files, from } => (
+            "objects-borrowed",
+            files_told(files),
+            Some(from.to_string()),
+            None,
+        ),
         AuditEvent::DirectoryCreated { path } => at("directory-created", path),
         AuditEvent::DirectoryRemoved { path } => at("directory-removed", path),
     }]
