@@ -6,6 +6,7 @@
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::git_config;
+use crate::program::template_dirs;
 use crate::repository::context::Context;
 use crate::repository::local::{DIRECTORY_MODE, Files, Owner, file_like};
 use gitmoor_model::{Command, RefStorage, RepoId, RepoPath};
@@ -70,9 +71,12 @@ impl LocalConfig {
             RefStorage::Reftable => &["refs"],
         };
         for dir in ["objects/info", "objects/pack"].iter().chain(loose) {
-            let inside = format!("{dir}/x");
-            self.files
-                .make_parents(&RepoPath::new(inside).expect("a valid path"))?;
+            self.make_dir(dir)?;
+        }
+        if self.has_no_template()? {
+            for dir in template_dirs() {
+                self.make_dir(dir)?;
+            }
         }
         if !lacks_config {
             return Ok(());
@@ -82,6 +86,24 @@ impl LocalConfig {
         let (mode, owner) = (file_like(self.files.top()?.mode()), self.files.owner()?);
         self.files
             .put_durably(&config_path(), text.as_bytes(), mode, owner)
+    }
+
+    /// As the top directory is.
+    fn make_dir(&self, dir: &str) -> FsResult<()> {
+        let inside = RepoPath::new(format!("{dir}/x")).expect("a valid path");
+        self.files.make_parents(&inside)
+    }
+
+    /// Servers that look for git's layout do not take it for a repository then. Who has removed one directory of it
+    /// alone means that.
+    fn has_no_template(&self) -> FsResult<bool> {
+        for dir in ["hooks", "info"] {
+            let dir = RepoPath::new(dir).expect("a valid path");
+            if self.files.stat(&dir)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What stands there and is no regular file is moved aside.

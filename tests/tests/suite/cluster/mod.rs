@@ -3,6 +3,7 @@
 
 mod clients;
 mod clocks;
+mod host_files;
 mod locks;
 mod lost_locks;
 pub(crate) mod mounts;
