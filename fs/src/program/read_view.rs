@@ -101,7 +101,7 @@ impl ReadView {
             format,
             objects,
         };
-        view.furnish().map_err(ViewError::Local)?;
+        view.init().map_err(ViewError::Local)?;
         view.read_refs()?;
         Ok(view)
     }
@@ -168,7 +168,7 @@ impl ReadView {
             .collect()
     }
 
-    fn furnish(&self) -> io::Result<()> {
+    fn init(&self) -> io::Result<()> {
         let dir = self.dir.path();
         for made in ["refs", "objects", "objects/info", "objects/pack"] {
             make_dir(&dir.join(made))?;

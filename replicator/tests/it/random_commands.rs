@@ -513,7 +513,7 @@ fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
             model.repos.get(&repo).cloned()
         );
         check_repo(world, model, repo)?;
-        check_custody(world, model, repo)?;
+        check_trash(world, model, repo)?;
     }
     let trashed = read::trashed_repos(view).expect("reads").into_iter();
     let trashed: Vec<_> = trashed
@@ -530,7 +530,7 @@ fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn check_custody(world: &World, model: &Model, repo: RepoId) -> Result<(), TestCaseError> {
+fn check_trash(world: &World, model: &Model, repo: RepoId) -> Result<(), TestCaseError> {
     let view = &world.database;
     let trashed = read::trashed_files(view, repo, Version(0))
         .expect("reads")

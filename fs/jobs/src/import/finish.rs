@@ -75,7 +75,7 @@ impl Run<'_> {
     pub(super) fn name_it(&self, format: Format) -> Result<(), ImportError> {
         Names::of(self.fs, Actor::default()).create_parents(&self.import.path)?;
         self.step(ImportStep::Finish { format })?;
-        // As one that was made elsewhere: the next look furnishes it.
+        // As one that was made elsewhere: the next access makes its local files.
         self.fs.close_repository(self.import.id);
         self.fs.name_changed(&self.import.path);
         Ok(())

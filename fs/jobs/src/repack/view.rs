@@ -112,7 +112,7 @@ impl View {
             was: Vec::new(),
         };
         let local = with_local.then(|| data.join("repos").join(repo.id.to_string()).join("files"));
-        view.furnish(repo, local.as_deref())
+        view.init(repo, local.as_deref())
             .map_err(MaintenanceError::local(&view.dir))?;
         let refs = Refs {
             view: &view,
@@ -162,7 +162,7 @@ impl View {
         self.dir.join(OsStr::from_bytes(path.as_bytes()))
     }
 
-    fn furnish(&self, repo: &Repo, local: Option<&Path>) -> io::Result<()> {
+    fn init(&self, repo: &Repo, local: Option<&Path>) -> io::Result<()> {
         for dir in ["objects/pack", "objects/info", "refs", "expired"] {
             make_dirs(&self.dir.join(dir))?;
         }
