@@ -5,6 +5,8 @@ gitmoor_instrument::failpoints! {
     OBJECT_UNNAMED = "objects::unnamed";
     /// It has the name; this process has not noted it.
     OBJECT_NAMED = "objects::named";
+    /// An object file of another repository has a name here; the catalog does not know.
+    BORROWED = "objects::borrowed";
     /// Loose objects were made into a pack; nothing of it is stored.
     BUNDLED = "publish::bundled";
     /// A bundle's pack has its name, its index has not.

@@ -15,7 +15,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Repository {
     pub(crate) fn mkdir(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<()> {
@@ -211,34 +210,7 @@ impl Repository {
         }
     }
 
-    /// rename(2) of a file in the making from another repository (`git repack
-    /// --filter-to`): it moves into this one's staging, then to its name.
-    pub(crate) fn rename_from(
-        &self,
-        other: &Repository,
-        from: &RepoPath,
-        to: &RepoPath,
-        replace: bool,
-        caller: &Caller,
-    ) -> FsResult<Named> {
-        let movable = matches!(other.find(from)?, Some(Found::Real(meta)) if meta.is_file())
-            && room(from) == Room::Objects
-            && name::kind(from).is_none();
-        static MOVED: AtomicU64 = AtomicU64::new(0);
-        let (pid, moved) = (caller.read.pid, MOVED.fetch_add(1, Ordering::Relaxed));
-        let scratch = RepoPath::new(format!("objects/tmp_moved_{pid}_{moved}"));
-        let scratch = scratch.expect("a valid path");
-        if !movable || room(to) != Room::Objects || self.files.stat(&scratch)?.is_some() {
-            return Err(FsError::CrossRoom);
-        }
-        self.files.rename_from(&other.files, from, &scratch)?;
-        self.rename(&scratch, to, replace, caller).inspect_err(|_| {
-            // Back to where it was; if even that fails it stays in the making here.
-            let _ = other.files.rename_from(&self.files, &scratch, from);
-        })
-    }
-
-    fn check_replace(
+    pub(super) fn check_replace(
         &self,
         source: &Found,
         target: &Found,

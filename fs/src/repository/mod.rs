@@ -7,6 +7,7 @@
 //! which room it concerns; the rooms do the rest.
 
 mod attributes;
+mod between;
 mod change;
 mod config;
 pub(crate) mod context;
@@ -23,6 +24,7 @@ mod rename;
 pub(crate) mod transaction;
 
 pub(crate) use attributes::{NewAttributes, SetTime};
+pub(crate) use between::Between;
 pub(crate) use draft::{Creation, Draft, Users};
 pub(crate) use identity::Identity;
 pub(crate) use opened::{Body, Closing, Opened, Sought};
@@ -322,8 +324,20 @@ impl Repository {
         }
     }
 
-    /// fsync(2) of a directory: its real part; the replicated names are durable.
+    /// fsync(2) of a file that has no real one here: it is durable, but for one that is borrowed.
+    pub(crate) fn fsync_replicated(&self, path: &RepoPath) -> FsResult<()> {
+        match self.objects.loans().has(path) {
+            true => self.transactions.publish_borrowed(),
+            false => Ok(()),
+        }
+    }
+
+    /// fsync(2) of a directory: its real part, and the names in it that are borrowed; the other replicated names are
+    /// durable.
     pub(crate) fn fsync_dir(&self, path: &RepoPath) -> FsResult<()> {
+        if self.objects.loans().any_in(path) {
+            self.transactions.publish_borrowed()?;
+        }
         self.files.fsync_dir(path)
     }
 

@@ -1,10 +1,11 @@
 //! Files: opened, created and closed, what stat(2) says of them, and what chmod(2), chown(2),
 //! truncate(2) and utimensat(2) change. A close may give a name another file.
 
-use super::{Entry, Place, Process, Stat, Tree, observe, stat};
+use super::{Entry, Place, Process, Stat, Tree, may_read, observe, stat};
 use crate::error::{FsError, FsResult};
-use crate::repository::{Closing, Creation, Identity, NewAttributes, Opened, Repository};
+use crate::repository::{Between, Closing, Creation, Identity, NewAttributes, Opened, Repository};
 use gitmoor_model::RepoPath;
+use gitmoor_model::name;
 use gitmoor_model::room::{Room, is_ref_scratch, is_value, room};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -20,8 +21,11 @@ impl Tree {
         truncate: bool,
         process: Process,
     ) -> FsResult<Arc<Opened>> {
+        if write {
+            self.check_parted(ino)?;
+        }
         let opened = self.open_inode(ino, write, truncate, process);
-        opened.map_err(FsError::of_inode)
+        self.part_if_gone(ino, opened)
     }
 
     fn open_inode(
@@ -33,7 +37,8 @@ impl Tree {
     ) -> FsResult<Arc<Opened>> {
         let place = self.place(ino)?;
         self.sync_reads(&place, process)?;
-        observe(&place, process);
+        // By whichever of its names.
+        (self.inodes.places(ino).iter()).for_each(|place| observe(place, process));
         let Place::Repo(repo, path) = place else {
             return Err(FsError::IsDirectory);
         };
@@ -122,8 +127,92 @@ impl Tree {
         match opened.real() {
             Some(file) if data_only => Ok(file.sync_data()?),
             Some(file) => Ok(file.sync_all()?),
-            None => Ok(()),
+            None => self.inodes.places(ino).iter().try_for_each(sync_replicated),
         }
+    }
+
+    /// link.
+    pub(crate) fn link(
+        &self,
+        ino: u64,
+        parent: u64,
+        name: &[u8],
+        process: Process,
+    ) -> FsResult<Entry> {
+        self.check_writable()?;
+        let (repo, to) = self.in_repo(parent, name)?;
+        let Place::Repo(source, from) = self.place(ino).map_err(FsError::of_inode)? else {
+            return Err(FsError::Invalid);
+        };
+        if source.id != repo.id {
+            return self.link_between(ino, (&source, &from), (repo, to), process);
+        }
+        repo.link(&from, &to, &self.caller(&repo, process))?;
+        let one_file = repo.is_one_file(&from, &to)?;
+        let place = Place::Repo(repo, to);
+        if one_file {
+            self.inodes.link(ino, &place);
+        }
+        self.entry(&place)
+    }
+
+    /// Of two repositories. git compares what it has linked with what that is a link of, so it is one inode,
+    /// and as that is, owner and all.
+    fn link_between(
+        &self,
+        ino: u64,
+        (source, from): (&Arc<Repository>, &RepoPath),
+        (repo, to): (Arc<Repository>, RepoPath),
+        process: Process,
+    ) -> FsResult<Entry> {
+        let stat = self.getattr(ino, None)?;
+        if !may_read(process, &stat) {
+            return Err(FsError::CrossRoom);
+        }
+        let between = Between {
+            from: (source, &self.caller(source, process)),
+            to: (&repo, &self.caller(&repo, process)),
+        };
+        let one_file = between.link(from, &to)?;
+        let place = Place::Repo(repo, to);
+        if !one_file {
+            return self.entry(&place);
+        }
+        self.inodes.link(ino, &place);
+        let (ino, name_ttl) = (self.inodes.look_up(&place, None), self.name_ttl(&place));
+        Ok(Entry {
+            ino,
+            stat: stat.named(self.inodes.names(ino)),
+            name_ttl,
+        })
+    }
+
+    /// Refuses to take a final file to another repository, where it has another owner, for a process that cannot read
+    /// it.
+    pub(super) fn check_readable(&self, place: &Place, process: Process) -> FsResult<()> {
+        if !is_final(place) || may_read(process, &self.stat_place(place)?.0) {
+            return Ok(());
+        }
+        Err(FsError::CrossRoom)
+    }
+
+    /// An object file that has a name in another repository as well is about to be changed by one of them: the kernel
+    /// is to look that up again, which then is another file.
+    fn check_parted(&self, ino: u64) -> FsResult<()> {
+        let places = self.inodes.places(ino);
+        if places.len() < 2 || !places.iter().all(is_final) {
+            return Ok(());
+        }
+        self.inodes.part(ino);
+        Err(FsError::Stale)
+    }
+
+    /// One of the names of an inode is gone, or has another file: the kernel is to look all of them up again.
+    fn part_if_gone<T>(&self, ino: u64, done: FsResult<T>) -> FsResult<T> {
+        if matches!(done, Err(FsError::NotFound)) && self.inodes.is_linked(ino) {
+            self.inodes.part(ino);
+        }
+        done.map_err(FsError::of_inode)
     }
 
     /// fsync of a directory.
@@ -215,7 +304,7 @@ impl Tree {
     /// getattr. A name may go, or get another file, at any moment; then the open files of the
     /// inode say what it is. The kernel does not tell which one an fstat(2) is of.
     pub(crate) fn getattr(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
-        self.stat_inode(ino, opened).map_err(FsError::of_inode)
+        self.part_if_gone(ino, self.stat_inode(ino, opened))
     }
 
     fn stat_inode(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
@@ -227,7 +316,9 @@ impl Tree {
             None => Err(FsError::NotFound),
         };
         match named {
-            Ok((stat, identity)) if self.inodes.is(ino, identity) => return Ok(stat),
+            Ok((stat, identity)) if self.inodes.is(ino, identity) => {
+                return Ok(stat.named(self.inodes.names(ino)));
+            }
             Ok(_) | Err(FsError::NotFound) => {}
             Err(error) => return Err(error),
         }
@@ -255,6 +346,7 @@ impl Tree {
     ) -> FsResult<Stat> {
         self.check_writable()?;
         let new = &self.shown().permitted(new)?;
+        self.check_parted(ino)?;
         let set = self.set_inode(ino, new, opened, process);
         set.map_err(FsError::of_inode)
     }
@@ -309,6 +401,21 @@ impl Tree {
             }
             shown => shown,
         }
+    }
+}
+
+/// Whether it is an object file that has its final name.
+fn is_final(place: &Place) -> bool {
+    match place {
+        Place::Repo(_, path) => name::kind(path).is_some(),
+        Place::Name(_) => false,
+    }
+}
+
+fn sync_replicated(place: &Place) -> FsResult<()> {
+    match place {
+        Place::Repo(repo, path) => repo.fsync_replicated(path),
+        Place::Name(_) => Ok(()),
     }
 }
 

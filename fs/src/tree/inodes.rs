@@ -5,7 +5,9 @@
 //! there has said so, finds another inode: the kernel never mixes the two. A rename moves
 //! the inode with the file; replacing a name orphans the inode that had it. link(2) gives the
 //! inode a second place; once forgotten, places are looked up as inodes of their own, since
-//! nothing here knows what a disk links. Numbers are never reused in a mount's life.
+//! nothing here knows what a disk links. Places in two repositories part as soon as one is written to
+//! or gets other attributes, or one is gone ([`Inodes::part`]): from then on they are two files.
+//! Numbers are never reused in a mount's life.
 //!
 //! A value that is written in place is a file of its own until it is committed, so its writer has
 //! an inode of its own ([`Role::Spare`], [`Role::Draft`]). No name leads to it, and so nobody else has
@@ -127,6 +129,31 @@ impl Inodes {
     /// The place of an inode; `None` when it has lost its name.
     pub(super) fn place(&self, ino: u64) -> Option<Place> {
         self.table.lock().inodes.get(&ino)?.places.first().cloned()
+    }
+
+    /// All places of an inode.
+    pub(super) fn places(&self, ino: u64) -> Vec<Place> {
+        let table = self.table.lock();
+        let inode = table.inodes.get(&ino);
+        inode.map_or(Vec::new(), |inode| inode.places.clone())
+    }
+
+    /// How many places an inode has.
+    pub(super) fn names(&self, ino: u64) -> usize {
+        let table = self.table.lock();
+        table.inodes.get(&ino).map_or(0, |inode| inode.places.len())
+    }
+
+    /// Whether it has several.
+    pub(super) fn is_linked(&self, ino: u64) -> bool {
+        self.names(ino) > 1
+    }
+
+    /// Each of an inode's places gets an inode of its own when it is looked up again.
+    pub(super) fn part(&self, ino: u64) {
+        for place in self.places(ino) {
+            self.orphan(&place);
+        }
     }
 
     /// The directory of the namespace that an inode is; `None` of any other.

@@ -21,7 +21,7 @@ use crate::consistency::NameTtl;
 use crate::error::{FsError, FsResult};
 use crate::repository::context::{Context, Shown};
 use crate::repository::objects::Named;
-use crate::repository::{Caller, Creation, Repository};
+use crate::repository::{Between, Caller, Creation, Repository};
 use gitmoor_model::room::Type;
 use gitmoor_model::{NamePath, RepoId, RepoPath};
 use gitmoor_replicator::read;
@@ -186,6 +186,11 @@ impl Tree {
         };
         let ino = self.inode_of_writer(&place, process);
         let ino = ino.unwrap_or_else(|| self.inodes.look_up(&place, identity));
+        let stat = match self.inodes.is_linked(ino) {
+            // As it is by its other name.
+            true => self.getattr(ino, None).unwrap_or(stat),
+            false => stat,
+        };
         Ok(Lookup::Found(self.shown_entry(ino, stat, &place)))
     }
 
@@ -332,7 +337,15 @@ impl Tree {
                 let caller = self.caller(&other, process);
                 let named = match repo.id == other.id {
                     true => repo.rename(&from, &to, replace, &caller)?,
-                    false => other.rename_from(&repo, &from, &to, replace, &caller)?,
+                    false => {
+                        self.check_readable(&Place::Repo(repo.clone(), from.clone()), process)?;
+                        let leaving = self.caller(&repo, process);
+                        let between = Between {
+                            from: (&repo, &leaving),
+                            to: (&other, &caller),
+                        };
+                        between.rename(&from, &to, replace)?
+                    }
                 };
                 match named {
                     Named::File => self.renamed(&Place::Repo(repo, from), &Place::Repo(other, to)),
@@ -372,30 +385,6 @@ impl Tree {
     fn renamed(&self, from: &Place, to: &Place) {
         let found = self.stat_place(to).ok().and_then(|(_, found)| found);
         self.inodes.rename(from, to, found);
-    }
-
-    pub(crate) fn link(
-        &self,
-        ino: u64,
-        parent: u64,
-        name: &[u8],
-        process: Process,
-    ) -> FsResult<Entry> {
-        self.check_writable()?;
-        let (repo, to) = self.in_repo(parent, name)?;
-        let Place::Repo(source, from) = self.place(ino)? else {
-            return Err(FsError::Invalid);
-        };
-        if source.id != repo.id {
-            return Err(FsError::CrossRoom);
-        }
-        repo.link(&from, &to, &self.caller(&repo, process))?;
-        let one_file = repo.is_one_file(&from, &to)?;
-        let place = Place::Repo(repo, to);
-        if one_file {
-            self.inodes.link(ino, &place);
-        }
-        self.entry(&place)
     }
 
     /// opendir: the names, but for `.` and `..`.
@@ -440,6 +429,17 @@ fn caller(shown: &Shown, repo: &Repository, process: Process) -> Caller {
         owner: shown.owner_of_new(process),
         read: repo.transactions().read_version(process.pid),
     }
+}
+
+/// Whether a process may read what has these attributes, by what is known of it: its other groups are not.
+fn may_read(process: Process, stat: &Stat) -> bool {
+    let bit = match (process.uid, process.gid) {
+        (0, _) => return true,
+        (uid, _) if uid == stat.uid => 0o400,
+        (_, gid) if gid == stat.gid => 0o040,
+        (_, _) => 0o004,
+    };
+    stat.mode & bit != 0
 }
 
 /// A process is about to be shown what stands there. The kernel answers lookups of names that it

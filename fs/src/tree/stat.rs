@@ -58,6 +58,15 @@ impl Stat {
         }
     }
 
+    /// The same of what has so many names, as far as the kernel knows: it links no file that has none.
+    pub(super) fn named(self, names: usize) -> Self {
+        let names = u32::try_from(names).unwrap_or(u32::MAX);
+        Self {
+            nlink: self.nlink.max(names),
+            ..self
+        }
+    }
+
     /// With new attributes, of what may be gone by now.
     pub(super) fn with(self, new: &NewAttributes) -> Self {
         let time = |set, was| match set {

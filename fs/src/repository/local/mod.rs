@@ -272,6 +272,12 @@ impl Files {
         Ok(self.steady().link(&self.within(from), &self.within(to))?)
     }
 
+    /// link(2) of a file of another repository.
+    pub(crate) fn link_from(&self, other: &Files, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
+        self.make_parents(to)?;
+        Ok(self.steady().link(&other.within(from), &self.within(to))?)
+    }
+
     /// The names in a directory; none when it is not there.
     pub(crate) fn list(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, FileType)>> {
         let entries = if_there(self.homes.list(&self.within(dir)))?;

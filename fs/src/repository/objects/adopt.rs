@@ -2,8 +2,7 @@
 
 use super::naming::Naming;
 use super::pending::Generation;
-use super::upload::Stored;
-use super::{Objects, cache_object};
+use super::{Objects, Stored, cache_object};
 use crate::error::FsResult;
 use gitmoor_model::{Place, RepoPath};
 

@@ -86,7 +86,7 @@ impl Objects {
     }
 
     /// The same of a private file.
-    fn ready_private(&self, made: Private, name: &RepoPath) -> FsResult<Ready> {
+    pub(super) fn ready_private(&self, made: Private, name: &RepoPath) -> FsResult<Ready> {
         let file = self.files.open_private(&made.path())?;
         let seal = self.shared.seals.seal_own(&file)?;
         let ready = self.ready_sealed(&file, name, seal)?;
@@ -157,6 +157,18 @@ impl Objects {
         if self.has_name(name, ready.file)? {
             naming.note(name, ready);
         }
+        Ok(())
+    }
+
+    /// The same of what was copied of a borrowed file, unless that has not the name any more.
+    pub(super) fn finish_borrowed(&self, name: &RepoPath, ready: Ready) -> FsResult<()> {
+        let naming = self.naming();
+        match &ready.copy {
+            Some(copy) if self.loans().has(name) => self.files.put_private(&copy.path(), name)?,
+            Some(_) | None => return Ok(()),
+        }
+        naming.note(name, ready);
+        (self.shared.changed)(self.repo, name);
         Ok(())
     }
 

@@ -8,6 +8,8 @@
 //! published like additions, a little later; so are deletions, which [`Prune`] knows.
 
 mod adopt;
+mod batch;
+mod borrowed;
 pub mod catalog;
 mod finish;
 pub mod key;
@@ -24,6 +26,7 @@ use crate::error::{FsError, FsResult};
 use crate::repository::context::Context;
 use crate::repository::local::Files;
 use crate::repository::transaction::Prune;
+use borrowed::AllBorrowed;
 use gitmoor_model::name;
 use gitmoor_model::room::{Room, room};
 use gitmoor_model::{
@@ -39,6 +42,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use batch::{Batch, Stored};
+pub(crate) use borrowed::Loans;
 pub(crate) use finish::Named;
 pub(super) use naming::Naming;
 pub(crate) use put::Uploader;
@@ -46,7 +51,7 @@ pub use quota::is_over_quota;
 pub(crate) use seal::{FileId, Seal, Seals, Writing};
 pub use staging::Staged;
 pub(crate) use staging::Staging;
-pub(crate) use upload::{Batch, Scope, Stored};
+pub(crate) use upload::Scope;
 
 /// The bytes of a catalogued file are copied so many at a time.
 const PIECE: u64 = 4 << 20;
@@ -74,6 +79,8 @@ struct State {
     /// New times and permission bits of catalogued files. Nothing else of their entries is kept: others may
     /// have moved or removed the files by then.
     touched: HashMap<RepoPath, FileTouch>,
+    /// Files of other repositories that are this one's as well, and not catalogued yet.
+    borrowed: AllBorrowed,
     /// The last change of any of these.
     changed: Option<Instant>,
 }
@@ -85,6 +92,7 @@ impl State {
             stored: HashMap::new(),
             looked: Version::default(),
             touched: HashMap::new(),
+            borrowed: AllBorrowed::default(),
             changed: None,
         }
     }
@@ -94,7 +102,7 @@ impl State {
     }
 
     fn is_quiet(&self) -> bool {
-        self.pending.is_empty() && self.touched.is_empty()
+        self.pending.is_empty() && self.touched.is_empty() && self.borrowed.is_empty()
     }
 }
 
@@ -177,14 +185,21 @@ impl Objects {
         self.finish(&path, ready, || Ok(())).map(drop)
     }
 
-    /// What is catalogued under a name, as this mount sees it.
+    /// What is catalogued under a name, or borrowed and about to be, as this mount sees it.
     pub fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
         if self.prune.hides(path) {
             return Ok(None);
         }
-        let touched = self.state.lock().touched.get(path).cloned();
+        let (touched, borrowed) = {
+            let state = self.state.lock();
+            let borrowed = state.borrowed.entry(path).cloned();
+            (state.touched.get(path).cloned(), borrowed)
+        };
         if name::kind(path).is_some() {
-            let mut entry = read::file(self.shared.replica.view(), self.repo, path)?;
+            let mut entry = match borrowed {
+                Some(borrowed) => Some(borrowed),
+                None => read::file(self.shared.replica.view(), self.repo, path)?,
+            };
             if let (Some(entry), Some(touched)) = (&mut entry, touched) {
                 touched.apply(entry);
             }
@@ -196,16 +211,16 @@ impl Objects {
 
     /// The catalogued names in a directory; whether each is a directory.
     pub fn children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, bool)>> {
+        let catalogued = read::files_in(self.shared.replica.view(), self.repo, dir)?.into_iter();
+        let catalogued = catalogued.map(|(name, it)| (name, matches!(it, Child::Directory)));
+        let mut all = self.state.lock().borrowed.children(dir);
+        all.extend(catalogued);
         let mut names = Vec::new();
-        for (name, child) in read::files_in(self.shared.replica.view(), self.repo, dir)? {
-            let Some(path) = dir.join(&name) else {
-                continue;
-            };
-            let is_dir = matches!(child, Child::Directory);
-            let visible = if is_dir {
-                self.has_children(&path)?
-            } else {
-                !self.prune.hides(&path)
+        for (name, is_dir) in all {
+            let visible = match (dir.join(&name), is_dir) {
+                (Some(path), true) => self.has_children(&path)?,
+                (Some(path), false) => !self.prune.hides(&path),
+                (None, _) => false,
             };
             if visible {
                 names.push((name, is_dir));
@@ -249,7 +264,11 @@ impl Objects {
         match &entry.place {
             Place::Inline(bytes) => Ok(Content::Inline(bytes::Bytes::copy_from_slice(bytes))),
             Place::Stored { key } => {
-                let blocks = read::blocks(self.shared.replica.view(), self.repo, path)?;
+                let borrowed = self.state.lock().borrowed.blocks(path, key);
+                let blocks = match borrowed {
+                    Some(blocks) => blocks,
+                    None => read::blocks(self.shared.replica.view(), self.repo, path)?,
+                };
                 let object = cache_object(key, entry, blocks.into());
                 let cache = &self.shared.cache;
                 let file = match self.tables(path, entry)? {
@@ -312,10 +331,16 @@ impl Objects {
         Ok(Some(idx::Tables::new(entry.size, hash)))
     }
 
-    /// Finished files that are not catalogued yet, and their bytes.
+    /// What it lends to other repositories and borrows from them.
+    pub(crate) fn loans(&self) -> Loans<'_> {
+        Loans(self)
+    }
+
+    /// Finished and borrowed files that are not catalogued yet, and bytes that are still to be stored.
     pub fn pending(&self) -> (u64, u64) {
         let state = self.state.lock();
-        (state.pending.len() as u64, state.pending.bytes())
+        let files = state.pending.len() + state.borrowed.len();
+        (files as u64, state.pending.bytes())
     }
 
     /// Finished files that are not catalogued yet.
@@ -327,7 +352,8 @@ impl Objects {
     pub(crate) fn oldest_pending(&self) -> Option<Duration> {
         let state = self.state.lock();
         let since = state.pending.values().map(|finished| finished.since);
-        since.min().map(|since| since.elapsed())
+        let oldest = since.chain(state.borrowed.oldest()).min();
+        oldest.map(|since| since.elapsed())
     }
 
     /// What was damaged before it could be stored and was therefore moved aside.
@@ -340,7 +366,7 @@ impl Objects {
         self.files.open_to_read(path)
     }
 
-    /// Whether nothing is finished or touched.
+    /// Whether nothing is finished, borrowed or touched.
     pub(crate) fn is_quiet(&self) -> bool {
         self.state.lock().is_quiet()
     }
@@ -362,9 +388,20 @@ impl Objects {
 
     /// Whether a file in the making may become one of the repository's.
     pub(crate) fn check_quota(&self, file: &RepoPath) -> FsResult<()> {
-        let size = self.files.stat(file)?.map_or(0, |meta| meta.len());
-        let pending = self.state.lock().pending.bytes();
-        quota::check(&*self.shared.replica, self.repo, pending + size)
+        self.check_quota_of(self.files.stat(file)?.map_or(0, |meta| meta.len()))
+    }
+
+    /// The same of a file of so many bytes.
+    pub(in crate::repository) fn check_quota_of(&self, size: u64) -> FsResult<()> {
+        let coming = {
+            let state = self.state.lock();
+            state.pending.bytes() + state.borrowed.bytes()
+        };
+        quota::check(
+            &*self.shared.replica,
+            self.repo,
+            coming.saturating_add(size),
+        )
     }
 
     /// A file is in the making here, if it is none of a final name that is checked later.

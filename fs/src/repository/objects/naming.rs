@@ -38,6 +38,7 @@ impl<'a> Naming<'a> {
         let mut state = state.lock();
         state.stored.remove(name);
         state.touched.remove(name);
+        state.borrowed.remove(name);
         let finished = Finished::new(digest, size, seal.map(Arc::new));
         state.pending.insert(name.clone(), finished);
         state.note();

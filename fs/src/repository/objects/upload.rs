@@ -5,7 +5,7 @@ use super::finish::check_written;
 use super::pending::{Finished, Generation};
 use super::put::is_inline;
 use super::seal::{FileId, Seal, Sealing};
-use super::{Objects, parallel};
+use super::{Batch, Objects, Stored, parallel};
 use crate::bundle::{self, BundleError, Bundled};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
@@ -14,6 +14,7 @@ use gitmoor_model::{Digest, FileAdd, ObjectFormat, Place, RepoPath, Version};
 use gitmoor_replicator::read;
 use gitmoor_store::block_cache;
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::fs::{File, FileTimes};
 use std::io;
 use std::path::Path;
@@ -28,45 +29,13 @@ pub(crate) enum Scope {
     All,
 }
 
-/// A finished file that is stored.
-#[derive(Clone)]
-pub struct Stored {
-    pub add: FileAdd,
-    /// Of the file that it was.
-    pub(super) generation: Generation,
-    /// That file is what was stored for as long as this is there; `None` when a copy of it was.
-    pub(super) seal: Option<Arc<Seal>>,
-}
-
-/// What one publication stored.
-pub struct Batch {
-    pub files: Vec<Stored>,
-    /// Loose objects that are in one of its packs.
-    pub(super) bundled: Vec<(RepoPath, Generation)>,
-    /// [`gitmoor_replicator::read::tombstones_as_of`] before any of it was stored.
-    pub looked: Version,
-}
-
-impl Batch {
-    /// Its first files, which are no longer in it. What is bundled stays until the last pack is catalogued.
-    pub fn split_off(&mut self, files: usize) -> Self {
-        Self {
-            files: self.files.drain(..files).collect(),
-            bundled: Vec::new(),
-            looked: self.looked,
-        }
-    }
-
-    pub fn adds(&self) -> Vec<FileAdd> {
-        self.files.iter().map(|stored| stored.add.clone()).collect()
-    }
-}
-
 impl Objects {
     /// Stores what is finished, at the barrier of a ref change or when nobody waits.
     pub(crate) fn store_pending(&self, scope: Scope) -> FsResult<Batch> {
         let looked = self.tombstones_as_of()?;
         self.forget_gone()?;
+        // What has to be copied is finished then.
+        let (mut borrowed, _) = self.loans().to_publish()?;
         let (mut paths, loose) = self.wanted(scope);
         let loose_paths: Vec<_> = loose.iter().map(|(path, _)| path.clone()).collect();
         self.refuse_offline(paths.iter().chain(&loose_paths))?;
@@ -84,8 +53,12 @@ impl Objects {
         } else {
             paths.extend(loose_paths);
         }
+        // Of what has got another file since, that one.
+        let stored: HashSet<_> = paths.iter().collect();
+        borrowed.retain(|borrowed| !stored.contains(borrowed.path()));
         Ok(Batch {
             files: self.store_all(&paths)?,
+            borrowed,
             bundled,
             looked,
         })
@@ -96,6 +69,19 @@ impl Objects {
         let looked = self.tombstones_as_of()?;
         Ok(Batch {
             files: self.store(path)?.into_iter().collect(),
+            borrowed: Vec::new(),
+            bundled: Vec::new(),
+            looked,
+        })
+    }
+
+    /// What is borrowed, and nothing else that is finished.
+    pub(crate) fn store_borrowed(&self) -> FsResult<Batch> {
+        let looked = self.tombstones_as_of()?;
+        let (borrowed, copied) = self.loans().to_publish()?;
+        Ok(Batch {
+            files: self.store_all(&copied)?,
+            borrowed,
             bundled: Vec::new(),
             looked,
         })
@@ -109,6 +95,9 @@ impl Objects {
                 tracing::warn!(repo = %self.repo, %path, %error, "stored, but not kept in the cache");
             }
             failpoint::ADOPTED.hit();
+        }
+        if let Err(error) = self.loans().settle(&batch.borrowed) {
+            tracing::warn!(repo = %self.repo, %error, "borrowed, but perhaps with other times");
         }
         for (path, generation) in &batch.bundled {
             if let Err(error) = self.naming().unbundle(path, *generation) {

@@ -4,7 +4,9 @@ use super::Transactions;
 use super::read_version::Author;
 use crate::error::{FsError, FsResult};
 use crate::repository::objects::{Batch, Stored};
-use gitmoor_model::{Actor, BlockDigest, Command, FileAdd, Place, Refusal, RepoChange, Version};
+use gitmoor_model::{
+    Actor, BlockDigest, Borrowing, Command, FileAdd, Place, Refusal, RepoChange, Version,
+};
 use gitmoor_replicator::read;
 
 /// Files whose addition or removal one raft entry carries at most.
@@ -25,20 +27,8 @@ impl Transactions {
         batch: Option<&Batch>,
         by: &Author,
     ) -> FsResult<Version> {
-        let looked = batch.map(|batch| batch.looked);
-        let command = match (self.undelete(&change, by)?, looked) {
-            (Some(unpruned), looked) => Command::MoveRefs {
-                change,
-                tombstones_as_of: looked,
-                unpruned,
-            },
-            (None, Some(looked)) => Command::Publish {
-                change,
-                tombstones_as_of: looked,
-            },
-            (None, None) => Command::Commit(change),
-        };
-        let version = self.propose(command, &by.actor)?;
+        let unpruned = self.undelete(&change, by)?;
+        let version = self.propose(command(change, batch, unpruned), &by.actor)?;
         // Moving refs between the loose and the packed layer is no such move.
         let repo = read::repo(self.shared.replica.view(), self.repo)?;
         if repo.is_some_and(|repo| repo.refs_version >= version) {
@@ -55,6 +45,9 @@ impl Transactions {
                 Err(FsError::Refused(Refusal::HasTombstone { key })) => {
                     self.objects.forget_stored(&key);
                 }
+                Err(FsError::Refused(Refusal::NotLent { path, .. })) => {
+                    self.objects.loans().refused(&path);
+                }
                 // Pruned: through another mount, between the look and the commit.
                 Err(FsError::Refused(Refusal::TombstonesExpired | Refusal::Pruned)) => {}
                 other => return other,
@@ -70,14 +63,7 @@ impl Transactions {
         batch: &Batch,
         actor: &Actor,
     ) -> FsResult<Version> {
-        let looked = batch.looked;
-        self.propose(
-            Command::Publish {
-                change,
-                tombstones_as_of: looked,
-            },
-            actor,
-        )
+        self.propose(command(change, Some(batch), None), actor)
     }
 
     pub(super) fn propose(&self, command: Command, actor: &Actor) -> FsResult<Version> {
@@ -86,8 +72,8 @@ impl Transactions {
 
     /// Very many files go in several entries; the last goes with the refs.
     pub(super) fn catalogue_ahead(&self, batch: &mut Batch, actor: &Actor) -> FsResult<()> {
-        while let Some(fitting) = fitting(&batch.files) {
-            let ahead = batch.split_off(fitting);
+        while let Some((files, borrowed)) = ahead(batch) {
+            let ahead = batch.split_off(files, borrowed);
             self.catalogue(ahead, actor)?;
         }
         Ok(())
@@ -99,11 +85,43 @@ impl Transactions {
             add: batch.adds(),
             ..RepoChange::new(self.repo)
         };
-        if !change.is_empty() {
+        if !change.is_empty() || !batch.borrowed.is_empty() {
             self.propose_stored(change, &batch, actor)?;
         }
         self.objects.adopt(batch);
         Ok(())
+    }
+}
+
+/// What commits a change, with what a batch has for it. `unpruned` is for a change that relies on objects.
+fn command(change: RepoChange, batch: Option<&Batch>, unpruned: Option<Version>) -> Command {
+    let tombstones_as_of = batch.map(|batch| batch.looked);
+    let loans = batch.map_or(Vec::new(), Batch::loans);
+    match (unpruned, tombstones_as_of) {
+        _ if !loans.is_empty() => Command::Borrow(Box::new(Borrowing {
+            change,
+            tombstones_as_of,
+            unpruned,
+            loans,
+        })),
+        (Some(unpruned), tombstones_as_of) => Command::MoveRefs {
+            change,
+            tombstones_as_of,
+            unpruned,
+        },
+        (None, Some(tombstones_as_of)) => Command::Publish {
+            change,
+            tombstones_as_of,
+        },
+        (None, None) => Command::Commit(change),
+    }
+}
+
+/// How many stored and borrowed files go ahead of the others; `None` when all of them fit into one entry.
+fn ahead(batch: &Batch) -> Option<(usize, usize)> {
+    match fitting(&batch.files) {
+        Some(fitting) => Some((fitting, 0)),
+        None => (batch.borrowed.len() > FILES_PER_ENTRY).then_some((0, FILES_PER_ENTRY)),
     }
 }
 

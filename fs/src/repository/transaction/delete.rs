@@ -75,7 +75,7 @@ impl Transactions {
     /// Objects go to the trash like all others, also those that are not stored yet.
     fn unlink_finished(&self, path: &RepoPath, read: ReadVersion) -> FsResult<()> {
         let take = || self.files.unlink_if_there(path);
-        match self.publish_one(path) {
+        match self.publish_one(path, "a deletion") {
             // Damaged: there is nothing to keep.
             Err(FsError::WrongBytes { .. }) => return self.objects.unfinish(path, take),
             published => published?,

@@ -231,12 +231,27 @@ impl Transactions {
     }
 
     /// Stores and catalogues one finished file as it is, without packing it up
-    /// with others: its name must stay.
-    fn publish_one(&self, path: &RepoPath) -> FsResult<()> {
-        let wait = self.shared.begin_wait(self.repo, "a deletion")?;
+    /// with others: its name must stay. `what` waits for that.
+    pub(in crate::repository) fn publish_one(&self, path: &RepoPath, what: &str) -> FsResult<()> {
+        let wait = self.shared.begin_wait(self.repo, what)?;
         let _turn = self.take_turn(&wait)?;
         let _waiting = wait.enter();
         self.until_settled(|| self.catalogue(self.objects.store_one(path)?, &Actor::default()))
+    }
+
+    /// Catalogues what other repositories lend, and stores nothing but what these have lost.
+    pub(crate) fn publish_borrowed(&self) -> FsResult<()> {
+        let (actor, wait) = (
+            Actor::default(),
+            self.shared.begin_wait(self.repo, "a link")?,
+        );
+        let _turn = self.take_turn(&wait)?;
+        let _waiting = wait.enter();
+        self.until_settled(|| {
+            let mut batch = self.objects.store_borrowed()?;
+            self.catalogue_ahead(&mut batch, &actor)?;
+            self.catalogue(batch, &actor)
+        })
     }
 
     /// The replicator gives new times to what is still there, with whatever else it has by then.
