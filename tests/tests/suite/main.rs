@@ -4,6 +4,7 @@
 //! every test's name ends in the backend it ran on.
 
 mod audit;
+mod borrowing;
 mod budgets;
 mod cli;
 mod cluster;

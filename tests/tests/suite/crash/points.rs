@@ -166,6 +166,14 @@ impl Stage {
         settings.gitmoor(&["repo", "fork", "app.git", &name, "--copy"])
     }
 
+    /// Where git runs, and how it clones within the mount.
+    fn clone_within(&self) -> (Repo, String) {
+        let (from, to) = (self.bare.path(), self.place.root.join("clone.git"));
+        let at = self.place.git.at(&self.place.scratch);
+        let clone = format!("clone --quiet --bare --local {from} {}", to.display());
+        (at, clone)
+    }
+
     /// Takes over a repository of this step, which is like the work tree's.
     fn take_over(&self) -> Output {
         let name = format!("old-{}.git", self.steps.get());
@@ -429,6 +437,33 @@ const COPY: Load = Load {
     ..BASE
 };
 
+/// A clone within the mount, which links: nothing is left of one that was cut off but names that rm(1) removes.
+const CLONE: Load = Load {
+    step: |stage| {
+        stage.push("", 3, 100);
+        let (at, clone) = stage.clone_within();
+        at.is(clone);
+    },
+    after: |stage| {
+        let to = stage.place.root.join("clone.git");
+        if to.exists() {
+            fs::remove_dir_all(&to).expect("rm -rf");
+        }
+        let (at, clone) = stage.clone_within();
+        at.ok(clone);
+        let made = stage.place.repo("clone.git");
+        assert_eq!(made.refs(), stage.bare.refs());
+        made.fsck();
+        fs::remove_dir_all(&to).expect("rm -rf");
+    },
+    points: &[
+        (fs_points::BORROWED, &[1, 3]),
+        (fs_points::STORED, &[2]),
+        (fs_points::CATALOGUED, &[2]),
+    ],
+    ..BASE
+};
+
 const LOADS: &[&Load] = &[
     &PUSH,
     &BUNDLE,
@@ -443,6 +478,7 @@ const LOADS: &[&Load] = &[
     &IMPORT,
     &LIVE,
     &COPY,
+    &CLONE,
 ];
 
 /// Points of the replicator that need another node, or a long log; all of its points are drilled
@@ -536,6 +572,11 @@ fn live() {
 #[test]
 fn copy() {
     COPY.drill();
+}
+
+#[test]
+fn clone_within() {
+    CLONE.drill();
 }
 
 /// A misspelt point must not pass for a drill that was survived.
