@@ -11,6 +11,7 @@
 
 use super::{Found, Objects};
 use crate::error::{FsError, FsResult};
+use gitmoor_model::name;
 use gitmoor_model::{BlockDigest, FileAdd, FileEntry, Relied, RepoId, RepoPath};
 use gitmoor_replicator::read;
 use gitmoor_store::block_cache::CacheReadError;
@@ -212,10 +213,15 @@ impl Loans<'_> {
         Ok(there.is_some_and(|there| there.digest == file.entry.digest))
     }
 
-    /// Makes a file of this repository's own of one that its lender has lost. What was deleted here as well, and is
-    /// nowhere any more, needs none.
+    /// Makes a file of this repository's own of one that its lender has lost. What was deleted here as well, and holds
+    /// no objects or is nowhere any more, needs none.
     fn copy_lost(&self, borrowed: &Borrowed) -> FsResult<()> {
         let FileAdd { path, entry, .. } = &borrowed.file;
+        // What is not objects can be had again from them: a deletion of that is not undone.
+        if !name::holds_objects(path) && self.0.prune.hides(path) {
+            self.give_back(path);
+            return Ok(());
+        }
         let made = self
             .0
             .files
@@ -226,7 +232,7 @@ impl Loans<'_> {
             });
         let ready = match made.and_then(|made| self.0.ready_private(made, path)) {
             Err(error) if is_gone(&error) && self.0.prune.hides(path) => {
-                self.0.state.lock().borrowed.remove(path);
+                self.give_back(path);
                 return Ok(());
             }
             ready => ready?,
