@@ -102,8 +102,9 @@ fn two_thousand_open_files() {
         .map(|path| File::open(path).expect("open"))
         .collect();
     let during = descriptors(&place.daemon());
+    // Connections to the store come and go meanwhile.
     assert!(
-        during >= before + 2000,
+        during + 50 >= before + 2000,
         "{before} {during}: the test opens nothing"
     );
     assert!(during <= before + 2 * 2000 + 50, "{before} {during}");
