@@ -2,56 +2,24 @@
 //! pools. No byte is copied, and neither repository harms the other, whatever becomes of either.
 
 use crate::everywhere;
+use crate::fork::{gc, gitmoor, json, settings, settled};
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::Cluster;
 use gitmoor_tests::git::Repo;
 use gitmoor_tests::history::noise;
-use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::process::report;
 use gitmoor_tests::s3::Counts;
-use gitmoor_tests::wait;
 use gitmoor_tests::watched::Watched;
-use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
-use std::time::Duration;
-
-const BOUND: Duration = Duration::from_secs(30);
 
 /// What is deleted is gone with the next gc.
 const AT_ONCE: &str = "trash-keep = \"0s\"\ngc-grace = \"0s\"\ngc-period = \"1h\"\n";
 const EAGER: &str = "idle-publish = \"50ms\"\n";
 /// Only a ref change publishes, or leaving.
 const LAZY: &str = "idle-publish = \"1h\"\n";
-
-fn settings(place: &Place) -> Settings {
-    place.daemon().settings().clone()
-}
-
-fn gitmoor(place: &Place, args: &[&str]) -> String {
-    settings(place).gitmoor_ok(args)
-}
-
-fn json(place: &Place, args: &[&str]) -> Value {
-    let text = gitmoor(place, &[args, &["--json"]].concat());
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
-}
-
-fn pending(place: &Place) -> Value {
-    settings(place).status()["pending"]["files"].clone()
-}
-
-fn settled(place: &Place) {
-    wait::until("everything is published", BOUND, || pending(place) == 0);
-}
-
-/// Everything that may expire does.
-fn gc(place: &Place) {
-    settled(place);
-    gitmoor(place, &["gc", "--trash-only"]);
-}
 
 /// A clone in the root, as a host makes one: git finds out by itself that it may link.
 #[track_caller]

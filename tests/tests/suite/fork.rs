@@ -22,20 +22,20 @@ fn place(kind: Kind) -> Place {
     Place::set(kind, toml)
 }
 
-fn settings(place: &Place) -> Settings {
+pub(crate) fn settings(place: &Place) -> Settings {
     place.daemon().settings().clone()
 }
 
-fn gitmoor(place: &Place, args: &[&str]) -> String {
+pub(crate) fn gitmoor(place: &Place, args: &[&str]) -> String {
     settings(place).gitmoor_ok(args)
 }
 
-fn json(place: &Place, args: &[&str]) -> Value {
+pub(crate) fn json(place: &Place, args: &[&str]) -> Value {
     let text = gitmoor(place, &[args, &["--json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
 }
 
-fn settled(place: &Place) {
+pub(crate) fn settled(place: &Place) {
     let settings = settings(place);
     wait::until("everything is published", Duration::from_secs(30), || {
         settings.status()["pending"]["files"] == 0
@@ -53,7 +53,7 @@ fn fork(place: &Place, from: &str, to: &str) -> Repo {
 }
 
 /// Everything that may expire does.
-fn gc(place: &Place) {
+pub(crate) fn gc(place: &Place) {
     settled(place);
     gitmoor(place, &["gc", "--trash-only"]);
 }
