@@ -9,10 +9,10 @@
     reason = "theirs is read with the rights of its owner; the copy is the daemon's own"
 )]
 
-use super::read_view::{Theirs, ViewError, make_dir, not_regular, regular, write};
+use super::read_view::{Theirs, ViewError, at_most, make_dir, not_regular, there, write};
 use gix_validate::reference;
 use std::fs::{self, DirEntry, FileType};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -55,7 +55,7 @@ fn value(
     if !kind.is_file() {
         return there(&path, Err(not_regular()));
     }
-    there(&path, theirs.with(|| read(&path)))
+    there(&path, theirs.with(|| at_most(LARGEST, &path)))
 }
 
 /// A link that leads nowhere becomes an empty file: both are broken refs to git, which says so.
@@ -74,27 +74,6 @@ fn linked(theirs: &Theirs<'_>, path: &Path) -> Result<Option<Vec<u8>>, ViewError
                 .to_owned(),
         });
     }
-    let value = there(path, theirs.with(|| read(path)))?;
+    let value = there(path, theirs.with(|| at_most(LARGEST, path)))?;
     Ok(Some(value.unwrap_or_default()))
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut value = Vec::new();
-    regular(path)?.take(LARGEST + 1).read_to_end(&mut value)?;
-    match value.len() as u64 > LARGEST {
-        true => Err(io::ErrorKind::FileTooLarge.into()),
-        false => Ok(value),
-    }
-}
-
-/// `None` of what is not there.
-fn there<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>, ViewError> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ViewError::Unreadable {
-            path: path.to_owned(),
-            error,
-        }),
-    }
 }

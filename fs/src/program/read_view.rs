@@ -227,14 +227,7 @@ impl Theirs<'_> {
 
     /// `None` when it is not there.
     fn small(&self, path: &Path) -> Result<Option<Vec<u8>>, ViewError> {
-        match self.with(|| small(path)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(ViewError::Unreadable {
-                path: path.to_owned(),
-                error,
-            }),
-        }
+        there(path, self.with(|| small(path)))
     }
 
     /// One without a version is of the first.
@@ -260,11 +253,7 @@ impl Theirs<'_> {
     fn check_small(&self, git_dir: &Path) -> Result<(), ViewError> {
         for name in ["packed-refs", "shallow", "reftable/tables.list"] {
             let path = git_dir.join(name);
-            match self.with(|| regular(&path)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(ViewError::Unreadable { path, error }),
-                Ok(_) => {}
-            }
+            there(&path, self.with(|| regular(&path)))?;
         }
         Ok(())
     }
@@ -346,10 +335,27 @@ pub fn regular(path: &Path) -> io::Result<File> {
 
 /// A regular file of at most a mebibyte.
 pub fn small(path: &Path) -> io::Result<Vec<u8>> {
+    at_most(SMALL, path)
+}
+
+/// A regular file of at most so many bytes.
+pub(super) fn at_most(most: u64, path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    regular(path)?.take(SMALL + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > SMALL {
+    regular(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > most {
         true => Err(io::ErrorKind::FileTooLarge.into()),
         false => Ok(bytes),
+    }
+}
+
+/// `None` of what is not there.
+pub(super) fn there<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>, ViewError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ViewError::Unreadable {
+            path: path.to_owned(),
+            error,
+        }),
     }
 }

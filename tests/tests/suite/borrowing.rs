@@ -2,7 +2,7 @@
 //! pools. No byte is copied, and neither repository harms the other, whatever becomes of either.
 
 use crate::everywhere;
-use crate::fork::{gc, gitmoor, json, settings, settled};
+use crate::fork::{gc, gitmoor, id, json, settings, settled};
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::Cluster;
 use gitmoor_tests::git::Repo;
@@ -278,10 +278,7 @@ fn the_lender_goes_first() {
     let place = Place::set(Kind::S3s, &format!("{AT_ONCE}{EAGER}"));
     let (bare, work) = large(&place);
     let fork = cloned(&place, "--bare", &bare, "fork.git");
-    let ids = ["app.git", "fork.git"].map(|name| {
-        let info = json(&place, &["repo", "info", name]);
-        info["id"].as_str().expect("an id").to_owned()
-    });
+    let ids = ["app.git", "fork.git"].map(|name| id(&place, name));
     let keys = || {
         let keys = place.server().objects().into_keys();
         let of = |key: &String| ids.iter().any(|id| key.contains(id));

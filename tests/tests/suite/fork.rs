@@ -42,7 +42,7 @@ pub(crate) fn settled(place: &Place) {
     });
 }
 
-fn id(place: &Place, name: &str) -> String {
+pub(crate) fn id(place: &Place, name: &str) -> String {
     let info = json(place, &["repo", "info", name]);
     info["id"].as_str().expect("an id").to_owned()
 }
