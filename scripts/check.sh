@@ -3,7 +3,7 @@
 #
 # usage: scripts/check.sh TOPIC [TEST RUNNER ARGUMENT…]
 #        scripts/check.sh --list
-#   TOPIC    a module of the suite, or a part of it: refs, hostile::sealed
+#   TOPIC    a module of the suite, or a part of it: repository, refs, hostile::sealed, refs::links
 #            a crate: gitmoor-fs
 #            a test target of a crate: gitmoor-replicator/sim
 #   --list   prints all topics
@@ -16,7 +16,25 @@ cd "$root"
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 
-suite_topics() { sed -n 's/^mod \(.*\);$/\1/p' tests/tests/suite/main.rs; }
+# The modules of the suite, by their whole paths: repository::refs.
+suite_topics() {
+    (cd tests/tests/suite && find . -name '*.rs' ! -path ./main.rs) |
+        sed 's/^\.\///; s/\.rs$//; s/\/mod$//; s/\//::/g' | sort
+}
+
+# The modules that a topic may name, or that hold the test which it names: refs, or refs::push.
+suite_modules() {
+    local name=$1 modules
+    while :; do
+        if modules=$(suite_topics | grep -xF -- "$name"); then break; fi
+        if modules=$(suite_topics | grep -E -- "::$name\$"); then break; fi
+        case $name in *::*) name=${name%::*} ;; *) return 1 ;; esac
+    done
+    while read -r module; do
+        # `gc` is not `gc_…`, but `refs::push` is every test that begins so.
+        case $1 in "$name") echo "$module::" ;; *) echo "$module${1#"$name"}" ;; esac
+    done <<<"$modules"
+}
 
 # Crates, and their test targets.
 crate_topics() {
@@ -38,13 +56,10 @@ run() {
 }
 
 check() {
-    local crate=${topic%%/*} module=${topic%%::*} targets=()
-    if suite_topics | grep -qxF -- "$module"; then
-        # `gc` is not `gc_…`, but `refs::push` is every test that begins so.
-        local prefix=$topic
-        [ "$topic" != "$module" ] || prefix=$topic::
+    local crate=${topic%%/*} prefixes targets=()
+    if prefixes=$(suite_modules "$topic"); then
         build_gitmoor
-        run --test suite -E "test(/^$prefix/)"
+        run --test suite -E "test(/^(${prefixes//$'\n'/|})/)"
     elif crate_topics | grep -qxF -- "$topic"; then
         # Only these run a binary that cargo does not build for them.
         [ "$crate" != gitmoor-tests ] || build_gitmoor

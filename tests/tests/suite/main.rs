@@ -1,55 +1,19 @@
-//! Real git on real mounts, one module per question, in one binary (it links once).
+//! Real git on real mounts, in one binary (it links once). A folder has the name of the room that it
+//! tests; `crash`, `hostile` and `limits` are troubles of all rooms.
 //!
 //! `scripts/check.sh refs` runs one question, see `tests/README.md`;
 //! every test's name ends in the backend it ran on.
 
-mod audit;
-mod borrowing;
-mod budgets;
-mod cli;
-mod cluster;
-mod compatibility;
-mod concurrency;
-mod copying;
 mod crash;
-mod damaged_replica;
-mod doctor;
-mod export;
-mod extras;
-mod faults;
-mod fork;
-mod fsck;
-mod gc;
+mod daemon;
+mod git;
 mod hostile;
-mod immutable;
-mod import;
-mod init;
+mod jobs;
 mod limits;
-mod maintenance;
-mod metrics;
-mod mount_helper;
-mod mount_options;
-mod namespace;
-mod open_files;
-mod prune;
-mod quota;
-mod reaching_s3;
-mod reference;
-mod refs;
-mod reftable;
-mod restart;
-mod serving;
-mod slow;
-mod staged;
-mod still;
-mod top;
-mod traces;
-mod transfer;
-mod trash;
-mod units;
-mod waiting;
-mod warm;
-mod worktrees;
+mod replicator;
+mod repository;
+mod store;
+mod tree;
 
 /// A scenario becomes a test per backend: the plain directory, which proves the scenario
 /// right, and a mount over a directory store.

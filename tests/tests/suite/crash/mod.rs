@@ -8,3 +8,4 @@ mod points;
 mod power;
 mod random;
 mod recovery;
+mod restart;

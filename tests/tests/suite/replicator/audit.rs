@@ -1,6 +1,6 @@
 //! Who changed what: refs by git, settings and repositories by administrators, and what is kept of it.
 
-use crate::cluster::mounts::work;
+use crate::replicator::cluster::mounts::work;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::Cluster;
 use gitmoor_tests::place::Place;
@@ -190,7 +190,7 @@ fn the_oldest_go_beyond_the_limit() {
 #[test]
 fn through_which_node() {
     let mut cluster = Cluster::mounted(Kind::Dir);
-    crate::cluster::mounts::init(&cluster, 0, "app.git", "");
+    crate::replicator::cluster::mounts::init(&cluster, 0, "app.git", "");
     let client = cluster.mount_client();
     for (n, machine) in [1, client].into_iter().enumerate() {
         let work = work(&cluster, machine, "app.git");

@@ -1,7 +1,7 @@
 //! Three mounts of one cluster: what one does the others see at once, and none overwrites what
 //! another did.
 
-use crate::concurrency::together;
+use crate::repository::concurrency::together;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::{BOUND, Cluster, read};
 use gitmoor_tests::git::{Args, Repo};

@@ -1,6 +1,6 @@
 //! `gitmoor gc` repacks a repository in a private view, beside everything that goes on in it.
 
-use crate::cluster::mounts;
+use crate::replicator::cluster::mounts;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::Cluster;
 use gitmoor_tests::git::{Installed, Repo};

@@ -1,7 +1,7 @@
 //! Mounts that ask the nodes of a cluster and have no copy of their own.
 
 use super::mounts::{clients_of, init, seen_at_once, work};
-use crate::concurrency::together;
+use crate::repository::concurrency::together;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::{BOUND, Cluster, read};
 use gitmoor_tests::wait;

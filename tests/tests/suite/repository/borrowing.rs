@@ -2,7 +2,7 @@
 //! pools. No byte is copied, and neither repository harms the other, whatever becomes of either.
 
 use crate::everywhere;
-use crate::fork::{gc, gitmoor, id, json, settings, settled};
+use crate::jobs::fork::{gc, gitmoor, id, json, settings, settled};
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::Cluster;
 use gitmoor_tests::git::Repo;

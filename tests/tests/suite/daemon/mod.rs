@@ -1,0 +1,12 @@
+//! The command line, the daemon, and what both tell an operator.
+
+mod cli;
+mod compatibility;
+mod doctor;
+mod metrics;
+mod mount_helper;
+mod mount_options;
+mod slow;
+mod top;
+mod traces;
+mod units;

@@ -1,0 +1,10 @@
+//! One repository: refs, objects, the private files of a machine, and pushes beside pruning.
+
+mod borrowing;
+pub(crate) mod concurrency;
+mod maintenance;
+mod prune;
+mod quota;
+mod refs;
+mod reftable;
+mod staged;

@@ -1,0 +1,8 @@
+//! The names that the kernel sees: directories, repositories, files, and what stat(2) says of them.
+
+mod copying;
+mod immutable;
+mod init;
+mod namespace;
+mod open_files;
+mod still;
