@@ -123,7 +123,7 @@ fn main() {
     let began = Instant::now();
     cluster.stop(0);
     cluster.start(0);
-    cluster.until("it leads", || cluster.node(0).catch_up().is_ok());
+    cluster.until("it leads", || cluster.node(0).read_barrier().is_ok());
     println!(
         "restarted in {:.1} s, the election in it",
         began.elapsed().as_secs_f64()

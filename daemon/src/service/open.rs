@@ -227,7 +227,7 @@ fn wait_for_cluster(replica: &dyn Replica) -> Result<(), ServiceError> {
     let began = Instant::now();
     let give_up = || began.elapsed() >= CLUSTER_TIMEOUT;
     loop {
-        match replica.catch_up(&give_up) {
+        match replica.read_barrier(&give_up) {
             Ok(()) => return Ok(()),
             Err(
                 error @ (ProposeError::Timeout(_)

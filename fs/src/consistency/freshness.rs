@@ -81,15 +81,15 @@ impl Freshness {
             return Ok(());
         }
         let began = Instant::now();
-        self.wait(|give_up| self.replica.catch_up(give_up))?;
+        self.wait(|give_up| self.replica.read_barrier(give_up))?;
         let mut confirmed = self.confirmed.lock();
         *confirmed = (*confirmed).max(Some(began));
         Ok(())
     }
 
     /// Returns when reads of a repository are answered at once.
-    pub(crate) fn hold(&self, repo: RepoId) -> FsResult<()> {
-        self.wait(|give_up| self.replica.hold(repo, give_up))
+    pub(crate) fn load_repo(&self, repo: RepoId) -> FsResult<()> {
+        self.wait(|give_up| self.replica.load_repo(repo, give_up))
     }
 
     fn wait(

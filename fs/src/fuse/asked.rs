@@ -46,7 +46,7 @@ impl<'a> Asked<'a> {
         let process = Process {
             uid: request.uid(),
             gid: request.gid(),
-            pid: request.pid(),
+            tid: request.pid(),
             may_wait: false,
         };
         Self {

@@ -119,14 +119,14 @@ impl Dispatch {
                 "fuse",
                 op = asked.op,
                 request = asked.number,
-                pid = asked.process.pid
+                pid = asked.process.tid
             )
         });
         let asked = asked.on_a_thread_that_waits();
         let answer = move |may: FsResult<()>| {
             let _in_span = span.enter();
             let _timer = Timer::since(begin, &asked, &calls.tree, slow);
-            let caller = asked.process.pid;
+            let caller = asked.process.tid;
             match may {
                 Ok(()) => on_behalf_of(caller, || {
                     let result = call(&calls, &asked, &mut reply);
@@ -144,14 +144,14 @@ impl Dispatch {
     /// The operation as a step of the command that asks; `None` if that is not traced.
     fn step(&self, asked: &Asked<'_>) -> Option<Span> {
         let process = asked.process;
-        let command = self.commands.span_of(process.uid, process.pid);
+        let command = self.commands.span_of(process.uid, process.tid);
         if command.is_none() {
             return None;
         }
         let path = asked.describe(&self.calls.tree);
         Some(info_span!(
             target: TARGET, parent: &command, "fuse", otel.name = asked.op,
-            op = asked.op, request = asked.number, pid = process.pid, path
+            op = asked.op, request = asked.number, pid = process.tid, path
         ))
     }
 

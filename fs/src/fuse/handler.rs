@@ -276,7 +276,7 @@ impl Filesystem for Handler {
     ) {
         (self.dispatch).run_here(Op::Write, request, ino, reply, |calls, asked, _| {
             let opened = &calls.handle(fh)?.opened;
-            opened.write(offset, data, appends(flags), asked.process.pid)?;
+            opened.write(offset, data, appends(flags), asked.process.tid)?;
             Ok(data.len() as u32)
         });
     }

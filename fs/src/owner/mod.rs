@@ -360,7 +360,7 @@ impl Ownership {
             return Ok(Standing::Ours);
         }
         // Another mount of the cluster may have claimed it, and this one not heard of that yet.
-        self.replica.catch_up(&|| false)?;
+        self.replica.read_barrier(&|| false)?;
         match is_ours(read::claims(self.replica.view())?) {
             true => Ok(Standing::Ours),
             false => Ok(Standing::Theirs),

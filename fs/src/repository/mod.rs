@@ -53,7 +53,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use transaction::dissociate::Dissociation;
 use transaction::repack::RepackCommit;
 use transaction::repair::Repair;
-use transaction::{Author, Prune, Transactions};
+use transaction::{Author, PendingDeletions, Transactions};
 
 /// A repository as this mount sees it.
 pub struct Repository {
@@ -137,7 +137,7 @@ impl Repository {
         let home = shared.config.data.join("repos").join(id.to_string());
         let files = Arc::new(Files::open(shared.homes.clone(), id)?);
         leftovers::clear_locks(&files)?;
-        let prune = Arc::new(Prune::default());
+        let prune = Arc::new(PendingDeletions::default());
         let objects = Objects::open(id, shared.clone(), files.clone(), prune.clone())?;
         let objects = Arc::new(objects);
         let transactions = Arc::new(Transactions::new(

@@ -147,7 +147,7 @@ impl Op {
 
 /// A lookup syncs reads, or opens a repository.
 fn lookup_may_block(tree: &Tree, parent: u64, name: &[u8], process: Process) -> bool {
-    let is_fresh = tree.shared.freshness.is_fresh_for(process.pid);
+    let is_fresh = tree.shared.freshness.is_fresh_for(process.tid);
     match tree.inodes.namespace_dir(parent) {
         Some(dir) => !is_fresh || is_unopened(tree, &dir, name),
         None => !is_fresh && child_is_shared(tree, parent, name),
@@ -159,7 +159,7 @@ fn is_unopened(tree: &Tree, dir: &NamePath, name: &[u8]) -> bool {
     let replica = &tree.shared.replica;
     match join_name(dir, name).map(|path| read::name(replica.view(), &path)) {
         Ok(Ok(Some(NameEntry::Repo(id)))) => {
-            !replica.holds(id) || tree.repositories.if_open(id).is_none()
+            !replica.has_loaded(id) || tree.repositories.if_open(id).is_none()
         }
         Ok(_) | Err(_) => false,
     }
@@ -174,7 +174,7 @@ fn child_is_shared(tree: &Tree, parent: u64, name: &[u8]) -> bool {
 
 /// An open syncs reads, or copies a value into a draft.
 fn open_may_block(tree: &Tree, ino: u64, write: bool, process: Process) -> bool {
-    let is_fresh = tree.shared.freshness.is_fresh_for(process.pid);
+    let is_fresh = tree.shared.freshness.is_fresh_for(process.tid);
     if is_fresh && !write {
         return false;
     }

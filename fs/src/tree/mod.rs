@@ -37,8 +37,8 @@ use writing::Wanted;
 pub(crate) struct Process {
     pub uid: u32,
     pub gid: u32,
-    /// Thread id.
-    pub pid: u32,
+    /// The id of the thread that calls: FUSE reports a thread, not a process.
+    pub tid: u32,
     /// Whether the thread that works for it may wait. If not, [`Op::may_block`] was asked, and said no.
     pub may_wait: bool,
 }
@@ -136,7 +136,7 @@ impl Tree {
     /// Syncs reads before a process is shown what others may have changed.
     fn sync_reads(&self, place: &Place, process: Process) -> FsResult<()> {
         match process.may_wait && place.is_shared() {
-            true => self.shared.freshness.sync_reads_for(process.pid),
+            true => self.shared.freshness.sync_reads_for(process.tid),
             false => Ok(()),
         }
     }
@@ -427,7 +427,7 @@ fn caller(shown: &Shown, repo: &Repository, process: Process) -> Caller {
     Caller {
         uid: process.uid,
         owner: shown.owner_of_new(process),
-        read: repo.transactions().read_version(process.pid),
+        read: repo.transactions().read_version(process.tid),
     }
 }
 
@@ -446,7 +446,7 @@ fn may_read(process: Process, stat: &Stat) -> bool {
 /// knows by itself, but it always asks to open.
 fn observe(place: &Place, process: Process) {
     if let Place::Repo(repo, _) = place {
-        repo.transactions().read_version(process.pid);
+        repo.transactions().read_version(process.tid);
     }
 }
 

@@ -30,10 +30,10 @@ impl Names {
         if !process.may_wait {
             return Ok(());
         }
-        self.shared.freshness.sync_reads_for(process.pid)?;
+        self.shared.freshness.sync_reads_for(process.tid)?;
         match read::name(self.shared.replica.view(), path)? {
-            Some(NameEntry::Repo(id)) if !self.shared.replica.holds(id) => {
-                self.shared.freshness.hold(id)
+            Some(NameEntry::Repo(id)) if !self.shared.replica.has_loaded(id) => {
+                self.shared.freshness.load_repo(id)
             }
             Some(_) | None => Ok(()),
         }
@@ -61,7 +61,7 @@ impl Names {
 
     /// As this process changes it.
     fn namespace(&self, process: Process) -> Namespace<'_> {
-        let pid = of_thread(process.pid);
+        let pid = of_thread(process.tid);
         Namespace {
             shared: &self.shared,
             actor: self.shared.origins.actor(process.uid, pid),

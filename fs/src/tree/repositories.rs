@@ -41,7 +41,7 @@ impl Repositories {
     /// The repository of this id, opened at the first touch.
     pub(crate) fn get(&self, id: RepoId) -> FsResult<Arc<Repository>> {
         // Before others wait for the slot.
-        self.shared.replica.hold(id, &|| false)?;
+        self.shared.replica.load_repo(id, &|| false)?;
         let slot = self.open.lock().entry(id).or_default().clone();
         if slot.repository.get().is_none() {
             self.open_in(&slot, id)?;

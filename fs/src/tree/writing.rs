@@ -65,7 +65,7 @@ impl Tree {
         let Place::Repo(repo, path) = place else {
             return None;
         };
-        let has = self.wanted.has(process.pid, repo.id, path);
+        let has = self.wanted.has(process.tid, repo.id, path);
         has.then(|| self.inodes.spare(place))
     }
 
@@ -82,11 +82,11 @@ impl Tree {
             Some(Role::Spare) => {}
             Some(Role::Draft) if is_open() => {}
             Some(Role::Named | Role::Draft) | None => {
-                self.wanted.add(process.pid, repo.id, path);
+                self.wanted.add(process.tid, repo.id, path);
                 return Err(FsError::NotFound);
             }
         }
-        self.wanted.remove(process.pid, repo.id, path);
+        self.wanted.remove(process.tid, repo.id, path);
         let opened = Arc::new(repo.open_draft(path, truncate, &self.caller(repo, process))?);
         self.inodes.take(ino, Role::Draft);
         self.opened_draft(ino, &opened, process);
@@ -96,7 +96,7 @@ impl Tree {
     fn opened_draft(&self, ino: u64, opened: &Arc<Opened>, process: Process) {
         self.inodes.opened(ino, opened);
         if let Some(users) = opened.users() {
-            users.add(process.pid);
+            users.add(process.tid);
         }
     }
 
@@ -105,7 +105,7 @@ impl Tree {
         let Some(users) = opened.users() else {
             return true;
         };
-        match users.hold(ino, process.pid) {
+        match users.hold(ino, process.tid) {
             Some(held) => !held,
             None => users.is_written(),
         }
@@ -131,7 +131,7 @@ impl Tree {
         how: Creation,
         process: Process,
     ) -> FsResult<(Entry, Arc<Opened>)> {
-        self.wanted.remove(process.pid, repo.id, &path);
+        self.wanted.remove(process.tid, repo.id, &path);
         let caller = self.caller(&repo, process);
         let opened = Arc::new(repo.create_draft(&path, mode, how, &caller)?);
         let stat = self.stat_opened(&opened, &repo)?;

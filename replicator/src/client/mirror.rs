@@ -89,7 +89,7 @@ impl Mirror {
         whole.into_iter().chain(repos).collect()
     }
 
-    pub(super) fn holds(&self, repo: RepoId) -> bool {
+    pub(super) fn has_loaded(&self, repo: RepoId) -> bool {
         self.settled.contains(&repo)
     }
 
@@ -336,7 +336,7 @@ mod tests {
                     if merged != Merge::Merged {
                         continue;
                     }
-                    prop_assert!(basis.cursor.repos.iter().all(|&repo| mirror.holds(repo)));
+                    prop_assert!(basis.cursor.repos.iter().all(|&repo| mirror.has_loaded(repo)));
                     prop_assert!(mirror.position >= position.max(upto));
                     position = mirror.position;
                     for repo in mirror.settled.clone() {

@@ -1,7 +1,7 @@
 //! A client: [`Replica`] without a copy of the state. A mount far away from the nodes, or one of many, has it.
 //!
 //! It has a [`mirror`] of the namespace and of the repositories that it has used, and answers reads from
-//! that. Before a process is shown anything a client catches up ([`Replica::catch_up`]): the node that it asks requests
+//! that. Before a process is shown anything a client catches up ([`Replica::read_barrier`]): the node that it asks requests
 //! a ReadIndex of the leader, and responds with the delta since the client's cursor. The delta of what a client commits
 //! comes the same way, with the outcome.
 //!
@@ -61,7 +61,7 @@ pub struct Client {
 
 impl Client {
     /// A client that has nothing yet, and has asked nobody: whether the cluster answers,
-    /// [`crate::Replica::catch_up`] tells.
+    /// [`crate::Replica::read_barrier`] tells.
     pub fn new(config: ClientConfig) -> Result<Self, NetError> {
         let connection = Arc::new(ClusterConnection {
             caller: Caller::new(config.identity, config.addresses)?,
@@ -239,16 +239,16 @@ impl Client {
 
     /// Gets what belongs to a repository, if it is not here.
     fn load_repo(&self, repo: RepoId, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
-        if self.mirror.read_recursive().holds(repo) {
+        if self.mirror.read_recursive().has_loaded(repo) {
             return Ok(());
         }
         let one = self.loading.lock();
-        if !self.mirror.read_recursive().holds(repo) {
+        if !self.mirror.read_recursive().has_loaded(repo) {
             let load = self.load(mirror::ranges_of(repo).collect(), give_up)?;
             self.mirror.write().add(repo, load);
         }
         drop(one);
-        let is_settled = self.mirror.read_recursive().holds(repo);
+        let is_settled = self.mirror.read_recursive().has_loaded(repo);
         match is_settled {
             true => Ok(()),
             false => self.sync(give_up),

@@ -16,7 +16,7 @@ impl Replica for Client {
         self.proposed(actor, command)
     }
 
-    fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+    fn read_barrier(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         self.sync(give_up)
     }
 
@@ -24,11 +24,11 @@ impl Replica for Client {
         false
     }
 
-    fn holds(&self, repo: RepoId) -> bool {
-        self.mirror.read_recursive().holds(repo)
+    fn has_loaded(&self, repo: RepoId) -> bool {
+        self.mirror.read_recursive().has_loaded(repo)
     }
 
-    fn hold(&self, repo: RepoId, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+    fn load_repo(&self, repo: RepoId, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         self.load_repo(repo, give_up)
     }
 

@@ -22,7 +22,7 @@ impl Client {
         let repo = repo.ok_or_else(|| {
             ReadError::Away("a client reads of one repository at a time".to_owned())
         })?;
-        if mirror.holds(repo) {
+        if mirror.has_loaded(repo) {
             return Ok(mirror);
         }
         drop(mirror);

@@ -1,7 +1,7 @@
 //! How a stranger becomes a node or client. It is looked up whether it is invited before anything
 //! is proposed: what a stranger says costs the cluster nothing.
 
-use super::cluster::Membership;
+use super::cluster::ClusterMember;
 use crate::model::{
     Actor, Client, Command, Member, Newcomer, Part, Refusal, Scope, SecretDigest, Timestamp,
     Version,
@@ -83,7 +83,7 @@ fn check(admission: &Admission) -> Result<(), net::Refusal> {
     }
 }
 
-impl Membership {
+impl ClusterMember {
     /// Blocks.
     pub(super) fn admit_one(&self, admission: Admission) -> Result<Joined, net::Refusal> {
         check(&admission)?;

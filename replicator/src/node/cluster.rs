@@ -79,7 +79,7 @@ pub enum MembershipError {
 }
 
 /// This node's part in the cluster.
-pub(super) struct Membership {
+pub(super) struct ClusterMember {
     pub(super) proposer: Arc<Proposer>,
     /// Weak, as is the network: a request that is still under way must not keep a node
     /// that has stopped from being opened again.
@@ -100,7 +100,7 @@ pub(super) struct Membership {
 }
 
 #[tonic::async_trait]
-impl LockService for Membership {
+impl LockService for ClusterMember {
     async fn take(&self, lock: Lock) -> Option<bool> {
         self.take_lock(self.id(), lock).await
     }
@@ -118,7 +118,7 @@ impl LockService for Membership {
     }
 }
 
-impl Membership {
+impl ClusterMember {
     /// A holder wants a lock; whether it has it now. `None` when no leader remembers it.
     pub(super) async fn take_lock(&self, holder: u64, lock: Lock) -> Option<bool> {
         if let Some(term) = self.leads() {
@@ -338,7 +338,7 @@ async fn ask_state(network: &Network, node: u64) -> Result<NodeState, String> {
 }
 
 /// What the network brings goes here. What blocks has threads of its own.
-pub(super) struct PeerService(pub(super) Arc<Membership>);
+pub(super) struct PeerService(pub(super) Arc<ClusterMember>);
 
 #[tonic::async_trait]
 impl Handler for PeerService {

@@ -40,7 +40,7 @@ use crate::state::{ReadError, View, read};
 use crate::storage::{self, Backup, Bootstrap, Database, OpenError};
 use crate::trace;
 use backups::Backups;
-use cluster::{Membership, PeerService};
+use cluster::{ClusterMember, PeerService};
 use crossbeam_channel::Receiver;
 use inbox::Input;
 use outbox::Outbox;
@@ -75,7 +75,7 @@ pub struct Node {
 
 /// Of one node among several.
 struct Cluster {
-    membership: Arc<Membership>,
+    membership: Arc<ClusterMember>,
     network: Arc<Network>,
 }
 
@@ -167,7 +167,7 @@ impl Node {
     }
 
     /// Opens the data directory of a node of a cluster, and returns at once: whether
-    /// the cluster answers, [`Node::catch_up`] tells. Must not be called on
+    /// the cluster answers, [`Node::read_barrier`] tells. Must not be called on
     /// the network's runtime.
     pub fn open_in(
         config: NodeConfig,
@@ -184,7 +184,7 @@ impl Node {
                 .map_err(OpenError::from)?
                 .index,
         );
-        let membership = Arc::new(Membership {
+        let membership = Arc::new(ClusterMember {
             proposer: parts.proposer.clone(),
             database: Arc::downgrade(&parts.database),
             status: parts.status.clone(),
@@ -247,8 +247,8 @@ impl Node {
 
     /// Returns when reads from now on see everything that was acknowledged anywhere
     /// before. Of a node alone they always do.
-    pub fn catch_up(&self) -> Result<(), ProposeError> {
-        Replica::catch_up(self, &|| false)
+    pub fn read_barrier(&self) -> Result<(), ProposeError> {
+        Replica::read_barrier(self, &|| false)
     }
 
     /// Where the cluster keeps object files; `None` before its first mount.
@@ -362,7 +362,7 @@ impl Replica for Node {
         result
     }
 
-    fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+    fn read_barrier(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         let _timer = metrics::catching_up();
         let _in_step = trace::step("catch up", String::new).entered();
         self.proposer.ask(RequestKind::Read, give_up).map(drop)

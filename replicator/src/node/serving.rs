@@ -1,7 +1,7 @@
 //! What a node answers the clients of its cluster. Any node does: what must be asked of the leader
 //! it asks. What a client says is checked here, before anybody else hears of it ([`super::rights`]).
 
-use super::cluster::Membership;
+use super::cluster::ClusterMember;
 use super::rights::{Rights, Wanted};
 use crate::locks::{Lock, Renewal};
 use crate::model::{MAX_ENTRY, Outcome, Proposal, Refusal, SessionId, Unfit};
@@ -34,13 +34,13 @@ pub(super) fn beginnings() -> Beginnings {
 
 /// A request that is being answered.
 struct Serving<'m> {
-    node: &'m Membership,
+    node: &'m ClusterMember,
     rights: Rights<'m>,
     client: u64,
     late: &'m dyn Fn() -> bool,
 }
 
-impl Membership {
+impl ClusterMember {
     /// Blocks.
     pub(super) fn serve(&self, client: u64, call: ClientCall) -> Result<ClientReply, String> {
         let ClientCall { within, request } = call;
@@ -62,7 +62,7 @@ impl Membership {
         let mut rights = of()?;
         if rights.is_none() {
             // It may have been admitted elsewhere a moment ago.
-            self.catch_up(late)?;
+            self.read_barrier(late)?;
             rights = of()?;
         }
         let Some(rights) = rights else {
@@ -77,7 +77,7 @@ impl Membership {
         serving.respond(request, &database)
     }
 
-    fn catch_up(&self, late: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+    fn read_barrier(&self, late: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         self.proposer.ask(RequestKind::Read, late).map(drop)
     }
 }
@@ -91,7 +91,7 @@ impl Serving<'_> {
         let (node, client) = (self.node, self.client);
         match request {
             ClientRequest::CatchUp(cursor) => {
-                node.catch_up(self.late)?;
+                node.read_barrier(self.late)?;
                 Ok(ClientResponse::CaughtUp(self.delta(&cursor)?))
             }
             ClientRequest::Propose {
@@ -104,7 +104,7 @@ impl Serving<'_> {
                 if !ranges.iter().all(|(table, _)| Rights::are_for(*table)) {
                     return Ok(denied("no client reads these rows"));
                 }
-                node.catch_up(self.late)?;
+                node.read_barrier(self.late)?;
                 Ok(ClientResponse::Rows(self.rows(database, ranges)?))
             }
             ClientRequest::Lock(lock) => self.lock(lock),
@@ -148,7 +148,7 @@ impl Serving<'_> {
         };
         if self.rights.are_limited() {
             // Repositories may have been renamed.
-            self.node.catch_up(self.late)?;
+            self.node.read_barrier(self.late)?;
         }
         if let Some(why) = self.rights.refuse(&envelope.command)? {
             return self.refused(cursor, Refusal::NotPermitted(why.to_owned()));

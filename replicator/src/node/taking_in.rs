@@ -1,6 +1,6 @@
 //! A snapshot from another node: out of the file in which it came, beside the state, and on to the loop.
 
-use super::cluster::Membership;
+use super::cluster::ClusterMember;
 use super::inbox::Input;
 use crate::net::Received;
 use crate::peer::{Unintelligible, carried};
@@ -36,7 +36,7 @@ enum NotTaken {
 /// Lays the rows of a snapshot beside the state, and tells the loop. Ends early when nobody waits for it any more: its
 /// sender has gone, or this node stops.
 pub(super) async fn take_in(
-    node: Arc<Membership>,
+    node: Arc<ClusterMember>,
     from: u64,
     snapshot: Received,
 ) -> Result<(), String> {
@@ -50,7 +50,7 @@ pub(super) async fn take_in(
 }
 
 fn lay(
-    node: &Membership,
+    node: &ClusterMember,
     from: u64,
     snapshot: &Received,
     waited_for: Weak<()>,

@@ -83,7 +83,7 @@ impl Replica for MemoryReplica {
         Ok(outcome)
     }
 
-    fn catch_up(&self, _give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+    fn read_barrier(&self, _give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         Ok(())
     }
 

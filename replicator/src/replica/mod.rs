@@ -47,18 +47,18 @@ pub trait Replica: Send + Sync {
     /// Returns when reads from now on see everything that was acknowledged anywhere before;
     /// of a node alone they always do. Ends early, as [`ProposeError::GivenUp`], when `give_up`
     /// says so, which is asked several times a second.
-    fn catch_up(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError>;
+    fn read_barrier(&self, give_up: &dyn Fn() -> bool) -> Result<(), ProposeError>;
 
     /// Whether nobody else can change anything, so that every read sees everything.
     fn is_alone(&self) -> bool;
 
     /// Whether reads of a repository are answered at once.
-    fn holds(&self, _repo: RepoId) -> bool {
+    fn has_loaded(&self, _repo: RepoId) -> bool {
         true
     }
 
-    /// Returns when they are; ends early as [`Replica::catch_up`] does.
-    fn hold(&self, _repo: RepoId, _give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
+    /// Returns when they are; ends early as [`Replica::read_barrier`] does.
+    fn load_repo(&self, _repo: RepoId, _give_up: &dyn Fn() -> bool) -> Result<(), ProposeError> {
         Ok(())
     }
 

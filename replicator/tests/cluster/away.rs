@@ -94,7 +94,7 @@ fn a_node_that_was_away_catches_up_while_the_others_serve() {
     assert!(replaced(&cluster) > joined, "nobody has the log any more");
 
     let returned = cluster.node(2);
-    returned.catch_up().expect("a quorum");
+    returned.read_barrier().expect("a quorum");
     for (writer, &end) in (0..).zip(&written) {
         for number in end.saturating_sub(REFS)..end {
             let entry = reference(returned, &at(writer, number)).expect("acknowledged");

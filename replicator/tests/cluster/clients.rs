@@ -27,7 +27,7 @@ fn values_in(replica: &dyn Replica, dir: &RepoPath) -> Vec<(Vec<u8>, Option<RefE
 }
 
 fn shown(replica: &dyn Replica) -> String {
-    replica.catch_up(&|| false).expect("a quorum");
+    replica.read_barrier(&|| false).expect("a quorum");
     let mut packed = Vec::new();
     let mut keep = |name: &[u8], line| {
         packed.push((name.to_vec(), line));
@@ -73,7 +73,7 @@ fn add_pack(replica: &dyn Replica) {
 fn what_is_written_anywhere_is_read_at_once() {
     let cluster = Cluster::of_three();
     let (one, other) = (cluster.client(&[0]), cluster.client(&[1, 2]));
-    one.catch_up(&|| false).expect("a quorum");
+    one.read_barrier(&|| false).expect("a quorum");
     create_repo(&one);
     add_pack(cluster.node(1));
     let writers: [&dyn Replica; 5] = [
@@ -126,12 +126,12 @@ fn a_repository_comes_at_its_first_use() {
                 None,
                 "nobody was asked"
             );
-            client.catch_up(&|| false).expect("a quorum");
-            assert!(!client.holds(repo()));
+            client.read_barrier(&|| false).expect("a quorum");
+            assert!(!client.has_loaded(repo()));
             let before = read(cluster.node(1), "refs/heads/7");
             // By itself at the first read; not older than what was there when it was asked for.
             let at = read(&client, "refs/heads/7");
-            assert!(client.holds(repo()));
+            assert!(client.has_loaded(repo()));
             let number = |text: Option<String>| text.map(|text| text.parse::<u64>().expect("one"));
             assert!(number(at) >= number(before));
             assert!(
@@ -186,7 +186,7 @@ fn a_client_that_was_away_for_long() {
 fn it_finds_who_answers() {
     let mut cluster = Cluster::of_three();
     let client = cluster.client(&[0, 1, 2]);
-    client.catch_up(&|| false).expect("a quorum");
+    client.read_barrier(&|| false).expect("a quorum");
     create_repo(&client);
     write(&client, "refs/n", Expect::Absent, "0").expect("written");
     let (sure, unsure) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -242,7 +242,7 @@ fn asked(cluster: &Cluster, client: &Client) -> usize {
 }
 
 fn add(client: &Client, sure: &AtomicU64, unsure: &AtomicU64) {
-    client.catch_up(&|| false).expect("in time");
+    client.read_barrier(&|| false).expect("in time");
     let entry = read::reference(client.view(), repo(), &name("refs/n"))
         .expect("reads")
         .expect("there");
@@ -262,14 +262,14 @@ fn add(client: &Client, sure: &AtomicU64, unsure: &AtomicU64) {
 fn without_a_majority() {
     let mut cluster = Cluster::of_three();
     let client = cluster.client(&[0, 1, 2]);
-    client.catch_up(&|| false).expect("a quorum");
+    client.read_barrier(&|| false).expect("a quorum");
     create_repo(&client);
     write(&client, "refs/heads/main", Expect::Absent, "old").expect("written");
     assert_eq!(read(&client, "refs/heads/main").as_deref(), Some("old"));
     cluster.stop(1);
     cluster.stop(2);
     let began = Instant::now();
-    let given_up = client.catch_up(&|| began.elapsed() > Duration::from_secs(2));
+    let given_up = client.read_barrier(&|| began.elapsed() > Duration::from_secs(2));
     assert!(
         matches!(given_up, Err(ProposeError::GivenUp)),
         "{given_up:?}"
@@ -285,13 +285,13 @@ fn without_a_majority() {
 fn one_that_was_removed_is_refused() {
     let cluster = Cluster::new();
     let client = cluster.client(&[0]);
-    client.catch_up(&|| false).expect("a quorum");
+    client.read_barrier(&|| false).expect("a quorum");
     let clients = cluster.node(0).clients().expect("reads");
     let id = client.identity().holder.id();
     assert_eq!(clients[&id].name, "a client");
     cluster.node(0).remove(id).expect("removed");
     let began = Instant::now();
-    match client.catch_up(&|| false) {
+    match client.read_barrier(&|| false) {
         Err(ProposeError::Removed(why)) => assert!(why.contains("was removed"), "{why}"),
         other => panic!("{other:?}"),
     }
@@ -303,7 +303,7 @@ fn one_that_was_removed_is_refused() {
 fn a_node_is_no_client() {
     let cluster = Cluster::new();
     let impostor = cluster.client_with(cluster.machines[0].identity(), &[0]);
-    match impostor.catch_up(&|| false) {
+    match impostor.read_barrier(&|| false) {
         Err(ProposeError::Removed(why)) => assert!(why.contains("is not a client"), "{why}"),
         other => panic!("{other:?}"),
     }
@@ -319,7 +319,7 @@ fn its_certificate_is_renewed() {
     let kept = new.certificate().to_vec();
     client.present(new).expect("its own");
     assert_eq!(client.identity().certificate(), kept);
-    client.catch_up(&|| false).expect("it is known");
+    client.read_barrier(&|| false).expect("it is known");
 }
 
 /// The trash and the audit trail, which it does not keep, and a backup of more than one piece.
@@ -327,7 +327,7 @@ fn its_certificate_is_renewed() {
 fn what_it_reads_from_the_nodes_each_time() {
     let cluster = Cluster::of_three();
     let client = cluster.client(&[0, 1, 2]);
-    client.catch_up(&|| false).expect("a quorum");
+    client.read_barrier(&|| false).expect("a quorum");
     create_repo(&client);
     let large = "y".repeat(3 << 20);
     for n in 0..3 {

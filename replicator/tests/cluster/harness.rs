@@ -108,7 +108,7 @@ impl Cluster {
         cluster.add(dir, address, &identity, &authority, BTreeMap::new());
         cluster.machines[0].has_begun = true;
         cluster.start(0);
-        cluster.until("it leads", || cluster.node(0).catch_up().is_ok());
+        cluster.until("it leads", || cluster.node(0).read_barrier().is_ok());
         cluster
     }
 
@@ -376,6 +376,6 @@ pub(crate) fn reference(node: &dyn Replica, at: &str) -> Option<RefEntry> {
 
 /// The value of a ref, as of now.
 pub(crate) fn read(node: &dyn Replica, at: &str) -> Option<String> {
-    node.catch_up(&|| false).expect("a quorum");
+    node.read_barrier(&|| false).expect("a quorum");
     reference(node, at).map(|entry| String::from_utf8(entry.value).expect("text"))
 }

@@ -435,7 +435,7 @@ fn repositories_come_into_sight_and_leave_it() {
     let identity = cluster.client_identity(scope(&["team/**"], false));
     let client: Client = cluster.client_with(identity, &[0]);
     let sees = |at: &str| {
-        client.catch_up(&|| false).expect("a quorum");
+        client.read_barrier(&|| false).expect("a quorum");
         read::name(client.view(), &path(at)).expect("reads")
     };
     let main = |id| {

@@ -28,7 +28,7 @@ fn a_token_admits_one_node() {
     // Neither after a restart.
     cluster.stop(0);
     cluster.start(0);
-    cluster.until("it leads", || cluster.node(0).catch_up().is_ok());
+    cluster.until("it leads", || cluster.node(0).read_barrier().is_ok());
     assert_eq!(refusal(&cluster, &token), why);
     let mut guess = cluster.token();
     guess.secret[0] ^= 1;

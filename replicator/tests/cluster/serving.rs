@@ -61,7 +61,7 @@ fn a_minority_writes_nothing() {
         Err(WriteError::Unknown(why)) => assert!(why.contains("within"), "{why}"),
         other => panic!("without a quorum: {other:?}"),
     }
-    let caught_up = cluster.node(0).catch_up();
+    let caught_up = cluster.node(0).read_barrier();
     assert!(
         matches!(caught_up, Err(ProposeError::Timeout(_))),
         "{caught_up:?}"
@@ -70,7 +70,9 @@ fn a_minority_writes_nothing() {
     let entry = reference(cluster.node(0), "refs/heads/main").expect("it has it");
     assert_eq!(entry.value, b"old");
     cluster.start(1);
-    cluster.until("two are a quorum", || cluster.node(0).catch_up().is_ok());
+    cluster.until("two are a quorum", || {
+        cluster.node(0).read_barrier().is_ok()
+    });
     write(
         cluster.node(1),
         "refs/heads/main",
@@ -182,7 +184,7 @@ fn what_others_change_is_told_before_it_must_be_seen() {
         assert!(matches!(again, Err(WriteError::Refused(_))), "{again:?}");
         for reader in (0..3).filter(|&reader| reader != writer) {
             expected[reader].push(at.clone());
-            cluster.node(reader).catch_up().expect("a quorum");
+            cluster.node(reader).read_barrier().expect("a quorum");
             let told = cluster.machines[reader].told.refs.lock();
             assert_eq!(*told, expected[reader], "{reader}");
         }

@@ -43,8 +43,8 @@ fn what_is_done_can_be_read_at_once() {
         assert_eq!(listed.expect("reads").len(), 1);
         run(replica, refs(id(1), vec![delete("refs/heads/a/b")])).expect("is there");
         assert_eq!(value(replica, "refs/heads/a/b"), None);
-        replica.catch_up(&|| false).expect("it is alone");
-        assert!(replica.is_alone() && replica.holds(id(1)));
+        replica.read_barrier(&|| false).expect("it is alone");
+        assert!(replica.is_alone() && replica.has_loaded(id(1)));
     });
 }
 

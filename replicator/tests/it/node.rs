@@ -13,7 +13,7 @@ fn open(dir: &std::path::Path) -> Node {
 /// Where the node stands after what it has answered. It says so after the answers, and
 /// before it takes the next question.
 fn status(node: &Node) -> Status {
-    node.catch_up().expect("it leads");
+    node.read_barrier().expect("it leads");
     node.status()
 }
 
@@ -85,7 +85,7 @@ fn a_lone_node_is_always_caught_up() {
     let dir = tempfile::tempdir().expect("a directory");
     let node = open(dir.path());
     for _ in 0..20 {
-        node.catch_up().expect("is answered");
+        node.read_barrier().expect("is answered");
     }
     node.shutdown();
 }

@@ -14,7 +14,7 @@ const PAGE: usize = 10_000;
 impl Repos<'_> {
     /// A piece of a trail.
     pub(super) fn audit(&self, query: &AuditQuery) -> Result<AuditPage, Rejection> {
-        let caught_up = self.replica.catch_up(&|| false);
+        let caught_up = self.replica.read_barrier(&|| false);
         caught_up.map_err(|error: ProposeError| Rejection::failed(error))?;
         let trail = query.of.as_deref().map(|of| self.trail(of)).transpose()?;
         let trail = trail.unwrap_or(Trail::Namespace);

@@ -5,7 +5,7 @@
 //! replicator has catalogued it. The directory of finished files is its own
 //! journal: what stands there under a final name after a crash is pending
 //! again. New times of catalogued files are remembered and
-//! published like additions, a little later; so are deletions, which [`Prune`] knows.
+//! published like additions, a little later; so are deletions, which [`PendingDeletions`] knows.
 
 mod adopt;
 mod batch;
@@ -25,7 +25,7 @@ mod upload;
 use crate::error::{FsError, FsResult};
 use crate::repository::context::Context;
 use crate::repository::local::Files;
-use crate::repository::transaction::Prune;
+use crate::repository::transaction::PendingDeletions;
 use borrowed::AllBorrowed;
 use gitmoor_model::name;
 use gitmoor_model::room::{Room, room};
@@ -63,7 +63,7 @@ pub struct Objects {
     files: Arc<Files>,
     state: Mutex<State>,
     /// Which catalogued files git deleted.
-    prune: Arc<Prune>,
+    prune: Arc<PendingDeletions>,
     uploader: Uploader,
     /// Held by a [`Naming`], before `state`.
     naming: Mutex<()>,
@@ -128,7 +128,7 @@ impl Objects {
         repo: RepoId,
         shared: Arc<Context>,
         files: Arc<Files>,
-        prune: Arc<Prune>,
+        prune: Arc<PendingDeletions>,
     ) -> FsResult<Self> {
         let state = State::new(shared.staging.clone());
         let room = Self {

@@ -20,7 +20,7 @@ const BYTES_PER_ENTRY: usize = 2 << 20;
 const STORINGS: usize = 5;
 
 impl Transactions {
-    /// Proposes a change of refs, with what a batch stored for it. [`super::Prune::ref_change`] is held.
+    /// Proposes a change of refs, with what a batch stored for it. [`super::PendingDeletions::ref_change`] is held.
     pub(super) fn move_refs(
         &self,
         change: RepoChange,
@@ -39,7 +39,7 @@ impl Transactions {
 
     /// Stores again when gc has put a tombstone, between storing and cataloguing, on what
     /// was found in the store (see the replicator's `state/tombstones.rs`).
-    pub(super) fn until_settled<T>(&self, mut attempt: impl FnMut() -> FsResult<T>) -> FsResult<T> {
+    pub(super) fn retry_storing<T>(&self, mut attempt: impl FnMut() -> FsResult<T>) -> FsResult<T> {
         for _ in 0..STORINGS {
             match attempt() {
                 Err(FsError::Refused(Refusal::HasTombstone { key })) => {

@@ -175,7 +175,7 @@ impl Transactions {
     }
 
     /// Brings back what was deleted since the process of a ref change first
-    /// looked, before anybody sees the ref. [`super::Prune::ref_change`] is held. Answers up to which
+    /// looked, before anybody sees the ref. [`super::PendingDeletions::ref_change`] is held. Answers up to which
     /// commit that is so; `None` when the change relies on no objects.
     pub(super) fn undelete(&self, change: &RepoChange, by: &Author) -> FsResult<Option<Version>> {
         if !change.refs.iter().any(|edit| edit.change.writes()) {

@@ -33,7 +33,7 @@ impl Dissociation<'_> {
             .shared
             .begin_wait(self.0.repo, "a copy of borrowed files")?;
         let _waiting = wait.enter();
-        self.0.until_settled(|| {
+        self.0.retry_storing(|| {
             let looked = read::tombstones_as_of(self.0.shared.replica.view(), self.0.repo)?;
             let copies = parallel::each(files, |(path, entry)| self.copy(path, entry, progress))?;
             failpoint::OWN_COPIED.hit();

@@ -33,7 +33,7 @@ pub(crate) mod repair;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use prune::Prune;
+pub(crate) use prune::PendingDeletions;
 pub(crate) use read_version::{Author, ReadVersion, ReadVersions};
 
 use crate::error::{FsError, FsResult};
@@ -54,7 +54,7 @@ pub(crate) struct Transactions {
     shared: Arc<Context>,
     files: Arc<Files>,
     objects: Arc<Objects>,
-    prune: Arc<Prune>,
+    prune: Arc<PendingDeletions>,
     /// Held while something is stored and catalogued: one publication at a time,
     /// those that waited find their files published. Before the prune's gate.
     turn: Mutex<()>,
@@ -82,7 +82,7 @@ impl Push<'_> {
         let _turn = self.through.take_turn(&wait)?;
         let _waiting = wait.enter();
         let deletions = prune.waiting();
-        let (version, batch) = match self.through.until_settled(|| self.store_and_move()) {
+        let (version, batch) = match self.through.retry_storing(|| self.store_and_move()) {
             // What is finished waits for room; deleting is a way to it.
             Err(error) if is_over_quota(&error) && only_deletes(&self.change) => {
                 return self.move_alone();
@@ -103,7 +103,7 @@ impl Push<'_> {
         let attempt = || self.through.move_refs(self.change.clone(), None, self.by);
         self.through
             .is_quiet()
-            .then(|| self.through.until_settled(attempt))
+            .then(|| self.through.retry_storing(attempt))
     }
 
     fn store_and_move(&mut self) -> FsResult<(Version, Batch)> {
@@ -126,7 +126,7 @@ impl Push<'_> {
         self.change.add.clear();
         let _no_deletion = self.through.no_deletion();
         let attempt = || self.through.move_refs(self.change.clone(), None, self.by);
-        self.through.until_settled(attempt)
+        self.through.retry_storing(attempt)
     }
 }
 
@@ -136,7 +136,7 @@ impl Transactions {
         shared: Arc<Context>,
         files: Arc<Files>,
         objects: Arc<Objects>,
-        prune: Arc<Prune>,
+        prune: Arc<PendingDeletions>,
     ) -> Self {
         Self {
             repo,
@@ -171,7 +171,7 @@ impl Transactions {
         let _turn = self.take_turn(&wait)?;
         let _waiting = wait.enter();
         let deletions = self.prune.waiting();
-        self.until_settled(|| self.publish_files(&actor))?;
+        self.retry_storing(|| self.publish_files(&actor))?;
         self.publish_deletions(&deletions, &actor)
     }
 
@@ -236,7 +236,7 @@ impl Transactions {
         let wait = self.shared.begin_wait(self.repo, what)?;
         let _turn = self.take_turn(&wait)?;
         let _waiting = wait.enter();
-        self.until_settled(|| self.catalogue(self.objects.store_one(path)?, &Actor::default()))
+        self.retry_storing(|| self.catalogue(self.objects.store_one(path)?, &Actor::default()))
     }
 
     /// Catalogues what other repositories lend, and stores nothing but what these have lost.
@@ -247,7 +247,7 @@ impl Transactions {
         );
         let _turn = self.take_turn(&wait)?;
         let _waiting = wait.enter();
-        self.until_settled(|| {
+        self.retry_storing(|| {
             let mut batch = self.objects.store_borrowed()?;
             self.catalogue_ahead(&mut batch, &actor)?;
             self.catalogue(batch, &actor)

@@ -12,7 +12,7 @@
 //!
 //! "First looked" is before anything that the process can have read through the
 //! mount: its first lookup, open or listing in the repository ([`super::read_version`]). Between an undeletion
-//! and the commit of its ref no deletion is published through this mount ([`Prune::ref_change`]). One that is
+//! and the commit of its ref no deletion is published through this mount ([`PendingDeletions::ref_change`]). One that is
 //! published through another makes the replicator refuse the
 //! ref change (its `trash::check_unpruned`), and it begins again.
 //!
@@ -37,7 +37,7 @@
 //! git could tell. The next one removes the old packs again. What maintenance removed is
 //! not brought back: that its objects are in other files was proved.
 //!
-//! [`Prune`] is the state of all that: deletions that are not published yet, and what is remembered of ref changes
+//! [`PendingDeletions`] is the state of all that: deletions that are not published yet, and what is remembered of ref changes
 //! and published deletions. Nothing else holds any of it.
 
 use super::read_version::ReadVersion;
@@ -81,7 +81,7 @@ struct Deleter {
 
 /// See the module. Of one repository.
 #[derive(Default)]
-pub(crate) struct Prune {
+pub(crate) struct PendingDeletions {
     state: Mutex<State>,
     /// Held shared while a ref change is committed, exclusively while deletions are.
     gate: RwLock<()>,
@@ -101,7 +101,7 @@ struct State {
     moves: VecDeque<Move>,
 }
 
-impl Prune {
+impl PendingDeletions {
     /// Whether git deleted a file that the catalog still has.
     pub(crate) fn hides(&self, path: &RepoPath) -> bool {
         self.state.lock().removed.contains_key(path)
@@ -142,7 +142,7 @@ impl Prune {
         self.state.lock().removed.remove(path);
     }
 
-    /// The deletion that a process would make now. [`Prune::deletion`] is held.
+    /// The deletion that a process would make now. [`PendingDeletions::deletion`] is held.
     pub(super) fn next(&self, read: ReadVersion) -> Removal {
         Removal {
             seen: read.seen,

@@ -72,7 +72,7 @@ impl RepackCommit<'_> {
     ) -> FsResult<Published> {
         let wait = self.0.shared.begin_wait(self.0.repo, "maintenance")?;
         let _waiting = wait.enter();
-        let (published, stored) = self.0.until_settled(|| {
+        let (published, stored) = self.0.retry_storing(|| {
             let looked = read::tombstones_as_of(self.0.shared.replica.view(), self.0.repo)?;
             let stored = self.store_made(&repack.made, tell)?;
             let mut adds: Vec<_> = stored.iter().map(|(add, _)| add.clone()).collect();

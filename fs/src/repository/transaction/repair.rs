@@ -25,7 +25,7 @@ impl Repair<'_> {
         let size = file.metadata()?.len();
         let block_size = block_cache::block_size_for(size);
         let (digest, blocks) = block_cache::digest_file(&file, size, block_size)?;
-        self.0.until_settled(|| {
+        self.0.retry_storing(|| {
             let looked = self.0.objects.tombstones_as_of()?;
             let entry = FileEntry {
                 size,

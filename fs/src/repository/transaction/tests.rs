@@ -1,6 +1,6 @@
 //! What another mount does between the look of a ref change and its commit.
 
-use super::{Author, Prune, ReadVersions, Transactions};
+use super::{Author, PendingDeletions, ReadVersions, Transactions};
 use crate::beneath::Dir;
 use crate::consistency::Freshness;
 use crate::error::FsError;
@@ -154,7 +154,7 @@ fn transactions(
 ) -> Transactions {
     let shared = Arc::new(shared(dir, world.node.clone(), changed));
     let files = Arc::new(Files::open(shared.homes.clone(), world.repo).expect("opens"));
-    let prune = Arc::new(Prune::default());
+    let prune = Arc::new(PendingDeletions::default());
     let objects = Objects::open(world.repo, shared.clone(), files.clone(), prune.clone());
     let objects = Arc::new(objects.expect("opens"));
     Transactions::new(world.repo, shared, files, objects, prune)
