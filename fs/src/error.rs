@@ -340,7 +340,8 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         Refusal::RefMoved { .. }
         | Refusal::RefsMoved { .. }
         | Refusal::Repacked { .. }
-        | Refusal::Changed { .. } => libc::ESTALE,
+        | Refusal::Changed { .. }
+        | Refusal::NameChanged { .. } => libc::ESTALE,
         // The publisher stores again when it meets these.
         Refusal::HasTombstone { .. }
         | Refusal::TombstonesExpired

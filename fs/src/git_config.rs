@@ -106,6 +106,16 @@ pub(crate) fn stated_format(config: &[u8]) -> Result<Format, String> {
     Ok(format)
 }
 
+/// Whether a `config` says that its repository is the `.git` of a work tree around it.
+pub fn is_of_work_tree(config: &[u8]) -> bool {
+    let metadata = gix_config::file::Metadata::default();
+    let file = gix_config::File::from_bytes_no_includes(config, metadata, Default::default());
+    file.is_ok_and(|file| {
+        let is_bare = file.boolean("core.bare");
+        matches!(is_bare, Ok(Some(false))) && file.string("core.worktree").is_none()
+    })
+}
+
 /// The format that a `config` states; `None` before git has written it, or
 /// while the file cannot be parsed.
 pub fn format_of(config: &[u8]) -> Option<Format> {

@@ -2,10 +2,14 @@
 //! and rmdir(2) (`tree/names.rs`), and an administrator, by `gitmoor repo` (`filesystem/names.rs`). A change is one
 //! proposal, which stands here once.
 
+mod beside;
+
+pub(crate) use beside::Beside;
+
 use crate::error::FsResult;
 use crate::failpoint;
 use crate::repository::context::Context;
-use gitmoor_model::{Actor, Command, NamePath, Repo, RepoId};
+use gitmoor_model::{Actor, Command, NameChange, NamePath, NameStep, Repo, RepoId};
 use gitmoor_replicator::{NameEntry, Replica, read};
 
 /// The namespace, as one process or administrator changes it.
@@ -36,10 +40,36 @@ impl Namespace<'_> {
         Ok(id)
     }
 
+    /// An empty directory becomes an empty repository. Refused when the directory is one by now, or is not empty.
+    pub(crate) fn become_repository(&self, path: &NamePath) -> FsResult<RepoId> {
+        let id = RepoId::random();
+        self.change(path, NameStep::Become(id))?;
+        failpoint::REPO_CREATED.hit();
+        Ok(id)
+    }
+
     /// A repository or a directory gets a name that nothing has.
     pub(crate) fn rename(&self, from: &NamePath, to: &NamePath) -> FsResult<()> {
-        let (from, to) = (from.clone(), to.clone());
-        self.propose(Command::Rename { from, to })
+        let is_old = |path: &NamePath| path.names_repository();
+        let named = read::name(self.shared.replica.view(), from)?;
+        let (path, to) = (from.clone(), to.clone());
+        match named {
+            // As every version of a node understands it.
+            Some(NameEntry::Repo(_)) if is_old(from) && is_old(&to) => {
+                self.propose(Command::Rename { from: path, to })
+            }
+            Some(NameEntry::Directory) => self.propose(Command::Rename { from: path, to }),
+            Some(NameEntry::Repo(_) | NameEntry::Link(_) | NameEntry::File(_)) | None => {
+                let replace = false;
+                self.change(from, NameStep::Move { to, replace })
+            }
+        }
+    }
+
+    fn change(&self, path: &NamePath, step: NameStep) -> FsResult<()> {
+        let path = path.clone();
+        let change = NameChange { path, step };
+        self.propose(Command::Name(Box::new(change)))
     }
 
     /// A repository goes to the trash. Whoever has it open closes it then.
@@ -59,6 +89,7 @@ pub(crate) fn repositories(replica: &dyn Replica) -> FsResult<Vec<Repo>> {
             match entry {
                 NameEntry::Directory => directories.extend(dir.join(&name)),
                 NameEntry::Repo(id) => found.extend(read::repo(replica.view(), id)?),
+                NameEntry::Link(_) | NameEntry::File(_) => {}
             }
         }
     }

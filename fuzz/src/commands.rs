@@ -3,7 +3,8 @@
 
 use crate::rows::{assert_valid, decode};
 use gitmoor_model::{
-    Command, Envelope, ImportStep, PackedEdit, RefEdit, RepoChange, RepoPath, TrashId, Version,
+    Command, Envelope, ImportStep, NameStep, PackedEdit, RefEdit, RepoChange, RepoPath, TrashId,
+    Version,
 };
 use gitmoor_replicator::ReadError;
 use gitmoor_replicator::state::{Changes, KeyRange, Overlay, Step, Table, View, Visit, apply};
@@ -37,6 +38,12 @@ fn check_paths(command: &Command) {
         Command::Rename { from, to } => {
             assert_valid(from.as_bytes());
             assert_valid(to.as_bytes());
+        }
+        Command::Name(change) => {
+            assert_valid(change.path.as_bytes());
+            if let NameStep::Move { to, .. } = &change.step {
+                assert_valid(to.as_bytes());
+            }
         }
         Command::DeleteRepo { .. }
         | Command::SetFormat { .. }

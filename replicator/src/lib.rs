@@ -36,5 +36,7 @@ pub use node::{
 };
 pub use replica::{BackupError, MemoryReplica, Observer, ProposeError, Replica};
 pub use rpc::{MemberStatus, NodeState, Role, Status};
-pub use state::{AuditSink, Child, Listing, NameEntry, PackedSink, ReadError, read};
+pub use state::{
+    AuditSink, Child, Listing, NameEntry, NamedFile, NamedLink, PackedSink, ReadError, read,
+};
 pub use storage::OpenError;

@@ -181,7 +181,7 @@ impl Importer<'_> {
         let name = self.args.name.as_deref().ok_or_else(|| {
             Failure::Usage("NAME is missing: expected one such as team/app.git".to_owned())
         })?;
-        let name: RepoName = name.parse().map_err(Failure::Usage)?;
+        let name = RepoName::of_new(name).map_err(Failure::Usage)?;
         let done = self.one(source, name);
         if let (Err(Failure::Rejected(rejection)), true) = (&done, self.args.json) {
             let reason = &rejection.message;

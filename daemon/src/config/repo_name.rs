@@ -5,12 +5,23 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A namespace path in UTF-8 that names a repository: `team/app.git`.
+/// A namespace path in UTF-8 that may name a repository: `team/app.git`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RepoName(String);
 
 impl RepoName {
+    /// The name of a repository that is to be made. Only git on the mount makes others.
+    pub fn of_new(text: &str) -> Result<Self, String> {
+        let name: Self = text.parse()?;
+        match name.path().names_repository() {
+            true => Ok(name),
+            false => Err(format!(
+                "names of new repositories end in .git; did you mean {text}.git?"
+            )),
+        }
+    }
+
     /// As the replicator sees it.
     pub fn path(&self) -> NamePath {
         NamePath::new(self.0.as_str()).expect("checked when it was constructed")
@@ -32,11 +43,6 @@ impl FromStr for RepoName {
                  leading or trailing slash and without . or .. in it"
             ));
         };
-        if !path.names_repository() {
-            return Err(format!(
-                "repository names end in .git; did you mean {text}.git?"
-            ));
-        }
         if path.parent().is_some_and(|above| within_repository(&above)) {
             return Err(format!(
                 "{text:?} lies inside a repository; repositories do not nest"

@@ -32,7 +32,7 @@ impl<'a> Names<'a> {
         let replica = &self.fs.shared.replica;
         match read::name(replica.view(), path)? {
             Some(NameEntry::Repo(id)) => Ok(read::repo(replica.view(), id)?),
-            Some(NameEntry::Directory) | None => Ok(None),
+            Some(NameEntry::Directory | NameEntry::Link(_) | NameEntry::File(_)) | None => Ok(None),
         }
     }
 

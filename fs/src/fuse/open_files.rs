@@ -187,7 +187,7 @@ impl Mode {
         };
         match (&opened.body, &opened.closing) {
             // Its closing asks whether it was written to, which passthrough hides.
-            (Body::Draft(..), _) | (_, Closing::Commit(_)) => None,
+            (Body::Draft(..), _) | (_, Closing::Commit(_) | Closing::CommitName(_)) => None,
             // Its closing may end its writing, which passthrough goes past.
             (_, Closing::Finish(_)) => None,
             // Its pages are in the kernel's cache, where a backing would go past them.

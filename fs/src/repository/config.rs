@@ -200,6 +200,8 @@ impl LocalConfig {
         if to.as_bytes() != b"config" {
             return self.files.rename(from, to);
         }
+        let text = self.files.read(from, git_config::LARGEST);
+        self.check_no_work_tree(text.ok().flatten().as_deref())?;
         let new = self.files.stat(to)?.is_none();
         // Without it the repository is none, however safe its refs are.
         self.files.rename_durably(from, to)?;
@@ -230,9 +232,26 @@ impl LocalConfig {
         }
     }
 
+    /// The files of a work tree would be names of the namespace, one commit each.
+    fn check_no_work_tree(&self, config: Option<&[u8]>) -> FsResult<()> {
+        if !config.is_some_and(git_config::is_of_work_tree) {
+            return Ok(());
+        }
+        let repo = read::repo(self.shared.replica.view(), self.id)?;
+        match repo.is_some_and(|repo| repo.path.file_name() == b".git") {
+            true => Err(FsError::NotHere(
+                "a work tree has no place on the mount: use git init --bare or git clone --bare, and \
+                 git worktree add to a directory of the disk",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// When git has written other format keys, every machine must know.
     pub(super) fn changed(&self) -> FsResult<()> {
-        let Some(format) = self.text()?.and_then(|text| git_config::format_of(&text)) else {
+        let text = self.text()?;
+        self.check_no_work_tree(text.as_deref())?;
+        let Some(format) = text.and_then(|text| git_config::format_of(&text)) else {
             return Ok(());
         };
         let known = read::repo(self.shared.replica.view(), self.id)?.and_then(|repo| repo.format);

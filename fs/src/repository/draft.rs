@@ -7,7 +7,7 @@
 //! goes with its last descriptor, whether anything was written, committed or refused, and nothing
 //! of it is left for a restart. So no real file ever stands before a replicated value.
 
-use super::{Body, Closing, Opened};
+use super::{Closing, Opened};
 use crate::error::{FsError, FsResult};
 use crate::process::{has_open, of_thread};
 use crate::repository::refs::{self, Refs};
@@ -16,6 +16,7 @@ use gitmoor_model::{Expect, RepoPath, Timestamp, Version};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
+use std::hash::Hash;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -39,13 +40,18 @@ pub(crate) struct Users {
 }
 
 impl Users {
-    fn new(opener: Author) -> Self {
+    pub(crate) fn new(opener: Author) -> Self {
         Self {
             opener,
             threads: Mutex::default(),
             changed: AtomicBool::new(false),
             written: AtomicBool::new(false),
         }
+    }
+
+    /// Who opened it.
+    pub(crate) fn opener(&self) -> &Author {
+        &self.opener
     }
 
     /// A thread that uses it.
@@ -59,7 +65,7 @@ impl Users {
         self.change();
     }
 
-    pub(super) fn change(&self) {
+    pub(crate) fn change(&self) {
         self.changed.store(true, Ordering::Release);
     }
 
@@ -118,23 +124,23 @@ pub(crate) struct Creation {
 }
 
 /// What a draft begins with.
-struct Beginning<R> {
+pub(crate) struct Beginning<R> {
     /// `st_mode`.
-    mode: u32,
+    pub(crate) mode: u32,
     /// The replicated value.
-    base: Expect,
-    bytes: R,
+    pub(crate) base: Expect,
+    pub(crate) bytes: R,
     /// Bytes that a value of this name may have.
-    most: u64,
+    pub(crate) most: u64,
 }
 
 /// What a close commits.
-struct Written {
+pub(crate) struct Written {
     /// `st_mode`.
-    mode: u32,
+    pub(crate) mode: u32,
     /// Only while this holds.
-    base: Expect,
-    value: Vec<u8>,
+    pub(crate) base: Expect,
+    pub(crate) value: Vec<u8>,
 }
 
 impl Draft {
@@ -186,29 +192,30 @@ impl Draft {
     }
 
     /// chmod(2).
-    pub(super) fn set_mode(&self, mode: u32) {
+    pub(crate) fn set_mode(&self, mode: u32) {
         let mut state = self.state.lock();
         state.mode = state.mode & libc::S_IFMT | mode & 0o7777;
     }
 
     /// It was changed by somebody who does not have it open: whichever close comes next commits it.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.state.lock().cut = true;
     }
 
-    pub(super) fn is_of(&self, base: Expect) -> bool {
+    pub(crate) fn is_of(&self, base: Expect) -> bool {
         self.state.lock().base == Some(base)
     }
 
-    /// Has what was written through an open file committed, if anything was.
-    fn commit(
+    /// Has what was written through an open file committed, if anything was; `space` takes the memory for so many
+    /// bytes.
+    pub(crate) fn commit<S>(
         &self,
-        refs: &Refs,
         users: &Users,
+        space: impl FnOnce(u64) -> FsResult<S>,
         by: impl FnOnce(Written) -> FsResult<Version>,
     ) -> FsResult<()> {
         let _turn = self.turn.lock();
-        let _space = refs.space_for(self.file.metadata()?.len(), &users.opener)?;
+        let _space = space(self.file.metadata()?.len())?;
         let Some(written) = self.take_written(users)? else {
             return Ok(());
         };
@@ -246,24 +253,19 @@ impl Draft {
 
 /// The drafts of a repository that are open.
 pub(super) struct Drafts {
-    /// Where their unnamed files are.
-    dir: PathBuf,
     refs: Arc<Refs>,
-    open: Mutex<HashMap<RepoPath, Weak<Draft>>>,
+    open: OpenDrafts<RepoPath>,
 }
 
 impl Drafts {
     pub(super) fn new(dir: PathBuf, refs: Arc<Refs>) -> Self {
-        Self {
-            dir,
-            refs,
-            open: Mutex::default(),
-        }
+        let open = OpenDrafts::new(dir);
+        Self { refs, open }
     }
 
     /// The draft that is open of this name.
     pub(super) fn get(&self, path: &RepoPath) -> Option<Arc<Draft>> {
-        self.open.lock().get(path).and_then(Weak::upgrade)
+        self.open.get(path)
     }
 
     /// Opens a draft that begins with these bytes, if none is open of this value.
@@ -280,13 +282,9 @@ impl Drafts {
             bytes,
             most: refs::most(path),
         };
-        let draft = self.share(path, beginning)?;
-        let mut opened = Opened::new(
-            Body::Draft(draft, Users::new(opener)),
-            Closing::Commit(path.clone()),
-        );
-        opened.writes = true;
-        Ok(opened)
+        let draft = self.open.share(path, beginning)?;
+        let closing = Closing::Commit(path.clone());
+        Ok(Opened::of_draft(draft, Users::new(opener), closing))
     }
 
     /// What was written is the value from now on, if it still is the one that was opened.
@@ -294,13 +292,45 @@ impl Drafts {
         let (Some(draft), Some(users)) = (opened.draft(), opened.users()) else {
             return Ok(());
         };
-        draft.commit(&self.refs, users, |Written { mode, base, value }| {
+        let space = |bytes| self.refs.space_for(bytes, &users.opener);
+        draft.commit(users, space, |Written { mode, base, value }| {
             self.refs.write(path, mode, value, base, &users.opener)
         })
     }
 
+    /// The name is gone.
+    pub(super) fn unlinked(&self, path: &RepoPath) {
+        self.open.unlinked(path);
+    }
+}
+
+/// Drafts that are open, by their paths.
+pub(crate) struct OpenDrafts<P> {
+    /// Where their unnamed files are.
+    dir: PathBuf,
+    open: Mutex<HashMap<P, Weak<Draft>>>,
+}
+
+impl<P: Clone + Eq + Hash> OpenDrafts<P> {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        let open = Mutex::default();
+        Self { dir, open }
+    }
+
+    /// The draft that is open of this name.
+    pub(crate) fn get(&self, path: &P) -> Option<Arc<Draft>> {
+        self.open.lock().get(path).and_then(Weak::upgrade)
+    }
+
+    /// Whether a draft is open of any name of these.
+    pub(crate) fn any(&self, is_meant: impl Fn(&P) -> bool) -> bool {
+        let open = self.open.lock();
+        let mut open = open.iter();
+        open.any(|(path, draft)| draft.strong_count() > 0 && is_meant(path))
+    }
+
     /// The draft that is open of this value, or else a new one.
-    fn share(&self, path: &RepoPath, beginning: Beginning<impl Read>) -> FsResult<Arc<Draft>> {
+    pub(crate) fn share(&self, path: &P, beginning: Beginning<impl Read>) -> FsResult<Arc<Draft>> {
         let mut open = self.open.lock();
         let shared = open.get(path).and_then(Weak::upgrade);
         if let Some(draft) = shared.filter(|draft| draft.is_of(beginning.base)) {
@@ -314,7 +344,7 @@ impl Drafts {
     }
 
     /// The name is gone.
-    pub(super) fn unlinked(&self, path: &RepoPath) {
+    pub(crate) fn unlinked(&self, path: &P) {
         if let Some(draft) = self.open.lock().remove(path).and_then(|it| it.upgrade()) {
             draft.state.lock().base = None;
         }

@@ -11,7 +11,7 @@ mod between;
 mod change;
 mod config;
 pub(crate) mod context;
-mod draft;
+pub(crate) mod draft;
 mod identity;
 mod leftovers;
 pub(crate) mod local;

@@ -225,7 +225,7 @@ impl Repository {
     /// error reaches the writer.
     pub(crate) fn flush(&self, opened: &Opened) -> FsResult<()> {
         match &opened.closing {
-            Closing::Plain => Ok(()),
+            Closing::Plain | Closing::CommitName(_) => Ok(()),
             Closing::Commit(path) => self.drafts.commit(opened, path),
             Closing::Finish(path) if name::holds_objects(path) => self.finish_closed(opened, path),
             Closing::Finish(_) => Ok(()),
@@ -239,7 +239,9 @@ impl Repository {
 
     pub(crate) fn release(&self, opened: &Opened) -> FsResult<()> {
         match &opened.closing {
-            Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
+            Closing::Plain | Closing::CommitName(_) | Closing::Config | Closing::NewConfig => {
+                Ok(())
+            }
             Closing::Commit(path) => self.drafts.commit(opened, path),
             Closing::Finish(path) => match (self.finish_closed(opened, path), opened.real()) {
                 (

@@ -4,7 +4,7 @@ use super::{Draft, Identity, Users};
 use crate::error::{FsError, FsResult};
 use crate::repository::objects::{Seal, Writing};
 use bytes::Bytes;
-use gitmoor_model::RepoPath;
+use gitmoor_model::{NamePath, RepoPath};
 use gitmoor_store::block_cache::CachedFile;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rustix::fs::{SeekFrom, seek};
@@ -62,6 +62,8 @@ pub(crate) enum Closing {
     Plain,
     /// A value was open for writing: what was written is committed.
     Commit(RepoPath),
+    /// The same of a file beside repositories.
+    CommitName(NamePath),
     /// A file was created under a final name: it is finished if its bytes are right.
     Finish(RepoPath),
     /// `config` was open for writing: its format may have changed.
@@ -81,6 +83,14 @@ impl Opened {
             identity: None,
             seal: None,
             writing: RwLock::new(None),
+        }
+    }
+
+    /// An open file of a draft.
+    pub(crate) fn of_draft(draft: Arc<Draft>, users: Users, closing: Closing) -> Self {
+        Self {
+            writes: true,
+            ..Self::new(Body::Draft(draft, users), closing)
         }
     }
 

@@ -1,11 +1,10 @@
-//! Files: opened, created and closed, what stat(2) says of them, and what chmod(2), chown(2),
+//! Files: opened, created, linked and closed, what stat(2) says of them, and what chmod(2), chown(2),
 //! truncate(2) and utimensat(2) change. A close may give a name another file.
 
-use super::{Entry, Place, Process, Stat, Tree, may_read, observe, stat};
+use super::{Entry, Place, Process, Stat, Tree, join_name, may_read, observe, stat};
 use crate::error::{FsError, FsResult};
 use crate::repository::{Between, Closing, Creation, Identity, NewAttributes, Opened, Repository};
 use gitmoor_model::RepoPath;
-use gitmoor_model::name;
 use gitmoor_model::room::{Room, is_ref_scratch, is_value, room};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -39,14 +38,20 @@ impl Tree {
         self.sync_reads(&place, process)?;
         // By whichever of its names.
         (self.inodes.places(ino).iter()).for_each(|place| observe(place, process));
-        let Place::Repo(repo, path) = place else {
-            return Err(FsError::IsDirectory);
-        };
         if write {
             self.check_writable()?;
         }
+        let (repo, path) = match place {
+            Place::Repo(repo, path) => (repo, path),
+            Place::Beside(_) if write => return self.open_draft(ino, &place, truncate, process),
+            Place::Beside(path) => return self.open_beside(ino, &path),
+            Place::Name(_) => return Err(FsError::IsDirectory),
+        };
         match (is_value(&path), write) {
-            (true, true) => return self.open_draft(ino, (&repo, &path), truncate, process),
+            (true, true) => {
+                let place = Place::Repo(repo, path);
+                return self.open_draft(ino, &place, truncate, process);
+            }
             (true, false) => self.open_beside_writers(ino)?,
             (false, true) => self.inodes.writing(ino),
             (false, false) => {}
@@ -92,12 +97,18 @@ impl Tree {
         process: Process,
     ) -> FsResult<(Entry, Arc<Opened>)> {
         self.check_writable()?;
-        let (repo, path) = self.in_repo(parent, name)?;
+        let (repo, path) = match self.dir_of_new(parent, name, process)? {
+            Place::Name(dir) => {
+                let place = Place::Beside(join_name(&dir, name)?);
+                return self.create_draft(place, mode, how, process);
+            }
+            Place::Beside(_) | Place::Repo(..) => self.in_repo(parent, name)?,
+        };
         if process.may_wait && room(&path) == Room::Objects {
             repo.objects().wait_for_space()?;
         }
         if is_value(&path) {
-            return self.create_draft((repo, path), mode, how, process);
+            return self.create_draft(Place::Repo(repo, path), mode, how, process);
         }
         let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
         let place = Place::Repo(repo, path);
@@ -116,6 +127,33 @@ impl Tree {
         Ok((entry, opened))
     }
 
+    /// mknod: a regular file is an empty one, created.
+    pub(crate) fn mknod(
+        &self,
+        parent: u64,
+        name: &[u8],
+        mode: u32,
+        process: Process,
+    ) -> FsResult<Entry> {
+        if matches!(mode & libc::S_IFMT, 0 | libc::S_IFREG) {
+            let how = Creation {
+                exclusive: true,
+                truncate: true,
+            };
+            let (entry, opened) = self.create(parent, name, mode & 0o7777, how, process)?;
+            let flushed = self.flush(entry.ino, &opened, process);
+            let closed = self.release(entry.ino, &opened);
+            self.forget(entry.ino, 1);
+            flushed.and(closed)?;
+            return self.entry(&self.child(parent, name)?);
+        }
+        self.check_writable()?;
+        let (repo, path) = self.in_repo(parent, name)?;
+        repo.mknod(&path, mode, &self.caller(&repo, process))?;
+        let place = Place::Repo(repo, path);
+        self.entry(&place)
+    }
+
     /// fsync of an open file.
     pub(crate) fn fsync(&self, ino: u64, opened: &Opened, data_only: bool) -> FsResult<()> {
         if let Some(Place::Repo(_, path)) = self.inodes.place(ino) {
@@ -127,7 +165,11 @@ impl Tree {
         match opened.real() {
             Some(file) if data_only => Ok(file.sync_data()?),
             Some(file) => Ok(file.sync_all()?),
-            None => self.inodes.places(ino).iter().try_for_each(sync_replicated),
+            None => self
+                .inodes
+                .places(ino)
+                .iter()
+                .try_for_each(Place::sync_replicated),
         }
     }
 
@@ -142,7 +184,7 @@ impl Tree {
         self.check_writable()?;
         let (repo, to) = self.in_repo(parent, name)?;
         let Place::Repo(source, from) = self.place(ino).map_err(FsError::of_inode)? else {
-            return Err(FsError::Invalid);
+            return Err(FsError::CrossRoom);
         };
         if source.id != repo.id {
             return self.link_between(ino, (&source, &from), (repo, to), process);
@@ -190,7 +232,7 @@ impl Tree {
     /// Refuses to take a final file to another repository, where it has another owner, for a process that cannot read
     /// it.
     pub(super) fn check_readable(&self, place: &Place, process: Process) -> FsResult<()> {
-        if !is_final(place) || may_read(process, &self.stat_place(place)?.0) {
+        if !place.is_final() || may_read(process, &self.stat_place(place)?.0) {
             return Ok(());
         }
         Err(FsError::CrossRoom)
@@ -200,7 +242,7 @@ impl Tree {
     /// is to look that up again, which then is another file.
     fn check_parted(&self, ino: u64) -> FsResult<()> {
         let places = self.inodes.places(ino);
-        if places.len() < 2 || !places.iter().all(is_final) {
+        if places.len() < 2 || !places.iter().all(Place::is_final) {
             return Ok(());
         }
         self.inodes.part(ino);
@@ -219,7 +261,7 @@ impl Tree {
     pub(crate) fn fsync_dir(&self, ino: u64) -> FsResult<()> {
         match self.inodes.place(ino) {
             Some(Place::Repo(repo, path)) => repo.fsync_dir(&path),
-            Some(Place::Name(_)) | None => Ok(()),
+            Some(Place::Name(_) | Place::Beside(_)) | None => Ok(()),
         }
     }
 
@@ -231,6 +273,9 @@ impl Tree {
         match self.inodes.place(ino) {
             Some(Place::Repo(repo, _)) if self.commits(ino, opened, process) => {
                 self.finishing(&repo, opened, || repo.flush(opened))
+            }
+            Some(Place::Beside(_)) if self.commits(ino, opened, process) => {
+                self.commit_beside(opened)
             }
             Some(_) | None => Ok(()),
         }
@@ -277,11 +322,12 @@ impl Tree {
     pub(crate) fn release(&self, ino: u64, opened: &Opened) -> FsResult<()> {
         let released = match opened.closing {
             Closing::Plain | Closing::Config | Closing::NewConfig => Ok(()),
+            Closing::CommitName(_) => self.commit_beside(opened),
             Closing::Commit(_) | Closing::Finish(_) => match self.inodes.place(ino) {
                 Some(Place::Repo(repo, _)) => {
                     self.finishing(&repo, opened, || repo.release(opened))
                 }
-                Some(Place::Name(_)) | None => Ok(()),
+                Some(Place::Name(_) | Place::Beside(_)) | None => Ok(()),
             },
         };
         if opened.writes {
@@ -293,6 +339,10 @@ impl Tree {
     pub(super) fn stat_place(&self, place: &Place) -> FsResult<(Stat, Option<Identity>)> {
         match place {
             Place::Name(_) => Ok((self.shown().of(Stat::namespace()), None)),
+            Place::Beside(path) => {
+                let (stat, identity) = self.names.stat(path)?;
+                Ok((self.shown().of(stat), identity))
+            }
             Place::Repo(repo, path) => {
                 let found = repo.find(path)?.ok_or(FsError::NotFound)?;
                 let stat = self.shown().of(stat::of(path, &found, repo)?);
@@ -307,7 +357,7 @@ impl Tree {
         self.part_if_gone(ino, self.stat_inode(ino, opened))
     }
 
-    fn stat_inode(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
+    pub(super) fn stat_inode(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
         if let Some(stat) = self.stat_draft(ino, opened) {
             return stat;
         }
@@ -362,9 +412,12 @@ impl Tree {
             set?;
             return self.stat_inode(ino, opened);
         }
-        match (self.inodes.place(ino), opened) {
+        match (self.place(ino).ok(), opened) {
             (Some(Place::Repo(repo, path)), _) => {
                 return self.set_in_repo(ino, (repo, path), new, opened, process);
+            }
+            (Some(Place::Beside(path)), _) => {
+                return self.set_beside(ino, path, new, opened, process);
             }
             (Some(Place::Name(_)), _)
                 if new.mode.is_none() && new.uid.is_none() && new.gid.is_none() => {}
@@ -401,21 +454,6 @@ impl Tree {
             }
             shown => shown,
         }
-    }
-}
-
-/// Whether it is an object file that has its final name.
-fn is_final(place: &Place) -> bool {
-    match place {
-        Place::Repo(_, path) => name::kind(path).is_some(),
-        Place::Name(_) => false,
-    }
-}
-
-fn sync_replicated(place: &Place) -> FsResult<()> {
-    match place {
-        Place::Repo(repo, path) => repo.fsync_replicated(path),
-        Place::Name(_) => Ok(()),
     }
 }
 

@@ -26,17 +26,17 @@ pub(super) const ROOT: u64 = 1;
 
 /// A place, in an order in which all that lies beneath a directory stands together: components end in NUL, which
 /// no name holds.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
     /// None for the namespace.
     repo: Option<RepoId>,
     path: Vec<u8>,
 }
 
 impl Key {
-    fn of(place: &Place) -> Self {
+    pub(super) fn of(place: &Place) -> Self {
         let (repo, path) = match place {
-            Place::Name(path) => (None, path.as_bytes()),
+            Place::Name(path) | Place::Beside(path) => (None, path.as_bytes()),
             Place::Repo(repo, path) => (Some(repo.id), path.as_bytes()),
         };
         let of_component = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
@@ -90,6 +90,11 @@ impl Inode {
             identity: None,
             writers: 0,
         }
+    }
+
+    /// Whether what stands at its place is of the kind that it is of.
+    fn is_at(&self, place: &Place) -> bool {
+        self.places.first().is_none_or(|known| known.is_like(place))
     }
 
     fn is(&mut self, found: Option<Identity>) -> bool {
@@ -160,7 +165,7 @@ impl Inodes {
     pub(super) fn namespace_dir(&self, ino: u64) -> Option<NamePath> {
         match self.table.lock().inodes.get(&ino)?.places.first()? {
             Place::Name(path) => Some(path.clone()),
-            Place::Repo(..) => None,
+            Place::Beside(_) | Place::Repo(..) => None,
         }
     }
 
@@ -194,7 +199,7 @@ impl Inodes {
         if table
             .inodes
             .get_mut(&ino)
-            .is_some_and(|inode| !inode.is(found))
+            .is_some_and(|inode| !inode.is_at(place) || !inode.is(found))
         {
             table.orphan(&Key::of(place));
             ino = table.number(place);
@@ -337,6 +342,21 @@ impl Inodes {
         }
     }
 
+    /// The directory of an inode has become a repository.
+    pub(super) fn becomes(&self, ino: u64, repo: &Place) {
+        let mut table = self.table.lock();
+        let Some(inode) = table.inodes.get_mut(&ino) else {
+            return;
+        };
+        let before = std::mem::replace(&mut inode.places, vec![repo.clone()]);
+        for key in before.iter().map(Key::of) {
+            if table.numbers.get(&key) == Some(&ino) {
+                table.numbers.remove(&key);
+            }
+        }
+        table.numbers.entry(Key::of(repo)).or_insert(ino);
+    }
+
     /// The name is gone (or means another file now).
     pub(super) fn orphan(&self, place: &Place) {
         let mut table = self.table.lock();
@@ -429,7 +449,7 @@ mod tests {
     fn path(inodes: &Inodes, ino: u64) -> String {
         match inodes.place(ino) {
             Some(Place::Name(path)) => path.to_string(),
-            Some(Place::Repo(..)) | None => "nowhere".to_owned(),
+            Some(Place::Beside(_) | Place::Repo(..)) | None => "nowhere".to_owned(),
         }
     }
 

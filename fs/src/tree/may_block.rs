@@ -9,6 +9,7 @@
 //! along: on a thread that must not wait, the tree asks nothing of the cluster, even if what was fresh
 //! a moment ago no longer is.
 
+use super::names::begins_repository;
 use super::{Place, Process, Tree, join_name};
 use crate::consistency::is_shared;
 use crate::repository::{Closing, Opened};
@@ -123,7 +124,7 @@ impl Op {
             Op::Flush(opened) => !matches!(opened.closing, Closing::Plain),
             Op::Release(opened) => match opened.closing {
                 Closing::Plain | Closing::Config | Closing::NewConfig => false,
-                Closing::Commit(_) | Closing::Finish(_) => true,
+                Closing::Commit(_) | Closing::CommitName(_) | Closing::Finish(_) => true,
             },
             Op::Readdir { is_kept: true } => false,
             Op::Readdir { is_kept: false } => return MayBlock::Lists,
@@ -157,28 +158,32 @@ fn lookup_may_block(tree: &Tree, parent: u64, name: &[u8], process: Process) -> 
 /// Whether this is the name of a repository that is not open, or of which the rows are not here.
 fn is_unopened(tree: &Tree, dir: &NamePath, name: &[u8]) -> bool {
     let replica = &tree.shared.replica;
-    match join_name(dir, name).map(|path| read::name(replica.view(), &path)) {
-        Ok(Ok(Some(NameEntry::Repo(id)))) => {
+    let is_unopened = |path: &NamePath| match read::name(replica.view(), path) {
+        Ok(Some(NameEntry::Repo(id))) => {
             !replica.has_loaded(id) || tree.repositories.if_open(id).is_none()
         }
         Ok(_) | Err(_) => false,
-    }
+    };
+    // The directory may have become one.
+    is_unopened(dir) || join_name(dir, name).is_ok_and(|path| is_unopened(&path))
 }
 
 fn child_is_shared(tree: &Tree, parent: u64, name: &[u8]) -> bool {
     match tree.inodes.place(parent) {
         Some(Place::Repo(_, dir)) => dir.join(name).is_some_and(|path| is_shared(&path)),
-        Some(Place::Name(_)) | None => false,
+        Some(Place::Name(_) | Place::Beside(_)) | None => false,
     }
 }
 
 /// An open syncs reads, or copies a value into a draft.
 fn open_may_block(tree: &Tree, ino: u64, write: bool, process: Process) -> bool {
     let is_fresh = tree.shared.freshness.is_fresh_for(process.tid);
-    if is_fresh && !write {
+    if tree.shared.freshness.is_alone() && !write {
         return false;
     }
     match tree.inodes.place(ino) {
+        // A client asks a node for the bytes.
+        Some(Place::Beside(_)) => true,
         Some(Place::Repo(_, path)) if write && is_value(&path) => true,
         Some(place) => !is_fresh && place.is_shared(),
         None => false,
@@ -187,8 +192,11 @@ fn open_may_block(tree: &Tree, ino: u64, write: bool, process: Process) -> bool 
 
 /// A creation asks the cluster for a lock, or waits for space in staging.
 fn create_may_block(tree: &Tree, parent: u64, name: &[u8]) -> bool {
-    let Some(Place::Repo(_, dir)) = tree.inodes.place(parent) else {
-        return false;
+    let dir = match tree.inodes.place(parent) {
+        Some(Place::Repo(_, dir)) => dir,
+        // It may become a repository.
+        Some(Place::Name(_)) => return begins_repository(name),
+        Some(Place::Beside(_)) | None => return false,
     };
     let locks = || dir.join(name).is_some_and(|path| is_shared(&path));
     !tree.shared.freshness.is_alone() && locks()

@@ -21,13 +21,13 @@ use crate::consistency::NameTtl;
 use crate::error::{FsError, FsResult};
 use crate::repository::context::{Context, Shown};
 use crate::repository::objects::Named;
-use crate::repository::{Between, Caller, Creation, Repository};
+use crate::repository::{Between, Caller, Repository};
 use gitmoor_model::room::Type;
 use gitmoor_model::{NamePath, RepoId, RepoPath};
 use gitmoor_replicator::read;
 use inodes::Inodes;
 use name_ttl::{absence_ttl, name_ttl};
-use names::Names;
+use names::{Names, begins_repository};
 use std::path::Path;
 use std::sync::Arc;
 use writing::Wanted;
@@ -89,7 +89,7 @@ impl Tree {
     pub(crate) fn describe(&self, ino: u64) -> String {
         match self.inodes.place(ino) {
             None => format!("inode {ino}"),
-            Some(Place::Name(path)) => path.to_string(),
+            Some(Place::Name(path) | Place::Beside(path)) => path.to_string(),
             Some(Place::Repo(repo, path)) => {
                 let known = read::repo(self.shared.replica.view(), repo.id)
                     .ok()
@@ -105,14 +105,40 @@ impl Tree {
         self.inodes.used(ino);
     }
 
+    /// What an inode stands for now: a directory may have become a repository, by another machine too.
     fn place(&self, ino: u64) -> FsResult<Place> {
-        self.inodes.place(ino).ok_or(FsError::NotFound)
+        let place = self.inodes.place(ino).ok_or(FsError::NotFound)?;
+        let now = match &place {
+            Place::Name(path) if !path.is_root() => self.names.repository_at(path)?,
+            Place::Name(_) | Place::Beside(_) | Place::Repo(..) => None,
+        };
+        if let Some(now) = &now {
+            self.inodes.becomes(ino, now);
+        }
+        Ok(now.unwrap_or(place))
+    }
+
+    /// The directory in which a name is made. An empty one becomes a repository with the first name that begins
+    /// one.
+    fn dir_of_new(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Place> {
+        let place = self.place(parent)?;
+        let begun = match &place {
+            Place::Name(path) if begins_repository(name) => {
+                self.names.begin_repository(path, process)?
+            }
+            Place::Name(_) | Place::Beside(_) | Place::Repo(..) => None,
+        };
+        if let Some(begun) = &begun {
+            self.inodes.becomes(parent, begun);
+        }
+        Ok(begun.unwrap_or(place))
     }
 
     fn child(&self, parent: u64, name: &[u8]) -> FsResult<Place> {
         match self.place(parent)? {
             Place::Name(dir) => self.names.named(&join_name(&dir, name)?),
             Place::Repo(repo, dir) => Ok(Place::Repo(repo, join(&dir, name)?)),
+            Place::Beside(_) => Err(FsError::NotDirectory),
         }
     }
 
@@ -206,6 +232,7 @@ impl Tree {
                 self.sync_reads(&place, process)?;
                 place
             }
+            Place::Beside(_) => return Err(FsError::NotDirectory),
         };
         observe(&place, process);
         Ok(place)
@@ -218,16 +245,18 @@ impl Tree {
     pub(crate) fn readlink(&self, ino: u64) -> FsResult<Vec<u8>> {
         match self.place(ino)? {
             Place::Repo(repo, path) => repo.readlink(&path),
+            Place::Beside(path) => self.names.beside.target(&path),
             Place::Name(_) => Err(FsError::Invalid),
         }
     }
 
-    /// Only repositories have files.
+    /// Only repositories have files of all kinds.
     fn in_repo(&self, parent: u64, name: &[u8]) -> FsResult<(Arc<Repository>, RepoPath)> {
         match self.place(parent)? {
             Place::Repo(repo, dir) => Ok((repo, join(&dir, name)?)),
-            Place::Name(_) => Err(FsError::NotHere(
-                "files live in repositories; a repository is a directory whose name ends in .git",
+            Place::Name(_) | Place::Beside(_) => Err(FsError::NotHere(
+                "beside repositories stand directories, small files and symbolic links: no hard links, FIFOs, \
+                 sockets or devices",
             )),
         }
     }
@@ -240,13 +269,14 @@ impl Tree {
         process: Process,
     ) -> FsResult<Entry> {
         self.check_writable()?;
-        let place = match self.place(parent)? {
+        let place = match self.dir_of_new(parent, name, process)? {
             Place::Name(dir) => self.names.make(&join_name(&dir, name)?, mode, process)?,
             Place::Repo(repo, dir) => {
                 let path = join(&dir, name)?;
                 repo.mkdir(&path, mode, &self.caller(&repo, process))?;
                 Place::Repo(repo, path)
             }
+            Place::Beside(_) => return Err(FsError::NotDirectory),
         };
         self.entry(&place)
     }
@@ -259,36 +289,14 @@ impl Tree {
         process: Process,
     ) -> FsResult<Entry> {
         self.check_writable()?;
+        if let Place::Name(dir) = self.dir_of_new(parent, name, process)? {
+            let path = join_name(&dir, name)?;
+            let actor = self.names.actor(process);
+            self.names.beside.link(&path, target, actor)?;
+            return self.entry(&Place::Beside(path));
+        }
         let (repo, path) = self.in_repo(parent, name)?;
         repo.symlink(&path, target, &self.caller(&repo, process))?;
-        let place = Place::Repo(repo, path);
-        self.entry(&place)
-    }
-
-    /// mknod: a regular file is an empty one, created.
-    pub(crate) fn mknod(
-        &self,
-        parent: u64,
-        name: &[u8],
-        mode: u32,
-        process: Process,
-    ) -> FsResult<Entry> {
-        if matches!(mode & libc::S_IFMT, 0 | libc::S_IFREG) {
-            let how = Creation {
-                exclusive: true,
-                truncate: true,
-            };
-            let (entry, opened) = self.create(parent, name, mode & 0o7777, how, process)?;
-            let flushed = self.flush(entry.ino, &opened, process);
-            let closed = self.release(entry.ino, &opened);
-            self.forget(entry.ino, 1);
-            flushed.and(closed)?;
-            let (repo, path) = self.in_repo(parent, name)?;
-            return self.entry(&Place::Repo(repo, path));
-        }
-        self.check_writable()?;
-        let (repo, path) = self.in_repo(parent, name)?;
-        repo.mknod(&path, mode, &self.caller(&repo, process))?;
         let place = Place::Repo(repo, path);
         self.entry(&place)
     }
@@ -296,10 +304,11 @@ impl Tree {
     pub(crate) fn unlink(&self, parent: u64, name: &[u8], process: Process) -> FsResult<()> {
         self.check_writable()?;
         let place = self.child(parent, name)?;
-        let Place::Repo(repo, path) = &place else {
-            return Err(FsError::IsDirectory);
-        };
-        repo.unlink(path, &self.caller(repo, process))?;
+        match &place {
+            Place::Repo(repo, path) => repo.unlink(path, &self.caller(repo, process))?,
+            Place::Beside(path) => (self.names.beside).unlink(path, self.names.actor(process))?,
+            Place::Name(_) => return Err(FsError::IsDirectory),
+        }
         self.inodes.orphan(&place);
         Ok(())
     }
@@ -311,8 +320,9 @@ impl Tree {
             (Place::Repo(repo, path), Place::Repo(..)) => {
                 repo.rmdir(path, &self.caller(repo, process))?;
             }
-            (Place::Repo(repo, _), Place::Name(_)) => self.names.delete_emptied(repo, process)?,
+            (Place::Repo(repo, _), _) => self.names.delete_emptied(repo, process)?,
             (Place::Name(path), _) => self.names.remove(path, process)?,
+            (Place::Beside(_), _) => return Err(FsError::NotDirectory),
         }
         self.inodes.orphan(&place);
         Ok(())
@@ -330,7 +340,7 @@ impl Tree {
         match (self.place(parent)?, self.place(new_parent)?) {
             (Place::Name(from), Place::Name(to)) => {
                 let (from, to) = (join_name(&from, name)?, join_name(&to, new_name)?);
-                self.rename_in_namespace(&from, &to, process)
+                self.rename_in_namespace(&from, &to, replace, process)
             }
             (Place::Repo(repo, from), Place::Repo(other, to)) => {
                 let (from, to) = (join(&from, name)?, join(&to, new_name)?);
@@ -364,10 +374,17 @@ impl Tree {
         &self,
         from: &NamePath,
         to: &NamePath,
+        replace: bool,
         process: Process,
     ) -> FsResult<()> {
         let source = self.names.named(from)?;
         if from == to {
+            return Ok(());
+        }
+        if let Place::Beside(_) = source {
+            let actor = self.names.actor(process);
+            self.names.beside.rename(from, to, replace, actor)?;
+            self.renamed(&source, &Place::Beside(to.clone()));
             return Ok(());
         }
         if let Some(replaced) = self.names.make_way(&source, to, process)? {
@@ -398,6 +415,7 @@ impl Tree {
                     .map(|(name, kind)| Listed { name, kind })
                     .collect())
             }
+            Place::Beside(_) => Err(FsError::NotDirectory),
         }
     }
 

@@ -10,8 +10,8 @@ use gitmoor_model::name::{holds_objects, is_fan_out};
 pub(super) fn name_ttl(place: &Place, is_alone: bool) -> NameTtl {
     match place {
         Place::Repo(_, path) => in_repo(path, true, is_alone),
-        Place::Name(_) if is_alone => NameTtl::Long,
-        Place::Name(_) => NameTtl::Zero,
+        Place::Name(_) | Place::Beside(_) if is_alone => NameTtl::Long,
+        Place::Name(_) | Place::Beside(_) => NameTtl::Zero,
     }
 }
 
@@ -22,7 +22,7 @@ pub(super) fn absence_ttl(place: &Place, is_alone: bool) -> NameTtl {
     match place {
         Place::Repo(_, path) if path.is_root() || is_ours(path) => NameTtl::Zero,
         Place::Repo(_, path) => in_repo(path, false, is_alone),
-        Place::Name(_) => NameTtl::Zero,
+        Place::Name(_) | Place::Beside(_) => NameTtl::Zero,
     }
 }
 

@@ -2,23 +2,48 @@
 
 use super::{Listed, Place, Process, Repositories, caller};
 use crate::error::{FsError, FsResult};
-use crate::namespace::Namespace;
+use crate::namespace::{Beside, Namespace};
 use crate::process::of_thread;
 use crate::repository::context::Context;
-use crate::repository::{NewAttributes, Repository};
+use crate::repository::{Identity, NewAttributes, Repository};
+use crate::tree::Stat;
 use gitmoor_model::room::Type;
-use gitmoor_model::{NamePath, RepoPath};
+use gitmoor_model::{Actor, NamePath, Refusal, RepoId, RepoPath};
 use gitmoor_replicator::{NameEntry, read};
 use std::sync::Arc;
+
+/// Permission bits of a directory of the namespace, which it keeps when it becomes a repository.
+const DIRECTORY_MODE: u32 = 0o755;
+
+/// Whether git, or another program of its kind, begins a repository with this name.
+pub(super) fn begins_repository(name: &[u8]) -> bool {
+    let name = name.strip_suffix(b".lock").unwrap_or(name);
+    matches!(
+        name,
+        b"HEAD"
+            | b"branches"
+            | b"config"
+            | b"description"
+            | b"hooks"
+            | b"info"
+            | b"objects"
+            | b"packed-refs"
+            | b"refs"
+            | b"reftable"
+    )
+}
 
 pub(super) struct Names {
     shared: Arc<Context>,
     repositories: Arc<Repositories>,
+    /// What is no directory.
+    pub(super) beside: Beside,
 }
 
 impl Names {
     pub(super) fn new(shared: Arc<Context>, repositories: Arc<Repositories>) -> Self {
         Self {
+            beside: Beside::new(shared.clone()),
             shared,
             repositories,
         }
@@ -44,7 +69,17 @@ impl Names {
         match read::name(self.shared.replica.view(), path)?.ok_or(FsError::NotFound)? {
             NameEntry::Directory => Ok(Place::Name(path.clone())),
             NameEntry::Repo(id) => Ok(Place::Repo(self.repositories.get(id)?, RepoPath::root())),
+            NameEntry::Link(_) | NameEntry::File(_) => Ok(Place::Beside(path.clone())),
         }
+    }
+
+    /// What stat(2) says of a file or a symbolic link, and which one it is.
+    pub(super) fn stat(&self, path: &NamePath) -> FsResult<(Stat, Option<Identity>)> {
+        let entry = read::name(self.shared.replica.view(), path)?;
+        let (stat, version) = entry
+            .and_then(|entry| Stat::beside(&entry))
+            .ok_or(FsError::NotFound)?;
+        Ok((stat, Some(Identity::Written(version))))
     }
 
     /// The names in a directory.
@@ -52,20 +87,25 @@ impl Names {
         let names = read::names_in(self.shared.replica.view(), dir)?;
         Ok(names
             .into_iter()
-            .map(|(name, _)| Listed {
+            .map(|(name, entry)| Listed {
                 name,
-                kind: Type::Directory,
+                kind: kind_of(&entry),
             })
             .collect())
     }
 
     /// As this process changes it.
     fn namespace(&self, process: Process) -> Namespace<'_> {
-        let pid = of_thread(process.tid);
         Namespace {
             shared: &self.shared,
-            actor: self.shared.origins.actor(process.uid, pid),
+            actor: self.actor(process),
         }
+    }
+
+    /// Who changes it then.
+    pub(super) fn actor(&self, process: Process) -> Actor {
+        let pid = of_thread(process.tid);
+        self.shared.origins.actor(process.uid, pid)
     }
 
     /// mkdir: a repository if the name ends in `.git`.
@@ -75,6 +115,11 @@ impl Names {
             return Ok(Place::Name(path.clone()));
         }
         let id = self.namespace(process).create_repository(path)?;
+        self.given(id, mode, process)
+    }
+
+    /// The top of a new repository, with the mode and the owner that mkdir(2) gives.
+    fn given(&self, id: RepoId, mode: u32, process: Process) -> FsResult<Place> {
         let repo = self.repositories.get(id)?;
         let caller = caller(&self.shared.config.shown, &repo, process);
         let top = NewAttributes {
@@ -85,6 +130,34 @@ impl Names {
         };
         repo.set_attributes(&RepoPath::root(), &top, None, &caller)?;
         Ok(Place::Repo(repo, RepoPath::root()))
+    }
+
+    /// The repository that a directory of this path has become; `None` while it is a directory, or gone.
+    pub(super) fn repository_at(&self, path: &NamePath) -> FsResult<Option<Place>> {
+        match read::name(self.shared.replica.view(), path)? {
+            Some(NameEntry::Repo(_)) => self.named(path).map(Some),
+            Some(NameEntry::Directory | NameEntry::Link(_) | NameEntry::File(_)) | None => Ok(None),
+        }
+    }
+
+    /// Makes a repository of an empty directory, for its first name is one of git's layout; `None` of a directory
+    /// that is not empty.
+    pub(super) fn begin_repository(
+        &self,
+        path: &NamePath,
+        process: Process,
+    ) -> FsResult<Option<Place>> {
+        let has_names = || read::names_in(self.shared.replica.view(), path);
+        if path.is_root() || self.beside.has_drafts_in(path) || !has_names()?.is_empty() {
+            return Ok(None);
+        }
+        match self.namespace(process).become_repository(path) {
+            Ok(id) => self.given(id, DIRECTORY_MODE, process).map(Some),
+            // Another machine was quicker.
+            Err(FsError::Refused(Refusal::Exists(_))) => self.repository_at(path),
+            Err(FsError::Refused(Refusal::NotEmpty(_))) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// rmdir of a directory.
@@ -116,9 +189,10 @@ impl Names {
         match (source, &target) {
             (Place::Name(_), Place::Name(path)) => self.remove(path, process)?,
             (Place::Repo(..), Place::Repo(repo, _)) => self.delete_emptied(repo, process)?,
-            (Place::Name(_), Place::Repo(..)) | (Place::Repo(..), Place::Name(_)) => {
-                return Err(FsError::Exists);
-            }
+            (Place::Repo(..), Place::Name(path)) => self.remove(path, process)?,
+            (Place::Name(_), Place::Repo(..)) => return Err(FsError::Exists),
+            (_, Place::Beside(_)) => return Err(FsError::NotDirectory),
+            (Place::Beside(_), _) => return Err(FsError::IsDirectory),
         }
         Ok(Some(target))
     }
@@ -126,5 +200,13 @@ impl Names {
     /// mv of a repository or a directory of them.
     pub(super) fn rename(&self, from: &NamePath, to: &NamePath, process: Process) -> FsResult<()> {
         self.namespace(process).rename(from, to)
+    }
+}
+
+fn kind_of(entry: &NameEntry) -> Type {
+    match entry {
+        NameEntry::Directory | NameEntry::Repo(_) => Type::Directory,
+        NameEntry::Link(_) => Type::Symlink,
+        NameEntry::File(_) => Type::File,
     }
 }

@@ -1,7 +1,9 @@
 //! What an inode stands for.
 
 use crate::consistency::is_shared;
+use crate::error::FsResult;
 use crate::repository::Repository;
+use gitmoor_model::name;
 use gitmoor_model::{NamePath, RepoPath};
 use std::sync::Arc;
 
@@ -10,16 +12,39 @@ use std::sync::Arc;
 pub(crate) enum Place {
     /// A directory of the namespace.
     Name(NamePath),
+    /// A file or a symbolic link beside repositories.
+    Beside(NamePath),
     /// The top of a repository, or something in it.
     Repo(Arc<Repository>, RepoPath),
 }
 
 impl Place {
+    /// Whether the two are of one kind: a file that takes the name of a directory is no directory.
+    pub(super) fn is_like(&self, other: &Place) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
     /// Whether others may change what stands there.
     pub(super) fn is_shared(&self) -> bool {
         match self {
-            Place::Name(_) => true,
+            Place::Name(_) | Place::Beside(_) => true,
             Place::Repo(_, path) => is_shared(path),
+        }
+    }
+
+    /// Whether it is an object file that has its final name.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Place::Repo(_, path) => name::kind(path).is_some(),
+            Place::Name(_) | Place::Beside(_) => false,
+        }
+    }
+
+    /// fsync(2) of what is replicated there.
+    pub(super) fn sync_replicated(&self) -> FsResult<()> {
+        match self {
+            Place::Repo(repo, path) => repo.fsync_replicated(path),
+            Place::Name(_) | Place::Beside(_) => Ok(()),
         }
     }
 
@@ -29,6 +54,11 @@ impl Place {
             (Place::Name(path), Place::Name(from), Place::Name(to)) => {
                 NamePath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))
                     .map(Place::Name)
+            }
+            (Place::Beside(path), Place::Name(from), Place::Name(to))
+            | (Place::Beside(path), Place::Beside(from), Place::Beside(to)) => {
+                NamePath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))
+                    .map(Place::Beside)
             }
             (Place::Repo(_, path), Place::Repo(_, from), Place::Repo(repo, to)) => {
                 let path = RepoPath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))?;

@@ -5,7 +5,8 @@ use crate::repository::{Body, Found, NewAttributes, Opened, Repository, SetTime}
 use gitmoor_model::name;
 use gitmoor_model::room::Type;
 use gitmoor_model::room::{Room, room};
-use gitmoor_model::{RepoPath, Timestamp};
+use gitmoor_model::{RepoPath, Timestamp, Version};
+use gitmoor_replicator::NameEntry;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -38,6 +39,25 @@ impl Stat {
             rustix::process::getgid().as_raw(),
         );
         Self::made(Type::Directory, 0o755, 0, UNIX_EPOCH.into(), (uid, gid))
+    }
+
+    /// A file or a symbolic link beside repositories, and the version that wrote it; `None` of a directory. It
+    /// belongs to whom the directory belongs: nobody else may make names there.
+    pub(super) fn beside(entry: &NameEntry) -> Option<(Self, Version)> {
+        let directory = Self::namespace();
+        let owner = (directory.uid, directory.gid);
+        match entry {
+            NameEntry::Directory | NameEntry::Repo(_) => None,
+            NameEntry::Link(link) => {
+                let size = link.target.len() as u64;
+                let stat = Self::made(Type::Symlink, 0o777, size, link.mtime, owner);
+                Some((stat, link.version))
+            }
+            NameEntry::File(file) => {
+                let stat = Self::made(Type::File, file.mode, file.size, file.mtime, owner);
+                Some((stat, file.version))
+            }
+        }
     }
 
     /// How long the kernel may keep this, at most `long`. It does not know that two

@@ -2,9 +2,9 @@
 
 use super::TraceContext;
 use super::{
-    ClaimId, ClusterId, Digest, FileAdd, FileEntry, Format, Importing, Limit, NamePath, Newcomer,
-    Part, RepoChange, RepoId, RepoPath, Scope, SecretDigest, SessionId, StoreRecord, Timestamp,
-    Version,
+    ClaimId, ClusterId, Digest, FileAdd, FileEntry, Format, Importing, Limit, NameChange, NamePath,
+    Newcomer, Part, RepoChange, RepoId, RepoPath, Scope, SecretDigest, SessionId, StoreRecord,
+    Timestamp, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -240,6 +240,8 @@ pub enum Command {
     /// [`Command::Commit`], [`Command::Publish`] or [`Command::MoveRefs`] has. The borrower names the
     /// lenders' keys; no byte is copied.
     Borrow(Box<Borrowing>),
+    /// A name of the namespace changes: a file, a symbolic link, or whatever is moved.
+    Name(Box<NameChange>),
 }
 
 /// New attributes of an object file; `None` leaves one as it is.
@@ -382,6 +384,7 @@ impl Command {
             Self::Touch { .. } => "touch",
             Self::ClaimStore(_) => "claim_store",
             Self::Borrow(_) => "borrow",
+            Self::Name(change) => change.step.kind(),
         }
     }
 }

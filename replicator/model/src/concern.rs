@@ -1,6 +1,6 @@
 //! Whose business a command is: what decides who may propose it.
 
-use super::{Borrowing, Command, ImportStep, Importing, NamePath, RepoId};
+use super::{Borrowing, Command, ImportStep, Importing, NameChange, NamePath, NameStep, RepoId};
 
 /// What a command is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,6 +13,10 @@ pub enum Concern<'a> {
     Name(&'a NamePath),
     /// A repository, wherever it stands now.
     Repo(RepoId),
+    /// A file, a symbolic link or a repository that has this name, or shall have it.
+    Leaf(&'a NamePath),
+    /// Whatever stands at a path, with all that is beneath it.
+    Tree(&'a NamePath),
 }
 
 impl Command {
@@ -30,10 +34,7 @@ impl Command {
             | Self::RemoveDirectory { path }
             | Self::CreateRepo { path, .. } => vec![Concern::Name(path)],
             // All that is in a directory moves with it.
-            Self::Rename { from, .. } if !from.names_repository() => {
-                vec![Concern::AllRepositories]
-            }
-            Self::Rename { from, to } => vec![Concern::Name(from), Concern::Name(to)],
+            Self::Rename { from, to } => vec![Concern::Tree(from), Concern::Name(to)],
             Self::RestoreRepo { id, path } => vec![Concern::Repo(*id), Concern::Name(path)],
             Self::Fork { from, path, .. } => vec![Concern::Repo(*from), Concern::Name(path)],
             // Who may remove everything may also say for which state it is kept.
@@ -53,6 +54,21 @@ impl Command {
             Self::Repack(repacking) => vec![Concern::Repo(repacking.repo)],
             Self::Borrow(borrowing) => borrowing.concerns(),
             Self::Import(importing) => importing.concerns(),
+            Self::Name(change) => change.concerns(),
+        }
+    }
+}
+
+impl NameChange {
+    fn concerns(&self) -> Vec<Concern<'_>> {
+        match &self.step {
+            NameStep::Link { .. }
+            | NameStep::Write { .. }
+            | NameStep::Touch { .. }
+            | NameStep::Unlink
+            | NameStep::Become(_) => vec![Concern::Leaf(&self.path)],
+            NameStep::Restore(id) => vec![Concern::Repo(*id), Concern::Leaf(&self.path)],
+            NameStep::Move { to, .. } => vec![Concern::Tree(&self.path), Concern::Leaf(to)],
         }
     }
 }

@@ -193,8 +193,8 @@ path_type!(NamePath);
 path_type!(RepoPath);
 
 impl NamePath {
-    /// Whether a directory of this name is a repository: its last component
-    /// ends in `.git` and has something before that.
+    /// Whether a directory that is made under this name is a repository: its last component
+    /// ends in `.git` and has something before that. A repository may have another name.
     pub fn names_repository(&self) -> bool {
         let name = self.file_name();
         name.len() > 4 && name.ends_with(b".git")

@@ -4,6 +4,7 @@
 //! What is stored or sent serialises with postcard. A change of shape is a change of the data
 //! directory's version.
 
+mod beside;
 mod change;
 mod command;
 mod concern;
@@ -19,6 +20,7 @@ mod scope;
 pub mod setting;
 mod trace;
 
+pub use beside::{MOST_OF_FILE, MOST_OF_TARGET, NameChange, NameStep};
 pub use change::{Change, Expect, FileAdd, FileRemoval, PackedEdit, RefEdit, RepoChange};
 pub use command::{
     Actor, Borrowing, Command, Deletions, Envelope, FORK_ROWS, FileTouch, KEY_REUSE_DELAY, Loan,

@@ -34,10 +34,10 @@ pub enum Refusal {
     /// A namespace directory still has entries.
     #[error("{0} is not empty")]
     NotEmpty(NamePath),
-    /// The path may not be used so (a repository inside a repository, a
-    /// repository name for a directory or the other way round).
+    /// The path may not be used so (a repository inside a repository, the name of a
+    /// repository for a directory, or the other way round for a new repository).
     #[error(
-        "{0} cannot be used so: repository names end in .git, directory names do not, and repositories do not nest"
+        "{0} cannot be used so: names of new repositories end in .git, names of directories do not, and repositories do not nest"
     )]
     BadPath(NamePath),
     /// There is no such repository.
@@ -163,6 +163,14 @@ pub enum Refusal {
         from: RepoId,
         /// Which.
         path: RepoPath,
+    },
+    /// A file of the namespace is not the one that was opened.
+    #[error("{path} was changed by another process since it was opened: repeat the command")]
+    NameChanged {
+        /// Which.
+        path: NamePath,
+        /// Its version now; `None` when it is absent.
+        actual: Option<Version>,
     },
 }
 

@@ -7,8 +7,8 @@
 use super::change::{FileAdd, RefEdit};
 use super::command::{Borrowing, Relied};
 use super::{
-    Actor, Change, Command, Envelope, ImportStep, PackedEdit, Refusal, RepoChange, SessionId,
-    Timestamp, setting,
+    Actor, Change, Command, Envelope, ImportStep, MOST_OF_FILE, MOST_OF_TARGET, NameStep,
+    PackedEdit, Refusal, RepoChange, SessionId, Timestamp, setting,
 };
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -143,6 +143,7 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
             | ImportStep::Abandon
             | ImportStep::GiveTo { .. } => Ok(()),
         },
+        Command::Name(change) => check_name(&change.step),
         // Their ids, paths and numbers are what they must be once they decode.
         Command::CreateDirectory { .. }
         | Command::RemoveDirectory { .. }
@@ -164,6 +165,27 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
         | Command::SettleStore(_)
         | Command::ClaimStore(_)
         | Command::Fork { .. } => Ok(()),
+    }
+}
+
+fn check_name(step: &NameStep) -> Result<(), Refusal> {
+    match step {
+        NameStep::Link { target } if target.is_empty() || target.contains(&0) => {
+            refuse("a symbolic link leads to no name")
+        }
+        NameStep::Link { target } if target.len() > MOST_OF_TARGET => {
+            refuse("the target of a symbolic link is too long")
+        }
+        NameStep::Write { value, .. } if value.len() as u64 > MOST_OF_FILE => {
+            refuse("a file beside repositories is too large")
+        }
+        NameStep::Touch { mtime, .. } => mtime.map_or(Ok(()), check_time),
+        NameStep::Link { .. }
+        | NameStep::Write { .. }
+        | NameStep::Unlink
+        | NameStep::Move { .. }
+        | NameStep::Become(_)
+        | NameStep::Restore(_) => Ok(()),
     }
 }
 

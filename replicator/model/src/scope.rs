@@ -112,6 +112,17 @@ impl Sight {
     }
 }
 
+impl Sight {
+    /// Whether a pattern names this path itself: files and symbolic links are not seen for being beside
+    /// what is.
+    pub fn names(&self, path: &NamePath) -> bool {
+        let Some(Limited { repos, .. }) = &self.limited else {
+            return true;
+        };
+        repos.is_match(Path::new(OsStr::from_bytes(path.as_bytes())))
+    }
+}
+
 impl RepoPattern {
     /// Patterns of the directories above what it names.
     fn directories(&self) -> Vec<String> {

@@ -1,9 +1,14 @@
 //! What a client may: propose, read and lock. The node that serves it decides, by the scope that
 //! stands in the state since its admission, and by where repositories stand when it asks.
 
-use crate::model::{Actor, Command, Concern, Envelope, RepoId, Scope, SessionId, Sight, Timestamp};
+use crate::model::{
+    Actor, Command, Concern, Envelope, NamePath, RepoId, Scope, SessionId, Sight, Timestamp,
+    Version,
+};
 use crate::rpc::{Cursor, OF_REPOSITORY, WHOLE};
-use crate::state::{KeyRange, Owner, ReadError, Shown, Table, View, owner, read};
+use crate::state::{
+    KeyRange, NameEntry, Owner, ReadError, Shown, Table, View, owner, place_of, read,
+};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -67,7 +72,7 @@ impl<'v> Rights<'v> {
             return Ok(seen);
         }
         let path = read::path_of(self.view, repo)?;
-        let seen = path.is_some_and(|path| self.sight.has(&path));
+        let seen = path.is_some_and(|path| self.sight.names(&path));
         self.seen.lock().insert(repo, seen);
         Ok(seen)
     }
@@ -86,6 +91,8 @@ impl<'v> Rights<'v> {
                 Concern::AllRepositories => self.sight.is_of_all(),
                 Concern::Name(path) => self.sight.has(path),
                 Concern::Repo(repo) => self.see(repo)?,
+                Concern::Leaf(path) => self.sight.names(path),
+                Concern::Tree(path) => self.has_tree(path)?,
             };
             if !may {
                 return Ok(Some("this client may use other repositories only"));
@@ -113,10 +120,50 @@ impl<'v> Rights<'v> {
             Owner::Nobody => Ok(false),
             Owner::Cluster => Ok(true),
             Owner::Client(id) => Ok(id == self.client || self.sight.is_of_all()),
-            Owner::Name(path) => Ok(self.sight.has(&path)),
+            Owner::Name(path) => self.has_name(&path),
             Owner::Repo(repo) => self.see(repo),
             Owner::AllRepositories => Ok(self.sight.is_of_all()),
+            Owner::Contents(version) => self.has_contents(version),
         }
+    }
+
+    /// Whether it may know what stands at a path: a directory in which a repository may be that it
+    /// sees, or what a pattern names.
+    fn has_name(&self, path: &NamePath) -> Result<bool, ReadError> {
+        if self.sight.is_of_all() {
+            return Ok(true);
+        }
+        Ok(match read::name(self.view, path)? {
+            Some(NameEntry::Repo(_) | NameEntry::Link(_) | NameEntry::File(_)) => {
+                self.sight.names(path)
+            }
+            Some(NameEntry::Directory) => self.sight.has(path),
+            // Whichever it was.
+            None => self.sight.has(path) || self.sight.names(path),
+        })
+    }
+
+    /// Whether it sees all that is at a path and beneath it.
+    fn has_tree(&self, path: &NamePath) -> Result<bool, ReadError> {
+        Ok(match read::name(self.view, path)? {
+            Some(NameEntry::Directory) => self.sight.is_of_all(),
+            Some(NameEntry::Repo(_) | NameEntry::Link(_) | NameEntry::File(_)) | None => {
+                self.sight.names(path)
+            }
+        })
+    }
+
+    fn has_contents(&self, version: Version) -> Result<bool, ReadError> {
+        if self.sight.is_of_all() {
+            return Ok(true);
+        }
+        let path = place_of(self.view, version)?;
+        Ok(path.is_some_and(|path| self.sight.names(&path)))
+    }
+
+    /// Whether a name that it may not know now was that of a directory that it knew.
+    fn may_have_seen(&self, name: &[u8]) -> bool {
+        NamePath::new(name).is_some_and(|path| self.sight.has(&path))
     }
 
     /// Whether anything of a table is anybody's but a node's.
@@ -132,7 +179,8 @@ impl<'v> Rights<'v> {
             | Table::Audit
             | Table::Trash
             | Table::Members
-            | Table::Imports => true,
+            | Table::Imports
+            | Table::Contents => true,
         }
     }
 }
@@ -175,6 +223,7 @@ impl Shown for Wanted<'_> {
             true => Ok(Some(value)),
             // It may have been in sight before.
             false if table == Table::Repositories => Ok(Some(None)),
+            false if table == Table::Names && self.rights.may_have_seen(key) => Ok(Some(None)),
             false => Ok(None),
         }
     }

@@ -43,7 +43,8 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::HasTombstone { .. }
             | Refusal::TombstonesExpired
             | Refusal::NotLent { .. }
-            | Refusal::Pruned => "conflict",
+            | Refusal::Pruned
+            | Refusal::NameChanged { .. } => "conflict",
             Refusal::Exists(_)
             | Refusal::NotFound(_)
             | Refusal::NotEmpty(_)

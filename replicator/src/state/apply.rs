@@ -2,7 +2,7 @@
 
 use super::sessions::{self, Seen};
 use super::{
-    Overlay, ReadError, borrow, catalog, commit, fork, import, members, namespace, repack,
+    Overlay, ReadError, beside, borrow, catalog, commit, fork, import, members, namespace, repack,
     settings, tombstones, trash,
 };
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
@@ -162,5 +162,6 @@ fn dispatch(
         Command::Import(importing) => import::import(overlay, context, importing),
         Command::Touch { repo, files } => catalog::touch(overlay, context, *repo, files),
         Command::Borrow(borrowing) => borrow::borrow(overlay, context, borrowing),
+        Command::Name(change) => beside::change(overlay, context, change),
     }
 }

@@ -12,7 +12,9 @@ use super::apply::Context;
 use super::value::RefValue;
 use super::view::{KeyRange, Step, View, load};
 use super::{Overlay, ReadError, Table, keys};
-use crate::model::{Actor, Format, Limit, NamePath, Repo, RepoId, RepoPath, Timestamp, Version};
+use crate::model::{
+    Actor, Digest, Format, Limit, NamePath, Repo, RepoId, RepoPath, Timestamp, Version,
+};
 use serde::{Deserialize, Serialize};
 
 /// Moves of refs in one record at most.
@@ -168,6 +170,27 @@ pub enum AuditEvent {
         files: u64,
         /// Whose they are.
         from: RepoId,
+    },
+    /// A file beside repositories was created or written.
+    FileWritten {
+        /// Where.
+        path: NamePath,
+        /// Bytes.
+        size: u64,
+        /// BLAKE3 of them.
+        digest: Digest,
+    },
+    /// A symbolic link beside repositories was made.
+    Linked {
+        /// Where.
+        path: NamePath,
+        /// Where it leads.
+        target: Vec<u8>,
+    },
+    /// A file or a symbolic link beside repositories was removed.
+    Unlinked {
+        /// Where it was.
+        path: NamePath,
     },
 }
 

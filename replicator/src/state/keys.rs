@@ -200,6 +200,31 @@ pub(super) fn invitation(secret: SecretDigest) -> Vec<u8> {
     [[INVITATION].as_slice(), &secret.0].concat()
 }
 
+/// First byte of the keys of the bytes of files beside repositories.
+const BYTES: u8 = b'B';
+/// First byte of the keys that say where these stand.
+const PLACE: u8 = b'P';
+
+/// Of the bytes of a file beside repositories.
+pub(super) fn contents(version: Version) -> Vec<u8> {
+    [[BYTES].as_slice(), &version.0.to_be_bytes()].concat()
+}
+
+/// Of where that file stands.
+pub(super) fn place_of(version: Version) -> Vec<u8> {
+    [[PLACE].as_slice(), &version.0.to_be_bytes()].concat()
+}
+
+/// Of which file a key of these is.
+pub(super) fn version_of_contents(key: &[u8]) -> Option<Version> {
+    match key.split_first() {
+        Some((&(BYTES | PLACE), version)) => {
+            Some(Version(u64::from_be_bytes(version.try_into().ok()?)))
+        }
+        Some(_) | None => None,
+    }
+}
+
 /// First byte of the keys of imports.
 pub(super) const IMPORT: u8 = b'I';
 /// First byte of the keys of files of imports that were read back.

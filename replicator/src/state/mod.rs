@@ -7,6 +7,7 @@
 
 mod apply;
 mod audit;
+mod beside;
 mod borrow;
 mod catalog;
 mod commit;
@@ -34,10 +35,11 @@ mod view;
 
 pub use apply::{Context, apply};
 pub use audit::{AuditEvent, AuditRecord, RefMove, Trail};
+pub(crate) use beside::place_of;
 pub use error::ReadError;
 pub(crate) use members::{no_claims, rows_of_cluster};
 pub use memory::MemoryRows;
-pub use namespace::NameEntry;
+pub use namespace::{NameEntry, NamedFile, NamedLink};
 pub(crate) use overlay::Shown;
 pub use overlay::{Changes, Overlay, TableChanges};
 pub(crate) use owner::{Owner, owner};

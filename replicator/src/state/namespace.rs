@@ -8,18 +8,56 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::trash::{self, TrashedRepo};
 use super::view::{KeyRange, Step, View, any_in, load};
-use super::{Overlay, ReadError, Table, import, keys, read};
-use crate::model::{NamePath, Refusal, Repo, RepoId, Usage, Version};
+use super::{Overlay, ReadError, Table, beside, import, keys, read};
+use crate::model::{NamePath, Refusal, Repo, RepoId, Timestamp, Usage, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What stands at a path of the namespace.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum NameEntry {
     /// A directory of the namespace.
     Directory,
     /// A repository, by its permanent name.
     Repo(RepoId),
+    /// A symbolic link.
+    Link(NamedLink),
+    /// A small file.
+    File(NamedFile),
+}
+
+/// A symbolic link beside repositories.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NamedLink {
+    /// Where it leads: any bytes but NUL, 1 to [`crate::model::MOST_OF_TARGET`] of them.
+    pub target: Vec<u8>,
+    /// When it was made.
+    pub mtime: Timestamp,
+    /// The commit that made it.
+    pub version: Version,
+}
+
+/// A file beside repositories, without its bytes ([`read::contents`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NamedFile {
+    /// Permission bits.
+    pub mode: u32,
+    /// Bytes.
+    pub size: u64,
+    /// When it was last written.
+    pub mtime: Timestamp,
+    /// The commit that wrote it. A change of its permission bits or times does not.
+    pub version: Version,
+}
+
+impl NameEntry {
+    /// Whether it is a file or a symbolic link, which rename(2) puts in the place of another.
+    pub fn is_leaf(&self) -> bool {
+        match self {
+            Self::Directory | Self::Repo(_) => false,
+            Self::Link(_) | Self::File(_) => true,
+        }
+    }
 }
 
 pub(super) fn create_directory(
@@ -66,6 +104,31 @@ pub(super) fn create_repo(
     Ok(audit::of_both(overlay, context, &repo, event)?)
 }
 
+/// A directory in which git has begun to lay out a repository: the name does not say so.
+pub(super) fn become_repo(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    path: &NamePath,
+) -> Result<(), Halt> {
+    let stands = existing(overlay, path)?;
+    if path.is_root() || stands != NameEntry::Directory {
+        return Err(Refusal::Exists(path.clone()).into());
+    }
+    if any_in(
+        overlay,
+        Table::Names,
+        &KeyRange::prefix(&keys::names_beneath(path)),
+    )? {
+        return Err(Refusal::NotEmpty(path.clone()).into());
+    }
+    check_id(overlay, id)?;
+    let repo = new_repo(context, id, path);
+    put_repo(overlay, &repo);
+    let event = AuditEvent::Created { path: path.clone() };
+    Ok(audit::of_both(overlay, context, &repo, event)?)
+}
+
 /// A repository as it begins.
 pub(super) fn new_repo(context: Context<'_>, id: RepoId, path: &NamePath) -> Repo {
     Repo {
@@ -97,6 +160,10 @@ pub(super) fn check_new(view: &dyn View, id: RepoId, path: &NamePath) -> Result<
     if !path.names_repository() {
         return Err(Refusal::BadPath(path.clone()).into());
     }
+    check_id(view, id)
+}
+
+fn check_id(view: &dyn View, id: RepoId) -> Result<(), Halt> {
     match holder_of(view, id)? {
         Some(holder) => Err(Refusal::Exists(holder).into()),
         None => Ok(()),
@@ -117,7 +184,24 @@ pub(super) fn holder_of(view: &dyn View, id: RepoId) -> Result<Option<NamePath>,
     Ok(import::unfinished(view, id)?.map(|import| import.path))
 }
 
+/// What `gitmoor repo rename` asks for, and what earlier versions asked for: names say what they are.
 pub(super) fn rename(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    from: &NamePath,
+    to: &NamePath,
+) -> Result<(), Halt> {
+    let moved = existing(overlay, from)?;
+    let is_repo = matches!(moved, NameEntry::Repo(_));
+    if !from.is_root() && !moved.is_leaf() && to.names_repository() != is_repo {
+        check_free(overlay, to)?;
+        return Err(Refusal::BadPath(to.clone()).into());
+    }
+    move_tree(overlay, context, from, to)
+}
+
+/// Moves whatever stands at a path, with all that is beneath it.
+pub(super) fn move_tree(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
     from: &NamePath,
@@ -128,20 +212,21 @@ pub(super) fn rename(
         return Err(Refusal::BadPath(from.clone()).into());
     }
     check_free(overlay, to)?;
-    let is_repo = matches!(moved, NameEntry::Repo(_));
-    if to.is_within(from) || to.names_repository() != is_repo {
+    // A directory of the name of a repository would be taken for one.
+    let misnamed = moved == NameEntry::Directory && to.names_repository();
+    if to.is_within(from) || misnamed {
         return Err(Refusal::BadPath(to.clone()).into());
     }
+    let repo = match &moved {
+        NameEntry::Repo(id) => Some(*id),
+        NameEntry::Directory | NameEntry::Link(_) | NameEntry::File(_) => None,
+    };
     move_name(overlay, context, from, to, moved)?;
     for (rest, entry) in subtree(overlay, from)? {
         let from = rejoin(from, &rest);
         let to = rejoin(to, &rest);
         move_name(overlay, context, &from, &to, entry)?;
     }
-    let repo = match moved {
-        NameEntry::Repo(id) => Some(id),
-        NameEntry::Directory => None,
-    };
     Ok(audit::of_namespace(
         overlay,
         context,
@@ -185,8 +270,13 @@ fn move_name(
 ) -> Result<(), Halt> {
     overlay.delete(Table::Names, keys::name(from));
     overlay.put(Table::Names, keys::name(to), &entry);
-    let NameEntry::Repo(id) = entry else {
-        return Ok(());
+    let id = match entry {
+        NameEntry::Repo(id) => id,
+        NameEntry::File(file) => {
+            beside::put_place(overlay, to, file.version);
+            return Ok(());
+        }
+        NameEntry::Directory | NameEntry::Link(_) => return Ok(()),
     };
     let mut repo = existing_repo(overlay, id)?;
     repo.path = to.clone();
@@ -217,7 +307,7 @@ pub(super) fn existing_repo(view: &dyn View, id: RepoId) -> Result<Repo, Halt> {
     Ok(read::repo(view, id)?.ok_or(Refusal::NoRepo(id))?)
 }
 
-fn existing(view: &dyn View, path: &NamePath) -> Result<NameEntry, Halt> {
+pub(super) fn existing(view: &dyn View, path: &NamePath) -> Result<NameEntry, Halt> {
     Ok(read::name(view, path)?.ok_or_else(|| Refusal::NotFound(path.clone()))?)
 }
 
@@ -227,11 +317,19 @@ pub(super) fn check_free(view: &dyn View, path: &NamePath) -> Result<(), Halt> {
     let Some(parent) = path.parent() else {
         return Err(Refusal::Exists(path.clone()).into());
     };
-    if let NameEntry::Repo(_) = existing(view, &parent)? {
-        return Err(Refusal::BadPath(path.clone()).into());
-    }
+    check_parent(view, &parent, path)?;
     match read::name(view, path)? {
         Some(_) => Err(Refusal::Exists(path.clone()).into()),
         None => Ok(()),
+    }
+}
+
+/// Whether names may stand in `parent`, such as `path`.
+fn check_parent(view: &dyn View, parent: &NamePath, path: &NamePath) -> Result<(), Halt> {
+    match existing(view, parent)? {
+        NameEntry::Directory => Ok(()),
+        NameEntry::Repo(_) | NameEntry::Link(_) | NameEntry::File(_) => {
+            Err(Refusal::BadPath(path.clone()).into())
+        }
     }
 }

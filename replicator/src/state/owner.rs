@@ -1,7 +1,7 @@
 //! Whose a row is: what decides who may read it.
 
 use super::{Table, Trail, keys};
-use crate::model::{NamePath, RepoId};
+use crate::model::{NamePath, RepoId, Version};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
@@ -14,6 +14,8 @@ pub(crate) enum Owner {
     Name(NamePath),
     Repo(RepoId),
     AllRepositories,
+    /// Of the file beside repositories that this version wrote.
+    Contents(Version),
 }
 
 /// Whose the row of a key is, or the rows of which it is the beginning.
@@ -29,6 +31,7 @@ pub(crate) fn owner(table: Table, key: &[u8]) -> Owner {
             Owner::Repo(id) if id == Trail::Namespace.id() => Owner::AllRepositories,
             owner => owner,
         },
+        Table::Contents => keys::version_of_contents(key).map_or(Owner::Nobody, Owner::Contents),
         // A letter says what it is of the repository.
         Table::Trash | Table::Imports => of_repo(key.get(1..).unwrap_or_default()),
     }

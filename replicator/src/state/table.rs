@@ -32,11 +32,13 @@ pub enum Table {
     Members = 11,
     /// Repositories that are brought in, and which of their files were read back.
     Imports = 12,
+    /// Files beside repositories, by the version that wrote them: their bytes, and where they stand.
+    Contents = 13,
 }
 
 impl Table {
     /// Every table, in the order of its number.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RaftLog,
         Self::RaftState,
         Self::Repositories,
@@ -50,11 +52,12 @@ impl Table {
         Self::Trash,
         Self::Members,
         Self::Imports,
+        Self::Contents,
     ];
 
     /// The tables that make up the replicated state: what apply writes and a
     /// snapshot carries. The raft tables are each node's own.
-    pub const STATE: [Self; 11] = [
+    pub const STATE: [Self; 12] = [
         Self::Repositories,
         Self::Names,
         Self::Refs,
@@ -66,6 +69,7 @@ impl Table {
         Self::Trash,
         Self::Members,
         Self::Imports,
+        Self::Contents,
     ];
 
     /// The name of its column family.
@@ -84,6 +88,7 @@ impl Table {
             Self::Trash => "trash",
             Self::Members => "members",
             Self::Imports => "imports",
+            Self::Contents => "contents",
         }
     }
 

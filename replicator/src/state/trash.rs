@@ -112,6 +112,17 @@ pub(super) fn restore_repo(
     if !path.names_repository() {
         return Err(Refusal::BadPath(path.clone()).into());
     }
+    restore_under(overlay, context, id, path)
+}
+
+/// The same under any name.
+pub(super) fn restore_under(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    path: &NamePath,
+) -> Result<(), Halt> {
+    namespace::check_free(overlay, path)?;
     let row = keys::trashed_repo(id);
     let trashed: Option<TrashedRepo> = load(overlay, Table::Trash, &row)?;
     let mut repo = trashed.ok_or(Refusal::NotInTrash(id))?.repo;

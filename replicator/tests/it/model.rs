@@ -4,15 +4,17 @@
 
 use gitmoor_model::{
     BlockDigest, Borrowing, Change, Command, Deletions, Expect, FileAdd, FileEntry, Limit, Loan,
-    NamePath, Outcome, PackedEdit, PackedRef, Place, RefEdit, RefEntry, Refusal, Relied, Repacking,
-    Repo, RepoChange, RepoId, RepoPath, Timestamp, TrashId, Usage, Version,
+    NamePath, NameStep, Outcome, PackedEdit, PackedRef, Place, RefEdit, RefEntry, Refusal, Relied,
+    Repacking, Repo, RepoChange, RepoId, RepoPath, Timestamp, TrashId, Usage, Version,
 };
-use gitmoor_replicator::NameEntry;
+use gitmoor_replicator::{NameEntry, NamedFile, NamedLink};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Default, PartialEq, Debug)]
 pub(crate) struct Model {
     pub(crate) names: BTreeMap<NamePath, NameEntry>,
+    /// The bytes of the files among them.
+    pub(crate) contents: BTreeMap<NamePath, Vec<u8>>,
     pub(crate) repos: BTreeMap<RepoId, Repo>,
     pub(crate) trashed: BTreeMap<RepoId, (Version, Repo)>,
     pub(crate) expired_repos: BTreeMap<RepoId, (Version, Repo)>,
@@ -126,24 +128,11 @@ impl Model {
             Command::CreateRepo { id, path } => {
                 self.check_new(id, &path)?;
                 self.names.insert(path.clone(), NameEntry::Repo(id));
-                let repo = Repo {
-                    id,
-                    path,
-                    created: time,
-                    forked_from: None,
-                    format: None,
-                    settings: BTreeMap::new(),
-                    limits: BTreeMap::new(),
-                    usage: Usage::default(),
-                    refs_version: version,
-                    catalog_version: version,
-                    packed_version: version,
-                    repacked_version: Version(0),
-                };
-                self.repos.insert(id, repo);
+                self.repos.insert(id, empty(version, time, id, path));
             }
             Command::Fork { from, id, path } => self.fork(version, time, from, id, path)?,
             Command::Rename { from, to } => self.rename(&from, &to)?,
+            Command::Name(change) => self.change_name(version, time, change.path, change.step)?,
             Command::DeleteRepo { id } => {
                 let repo = self.repos.remove(&id).ok_or(Refusal::NoRepo(id))?;
                 self.names.remove(&repo.path);
@@ -497,6 +486,10 @@ impl Model {
         if !is_repo_name(path) {
             return Err(Refusal::BadPath(path.clone()));
         }
+        self.check_id(id)
+    }
+
+    fn check_id(&self, id: RepoId) -> Result<(), Refusal> {
         if let Some(repo) = self.repos.get(&id) {
             return Err(Refusal::Exists(repo.path.clone()));
         }
@@ -539,7 +532,7 @@ impl Model {
         if path.is_root() {
             Some(NameEntry::Directory)
         } else {
-            self.names.get(path).copied()
+            self.names.get(path).cloned()
         }
     }
 
@@ -549,7 +542,9 @@ impl Model {
         };
         match (self.stands(&parent), self.stands(path)) {
             (None, _) => Err(Refusal::NotFound(parent)),
-            (Some(NameEntry::Repo(_)), _) => Err(Refusal::BadPath(path.clone())),
+            (Some(NameEntry::Repo(_) | NameEntry::Link(_) | NameEntry::File(_)), _) => {
+                Err(Refusal::BadPath(path.clone()))
+            }
             (Some(NameEntry::Directory), Some(_)) => Err(Refusal::Exists(path.clone())),
             (Some(NameEntry::Directory), None) => Ok(()),
         }
@@ -557,27 +552,137 @@ impl Model {
 
     fn rename(&mut self, from: &NamePath, to: &NamePath) -> Result<(), Refusal> {
         let moved = self.stands(from).ok_or(Refusal::NotFound(from.clone()))?;
+        let says_so = match moved {
+            NameEntry::Directory => !is_repo_name(to),
+            NameEntry::Repo(_) => is_repo_name(to),
+            NameEntry::Link(_) | NameEntry::File(_) => true,
+        };
+        self.move_tree(from, to, says_so)
+    }
+
+    fn move_tree(&mut self, from: &NamePath, to: &NamePath, may: bool) -> Result<(), Refusal> {
+        self.stands(from).ok_or(Refusal::NotFound(from.clone()))?;
         if from.is_root() {
             return Err(Refusal::BadPath(from.clone()));
         }
         self.check_free(to)?;
-        let inside = to.as_bytes().starts_with(&[from.as_bytes(), b"/"].concat());
-        if inside || is_repo_name(to) != matches!(moved, NameEntry::Repo(_)) {
+        if !may || to.as_bytes().starts_with(&[from.as_bytes(), b"/"].concat()) {
             return Err(Refusal::BadPath(to.clone()));
         }
-        let old = std::mem::take(&mut self.names);
-        for (path, entry) in old {
-            let rest = path.as_bytes().strip_prefix(from.as_bytes());
-            let path = match rest {
-                Some(rest) if rest.is_empty() || rest[0] == b'/' => {
-                    NamePath::new([to.as_bytes(), rest].concat()).expect("valid")
-                }
-                _ => path,
-            };
+        let moved = |path: NamePath| match path.as_bytes().strip_prefix(from.as_bytes()) {
+            Some(rest) if rest.is_empty() || rest[0] == b'/' => {
+                NamePath::new([to.as_bytes(), rest].concat()).expect("valid")
+            }
+            _ => path,
+        };
+        let contents = std::mem::take(&mut self.contents).into_iter();
+        self.contents = contents.map(|(path, bytes)| (moved(path), bytes)).collect();
+        for (path, entry) in std::mem::take(&mut self.names) {
+            let path = moved(path);
             if let NameEntry::Repo(id) = entry {
                 self.repo(id)?.path = path.clone();
             }
             self.names.insert(path, entry);
+        }
+        Ok(())
+    }
+
+    fn change_name(
+        &mut self,
+        version: Version,
+        mtime: Timestamp,
+        path: NamePath,
+        step: NameStep,
+    ) -> Result<(), Refusal> {
+        match step {
+            NameStep::Link { target } => {
+                self.check_free(&path)?;
+                let link = NamedLink {
+                    target,
+                    mtime,
+                    version,
+                };
+                self.names.insert(path, NameEntry::Link(link));
+            }
+            NameStep::Write {
+                expect,
+                mode,
+                value,
+            } => {
+                let actual = match self.stands(&path) {
+                    None => None,
+                    Some(NameEntry::File(file)) => Some(file.version),
+                    Some(_) => return Err(Refusal::Exists(path)),
+                };
+                let holds = match expect {
+                    Expect::Anything => true,
+                    Expect::Absent => actual.is_none(),
+                    Expect::Is(expected) => actual == Some(expected),
+                };
+                if !holds {
+                    return Err(Refusal::NameChanged { path, actual });
+                }
+                if actual.is_none() {
+                    self.check_free(&path)?;
+                }
+                let file = NamedFile {
+                    mode: mode % 0o10000,
+                    size: value.len() as u64,
+                    mtime,
+                    version,
+                };
+                self.names.insert(path.clone(), NameEntry::File(file));
+                self.contents.insert(path, value);
+            }
+            NameStep::Touch { mode, mtime } => match self.names.get_mut(&path) {
+                Some(NameEntry::File(file)) => {
+                    file.mode = mode.map_or(file.mode, |mode| mode % 0o10000);
+                    file.mtime = mtime.unwrap_or(file.mtime);
+                }
+                Some(NameEntry::Link(link)) => link.mtime = mtime.unwrap_or(link.mtime),
+                Some(_) => return Err(Refusal::BadPath(path)),
+                None if path.is_root() => return Err(Refusal::BadPath(path)),
+                None => return Err(Refusal::NotFound(path)),
+            },
+            NameStep::Unlink => {
+                let gone = self.stands(&path).ok_or(Refusal::NotFound(path.clone()))?;
+                if !gone.is_leaf() {
+                    return Err(Refusal::BadPath(path));
+                }
+                self.names.remove(&path);
+                self.contents.remove(&path);
+            }
+            NameStep::Move { to, replace } => {
+                let moved = self.stands(&path).ok_or(Refusal::NotFound(path.clone()))?;
+                let there = self.stands(&to);
+                let both = moved.is_leaf() && there.is_some_and(|there| there.is_leaf());
+                if replace && both && path != to {
+                    self.names.remove(&to);
+                    self.contents.remove(&to);
+                }
+                let misnamed = moved == NameEntry::Directory && is_repo_name(&to);
+                self.move_tree(&path, &to, !misnamed)?;
+            }
+            NameStep::Become(id) => {
+                let stands = self.stands(&path).ok_or(Refusal::NotFound(path.clone()))?;
+                if path.is_root() || stands != NameEntry::Directory {
+                    return Err(Refusal::Exists(path));
+                }
+                let mut names = self.names.keys();
+                if names.any(|name| name.parent().as_ref() == Some(&path)) {
+                    return Err(Refusal::NotEmpty(path));
+                }
+                self.check_id(id)?;
+                self.names.insert(path.clone(), NameEntry::Repo(id));
+                self.repos.insert(id, empty(version, mtime, id, path));
+            }
+            NameStep::Restore(id) => {
+                self.check_free(&path)?;
+                let trashed = self.trashed.remove(&id);
+                let (_, repo) = trashed.ok_or(Refusal::NotInTrash(id))?;
+                self.names.insert(path.clone(), NameEntry::Repo(id));
+                self.repos.insert(id, Repo { path, ..repo });
+            }
         }
         Ok(())
     }
@@ -839,4 +944,21 @@ pub(crate) fn children<'a, T: Clone + 'a>(
         };
     }
     found.into_iter().collect()
+}
+
+fn empty(version: Version, created: Timestamp, id: RepoId, path: NamePath) -> Repo {
+    Repo {
+        id,
+        path,
+        created,
+        forked_from: None,
+        format: None,
+        settings: BTreeMap::new(),
+        limits: BTreeMap::new(),
+        usage: Usage::default(),
+        refs_version: version,
+        catalog_version: version,
+        packed_version: version,
+        repacked_version: Version(0),
+    }
 }

@@ -5,16 +5,17 @@ use crate::model::{Model, children, owner};
 use crate::support::{World, file, id, line, name, oid, path, time};
 use gitmoor_model::{
     Borrowing, Change, Command, Deletions, Digest, Expect, FileRemoval, FileTouch, Format, Limit,
-    Loan, NamePath, PackedEdit, RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
+    Loan, NameChange, NamePath, NameStep, PackedEdit, RefEdit, Relied, Repacking, RepoChange,
+    RepoId, RepoPath, Version,
 };
-use gitmoor_replicator::state::read;
-use gitmoor_replicator::{Child, Listing};
+use gitmoor_replicator::state::{KeyRange, Step as Walk, Table, View, read};
+use gitmoor_replicator::{Child, Listing, NameEntry};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use std::collections::{BTreeMap, BTreeSet};
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "",
     "a",
     "a-",
@@ -27,6 +28,7 @@ const NAMES: [&str; 12] = [
     "s.git",
     "r.git/a",
     ".git",
+    "a/note",
 ];
 const REFS: [&str; 13] = [
     "HEAD",
@@ -75,6 +77,8 @@ enum Step {
     Plain(Command),
     Push(Push),
     Trash((TrashStep, RepoId, usize)),
+    /// A file is written, if the condition holds.
+    File(NamePath, Condition, Vec<u8>),
     /// The clock goes on by more than the quarantine of deleted keys.
     Wait,
     /// Everything so far is written; what follows is the next batch.
@@ -296,6 +300,7 @@ fn a_plain_command() -> impl Strategy<Value = Command> {
             Command::Fork { from, id, path }
         }),
         2 => (a_name(), a_name()).prop_map(|(from, to)| Command::Rename { from, to }),
+        4 => (a_name(), a_name_step()).prop_map(|(path, step)| name_change(path, step)),
         1 => an_id().prop_map(|id| Command::DeleteRepo { id }),
         1 => (an_id(), a_name()).prop_map(|(id, path)| Command::RestoreRepo { id, path }),
         1 => an_id().prop_map(|id| Command::PurgeRepo { id }),
@@ -314,6 +319,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => a_plain_command().prop_map(Step::Plain),
         6 => a_push().prop_map(Step::Push),
         3 => a_trash_step().prop_map(Step::Trash),
+        2 => (a_name(), a_condition(), vec(any::<u8>(), 0..3))
+            .prop_map(|(path, condition, value)| Step::File(path, condition, value)),
         1 => Just(Step::Wait),
         2 => Just(Step::Write),
     ];
@@ -402,6 +409,47 @@ fn borrowed(model: &Model, mut change: RepoChange, from: RepoId, files: &[&str])
     }))
 }
 
+fn written(model: &Model, path: NamePath, condition: Condition, value: Vec<u8>) -> Command {
+    let actual = match model.names.get(&path) {
+        Some(NameEntry::File(file)) => Some(file.version),
+        Some(_) | None => None,
+    };
+    let expect = match (condition, actual) {
+        (Condition::None, _) => Expect::Anything,
+        (Condition::Absent, _) | (Condition::Holds, None) => Expect::Absent,
+        (Condition::Holds, Some(version)) => Expect::Is(version),
+        (Condition::Stale, _) => Expect::Is(Version(1)),
+    };
+    let mode = 0o100_640;
+    name_change(
+        path,
+        NameStep::Write {
+            expect,
+            mode,
+            value,
+        },
+    )
+}
+
+fn name_change(path: NamePath, step: NameStep) -> Command {
+    Command::Name(Box::new(NameChange { path, step }))
+}
+
+fn a_name_step() -> impl Strategy<Value = NameStep> {
+    let touch = NameStep::Touch {
+        mode: Some(0o100_600),
+        mtime: Some(time(7)),
+    };
+    prop_oneof![
+        2 => Just(NameStep::Link { target: b"r.git".to_vec() }),
+        1 => Just(touch),
+        1 => Just(NameStep::Unlink),
+        4 => (a_name(), any::<bool>()).prop_map(|(to, replace)| NameStep::Move { to, replace }),
+        3 => an_id().prop_map(NameStep::Become),
+        1 => an_id().prop_map(NameStep::Restore),
+    ]
+}
+
 /// Every other push says when it looked: now, or before keys were forgotten.
 fn published(model: &Model, change: RepoChange) -> Command {
     let repo = change.repo;
@@ -468,6 +516,7 @@ proptest! {
                 Step::Plain(command) => command,
                 Step::Push(push) => pushed(&model, &push),
                 Step::Trash(what) => trash_step(&model, what),
+                Step::File(path, condition, value) => written(&model, path, condition, value),
                 Step::Wait if batch.is_empty() => {
                     world.index += 4000;
                     continue;
@@ -490,7 +539,7 @@ proptest! {
 fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
     let view = &world.database;
     for path in NAMES.map(name) {
-        let stands = model.names.get(&path).copied();
+        let stands = model.names.get(&path).cloned();
         let stands = if path.is_root() {
             read::name(view, &path).expect("reads")
         } else {
@@ -507,6 +556,7 @@ fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
             .collect();
         prop_assert_eq!(read::names_in(view, &path).expect("reads"), expected);
     }
+    check_contents(world, model)?;
     for repo in (0..3).map(id) {
         prop_assert_eq!(
             read::repo(view, repo).expect("reads"),
@@ -527,6 +577,26 @@ fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
     let expired: Vec<_> = expired.map(|trashed| trashed.repo.id).collect();
     let expected: Vec<_> = model.expired_repos.keys().copied().collect();
     prop_assert_eq!(expired, expected);
+    Ok(())
+}
+
+/// Each file has its bytes, and no bytes are left of others.
+fn check_contents(world: &World, model: &Model) -> Result<(), TestCaseError> {
+    let view = &world.database;
+    for (path, entry) in &model.names {
+        if let NameEntry::File(file) = entry {
+            let bytes = read::contents(view, file.version).expect("reads");
+            prop_assert_eq!(bytes.as_ref(), model.contents.get(path));
+        }
+    }
+    let mut rows = 0;
+    let mut count = |_: &[u8], _: &[u8]| {
+        rows += 1;
+        Ok(Walk::Next)
+    };
+    view.scan(Table::Contents, &KeyRange::all(), &mut count)
+        .expect("reads");
+    prop_assert_eq!(rows, 2 * model.contents.len(), "bytes and place of each");
     Ok(())
 }
 

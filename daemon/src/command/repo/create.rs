@@ -23,6 +23,7 @@ pub struct CreateArgs {
 #[serde(deny_unknown_fields)]
 pub struct CreateRequest {
     /// Such as team/app.git
+    #[arg(value_parser = RepoName::of_new)]
     pub name: RepoName,
     /// Which hash names the objects
     #[arg(long, value_name = "HASH", default_value = "sha1")]

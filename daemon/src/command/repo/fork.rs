@@ -24,6 +24,7 @@ pub struct ForkRequest {
     /// The one that is forked
     pub name: RepoName,
     /// The name of the fork; directories above it are created
+    #[arg(value_parser = RepoName::of_new)]
     pub to: RepoName,
     /// Have the store copy the bytes, so that it depends on nothing of the other; of a fork that
     /// is there already, what is left to copy

@@ -138,6 +138,15 @@ fn told(event: AuditEvent) -> Vec<EventText> {
         ),
         AuditEvent::DirectoryCreated { path } => at("directory-created", path),
         AuditEvent::DirectoryRemoved { path } => at("directory-removed", path),
+        AuditEvent::FileWritten { path, size, digest } => {
+            let new = value(RefValue::Long { size, digest });
+            ("file-written", path.to_string(), None, new)
+        }
+        AuditEvent::Linked { path, target } => {
+            let new = value(RefValue::Link(target));
+            ("linked", path.to_string(), None, new)
+        }
+        AuditEvent::Unlinked { path } => at("unlinked", path),
     }]
 }
 

@@ -13,7 +13,7 @@ use gitmoor_jobs::fsck::{Checked, FsckOptions};
 use gitmoor_jobs::gc::{Collected, Sweep};
 use gitmoor_jobs::repack::{MaintenanceError, RepackOptions, Repacked};
 use gitmoor_jobs::trash::{self, TrashedRepo};
-use gitmoor_model::{Command, RepoId};
+use gitmoor_model::{Command, NameChange, NameStep, RepoId};
 
 impl Repos<'_> {
     /// What has something in the trash.
@@ -38,9 +38,13 @@ impl Repos<'_> {
         }
         let id: RepoId = trashed.id.parse().map_err(|_| not_in_trash(repo))?;
         self.create_parents(&name.path())?;
-        self.change(Command::RestoreRepo {
-            id,
-            path: name.path(),
+        let path = name.path();
+        self.change(match path.names_repository() {
+            true => Command::RestoreRepo { id, path },
+            false => {
+                let step = NameStep::Restore(id);
+                Command::Name(Box::new(NameChange { path, step }))
+            }
         })?;
         self.fs.name_changed(&name.path());
         Ok(Restored {

@@ -190,7 +190,9 @@ impl Imports {
     ) -> Result<Option<Imported>, ImportError> {
         let id = match read::name(self.fs.replica().view(), path)? {
             None => return Ok(None),
-            Some(NameEntry::Directory) => return Err(ImportError::Exists(path.to_string())),
+            Some(NameEntry::Directory | NameEntry::Link(_) | NameEntry::File(_)) => {
+                return Err(ImportError::Exists(path.to_string()));
+            }
             Some(NameEntry::Repo(id)) => id,
         };
         if self.borrower(path, source)?.is_some() {

@@ -3,7 +3,7 @@
 //! - A value is in memory while it is committed. Of those of more than [`COUNTED`] bytes each user has a share
 //!   ([`Large`]); who wants more waits until the user's own are committed.
 //! - A value that is open is in memory if it is small ([`SMALL`]). Others are in a file without a name, one for each
-//!   version ([`Opened`]), which all who have it open share.
+//!   version ([`OpenValues`]), which all who have it open share.
 #![expect(
     clippy::disallowed_methods,
     reason = "the files lie beside the repository's directory, where only the daemon writes"
@@ -14,11 +14,12 @@ use crate::error::{FsError, FsResult};
 use crate::repository::transaction::Author;
 use crate::shares::Shares;
 use bytes::Bytes;
-use gitmoor_model::{RefEntry, RepoPath, Version};
+use gitmoor_model::Version;
 use gitmoor_store::wait::{POLL, Wait, profile};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::hash::Hash;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -106,43 +107,43 @@ pub(crate) enum Value {
     File(Arc<File>),
 }
 
-/// Large values that are open.
-pub(super) struct Opened {
+/// Values that are open, the large ones of which are in files.
+pub(crate) struct OpenValues<P> {
     dir: PathBuf,
-    files: Mutex<HashMap<RepoPath, (Version, Weak<File>)>>,
+    files: Mutex<HashMap<P, (Version, Weak<File>)>>,
 }
 
-impl Opened {
+impl<P: Clone + Eq + Hash> OpenValues<P> {
     /// Their files go to this directory.
-    pub(super) fn new(dir: PathBuf) -> Self {
+    pub(crate) fn new(dir: PathBuf) -> Self {
         Self {
             dir,
             files: Mutex::default(),
         }
     }
 
-    /// The bytes of a value, for an open file.
-    pub(super) fn value(&self, path: &RepoPath, entry: RefEntry) -> FsResult<Value> {
-        match entry.value.len() <= SMALL {
-            true => Ok(Value::Bytes(entry.value.into())),
-            false => self.open(path, &entry).map(Value::File),
+    /// The value that a version wrote under a path.
+    pub(crate) fn open(&self, path: &P, version: Version, value: Vec<u8>) -> FsResult<Value> {
+        match value.len() <= SMALL {
+            true => Ok(Value::Bytes(value.into())),
+            false => self.file(path, version, &value).map(Value::File),
         }
     }
 
-    fn open(&self, path: &RepoPath, entry: &RefEntry) -> FsResult<Arc<File>> {
+    fn file(&self, path: &P, version: Version, value: &[u8]) -> FsResult<Arc<File>> {
         let mut files = self.files.lock();
-        if let Some((version, file)) = files.get(path)
-            && *version == entry.version
+        if let Some((known, file)) = files.get(path)
+            && *known == version
             && let Some(file) = file.upgrade()
         {
             return Ok(file);
         }
         fs::create_dir_all(&self.dir)?;
         let mut file = tempfile::tempfile_in(&self.dir)?;
-        file.write_all(&entry.value)?;
+        file.write_all(value)?;
         let file = Arc::new(file);
         files.retain(|_, (_, file)| file.strong_count() > 0);
-        files.insert(path.clone(), (entry.version, Arc::downgrade(&file)));
+        files.insert(path.clone(), (version, Arc::downgrade(&file)));
         Ok(file)
     }
 }
@@ -150,24 +151,15 @@ impl Opened {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
-
-    fn entry(version: u64, value: &[u8]) -> RefEntry {
-        RefEntry {
-            mode: libc::S_IFREG | 0o444,
-            value: value.to_vec(),
-            mtime: SystemTime::now().into(),
-            version: Version(version),
-        }
-    }
+    use gitmoor_model::RepoPath;
 
     #[test]
     fn who_opens_a_value_again_gets_the_same_file() {
         let dir = tempfile::tempdir().expect("dir");
-        let opened = Opened::new(dir.path().join("values"));
+        let opened = OpenValues::new(dir.path().join("values"));
         let path = RepoPath::new("shallow").expect("a path");
         let open =
-            |version, value: &[u8]| opened.open(&path, &entry(version, value)).expect("opens");
+            |version, value: &[u8]| opened.file(&path, Version(version), value).expect("opens");
         let (one, same) = (open(1, b"one"), open(1, b"one"));
         assert!(Arc::ptr_eq(&one, &same));
         let two = open(2, b"two");

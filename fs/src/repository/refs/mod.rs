@@ -16,7 +16,7 @@ mod rendered;
 mod tables;
 mod values;
 
-pub(crate) use large::{Large, Value};
+pub(crate) use large::{Large, OpenValues, Value};
 pub(crate) use rendered::Rendered;
 
 use crate::error::{FsError, FsResult};
@@ -71,7 +71,7 @@ pub(crate) struct Refs {
     locks: Arc<Locks>,
     packed: PackedRefs,
     tables: Tables,
-    opened: large::Opened,
+    opened: OpenValues<RepoPath>,
 }
 
 /// A replicated name of the refs room.
@@ -96,7 +96,7 @@ impl Refs {
         let locks = Arc::new(Locks::new(values.clone()));
         Self {
             files,
-            opened: large::Opened::new(rendered.clone()),
+            opened: OpenValues::new(rendered.clone()),
             packed: PackedRefs::new(values.clone(), locks.clone(), rendered),
             tables: Tables::new(values.clone(), locks.clone()),
             locks,
@@ -170,7 +170,7 @@ impl Refs {
 
     /// The bytes of a value, for an open file.
     pub(crate) fn open_value(&self, path: &RepoPath, entry: RefEntry) -> FsResult<Value> {
-        self.opened.value(path, entry)
+        self.opened.open(path, entry.version, entry.value)
     }
 
     /// Before a value of so many bytes is read, to be committed: waits until the user has space for it.

@@ -14,7 +14,7 @@ pub(super) use catalog::{file_adds, file_paths};
 pub(crate) use cluster::invitation;
 pub use cluster::{claims, client, clients, cluster, is_removed, members, store};
 pub use imports::{imports, verified};
-pub use namespace::{name, names_in, path_of, repo};
+pub use namespace::{contents, name, names_in, path_of, repo};
 pub use refs::{PackedSink, has_references_in, packed, packed_ref, reference, references_in};
 pub use trash::{
     expired, expired_repos, has_tombstone, shared_keys, tombstones, tombstones_as_of,

@@ -1,7 +1,7 @@
 //! Directories and repositories.
 
 use super::{Child, children};
-use crate::model::{Import, NamePath, Repo, RepoId};
+use crate::model::{Import, NamePath, Repo, RepoId, Version};
 use crate::state::view::{View, decode, load};
 use crate::state::{NameEntry, ReadError, Table, TrashedRepo, keys};
 
@@ -25,6 +25,11 @@ pub fn names_in(view: &dyn View, dir: &NamePath) -> Result<Vec<(Vec<u8>, NameEnt
             Child::Directory => None,
         });
     Ok(named.collect())
+}
+
+/// The bytes of a file beside repositories; `None` when others have written or removed it since.
+pub fn contents(view: &dyn View, version: Version) -> Result<Option<Vec<u8>>, ReadError> {
+    load(view, Table::Contents, &keys::contents(version))
 }
 
 /// A repository that is not in the trash.
