@@ -1,5 +1,7 @@
 //! The names that the kernel sees: directories, repositories, files, and what stat(2) says of them.
 
+mod any_name;
+mod beside;
 mod copying;
 mod immutable;
 mod init;

@@ -18,7 +18,6 @@ local!(
     names_of_many_kinds,
 );
 mounted!(
-    files_outside_repositories_are_refused,
     repository_in_a_repository_is_refused,
     owner_and_modes_are_sane,
 );
@@ -163,18 +162,6 @@ fn names_of_many_kinds(place: &Place) {
     }
     place.restart();
     assert_eq!(names(&place.root).len(), 6);
-}
-
-fn files_outside_repositories_are_refused(place: &Place) {
-    fs::create_dir(place.root.join("team")).expect("mkdir");
-    for name in ["file", "team/file", "file.git"] {
-        let path = place.root.join(name);
-        fs::write(&path, "x").expect_err("a file outside a repository");
-        assert!(!path.exists(), "{name}");
-        std::os::unix::fs::symlink("target", &path).expect_err("a symlink outside a repository");
-        assert!(path.symlink_metadata().is_err(), "{name}");
-    }
-    assert_eq!(names(&place.root), ["team"]);
 }
 
 fn repository_in_a_repository_is_refused(place: &Place) {

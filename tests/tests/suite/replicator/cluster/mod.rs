@@ -1,6 +1,7 @@
 //! A cluster of real processes, made and kept by commands; [`mounts`]: what they serve;
 //! [`recovery`]: what is left of them.
 
+mod beside;
 mod clients;
 mod clocks;
 mod host_files;

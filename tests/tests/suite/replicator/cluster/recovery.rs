@@ -3,7 +3,7 @@
 
 use super::mounts::{MACHINES, init, work};
 use gitmoor_tests::backend::Kind;
-use gitmoor_tests::cluster::{BOUND, Cluster};
+use gitmoor_tests::cluster::{BOUND, Cluster, read};
 use gitmoor_tests::disk::SmallDisk;
 use gitmoor_tests::files;
 use gitmoor_tests::wait;
@@ -45,6 +45,9 @@ fn everything_but_the_store() {
     work.ok("push --quiet origin HEAD:main HEAD:refs/heads/one HEAD:refs/tags/v1");
     cluster.repo(1, "team.git").ok("pack-refs --all");
     let refs = cluster.repo(0, "team.git").refs();
+    let root = cluster.mounted_on(0).path().to_owned();
+    fs::write(root.join("dir/projects.list"), "app.git\n").expect("written");
+    std::os::unix::fs::symlink("dir/projects.list", root.join("alias")).expect("ln -s");
     let before = keys(&cluster);
     let made = cluster.ok(2, &["backup", "--json"]);
     let made: Value = serde_json::from_str(&made).expect("JSON");
@@ -93,6 +96,8 @@ fn everything_but_the_store() {
         bare.fsck();
         let other = cluster.repo(machine, "dir/app.git");
         assert_eq!(other.ok("rev-parse --show-object-format"), "sha256");
+        let alias = cluster.mounted_on(machine).path().join("alias");
+        assert_eq!(read(&alias), "app.git\n");
         assert!(!cluster.mounted_on(machine).path().join("new.git").exists());
     }
     // It goes on from there, on top of what was lost.
