@@ -40,6 +40,7 @@ fn status() -> Status {
         read_only: false,
         owner: None,
         refused: Vec::new(),
+        not_allowed: Vec::new(),
         mounts: Vec::new(),
         replicator: gitmoor_replicator::Status {
             term: 7,

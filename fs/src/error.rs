@@ -36,7 +36,7 @@ pub enum FsError {
     /// The mount changes nothing.
     #[error("this mount is read-only")]
     ReadOnly,
-    /// Only repositories and directories of repositories live here.
+    /// What was asked for has no place there.
     #[error("not allowed here: {0}")]
     NotHere(&'static str),
     /// Not something this file system has (device nodes, RENAME_EXCHANGE, …).
@@ -257,6 +257,46 @@ impl FsError {
             FsError::Refused(refusal) => refusal_errno(refusal),
             FsError::Io(error) if is_out_of_files(error) => libc::ENFILE,
             FsError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        }
+    }
+
+    /// Whether an operation cannot be done where it was asked for, and only the sentence says why.
+    pub(crate) fn says_more_than_its_errno(&self) -> bool {
+        match self {
+            FsError::NotHere(_)
+            | FsError::Unsupported(_)
+            | FsError::TooLarge { .. }
+            | FsError::Refused(Refusal::BadPath(_) | Refusal::NotPermitted(_)) => true,
+            FsError::NotFound
+            | FsError::Exists
+            | FsError::NotDirectory
+            | FsError::IsDirectory
+            | FsError::NotEmpty
+            | FsError::CrossRoom
+            | FsError::Immutable
+            | FsError::ReadOnly
+            | FsError::Sparse { .. }
+            | FsError::Stale
+            | FsError::Invalid
+            | FsError::Quarantined { .. }
+            | FsError::Listed { .. }
+            | FsError::WrongBytes { .. }
+            | FsError::StagingFull { .. }
+            | FsError::TooManyOpen { .. }
+            | FsError::TooManyWaiting { .. }
+            | FsError::NotCurrent { .. }
+            | FsError::Clock { .. }
+            | FsError::Probe(_)
+            | FsError::LockLost { .. }
+            | FsError::Outlived
+            | FsError::Interrupted
+            | FsError::Refused(_)
+            | FsError::Store(_)
+            | FsError::Cache(_)
+            | FsError::CacheDisk(_)
+            | FsError::Read(_)
+            | FsError::Propose(_)
+            | FsError::Io(_) => false,
         }
     }
 

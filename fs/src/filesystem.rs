@@ -6,6 +6,7 @@ mod idle;
 mod metrics;
 mod names;
 mod ownership;
+mod refusals;
 mod sizes;
 mod status;
 mod traffic;
@@ -34,6 +35,7 @@ use gitmoor_store::object_store::{
 };
 use gitmoor_store::wait::Waits;
 use parking_lot::Mutex;
+use refusals::Refusals;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -113,6 +115,7 @@ pub struct FileSystem {
     listeners: Listeners,
     publications: Arc<idle::Publications>,
     publish_failure: Mutex<Option<String>>,
+    pub(crate) refusals: Refusals,
 }
 
 impl FileSystem {
@@ -178,6 +181,7 @@ impl FileSystem {
             listeners,
             publications: Arc::default(),
             publish_failure: Mutex::default(),
+            refusals: Refusals::default(),
         });
         if fs.is_read_only() {
             return Ok(fs);

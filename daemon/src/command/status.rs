@@ -35,6 +35,8 @@ pub struct Status {
     pub offline: bool,
     /// The last requests that were therefore refused.
     pub refused: Vec<String>,
+    /// The last operations on the mount that cannot be done where they were asked for, and why.
+    pub not_allowed: Vec<String>,
     /// Nothing can be changed.
     pub read_only: bool,
     /// Who owns the store, when that was last looked at; none of a mount that does not write there.
@@ -128,6 +130,8 @@ fn fields(status: &Status) -> Vec<(&'static str, String)> {
     fields.push(("store", store(status)));
     fields.extend(status.owner.iter().map(|is| ("owner", owner(is))));
     fields.extend(status.refused.iter().map(|what| ("refused", what.clone())));
+    let not_allowed = status.not_allowed.iter();
+    fields.extend(not_allowed.map(|what| ("not allowed", what.clone())));
     fields.push(("replicator", replicator(&status.replicator)));
     fields.extend(status.asks.iter().map(|node| ("asks", node.clone())));
     let confirmed = status.confirmed_seconds_ago;

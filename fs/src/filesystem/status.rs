@@ -34,6 +34,8 @@ pub struct Status {
     pub offline: bool,
     /// The last requests that were therefore refused.
     pub refused: Vec<String>,
+    /// The last operations on the mount that cannot be done where they were asked for, and why.
+    pub not_allowed: Vec<String>,
     /// Nothing can be changed.
     pub read_only: bool,
 }
@@ -96,6 +98,7 @@ impl FileSystem {
             publish_failure: self.publish_failure.lock().clone(),
             confirmed: self.shared.freshness.age(),
             offline: offline.is_some(),
+            not_allowed: self.refusals.sentences(),
             refused: offline.map(|offline| offline.refused()).unwrap_or_default(),
             read_only: self.is_read_only(),
         }

@@ -49,6 +49,15 @@ impl Calls {
         }
     }
 
+    /// Remembers why an operation was refused, if its errno does not say so.
+    pub(super) fn note<T>(&self, asked: &Asked<'_>, result: &FsResult<T>) {
+        if let Err(error) = result
+            && error.says_more_than_its_errno()
+        {
+            self.fs.refusals.note(&asked.describe(&self.tree), error);
+        }
+    }
+
     pub(super) fn handle(&self, fh: FileHandle) -> FsResult<Arc<Handle>> {
         self.files.get(fh.0).ok_or(FsError::Invalid)
     }

@@ -101,6 +101,7 @@ impl Dispatch {
         let _in_step = step.enter();
         let _timer = Timer::since(Instant::now(), asked, &self.calls.tree, self.slow);
         let result = call(&self.calls, asked, &mut reply);
+        self.calls.note(asked, &result);
         reply_with(reply, asked.op, result);
     }
 
@@ -130,6 +131,7 @@ impl Dispatch {
             match may {
                 Ok(()) => on_behalf_of(caller, || {
                     let result = call(&calls, &asked, &mut reply);
+                    calls.note(&asked, &result);
                     reply_with(reply, asked.op, result);
                 }),
                 Err(refused) => reply_with(reply, asked.op, Err(refused)),

@@ -200,6 +200,7 @@ impl Daemon {
             store: self.store.clone(),
             offline: files.offline,
             refused: files.refused,
+            not_allowed: files.not_allowed,
             read_only: files.read_only,
             owner: self.fs.store_owner(),
             mounts: vec![self.mount.clone()],

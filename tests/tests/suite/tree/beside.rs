@@ -260,6 +260,15 @@ fn what_may_not_stand_there(place: &Place) {
     place.pushed("app.git", 1);
     refused(fs::rename(at("file"), at("app.git/file")), libc::EXDEV);
     assert_eq!(names(&place.root), ["app.git", "file"]);
+    let said = report(&place.daemon().settings().gitmoor(&["status"]));
+    for line in [
+        "not allowed  fifo: not allowed here: ",
+        "not allowed  socket: not allowed here: ",
+        "not allowed  link: not allowed here: ",
+        "not allowed  file: larger than the 1048576 bytes",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
 }
 
 /// What a close has answered is there.
