@@ -19,6 +19,7 @@ mod loose_refs;
 mod mount_space;
 mod output;
 mod read_view;
+mod scratch;
 mod template;
 mod user;
 
@@ -27,6 +28,7 @@ pub use git::Settings;
 pub use loose_refs::symbolic as symbolic_ref;
 pub use output::{Ended, IsOver, ProgramError, SILENCE, Said};
 pub use read_view::{ReadView, ViewError};
+pub use scratch::Scratch;
 pub use template::template_dirs;
 pub use user::User;
 

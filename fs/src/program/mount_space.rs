@@ -1,7 +1,7 @@
 //! A directory of the data directory, which only root may pass, as a program of another user's sees it: mounted
 //! elsewhere, in a mount namespace of the program's own.
 
-use super::Program;
+use super::{Program, Scratch};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use std::ffi::{CStr, CString};
@@ -9,7 +9,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::OnceLock;
-use tempfile::TempDir;
 
 /// See the module. The place where it is seen is empty for everybody else.
 #[derive(Clone, Debug)]
@@ -28,23 +27,12 @@ impl Stage {
         })
     }
 
-    /// An empty directory that everybody may pass.
-    pub fn place() -> io::Result<TempDir> {
-        let mut builder = tempfile::Builder::new();
-        let place = builder.prefix("gitmoor-").tempdir()?;
-        // Whatever the umask is.
-        crate::beneath::Dir::open(place.path())?
-            .node(Path::new(""))?
-            .chmod(0o755)?;
-        Ok(place)
-    }
-
     /// Whether this process may do so: in a container it may lack the right.
     pub fn works() -> bool {
         static WORKS: OnceLock<bool> = OnceLock::new();
         *WORKS.get_or_init(|| {
             let tried = || {
-                let place = Self::place()?;
+                let place = Scratch::new()?;
                 let stage = Self::new(place.path(), place.path())?;
                 let git = Program::git(&["version"]).on_stage(Some(stage));
                 git.ask(b"", &|| false).map_err(io::Error::other)

@@ -12,7 +12,7 @@
     reason = "the repository is read with the rights of its owner; the view is the daemon's own"
 )]
 
-use super::{Program, User, loose_refs};
+use super::{Program, Scratch, User, loose_refs};
 use crate::beneath::{MostlyHoles, mostly_holes};
 use crate::git_config;
 use gitmoor_model::{Format, ObjectFormat, RefStorage};
@@ -23,7 +23,6 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
 
 /// Bytes of a file that says where something is, or in which format.
 const SMALL: u64 = 1 << 20;
@@ -64,7 +63,7 @@ pub enum ViewError {
 /// A repository as git may see it, read only.
 #[derive(Debug)]
 pub struct ReadView {
-    dir: TempDir,
+    dir: Scratch,
     theirs: PathBuf,
     owner: Option<User>,
     format: Format,
@@ -95,7 +94,7 @@ impl ReadView {
         let mut objects = Vec::new();
         theirs.add_objects(&git_dir.join("objects"), DEPTH, &mut objects)?;
         let view = Self {
-            dir: passable().map_err(ViewError::Local)?,
+            dir: Scratch::new().map_err(ViewError::Local)?,
             theirs: git_dir.to_owned(),
             owner,
             format,
@@ -190,14 +189,6 @@ impl ReadView {
         let lines: Vec<_> = lines.flat_map(|dir| [dir, b"\n"].concat()).collect();
         write(&self.dir.path().join("objects/info/alternates"), &lines)
     }
-}
-
-/// A directory that every user may look into.
-fn passable() -> io::Result<TempDir> {
-    let view = tempfile::Builder::new().prefix("gitmoor-view-").tempdir()?;
-    // Whatever this process's umask says.
-    fs::set_permissions(view.path(), Permissions::from_mode(0o755))?;
-    Ok(view)
 }
 
 /// Whatever this process's umask says.

@@ -1,6 +1,6 @@
 //! What `git init` makes on this machine besides objects and refs, by its own template.
 
-use super::{Program, ProgramError};
+use super::{Program, ProgramError, Scratch};
 use std::io;
 use std::sync::OnceLock;
 
@@ -20,7 +20,7 @@ pub fn template_dirs() -> &'static [String] {
 }
 
 fn made() -> Result<Vec<String>, ProgramError> {
-    let dir = tempfile::tempdir()?;
+    let dir = Scratch::new()?;
     let init = Program::git(&["init", "--bare", "--quiet"]);
     let said = init.on(dir.path()).writes(dir.path()).ask(b"", &|| false)?;
     if !said.status.success() {

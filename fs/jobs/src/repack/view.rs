@@ -12,7 +12,7 @@
 use super::handover::{LOCAL_BYTES, copy_local, give, show, take_back};
 use super::{Files, MaintenanceError};
 use gitmoor_fs::beneath::{At, Dir};
-use gitmoor_fs::program::{Program, Stage, User, symbolic_ref};
+use gitmoor_fs::program::{Program, Scratch, Stage, User, symbolic_ref};
 use gitmoor_fs::{FileSystem, Repository, git_config, packed_refs as packed};
 use gitmoor_model::name;
 use gitmoor_model::{
@@ -27,7 +27,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tempfile::TempDir;
 
 /// What git changes in a view.
 const GITS: [&str; 2] = ["objects", "expired"];
@@ -71,7 +70,7 @@ pub(super) struct View {
 /// A user who cannot pass the data directory sees the view elsewhere.
 struct Seen {
     user: User,
-    at: TempDir,
+    at: Scratch,
     stage: Stage,
 }
 
@@ -368,7 +367,7 @@ impl Seen {
         if !user.may_read(&mounted.join("objects")) || !Stage::works() {
             return Ok(None);
         }
-        let at = Stage::place()?;
+        let at = Scratch::new()?;
         let stage = Stage::new(dir, at.path())?;
         let seen = Self { user, at, stage };
         Ok(Some(seen).filter(|seen| seen.user.may_read(seen.at.path())))
