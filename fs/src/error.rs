@@ -388,5 +388,6 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         | Refusal::Pruned
         | Refusal::NotLent { .. } => libc::EAGAIN,
         Refusal::OverQuota { .. } | Refusal::TooManyRows { .. } => libc::EDQUOT,
+        Refusal::HostFilesTooLarge { .. } => libc::EFBIG,
     }
 }

@@ -35,6 +35,8 @@ gitmoor_instrument::failpoints! {
     REPO_CREATED = "repository::created";
     /// A repository that was made elsewhere has its directory here, but no config.
     REPO_UNFURNISHED = "repository::unfurnished";
+    /// Files that hosts keep are replicated; the plain files are still there.
+    HOST_FILES_ADOPTED = "repository::host-files-adopted";
     /// A new config is in place; its format is not replicated.
     CONFIG_RENAMED = "repository::config-renamed";
     /// A repository is deleted; its directory is still there.

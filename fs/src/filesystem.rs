@@ -256,7 +256,7 @@ impl FileSystem {
         let reason = Mutex::new(None);
         let publish = || {
             while let Some(it) = repositories.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match it.transactions().publish() {
+                match it.publish() {
                     Ok(()) | Err(FsError::Store(StoreError::Offline { .. })) => {}
                     Err(error) => drop(reason.lock().get_or_insert(error.to_string())),
                 }

@@ -16,15 +16,15 @@ pub use remote_changes::RemoteChanges;
 use crate::git_config;
 use gitmoor_model::RepoPath;
 use gitmoor_model::name::is_rewritable;
-use gitmoor_model::room::{Room, room};
+use gitmoor_model::room::{Room, holds_values, room};
 
 /// Whether what stands at a path of a repository may be another thing after a change elsewhere. An object
 /// file never is.
 pub(crate) fn is_shared(path: &RepoPath) -> bool {
     match room(path) {
-        Room::Refs => true,
+        Room::Refs | Room::Host => true,
         Room::Objects => is_rewritable(path),
         // The top: which repository has its name.
-        Room::Local => path.is_root() || path.as_bytes() == git_config::SETTINGS.as_bytes(),
+        Room::Local => holds_values(path) || path.as_bytes() == git_config::SETTINGS.as_bytes(),
     }
 }

@@ -31,7 +31,10 @@ impl NameTtl {
         match path.as_bytes() {
             // These stay what they are for as long as the repository is there. A git looks them up
             // twenty times.
-            b"HEAD" | b"refs" | b"refs/heads" | b"refs/tags" | b"gitmoor.config" if is_there => {
+            b"HEAD" | b"refs" | b"refs/heads" | b"refs/tags" | b"gitmoor.config" | b"info"
+            | b"branches"
+                if is_there =>
+            {
                 NameTtl::ReuseWindow
             }
             // Without it objects are missing.
@@ -64,6 +67,11 @@ mod tests {
             ),
             ("objects/pack", NameTtl::Long, NameTtl::Long),
             ("config", NameTtl::Long, NameTtl::Long),
+            ("hooks", NameTtl::Long, NameTtl::Long),
+            ("info", NameTtl::ReuseWindow, NameTtl::Zero),
+            ("info/attributes", NameTtl::Zero, NameTtl::Zero),
+            ("info/refs", NameTtl::Long, NameTtl::Long),
+            ("git-daemon-export-ok", NameTtl::Zero, NameTtl::Zero),
             ("refs/bisect/bad", NameTtl::Long, NameTtl::Long),
         ] {
             let path = path(text);

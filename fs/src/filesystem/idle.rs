@@ -184,7 +184,7 @@ fn publish_aside(fs: &FileSystem, repository: Arc<Repository>, pause: Duration) 
     let (id, publications) = (repository.id, fs.publications.clone());
     let publish = move || {
         // A defect is tried again, too: else nothing of this repository would be published any more.
-        let published = catch_unwind(AssertUnwindSafe(|| repository.transactions().publish()));
+        let published = catch_unwind(AssertUnwindSafe(|| repository.publish()));
         let failed = match published {
             Ok(published) => published.err().map(|error| error.to_string()),
             Err(_) => Some("its thread panicked, see the log".to_owned()),

@@ -4,6 +4,7 @@ use super::rename::{IntoObjects, IntoRefs, check_quota};
 use super::{Caller, Found, NewAttributes, Opened, Repository, SetTime, is_settings};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
+use crate::repository::host_files::{mode_of_value, room_of};
 use crate::repository::local::read_at_most;
 use crate::repository::objects::Named;
 use crate::repository::refs::most;
@@ -46,21 +47,22 @@ impl Repository {
     }
 
     pub(crate) fn unlink(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
+        self.host_files.adopt_if_plain(path)?;
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
         self.quarantines.check(path, caller.read.pid)?;
-        match (room(path), &found) {
+        match (room_of(path, &found), &found) {
             (_, Found::Directory) => Err(FsError::IsDirectory),
             (_, Found::Settings(_)) => Err(FsError::Immutable),
             (Room::Objects, _) if name::kind(path).is_some() => {
                 self.transactions.unlink(path, caller.read)
             }
-            (Room::Refs, _) if found.is_dir() => Err(FsError::IsDirectory),
-            (Room::Refs, _) if !is_ref_scratch(path) => {
+            (Room::Refs | Room::Host, _) if found.is_dir() => Err(FsError::IsDirectory),
+            (Room::Refs | Room::Host, _) if is_value(path) => {
                 self.refs.unlink(path, &self.author(caller))?;
                 self.drafts.unlinked(path);
                 Ok(())
             }
-            (Room::Refs, _) => {
+            (Room::Refs | Room::Host, _) => {
                 self.files.unlink(path)?;
                 self.refs.removed(path);
                 Ok(())
@@ -90,7 +92,8 @@ impl Repository {
                 let written = self.refs.write(path, mode, value, Expect::Absent, &by);
                 written.map(drop)
             }
-            Room::Objects | Room::Local => make(),
+            // Of a host's file there is none.
+            Room::Objects | Room::Local | Room::Host => make(),
         }
     }
 
@@ -137,24 +140,24 @@ impl Repository {
             return Err(FsError::CrossRoom);
         }
         check_quota(&self.objects, from, to)?;
-        match room(to) {
+        match self.host_files.room_to(to)? {
             Room::Objects if name::kind(to).is_some() => {
                 let ready = self.objects.ready(from, to)?;
                 failpoint::OBJECT_UNNAMED.hit();
                 let link = || self.files.link(from, to);
                 self.objects.finish(to, ready, link).map(drop)
             }
-            Room::Refs if !is_ref_scratch(to) => {
+            Room::Refs | Room::Host if is_value(to) => {
                 let by = self.author(caller);
                 let file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
                 let bytes = file.metadata()?.len().min(most(to));
                 let _space = self.refs.space_for(bytes, &by)?;
                 let value = read_at_most(&file, most(to))?;
                 self.refs
-                    .write(to, mode, value, Expect::Absent, &by)
+                    .write(to, mode_of_value(to, mode), value, Expect::Absent, &by)
                     .map(|_| ())
             }
-            Room::Objects | Room::Local => {
+            Room::Objects | Room::Local | Room::Host => {
                 self.files.link(from, to)?;
                 self.objects.began(to);
                 Ok(())
@@ -178,6 +181,8 @@ impl Repository {
         if is_settings(from) || is_settings(to) {
             return Err(FsError::Immutable);
         }
+        self.host_files.adopt_if_plain(from)?;
+        self.host_files.adopt_if_plain(to)?;
         let source = self.find(from)?.ok_or(FsError::NotFound)?;
         if let Some(target) = self.find(to)? {
             self.check_replace(&source, &target, to, replace)?;
@@ -185,9 +190,12 @@ impl Repository {
         if !takes(to, source.kind()) {
             return Err(FsError::Invalid);
         }
-        match (room(from), room(to)) {
-            (Room::Local, Room::Local) => self.config.rename(from, to).map(|()| Named::File),
-            (Room::Refs | Room::Local, Room::Refs) => {
+        match (room_of(from, &source), self.host_files.room_to(to)?) {
+            (Room::Local, Room::Local) => {
+                self.rename_local(from, to, &source)?;
+                Ok(Named::File)
+            }
+            (Room::Refs | Room::Local, Room::Refs) | (Room::Host | Room::Local, Room::Host) => {
                 let into = IntoRefs {
                     files: &self.files,
                     refs: &self.refs,
@@ -204,10 +212,20 @@ impl Repository {
                 };
                 into.rename(from, to, &source)
             }
-            (Room::Objects | Room::Refs, Room::Local)
-            | (Room::Refs, Room::Objects)
-            | (Room::Objects, Room::Refs) => Err(FsError::CrossRoom),
+            (Room::Objects | Room::Refs | Room::Host, Room::Local)
+            | (Room::Refs | Room::Host, Room::Objects)
+            | (Room::Objects | Room::Host, Room::Refs)
+            | (Room::Objects | Room::Refs, Room::Host) => Err(FsError::CrossRoom),
         }
+    }
+
+    fn rename_local(&self, from: &RepoPath, to: &RepoPath, source: &Found) -> FsResult<()> {
+        if source.is_dir() {
+            return self.host_files.rename_directory(from, to);
+        }
+        self.config.rename(from, to)?;
+        self.host_files.adopt_when_made();
+        Ok(())
     }
 
     pub(super) fn check_replace(
@@ -275,7 +293,7 @@ impl Repository {
         if let Some(opened) = opened {
             return opened.truncate(size);
         }
-        if is_value(path) {
+        if self.writes_value(path)? {
             return self.truncate_value(path, size, caller);
         }
         let opened = self.open_file(path, true)?;
@@ -295,7 +313,7 @@ impl Repository {
     ) -> FsResult<()> {
         let mode = new
             .mode
-            .map(|mode| entry.mode & libc::S_IFMT | mode & 0o7777);
+            .map(|mode| mode_of_value(path, entry.mode & libc::S_IFMT | mode & 0o7777));
         match mode {
             Some(mode) if mode != entry.mode => {
                 self.refs.set_mode(path, mode, &self.author(caller))
@@ -319,7 +337,7 @@ impl Repository {
         let (Some(mode), Some(draft)) = (new.mode, opened.draft()) else {
             return Ok(());
         };
-        draft.set_mode(mode);
+        draft.set_mode(mode_of_value(path, mode));
         match self.find(path)? {
             Some(Found::Ref(entry)) if draft.is_of(Expect::Is(entry.version)) => {
                 self.set_ref(path, &entry, new, caller)

@@ -1,5 +1,5 @@
 //! A repository: one real directory, overlaid by the names that its objects room
-//! and its refs room hold.
+//! and its refs room hold, and by the files of hosts.
 //!
 //! Every lookup asks the real directory first (what is in the making, and the
 //! local room), then the room of the path. A replicated value is never looked for
@@ -12,6 +12,7 @@ mod change;
 mod config;
 pub(crate) mod context;
 pub(crate) mod draft;
+mod host_files;
 mod identity;
 mod leftovers;
 pub(crate) mod local;
@@ -36,9 +37,10 @@ use crate::git_config;
 use config::LocalConfig;
 use context::Context;
 use draft::Drafts;
-use gitmoor_model::room::{Room, Type, is_value, room};
+use gitmoor_model::room::{Room, Type, holds_values, is_value, room};
 use gitmoor_model::{FileEntry, RefEntry, RepoId, RepoPath};
 use gitmoor_replicator::read;
+use host_files::HostFiles;
 use local::{Files, Owner, file_like};
 use objects::Objects;
 use quarantine::Quarantines;
@@ -65,6 +67,7 @@ pub struct Repository {
     transactions: Arc<Transactions>,
     refs: Arc<Refs>,
     config: LocalConfig,
+    host_files: HostFiles,
     quarantines: Quarantines,
     drafts: Drafts,
     /// File operations so far.
@@ -86,7 +89,7 @@ pub(crate) struct Caller {
 pub(crate) enum Found {
     /// A real file, directory, symbolic link, FIFO or socket.
     Real(Metadata),
-    /// A replicated file of the refs room.
+    /// A replicated file of the refs room, or of a host.
     Ref(RefEntry),
     /// The packed table as a file.
     Packed(Arc<Rendered>),
@@ -159,6 +162,7 @@ impl Repository {
         Ok(Self {
             id,
             config: LocalConfig::open(id, shared.clone(), files.clone())?,
+            host_files: HostFiles::open(id, shared.clone(), files.clone(), transactions.clone())?,
             shared,
             files,
             objects,
@@ -196,6 +200,9 @@ impl Repository {
         if is_settings(path) {
             return self.settings().map(Some);
         }
+        if room(path) == Room::Host {
+            return self.host_files.find(path);
+        }
         match self.files.stat(path)? {
             Some(meta) if meta.is_dir() && self.is_replaced(path)? => {
                 self.remove_empty(path)?;
@@ -214,8 +221,14 @@ impl Repository {
                 refs::Found::Packed(rendered) => Found::Packed(rendered),
                 refs::Found::Directory => Found::Directory,
             })),
-            Room::Local => Ok(None),
+            Room::Local if self.host_files.are_in(path)? => Ok(Some(Found::Directory)),
+            Room::Local | Room::Host => Ok(None),
         }
+    }
+
+    /// Whether what is written under this name becomes a value.
+    pub(crate) fn writes_value(&self, path: &RepoPath) -> FsResult<bool> {
+        self.host_files.writes_value(path)
     }
 
     /// Whether others have put a ref where only an empty directory is left here.
@@ -258,12 +271,13 @@ impl Repository {
     pub fn list(&self, dir: &RepoPath) -> FsResult<BTreeMap<Vec<u8>, Type>> {
         let mut names: BTreeMap<_, _> = self.replicated_children(dir)?.into_iter().collect();
         for (name, kind) in self.files.list(dir)? {
-            let is_value = |path: RepoPath| is_value(&path);
-            let is_replaced = match kind.is_dir() {
-                true => names
+            let path = dir.join(&name);
+            let is_replaced = match path.as_ref().map(room) {
+                Some(Room::Host) => names.contains_key(&name),
+                Some(_) | None if kind.is_dir() => names
                     .get(&name)
                     .is_some_and(|kind| *kind != Type::Directory),
-                false => dir.join(&name).is_some_and(is_value),
+                Some(_) | None => path.as_ref().is_some_and(is_value),
             };
             if !is_replaced {
                 names.insert(name, type_of(kind));
@@ -282,7 +296,7 @@ impl Repository {
             let children = self.objects.children(dir)?.into_iter();
             names.extend(children.map(|(name, is_dir)| (name, kind(is_dir))));
         }
-        if dir.is_root() || room(dir) == Room::Refs {
+        if holds_values(dir) {
             names.extend(self.refs.children(dir)?);
         }
         Ok(names)
@@ -346,9 +360,13 @@ impl Repository {
         &self.objects
     }
 
-    /// Publishes what is finished, deleted or touched.
+    /// Publishes what is finished, deleted or touched, and files of hosts that are not replicated yet.
     pub fn publish(&self) -> FsResult<()> {
-        self.transactions.publish()
+        self.transactions.publish()?;
+        match self.host_files.has_plain() {
+            true => self.host_files.adopt(),
+            false => Ok(()),
+        }
     }
 
     /// For a fork that gets files of its own.
@@ -372,6 +390,9 @@ impl Repository {
 
     /// Whether something waits to be published for at least this long.
     pub fn is_due(&self, idle: std::time::Duration) -> bool {
+        if self.host_files.has_plain() {
+            return true;
+        }
         let idle_for = self.objects.idle_for();
         !self.transactions.is_quiet() && idle_for.is_none_or(|time| time >= idle)
     }

@@ -3,6 +3,7 @@
 
 use super::{Body, Caller, Closing, Creation, Found, Identity, Opened, Repository, Users};
 use crate::error::{FsError, FsResult};
+use crate::repository::host_files::mode_of_value;
 use crate::repository::objects::{Content, FileId};
 use crate::repository::refs::Value;
 use gitmoor_model::name;
@@ -104,7 +105,7 @@ impl Repository {
             }
             Room::Objects if write && name::kind(path).is_some() => Closing::Finish(path.clone()),
             Room::Local if write && path.as_bytes() == b"config" => Closing::Config,
-            Room::Objects | Room::Refs | Room::Local => Closing::Plain,
+            Room::Objects | Room::Refs | Room::Host | Room::Local => Closing::Plain,
         };
         let file = match write {
             true => match self.files.open_to_write(path) {
@@ -149,13 +150,14 @@ impl Repository {
         let make = || self.files.create(path, mode, caller.owner);
         let file = match room(path) {
             Room::Refs => self.refs.claimed(path, make)?,
-            Room::Objects | Room::Local => make()?,
+            // A file of a host that is still plain.
+            Room::Objects | Room::Host | Room::Local => make()?,
         };
         self.objects.began(path);
         let closing = match room(path) {
             Room::Objects if name::kind(path).is_some() => Closing::Finish(path.clone()),
             Room::Local if path.as_bytes() == b"config" => Closing::NewConfig,
-            Room::Objects | Room::Refs | Room::Local => Closing::Plain,
+            Room::Objects | Room::Refs | Room::Host | Room::Local => Closing::Plain,
         };
         let mut opened = Opened::new(Body::Real(file), closing);
         self.begin_writing(&mut opened)?;
@@ -170,6 +172,7 @@ impl Repository {
         truncate: bool,
         caller: &Caller,
     ) -> FsResult<Opened> {
+        self.host_files.adopt_if_plain(path)?;
         let (mode, base, bytes): (_, _, Box<dyn Read>) = match self.find(path)? {
             Some(Found::Ref(entry)) => {
                 let base = Expect::Is(entry.version);
@@ -210,7 +213,7 @@ impl Repository {
         if self.find(path)?.is_some() || how.exclusive && self.drafts.get(path).is_some() {
             return Err(FsError::Exists);
         }
-        let mode = libc::S_IFREG | mode & 0o7777;
+        let mode = mode_of_value(path, libc::S_IFREG | mode & 0o7777);
         let (value, bytes) = ((mode, base), std::io::empty());
         let opened = self.drafts.open(path, value, bytes, self.author(caller))?;
         if how.truncate {
@@ -229,10 +232,13 @@ impl Repository {
             Closing::Commit(path) => self.drafts.commit(opened, path),
             Closing::Finish(path) if name::holds_objects(path) => self.finish_closed(opened, path),
             Closing::Finish(_) => Ok(()),
-            Closing::Config => self.config.changed(),
-            Closing::NewConfig => {
-                self.config.copied()?;
-                self.config.changed()
+            Closing::Config | Closing::NewConfig => {
+                if matches!(opened.closing, Closing::NewConfig) {
+                    self.config.copied()?;
+                }
+                self.config.changed()?;
+                self.host_files.adopt_when_made();
+                Ok(())
             }
         }
     }

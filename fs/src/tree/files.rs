@@ -47,14 +47,16 @@ impl Tree {
             Place::Beside(path) => return self.open_beside(ino, &path),
             Place::Name(_) => return Err(FsError::IsDirectory),
         };
-        match (is_value(&path), write) {
+        match (is_value(&path), write && repo.writes_value(&path)?) {
             (true, true) => {
                 let place = Place::Repo(repo, path);
                 return self.open_draft(ino, &place, truncate, process);
             }
             (true, false) => self.open_beside_writers(ino)?,
-            (false, true) => self.inodes.writing(ino),
-            (false, false) => {}
+            (false, _) => {}
+        }
+        if write {
+            self.inodes.writing(ino);
         }
         let opened = repo.open_file(&path, write);
         let opened = opened.and_then(|opened| match truncate {
@@ -107,7 +109,7 @@ impl Tree {
         if process.may_wait && room(&path) == Room::Objects {
             repo.objects().wait_for_space()?;
         }
-        if is_value(&path) {
+        if repo.writes_value(&path)? {
             return self.create_draft(Place::Repo(repo, path), mode, how, process);
         }
         let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
@@ -442,7 +444,7 @@ impl Tree {
     ) -> FsResult<Stat> {
         let caller = self.caller(&repo, process);
         let found = repo.set_attributes(&path, new, opened, &caller)?;
-        let shown = match new.size.is_some() && is_value(&path) {
+        let shown = match new.size.is_some() && repo.writes_value(&path)? {
             true => self.truncated(ino, &Place::Repo(repo.clone(), path.clone())),
             false => self.stat_inode(ino, opened),
         };

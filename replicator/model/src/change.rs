@@ -1,5 +1,6 @@
 //! A change of one repository: object files that come and go, and refs that move, all or nothing.
 
+use super::room::{Room, room};
 use super::{BlockDigest, FileEntry, PackedRef, RepoId, RepoPath, Version};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ pub struct RepoChange {
     pub add: Vec<FileAdd>,
     /// Object files that are gone.
     pub remove: Option<FileRemoval>,
-    /// Loose refs and other files of the refs room, in order.
+    /// Loose refs and other files of the refs room, and files of hosts, in order.
     pub refs: Vec<RefEdit>,
     /// Edits of the table of `packed-refs`, in order.
     pub packed: Vec<PackedEdit>,
@@ -37,6 +38,12 @@ impl RepoChange {
             && self.remove.is_none()
             && self.refs.is_empty()
             && self.packed.is_empty()
+    }
+
+    /// Whether refs, or what is beside them in their room, are concerned: else it needs no object.
+    pub fn concerns_refs(&self) -> bool {
+        let is_in_room = |edit: &RefEdit| room(&edit.name) == Room::Refs;
+        !self.packed.is_empty() || self.refs.iter().any(is_in_room)
     }
 }
 
@@ -75,10 +82,10 @@ pub enum Expect {
     Is(Version),
 }
 
-/// An edit of one file of the refs room.
+/// An edit of one file of the refs room, or of a host.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RefEdit {
-    /// `HEAD`, `refs/heads/main`, `shallow`, `reftable/tables.list`, ….
+    /// `HEAD`, `refs/heads/main`, `shallow`, `reftable/tables.list`, `description`, ….
     pub name: RepoPath,
     /// The compare of the compare-and-swap.
     pub expect: Expect,

@@ -9,6 +9,7 @@ mod change;
 mod command;
 mod concern;
 mod entry;
+pub mod host_file;
 mod id;
 mod import;
 mod member;

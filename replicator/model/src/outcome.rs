@@ -1,6 +1,6 @@
 //! What the replicator answers.
 
-use super::{ClusterId, Limit, NamePath, RepoId, RepoPath, Version};
+use super::{ClusterId, Limit, NamePath, RepoId, RepoPath, Version, host_file};
 use serde::{Deserialize, Serialize};
 
 /// What apply answers. A refusal changed nothing.
@@ -171,6 +171,15 @@ pub enum Refusal {
         path: NamePath,
         /// Its version now; `None` when it is absent.
         actual: Option<Version>,
+    },
+    /// The files of hosts in a repository would be more than all of them may.
+    #[error(
+        "the files that hosts keep in this repository would have {would_be} bytes, and {} are allowed",
+        host_file::MOST
+    )]
+    HostFilesTooLarge {
+        /// What they would come to, with their names.
+        would_be: u64,
     },
 }
 

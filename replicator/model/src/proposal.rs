@@ -8,7 +8,7 @@ use super::change::{FileAdd, RefEdit};
 use super::command::{Borrowing, Relied};
 use super::{
     Actor, Change, Command, Envelope, ImportStep, MOST_OF_FILE, MOST_OF_TARGET, NameStep,
-    PackedEdit, Refusal, RepoChange, SessionId, Timestamp, setting,
+    PackedEdit, Refusal, RepoChange, RepoPath, SessionId, Timestamp, host_file, setting,
 };
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -277,8 +277,12 @@ fn check_refs(edits: &[RefEdit]) -> Result<(), Refusal> {
             top,
             Some(b"HEAD" | b"refs" | b"reftable" | b"shallow" | b"packed-refs")
         );
-        if !is_in_room {
+        let is_of_host = host_file::is_one(name);
+        if !is_in_room && !is_of_host {
             return refuse(format!("{name} is no ref"));
+        }
+        if is_of_host {
+            check_host_file(name, change)?;
         }
         let kind = match change {
             Change::Set { mode, .. } => mode & S_IFMT,
@@ -294,6 +298,20 @@ fn check_refs(edits: &[RefEdit]) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// One that a machine may run is none.
+fn check_host_file(name: &RepoPath, change: &Change) -> Result<(), Refusal> {
+    let plain = S_IFREG | host_file::PERMISSIONS;
+    match change {
+        Change::Set { mode, .. } if mode & S_IFMT == S_IFREG && mode & !plain == 0 => Ok(()),
+        Change::Chmod { mode } if mode & !plain == 0 => Ok(()),
+        Change::Delete | Change::Keep => Ok(()),
+        Change::Set { .. }
+        | Change::Chmod { .. }
+        | Change::SetMode { .. }
+        | Change::Append { .. } => refuse(format!("{name} is a regular file without execute bits")),
+    }
 }
 
 fn check_packed(edits: &[PackedEdit]) -> Result<(), Refusal> {

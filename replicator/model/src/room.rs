@@ -1,7 +1,7 @@
-//! Which of the three rooms a path of a repository belongs to. Decided by the
+//! Which of the four rooms a path of a repository belongs to. Decided by the
 //! path alone.
 
-use super::{RepoPath, name};
+use super::{RepoPath, host_file, name};
 
 /// The type of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +25,8 @@ pub enum Room {
     Objects,
     /// `HEAD`, `refs/**`, `packed-refs`, `reftable/**`, `shallow`: replicated.
     Refs,
+    /// Small files that hosts keep in a repository ([`host_file`]): replicated, and no refs.
+    Host,
     /// Everything else: a directory of this machine.
     Local,
 }
@@ -32,6 +34,9 @@ pub enum Room {
 /// The room of a path. The top of a repository is local: its attributes are a
 /// plain directory's.
 pub fn room(path: &RepoPath) -> Room {
+    if host_file::is_one(path) {
+        return Room::Host;
+    }
     let path = path.as_bytes();
     let mut components = path.split(|&b| b == b'/');
     let first = components.next().unwrap_or_default();
@@ -57,12 +62,21 @@ pub fn is_ref_scratch(path: &RepoPath) -> bool {
         || (in_reftable && name != b"tables.list" && !is_table(name))
 }
 
-/// Whether a path is where git keeps a replicated value.
+/// Whether a path is where a replicated value is kept.
 pub fn is_value(path: &RepoPath) -> bool {
-    room(path) == Room::Refs && !is_ref_scratch(path)
+    match room(path) {
+        Room::Refs => !is_ref_scratch(path),
+        Room::Host => true,
+        Room::Objects | Room::Local => false,
+    }
 }
 
-/// Whether a value of the refs room may be a symbolic link: git can be told to make symbolic refs so. The text of
+/// Whether replicated values may lie in a directory.
+pub fn holds_values(dir: &RepoPath) -> bool {
+    dir.is_root() || room(dir) == Room::Refs || host_file::holds_some(dir)
+}
+
+/// Whether a value may be a symbolic link: git can be told to make symbolic refs so. The text of
 /// the link is the value; the link is never followed.
 pub fn may_be_link(path: &RepoPath) -> bool {
     let path = path.as_bytes();
@@ -79,6 +93,7 @@ pub fn takes(path: &RepoPath, kind: Type) -> bool {
         (Room::Objects, Type::Directory | Type::Symlink) => name::kind(path).is_none(),
         (Room::Refs, Type::Directory) => bytes == b"reftable" || bytes.starts_with(b"refs"),
         (Room::Refs, Type::Symlink) => may_be_link(path),
+        (Room::Host, _) => false,
         (Room::Objects | Room::Refs, Type::Fifo | Type::Socket) => false,
     }
 }

@@ -44,7 +44,7 @@ pub use token::{Token, TokenError};
 /// The version of everything that nodes say to each other, and of the commands in it: a node that does not know a command
 /// cannot apply it, and ends. Another version is refused: nodes of one cluster are brought to a new version one after the
 /// other only where that version says so.
-const PROTOCOL: u32 = 4;
+const PROTOCOL: u32 = 5;
 
 /// The version of what clients say to nodes. A client applies no commands, so that it may be of another version.
 const CLIENT_PROTOCOL: u32 = 3;

@@ -66,6 +66,7 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::TooManyRows { .. } => "refused",
             Refusal::OverQuota { .. } => "over_quota",
             Refusal::NotPermitted(_) => "not_permitted",
+            Refusal::HostFilesTooLarge { .. } => "host_files_too_large",
         },
         Err(ProposeError::Stopped) => "stopped",
         Err(ProposeError::Timeout(_)) => "timeout",

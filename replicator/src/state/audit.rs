@@ -192,12 +192,14 @@ pub enum AuditEvent {
         /// Where it was.
         path: NamePath,
     },
+    /// Files that hosts keep in a repository have another text.
+    HostFilesChanged(Vec<RefMove>),
 }
 
-/// One ref that moved.
+/// One ref that moved, or one file of a host that changed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RefMove {
-    /// Full name of the ref.
+    /// Full name of the ref, or path of the file.
     pub name: RepoPath,
     /// Where the ref pointed before.
     pub old: RefValue,

@@ -4,7 +4,7 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::refs::Before;
 use super::trash::Gone;
-use super::{Overlay, Table, catalog, keys, namespace, quota, refs, tombstones};
+use super::{Overlay, Table, catalog, host_files, keys, namespace, quota, refs, tombstones};
 use crate::model::{Repo, RepoChange};
 
 pub(super) fn commit(
@@ -20,12 +20,14 @@ pub(super) fn commit_with(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
     change: &RepoChange,
-    events: Vec<AuditEvent>,
+    more: Vec<AuditEvent>,
 ) -> Result<(), Halt> {
     let mut repo = namespace::existing_repo(overlay, change.repo)?;
     let old = repo.clone();
     refs::check_expectations(overlay, &repo, &change.refs)?;
     let before = Before::of(overlay, change)?;
+    let host_bytes = host_files::size_for(overlay, repo.id, &change.refs)?;
+    host_files::keep_removed(overlay, repo.id, &change.refs)?;
     refs::edit_loose(overlay, context, repo.id, &change.refs)?;
     refs::check_directories(overlay, repo.id, &change.refs)?;
     catalog::check_removal(&repo, change.remove.as_ref())?;
@@ -35,7 +37,8 @@ pub(super) fn commit_with(
     if !change.packed.is_empty() {
         repo.packed_version = context.version;
     }
-    let moved = before.moved(overlay, repo.id)?;
+    host_files::check_size(overlay, repo.id, &change.refs, host_bytes)?;
+    let (moved, changed) = host_files::apart(before.moved(overlay, repo.id)?);
     if !moved.is_empty() {
         repo.refs_version = context.version;
         quota::moved(&mut repo.usage, &moved);
@@ -49,7 +52,9 @@ pub(super) fn commit_with(
         overlay.put(Table::Repositories, keys::repo(repo.id), &repo);
     }
     let removed = (removed > 0).then_some(AuditEvent::ObjectsRemoved { files: removed });
-    let events = audit::moves(moved).chain(removed).chain(events);
+    let changed = host_files::event(changed);
+    let events = audit::moves(moved).chain(changed);
+    let events = events.chain(removed).chain(more);
     Ok(audit::of_repo(overlay, context, &repo, events)?)
 }
 

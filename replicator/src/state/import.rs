@@ -12,8 +12,8 @@ use super::audit::{self, AuditEvent};
 use super::trash::{Gone, TrashedRepo};
 use super::view::{KeyRange, View, load};
 use super::{
-    NameEntry, Overlay, ReadError, Table, catalog, keys, namespace, read, refs, shared_keys,
-    tombstones,
+    NameEntry, Overlay, ReadError, Table, catalog, host_files, keys, namespace, read, refs,
+    shared_keys, tombstones,
 };
 use crate::model::{
     Digest, FileAdd, Format, Import, ImportPlan, ImportStage, ImportStep, Importing, NamePath,
@@ -210,6 +210,7 @@ fn note_refs(
     usage.refs += (packed.len() + loose.iter().filter(below_refs).count()) as u64;
     refs::edit_loose(overlay, context, id, loose)?;
     refs::check_directories(overlay, id, loose)?;
+    host_files::check_size(overlay, id, loose, 0)?;
     refs::edit_packed(overlay, id, packed)?;
     note_usage(overlay, import, usage);
     Ok(())

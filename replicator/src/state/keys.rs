@@ -92,6 +92,19 @@ pub(super) fn trashed_files(id: RepoId) -> Vec<u8> {
     [&[TRASHED_FILE], id.as_bytes().as_slice()].concat()
 }
 
+/// First byte of the keys of removed files of hosts.
+const REMOVED_HOST_FILE: u8 = b'H';
+
+/// Of a file of a host that was removed from a repository.
+pub(super) fn removed_host_file(id: RepoId, path: &RepoPath) -> Vec<u8> {
+    [&removed_host_files(id), path.as_bytes()].concat()
+}
+
+/// The prefix of a repository's.
+pub(super) fn removed_host_files(id: RepoId) -> Vec<u8> {
+    [&[REMOVED_HOST_FILE], id.as_bytes().as_slice()].concat()
+}
+
 /// First byte of the keys of tombstones.
 pub(super) const TOMBSTONE: u8 = b'C';
 /// First byte of the keys of expired repositories.

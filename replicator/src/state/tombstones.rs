@@ -347,7 +347,11 @@ fn clear(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), ReadError> {
     ] {
         overlay.clear(table, keys::whole_repo(id))?;
     }
-    for prefix in [keys::trashed_files(id), keys::tombstones(id)] {
+    for prefix in [
+        keys::trashed_files(id),
+        keys::tombstones(id),
+        keys::removed_host_files(id),
+    ] {
         overlay.clear(Table::Trash, KeyRange::prefix(&prefix))?;
     }
     import::forget(overlay, id)?;

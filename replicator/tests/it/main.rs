@@ -7,6 +7,7 @@ mod damage;
 mod data_directory;
 mod failpoints;
 mod fork;
+mod host_files;
 mod imports;
 mod log;
 mod members;

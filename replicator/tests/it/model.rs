@@ -855,12 +855,14 @@ impl Model {
         }
     }
 
-    /// Where every name of a repository points: hex id, or anything else.
+    /// Where every ref of a repository points: hex id, or anything else.
     fn resolved(&self, id: RepoId) -> BTreeMap<RepoPath, String> {
         let packed = self.packed.iter().filter(|((repo, _), _)| *repo == id);
         let packed = packed.map(|((_, name), line)| (name.clone(), hex(&line.oid)));
         let mut resolved: BTreeMap<_, _> = packed.collect();
-        for ((_, name), entry) in self.refs.iter().filter(|((repo, _), _)| *repo == id) {
+        let is_ref = |name: &RepoPath| !matches!(name.as_bytes(), b"description" | b"branches/x");
+        let refs = self.refs.iter();
+        for ((_, name), entry) in refs.filter(|((repo, name), _)| *repo == id && is_ref(name)) {
             let link = if entry.mode / 0o10_000 == 0o12 {
                 "-> "
             } else {

@@ -30,7 +30,8 @@ const NAMES: [&str; 13] = [
     ".git",
     "a/note",
 ];
-const REFS: [&str; 13] = [
+/// The last two are files of hosts.
+const REFS: [&str; 15] = [
     "HEAD",
     "shallow",
     "packed-refs",
@@ -44,6 +45,8 @@ const REFS: [&str; 13] = [
     "reftable/a.ref",
     "reftable/tables.list",
     "refs/heads",
+    "description",
+    "branches/x",
 ];
 const FILES: [&str; 6] = [
     "objects/00/aa",

@@ -4,6 +4,7 @@
 mod bundle;
 mod copy;
 mod git;
+mod host_files;
 mod refs;
 
 use super::mounted::{self, NotMounted};
@@ -21,8 +22,8 @@ use tempfile::TempDir;
 /// `gitmoor export`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "It gets its name when it is whole and was checked. Taken are objects, refs and HEAD; config, hooks and \
-logs stay behind."
+    after_help = "It gets its name when it is whole and was checked. Taken are objects, refs, HEAD and \
+small files of hosts (description, …); config, hooks and logs stay behind."
 )]
 pub struct ExportArgs {
     /// Such as team/app.git
@@ -124,7 +125,11 @@ fn export(source: &Path, args: &ExportArgs) -> Result<Exported, ExportError> {
     let refs = Refs::of(&|step| view.git(step))?;
     let (made, bytes) = match is_bundle {
         true => bundle::make(&view, &refs, work.path(), args)?,
-        false => copy::make(&view, &refs, work.path(), args)?,
+        false => {
+            let made = copy::make(&view, &refs, work.path(), args)?;
+            host_files::copy(source, &made.0)?;
+            made
+        }
     };
     give_name(&made, &args.dest)?;
     Ok(Exported {

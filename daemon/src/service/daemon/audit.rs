@@ -94,7 +94,8 @@ fn told(event: AuditEvent) -> Vec<EventText> {
     let at = |event, path: NamePath| (event, path.to_string(), None, None);
     let count = |event, files| (event, files_told(files), None, None);
     vec![match event {
-        AuditEvent::RefsMoved(moves) => return moves.into_iter().map(moved).collect(),
+        AuditEvent::RefsMoved(moves) => return told_of_each("ref", moves),
+        AuditEvent::HostFilesChanged(changes) => return told_of_each("file", changes),
         AuditEvent::ObjectsRemoved { files } => count("objects-removed", files),
         AuditEvent::ObjectsRestored { files } => count("objects-restored", files),
         AuditEvent::ObjectsExpired { files } => count("objects-expired", files),
@@ -150,8 +151,9 @@ fn told(event: AuditEvent) -> Vec<EventText> {
     }]
 }
 
-fn moved(RefMove { name, old, new }: RefMove) -> EventText {
-    ("ref", name.to_string(), value(old), value(new))
+fn told_of_each(event: &'static str, moves: Vec<RefMove>) -> Vec<EventText> {
+    let told = |RefMove { name, old, new }| (event, name.to_string(), value(old), value(new));
+    moves.into_iter().map(told).collect()
 }
 
 fn value(value: RefValue) -> Option<String> {

@@ -3,10 +3,10 @@
 use super::copy::Copied;
 use super::refs::Refs;
 use super::source::Disk;
-use super::{ImportError, Imported, Run};
+use super::{ImportError, Imported, Run, host_files};
 use crate::failpoint;
 use gitmoor_fs::{Names, catalog};
-use gitmoor_model::{Actor, Format, ImportPlan, ImportStep, RefStorage, RepoPath};
+use gitmoor_model::{Actor, Format, ImportPlan, ImportStep, RefEdit, RefStorage, RepoPath};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
@@ -41,7 +41,7 @@ impl Run<'_> {
         match self.borrower {
             Some(borrower) => self.give_to(borrower, source)?,
             None => {
-                self.note_refs(refs)?;
+                self.note_values(refs, source)?;
                 failpoint::IMPORT_REFS.hit();
                 self.name_it(Format {
                     bare: true,
@@ -81,7 +81,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(super) fn note_refs(&self, refs: &Refs) -> Result<(), ImportError> {
+    /// Refs, and files of hosts.
+    pub(super) fn note_values(&self, refs: &Refs, source: &Disk) -> Result<(), ImportError> {
         self.step(ImportStep::Refs {
             first: true,
             loose: Vec::new(),
@@ -94,7 +95,12 @@ impl Run<'_> {
                 packed: packed.to_vec(),
             })?;
         }
-        for loose in refs.loose().chunks(REFS) {
+        self.note_loose(&refs.loose())?;
+        self.note_loose(&host_files::of(source)?)
+    }
+
+    fn note_loose(&self, values: &[RefEdit]) -> Result<(), ImportError> {
+        for loose in values.chunks(REFS) {
             self.step(ImportStep::Refs {
                 first: false,
                 loose: loose.to_vec(),

@@ -121,7 +121,7 @@ impl Run<'_> {
         let refs = source.refs(&self.reporter)?;
         // After the refs: by then all is there that they reach.
         Loan(source).lend(&self.reporter)?;
-        self.note_refs(&refs)?;
+        self.note_values(&refs, source)?;
         self.step(ImportStep::Store(vec![self.borrowing(&source.lent())?]))?;
         self.step(ImportStep::Verify {
             paths: vec![alternates()],

@@ -19,6 +19,7 @@ mod copy;
 mod error;
 mod fence;
 mod finish;
+mod host_files;
 mod lent;
 mod live;
 mod loose;

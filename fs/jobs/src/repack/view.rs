@@ -15,6 +15,7 @@ use gitmoor_fs::beneath::{At, Dir};
 use gitmoor_fs::program::{Program, Scratch, Stage, User, symbolic_ref};
 use gitmoor_fs::{FileSystem, Repository, git_config, packed_refs as packed};
 use gitmoor_model::name;
+use gitmoor_model::room::{Room, room};
 use gitmoor_model::{
     Format, ObjectFormat, RefEntry, RefStorage, Repo, RepoId, RepoPath, Timestamp,
 };
@@ -384,7 +385,9 @@ struct Refs<'a> {
 impl Refs<'_> {
     fn copy(&self, dir: &RepoPath) -> Result<(), MaintenanceError> {
         for (name, child) in read::references_in(self.replica.view(), self.repo, dir)? {
-            match (dir.join(&name), child) {
+            // Files of hosts are no refs, and have no say here.
+            let path = dir.join(&name).filter(|path| room(path) == Room::Refs);
+            match (path, child) {
                 (Some(path), Child::Directory) => self.copy(&path)?,
                 (Some(path), Child::File(_)) => self.copy_one(&path)?,
                 (None, _) => {}

@@ -5,7 +5,8 @@ use super::{PER_ENTRY, Trash};
 use gitmoor_fs::FsError;
 use gitmoor_model::name;
 use gitmoor_model::{
-    Actor, Change, Command, Expect, RefEdit, RepoChange, RepoId, RepoPath, TrashId, Version, hex,
+    Actor, Change, Command, Expect, RefEdit, RefEntry, RepoChange, RepoId, RepoPath, TrashId,
+    Version, hex,
 };
 use gitmoor_replicator::read;
 use gitmoor_replicator::state::{AuditEvent, RefMove, RefValue, Trail};
@@ -92,7 +93,7 @@ impl Trash {
         Ok(files.len() as u64)
     }
 
-    /// Sets the refs again that were deleted after the last change that was no deletion.
+    /// Sets the refs and files of hosts again that were deleted after the last change that was no deletion.
     fn restore_refs(&self, repo: RepoId, actor: &Actor) -> Result<Restored, FsError> {
         let mut deletions = Vec::new();
         let mut follow = |moved: RefMove| match moved.new {
@@ -106,7 +107,9 @@ impl Trash {
             trail,
             Version::default(),
             &mut |_, record| {
-                if let AuditEvent::RefsMoved(moves) = record.event {
+                if let AuditEvent::RefsMoved(moves) | AuditEvent::HostFilesChanged(moves) =
+                    record.event
+                {
                     moves.into_iter().for_each(&mut follow);
                 }
                 true
@@ -115,7 +118,8 @@ impl Trash {
         let mut restored = Restored::default();
         let mut change = RepoChange::new(repo);
         for RefMove { name, old, .. } in deletions {
-            match edit(&name, old) {
+            let kept = read::removed_host_file(replica.view(), repo, &name)?;
+            match edit(&name, old, kept) {
                 Ok(Some(edit)) => {
                     restored.refs.push(name.to_string());
                     change.refs.push(edit);
@@ -133,13 +137,18 @@ impl Trash {
 }
 
 /// What makes a name point where it did; `None` for nowhere.
-fn edit(name: &RepoPath, value: RefValue) -> Result<Option<RefEdit>, &'static str> {
-    let (mode, value) = match value {
-        RefValue::Absent => return Ok(None),
-        RefValue::Object(oid) => (0o100_644, (hex(&oid) + "\n").into_bytes()),
-        RefValue::Text(text) => (0o100_644, text),
-        RefValue::Link(target) => (0o120_777, target),
-        RefValue::Long { .. } => return Err("only its digest is on record"),
+fn edit(
+    name: &RepoPath,
+    value: RefValue,
+    kept: Option<RefEntry>,
+) -> Result<Option<RefEdit>, &'static str> {
+    let (mode, value) = match (value, kept) {
+        (RefValue::Absent, _) => return Ok(None),
+        (_, Some(kept)) => (kept.mode, kept.value),
+        (RefValue::Object(oid), None) => (0o100_644, (hex(&oid) + "\n").into_bytes()),
+        (RefValue::Text(text), None) => (0o100_644, text),
+        (RefValue::Link(target), None) => (0o120_777, target),
+        (RefValue::Long { .. }, None) => return Err("only its digest is on record"),
     };
     let change = Change::Set { mode, value };
     Ok(Some(RefEdit {

@@ -18,6 +18,7 @@
 use super::values::Values;
 use crate::error::{FsError, FsResult};
 use crate::repository::transaction::Author;
+use gitmoor_model::room::{Room, room};
 use gitmoor_model::{
     Change, Expect, PACKED_REFS, PackedEdit, PackedRef, RefEdit, Refusal, RepoChange, RepoPath,
     Version,
@@ -144,7 +145,7 @@ impl Locks {
     pub(super) fn packed_stays(&self, path: &RepoPath) -> FsResult<Option<RefEdit>> {
         let packed = packed_refs();
         let is_held = self.noted.lock().contains_key(&packed);
-        match is_held && *path != packed {
+        match is_held && room(path) == Room::Refs && *path != packed {
             true => Ok(Some(keep(packed.clone(), self.expected(&packed)?))),
             false => Ok(None),
         }

@@ -22,8 +22,10 @@ pub(crate) use rendered::Rendered;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::repository::context::Context;
+use crate::repository::host_files::mode_of_value;
 use crate::repository::local::{Files, read_at_most};
 use crate::repository::transaction::{Author, Transactions};
+use gitmoor_model::host_file;
 use gitmoor_model::room::{Room, Type, is_ref_scratch, may_be_link, room};
 use gitmoor_model::{
     Change, Expect, PACKED_REFS, PackedEdit, RefEdit, RefEntry, RepoChange, RepoId, RepoPath,
@@ -55,7 +57,9 @@ const MOST_OF_TABLE: u64 = 128 << 20;
 
 /// Bytes that a value may have.
 pub(crate) fn most(path: &RepoPath) -> u64 {
-    if path.as_bytes() == PACKED_REFS {
+    if host_file::is_one(path) {
+        host_file::MOST
+    } else if path.as_bytes() == PACKED_REFS {
         MOST_IN_PIECES
     } else if tables::is_table_file(path) {
         MOST_OF_TABLE
@@ -191,7 +195,8 @@ impl Refs {
             let file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
             let meta = file.metadata()?;
             let _space = self.space_for(meta.len().min(most(to)), by)?;
-            let (mode, value) = (meta.mode(), read_at_most(&file, most(to))?);
+            let mode = mode_of_value(to, meta.mode());
+            let value = read_at_most(&file, most(to))?;
             if to.as_bytes() == PACKED_REFS {
                 return self.commit_packed(from, to, (&file, mode, &value), by);
             }

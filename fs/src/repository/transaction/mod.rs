@@ -150,7 +150,12 @@ impl Transactions {
 
     /// Commits a change of refs, after every finished file is stored, and with
     /// their addition to the catalog in the same raft entry.
+    ///
+    /// What concerns no ref needs no object, and so neither the store nor a turn.
     pub(crate) fn commit(&self, change: RepoChange, by: &Author) -> FsResult<Version> {
+        if !change.concerns_refs() {
+            return self.propose(Command::Commit(change), &by.actor);
+        }
         let through = self;
         Push {
             through,

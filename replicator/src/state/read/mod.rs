@@ -15,7 +15,10 @@ pub(crate) use cluster::invitation;
 pub use cluster::{claims, client, clients, cluster, is_removed, members, store};
 pub use imports::{imports, verified};
 pub use namespace::{contents, name, names_in, path_of, repo};
-pub use refs::{PackedSink, has_references_in, packed, packed_ref, reference, references_in};
+pub use refs::{
+    PackedSink, has_references_in, host_files, packed, packed_ref, reference, references_in,
+    removed_host_file,
+};
 pub use trash::{
     expired, expired_repos, has_tombstone, shared_keys, tombstones, tombstones_as_of,
     trashed_files, trashed_repos,

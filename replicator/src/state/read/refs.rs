@@ -1,7 +1,7 @@
-//! Refs: the files of the refs room, and the packed table.
+//! Refs: the files of the refs room, and the packed table. Beside them lie the files of hosts.
 
 use super::{Listing, children};
-use crate::model::{PackedRef, RefEntry, RepoId, RepoPath};
+use crate::model::{PackedRef, RefEntry, RepoId, RepoPath, host_file};
 use crate::state::view::{KeyRange, Step, View, decode, decode_first, load};
 use crate::state::{ReadError, Table, keys};
 
@@ -9,7 +9,7 @@ use crate::state::{ReadError, Table, keys};
 /// to go on.
 pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
 
-/// A file of the refs room.
+/// A file of the refs room, or of a host.
 pub fn reference(
     view: &dyn View,
     repo: RepoId,
@@ -37,6 +37,34 @@ pub fn has_references_in(view: &dyn View, repo: RepoId, dir: &RepoPath) -> Resul
         Ok(Step::Stop)
     })?;
     Ok(any)
+}
+
+/// The files of hosts in a repository.
+pub fn host_files(view: &dyn View, repo: RepoId) -> Result<Vec<(RepoPath, RefEntry)>, ReadError> {
+    let mut files = Vec::new();
+    for name in host_file::NAMES {
+        let path = RepoPath::new(name).expect("a valid path");
+        let entry = reference(view, repo, &path)?;
+        files.extend(entry.map(|entry| (path, entry)));
+    }
+    let branches = RepoPath::new(host_file::BRANCHES).expect("a valid path");
+    let beneath = KeyRange::prefix(&keys::beneath(repo, &branches));
+    view.scan(Table::Refs, &beneath, &mut |key, value| {
+        let path = RepoPath::new(&key[keys::ID..]);
+        let entry = decode(Table::Refs, key, value)?;
+        files.extend(path.map(|path| (path, entry)));
+        Ok(Step::Next)
+    })?;
+    Ok(files)
+}
+
+/// A file of a host that was removed, as it was; `None` when another one stands there since.
+pub fn removed_host_file(
+    view: &dyn View,
+    repo: RepoId,
+    path: &RepoPath,
+) -> Result<Option<RefEntry>, ReadError> {
+    load(view, Table::Trash, &keys::removed_host_file(repo, path))
 }
 
 /// A line of the packed table.

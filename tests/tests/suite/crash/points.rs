@@ -332,6 +332,7 @@ const REPOSITORIES: Load = Load {
     points: &[
         (fs_points::REPO_CREATED, &[1]),
         (fs_points::CONFIG_RENAMED, &[1, 2, 5]),
+        (fs_points::HOST_FILES_ADOPTED, &[1]),
         (fs_points::REPO_DELETED, &[1, 2]),
         (raft_points::RAFT_WRITTEN, &[6, 7, 8]),
     ],

@@ -317,10 +317,10 @@ fn everything_belongs_to_whom_the_mount_says() {
         .expect("repositories")
         .flatten()
         .next();
-    let exclude = repo.expect("one").path().join("files/info/exclude");
-    let exclude = fs::metadata(exclude).expect("stat");
-    assert_eq!((exclude.uid(), exclude.gid()), (NOBODY, NOBODY));
-    assert_eq!(exclude.mode() & 0o777, 0o644);
+    let hook = repo.expect("one").path().join("files/hooks/update.sample");
+    let hook = fs::metadata(hook).expect("stat");
+    assert_eq!((hook.uid(), hook.gid()), (NOBODY, NOBODY));
+    assert_eq!(hook.mode() & 0o777, 0o755);
     launch(place, &[]);
 }
 

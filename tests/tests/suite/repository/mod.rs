@@ -2,6 +2,7 @@
 
 mod borrowing;
 pub(crate) mod concurrency;
+pub(crate) mod host_files;
 mod maintenance;
 mod prune;
 mod quota;

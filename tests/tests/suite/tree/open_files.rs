@@ -72,25 +72,34 @@ fn beside_readers(path: &Path, change: impl FnOnce()) {
     });
 }
 
+/// A plain file, and one that is replicated, where each round is a commit.
+const NAMES: [(&str, usize); 2] = [("notes", 2000), ("description", 200)];
+
 fn its_name_gets_another_file(place: &Place) {
     let bare = repository(place);
-    let path = bare.dir.join("description");
-    beside_readers(&path, || {
-        for n in 0..2000 {
-            bare.write("description.lock", "x".repeat(n % 97 + 1));
-            fs::rename(bare.dir.join("description.lock"), &path).expect("rename");
-        }
-    });
+    for (name, rounds) in NAMES {
+        let path = bare.dir.join(name);
+        bare.write(name, "x");
+        beside_readers(&path, || {
+            for n in 0..rounds {
+                bare.write("any.lock", "x".repeat(n % 97 + 1));
+                fs::rename(bare.dir.join("any.lock"), &path).expect("rename");
+            }
+        });
+    }
 }
 
 fn its_name_comes_and_goes(place: &Place) {
     let bare = repository(place);
-    let path = bare.dir.join("description");
-    beside_readers(&path, || {
-        for n in 0..2000 {
-            fs::remove_file(&path).expect("unlink");
-            bare.write("description.new", "x".repeat(n % 97 + 1));
-            fs::rename(bare.dir.join("description.new"), &path).expect("rename");
-        }
-    });
+    for (name, rounds) in NAMES {
+        let path = bare.dir.join(name);
+        bare.write(name, "x");
+        beside_readers(&path, || {
+            for n in 0..rounds {
+                fs::remove_file(&path).expect("unlink");
+                bare.write("any.new", "x".repeat(n % 97 + 1));
+                fs::rename(bare.dir.join("any.new"), &path).expect("rename");
+            }
+        });
+    }
 }
