@@ -289,6 +289,10 @@ impl FileSystem {
 
     /// The same for the replicated settings of a repository.
     pub fn settings_changed(&self, repo: RepoId) {
+        let repository = self.repositories.get(repo);
+        if let Err(error) = repository.and_then(|repository| repository.follow_settings()) {
+            tracing::warn!(%repo, %error, "config is not in step with the settings yet");
+        }
         let path = RepoPath::new(git_config::SETTINGS).expect("a valid path");
         self.tell_and_wait(Changed::InRepo(repo, path));
     }

@@ -1,7 +1,8 @@
 //! `config`: local to this machine, because a shared one would be remote code
-//! execution; seeded with the replicated format, and watched for it.
+//! execution; seeded with the replicated format, and watched for it, and for settings that decide about safety.
 
-use gitmoor_model::{Format, ObjectFormat, RefStorage, setting};
+use gitmoor_model::setting::{self, Kind, Setting};
+use gitmoor_model::{Format, ObjectFormat, RefStorage};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -142,6 +143,88 @@ pub fn format_of(config: &[u8]) -> Option<Format> {
     })
 }
 
+/// Settings by key.
+pub(crate) type Values = BTreeMap<String, String>;
+
+/// What a `config` says itself of settings that decide about safety, and which of them it gives values that cannot be
+/// replicated. `None` while the file cannot be parsed.
+pub(crate) fn safety_settings(config: &[u8]) -> Option<(Values, Vec<&'static str>)> {
+    let metadata = gix_config::file::Metadata::default();
+    let file =
+        gix_config::File::from_bytes_no_includes(config, metadata, Default::default()).ok()?;
+    let (mut values, mut unusable) = (BTreeMap::new(), Vec::new());
+    for setting in setting::SETTINGS
+        .iter()
+        .filter(|setting| setting.is_for_safety())
+    {
+        match said(&file, setting) {
+            None => {}
+            Some(value) if setting.check(&value).is_ok() => {
+                values.insert(setting.key.to_owned(), value);
+            }
+            Some(_) => unusable.push(setting.key),
+        }
+    }
+    Some((values, unusable))
+}
+
+/// What a file says of a setting, in the words of our table where git reads other words as the same.
+fn said(file: &gix_config::File, setting: &Setting) -> Option<String> {
+    // Without `=`: true.
+    let last = file.string_implicit(setting.key)?;
+    let last = last.map_or("true".to_owned(), |last| last.to_string());
+    Some(match setting.kind {
+        Kind::RefPrefixes => {
+            let all = file.strings(setting.key).unwrap_or_default();
+            let all: Vec<_> = all.iter().map(|value| value.to_string()).collect();
+            all.join("\n")
+        }
+        Kind::Switch => match file.boolean(setting.key) {
+            Ok(Some(value)) => value.to_string(),
+            Ok(None) | Err(_) => last,
+        },
+        Kind::SwitchOr(_) | Kind::Sharing | Kind::Number { .. } => last.to_ascii_lowercase(),
+    })
+}
+
+/// A `config` with other values of these settings, or without them; all else stays as it is.
+pub(crate) fn with_settings(
+    config: &[u8],
+    settings: &BTreeMap<String, Option<String>>,
+) -> Result<Vec<u8>, String> {
+    let metadata = gix_config::file::Metadata::default();
+    let file = gix_config::File::from_bytes_no_includes(config, metadata, Default::default());
+    let mut file = file.map_err(|error| error.to_string())?;
+    for (key, value) in settings {
+        let Some((section, name)) = key.split_once('.') else {
+            continue;
+        };
+        remove_lines(&mut file, section, name);
+        let Some(value) = value else {
+            continue;
+        };
+        let setting = setting::find(key).map_err(|error| error.to_string())?;
+        let section = file.section_mut_or_create_new(section, None);
+        let mut section = section.map_err(|error| error.to_string())?;
+        for value in setting.values(value) {
+            let pushed = section.push(name, value);
+            pushed.map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(file.to_bstring().into())
+}
+
+fn remove_lines(file: &mut gix_config::File, section: &str, name: &str) {
+    let sections = file.sections_and_ids_by_name(section).into_iter().flatten();
+    let sections = sections.filter(|(section, _)| section.header().subsection_name().is_none());
+    let ids: Vec<_> = sections.map(|(_, id)| id).collect();
+    for id in ids {
+        if let Some(mut section) = file.section_mut_by_id(id) {
+            while section.remove(name).is_some() {}
+        }
+    }
+}
+
 /// Whether a setting is one that may be replicated. Nobody can set another one, but what another
 /// node sent, or an earlier version let in, may be anything.
 fn is_renderable(key: &str, value: &str) -> bool {
@@ -176,7 +259,11 @@ pub fn render(settings: &BTreeMap<String, String>) -> Vec<u8> {
             Some((section, sub)) => format!("[{section} {}]", quoted(sub)),
             None => format!("[{section}]"),
         };
-        writeln!(text, "{header}\n\t{name} = {}", quoted(value)).expect("writing to a String");
+        writeln!(text, "{header}").expect("writing to a String");
+        let setting = setting::find(key).expect("it is renderable");
+        for value in setting.values(value) {
+            writeln!(text, "\t{name} = {}", quoted(value)).expect("writing to a String");
+        }
     }
     text.into_bytes()
 }
@@ -191,8 +278,81 @@ fn quoted(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{of_format, stated_format};
+    use super::{of_format, safety_settings, stated_format, with_settings};
     use gitmoor_model::{Format, ObjectFormat, RefStorage};
+    use std::collections::BTreeMap;
+
+    const CONFIG: &str = "[core]
+\tbare = true
+\tsharedRepository = GROUP
+# ours
+[receive]
+\tdenyDeletes
+\tdenyNonFastForwards = Yes ; and why
+\tdenyCurrentBranch = updateInstead
+[transfer]
+\thideRefs = refs/a
+\thideRefs = !refs/a/b
+[RECEIVE]
+\tfsckobjects = off
+[http]
+\treceivepack = maybe
+\tsslCAInfo = /etc/shadow
+[include]
+\tpath = other
+";
+
+    #[test]
+    fn safety_is_what_the_file_itself_says_in_words_of_the_table() {
+        let (values, unusable) = safety_settings(CONFIG.as_bytes()).expect("parses");
+        let values: Vec<_> = values.iter().map(|(key, it)| (&key[..], &it[..])).collect();
+        assert_eq!(
+            values,
+            [
+                ("core.sharedRepository", "group"),
+                ("receive.denyDeletes", "true"),
+                ("receive.denyNonFastForwards", "true"),
+                ("receive.fsckObjects", "false"),
+                ("transfer.hideRefs", "refs/a\n!refs/a/b"),
+            ]
+        );
+        assert_eq!(unusable, ["http.receivepack"]);
+        assert_eq!(safety_settings(b"[core"), None);
+        let nothing = safety_settings(b"").expect("parses");
+        assert_eq!(nothing, (BTreeMap::new(), Vec::new()));
+    }
+
+    #[test]
+    fn other_lines_stay_as_they_are() {
+        let set = |key: &str, value: Option<&str>| (key.to_owned(), value.map(str::to_owned));
+        let changes = BTreeMap::from([
+            set("receive.denyDeletes", Some("false")),
+            set("receive.fsckObjects", None),
+            set("transfer.hideRefs", Some("refs/c\nrefs/d")),
+        ]);
+        let changed = with_settings(CONFIG.as_bytes(), &changes).expect("parses");
+        let text = String::from_utf8(changed.clone()).expect("text");
+        for line in [
+            "# ours",
+            "denyNonFastForwards = Yes ; and why",
+            "\tdenyCurrentBranch = updateInstead",
+            "\tpath = other",
+        ] {
+            assert!(text.contains(line), "{line:?} in {text}");
+        }
+        let (values, _) = safety_settings(&changed).expect("parses");
+        let value = |key: &str| values.get(key).map(String::as_str);
+        assert_eq!(value("receive.denyDeletes"), Some("false"));
+        assert_eq!(value("receive.fsckObjects"), None);
+        assert_eq!(value("transfer.hideRefs"), Some("refs/c\nrefs/d"));
+        assert_eq!(value("receive.denyNonFastForwards"), Some("true"));
+        assert_eq!(text.matches("hideRefs").count(), 2, "{text}");
+        let is_empty = |line: &str| line.trim().is_empty();
+        assert!(!text.lines().any(is_empty), "{text}");
+        let removed = BTreeMap::from([set("uploadpack.allowFilter", None)]);
+        let same = with_settings(CONFIG.as_bytes(), &removed).expect("parses");
+        assert_eq!(same, CONFIG.as_bytes(), "nothing to remove");
+    }
 
     #[test]
     fn the_format_is_what_the_file_itself_says() {

@@ -48,6 +48,7 @@ fn check_paths(command: &Command) {
         Command::DeleteRepo { .. }
         | Command::SetFormat { .. }
         | Command::SetSetting { .. }
+        | Command::SetSettings { .. }
         | Command::SetLimit { .. }
         | Command::RecordDeletion { .. }
         | Command::ExpireRepo { .. }

@@ -25,6 +25,11 @@ pub(crate) fn is_shared(path: &RepoPath) -> bool {
         Room::Refs | Room::Host => true,
         Room::Objects => is_rewritable(path),
         // The top: which repository has its name.
-        Room::Local => holds_values(path) || path.as_bytes() == git_config::SETTINGS.as_bytes(),
+        // `config` is brought in step with what others set.
+        Room::Local => {
+            holds_values(path)
+                || path.as_bytes() == b"config"
+                || path.as_bytes() == git_config::SETTINGS.as_bytes()
+        }
     }
 }

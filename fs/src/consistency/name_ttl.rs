@@ -31,8 +31,8 @@ impl NameTtl {
         match path.as_bytes() {
             // These stay what they are for as long as the repository is there. A git looks them up
             // twenty times.
-            b"HEAD" | b"refs" | b"refs/heads" | b"refs/tags" | b"gitmoor.config" | b"info"
-            | b"branches"
+            b"HEAD" | b"refs" | b"refs/heads" | b"refs/tags" | b"config" | b"gitmoor.config"
+            | b"info" | b"branches"
                 if is_there =>
             {
                 NameTtl::ReuseWindow
@@ -66,7 +66,7 @@ mod tests {
                 NameTtl::ReuseWindow,
             ),
             ("objects/pack", NameTtl::Long, NameTtl::Long),
-            ("config", NameTtl::Long, NameTtl::Long),
+            ("config", NameTtl::ReuseWindow, NameTtl::Zero),
             ("hooks", NameTtl::Long, NameTtl::Long),
             ("info", NameTtl::ReuseWindow, NameTtl::Zero),
             ("info/attributes", NameTtl::Zero, NameTtl::Zero),

@@ -72,7 +72,7 @@ impl Repository {
                 self.objects.gave_up(path);
                 Ok(())
             }
-            (Room::Local, _) => self.files.unlink(path),
+            (Room::Local, _) => self.config.unlink(path),
         }
     }
 
@@ -192,7 +192,7 @@ impl Repository {
         }
         match (room_of(from, &source), self.host_files.room_to(to)?) {
             (Room::Local, Room::Local) => {
-                self.rename_local(from, to, &source)?;
+                self.rename_local(from, to, &source, caller)?;
                 Ok(Named::File)
             }
             (Room::Refs | Room::Local, Room::Refs) | (Room::Host | Room::Local, Room::Host) => {
@@ -219,11 +219,18 @@ impl Repository {
         }
     }
 
-    fn rename_local(&self, from: &RepoPath, to: &RepoPath, source: &Found) -> FsResult<()> {
+    fn rename_local(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        source: &Found,
+        caller: &Caller,
+    ) -> FsResult<()> {
         if source.is_dir() {
             return self.host_files.rename_directory(from, to);
         }
-        self.config.rename(from, to)?;
+        let actor = || self.author(caller).actor;
+        self.config.rename(from, to, actor)?;
         self.host_files.adopt_when_made();
         Ok(())
     }

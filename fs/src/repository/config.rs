@@ -1,15 +1,17 @@
 //! The local files that git expects of every repository: its directories, and `config`.
 //!
 //! A repository that was made elsewhere gets them when it is opened. The first `config` has an include of the
-//! replicated settings. When git writes other format keys, every machine must know.
+//! replicated settings. When git writes other format keys, every machine must know; settings of it that decide about
+//! safety hold on every machine ([`safety`](super::safety)).
 
+use super::safety::Safety;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::git_config;
 use crate::program::template_dirs;
 use crate::repository::context::Context;
 use crate::repository::local::{DIRECTORY_MODE, Files, Owner, file_like};
-use gitmoor_model::{Command, RefStorage, RepoId, RepoPath};
+use gitmoor_model::{Actor, Command, RefStorage, RepoId, RepoPath};
 use gitmoor_replicator::read;
 use std::fs::FileTimes;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -22,6 +24,7 @@ pub(super) struct LocalConfig {
     files: Arc<Files>,
     /// Whether `config` has had its include. Who then writes another `config`, without it, means that.
     had_include: AtomicBool,
+    safety: Safety,
 }
 
 impl LocalConfig {
@@ -29,6 +32,7 @@ impl LocalConfig {
     pub(super) fn open(id: RepoId, shared: Arc<Context>, files: Arc<Files>) -> FsResult<Self> {
         let config = Self {
             id,
+            safety: Safety::new(id, shared.clone(), files.clone()),
             shared,
             files,
             had_include: AtomicBool::new(false),
@@ -36,6 +40,7 @@ impl LocalConfig {
         config.init_local_files()?;
         config.close_to_others()?;
         config.note()?;
+        config.follow_settings()?;
         Ok(config)
     }
 
@@ -160,11 +165,55 @@ impl LocalConfig {
         }
     }
 
+    /// Brings `config` in step with settings that were made elsewhere.
+    pub(super) fn follow_settings(&self) -> FsResult<()> {
+        match self.shared.config.read_only {
+            true => Ok(()),
+            false => self.safety.follow(),
+        }
+    }
+
+    /// The same before somebody is shown what stands at a path. Alone, nobody else sets anything.
+    pub(super) fn follow_at(&self, path: &RepoPath) -> FsResult<()> {
+        match path.as_bytes() == b"config" && !self.shared.freshness.is_alone() {
+            true => self.follow_settings(),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the publisher is to replicate settings that an earlier version left.
+    pub(super) fn has_unreplicated(&self) -> bool {
+        self.safety.is_unreplicated()
+    }
+
+    /// Replicates them.
+    pub(super) fn adopt_settings(&self) -> FsResult<()> {
+        match self.safety.is_unreplicated() {
+            true => self.safety.adopt(),
+            false => Ok(()),
+        }
+    }
+
+    /// Somebody begins to write a `config`, or its lock file.
+    pub(super) fn begin(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<()> {
+        match path.as_bytes() {
+            b"config.lock" => self.put_include(mode, owner)?,
+            b"config" => {}
+            _ => return Ok(()),
+        }
+        self.safety.begin()
+    }
+
+    /// The same in place of what is there.
+    pub(super) fn begin_in_place(&self) -> FsResult<()> {
+        self.safety.begin()
+    }
+
     /// When git begins to write the first `config` of a repository, one with the
     /// include of the replicated settings appears, as git would make it: git adds to that.
-    pub(super) fn begin(&self, path: &RepoPath, mode: u32, owner: Owner) -> FsResult<()> {
+    fn put_include(&self, mode: u32, owner: Owner) -> FsResult<()> {
         let config = config_path();
-        if path.as_bytes() != b"config.lock" || self.files.stat(&config)?.is_some() {
+        if self.files.stat(&config)?.is_some() {
             return Ok(());
         }
         if self.had_include.swap(true, Ordering::Relaxed) {
@@ -176,7 +225,7 @@ impl LocalConfig {
 
     /// A `config` that came with a copy of a repository gets the include as well. One
     /// that somebody writes in place of another stays as it is.
-    pub(super) fn copied(&self) -> FsResult<()> {
+    fn copied(&self) -> FsResult<()> {
         let path = config_path();
         let Some(text) = self.text()? else {
             return Ok(());
@@ -195,19 +244,49 @@ impl LocalConfig {
         Ok(())
     }
 
-    /// rename(2) in the local room.
-    pub(super) fn rename(&self, from: &RepoPath, to: &RepoPath) -> FsResult<()> {
+    /// rename(2) of a file in the local room.
+    pub(super) fn rename(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        by: impl FnOnce() -> Actor,
+    ) -> FsResult<()> {
         if to.as_bytes() != b"config" {
             return self.files.rename(from, to);
         }
-        let text = self.files.read(from, git_config::LARGEST);
-        self.check_no_work_tree(text.ok().flatten().as_deref())?;
+        let text = self.text_of(from)?;
+        self.check_no_work_tree(text.as_deref())?;
         let new = self.files.stat(to)?.is_none();
+        if let Some(text) = text {
+            let has_begun = from.as_bytes() == b"config.lock";
+            self.safety.replicate(&text, has_begun, by())?;
+        }
         // Without it the repository is none, however safe its refs are.
-        self.files.rename_durably(from, to)?;
+        self.safety.put(|| self.files.rename_durably(from, to))?;
         failpoint::CONFIG_RENAMED.hit();
         if new {
             self.copied()?;
+        }
+        self.changed()
+    }
+
+    /// unlink(2) of a file in the local room.
+    pub(super) fn unlink(&self, path: &RepoPath) -> FsResult<()> {
+        self.files.unlink(path)?;
+        if path.as_bytes() == b"config.lock" {
+            self.safety.gave_up();
+        }
+        Ok(())
+    }
+
+    /// It was written under its name, by whom nobody knows any more.
+    pub(super) fn written(&self, is_new: bool) -> FsResult<()> {
+        if is_new {
+            self.copied()?;
+        }
+        if let Some(text) = self.text()? {
+            self.safety.replicate(&text, true, Actor::default())?;
+            self.safety.put(|| Ok(()))?;
         }
         self.changed()
     }
@@ -224,9 +303,13 @@ impl LocalConfig {
         }
     }
 
-    /// The text of `config`. One that is larger than any that somebody writes is not looked into.
     fn text(&self) -> FsResult<Option<Vec<u8>>> {
-        match self.files.read(&config_path(), git_config::LARGEST) {
+        self.text_of(&config_path())
+    }
+
+    /// The text of a `config`. One that is larger than any that somebody writes is not looked into.
+    fn text_of(&self, path: &RepoPath) -> FsResult<Option<Vec<u8>>> {
+        match self.files.read(path, git_config::LARGEST) {
             Err(FsError::TooLarge { .. }) => Ok(None),
             text => text,
         }
@@ -248,7 +331,7 @@ impl LocalConfig {
     }
 
     /// When git has written other format keys, every machine must know.
-    pub(super) fn changed(&self) -> FsResult<()> {
+    fn changed(&self) -> FsResult<()> {
         let text = self.text()?;
         self.check_no_work_tree(text.as_deref())?;
         let Some(format) = text.and_then(|text| git_config::format_of(&text)) else {
@@ -276,6 +359,6 @@ fn directory_like(file: u32) -> u32 {
     0o700 | file & 0o666 | reads >> 2 | shared
 }
 
-fn config_path() -> RepoPath {
+pub(super) fn config_path() -> RepoPath {
     RepoPath::new("config").expect("a valid path")
 }

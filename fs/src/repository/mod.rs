@@ -22,6 +22,7 @@ mod opened;
 mod quarantine;
 pub(crate) mod refs;
 mod rename;
+mod safety;
 pub(crate) mod transaction;
 
 pub(crate) use attributes::{NewAttributes, SetTime};
@@ -203,6 +204,7 @@ impl Repository {
         if room(path) == Room::Host {
             return self.host_files.find(path);
         }
+        self.config.follow_at(path)?;
         match self.files.stat(path)? {
             Some(meta) if meta.is_dir() && self.is_replaced(path)? => {
                 self.remove_empty(path)?;
@@ -224,6 +226,11 @@ impl Repository {
             Room::Local if self.host_files.are_in(path)? => Ok(Some(Found::Directory)),
             Room::Local | Room::Host => Ok(None),
         }
+    }
+
+    /// Brings `config` in step with settings that were made elsewhere.
+    pub fn follow_settings(&self) -> FsResult<()> {
+        self.config.follow_settings()
     }
 
     /// Whether what is written under this name becomes a value.
@@ -360,13 +367,13 @@ impl Repository {
         &self.objects
     }
 
-    /// Publishes what is finished, deleted or touched, and files of hosts that are not replicated yet.
+    /// Publishes what is finished, deleted or touched, and what is not replicated yet of files of hosts and of `config`.
     pub fn publish(&self) -> FsResult<()> {
         self.transactions.publish()?;
-        match self.host_files.has_plain() {
-            true => self.host_files.adopt(),
-            false => Ok(()),
+        if self.host_files.has_plain() {
+            self.host_files.adopt()?;
         }
+        self.config.adopt_settings()
     }
 
     /// For a fork that gets files of its own.
@@ -390,7 +397,7 @@ impl Repository {
 
     /// Whether something waits to be published for at least this long.
     pub fn is_due(&self, idle: std::time::Duration) -> bool {
-        if self.host_files.has_plain() {
+        if self.host_files.has_plain() || self.config.has_unreplicated() {
             return true;
         }
         let idle_for = self.objects.idle_for();

@@ -104,7 +104,10 @@ impl Repository {
                 Closing::Finish(path.clone())
             }
             Room::Objects if write && name::kind(path).is_some() => Closing::Finish(path.clone()),
-            Room::Local if write && path.as_bytes() == b"config" => Closing::Config,
+            Room::Local if write && path.as_bytes() == b"config" => {
+                self.config.begin_in_place()?;
+                Closing::Config
+            }
             Room::Objects | Room::Refs | Room::Host | Room::Local => Closing::Plain,
         };
         let file = match write {
@@ -233,10 +236,8 @@ impl Repository {
             Closing::Finish(path) if name::holds_objects(path) => self.finish_closed(opened, path),
             Closing::Finish(_) => Ok(()),
             Closing::Config | Closing::NewConfig => {
-                if matches!(opened.closing, Closing::NewConfig) {
-                    self.config.copied()?;
-                }
-                self.config.changed()?;
+                let is_new = matches!(opened.closing, Closing::NewConfig);
+                self.config.written(is_new)?;
                 self.host_files.adopt_when_made();
                 Ok(())
             }

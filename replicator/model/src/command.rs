@@ -242,6 +242,13 @@ pub enum Command {
     Borrow(Box<Borrowing>),
     /// A name of the namespace changes: a file, a symbolic link, or whatever is moved.
     Name(Box<NameChange>),
+    /// Several of [`Command::SetSetting`], all or nothing.
+    SetSettings {
+        /// Of which repository.
+        id: RepoId,
+        /// Key and value, each key once.
+        settings: Vec<(String, Option<String>)>,
+    },
 }
 
 /// New attributes of an object file; `None` leaves one as it is.
@@ -385,6 +392,7 @@ impl Command {
             Self::ClaimStore(_) => "claim_store",
             Self::Borrow(_) => "borrow",
             Self::Name(change) => change.step.kind(),
+            Self::SetSettings { .. } => "set_settings",
         }
     }
 }

@@ -42,6 +42,7 @@ impl Command {
             Self::DeleteRepo { id }
             | Self::SetFormat { id, .. }
             | Self::SetSetting { id, .. }
+            | Self::SetSettings { id, .. }
             | Self::ExpireRepo { id, .. }
             | Self::PurgeRepo { id } => vec![Concern::Repo(*id)],
             Self::RestoreFiles { repo, .. }

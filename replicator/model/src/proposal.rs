@@ -115,6 +115,9 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
     check_actor(&envelope.actor)?;
     match &envelope.command {
         Command::SetSetting { key, value, .. } => check_setting(key, value.as_deref()),
+        Command::SetSettings { settings, .. } => settings
+            .iter()
+            .try_for_each(|(key, value)| check_setting(key, value.as_deref())),
         Command::Commit(change)
         | Command::Publish { change, .. }
         | Command::MoveRefs { change, .. } => check_change(change),

@@ -23,9 +23,11 @@ pub enum Kind {
     },
     /// A switch, or one of these words.
     SwitchOr(&'static [&'static str]),
-    /// A ref name prefix, such as `refs/internal`, with `!` and `^` in front as
-    /// git-config(1) says.
-    RefPrefix,
+    /// Ref name prefixes, such as `refs/internal`, with `!` and `^` in front as
+    /// git-config(1) says: one a line, each a value of its own to git.
+    RefPrefixes,
+    /// Whom a repository is shared with, as in `core.sharedRepository`.
+    Sharing,
 }
 
 /// A setting that may be replicated.
@@ -67,12 +69,12 @@ const fn level(key: &'static str) -> Setting {
 const fn prefix(key: &'static str) -> Setting {
     Setting {
         key,
-        kind: Kind::RefPrefix,
+        kind: Kind::RefPrefixes,
     }
 }
 
 /// All of them, by name.
-pub const SETTINGS: [Setting; 45] = [
+pub const SETTINGS: [Setting; 46] = [
     size("core.bigFileThreshold"),
     level("core.compression"),
     Setting {
@@ -80,6 +82,10 @@ pub const SETTINGS: [Setting; 45] = [
         kind: Kind::SwitchOr(&["always"]),
     },
     level("core.looseCompression"),
+    Setting {
+        key: "core.sharedRepository",
+        kind: Kind::Sharing,
+    },
     switch("fetch.fsckObjects"),
     int("fetch.unpackLimit"),
     int("gc.auto"),
@@ -161,6 +167,28 @@ pub fn find(key: &str) -> Result<Setting, SettingError> {
 }
 
 impl Setting {
+    /// Whether it decides who may do what, or see what, in the repository: then what a `config` says of it holds on
+    /// every machine.
+    pub fn is_for_safety(&self) -> bool {
+        let groups = ["receive.deny", "uploadpack.", "http."];
+        groups.iter().any(|group| self.key.starts_with(group))
+            || matches!(
+                self.key,
+                "core.sharedRepository"
+                    | "receive.fsckObjects"
+                    | "receive.hideRefs"
+                    | "receive.maxInputSize"
+                    | "transfer.fsckObjects"
+                    | "transfer.hideRefs"
+            )
+    }
+
+    /// The values that git sees in one of ours.
+    pub fn values(self, value: &str) -> impl Iterator<Item = &str> {
+        let is_list = self.kind == Kind::RefPrefixes;
+        value.split(move |c| is_list && c == '\n')
+    }
+
     /// Whether the value is one that git will understand.
     pub fn check(&self, value: &str) -> Result<(), SettingError> {
         if self.kind.accepts(value) {
@@ -182,7 +210,10 @@ impl Kind {
                 number_of(value).is_some_and(|number| (least..=most).contains(&number))
             }
             Self::SwitchOr(words) => is_switch(value) || words.contains(&value),
-            Self::RefPrefix => is_ref_prefix(value),
+            Self::RefPrefixes => {
+                value.len() <= LONGEST_LIST && value.split('\n').all(is_ref_prefix)
+            }
+            Self::Sharing => is_switch(value) || is_sharing(value),
         }
     }
 
@@ -193,7 +224,8 @@ impl Kind {
                 format!("a number from {least} to {most}, such as 5 or 2k")
             }
             Self::SwitchOr(words) => format!("true, false, {}", words.join(", ")),
-            Self::RefPrefix => "a ref prefix such as refs/internal".to_owned(),
+            Self::RefPrefixes => "ref prefixes such as refs/internal, one a line".to_owned(),
+            Self::Sharing => "true, false, group, all, umask or a mode such as 0660".to_owned(),
         }
     }
 }
@@ -219,6 +251,22 @@ fn number_of(value: &str) -> Option<i64> {
     let number = digits.parse::<i64>().ok().filter(|_| is_decimal);
     number?.checked_mul(unit)
 }
+
+/// As `git_config_perm` of git has it: a mode leaves the owner's rights.
+fn is_sharing(value: &str) -> bool {
+    let is_mode = matches!(
+        value.as_bytes(),
+        [b'0', b'6' | b'7', b'0'..=b'7', b'0'..=b'7']
+    );
+    is_mode
+        || matches!(
+            value,
+            "umask" | "group" | "all" | "world" | "everybody" | "2"
+        )
+}
+
+/// Bytes of all prefixes of a setting.
+const LONGEST_LIST: usize = 16 << 10;
 
 /// Bytes of a ref prefix.
 const LONGEST_PREFIX: usize = 1024;

@@ -102,6 +102,9 @@ fn dispatch(
         Command::SetSetting { id, key, value } => {
             settings::set_setting(overlay, context, *id, (key, value.as_deref()))
         }
+        Command::SetSettings { id, settings } => {
+            settings::set_settings(overlay, context, *id, settings)
+        }
         Command::SetLimit { id, limit, value } => {
             settings::set_limit(overlay, context, *id, (*limit, *value))
         }

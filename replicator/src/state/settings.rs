@@ -13,7 +13,7 @@ pub(super) fn set_format(
 ) -> Result<(), Halt> {
     set(overlay, context, id, |repo| {
         repo.format = Some(format);
-        AuditEvent::FormatSet(format)
+        vec![AuditEvent::FormatSet(format)]
     })
 }
 
@@ -23,14 +23,28 @@ pub(super) fn set_setting(
     id: RepoId,
     (key, new): (&str, Option<&str>),
 ) -> Result<(), Halt> {
+    set(overlay, context, id, |repo| vec![change(repo, key, new)])
+}
+
+pub(super) fn set_settings(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    settings: &[(String, Option<String>)],
+) -> Result<(), Halt> {
     set(overlay, context, id, |repo| {
-        let (key, new) = (key.to_owned(), new.map(str::to_owned));
-        let old = match &new {
-            Some(value) => repo.settings.insert(key.clone(), value.clone()),
-            None => repo.settings.remove(&key),
-        };
-        AuditEvent::SettingSet { key, old, new }
+        let mut change = |(key, new): &(String, Option<String>)| change(repo, key, new.as_deref());
+        settings.iter().map(&mut change).collect()
     })
+}
+
+fn change(repo: &mut Repo, key: &str, new: Option<&str>) -> AuditEvent {
+    let (key, new) = (key.to_owned(), new.map(str::to_owned));
+    let old = match &new {
+        Some(value) => repo.settings.insert(key.clone(), value.clone()),
+        None => repo.settings.remove(&key),
+    };
+    AuditEvent::SettingSet { key, old, new }
 }
 
 pub(super) fn set_limit(
@@ -44,7 +58,7 @@ pub(super) fn set_limit(
             Some(value) => repo.limits.insert(limit, value),
             None => repo.limits.remove(&limit),
         };
-        AuditEvent::LimitSet { limit, old, new }
+        vec![AuditEvent::LimitSet { limit, old, new }]
     })
 }
 
@@ -52,10 +66,10 @@ fn set(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
     id: RepoId,
-    change: impl FnOnce(&mut Repo) -> AuditEvent,
+    change: impl FnOnce(&mut Repo) -> Vec<AuditEvent>,
 ) -> Result<(), Halt> {
     let mut repo = namespace::existing_repo(overlay, id)?;
-    let event = change(&mut repo);
+    let events = change(&mut repo);
     overlay.put(Table::Repositories, keys::repo(id), &repo);
-    Ok(audit::of_repo(overlay, context, &repo, [event])?)
+    Ok(audit::of_repo(overlay, context, &repo, events)?)
 }

@@ -153,6 +153,15 @@ impl Model {
             } => {
                 self.repo(id)?.settings.remove(&key);
             }
+            Command::SetSettings { id, settings } => {
+                let repo = self.repo(id)?;
+                for (key, value) in settings {
+                    match value {
+                        Some(value) => drop(repo.settings.insert(key, value)),
+                        None => drop(repo.settings.remove(&key)),
+                    }
+                }
+            }
             Command::SetLimit {
                 id,
                 limit,

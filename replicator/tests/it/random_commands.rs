@@ -284,6 +284,8 @@ fn touches(model: &Model, repo: RepoId, n: usize) -> Vec<FileTouch> {
 
 fn a_plain_command() -> impl Strategy<Value = Command> {
     let setting = proptest::option::of(Just("0".to_owned()));
+    let switch = || proptest::option::of(Just("true".to_owned()));
+    let two = (setting.clone(), switch());
     let limits = vec![
         (Limit::AuditRecords, 2),
         (Limit::Refs, 2),
@@ -310,6 +312,10 @@ fn a_plain_command() -> impl Strategy<Value = Command> {
         1 => an_id().prop_map(move |id| Command::SetFormat { id, format }),
         1 => (an_id(), setting).prop_map(|(id, value)| {
             Command::SetSetting { id, key: "gc.auto".into(), value }
+        }),
+        1 => (an_id(), two).prop_map(|(id, (one, other))| {
+            let settings = vec![("gc.auto".into(), one), ("http.receivepack".into(), other)];
+            Command::SetSettings { id, settings }
         }),
         1 => (an_id(), limit).prop_map(|(id, ((limit, value), is_set))| {
             Command::SetLimit { id, limit, value: is_set.then_some(value) }

@@ -51,6 +51,43 @@ fn checks_values() {
     ));
     assert!(!check("transfer.hideRefs", "refs/x\"y"));
     assert!(!check("transfer.hideRefs", "internal"));
+    assert!(check("transfer.hideRefs", "refs/a\n!refs/a/b"));
+    assert!(!check("transfer.hideRefs", "refs/a\n"));
+    for sharing in [
+        "true",
+        "0",
+        "group",
+        "all",
+        "umask",
+        "everybody",
+        "2",
+        "0660",
+    ] {
+        assert!(check("core.sharedRepository", sharing), "{sharing}");
+    }
+    for sharing in ["", "0060", "660", "08", "/etc/passwd", "0660\n"] {
+        assert!(!check("core.sharedRepository", sharing), "{sharing}");
+    }
+}
+
+#[test]
+fn what_decides_about_safety() {
+    let is = |key: &str| find(key).unwrap().is_for_safety();
+    for key in [
+        "receive.denyDeletes",
+        "http.receivepack",
+        "uploadpack.allowFilter",
+    ] {
+        assert!(is(key), "{key}");
+    }
+    for key in [
+        "gc.auto",
+        "pack.window",
+        "receive.autogc",
+        "repack.writeBitmaps",
+    ] {
+        assert!(!is(key), "{key}");
+    }
 }
 
 #[test]

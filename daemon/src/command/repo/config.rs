@@ -95,10 +95,12 @@ fn print_setting(
     }
 }
 
-/// As they could be typed.
+/// As they could be typed; a list one by one, as git has it.
 pub(super) fn print_settings(settings: &BTreeMap<String, String>) -> io::Result<()> {
-    for (key, value) in settings {
-        output::line(format_args!("{key}={value}"))?;
+    for (key, values) in settings {
+        for value in values.lines() {
+            output::line(format_args!("{key}={value}"))?;
+        }
     }
     Ok(())
 }

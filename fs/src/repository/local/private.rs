@@ -1,12 +1,12 @@
 //! A name beside a repository's directory, in one that only the daemon sees: for a file that gets a name in the
 //! repository when it is whole, and for one that was taken out of it.
 
-use super::{Files, Owner, give, if_there};
+use super::{Files, Owner, give, if_there, read_at_most};
 use crate::beneath::Dir;
 use crate::error::{FsError, FsResult};
 use gitmoor_model::RepoPath;
 use std::fs::{File, FileTimes, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,6 +82,22 @@ impl Files {
         copy.set_times(times.set_modified(meta.modified()?))?;
         let copy = self.homes.file(made.at())?;
         Ok((made, copy))
+    }
+
+    /// A small file beside the repository's directory, which only the daemon sees; `None` when it is not there.
+    pub(crate) fn noted(&self, name: &str, most: u64) -> FsResult<Option<Vec<u8>>> {
+        let file = if_there(self.homes.file(&self.home.join(name)))?;
+        file.map(|file| read_at_most(&file, most)).transpose()
+    }
+
+    /// Writes it: after a crash it is the old or the new one.
+    pub(crate) fn note(&self, name: &str, text: &[u8]) -> FsResult<()> {
+        let made = self.private()?;
+        let mut file = self.homes.create(made.at())?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        self.homes.rename(made.at(), &self.home.join(name))?;
+        Ok(self.homes.sync(&self.home)?)
     }
 
     /// A private name that nothing has.

@@ -22,6 +22,8 @@ mounted!(
     they_come_back_from_the_trash,
     what_an_earlier_version_left_is_adopted,
     backed_up,
+    safety_of_an_earlier_version_is_replicated,
+    safety_of_a_config_without_the_include,
 );
 
 pub(crate) const NAMES: [&str; 10] = [
@@ -287,4 +289,59 @@ fn backed_up(place: &Place) {
     restored.gitmoor_ok(&["restore", "--store", &restored.store]);
     let mounted = Mounted::start(restored);
     is_filled(&place.git.at(mounted.path().join("app.git")));
+}
+
+/// What a `config` said before such settings were replicated is replicated now.
+fn safety_of_an_earlier_version_is_replicated(place: &Place) {
+    let bare = place.bare("app.git");
+    gitmoor(
+        place,
+        &["repo", "config", "app.git", "http.getanyfile", "false"],
+    );
+    place.daemon().umount();
+    let config = home(place).join("files/config");
+    let mut text = fs::read_to_string(&config).expect("config");
+    text.push_str("[receive]\n\tdenyDeletes = true\n[http]\n\tgetanyfile = true\n");
+    fs::write(&config, text).expect("written by an earlier version");
+    place.daemon().launch();
+    let set = || gitmoor(place, &["repo", "config", "app.git"]);
+    wait::until("it is replicated", BOUND, || {
+        set().contains("receive.denyDeletes")
+    });
+    // What was replicated stands.
+    assert_eq!(bare.ok("config http.getanyfile"), "false", "{}", set());
+    place.crash();
+    assert_eq!(bare.ok("config receive.denyDeletes"), "true");
+    bare.ok("config --unset receive.denyDeletes");
+    assert!(!set().contains("denyDeletes"), "{}", set());
+    place.crash();
+    bare.fail("config receive.denyDeletes");
+    assert_eq!(bare.ok("config http.getanyfile"), "false");
+}
+
+/// Who has taken the include out of `config` is held to the settings all the same.
+fn safety_of_a_config_without_the_include(place: &Place) {
+    let bare = place.bare("app.git");
+    let text = bare.read("config");
+    let text: Vec<_> = text.lines().skip(2).collect();
+    bare.write("own", text.join("\n") + "\n");
+    fs::rename(bare.dir.join("own"), bare.dir.join("config")).expect("rename");
+    bare.fail("config gc.auto");
+    gitmoor(
+        place,
+        &["repo", "config", "app.git", "receive.denyDeletes", "true"],
+    );
+    assert_eq!(bare.ok("config receive.denyDeletes"), "true");
+    bare.fail("config gc.auto");
+    gitmoor(
+        place,
+        &[
+            "repo",
+            "config",
+            "app.git",
+            "receive.denyDeletes",
+            "--unset",
+        ],
+    );
+    bare.fail("config receive.denyDeletes");
 }

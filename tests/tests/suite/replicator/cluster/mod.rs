@@ -10,6 +10,7 @@ mod lost_locks;
 pub(crate) mod mounts;
 mod partitions;
 mod recovery;
+mod safety;
 mod snapshots;
 mod uncertain;
 
