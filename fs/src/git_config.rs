@@ -2,7 +2,7 @@
 //! execution; seeded with the replicated format, and watched for it, and for settings that decide about safety.
 
 use gitmoor_model::setting::{self, Kind, Setting};
-use gitmoor_model::{Format, ObjectFormat, RefStorage};
+use gitmoor_model::{Format, ObjectFormat, RefStorage, RepoPath, host_file};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use std::fmt::Write;
 pub const SETTINGS: &str = "gitmoor.config";
 
 /// Bytes of a `config` that is looked into.
-pub(crate) const LARGEST: u64 = 1 << 20;
+pub const LARGEST: u64 = 1 << 20;
 
 /// What a new `config` begins with: first, so that local settings win.
 pub(crate) const INCLUDE: &str = "[include]\n\tpath = gitmoor.config\n";
@@ -143,6 +143,16 @@ pub fn format_of(config: &[u8]) -> Option<Format> {
     })
 }
 
+/// Names of files of hosts that rendered settings add.
+pub fn added_host_files(settings: &[u8]) -> Vec<RepoPath> {
+    let metadata = gix_config::file::Metadata::default();
+    let file = gix_config::File::from_bytes_no_includes(settings, metadata, Default::default());
+    let names = file.ok().and_then(|file| file.strings(host_file::ADDED));
+    let names = names.into_iter().flatten();
+    let paths = names.filter_map(|name| RepoPath::new(name.as_slice()));
+    paths.filter(host_file::may_be_added).collect()
+}
+
 /// Settings by key.
 pub(crate) type Values = BTreeMap<String, String>;
 
@@ -183,7 +193,9 @@ fn said(file: &gix_config::File, setting: &Setting) -> Option<String> {
             Ok(Some(value)) => value.to_string(),
             Ok(None) | Err(_) => last,
         },
-        Kind::SwitchOr(_) | Kind::Sharing | Kind::Number { .. } => last.to_ascii_lowercase(),
+        Kind::SwitchOr(_) | Kind::Sharing | Kind::Number { .. } | Kind::HostFiles => {
+            last.to_ascii_lowercase()
+        }
     })
 }
 

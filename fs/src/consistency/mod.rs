@@ -16,7 +16,7 @@ pub use remote_changes::RemoteChanges;
 use crate::git_config;
 use gitmoor_model::RepoPath;
 use gitmoor_model::name::is_rewritable;
-use gitmoor_model::room::{Room, holds_values, room};
+use gitmoor_model::room::{Room, holds_values, may_be_value, room};
 
 /// Whether what stands at a path of a repository may be another thing after a change elsewhere. An object
 /// file never is.
@@ -28,6 +28,7 @@ pub(crate) fn is_shared(path: &RepoPath) -> bool {
         // `config` is brought in step with what others set.
         Room::Local => {
             holds_values(path)
+                || may_be_value(path)
                 || path.as_bytes() == b"config"
                 || path.as_bytes() == git_config::SETTINGS.as_bytes()
         }

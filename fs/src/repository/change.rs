@@ -4,12 +4,12 @@ use super::rename::{IntoObjects, IntoRefs, check_quota};
 use super::{Caller, Found, NewAttributes, Opened, Repository, SetTime, is_settings};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use crate::repository::host_files::{mode_of_value, room_of};
+use crate::repository::host_files::mode_of_value;
 use crate::repository::local::read_at_most;
 use crate::repository::objects::Named;
 use crate::repository::refs::most;
 use gitmoor_model::name;
-use gitmoor_model::room::{Room, Type, is_ref_scratch, is_value, room, takes};
+use gitmoor_model::room::{Room, Type, is_ref_scratch, room};
 use gitmoor_model::{Expect, RefEntry, RepoPath};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
@@ -26,7 +26,7 @@ impl Repository {
         if top_level && path.file_name().len() > 4 && path.file_name().ends_with(b".git") {
             return Err(FsError::NotHere("a repository inside a repository"));
         }
-        if !takes(path, Type::Directory) {
+        if !self.host_files.takes(path, Type::Directory)? {
             return Err(FsError::Invalid);
         }
         self.files.mkdir(path, mode, caller.owner)?;
@@ -50,14 +50,14 @@ impl Repository {
         self.host_files.adopt_if_plain(path)?;
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
         self.quarantines.check(path, caller.read.pid)?;
-        match (room_of(path, &found), &found) {
+        match (self.host_files.room_of(path, &found)?, &found) {
             (_, Found::Directory) => Err(FsError::IsDirectory),
             (_, Found::Settings(_)) => Err(FsError::Immutable),
             (Room::Objects, _) if name::kind(path).is_some() => {
                 self.transactions.unlink(path, caller.read)
             }
             (Room::Refs | Room::Host, _) if found.is_dir() => Err(FsError::IsDirectory),
-            (Room::Refs | Room::Host, _) if is_value(path) => {
+            (Room::Refs | Room::Host, _) if self.is_value(path)? => {
                 self.refs.unlink(path, &self.author(caller))?;
                 self.drafts.unlinked(path);
                 Ok(())
@@ -80,7 +80,7 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
-        if !takes(path, Type::Symlink) {
+        if !self.host_files.takes(path, Type::Symlink)? {
             return Err(FsError::Invalid);
         }
         let make = || self.files.symlink(target, path, caller.owner);
@@ -106,7 +106,7 @@ impl Repository {
             ));
         }
         // FIFO or socket: the names that take one take both.
-        if !takes(path, Type::Fifo) {
+        if !self.host_files.takes(path, Type::Fifo)? {
             return Err(FsError::Invalid);
         }
         self.files.mknod(path, mode, caller.owner)
@@ -128,7 +128,9 @@ impl Repository {
             return Err(FsError::Exists);
         }
         let mode = match self.find(from)? {
-            Some(found) if !takes(to, found.kind()) => return Err(FsError::Invalid),
+            Some(found) if !self.host_files.takes(to, found.kind())? => {
+                return Err(FsError::Invalid);
+            }
             Some(Found::Real(meta)) => meta.mode(),
             Some(Found::Object(entry)) if name::is_rewritable(from) => {
                 return self.objects.copy_to(from, to, &entry);
@@ -147,7 +149,7 @@ impl Repository {
                 let link = || self.files.link(from, to);
                 self.objects.finish(to, ready, link).map(drop)
             }
-            Room::Refs | Room::Host if is_value(to) => {
+            Room::Refs | Room::Host if self.is_value(to)? => {
                 let by = self.author(caller);
                 let file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
                 let bytes = file.metadata()?.len().min(most(to));
@@ -187,10 +189,13 @@ impl Repository {
         if let Some(target) = self.find(to)? {
             self.check_replace(&source, &target, to, replace)?;
         }
-        if !takes(to, source.kind()) {
+        if !self.host_files.takes(to, source.kind())? {
             return Err(FsError::Invalid);
         }
-        match (room_of(from, &source), self.host_files.room_to(to)?) {
+        match (
+            self.host_files.room_of(from, &source)?,
+            self.host_files.room_to(to)?,
+        ) {
             (Room::Local, Room::Local) => {
                 self.rename_local(from, to, &source, caller)?;
                 Ok(Named::File)

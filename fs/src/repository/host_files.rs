@@ -15,10 +15,11 @@ use super::refs::most;
 use super::transaction::{Author, Transactions};
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
-use gitmoor_model::room::{Room, holds_values, is_value, room};
+use gitmoor_model::room::{Room, Type, holds_values, is_value, room, takes};
 use gitmoor_model::{Change, Expect, RefEdit, Refusal, RepoChange, RepoId, RepoPath, host_file};
 use gitmoor_replicator::read;
 use parking_lot::Mutex;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,17 +44,9 @@ pub(super) struct HostFiles {
 
 /// `st_mode` of a value: nobody executes a host's file.
 pub(super) fn mode_of_value(path: &RepoPath, mode: u32) -> u32 {
-    match host_file::is_one(path) {
+    match host_file::may_be_one(path) {
         true => mode & (libc::S_IFMT | host_file::PERMISSIONS),
         false => mode,
-    }
-}
-
-/// The room of what stands at a path: a plain file is a local one.
-pub(super) fn room_of(path: &RepoPath, found: &Found) -> Room {
-    match (room(path), found) {
-        (Room::Host, Found::Real(_)) => Room::Local,
-        (room, _) => room,
     }
 }
 
@@ -77,11 +70,51 @@ impl HostFiles {
         Ok(host_files)
     }
 
+    /// The room of a path in this repository, which may add names of hosts' files.
+    pub(super) fn room(&self, path: &RepoPath) -> FsResult<Room> {
+        match self.is_added(path)? {
+            true => Ok(Room::Host),
+            false => Ok(room(path)),
+        }
+    }
+
+    fn is_added(&self, path: &RepoPath) -> FsResult<bool> {
+        let repo = match host_file::may_be_added(path) {
+            true => read::repo(self.shared.replica.view(), self.repo)?,
+            false => None,
+        };
+        Ok(repo.is_some_and(|repo| host_file::added_by(&repo).any(|added| added == *path)))
+    }
+
+    /// Whether a file of this type may get a name.
+    pub(super) fn takes(&self, path: &RepoPath, kind: Type) -> FsResult<bool> {
+        Ok(takes(path, kind) && (kind == Type::File || !self.is_added(path)?))
+    }
+
+    /// Whether a path is where a replicated value is kept.
+    pub(super) fn is_value(&self, path: &RepoPath) -> FsResult<bool> {
+        Ok(is_value(path) || self.is_added(path)?)
+    }
+
+    /// The room of what stands at a path: a plain file is a local one.
+    pub(super) fn room_of(&self, path: &RepoPath, found: &Found) -> FsResult<Room> {
+        Ok(match (self.room(path)?, found) {
+            (Room::Host, Found::Real(_)) => Room::Local,
+            (room, _) => room,
+        })
+    }
+
     /// What stands under the name of one.
     pub(super) fn find(&self, path: &RepoPath) -> FsResult<Option<Found>> {
         match read::reference(self.shared.replica.view(), self.repo, path)? {
             Some(entry) => Ok(Some(Found::Ref(entry))),
-            None => Ok(self.files.stat(path)?.map(Found::Real)),
+            None => {
+                let real = self.files.stat(path)?;
+                if real.as_ref().is_some_and(Metadata::is_file) {
+                    self.plain.store(true, Ordering::Release);
+                }
+                Ok(real.map(Found::Real))
+            }
         }
     }
 
@@ -93,13 +126,13 @@ impl HostFiles {
 
     /// Whether what is written under a name becomes a value.
     pub(super) fn writes_value(&self, path: &RepoPath) -> FsResult<bool> {
-        Ok(is_value(path) && self.room_to(path)? != Room::Local)
+        Ok(self.is_value(path)? && self.room_to(path)? != Room::Local)
     }
 
     /// The room of what is about to be written under a name: a host's file of a repository that is still being made is
     /// a plain file.
     pub(super) fn room_to(&self, path: &RepoPath) -> FsResult<Room> {
-        match room(path) {
+        match self.room(path)? {
             Room::Host if !self.is_made()? => {
                 self.plain.store(true, Ordering::Release);
                 Ok(Room::Local)
@@ -147,7 +180,7 @@ impl HostFiles {
 
     /// Before what stands there is written, moved or removed.
     pub(super) fn adopt_if_plain(&self, path: &RepoPath) -> FsResult<()> {
-        match room(path) == Room::Host && self.files.stat(path)?.is_some() {
+        match self.room(path)? == Room::Host && self.files.stat(path)?.is_some() {
             true => self.adopt(),
             false => Ok(()),
         }
@@ -178,8 +211,11 @@ impl HostFiles {
                 continue;
             }
             for (name, kind) in self.files.list(&dir)? {
-                let path = dir.join(&name).filter(host_file::is_one);
-                found.extend(path.filter(|_| kind.is_file()));
+                if let (Some(path), true) = (dir.join(&name), kind.is_file())
+                    && self.room(&path)? == Room::Host
+                {
+                    found.push(path);
+                }
             }
         }
         Ok(found)

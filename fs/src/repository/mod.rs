@@ -201,7 +201,7 @@ impl Repository {
         if is_settings(path) {
             return self.settings().map(Some);
         }
-        if room(path) == Room::Host {
+        if self.host_files.room(path)? == Room::Host {
             return self.host_files.find(path);
         }
         self.config.follow_at(path)?;
@@ -231,6 +231,11 @@ impl Repository {
     /// Brings `config` in step with settings that were made elsewhere.
     pub fn follow_settings(&self) -> FsResult<()> {
         self.config.follow_settings()
+    }
+
+    /// Whether a path is where a replicated value is kept.
+    pub(crate) fn is_value(&self, path: &RepoPath) -> FsResult<bool> {
+        self.host_files.is_value(path)
     }
 
     /// Whether what is written under this name becomes a value.

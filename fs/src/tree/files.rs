@@ -5,7 +5,7 @@ use super::{Entry, Place, Process, Stat, Tree, join_name, may_read, observe, sta
 use crate::error::{FsError, FsResult};
 use crate::repository::{Between, Closing, Creation, Identity, NewAttributes, Opened, Repository};
 use gitmoor_model::RepoPath;
-use gitmoor_model::room::{Room, is_ref_scratch, is_value, room};
+use gitmoor_model::room::{Room, is_ref_scratch, room};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Tree {
             Place::Beside(path) => return self.open_beside(ino, &path),
             Place::Name(_) => return Err(FsError::IsDirectory),
         };
-        match (is_value(&path), write && repo.writes_value(&path)?) {
+        match (repo.is_value(&path)?, write && repo.writes_value(&path)?) {
             (true, true) => {
                 let place = Place::Repo(repo, path);
                 return self.open_draft(ino, &place, truncate, process);

@@ -14,7 +14,7 @@ use super::{Place, Process, Tree, join_name};
 use crate::consistency::is_shared;
 use crate::repository::{Closing, Opened};
 use gitmoor_model::NamePath;
-use gitmoor_model::room::{Room, is_value, room};
+use gitmoor_model::room::{Room, may_be_value, room};
 use gitmoor_replicator::{NameEntry, read};
 use std::sync::Arc;
 
@@ -184,7 +184,7 @@ fn open_may_block(tree: &Tree, ino: u64, write: bool, process: Process) -> bool 
     match tree.inodes.place(ino) {
         // A client asks a node for the bytes.
         Some(Place::Beside(_)) => true,
-        Some(Place::Repo(_, path)) if write && is_value(&path) => true,
+        Some(Place::Repo(_, path)) if write && may_be_value(&path) => true,
         Some(place) => !is_fresh && place.is_shared(),
         None => false,
     }

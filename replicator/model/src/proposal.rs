@@ -280,7 +280,7 @@ fn check_refs(edits: &[RefEdit]) -> Result<(), Refusal> {
             top,
             Some(b"HEAD" | b"refs" | b"reftable" | b"shallow" | b"packed-refs")
         );
-        let is_of_host = host_file::is_one(name);
+        let is_of_host = host_file::may_be_one(name);
         if !is_in_room && !is_of_host {
             return refuse(format!("{name} is no ref"));
         }

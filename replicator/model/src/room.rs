@@ -71,6 +71,11 @@ pub fn is_value(path: &RepoPath) -> bool {
     }
 }
 
+/// Whether a path may be where a replicated value is kept: some are, if the repository says so.
+pub fn may_be_value(path: &RepoPath) -> bool {
+    is_value(path) || host_file::may_be_added(path)
+}
+
 /// Whether replicated values may lie in a directory.
 pub fn holds_values(dir: &RepoPath) -> bool {
     dir.is_root() || room(dir) == Room::Refs || host_file::holds_some(dir)

@@ -6,7 +6,10 @@
 //! path, a URL or another file to include. So no value can make a machine run
 //! or reveal anything. `core.fsmonitor`, `core.hooksPath`, `uploadpack.packObjectsHook`,
 //! `*.textconv`, `filter.*`, `include.*`, `receive.denyCurrentBranch` (whose `updateInstead`
-//! writes work trees) and their like are left out for that reason.
+//! writes work trees) and their like are left out for that reason. `gitmoor.replicate` is ours, and git reads it as
+//! nothing.
+
+use super::{RepoPath, host_file};
 
 /// What git makes of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub enum Kind {
     RefPrefixes,
     /// Whom a repository is shared with, as in `core.sharedRepository`.
     Sharing,
+    /// Paths that [`host_file::may_be_added`], one a line.
+    HostFiles,
 }
 
 /// A setting that may be replicated.
@@ -74,7 +79,7 @@ const fn prefix(key: &'static str) -> Setting {
 }
 
 /// All of them, by name.
-pub const SETTINGS: [Setting; 46] = [
+pub const SETTINGS: [Setting; 47] = [
     size("core.bigFileThreshold"),
     level("core.compression"),
     Setting {
@@ -90,6 +95,10 @@ pub const SETTINGS: [Setting; 46] = [
     int("fetch.unpackLimit"),
     int("gc.auto"),
     int("gc.autoPackLimit"),
+    Setting {
+        key: host_file::ADDED,
+        kind: Kind::HostFiles,
+    },
     switch("http.getanyfile"),
     switch("http.receivepack"),
     switch("http.uploadpack"),
@@ -185,7 +194,7 @@ impl Setting {
 
     /// The values that git sees in one of ours.
     pub fn values(self, value: &str) -> impl Iterator<Item = &str> {
-        let is_list = self.kind == Kind::RefPrefixes;
+        let is_list = matches!(self.kind, Kind::RefPrefixes | Kind::HostFiles);
         value.split(move |c| is_list && c == '\n')
     }
 
@@ -214,6 +223,7 @@ impl Kind {
                 value.len() <= LONGEST_LIST && value.split('\n').all(is_ref_prefix)
             }
             Self::Sharing => is_switch(value) || is_sharing(value),
+            Self::HostFiles => value.len() <= LONGEST_LIST && value.split('\n').all(is_host_file),
         }
     }
 
@@ -226,6 +236,9 @@ impl Kind {
             Self::SwitchOr(words) => format!("true, false, {}", words.join(", ")),
             Self::RefPrefixes => "ref prefixes such as refs/internal, one a line".to_owned(),
             Self::Sharing => "true, false, group, all, umask or a mode such as 0660".to_owned(),
+            Self::HostFiles => "names such as gl-extra or info/extra, one a line, that begin with a small letter and that \
+                 git has no use for"
+                .to_owned(),
         }
     }
 }
@@ -265,7 +278,11 @@ fn is_sharing(value: &str) -> bool {
         )
 }
 
-/// Bytes of all prefixes of a setting.
+fn is_host_file(name: &str) -> bool {
+    RepoPath::new(name).is_some_and(|path| host_file::may_be_added(&path))
+}
+
+/// Bytes of all values of a setting that is a list.
 const LONGEST_LIST: usize = 16 << 10;
 
 /// Bytes of a ref prefix.

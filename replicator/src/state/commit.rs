@@ -26,6 +26,7 @@ pub(super) fn commit_with(
     let old = repo.clone();
     refs::check_expectations(overlay, &repo, &change.refs)?;
     let before = Before::of(overlay, change)?;
+    host_files::check_added(&repo, &change.refs)?;
     let host_bytes = host_files::size_for(overlay, repo.id, &change.refs)?;
     host_files::keep_removed(overlay, repo.id, &change.refs)?;
     refs::edit_loose(overlay, context, repo.id, &change.refs)?;

@@ -10,11 +10,44 @@ use super::audit::{AuditEvent, RefMove};
 use super::value::RefValue;
 use super::view::{KeyRange, Step, View, decode};
 use super::{Overlay, ReadError, Table, keys, read};
-use crate::model::{Change, RefEdit, RefEntry, Refusal, RepoId, host_file};
+use crate::model::{Change, RefEdit, RefEntry, Refusal, Repo, RepoId, host_file};
+
+/// Whether the repository adds the names that edits give a value.
+pub(super) fn check_added(repo: &Repo, edits: &[RefEdit]) -> Result<(), Halt> {
+    let written = edits.iter().filter(|edit| edit.change.writes());
+    for RefEdit { name, .. } in written.filter(|edit| host_file::may_be_added(&edit.name)) {
+        if !host_file::added_by(repo).any(|added| added == *name) {
+            let why = format!("{name} is not in the setting {}", host_file::ADDED);
+            return Err(Refusal::NotPermitted(why).into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether a setting may have another value: a file whose name is not added any more would be seen by nobody.
+pub(super) fn check_setting(
+    view: &dyn View,
+    id: RepoId,
+    (key, new): (&str, Option<&str>),
+) -> Result<(), Halt> {
+    let repo = match key == host_file::ADDED {
+        true => read::repo(view, id)?,
+        false => None,
+    };
+    let stays: Vec<_> = host_file::added(new).collect();
+    let old = repo.iter().flat_map(host_file::added_by);
+    for name in old.filter(|name| !stays.contains(name)) {
+        if read::reference(view, id, &name)?.is_some() {
+            let why = format!("{name} is in the repository: remove the file first");
+            return Err(Refusal::NotPermitted(why).into());
+        }
+    }
+    Ok(())
+}
 
 /// Bytes of all of a repository, with their names; 0 where edits concern none.
 pub(super) fn size_for(view: &dyn View, repo: RepoId, edits: &[RefEdit]) -> Result<u64, ReadError> {
-    match edits.iter().any(|edit| host_file::is_one(&edit.name)) {
+    match edits.iter().any(|edit| host_file::may_be_one(&edit.name)) {
         true => size(view, repo),
         false => Ok(0),
     }
@@ -47,7 +80,10 @@ pub(super) fn keep_removed(
     edits: &[RefEdit],
 ) -> Result<(), ReadError> {
     let mut any = false;
-    for edit in edits.iter().filter(|edit| host_file::is_one(&edit.name)) {
+    for edit in edits
+        .iter()
+        .filter(|edit| host_file::may_be_one(&edit.name))
+    {
         let row = keys::removed_host_file(repo, &edit.name);
         let old = read::reference(overlay, repo, &edit.name)?;
         match (&edit.change, old) {
@@ -95,7 +131,7 @@ fn forget_oldest(overlay: &mut Overlay<'_>, repo: RepoId) -> Result<(), ReadErro
 
 /// Refs that moved, and files of hosts that changed.
 pub(super) fn apart(moved: Vec<RefMove>) -> (Vec<RefMove>, Vec<RefMove>) {
-    let is_ref = |moved: &RefMove| !host_file::is_one(&moved.name);
+    let is_ref = |moved: &RefMove| !host_file::may_be_one(&moved.name);
     moved.into_iter().partition(is_ref)
 }
 

@@ -2,7 +2,7 @@
 
 use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
-use super::{Overlay, Table, keys, namespace};
+use super::{Overlay, Table, host_files, keys, namespace};
 use crate::model::{Format, Limit, Repo, RepoId};
 
 pub(super) fn set_format(
@@ -23,6 +23,7 @@ pub(super) fn set_setting(
     id: RepoId,
     (key, new): (&str, Option<&str>),
 ) -> Result<(), Halt> {
+    host_files::check_setting(overlay, id, (key, new))?;
     set(overlay, context, id, |repo| vec![change(repo, key, new)])
 }
 
@@ -32,6 +33,9 @@ pub(super) fn set_settings(
     id: RepoId,
     settings: &[(String, Option<String>)],
 ) -> Result<(), Halt> {
+    for (key, new) in settings {
+        host_files::check_setting(overlay, id, (key, new.as_deref()))?;
+    }
     set(overlay, context, id, |repo| {
         let mut change = |(key, new): &(String, Option<String>)| change(repo, key, new.as_deref());
         settings.iter().map(&mut change).collect()

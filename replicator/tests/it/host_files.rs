@@ -111,6 +111,39 @@ fn all_of_a_repository_are_bounded() {
 }
 
 #[test]
+fn a_repository_adds_names_by_a_setting() {
+    let mut world = World::with_repo(id(1));
+    let extra = || refs(id(1), vec![set("gl-extra", "x")]);
+    let add = |names: Option<&str>| Command::SetSetting {
+        id: id(1),
+        key: host_file::ADDED.into(),
+        value: names.map(str::to_owned),
+    };
+    let is_refused = |outcome| matches!(outcome, Outcome::Refused(Refusal::NotPermitted(_)));
+    assert!(is_refused(world.run(extra())), "not added");
+    world.must(add(Some("gl-extra\ninfo/extra")));
+    let before = world.repo(id(1));
+    world.must(extra());
+    assert_eq!(world.repo(id(1)), before, "no version, no usage");
+    let files = read::host_files(&world.database, id(1)).expect("reads");
+    assert_eq!(files.len(), 1, "{files:?}");
+    let last = events(&world).pop();
+    assert!(
+        matches!(last, Some(AuditEvent::HostFilesChanged(_))),
+        "{last:?}"
+    );
+    for names in [Some("info/extra"), None] {
+        assert!(
+            is_refused(world.run(add(names))),
+            "nobody would see the file"
+        );
+    }
+    world.must(add(Some("gl-extra")));
+    world.must(refs(id(1), vec![delete("gl-extra")]));
+    world.must(add(None));
+}
+
+#[test]
 fn what_is_removed_is_kept_within_the_same_bound() {
     let mut world = World::with_repo(id(1));
     let kept = |world: &World, name: &str| {

@@ -71,6 +71,41 @@ fn checks_values() {
 }
 
 #[test]
+fn names_of_hosts_files_are_none_of_gits() {
+    let check = |value: &str| find("gitmoor.replicate").unwrap().check(value).is_ok();
+    for names in ["gl-extra", "info/extra", "project.json\nw_3@x+y"] {
+        assert!(check(names), "{names}");
+    }
+    for name in [
+        "",
+        "HEAD",
+        "FETCH_HEAD",
+        "config",
+        "config.worktree",
+        "description",
+        "hooks",
+        "hooks/post-receive",
+        "index",
+        "info/attributes",
+        "info/refs",
+        "info/sparse-checkout",
+        "gitmoor.config",
+        "packed-refs.new",
+        "refs/x",
+        "commondir",
+        "a/b",
+        "info/a/b",
+        ".x",
+        "x.lock",
+        "x y",
+        "x\n",
+        "../x",
+    ] {
+        assert!(!check(name), "{name}");
+    }
+}
+
+#[test]
 fn what_decides_about_safety() {
     let is = |key: &str| find(key).unwrap().is_for_safety();
     for key in [

@@ -2,6 +2,7 @@
 
 use super::{ExportError, git};
 use gitmoor_fs::beneath::Dir;
+use gitmoor_fs::git_config;
 use gitmoor_model::{RepoPath, host_file};
 use std::ffi::OsStr;
 use std::fs;
@@ -37,5 +38,10 @@ fn names(dir: &Dir) -> Result<Vec<RepoPath>, ExportError> {
     let listed = listed.into_iter();
     let listed = listed.filter_map(|(name, _)| branches.join(name.as_bytes()));
     let listed = listed.filter(host_file::is_one);
-    Ok(named.into_iter().chain(listed).collect())
+    let settings = match dir.read(Path::new(git_config::SETTINGS), git_config::LARGEST) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        settings => settings.map_err(ExportError::file(dir.path()))?,
+    };
+    let added = git_config::added_host_files(&settings);
+    Ok(named.into_iter().chain(listed).chain(added).collect())
 }

@@ -57,7 +57,7 @@ const MOST_OF_TABLE: u64 = 128 << 20;
 
 /// Bytes that a value may have.
 pub(crate) fn most(path: &RepoPath) -> u64 {
-    if host_file::is_one(path) {
+    if host_file::may_be_one(path) {
         host_file::MOST
     } else if path.as_bytes() == PACKED_REFS {
         MOST_IN_PIECES

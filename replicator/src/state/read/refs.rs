@@ -42,8 +42,10 @@ pub fn has_references_in(view: &dyn View, repo: RepoId, dir: &RepoPath) -> Resul
 /// The files of hosts in a repository.
 pub fn host_files(view: &dyn View, repo: RepoId) -> Result<Vec<(RepoPath, RefEntry)>, ReadError> {
     let mut files = Vec::new();
-    for name in host_file::NAMES {
-        let path = RepoPath::new(name).expect("a valid path");
+    let row = super::repo(view, repo)?;
+    let added = row.iter().flat_map(host_file::added_by);
+    let named = host_file::NAMES.map(|name| RepoPath::new(name).expect("a valid path"));
+    for path in named.into_iter().chain(added) {
         let entry = reference(view, repo, &path)?;
         files.extend(entry.map(|entry| (path, entry)));
     }

@@ -4,6 +4,7 @@ use crate::{local, mounted};
 use gitmoor_tests::git::Repo;
 use gitmoor_tests::mount::{Mounted, Settings};
 use gitmoor_tests::place::Place;
+use gitmoor_tests::process::report;
 use gitmoor_tests::wait;
 use nix::errno::Errno;
 use serde_json::Value;
@@ -24,6 +25,7 @@ mounted!(
     backed_up,
     safety_of_an_earlier_version_is_replicated,
     safety_of_a_config_without_the_include,
+    a_setting_adds_names,
 );
 
 pub(crate) const NAMES: [&str; 10] = [
@@ -47,6 +49,14 @@ fn settings(place: &Place) -> Settings {
 
 fn gitmoor(place: &Place, args: &[&str]) -> String {
     settings(place).gitmoor_ok(args)
+}
+
+/// What a command says that fails.
+#[track_caller]
+fn failure(place: &Place, args: &[&str]) -> String {
+    let output = settings(place).gitmoor(args);
+    assert!(!output.status.success(), "{args:?}");
+    report(&output)
 }
 
 fn filled(place: &Place, name: &str) -> Repo {
@@ -178,7 +188,7 @@ fn no_quota_counts_them_and_the_audit_trail_has_them(place: &Place) {
     };
     let before = info();
     let began = gitmoor(place, &["audit", "app.git"]).lines().count();
-    bare.write("description", "an application\n");
+    bare.write("description", "an application\nof ours\n");
     bare.write("branches/origin", "https://example.org/app.git\n");
     fs::remove_file(bare.dir.join("branches/origin")).expect("unlink");
     assert_eq!(info(), before, "neither counted nor pushed");
@@ -190,7 +200,10 @@ fn no_quota_counts_them_and_the_audit_trail_has_them(place: &Place) {
         panic!("{audit:#?}")
     };
     assert!(described.contains("file description"), "{described}");
-    assert!(described.contains("-> an application"), "{described}");
+    assert!(
+        described.contains(r"-> an application\nof ours"),
+        "{described}"
+    );
     assert!(added.contains("nothing -> https://example.org"), "{added}");
     assert!(removed.contains("-> nothing"), "{removed}");
 }
@@ -344,4 +357,54 @@ fn safety_of_a_config_without_the_include(place: &Place) {
         ],
     );
     bare.fail("config receive.denyDeletes");
+}
+
+fn adding(names: &str) -> [&str; 5] {
+    ["repo", "config", "app.git", "gitmoor.replicate", names]
+}
+
+/// What was a file of this machine under an added name becomes one of all.
+fn a_setting_adds_names(place: &Place) {
+    let bare = place.bare("app.git");
+    for name in ["gl-extra", "info/extra"] {
+        bare.write(name, "of this machine\n");
+    }
+    gitmoor(place, &adding("gl-extra\ninfo/extra"));
+    let files = home(place).join("files");
+    for name in ["gl-extra", "info/extra"] {
+        assert_eq!(bare.read(name), "of this machine\n");
+        wait::until("it is adopted", BOUND, || !files.join(name).exists());
+        assert_eq!(bare.read(name), "of this machine\n");
+        let path = bare.dir.join(name);
+        let mut file = File::options().append(true).open(&path).expect("open");
+        file.write_all(b"two\n").expect("append");
+        drop(file);
+        bare.write("any.lock", "three\n");
+        fs::rename(bare.dir.join("any.lock"), &path).expect("rename");
+        place.crash();
+        assert_eq!(bare.read(name), "three\n");
+        let listed = path.parent().expect("a directory");
+        let last = path.file_name().expect("a name").to_string_lossy();
+        assert!(bare.names(listed).contains(&last.into_owned()));
+        let refused = symlink("/etc/passwd", bare.dir.join("link"))
+            .and_then(|()| fs::rename(bare.dir.join("link"), &path));
+        let refused = refused.expect_err("a link");
+        assert_eq!(refused.raw_os_error(), Some(Errno::EINVAL as i32));
+        fs::remove_file(bare.dir.join("link")).expect("unlink");
+        assert!(!files.join(name).exists());
+    }
+    gitmoor(place, &["repo", "fork", "app.git", "fork.git"]);
+    assert_eq!(place.repo("fork.git").read("gl-extra"), "three\n");
+    let exported = place.scratch("exported.git");
+    let to = exported.to_str().expect("UTF-8");
+    gitmoor(place, &["export", "app.git", to]);
+    assert_eq!(place.git.at(&exported).read("info/extra"), "three\n");
+    let refused = failure(place, &adding("info/extra"));
+    assert!(refused.contains("gl-extra"), "{refused}");
+    fs::remove_file(bare.dir.join("gl-extra")).expect("unlink");
+    gitmoor(place, &adding("info/extra"));
+    bare.write("gl-extra", "of this machine\n");
+    assert!(files.join("gl-extra").exists());
+    let refused = failure(place, &adding("hooks"));
+    assert!(refused.contains("gitmoor.replicate"), "{refused}");
 }

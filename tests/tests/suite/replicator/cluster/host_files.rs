@@ -165,3 +165,24 @@ fn who_was_away_sees_them_and_a_minority_changes_none() {
     cluster.mount(1);
     all_see(&cluster, &[0, 1], "description", Some("meanwhile\n"));
 }
+
+#[test]
+fn names_that_a_setting_adds_are_seen_by_all() {
+    let mut cluster = Cluster::mounted(Kind::Dir);
+    let machines = [0, 1, 2, cluster.mount_client()];
+    init(&cluster, 0, "app.git", "");
+    cluster.repo(1, "app.git").write("gl-extra", "of one\n");
+    all_see(&cluster, &[0, 2], "gl-extra", None);
+    cluster.ok(
+        0,
+        &["repo", "config", "app.git", "gitmoor.replicate", "gl-extra"],
+    );
+    // The machine that has a text adopts it when somebody looks.
+    all_see(&cluster, &[1], "gl-extra", Some("of one\n"));
+    gitmoor_tests::wait::until("it is adopted", gitmoor_tests::cluster::BOUND, || {
+        text(&cluster, 0, "gl-extra").is_some()
+    });
+    all_see(&cluster, &machines, "gl-extra", Some("of one\n"));
+    cluster.repo(2, "app.git").write("gl-extra", "of two\n");
+    all_see(&cluster, &machines, "gl-extra", Some("of two\n"));
+}
