@@ -10,8 +10,10 @@ pub fn run(data: &[u8]) {
         if let Some(path) = RepoPath::new(field) {
             check_path(&path);
             check_kind(&path);
-            let below = [b"objects/", field].concat();
-            RepoPath::new(below).iter().for_each(check_kind);
+            for above in [&b"objects/"[..], b"lfs/objects/"] {
+                let below = [above, field].concat();
+                RepoPath::new(below).iter().for_each(check_kind);
+            }
         }
         assert_eq!(
             NamePath::new(field).is_some(),
@@ -41,7 +43,8 @@ fn check_kind(path: &RepoPath) {
     }
     if kind.is_some() {
         // What is catalogued can be staged again under its name.
-        assert!(path.as_bytes().starts_with(b"objects/"));
+        let tops = [&b"objects/"[..], b"lfs/objects/"];
+        assert!(tops.iter().any(|top| path.as_bytes().starts_with(top)));
         assert!(path.parent().is_some_and(|dir| name::kind(&dir).is_none()));
     }
 }

@@ -19,7 +19,8 @@ use std::path::Path;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Nothing is seen of a repository before all of it is there and was read back. Taken are objects, \
-refs and HEAD; config, hooks, logs and what belongs to a worktree stay behind."
+refs, HEAD and, from a directory, files of Git LFS and small files of hosts, such as description; config, hooks, logs and what \
+belongs to a worktree stay behind."
 )]
 pub struct ImportArgs {
     /// A git repository on this machine, a URL that git can fetch from, a bundle, or

@@ -23,6 +23,14 @@ pub enum BundleError {
         /// What is wrong with the object.
         reason: String,
     },
+    /// A file of Git LFS is damaged, or is not what its name says.
+    #[error("file {oid} of Git LFS is corrupt: its content is {actual}")]
+    BadFile {
+        /// Its name, in hex.
+        oid: String,
+        /// What its name should be.
+        actual: String,
+    },
     /// A type that packs do not have.
     #[error("loose object {oid} has a type that no pack can hold")]
     NoPackType {

@@ -10,12 +10,14 @@
 mod error;
 mod idx;
 mod inflate;
+mod lfs;
 mod loose;
 mod pack;
 mod trailer;
 mod whole;
 
 pub use error::BundleError;
+pub use lfs::check_lfs;
 pub use loose::{check_loose, check_loose_bytes};
 pub use trailer::check_pack_trailer;
 

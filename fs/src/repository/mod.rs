@@ -38,7 +38,8 @@ use crate::git_config;
 use config::LocalConfig;
 use context::Context;
 use draft::Drafts;
-use gitmoor_model::room::{Room, Type, holds_values, is_value, room};
+use gitmoor_model::name;
+use gitmoor_model::room::{Room, Type, holds_catalogued, holds_values, is_value, room};
 use gitmoor_model::{FileEntry, RefEntry, RepoId, RepoPath};
 use gitmoor_replicator::read;
 use host_files::HostFiles;
@@ -224,6 +225,9 @@ impl Repository {
                 refs::Found::Directory => Found::Directory,
             })),
             Room::Local if self.host_files.are_in(path)? => Ok(Some(Found::Directory)),
+            Room::Local if name::is_above_lfs(path) && self.objects.has_children(path)? => {
+                Ok(Some(Found::Directory))
+            }
             Room::Local | Room::Host => Ok(None),
         }
     }
@@ -303,7 +307,7 @@ impl Repository {
 
     fn replicated_children(&self, dir: &RepoPath) -> FsResult<Vec<(Vec<u8>, Type)>> {
         let mut names = Vec::new();
-        if dir.is_root() || room(dir) == Room::Objects {
+        if holds_catalogued(dir) {
             let kind = |is_dir| if is_dir { Type::Directory } else { Type::File };
             let children = self.objects.children(dir)?.into_iter();
             names.extend(children.map(|(name, is_dir)| (name, kind(is_dir))));

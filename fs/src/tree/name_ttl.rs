@@ -4,7 +4,7 @@
 use super::Place;
 use crate::consistency::NameTtl;
 use gitmoor_model::RepoPath;
-use gitmoor_model::name::{holds_objects, is_fan_out};
+use gitmoor_model::name::{holds_objects, is_above_lfs, is_fan_out};
 
 /// The TTL of the name of what stands there.
 pub(super) fn name_ttl(place: &Place, is_alone: bool) -> NameTtl {
@@ -34,5 +34,5 @@ fn in_repo(path: &RepoPath, is_there: bool, is_alone: bool) -> NameTtl {
 }
 
 fn is_ours(path: &RepoPath) -> bool {
-    path.as_bytes() == b"config" || holds_objects(path) || is_fan_out(path)
+    path.as_bytes() == b"config" || holds_objects(path) || is_fan_out(path) || is_above_lfs(path)
 }

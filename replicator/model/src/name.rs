@@ -1,5 +1,5 @@
 //! What a path under `objects/` says about the file, by git's naming
-//! (gitrepository-layout(5), gitformat-pack(5)).
+//! (gitrepository-layout(5), gitformat-pack(5)); and one under `lfs/objects/`, by that of Git LFS.
 
 use super::{ObjectFormat, RepoPath};
 
@@ -17,11 +17,16 @@ pub enum Kind {
     /// `pack-<hash>.keep`: a lock against repacking that usually lives only as long as one
     /// receive-pack; published when idle, never at the barrier of a push.
     Keep,
+    /// `lfs/objects/ab/cd/abcd…`: a file of Git LFS; its name is the SHA-256 of its bytes.
+    Lfs,
 }
 
 /// The kind of a final name; `None` for temporary files (`tmp_*`, `incoming-*`,
 /// `tmp_objdir-*/**`, `.tmp-*`, `*.lock`) and directories.
 pub fn kind(path: &RepoPath) -> Option<Kind> {
+    if lfs_oid(path).is_some() {
+        return Some(Kind::Lfs);
+    }
     let rest = path.as_bytes().strip_prefix(b"objects/")?;
     let parts: Vec<&[u8]> = rest.split(|&b| b == b'/').collect();
     match parts.as_slice() {
@@ -41,6 +46,11 @@ pub fn kind(path: &RepoPath) -> Option<Kind> {
 /// Whether a path holds objects, rather than what can be made again from them. Its
 /// name follows from its bytes.
 pub fn holds_objects(path: &RepoPath) -> bool {
+    matches!(kind(path), Some(Kind::Loose | Kind::Pack | Kind::Lfs))
+}
+
+/// Whether a path holds objects of git, which a ref may need: a deletion of one beside a push may come too late.
+pub fn holds_git_objects(path: &RepoPath) -> bool {
     matches!(kind(path), Some(Kind::Loose | Kind::Pack))
 }
 
@@ -78,11 +88,30 @@ fn is_hex(text: &[u8], len: usize) -> bool {
     text.len() == len && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether this is `objects/ab`, a directory of loose objects.
+/// Whether this is `objects/ab`, a directory of loose objects, or one of files of Git LFS.
 pub fn is_fan_out(dir: &RepoPath) -> bool {
-    dir.as_bytes()
-        .strip_prefix(b"objects/")
-        .is_some_and(|fan| is_hex(fan, 2))
+    let parts: Vec<&[u8]> = dir.as_bytes().split(|&b| b == b'/').collect();
+    match parts.as_slice() {
+        [b"objects", fan] | [b"lfs", b"objects", fan] => is_hex(fan, 2),
+        [b"lfs", b"objects", fan, second] => is_hex(fan, 2) && is_hex(second, 2),
+        _ => false,
+    }
+}
+
+/// Whether files of Git LFS are beneath a directory, at whatever depth.
+pub fn is_above_lfs(dir: &RepoPath) -> bool {
+    matches!(dir.as_bytes(), b"lfs" | b"lfs/objects")
+}
+
+/// The SHA-256 that names a file of Git LFS, in hex.
+pub fn lfs_oid(path: &RepoPath) -> Option<&str> {
+    let rest = path.as_bytes().strip_prefix(b"lfs/objects/")?;
+    let parts: Vec<&[u8]> = rest.split(|&b| b == b'/').collect();
+    let [fan, second, oid] = parts[..] else {
+        return None;
+    };
+    let is_one = is_hex(oid, 64) && fan == &oid[..2] && second == &oid[2..4];
+    is_one.then(|| std::str::from_utf8(oid).ok()).flatten()
 }
 
 /// The object id that names a loose object's path, in hex.
@@ -103,7 +132,7 @@ pub fn object_format(path: &RepoPath) -> Option<ObjectFormat> {
             let name = path.file_name().strip_prefix(b"pack-")?;
             name.iter().position(|&b| b == b'.')?
         }
-        Kind::Mutable | Kind::Keep => return None,
+        Kind::Mutable | Kind::Keep | Kind::Lfs => return None,
     };
     match hash {
         40 => Some(ObjectFormat::Sha1),

@@ -241,7 +241,7 @@ fn check_adds(adds: &[FileAdd]) -> Result<(), Refusal> {
         if !paths.insert(path) {
             return refuse(format!("{path} is added twice"));
         }
-        if !path.as_bytes().starts_with(b"objects/") {
+        if !is_of_objects(path) {
             return refuse(format!("{path} is no object file"));
         }
         if entry.mode & S_IFMT != S_IFREG || !entry.block_size.is_power_of_two() {
@@ -251,6 +251,11 @@ fn check_adds(adds: &[FileAdd]) -> Result<(), Refusal> {
         entry.key().map_or(Ok(()), check_key)?;
     }
     Ok(())
+}
+
+fn is_of_objects(path: &RepoPath) -> bool {
+    let path = path.as_bytes();
+    path.starts_with(b"objects/") || path.starts_with(b"lfs/objects/")
 }
 
 /// Together with what is added besides.
@@ -265,7 +270,7 @@ fn check_loans(borrowing: &Borrowing) -> Result<(), Refusal> {
             if !paths.insert(path) {
                 return refuse(format!("{path} is added twice"));
             }
-            if !path.as_bytes().starts_with(b"objects/") {
+            if !is_of_objects(path) {
                 return refuse(format!("{path} is no object file"));
             }
         }

@@ -21,7 +21,7 @@ pub enum Type {
 /// A room of a repository.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Room {
-    /// `objects/**`: immutable files, catalogued.
+    /// `objects/**` and `lfs/objects/**`: immutable files, catalogued.
     Objects,
     /// `HEAD`, `refs/**`, `packed-refs`, `reftable/**`, `shallow`: replicated.
     Refs,
@@ -42,7 +42,7 @@ pub fn room(path: &RepoPath) -> Room {
     let first = components.next().unwrap_or_default();
     let second = components.next();
     match (first, second) {
-        (b"objects", _) => Room::Objects,
+        (b"objects", _) | (b"lfs", Some(b"objects")) => Room::Objects,
         // Per-worktree refs, see gitrepository-layout(5).
         (b"refs", Some(b"bisect" | b"worktree" | b"rewritten")) => Room::Local,
         (b"refs" | b"reftable", _) => Room::Refs,
@@ -74,6 +74,11 @@ pub fn is_value(path: &RepoPath) -> bool {
 /// Whether a path may be where a replicated value is kept: some are, if the repository says so.
 pub fn may_be_value(path: &RepoPath) -> bool {
     is_value(path) || host_file::may_be_added(path)
+}
+
+/// Whether catalogued files may lie in a directory, or beneath it.
+pub fn holds_catalogued(dir: &RepoPath) -> bool {
+    dir.is_root() || room(dir) == Room::Objects || name::is_above_lfs(dir)
 }
 
 /// Whether replicated values may lie in a directory.

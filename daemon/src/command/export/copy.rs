@@ -81,7 +81,7 @@ fn copy_all(
 /// perhaps, is read anew. It gets the mode of git's own objects under the umask of whoever exports: that of the
 /// repository's users may have bits that are theirs alone to give. A file that a user has open may be made longer
 /// while it is copied: no more of it is copied than was listed.
-fn copy(objects: &Dir, from: &Path, size: u64, to: &Path) -> io::Result<()> {
+pub(super) fn copy(objects: &Dir, from: &Path, size: u64, to: &Path) -> io::Result<()> {
     let is_of_one_pack = to
         .extension()
         .is_some_and(|ext| ext == "pack" || ext == "idx");

@@ -5,6 +5,7 @@ mod bundle;
 mod copy;
 mod git;
 mod host_files;
+mod lfs;
 mod refs;
 
 use super::mounted::{self, NotMounted};
@@ -22,8 +23,8 @@ use tempfile::TempDir;
 /// `gitmoor export`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "It gets its name when it is whole and was checked. Taken are objects, refs, HEAD and \
-small files of hosts (description, …); config, hooks and logs stay behind."
+    after_help = "It gets its name when it is whole and was checked. Taken are objects, refs, HEAD, \
+files of Git LFS and small files of hosts, such as description; config, hooks and logs stay behind."
 )]
 pub struct ExportArgs {
     /// Such as team/app.git
@@ -128,6 +129,7 @@ fn export(source: &Path, args: &ExportArgs) -> Result<Exported, ExportError> {
         false => {
             let made = copy::make(&view, &refs, work.path(), args)?;
             host_files::copy(source, &made.0)?;
+            lfs::copy(source, &made.0)?;
             made
         }
     };

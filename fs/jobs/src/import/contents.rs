@@ -132,6 +132,7 @@ impl Contents {
 
     pub(super) fn plan(&self, inventory: &Inventory) -> ImportPlan {
         let files = inventory.packs.iter().flat_map(|pack| &pack.files);
+        let files = files.chain(&inventory.lfs);
         let loose = self.loose.iter().filter_map(|oid| inventory.loose.get(oid));
         ImportPlan {
             files: files.clone().count() as u64,

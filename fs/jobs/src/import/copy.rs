@@ -58,6 +58,9 @@ pub(super) fn copy(
         }
         copying.through(0, contents.objects_of(pack))?;
     }
+    for file in &inventory.lfs {
+        copying.copy(file)?;
+    }
     copying.copy_loose(inventory, contents)?;
     Ok(copying.copied)
 }
@@ -135,10 +138,13 @@ impl Copying<'_> {
     fn check(&self, file: &SourceFile, open: &File) -> Result<(), ImportError> {
         let path = &file.path;
         let is_pack = path.as_bytes().ends_with(b".pack") || path.as_bytes().ends_with(b".idx");
-        if name::kind(path) != Some(Kind::Pack) && !is_pack {
-            return Ok(());
-        }
-        bundle::check_pack_trailer(open, self.source.format).map_err(|error| match error {
+        let checked = match (name::kind(path), name::lfs_oid(path)) {
+            (_, Some(oid)) => bundle::check_lfs(oid, open),
+            (Some(Kind::Pack), None) => bundle::check_pack_trailer(open, self.source.format),
+            (_, None) if is_pack => bundle::check_pack_trailer(open, self.source.format),
+            (_, None) => Ok(()),
+        };
+        checked.map_err(|error| match error {
             bundle::BundleError::Local { source, .. } => ImportError::reading(&file.at)(source),
             other => ImportError::Damaged {
                 path: file.at.clone(),

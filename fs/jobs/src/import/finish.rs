@@ -6,6 +6,7 @@ use super::source::Disk;
 use super::{ImportError, Imported, Run, host_files};
 use crate::failpoint;
 use gitmoor_fs::{Names, catalog};
+use gitmoor_model::name;
 use gitmoor_model::{Actor, Format, ImportPlan, ImportStep, RefEdit, RefStorage, RepoPath};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -21,7 +22,7 @@ impl Run<'_> {
         let is_partial = |path: &&RepoPath| {
             let stem = path.as_bytes().rsplitn(2, |&byte| byte == b'.').last();
             let index = RepoPath::new([stem.unwrap_or_default(), b".idx"].concat());
-            index.is_some_and(|index| !paths.contains(&index))
+            name::lfs_oid(path).is_none() && index.is_some_and(|index| !paths.contains(&index))
         };
         let partial: Vec<_> = paths.iter().copied().filter(is_partial).cloned().collect();
         match partial.is_empty() {

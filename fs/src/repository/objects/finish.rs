@@ -314,13 +314,17 @@ impl Objects {
         self.check_bytes(&file, name)
     }
 
-    /// A loose object is proved by its oid, a pack or index by its trailer.
+    /// A loose object and a file of Git LFS are proved by their oids, a pack or index by its trailer.
     fn check_bytes(&self, file: &File, name: &RepoPath) -> FsResult<()> {
         check_written(file, name)?;
         let format = self.format_of(name)?;
         let checked = match (name::kind(name), name::loose_oid(name)) {
             (Some(Kind::Loose), Some(oid)) => bundle::check_loose(&oid, file, format),
             (Some(Kind::Pack), _) => bundle::check_pack_trailer(file, format),
+            (Some(Kind::Lfs), _) => match name::lfs_oid(name) {
+                Some(oid) => bundle::check_lfs(oid, file),
+                None => Ok(()),
+            },
             (Some(Kind::Loose | Kind::Mutable | Kind::Keep) | None, _) => Ok(()),
         };
         checked.map_err(|e| FsError::WrongBytes {

@@ -140,8 +140,9 @@ impl Objects {
             prune,
             naming: Mutex::default(),
         };
-        let top = RepoPath::new("objects").expect("a valid path");
-        room.replay(&top)?;
+        for top in ["objects", "lfs/objects"] {
+            room.replay(&RepoPath::new(top).expect("a valid path"))?;
+        }
         Ok(room)
     }
 

@@ -137,7 +137,9 @@ impl Objects {
             match name::kind(path) {
                 Some(Kind::Loose) => loose.push((path.clone(), file.generation)),
                 Some(Kind::Keep) if scope == Scope::Barrier => {}
-                Some(Kind::Pack | Kind::Mutable | Kind::Keep) | None => paths.push(path.clone()),
+                Some(Kind::Pack | Kind::Mutable | Kind::Keep | Kind::Lfs) | None => {
+                    paths.push(path.clone());
+                }
             }
         }
         (paths, loose)

@@ -37,7 +37,7 @@ impl Transactions {
         let _no_ref_moves = self.prune.deletion();
         let naming = self.objects.naming();
         let removal = self.prune.next(read);
-        if name::holds_objects(path) {
+        if name::holds_git_objects(path) {
             self.check_unmoved(removal)?;
         }
         self.remove(&naming, path, removal, catalogued);
@@ -82,7 +82,9 @@ impl Transactions {
         }
         let _no_ref_moves = self.prune.deletion();
         let removal = self.prune.next(read);
-        self.check_unmoved(removal)?;
+        if name::holds_git_objects(path) {
+            self.check_unmoved(removal)?;
+        }
         self.prune.remove(path, removal);
         self.objects.touched_no_more(path);
         // One that was packed on the way has no file any more, and no entry: then
@@ -121,7 +123,7 @@ impl Transactions {
         let still = |(path, removal): &(&RepoPath, &Removal)| self.prune.still(path, **removal);
         for (path, removal) in removed.iter().filter(still) {
             // What is not objects can be had again from them: nothing is lost.
-            let bases = name::holds_objects(path).then(|| Bases {
+            let bases = name::holds_git_objects(path).then(|| Bases {
                 refs: self.prune.base(*removal),
                 repacked: removal.seen,
             });
@@ -234,7 +236,7 @@ impl Transactions {
     fn deleted_under(&self, read: ReadVersion) -> FsResult<Vec<TrashId>> {
         let mut files = read::trashed_files(self.shared.replica.view(), self.repo, read.seen)?;
         files.retain(|file| {
-            name::holds_objects(&file.path)
+            name::holds_git_objects(&file.path)
                 && !file.superseded
                 && !self.prune.was_settled(file.version, read)
         });

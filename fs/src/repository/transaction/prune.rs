@@ -181,9 +181,9 @@ impl PendingDeletions {
     /// A ref is about to be moved: takes back which deletions that forbids.
     pub(super) fn undo(&self, by: Option<ReadVersion>) -> Vec<RepoPath> {
         let mut state = self.state.lock();
-        let undone = state
-            .removed
-            .extract_if(|path, removal| name::holds_objects(path) && removal.may_be_missed_by(by));
+        let undone = state.removed.extract_if(|path, removal| {
+            name::holds_git_objects(path) && removal.may_be_missed_by(by)
+        });
         undone.map(|(path, _)| path).collect()
     }
 

@@ -12,6 +12,7 @@ use gitmoor_model::name;
 use gitmoor_model::{ObjectFormat, RepoPath, Timestamp};
 use gix_hash::ObjectId;
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -24,6 +25,8 @@ const TAKEN: [&[u8]; 5] = [b"pack", b"idx", b"rev", b"bitmap", b"mtimes"];
 pub(crate) struct Inventory {
     pub(crate) packs: Vec<PackFiles>,
     pub(crate) loose: HashMap<ObjectId, Loose>,
+    /// Files of Git LFS.
+    pub(crate) lfs: Vec<SourceFile>,
 }
 
 pub(crate) struct Loose {
@@ -101,7 +104,8 @@ impl Disk {
             }
         }
         let packs = packs.into_values().collect();
-        Ok(Inventory { packs, loose })
+        let lfs = lfs_files(&self.dir)?;
+        Ok(Inventory { packs, loose, lfs })
     }
 
     /// By name: one that two directories have is the same.
@@ -116,7 +120,7 @@ impl Disk {
                 Some(dot) => (name[..dot].to_vec(), name[dot + 1..].to_vec()),
                 None => continue,
             };
-            let at = dir.join(std::ffi::OsStr::from_bytes(&name));
+            let at = dir.join(OsStr::from_bytes(&name));
             if ext == b"promisor" {
                 return Err(self.partial(
                     "it is a partial clone, of which not all objects are here: import where it was cloned from, or \
@@ -145,6 +149,26 @@ impl Disk {
     }
 }
 
+fn lfs_files(repo: &Path) -> Result<Vec<SourceFile>, ImportError> {
+    let mut files = Vec::new();
+    let mut dirs = vec![RepoPath::new("lfs/objects").expect("a valid path")];
+    while let Some(dir) = dirs.pop() {
+        for name in names(&repo.join(OsStr::from_bytes(dir.as_bytes())))? {
+            let Some(path) = dir.join(&name) else {
+                continue;
+            };
+            let at = repo.join(OsStr::from_bytes(path.as_bytes()));
+            let meta = fs::symlink_metadata(&at).map_err(ImportError::reading(&at))?;
+            if meta.is_dir() && name::is_fan_out(&path) {
+                dirs.push(path);
+            } else if meta.is_file() && name::lfs_oid(&path).is_some() {
+                files.push(SourceFile::new(at, path, &meta));
+            }
+        }
+    }
+    Ok(files)
+}
+
 /// `None` when the name is one of git's temporary ones.
 fn pack_file(at: PathBuf) -> Result<Option<SourceFile>, ImportError> {
     let name = at.file_name().unwrap_or_default().as_bytes();
@@ -171,7 +195,7 @@ fn add_loose(
         else {
             continue;
         };
-        let at = dir.join(std::ffi::OsStr::from_bytes(&name));
+        let at = dir.join(OsStr::from_bytes(&name));
         let size = fs::metadata(&at).map_err(ImportError::reading(&at))?.len();
         loose.entry(oid).or_insert(Loose { at, size });
     }
