@@ -209,7 +209,13 @@ fn they_come_back_from_the_trash(place: &Place) {
     let (bare, work) = place.pushed("app.git", 1);
     let path = give(&bare, &bytes(100_000, 1));
     push(&work, "next");
-    fs::remove_dir_all(&bare.dir).expect("rm -rf");
+    // By a process that has looked before the push.
+    let removed = give(&bare, &bytes(100_000, 2));
+    push(&work, "then");
+    fs::remove_file(bare.dir.join(&removed)).expect("unlink");
+    assert!(!bare.dir.join(&removed).exists());
+    let rm = Command::new("rm").arg("-rf").arg(&bare.dir).status();
+    assert!(rm.expect("rm(1)").success());
     place
         .daemon()
         .settings()
