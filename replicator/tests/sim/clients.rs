@@ -6,13 +6,16 @@ use crate::bug::Bug;
 use crate::history::{Action, Token, Value};
 use gitmoor_model::{
     Actor, BlockDigest, Borrowing, Change, Command, Digest, Envelope, Expect, FileAdd, FileEntry,
-    Loan, MAX_ENTRY, NamePath, Place, Proposal, RefEdit, RefEntry, Relied, RepoChange, RepoId,
-    RepoPath, SessionId, Timestamp, Version,
+    Loan, MAX_ENTRY, NameChange, NamePath, NameStep, Place, Proposal, RefEdit, RefEntry, Relied,
+    RepoChange, RepoId, RepoPath, SessionId, Timestamp, Version,
 };
 use gitmoor_replicator::peer::RequestKind;
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
+
+/// Among the refs: the file beside repositories.
+pub(crate) const FILE: usize = 100;
 
 /// Times a stubborn client asks.
 const TRIES: u32 = 4;
@@ -55,6 +58,8 @@ impl Client {
                 let known = self.known.get(&reference).map(|(_, token)| *token);
                 Action::Swap(known, token)
             }
+            // A file is written as a whole.
+            _ if reference == FILE => Action::Set(token),
             _ => Action::Append(token),
         }
     }
@@ -185,7 +190,15 @@ pub(crate) fn path(reference: usize) -> RepoPath {
     RepoPath::new(format!("refs/heads/{reference}")).expect("a valid path")
 }
 
+/// Where the file is.
+pub(crate) fn file_path() -> NamePath {
+    NamePath::new("note").expect("a valid path")
+}
+
 fn command(reference: usize, action: Action, expect: Expect) -> Option<Command> {
+    if reference == FILE {
+        return write(action, expect);
+    }
     let (expect, change) = match action {
         Action::Read => return None,
         Action::Set(token) => (Expect::Anything, set(token)),
@@ -205,6 +218,21 @@ fn command(reference: usize, action: Action, expect: Expect) -> Option<Command> 
         Action::Append(_) => borrow(change),
         Action::Read | Action::Set(_) | Action::Swap(..) => Command::Commit(change),
     })
+}
+
+fn write(action: Action, expect: Expect) -> Option<Command> {
+    let (expect, token) = match action {
+        Action::Read => return None,
+        Action::Set(token) | Action::Append(token) => (Expect::Anything, token),
+        Action::Swap(_, token) => (expect, token),
+    };
+    let step = NameStep::Write {
+        expect,
+        mode: 0o644,
+        value: text(token),
+    };
+    let path = file_path();
+    Some(Command::Name(Box::new(NameChange { path, step })))
 }
 
 /// The change, and the lender's file.
@@ -229,7 +257,7 @@ fn set(token: Token) -> Change {
     }
 }
 
-fn text(token: Token) -> Vec<u8> {
+pub(crate) fn text(token: Token) -> Vec<u8> {
     format!("{token} ").into_bytes()
 }
 

@@ -1,12 +1,12 @@
 //! What must be true in the end: everybody answers again and has the same state, and
 //! what clients saw can be explained.
 
-use crate::clients;
+use crate::clients::{self, FILE};
 use crate::history::{Action, Token};
 use crate::linear;
 use crate::plan::{FOR_EVER, SECOND};
 use crate::world::World;
-use gitmoor_model::Version;
+use gitmoor_model::{Digest, Version};
 use gitmoor_replicator::state::{AuditEvent, AuditRecord, RefMove, RefValue, Trail, read};
 use gitmoor_replicator::storage::snapshot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,7 +74,7 @@ impl World {
             written.len(),
             "a write took effect twice: {written:?}"
         );
-        for reference in 0..=self.plan.references + 1 {
+        for reference in (0..=self.plan.references + 1).chain([FILE]) {
             let operations = self.history.operations.iter();
             let operations: Vec<_> = operations
                 .filter(|operation| operation.reference == reference)
@@ -85,6 +85,14 @@ impl World {
         }
     }
 
+    /// The token that a file with these bytes has.
+    fn token_of_digest(&self, digest: Digest) -> Token {
+        let digest_of = |token| Digest(blake3::hash(&clients::text(token)).into());
+        let mut tokens = 1..=self.last_token;
+        let token = tokens.find(|&token| digest_of(token) == digest);
+        token.expect("only clients write")
+    }
+
     /// By version, the last token of the value that it wrote: from the audit trail,
     /// which lists every move of every ref.
     fn written(&self) -> BTreeMap<u64, Token> {
@@ -92,13 +100,20 @@ impl World {
         let disk = &*self.nodes[&member].disk;
         let mut written = BTreeMap::new();
         let mut keep = |version: Version, record: AuditRecord| {
-            if let AuditEvent::RefsMoved(moves) = &record.event {
-                written.insert(version.0, token_of(moves));
+            match &record.event {
+                AuditEvent::RefsMoved(moves) => {
+                    written.insert(version.0, token_of(moves));
+                }
+                AuditEvent::FileWritten { digest, .. } => {
+                    written.insert(version.0, self.token_of_digest(*digest));
+                }
+                _ => {}
             }
             true
         };
-        let trail = Trail::Of(clients::repository());
-        read::audit(disk, trail, Version(0), &mut keep).expect("reads");
+        for trail in [Trail::Of(clients::repository()), Trail::Namespace] {
+            read::audit(disk, trail, Version(0), &mut keep).expect("reads");
+        }
         written
     }
 }

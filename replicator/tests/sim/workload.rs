@@ -1,13 +1,14 @@
 //! Clients at work.
 
 use crate::bug::Bug;
-use crate::clients::{self, Client};
-use crate::history::{Action, Seen};
+use crate::clients::{self, Client, FILE};
+use crate::history::{Action, Seen, Value};
 use crate::plan::{FOR_EVER, MILLISECOND, SECOND, around, pick};
 use crate::world::{Caller, Event, Insisting, World};
 use gitmoor_model::{Outcome, Refusal};
+use gitmoor_replicator::NameEntry;
 use gitmoor_replicator::peer::{RequestKind, Response};
-use gitmoor_replicator::state::read;
+use gitmoor_replicator::state::{View, read};
 use rand::Rng;
 
 const PATIENCE: u64 = 3 * SECOND;
@@ -18,7 +19,10 @@ impl World {
         if !self.chaos {
             return;
         }
-        let reference = self.chance.random_range(0..self.plan.references);
+        let reference = match self.chance.random_range(0..self.plan.references) {
+            1 => FILE,
+            reference => reference,
+        };
         let token = self.last_token + 1;
         let action = self.clients[client].choose(reference, token, &mut self.chance);
         self.begin(client, reference, action);
@@ -160,8 +164,14 @@ impl World {
     fn read(&mut self, node: u64, client: usize, operation: usize, reference: usize) {
         self.tally.reads += 1;
         let disk = &*self.nodes[&node].disk;
-        let entry = read::reference(disk, clients::repository(), &clients::path(reference));
-        let (version, value) = clients::found(entry.expect("reads"));
+        let (version, value) = match reference {
+            FILE => found_file(disk),
+            _ => {
+                let path = clients::path(reference);
+                let entry = read::reference(disk, clients::repository(), &path);
+                clients::found(entry.expect("reads"))
+            }
+        };
         self.clients[client].learn(reference, version, value.last().copied());
         self.history
             .returned(operation, Seen::Value(value), self.now);
@@ -175,7 +185,9 @@ impl World {
                 self.clients[client].learn(reference, version.0, token);
                 self.history.done(operation, version.0, self.now);
             }
-            Outcome::Refused(Refusal::RefMoved { actual, .. }) => {
+            Outcome::Refused(
+                Refusal::RefMoved { actual, .. } | Refusal::NameChanged { actual, .. },
+            ) => {
                 self.tally.conflicts += 1;
                 let version = actual.map_or(0, |version| version.0);
                 self.history
@@ -184,4 +196,15 @@ impl World {
             Outcome::Refused(other) => panic!("{other}"),
         }
     }
+}
+
+/// Version and value of the file beside repositories.
+fn found_file(disk: &dyn View) -> (u64, Value) {
+    let named = read::name(disk, &clients::file_path()).expect("reads");
+    let Some(NameEntry::File(file)) = named else {
+        return (0, Value::new());
+    };
+    let bytes = read::contents(disk, file.version).expect("reads");
+    let bytes = bytes.expect("the bytes of a file that is there");
+    (file.version.0, clients::value_of(&bytes))
 }
