@@ -3,13 +3,15 @@
 //! proposal, which stands here once.
 
 mod beside;
+mod local;
 
 pub(crate) use beside::Beside;
+pub(crate) use local::Local;
 
-use crate::error::FsResult;
+use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::repository::context::Context;
-use gitmoor_model::{Actor, Command, NameChange, NamePath, NameStep, Repo, RepoId};
+use gitmoor_model::{Actor, Command, NameChange, NamePath, NameStep, Refusal, Repo, RepoId};
 use gitmoor_replicator::{NameEntry, Replica, read};
 
 /// The namespace, as one process or administrator changes it.
@@ -26,6 +28,30 @@ impl Namespace<'_> {
     /// A directory of repositories.
     pub(crate) fn create_directory(&self, path: &NamePath) -> FsResult<()> {
         self.propose(Command::CreateDirectory { path: path.clone() })
+    }
+
+    /// The same unless something has the name: whether it was made.
+    pub(crate) fn create_missing(&self, path: &NamePath) -> FsResult<bool> {
+        match self.create_directory(path) {
+            Ok(()) => Ok(true),
+            Err(FsError::Refused(Refusal::Exists(_))) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates the directories above a name that are missing; answers which these are.
+    pub(crate) fn create_parents(&self, path: &NamePath) -> FsResult<Vec<NamePath>> {
+        let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else {
+            return Ok(Vec::new());
+        };
+        if read::name(self.shared.replica.view(), &parent)?.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut created = self.create_parents(&parent)?;
+        if self.create_missing(&parent)? {
+            created.push(parent);
+        }
+        Ok(created)
     }
 
     /// Refused unless it is empty.

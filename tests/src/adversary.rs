@@ -29,12 +29,12 @@ pub struct Adversary {
 }
 
 impl Adversary {
-    /// Works in the intruder's repository on the mount, and in another directory of the intruder's.
+    /// Works in the intruder's repository on the mount, and in other directories of the intruder's.
     #[track_caller]
     pub fn start(
         program: &Path,
         ground: &Ground,
-        beside: &Path,
+        beside: &[&Path],
         seed: u64,
         effort: Effort,
     ) -> Self {
@@ -44,7 +44,7 @@ impl Adversary {
         fs::copy(program, &copy).expect("a copy");
         let mut command = ground.command(copy.to_str().expect("UTF-8"));
         command.args([seed, effort.operations, effort.time.as_secs()].map(|n| n.to_string()));
-        command.arg(&log).arg(&ground.mine.dir).arg(beside);
+        command.arg(&log).arg(&ground.mine.dir).args(beside);
         let child = command.stdin(Stdio::null()).spawn();
         Self {
             child: child.expect("the adversary"),

@@ -4,6 +4,7 @@
 
 use super::StoreUrl;
 use super::environment::{credentials, store_url};
+use super::local_names::LocalNames;
 use super::owner::{GroupId, Umask, UserId};
 use super::setting::{Form, from_variables, settings};
 use super::value::{
@@ -61,6 +62,12 @@ settings! {
             flag: "--umask BITS",
             env: ["GITMOOR_UMASK"],
             default: "000",
+        }
+        /// A name directly under the mount, such as +gitaly, that is a directory of this machine: its files are on
+        /// this disk alone; repeat the flag for more names
+        local: LocalNames {
+            flag: "--local NAME",
+            env: ["GITMOOR_LOCAL"],
         }
         /// Take over every repository below this directory that is not here yet, as import --live does: each
         /// is served at once, and imported meanwhile

@@ -7,6 +7,7 @@ mod arguments;
 mod environment;
 mod file;
 mod layer;
+mod local_names;
 mod owner;
 mod place;
 mod repo_name;

@@ -203,6 +203,7 @@ fn fs_config(layer: &Layer, data: &Path) -> Config {
         backup_keep: layer.backup_keep().get(),
         read_only: layer.read_only(),
         is_copy: false,
+        local: layer.local.clone().unwrap_or_default().paths(),
         shown: Shown {
             uid: layer.uid.map(|user| user.0),
             gid: layer.gid.map(|group| group.0),

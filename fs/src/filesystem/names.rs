@@ -3,7 +3,7 @@
 use super::FileSystem;
 use crate::error::{FsError, FsResult};
 use crate::namespace::{Namespace, repositories};
-use gitmoor_model::{Actor, NamePath, Refusal, Repo, RepoId};
+use gitmoor_model::{Actor, NamePath, Repo, RepoId};
 use gitmoor_replicator::{NameEntry, read};
 
 /// The namespace, as an administrator changes it, through a mount that is told of it.
@@ -58,20 +58,9 @@ impl<'a> Names<'a> {
 
     /// Creates the directories above a name that are missing.
     pub fn create_parents(&self, path: &NamePath) -> FsResult<()> {
-        let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else {
-            return Ok(());
-        };
-        if read::name(self.fs.shared.replica.view(), &parent)?.is_some() {
-            return Ok(());
-        }
-        self.create_parents(&parent)?;
-        // Nobody asked for this directory in particular.
-        match self.as_actor(Actor::default()).create_directory(&parent) {
-            // By somebody else, just now.
-            Ok(()) | Err(FsError::Refused(Refusal::Exists(_))) => {}
-            Err(error) => return Err(error),
-        }
-        self.fs.name_changed(&parent);
+        // Nobody asked for these directories in particular.
+        let created = self.as_actor(Actor::default()).create_parents(path)?;
+        (created.iter()).for_each(|path| self.fs.name_changed(path));
         Ok(())
     }
 

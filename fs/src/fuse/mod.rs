@@ -55,7 +55,8 @@ impl Mount {
     /// Mounts; the mount answers when this returns.
     pub fn new(fs: Arc<FileSystem>, at: &Path, options: MountOptions) -> io::Result<Self> {
         let root = root(&fs, options.repo.as_ref()).map_err(io::Error::other)?;
-        let tree = Arc::new(Tree::new(fs.shared(), fs.repositories(), root));
+        let tree = Tree::new(fs.shared(), fs.repositories(), root);
+        let tree = Arc::new(tree.map_err(io::Error::other)?);
         let (sender, ended) = crossbeam_channel::bounded(1);
         let handler = Handler::new(fs.clone(), tree.clone(), sender)?;
         let session = fuser::spawn_mount(handler, at, &config(&options, fs.is_read_only()))?;

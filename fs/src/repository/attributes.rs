@@ -26,7 +26,7 @@ pub(crate) enum SetTime {
 
 impl NewAttributes {
     /// To a real file.
-    pub(super) fn apply(&self, files: &Files, path: &RepoPath) -> FsResult<()> {
+    pub(crate) fn apply(&self, files: &Files, path: &RepoPath) -> FsResult<()> {
         let node = files.node(path)?;
         if self.uid.is_some() || self.gid.is_some() {
             node.chown(self.uid, self.gid)?;

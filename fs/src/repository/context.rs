@@ -8,7 +8,7 @@ use crate::consistency::{Freshness, RemoteChanges};
 use crate::error::{FsError, FsResult, done};
 use crate::owner::Ownership;
 use crate::process::Origins;
-use gitmoor_model::{Actor, Command, RepoId, RepoPath, Version};
+use gitmoor_model::{Actor, Command, NamePath, RepoId, RepoPath, Version};
 use gitmoor_replicator::{Replica, read};
 use gitmoor_store::block_cache::BlockCache;
 use gitmoor_store::object_store::{ObjectStore, StoreError};
@@ -68,6 +68,8 @@ pub struct Config {
     pub read_only: bool,
     /// The data directory may be the second of its kind: the store is not its own until it is taken over.
     pub is_copy: bool,
+    /// Names directly under the mount that are directories of this machine.
+    pub local: Vec<NamePath>,
     /// What is shown of owners and permission bits.
     pub shown: Shown,
     /// How often repositories are looked at for maintenance; `None` for none by itself.
@@ -104,6 +106,7 @@ impl Config {
             backup_keep: 1,
             read_only: false,
             is_copy: false,
+            local: Vec::new(),
             shown: Shown::default(),
             maintenance_period: None,
             maintenance_loose: 500,

@@ -21,7 +21,8 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
-    fn real(meta: &Metadata) -> Self {
+    /// Of a real file that is no directory.
+    pub(crate) fn real(meta: &Metadata) -> Self {
         Self::Real(meta.dev(), meta.ino(), meta.created().ok())
     }
 

@@ -109,7 +109,8 @@ fn is_settings(path: &RepoPath) -> bool {
     path.as_bytes() == git_config::SETTINGS.as_bytes()
 }
 
-fn type_of(kind: FileType) -> Type {
+/// The type of a real file.
+pub(crate) fn type_of(kind: FileType) -> Type {
     match kind {
         FileType::Directory => Type::Directory,
         FileType::Symlink => Type::Symlink,
@@ -140,7 +141,7 @@ impl Repository {
     /// touch, clears what a dead mount left in the making.
     pub(crate) fn open(id: RepoId, shared: Arc<Context>) -> FsResult<Self> {
         let home = shared.config.data.join("repos").join(id.to_string());
-        let files = Arc::new(Files::open(shared.homes.clone(), id)?);
+        let files = Arc::new(Files::open(shared.homes.clone(), &id.to_string())?);
         leftovers::clear_locks(&files)?;
         let prune = Arc::new(PendingDeletions::default());
         let objects = Objects::open(id, shared.clone(), files.clone(), prune.clone())?;

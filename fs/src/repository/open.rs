@@ -37,23 +37,12 @@ impl Repository {
                 opened.identity = Identity::of_opened(&opened, identity)?;
                 return Ok(opened);
             }
-            match self.begin_writing(&mut opened) {
+            match opened.begin_writing(&self.shared.seals) {
                 Err(FsError::Immutable) if name::is_rewritable(path) => continue,
                 begun => return begun.map(|()| opened),
             }
         }
         Err(FsError::NotFound)
-    }
-
-    /// Nobody may write to a file whose bytes are finished, under whichever name.
-    fn begin_writing(&self, opened: &mut Opened) -> FsResult<()> {
-        opened.writes = true;
-        let Some(file) = opened.real() else {
-            return Ok(());
-        };
-        let writing = self.shared.seals.write(&file.metadata()?);
-        *opened.writing() = Some(writing.ok_or(FsError::Immutable)?);
-        Ok(())
     }
 
     pub(super) fn open_found(
@@ -163,7 +152,7 @@ impl Repository {
             Room::Objects | Room::Refs | Room::Host | Room::Local => Closing::Plain,
         };
         let mut opened = Opened::new(Body::Real(file), closing);
-        self.begin_writing(&mut opened)?;
+        opened.begin_writing(&self.shared.seals)?;
         Ok(opened)
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Draft, Identity, Users};
 use crate::error::{FsError, FsResult};
-use crate::repository::objects::{Seal, Writing};
+use crate::repository::objects::{Seal, Seals, Writing};
 use bytes::Bytes;
 use gitmoor_model::{NamePath, RepoPath};
 use gitmoor_store::block_cache::CachedFile;
@@ -119,6 +119,17 @@ impl Opened {
             Body::Stored(file) => !file.has(offset, len),
             Body::Real(_) | Body::Draft(..) | Body::Bytes(_) | Body::Value(_) => false,
         }
+    }
+
+    /// It may be written to. Nobody may write to a file whose bytes are finished, under whichever name.
+    pub(crate) fn begin_writing(&mut self, seals: &Seals) -> FsResult<()> {
+        self.writes = true;
+        let Some(file) = self.real() else {
+            return Ok(());
+        };
+        let writing = seals.write(&file.metadata()?).ok_or(FsError::Immutable)?;
+        *self.writing() = Some(writing);
+        Ok(())
     }
 
     /// What allows to write to it, when no write is under way.

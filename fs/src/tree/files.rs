@@ -1,9 +1,10 @@
 //! Files: opened, created, linked and closed, what stat(2) says of them, and what chmod(2), chown(2),
 //! truncate(2) and utimensat(2) change. A close may give a name another file.
 
-use super::{Entry, Place, Process, Stat, Tree, join_name, may_read, observe, stat};
+use super::link::Link;
+use super::{Entry, Place, Process, Stat, Tree, join_name, observe, stat};
 use crate::error::{FsError, FsResult};
-use crate::repository::{Between, Closing, Creation, Identity, NewAttributes, Opened, Repository};
+use crate::repository::{Closing, Creation, Identity, NewAttributes, Opened, Repository};
 use gitmoor_model::RepoPath;
 use gitmoor_model::room::{Room, is_ref_scratch, room};
 use std::fs::Permissions;
@@ -45,6 +46,10 @@ impl Tree {
             Place::Repo(repo, path) => (repo, path),
             Place::Beside(_) if write => return self.open_draft(ino, &place, truncate, process),
             Place::Beside(path) => return self.open_beside(ino, &path),
+            Place::Local(path) => {
+                let open = || self.names.local.open_file(&path, write);
+                return self.open_real(ino, write, truncate, open);
+            }
             Place::Name(_) => return Err(FsError::IsDirectory),
         };
         match (repo.is_value(&path)?, write && repo.writes_value(&path)?) {
@@ -55,11 +60,21 @@ impl Tree {
             (true, false) => self.open_beside_writers(ino)?,
             (false, _) => {}
         }
+        self.open_real(ino, write, truncate, || repo.open_file(&path, write))
+    }
+
+    /// What is written to where it is, if at all.
+    fn open_real(
+        &self,
+        ino: u64,
+        write: bool,
+        truncate: bool,
+        open: impl FnOnce() -> FsResult<Opened>,
+    ) -> FsResult<Arc<Opened>> {
         if write {
             self.inodes.writing(ino);
         }
-        let opened = repo.open_file(&path, write);
-        let opened = opened.and_then(|opened| match truncate {
+        let opened = open().and_then(|opened| match truncate {
             true => opened.truncate(0).map(|()| opened),
             false => Ok(opened),
         });
@@ -104,6 +119,11 @@ impl Tree {
                 let place = Place::Beside(join_name(&dir, name)?);
                 return self.create_draft(place, mode, how, process);
             }
+            Place::Local(dir) => {
+                let (path, owner) = (join_name(&dir, name)?, self.shown().owner_of_new(process));
+                let opened = self.names.local.create(&path, mode, owner)?;
+                return self.created(Place::Local(path), opened);
+            }
             Place::Beside(_) | Place::Repo(..) => self.in_repo(parent, name)?,
         };
         if process.may_wait && room(&path) == Room::Objects {
@@ -112,8 +132,12 @@ impl Tree {
         if repo.writes_value(&path)? {
             return self.create_draft(Place::Repo(repo, path), mode, how, process);
         }
-        let opened = Arc::new(repo.create(&path, mode, &self.caller(&repo, process))?);
-        let place = Place::Repo(repo, path);
+        let opened = repo.create(&path, mode, &self.caller(&repo, process))?;
+        self.created(Place::Repo(repo, path), opened)
+    }
+
+    fn created(&self, place: Place, opened: Opened) -> FsResult<(Entry, Arc<Opened>)> {
+        let opened = Arc::new(opened);
         let (stat, ino) = (
             self.stat_nameless(&opened)?,
             self.inodes.look_up(&place, None),
@@ -150,6 +174,11 @@ impl Tree {
             return self.entry(&self.child(parent, name)?);
         }
         self.check_writable()?;
+        if let Place::Local(dir) = self.place(parent)? {
+            let (path, owner) = (join_name(&dir, name)?, self.shown().owner_of_new(process));
+            self.names.local.mknod(&path, mode, owner)?;
+            return self.entry(&Place::Local(path));
+        }
         let (repo, path) = self.in_repo(parent, name)?;
         repo.mknod(&path, mode, &self.caller(&repo, process))?;
         let place = Place::Repo(repo, path);
@@ -184,60 +213,9 @@ impl Tree {
         process: Process,
     ) -> FsResult<Entry> {
         self.check_writable()?;
-        let (repo, to) = self.in_repo(parent, name)?;
-        let Place::Repo(source, from) = self.place(ino).map_err(FsError::of_inode)? else {
-            return Err(FsError::CrossRoom);
-        };
-        if source.id != repo.id {
-            return self.link_between(ino, (&source, &from), (repo, to), process);
-        }
-        repo.link(&from, &to, &self.caller(&repo, process))?;
-        let one_file = repo.is_one_file(&from, &to)?;
-        let place = Place::Repo(repo, to);
-        if one_file {
-            self.inodes.link(ino, &place);
-        }
-        self.entry(&place)
-    }
-
-    /// Of two repositories. git compares what it has linked with what that is a link of, so it is one inode,
-    /// and as that is, owner and all.
-    fn link_between(
-        &self,
-        ino: u64,
-        (source, from): (&Arc<Repository>, &RepoPath),
-        (repo, to): (Arc<Repository>, RepoPath),
-        process: Process,
-    ) -> FsResult<Entry> {
-        let stat = self.getattr(ino, None)?;
-        if !may_read(process, &stat) {
-            return Err(FsError::CrossRoom);
-        }
-        let between = Between {
-            from: (source, &self.caller(source, process)),
-            to: (&repo, &self.caller(&repo, process)),
-        };
-        let one_file = between.link(from, &to)?;
-        let place = Place::Repo(repo, to);
-        if !one_file {
-            return self.entry(&place);
-        }
-        self.inodes.link(ino, &place);
-        let (ino, name_ttl) = (self.inodes.look_up(&place, None), self.name_ttl(&place));
-        Ok(Entry {
-            ino,
-            stat: stat.named(self.inodes.names(ino)),
-            name_ttl,
-        })
-    }
-
-    /// Refuses to take a final file to another repository, where it has another owner, for a process that cannot read
-    /// it.
-    pub(super) fn check_readable(&self, place: &Place, process: Process) -> FsResult<()> {
-        if !place.is_final() || may_read(process, &self.stat_place(place)?.0) {
-            return Ok(());
-        }
-        Err(FsError::CrossRoom)
+        let tree = self;
+        let from = self.place(ino).map_err(FsError::of_inode)?;
+        Link { tree, process }.link(ino, from, (self.place(parent)?, name))
     }
 
     /// An object file that has a name in another repository as well is about to be changed by one of them: the kernel
@@ -263,6 +241,7 @@ impl Tree {
     pub(crate) fn fsync_dir(&self, ino: u64) -> FsResult<()> {
         match self.inodes.place(ino) {
             Some(Place::Repo(repo, path)) => repo.fsync_dir(&path),
+            Some(Place::Local(path)) => self.names.local.fsync_dir(&path),
             Some(Place::Name(_) | Place::Beside(_)) | None => Ok(()),
         }
     }
@@ -329,7 +308,7 @@ impl Tree {
                 Some(Place::Repo(repo, _)) => {
                     self.finishing(&repo, opened, || repo.release(opened))
                 }
-                Some(Place::Name(_) | Place::Beside(_)) | None => Ok(()),
+                Some(Place::Name(_) | Place::Beside(_) | Place::Local(_)) | None => Ok(()),
             },
         };
         if opened.writes {
@@ -343,6 +322,10 @@ impl Tree {
             Place::Name(_) => Ok((self.shown().of(Stat::namespace()), None)),
             Place::Beside(path) => {
                 let (stat, identity) = self.names.stat(path)?;
+                Ok((self.shown().of(stat), identity))
+            }
+            Place::Local(path) => {
+                let (stat, identity) = stat::of_local(&self.names.local.stat(path)?);
                 Ok((self.shown().of(stat), identity))
             }
             Place::Repo(repo, path) => {
@@ -421,6 +404,12 @@ impl Tree {
             (Some(Place::Beside(path)), _) => {
                 return self.set_beside(ino, path, new, opened, process);
             }
+            (Some(Place::Local(path)), Some(opened)) if new.size.is_some() => {
+                let rest = NewAttributes { size: None, ..*new };
+                opened.truncate(new.size.unwrap_or_default())?;
+                self.names.local.set(&path, &rest)?;
+            }
+            (Some(Place::Local(path)), _) => self.names.local.set(&path, new)?,
             (Some(Place::Name(_)), _)
                 if new.mode.is_none() && new.uid.is_none() && new.gid.is_none() => {}
             (Some(Place::Name(_)), _) => {

@@ -15,7 +15,7 @@
 
 use super::Place;
 use crate::repository::{Identity, Opened};
-use gitmoor_model::{NamePath, RepoId};
+use gitmoor_model::RepoId;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -40,7 +40,7 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn of(place: &Place) -> Self {
         let (repo, path) = match place {
-            Place::Name(path) | Place::Beside(path) => (None, path.as_bytes()),
+            Place::Name(path) | Place::Beside(path) | Place::Local(path) => (None, path.as_bytes()),
             Place::Repo(repo, path) => (Some(repo.id), path.as_bytes()),
         };
         let of_component = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
@@ -165,10 +165,10 @@ impl Inodes {
         }
     }
 
-    /// The directory of the namespace that an inode is; `None` of any other.
-    pub(super) fn namespace_dir(&self, ino: u64) -> Option<NamePath> {
+    /// The directory that an inode is, if repositories may be in it; `None` of any other.
+    pub(super) fn above_repositories(&self, ino: u64) -> Option<Place> {
         match self.table.lock().inodes.get(&ino)?.places.first()? {
-            Place::Name(path) => Some(path.clone()),
+            dir @ (Place::Name(_) | Place::Local(_)) => Some(dir.clone()),
             Place::Beside(_) | Place::Repo(..) => None,
         }
     }
@@ -445,6 +445,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gitmoor_model::NamePath;
 
     fn place(path: &str) -> Place {
         Place::Name(NamePath::new(path).expect("a valid path"))
@@ -453,7 +454,9 @@ mod tests {
     fn path(inodes: &Inodes, ino: u64) -> String {
         match inodes.place(ino) {
             Some(Place::Name(path)) => path.to_string(),
-            Some(Place::Beside(_) | Place::Repo(..)) | None => "nowhere".to_owned(),
+            Some(Place::Beside(_) | Place::Local(_) | Place::Repo(..)) | None => {
+                "nowhere".to_owned()
+            }
         }
     }
 

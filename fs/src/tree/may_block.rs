@@ -149,9 +149,12 @@ impl Op {
 /// A lookup syncs reads, or opens a repository.
 fn lookup_may_block(tree: &Tree, parent: u64, name: &[u8], process: Process) -> bool {
     let is_fresh = tree.shared.freshness.is_fresh_for(process.tid);
-    match tree.inodes.namespace_dir(parent) {
-        Some(dir) => !is_fresh || is_unopened(tree, &dir, name),
-        None => !is_fresh && child_is_shared(tree, parent, name),
+    match tree.inodes.above_repositories(parent) {
+        Some(Place::Name(dir)) => !is_fresh || is_unopened(tree, &dir, name),
+        Some(Place::Local(dir)) => is_unopened(tree, &dir, name),
+        Some(Place::Beside(_) | Place::Repo(..)) | None => {
+            !is_fresh && child_is_shared(tree, parent, name)
+        }
     }
 }
 
@@ -171,7 +174,7 @@ fn is_unopened(tree: &Tree, dir: &NamePath, name: &[u8]) -> bool {
 fn child_is_shared(tree: &Tree, parent: u64, name: &[u8]) -> bool {
     match tree.inodes.place(parent) {
         Some(Place::Repo(_, dir)) => dir.join(name).is_some_and(|path| is_shared(&path)),
-        Some(Place::Name(_) | Place::Beside(_)) | None => false,
+        Some(Place::Name(_) | Place::Beside(_) | Place::Local(_)) | None => false,
     }
 }
 
@@ -195,7 +198,7 @@ fn create_may_block(tree: &Tree, parent: u64, name: &[u8]) -> bool {
     let dir = match tree.inodes.place(parent) {
         Some(Place::Repo(_, dir)) => dir,
         // It may become a repository.
-        Some(Place::Name(_)) => return begins_repository(name),
+        Some(Place::Name(_) | Place::Local(_)) => return begins_repository(name),
         Some(Place::Beside(_)) | None => return false,
     };
     let locks = || dir.join(name).is_some_and(|path| is_shared(&path));

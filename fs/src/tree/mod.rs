@@ -3,10 +3,12 @@
 
 mod files;
 mod inodes;
+mod link;
 mod may_block;
 mod name_ttl;
 mod names;
 mod place;
+mod rename;
 mod repositories;
 mod shown;
 mod stat;
@@ -20,14 +22,14 @@ pub(crate) use stat::Stat;
 use crate::consistency::NameTtl;
 use crate::error::{FsError, FsResult};
 use crate::repository::context::{Context, Shown};
-use crate::repository::objects::Named;
-use crate::repository::{Between, Caller, Repository};
+use crate::repository::{Caller, Repository};
 use gitmoor_model::room::Type;
 use gitmoor_model::{NamePath, RepoId, RepoPath};
 use gitmoor_replicator::read;
 use inodes::Inodes;
 use name_ttl::{absence_ttl, name_ttl};
 use names::{Names, begins_repository};
+use rename::Rename;
 use std::path::Path;
 use std::sync::Arc;
 use writing::Wanted;
@@ -75,21 +77,25 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// The tree of a mount whose root is this place.
-    pub(crate) fn new(shared: Arc<Context>, repositories: Arc<Repositories>, root: Place) -> Self {
-        Self {
+    pub(crate) fn new(
+        shared: Arc<Context>,
+        repositories: Arc<Repositories>,
+        root: Place,
+    ) -> FsResult<Self> {
+        Ok(Self {
             inodes: Inodes::new(root),
             wanted: Wanted::default(),
-            names: Names::new(shared.clone(), repositories.clone()),
+            names: Names::open(shared.clone(), repositories.clone())?,
             repositories,
             shared,
-        }
+        })
     }
 
     /// An inode's path below the mount point of the namespace, for messages.
     pub(crate) fn describe(&self, ino: u64) -> String {
         match self.inodes.place(ino) {
             None => format!("inode {ino}"),
-            Some(Place::Name(path) | Place::Beside(path)) => path.to_string(),
+            Some(Place::Name(path) | Place::Beside(path) | Place::Local(path)) => path.to_string(),
             Some(Place::Repo(repo, path)) => {
                 let known = read::repo(self.shared.replica.view(), repo.id)
                     .ok()
@@ -109,8 +115,10 @@ impl Tree {
     fn place(&self, ino: u64) -> FsResult<Place> {
         let place = self.inodes.place(ino).ok_or(FsError::NotFound)?;
         let now = match &place {
-            Place::Name(path) if !path.is_root() => self.names.repository_at(path)?,
-            Place::Name(_) | Place::Beside(_) | Place::Repo(..) => None,
+            Place::Name(path) | Place::Local(path) if !path.is_root() => {
+                self.names.repository_at(path)?
+            }
+            Place::Name(_) | Place::Local(_) | Place::Beside(_) | Place::Repo(..) => None,
         };
         if let Some(now) = &now {
             self.inodes.becomes(ino, now);
@@ -126,7 +134,10 @@ impl Tree {
             Place::Name(path) if begins_repository(name) => {
                 self.names.begin_repository(path, process)?
             }
-            Place::Name(_) | Place::Beside(_) | Place::Repo(..) => None,
+            Place::Local(path) if begins_repository(name) => {
+                self.names.begin_repository_in_local(path, process)?
+            }
+            Place::Name(_) | Place::Beside(_) | Place::Local(_) | Place::Repo(..) => None,
         };
         if let Some(begun) = &begun {
             self.inodes.becomes(parent, begun);
@@ -136,7 +147,7 @@ impl Tree {
 
     fn child(&self, parent: u64, name: &[u8]) -> FsResult<Place> {
         match self.place(parent)? {
-            Place::Name(dir) => self.names.named(&join_name(&dir, name)?),
+            Place::Name(dir) | Place::Local(dir) => self.names.named(&join_name(&dir, name)?),
             Place::Repo(repo, dir) => Ok(Place::Repo(repo, join(&dir, name)?)),
             Place::Beside(_) => Err(FsError::NotDirectory),
         }
@@ -227,6 +238,7 @@ impl Tree {
                 self.names.sync(&path, process)?;
                 self.names.named(&path)?
             }
+            Place::Local(dir) => self.names.named(&join_name(&dir, name)?)?,
             Place::Repo(repo, dir) => {
                 let place = Place::Repo(repo, join(&dir, name)?);
                 self.sync_reads(&place, process)?;
@@ -246,6 +258,7 @@ impl Tree {
         match self.place(ino)? {
             Place::Repo(repo, path) => repo.readlink(&path),
             Place::Beside(path) => self.names.beside.target(&path),
+            Place::Local(path) => self.names.local.readlink(&path),
             Place::Name(_) => Err(FsError::Invalid),
         }
     }
@@ -254,6 +267,7 @@ impl Tree {
     fn in_repo(&self, parent: u64, name: &[u8]) -> FsResult<(Arc<Repository>, RepoPath)> {
         match self.place(parent)? {
             Place::Repo(repo, dir) => Ok((repo, join(&dir, name)?)),
+            Place::Local(_) => Err(FsError::CrossRoom),
             Place::Name(_) | Place::Beside(_) => Err(FsError::NotHere(
                 "beside repositories stand directories, small files and symbolic links: no hard links, FIFOs, \
                  sockets or devices",
@@ -271,6 +285,10 @@ impl Tree {
         self.check_writable()?;
         let place = match self.dir_of_new(parent, name, process)? {
             Place::Name(dir) => self.names.make(&join_name(&dir, name)?, mode, process)?,
+            Place::Local(dir) => {
+                let path = join_name(&dir, name)?;
+                self.names.make_in_local(&path, mode, process)?
+            }
             Place::Repo(repo, dir) => {
                 let path = join(&dir, name)?;
                 repo.mkdir(&path, mode, &self.caller(&repo, process))?;
@@ -289,15 +307,24 @@ impl Tree {
         process: Process,
     ) -> FsResult<Entry> {
         self.check_writable()?;
-        if let Place::Name(dir) = self.dir_of_new(parent, name, process)? {
-            let path = join_name(&dir, name)?;
-            let actor = self.names.actor(process);
-            self.names.beside.link(&path, target, actor)?;
-            return self.entry(&Place::Beside(path));
-        }
-        let (repo, path) = self.in_repo(parent, name)?;
-        repo.symlink(&path, target, &self.caller(&repo, process))?;
-        let place = Place::Repo(repo, path);
+        let place = match self.dir_of_new(parent, name, process)? {
+            Place::Name(dir) => {
+                let path = join_name(&dir, name)?;
+                let actor = self.names.actor(process);
+                self.names.beside.link(&path, target, actor)?;
+                Place::Beside(path)
+            }
+            Place::Local(dir) => {
+                let (path, owner) = (join_name(&dir, name)?, self.shown().owner_of_new(process));
+                self.names.local.symlink(target, &path, owner)?;
+                Place::Local(path)
+            }
+            Place::Beside(_) | Place::Repo(..) => {
+                let (repo, path) = self.in_repo(parent, name)?;
+                repo.symlink(&path, target, &self.caller(&repo, process))?;
+                Place::Repo(repo, path)
+            }
+        };
         self.entry(&place)
     }
 
@@ -307,6 +334,7 @@ impl Tree {
         match &place {
             Place::Repo(repo, path) => repo.unlink(path, &self.caller(repo, process))?,
             Place::Beside(path) => (self.names.beside).unlink(path, self.names.actor(process))?,
+            Place::Local(path) => self.names.local.unlink(path)?,
             Place::Name(_) => return Err(FsError::IsDirectory),
         }
         self.inodes.orphan(&place);
@@ -322,6 +350,7 @@ impl Tree {
             }
             (Place::Repo(repo, _), _) => self.names.delete_emptied(repo, process)?,
             (Place::Name(path), _) => self.names.remove(path, process)?,
+            (Place::Local(path), _) => self.names.local.rmdir(path)?,
             (Place::Beside(_), _) => return Err(FsError::NotDirectory),
         }
         self.inodes.orphan(&place);
@@ -337,65 +366,13 @@ impl Tree {
         process: Process,
     ) -> FsResult<()> {
         self.check_writable()?;
-        match (self.place(parent)?, self.place(new_parent)?) {
-            (Place::Name(from), Place::Name(to)) => {
-                let (from, to) = (join_name(&from, name)?, join_name(&to, new_name)?);
-                self.rename_in_namespace(&from, &to, replace, process)
-            }
-            (Place::Repo(repo, from), Place::Repo(other, to)) => {
-                let (from, to) = (join(&from, name)?, join(&to, new_name)?);
-                let caller = self.caller(&other, process);
-                let named = match repo.id == other.id {
-                    true => repo.rename(&from, &to, replace, &caller)?,
-                    false => {
-                        self.check_readable(&Place::Repo(repo.clone(), from.clone()), process)?;
-                        let leaving = self.caller(&repo, process);
-                        let between = Between {
-                            from: (&repo, &leaving),
-                            to: (&other, &caller),
-                        };
-                        between.rename(&from, &to, replace)?
-                    }
-                };
-                match named {
-                    Named::File => self.renamed(&Place::Repo(repo, from), &Place::Repo(other, to)),
-                    Named::Copy => {
-                        self.inodes.orphan(&Place::Repo(repo, from));
-                        self.renew(&other, &to);
-                    }
-                }
-                Ok(())
-            }
-            _ => Err(FsError::CrossRoom),
-        }
-    }
-
-    fn rename_in_namespace(
-        &self,
-        from: &NamePath,
-        to: &NamePath,
-        replace: bool,
-        process: Process,
-    ) -> FsResult<()> {
-        let source = self.names.named(from)?;
-        if from == to {
-            return Ok(());
-        }
-        if let Place::Beside(_) = source {
-            let actor = self.names.actor(process);
-            self.names.beside.rename(from, to, replace, actor)?;
-            self.renamed(&source, &Place::Beside(to.clone()));
-            return Ok(());
-        }
-        if let Some(replaced) = self.names.make_way(&source, to, process)? {
-            self.inodes.orphan(&replaced);
-        }
-        self.names.rename(from, to, process)?;
-        if let Place::Name(_) = source {
-            let (from, to) = (Place::Name(from.clone()), Place::Name(to.clone()));
-            self.inodes.rename(&from, &to, None);
-        }
-        Ok(())
+        let (from, to) = (self.place(parent)?, self.place(new_parent)?);
+        let rename = Rename {
+            tree: self,
+            replace,
+            process,
+        };
+        rename.rename((from, name), (to, new_name))
     }
 
     /// While the kernel still holds the directories, so that it is this file that is there.
@@ -408,6 +385,7 @@ impl Tree {
     pub(crate) fn list(&self, ino: u64) -> FsResult<Vec<Listed>> {
         match self.place(ino)? {
             Place::Name(dir) => self.names.list(&dir),
+            Place::Local(dir) => self.names.list_local(&dir),
             Place::Repo(repo, dir) => {
                 let names = repo.list(&dir)?;
                 Ok(names
@@ -447,17 +425,6 @@ fn caller(shown: &Shown, repo: &Repository, process: Process) -> Caller {
         owner: shown.owner_of_new(process),
         read: repo.transactions().read_version(process.tid),
     }
-}
-
-/// Whether a process may read what has these attributes, by what is known of it: its other groups are not.
-fn may_read(process: Process, stat: &Stat) -> bool {
-    let bit = match (process.uid, process.gid) {
-        (0, _) => return true,
-        (uid, _) if uid == stat.uid => 0o400,
-        (_, gid) if gid == stat.gid => 0o040,
-        (_, _) => 0o004,
-    };
-    stat.mode & bit != 0
 }
 
 /// A process is about to be shown what stands there. The kernel answers lookups of names that it

@@ -12,6 +12,7 @@ pub(super) fn name_ttl(place: &Place, is_alone: bool) -> NameTtl {
         Place::Repo(_, path) => in_repo(path, true, is_alone),
         Place::Name(_) | Place::Beside(_) if is_alone => NameTtl::Long,
         Place::Name(_) | Place::Beside(_) => NameTtl::Zero,
+        Place::Local(_) => NameTtl::Long,
     }
 }
 
@@ -22,7 +23,7 @@ pub(super) fn absence_ttl(place: &Place, is_alone: bool) -> NameTtl {
     match place {
         Place::Repo(_, path) if path.is_root() || is_ours(path) => NameTtl::Zero,
         Place::Repo(_, path) => in_repo(path, false, is_alone),
-        Place::Name(_) | Place::Beside(_) => NameTtl::Zero,
+        Place::Name(_) | Place::Beside(_) | Place::Local(_) => NameTtl::Zero,
     }
 }
 

@@ -2,14 +2,16 @@
 
 use super::{Listed, Place, Process, Repositories, caller};
 use crate::error::{FsError, FsResult};
-use crate::namespace::{Beside, Namespace};
+use crate::namespace::{Beside, Local, Namespace};
 use crate::process::of_thread;
 use crate::repository::context::Context;
-use crate::repository::{Identity, NewAttributes, Repository};
+use crate::repository::{Identity, NewAttributes, Repository, type_of};
 use crate::tree::Stat;
 use gitmoor_model::room::Type;
 use gitmoor_model::{Actor, NamePath, Refusal, RepoId, RepoPath};
 use gitmoor_replicator::{NameEntry, read};
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 /// Permission bits of a directory of the namespace, which it keeps when it becomes a repository.
@@ -38,15 +40,18 @@ pub(super) struct Names {
     repositories: Arc<Repositories>,
     /// What is no directory.
     pub(super) beside: Beside,
+    /// What only this machine has.
+    pub(super) local: Local,
 }
 
 impl Names {
-    pub(super) fn new(shared: Arc<Context>, repositories: Arc<Repositories>) -> Self {
-        Self {
+    pub(super) fn open(shared: Arc<Context>, repositories: Arc<Repositories>) -> FsResult<Self> {
+        Ok(Self {
             beside: Beside::new(shared.clone()),
+            local: Local::open(shared.clone())?,
             shared,
             repositories,
-        }
+        })
     }
 
     /// Syncs reads before a process is shown what a name stands for. What is in a
@@ -64,12 +69,18 @@ impl Names {
         }
     }
 
-    /// What stands at a path.
+    /// What stands at a path. What is local may not be there: its stat(2) says so.
     pub(super) fn named(&self, path: &NamePath) -> FsResult<Place> {
-        match read::name(self.shared.replica.view(), path)?.ok_or(FsError::NotFound)? {
-            NameEntry::Directory => Ok(Place::Name(path.clone())),
-            NameEntry::Repo(id) => Ok(Place::Repo(self.repositories.get(id)?, RepoPath::root())),
-            NameEntry::Link(_) | NameEntry::File(_) => Ok(Place::Beside(path.clone())),
+        let is_local = self.local.covers(path);
+        match read::name(self.shared.replica.view(), path)? {
+            _ if self.local.is_top(path) => Ok(Place::Local(path.clone())),
+            Some(NameEntry::Repo(id)) => {
+                Ok(Place::Repo(self.repositories.get(id)?, RepoPath::root()))
+            }
+            _ if is_local => Ok(Place::Local(path.clone())),
+            Some(NameEntry::Directory) => Ok(Place::Name(path.clone())),
+            Some(NameEntry::Link(_) | NameEntry::File(_)) => Ok(Place::Beside(path.clone())),
+            None => Err(FsError::NotFound),
         }
     }
 
@@ -84,14 +95,26 @@ impl Names {
 
     /// The names in a directory.
     pub(super) fn list(&self, dir: &NamePath) -> FsResult<Vec<Listed>> {
-        let names = read::names_in(self.shared.replica.view(), dir)?;
-        Ok(names
-            .into_iter()
-            .map(|(name, entry)| Listed {
-                name,
-                kind: kind_of(&entry),
-            })
-            .collect())
+        let names = read::names_in(self.shared.replica.view(), dir)?.into_iter();
+        let names = names.map(|(name, entry)| (name, kind_of(&entry)));
+        let local = match dir.is_root() {
+            true => self
+                .local
+                .names()
+                .map(|name| (name.to_vec(), Type::Directory)),
+            false => return Ok(listed(names)),
+        };
+        Ok(listed(names.chain(local).collect::<BTreeMap<_, _>>()))
+    }
+
+    /// The names in a local one: its own, and those of repositories.
+    pub(super) fn list_local(&self, dir: &NamePath) -> FsResult<Vec<Listed>> {
+        let own = self.local.list(dir)?.into_iter();
+        let own = own.map(|(name, kind)| (name, type_of(kind)));
+        let names = read::names_in(self.shared.replica.view(), dir)?.into_iter();
+        let repositories = names.filter(|(_, entry)| matches!(entry, NameEntry::Repo(_)));
+        let repositories = repositories.map(|(name, _)| (name, Type::Directory));
+        Ok(listed(own.chain(repositories).collect::<BTreeMap<_, _>>()))
     }
 
     /// As this process changes it.
@@ -110,6 +133,9 @@ impl Names {
 
     /// mkdir: a repository if the name ends in `.git`.
     pub(super) fn make(&self, path: &NamePath, mode: u32, process: Process) -> FsResult<Place> {
+        if self.local.is_top(path) {
+            return Err(FsError::Exists);
+        }
         if !path.names_repository() {
             self.namespace(process).create_directory(path)?;
             return Ok(Place::Name(path.clone()));
@@ -135,6 +161,7 @@ impl Names {
     /// The repository that a directory of this path has become; `None` while it is a directory, or gone.
     pub(super) fn repository_at(&self, path: &NamePath) -> FsResult<Option<Place>> {
         match read::name(self.shared.replica.view(), path)? {
+            Some(NameEntry::Repo(_)) if self.local.is_top(path) => Ok(None),
             Some(NameEntry::Repo(_)) => self.named(path).map(Some),
             Some(NameEntry::Directory | NameEntry::Link(_) | NameEntry::File(_)) | None => Ok(None),
         }
@@ -151,13 +178,59 @@ impl Names {
         if path.is_root() || self.beside.has_drafts_in(path) || !has_names()?.is_empty() {
             return Ok(None);
         }
+        self.becomes(path, DIRECTORY_MODE, process)
+    }
+
+    fn becomes(&self, path: &NamePath, mode: u32, process: Process) -> FsResult<Option<Place>> {
         match self.namespace(process).become_repository(path) {
-            Ok(id) => self.given(id, DIRECTORY_MODE, process).map(Some),
+            Ok(id) => self.given(id, mode, process).map(Some),
             // Another machine was quicker.
             Err(FsError::Refused(Refusal::Exists(_))) => self.repository_at(path),
             Err(FsError::Refused(Refusal::NotEmpty(_))) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// mkdir in a local directory, the same.
+    pub(super) fn make_in_local(
+        &self,
+        path: &NamePath,
+        mode: u32,
+        process: Process,
+    ) -> FsResult<Place> {
+        if !path.names_repository() {
+            let owner = self.shared.config.shown.owner_of_new(process);
+            self.local.mkdir(path, mode, owner)?;
+            return Ok(Place::Local(path.clone()));
+        }
+        match self.local.stat(path) {
+            Ok(_) => return Err(FsError::Exists),
+            Err(FsError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        self.namespace(process).create_parents(path)?;
+        let id = self.namespace(process).create_repository(path)?;
+        self.given(id, mode, process)
+    }
+
+    /// [`Names::begin_repository`] in a local directory, which the repository takes the place of.
+    pub(super) fn begin_repository_in_local(
+        &self,
+        path: &NamePath,
+        process: Process,
+    ) -> FsResult<Option<Place>> {
+        if self.local.is_top(path) || !self.local.list(path)?.is_empty() {
+            return Ok(None);
+        }
+        let mode = self.local.stat(path)?.mode();
+        let namespace = self.namespace(process);
+        namespace.create_parents(path)?;
+        namespace.create_missing(path)?;
+        let begun = self.becomes(path, mode, process)?;
+        if begun.is_some() {
+            self.local.make_way(path)?;
+        }
+        Ok(begun)
     }
 
     /// rmdir of a directory.
@@ -190,16 +263,24 @@ impl Names {
             (Place::Name(_), Place::Name(path)) => self.remove(path, process)?,
             (Place::Repo(..), Place::Repo(repo, _)) => self.delete_emptied(repo, process)?,
             (Place::Repo(..), Place::Name(path)) => self.remove(path, process)?,
+            (Place::Repo(..), Place::Local(path)) => self.local.make_way(path)?,
             (Place::Name(_), Place::Repo(..)) => return Err(FsError::Exists),
+            (Place::Name(_) | Place::Beside(_), Place::Local(_)) | (Place::Local(_), _) => {
+                return Err(FsError::CrossRoom);
+            }
             (_, Place::Beside(_)) => return Err(FsError::NotDirectory),
             (Place::Beside(_), _) => return Err(FsError::IsDirectory),
         }
         Ok(Some(target))
     }
 
-    /// mv of a repository or a directory of them.
+    /// mv of a repository or a directory of them. The directories above it may be there on this machine alone.
     pub(super) fn rename(&self, from: &NamePath, to: &NamePath, process: Process) -> FsResult<()> {
-        self.namespace(process).rename(from, to)
+        let namespace = self.namespace(process);
+        if self.local.covers(to) {
+            namespace.create_parents(to)?;
+        }
+        namespace.rename(from, to)
     }
 }
 
@@ -209,4 +290,9 @@ fn kind_of(entry: &NameEntry) -> Type {
         NameEntry::Link(_) => Type::Symlink,
         NameEntry::File(_) => Type::File,
     }
+}
+
+fn listed(names: impl IntoIterator<Item = (Vec<u8>, Type)>) -> Vec<Listed> {
+    let names = names.into_iter();
+    names.map(|(name, kind)| Listed { name, kind }).collect()
 }

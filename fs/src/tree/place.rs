@@ -14,6 +14,8 @@ pub(crate) enum Place {
     Name(NamePath),
     /// A file or a symbolic link beside repositories.
     Beside(NamePath),
+    /// Anything but a repository beneath a name of the setting `local`, or that name itself.
+    Local(NamePath),
     /// The top of a repository, or something in it.
     Repo(Arc<Repository>, RepoPath),
 }
@@ -28,6 +30,7 @@ impl Place {
     pub(super) fn is_shared(&self) -> bool {
         match self {
             Place::Name(_) | Place::Beside(_) => true,
+            Place::Local(_) => false,
             Place::Repo(_, path) => is_shared(path),
         }
     }
@@ -36,7 +39,7 @@ impl Place {
     pub(super) fn is_final(&self) -> bool {
         match self {
             Place::Repo(_, path) => name::kind(path).is_some(),
-            Place::Name(_) | Place::Beside(_) => false,
+            Place::Name(_) | Place::Beside(_) | Place::Local(_) => false,
         }
     }
 
@@ -44,7 +47,7 @@ impl Place {
     pub(super) fn sync_replicated(&self) -> FsResult<()> {
         match self {
             Place::Repo(repo, path) => repo.fsync_replicated(path),
-            Place::Name(_) | Place::Beside(_) => Ok(()),
+            Place::Name(_) | Place::Beside(_) | Place::Local(_) => Ok(()),
         }
     }
 
@@ -59,6 +62,10 @@ impl Place {
             | (Place::Beside(path), Place::Beside(from), Place::Beside(to)) => {
                 NamePath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))
                     .map(Place::Beside)
+            }
+            (Place::Local(path), Place::Local(from), Place::Local(to)) => {
+                NamePath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))
+                    .map(Place::Local)
             }
             (Place::Repo(_, path), Place::Repo(_, from), Place::Repo(repo, to)) => {
                 let path = RepoPath::new(moved(path.as_bytes(), from.as_bytes(), to.as_bytes()))?;

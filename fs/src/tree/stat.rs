@@ -1,7 +1,10 @@
 //! What stat(2) says.
 
+use crate::beneath::kind_of;
 use crate::error::FsResult;
-use crate::repository::{Body, Found, NewAttributes, Opened, Repository, SetTime};
+use crate::repository::{
+    Body, Found, Identity, NewAttributes, Opened, Repository, SetTime, type_of,
+};
 use gitmoor_model::name;
 use gitmoor_model::room::Type;
 use gitmoor_model::room::{Room, room};
@@ -163,6 +166,12 @@ impl Stat {
             kept: true,
         }
     }
+}
+
+/// Of what only this machine has, and which file it is; a directory stays the one of its name.
+pub(super) fn of_local(meta: &Metadata) -> (Stat, Option<Identity>) {
+    let identity = (!meta.is_dir()).then(|| Identity::real(meta));
+    (Stat::real(meta, type_of(kind_of(meta))), identity)
 }
 
 /// Of something in a repository.

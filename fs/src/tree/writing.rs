@@ -92,7 +92,7 @@ impl Tree {
                 let actor = self.names.actor(process);
                 self.names.beside.open_draft(path, truncate, actor)?
             }
-            Place::Name(_) => return Err(FsError::IsDirectory),
+            Place::Name(_) | Place::Local(_) => return Err(FsError::IsDirectory),
         });
         self.inodes.take(ino, Role::Draft);
         self.opened_draft(ino, &opened, process);
@@ -146,7 +146,7 @@ impl Tree {
                 let actor = self.names.actor(process);
                 self.names.beside.create_draft(path, mode, how, actor)?
             }
-            Place::Name(_) => return Err(FsError::IsDirectory),
+            Place::Name(_) | Place::Local(_) => return Err(FsError::IsDirectory),
         });
         let stat = self.stat_of_draft(&place, &opened)?;
         let ino = self.inodes.spare(&place);
@@ -174,7 +174,7 @@ impl Tree {
     fn stat_of_draft(&self, place: &Place, opened: &Opened) -> FsResult<Stat> {
         match place {
             Place::Repo(repo, _) => self.stat_opened(opened, repo),
-            Place::Name(_) | Place::Beside(_) => {
+            Place::Name(_) | Place::Beside(_) | Place::Local(_) => {
                 let directory = Stat::namespace();
                 let owner = (directory.uid, directory.gid);
                 Ok(self.shown().of(stat::of_opened(opened, owner)?))
@@ -208,7 +208,7 @@ impl Tree {
                 let actor = self.names.actor(process);
                 self.names.beside.set_draft(&path, opened, new, actor)
             }),
-            (Place::Name(_), Some(_)) | (_, None) => Err(FsError::NotFound),
+            (Place::Name(_) | Place::Local(_), Some(_)) | (_, None) => Err(FsError::NotFound),
         })
     }
 

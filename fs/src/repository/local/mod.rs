@@ -13,7 +13,7 @@ pub(crate) use private::Private;
 
 use crate::beneath::{At, Dir, Node, is_absent, kind_of};
 use crate::error::{FsError, FsResult};
-use gitmoor_model::{RepoId, RepoPath};
+use gitmoor_model::RepoPath;
 use parking_lot::RwLock;
 use rustix::fs::{FileType, Timestamps};
 use std::ffi::OsStr;
@@ -38,7 +38,7 @@ pub(crate) struct Owner {
     pub gid: u32,
 }
 
-/// The real directory of one repository: `<repo id>/files` in the directory of all of them.
+/// The real directory of one repository, `<repo id>/files` in the directory of all of them, or of another home.
 #[derive(Debug)]
 pub(crate) struct Files {
     homes: Arc<Dir>,
@@ -51,10 +51,10 @@ pub(crate) struct Files {
 
 impl Files {
     /// Makes the directory if it is not there, and clears what an earlier life left in the making beside it.
-    pub(crate) fn open(homes: Arc<Dir>, id: RepoId) -> FsResult<Self> {
+    pub(crate) fn open(homes: Arc<Dir>, home: &str) -> FsResult<Self> {
         let files = Self {
             homes,
-            home: PathBuf::from(id.to_string()),
+            home: PathBuf::from(home),
             made: AtomicU64::new(0),
             times: RwLock::default(),
         };

@@ -94,7 +94,6 @@ impl Files {
 mod tests {
     use super::*;
     use crate::repository::local::Owner;
-    use gitmoor_model::RepoId;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
@@ -104,7 +103,7 @@ mod tests {
 
     fn files(dir: &tempfile::TempDir) -> Files {
         let homes = Arc::new(Dir::open(dir.path()).expect("a directory"));
-        Files::open(homes, RepoId::random()).expect("its files")
+        Files::open(homes, "home").expect("its files")
     }
 
     fn path(path: &str) -> RepoPath {

@@ -153,7 +153,8 @@ fn transactions(
     changed: impl Fn(RepoId, &RepoPath) + Send + Sync + 'static,
 ) -> Transactions {
     let shared = Arc::new(shared(dir, world.node.clone(), changed));
-    let files = Arc::new(Files::open(shared.homes.clone(), world.repo).expect("opens"));
+    let files =
+        Arc::new(Files::open(shared.homes.clone(), &world.repo.to_string()).expect("opens"));
     let prune = Arc::new(PendingDeletions::default());
     let objects = Objects::open(world.repo, shared.clone(), files.clone(), prune.clone());
     let objects = Arc::new(objects.expect("opens"));

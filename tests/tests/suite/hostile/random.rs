@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -83,11 +83,14 @@ fn campaign(kind: Kind, seed: u64) {
 
 fn attack(kind: Kind, seed: u64, effort: Effort) {
     println!("-- GITMOOR_ADVERSARY_SEED={seed}");
-    let ground = Ground::new(kind, "idle-publish = \"200ms\"\n");
+    let ground = Ground::new(kind, "idle-publish = \"200ms\"\nlocal = [\"+mine\"]\n");
     let old = ground.home.join("old.git");
     ground.sh_ok("git clone -q --bare --no-local $M/a.git $HOME/old.git");
     let program = Path::new(env!("CARGO_BIN_EXE_adversary"));
-    let mut adversary = Adversary::start(program, &ground, &old, seed, effort);
+    let local = ground.place.root.join("+mine");
+    chown(&local, Some(INTRUDER), Some(INTRUDER)).expect("chown");
+    let beside = [old.as_path(), local.as_path()];
+    let mut adversary = Adversary::start(program, &ground, &beside, seed, effort);
     let mut turn = seed as usize;
     // A turn at least, however short it is.
     loop {
@@ -173,7 +176,7 @@ fn leaves(ground: &Ground) {
     assert!(ended.is_some(), "the daemon does not leave");
 }
 
-/// In the data directory and in the store: what the user made is in the user's repository alone, never privileged, and none
+/// In the data directory and in the store: what the user made is in the user's repository and local directory alone, never privileged, and none
 /// of root's files elsewhere.
 fn nothing_foreign(ground: &Ground, data: &Path, kind: Kind) {
     let inode = |path: &PathBuf| {
@@ -189,7 +192,8 @@ fn nothing_foreign(ground: &Ground, data: &Path, kind: Kind) {
             let Ok(meta) = fs::symlink_metadata(&path) else {
                 continue;
             };
-            let in_repository = path.strip_prefix(data.join("repos")).is_ok();
+            let users = [data.join("repos"), data.join("local")];
+            let is_of_users = users.iter().any(|above| path.starts_with(above));
             let privileged = meta.mode() & 0o6000 != 0 && meta.uid() != INTRUDER;
             assert!(
                 !privileged || meta.is_dir(),
@@ -202,10 +206,10 @@ fn nothing_foreign(ground: &Ground, data: &Path, kind: Kind) {
                 "{path:?} is root's file"
             );
             assert!(
-                in_repository || meta.uid() == 0,
+                is_of_users || meta.uid() == 0,
                 "{path:?} is the user's: {meta:?}"
             );
-            assert!(in_repository || !meta.is_symlink(), "{path:?} is a link");
+            assert!(is_of_users || !meta.is_symlink(), "{path:?} is a link");
         }
     }
 }

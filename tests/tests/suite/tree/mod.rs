@@ -5,6 +5,7 @@ mod beside;
 mod copying;
 mod immutable;
 mod init;
+mod local_names;
 mod namespace;
 mod open_files;
 mod still;

@@ -215,3 +215,37 @@ fn a_directory_becomes_a_repository_elsewhere() {
         }
     }
 }
+
+/// What stands beneath a name of `local` stays on its machine, and what is a repository there does not.
+#[test]
+fn what_is_of_one_machine() {
+    let mut cluster = Cluster::mounted(Kind::Dir);
+    cluster.set_env("GITMOOR_LOCAL", "+gitaly");
+    let (first, second) = (cluster.mount_client(), cluster.mount_client());
+    let at = |machine: usize, name: &str| cluster.mounted_on(machine).path().join(name);
+    let file = at(first, "+gitaly/tmp/file");
+    sh("mkdir \"${1%/*}\" && echo mine >\"$1\"", &file);
+    assert_eq!(ls(&at(first, "+gitaly/tmp")), ["file"]);
+    assert!(ls(&at(second, "+gitaly")).is_empty());
+    assert!(ls(&at(1, "")).is_empty());
+    for (machine, name) in [(first, "one"), (second, "two")] {
+        sh("mkdir -p \"$1\"", &at(machine, "+gitaly/tmp"));
+        let temporary = format!("+gitaly/tmp/{name}");
+        init(&cluster, machine, &temporary, "");
+        let work = work(&cluster, machine, &temporary);
+        work.commit("first");
+        work.ok("push --quiet origin HEAD:refs/heads/main");
+        // One that has no such setting sees what the namespace has.
+        assert_eq!(cluster.repo(1, &temporary).oid("main"), work.oid("HEAD"));
+        let from = at(machine, &temporary);
+        let to = at(machine, &format!("{name}.git"));
+        fs::rename(from, to).expect("mv");
+        for other in [1, first, second] {
+            let repo = cluster.repo(other, &format!("{name}.git"));
+            assert_eq!(repo.oid("main"), work.oid("HEAD"), "{name} on {other}");
+            repo.fsck();
+        }
+    }
+    assert_eq!(ls(&at(first, "+gitaly/tmp")), ["file"]);
+    assert!(ls(&at(second, "+gitaly/tmp")).is_empty());
+}
