@@ -60,6 +60,7 @@ impl Mount {
         let (sender, ended) = crossbeam_channel::bounded(1);
         let handler = Handler::new(fs.clone(), tree.clone(), sender)?;
         let session = fuser::spawn_mount(handler, at, &config(&options, fs.is_read_only()))?;
+        tree.mounted(at)?;
         invalidate::start(&fs, tree, session.notifier())?;
         Ok(Self {
             at: at.to_owned(),

@@ -8,7 +8,7 @@ pub(crate) mod lineage;
 mod memory;
 mod origin;
 
-pub(crate) use descriptors::has_open;
+pub(crate) use descriptors::{Device, has_open};
 pub(crate) use known::Processes;
 pub(crate) use origin::Origins;
 

@@ -9,7 +9,7 @@
 
 use super::{Closing, Opened};
 use crate::error::{FsError, FsResult};
-use crate::process::{has_open, of_thread};
+use crate::process::{Device, has_open, of_thread};
 use crate::repository::refs::{self, Refs};
 use crate::repository::transaction::Author;
 use gitmoor_model::{Expect, RepoPath, Timestamp, Version};
@@ -74,15 +74,15 @@ impl Users {
         self.written.load(Ordering::Acquire)
     }
 
-    /// Whether any of them, or the one that closes a descriptor now, has another one; `ino` is its
-    /// inode, which no other open file has. `None` when that cannot be told.
-    pub(crate) fn hold(&self, ino: u64, closing: u32) -> Option<bool> {
+    /// Whether any of them, or the one that closes a descriptor now, has another one; `inode` is its
+    /// file system and number, which no other open file has. `None` when that cannot be told.
+    pub(crate) fn hold(&self, inode: (Option<Device>, u64), closing: u32) -> Option<bool> {
         let mut threads = self.threads.lock().clone();
         threads.insert(closing);
         let processes: BTreeSet<u32> = threads.into_iter().map(of_thread).collect();
         let mut all_told = true;
         for process in processes {
-            match has_open(process, ino) {
+            match has_open(process, inode) {
                 Some(true) => return Some(true),
                 Some(false) => {}
                 None => all_told = false,

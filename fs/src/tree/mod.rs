@@ -21,6 +21,7 @@ pub(crate) use stat::Stat;
 
 use crate::consistency::NameTtl;
 use crate::error::{FsError, FsResult};
+use crate::process::Device;
 use crate::repository::context::{Context, Shown};
 use crate::repository::{Caller, Repository};
 use gitmoor_model::room::Type;
@@ -30,8 +31,9 @@ use inodes::Inodes;
 use name_ttl::{absence_ttl, name_ttl};
 use names::{Names, begins_repository};
 use rename::Rename;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use writing::Wanted;
 
 /// Who calls, by the credentials that FUSE reports.
@@ -73,6 +75,8 @@ pub(crate) struct Tree {
     wanted: Wanted,
     repositories: Arc<Repositories>,
     names: Names,
+    /// Of the mount. Until it is mounted, and that is for milliseconds, nobody knows it.
+    device: OnceLock<Device>,
 }
 
 impl Tree {
@@ -88,7 +92,15 @@ impl Tree {
             names: Names::open(shared.clone(), repositories.clone())?,
             repositories,
             shared,
+            device: OnceLock::new(),
         })
+    }
+
+    /// The tree is mounted there.
+    pub(crate) fn mounted(&self, at: &Path) -> io::Result<()> {
+        let device = Device::of(at)?;
+        self.device.get_or_init(|| device);
+        Ok(())
     }
 
     /// An inode's path below the mount point of the namespace, for messages.

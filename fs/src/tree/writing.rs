@@ -111,7 +111,7 @@ impl Tree {
         let Some(users) = opened.users() else {
             return true;
         };
-        match users.hold(ino, process.tid) {
+        match users.hold((self.device.get().copied(), ino), process.tid) {
             Some(held) => !held,
             None => users.is_written(),
         }

@@ -344,6 +344,29 @@ fn a_close_overwrites_nothing_that_it_has_not_seen() {
     assert!(!path.exists());
 }
 
+/// Another mount numbers its inodes in the same way: whoever has a file there with the number of the value is told
+/// all the same when the value cannot be committed.
+#[test]
+fn a_file_of_another_mount_takes_no_error_from_a_close() {
+    let [place, other] = [(); 2].map(|()| Place::new(Kind::Dir, &Installed::newest()));
+    let (bare, _) = place.pushed("app.git", 2);
+    let path = bare.dir.join("refs/heads/x");
+    bare.ok("update-ref refs/heads/x main~1");
+    let mut file = OpenOptions::new().write(true).open(&path).expect("open");
+    let number = file.metadata().expect("fstat").ino();
+    let info = other.bare("other.git").dir.join("info");
+    let _same = (0..10_000)
+        .map(|n| File::create(info.join(n.to_string())).expect("create"))
+        .find(|file| file.metadata().expect("fstat").ino() == number)
+        .expect("a file of the other mount with this number");
+    let older = format!("{}\n", bare.oid("main~1"));
+    file.write_all(older.as_bytes()).expect("write");
+    bare.ok("update-ref refs/heads/x main");
+    let closed = nix::unistd::close(file).expect_err("somebody has moved it");
+    assert_eq!(closed, nix::errno::Errno::ESTALE);
+    assert_eq!(bare.oid("x"), bare.oid("main"));
+}
+
 #[test]
 fn a_value_has_a_largest_size() {
     let ground = Ground::new(Kind::Dir, "");
