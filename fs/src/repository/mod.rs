@@ -405,12 +405,12 @@ impl Repository {
         &self.transactions
     }
 
-    /// Whether something waits to be published for at least this long.
+    /// Whether something waits to be published for at least this long, or is in memory for a publication.
     pub fn is_due(&self, idle: std::time::Duration) -> bool {
         if self.host_files.has_plain() || self.config.has_unreplicated() {
             return true;
         }
         let idle_for = self.objects.idle_for();
-        !self.transactions.is_quiet() && idle_for.is_none_or(|time| time >= idle)
+        !self.transactions.is_at_rest() && idle_for.is_none_or(|time| time >= idle)
     }
 }

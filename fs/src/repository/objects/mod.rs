@@ -30,7 +30,7 @@ use borrowed::AllBorrowed;
 use gitmoor_model::name;
 use gitmoor_model::room::{Room, room};
 use gitmoor_model::{
-    FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath, Timestamp, Version,
+    BlockDigest, FileEntry, FileTouch, ObjectFormat, Place, RepoId, RepoPath, Timestamp, Version,
 };
 use gitmoor_replicator::{Child, read};
 use gitmoor_store::block_cache::{CacheObject, CachedFile, idx};
@@ -262,14 +262,29 @@ impl Objects {
 
     /// The bytes of a catalogued file.
     pub fn content(&self, path: &RepoPath, entry: &FileEntry) -> FsResult<Content> {
+        let borrowed = entry
+            .key()
+            .and_then(|key| self.state.lock().borrowed.blocks(path, key));
+        let blocks = match (borrowed, &entry.place) {
+            (Some(blocks), _) => blocks,
+            (None, Place::Inline(_)) => Vec::new(),
+            (None, Place::Stored { .. }) => {
+                read::blocks(self.shared.replica.view(), self.repo, path)?
+            }
+        };
+        self.content_with(path, entry, blocks)
+    }
+
+    /// The same of a file that may have left the catalog: its block digests are known.
+    pub(crate) fn content_with(
+        &self,
+        path: &RepoPath,
+        entry: &FileEntry,
+        blocks: Vec<BlockDigest>,
+    ) -> FsResult<Content> {
         match &entry.place {
             Place::Inline(bytes) => Ok(Content::Inline(bytes::Bytes::copy_from_slice(bytes))),
             Place::Stored { key } => {
-                let borrowed = self.state.lock().borrowed.blocks(path, key);
-                let blocks = match borrowed {
-                    Some(blocks) => blocks,
-                    None => read::blocks(self.shared.replica.view(), self.repo, path)?,
-                };
                 let object = cache_object(key, entry, blocks.into());
                 let cache = &self.shared.cache;
                 let file = match self.tables(path, entry)? {

@@ -4,6 +4,7 @@ use super::Transactions;
 use super::commit::FILES_PER_ENTRY;
 use super::prune::Removal;
 use super::read_version::{Author, ReadVersion};
+use super::superseded::Supersession;
 use crate::error::{FsError, FsResult};
 use crate::repository::objects::{Found, Naming};
 use gitmoor_model::name;
@@ -34,11 +35,12 @@ impl Transactions {
         if !real && !catalogued {
             return Err(FsError::NotFound);
         }
+        let holds_anyway = self.holds_anyway(path, read)?;
         let _no_ref_moves = self.prune.deletion();
         let naming = self.objects.naming();
         let removal = self.prune.next(read);
-        if name::holds_git_objects(path) {
-            self.check_unmoved(removal)?;
+        if !holds_anyway {
+            self.check_unmoved(path, removal)?;
         }
         self.remove(&naming, path, removal, catalogued);
         match real {
@@ -55,9 +57,28 @@ impl Transactions {
         naming.removed(path);
     }
 
+    /// Whether a deletion holds whatever refs did: the file holds no object of git, or the deletion comes too late for
+    /// anything but a file that is superseded, and this one is.
+    fn holds_anyway(&self, path: &RepoPath, read: ReadVersion) -> FsResult<bool> {
+        if !name::holds_git_objects(path) {
+            return Ok(true);
+        }
+        let is_late = self.is_late(path, self.prune.next(read))?;
+        Ok(is_late && Supersession(self).is_of(path, read.seen)?)
+    }
+
+    /// Whether a deletion does not hold any more.
+    pub(super) fn is_late(&self, path: &RepoPath, removal: Removal) -> FsResult<bool> {
+        match self.check_unmoved(path, removal) {
+            Ok(()) => Ok(false),
+            Err(FsError::Refused(Refusal::RefsMoved { .. } | Refusal::Repacked { .. })) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A deletion that comes too late already must not even hide the object until it is
     /// published and undone.
-    fn check_unmoved(&self, removal: Removal) -> FsResult<()> {
+    fn check_unmoved(&self, path: &RepoPath, removal: Removal) -> FsResult<()> {
         let Some(repo) = read::repo(self.shared.replica.view(), self.repo)? else {
             return Ok(());
         };
@@ -65,7 +86,7 @@ impl Transactions {
         if actual > self.prune.base(removal) {
             return Err(Refusal::RefsMoved { actual }.into());
         }
-        if repacked > removal.seen {
+        if repacked > self.prune.repacked_base(path, removal) {
             let actual = repacked;
             return Err(Refusal::Repacked { actual }.into());
         }
@@ -80,10 +101,11 @@ impl Transactions {
             Err(FsError::WrongBytes { .. }) => return self.objects.unfinish(path, take),
             published => published?,
         }
+        let holds_anyway = self.holds_anyway(path, read)?;
         let _no_ref_moves = self.prune.deletion();
         let removal = self.prune.next(read);
-        if name::holds_git_objects(path) {
-            self.check_unmoved(removal)?;
+        if !holds_anyway {
+            self.check_unmoved(path, removal)?;
         }
         self.prune.remove(path, removal);
         self.objects.touched_no_more(path);
@@ -111,13 +133,15 @@ impl Transactions {
         Ok(())
     }
 
-    /// Deletions hold only while no ref moved since the deleting process first
+    /// Deletions that may lose something hold only while no ref moved since the deleting process first
     /// looked (INV-6); those that came too late become visible again.
     pub(super) fn publish_deletions(
         &self,
         removed: &HashMap<RepoPath, Removal>,
         actor: &Actor,
     ) -> FsResult<()> {
+        Supersession(self).publish(removed, actor)?;
+        self.indexes.forget();
         let _no_ref_moves = self.prune.deletion();
         let mut groups: HashMap<Option<Bases>, Vec<(RepoPath, u64)>> = HashMap::new();
         let still = |(path, removal): &(&RepoPath, &Removal)| self.prune.still(path, **removal);
@@ -125,7 +149,7 @@ impl Transactions {
             // What is not objects can be had again from them: nothing is lost.
             let bases = name::holds_git_objects(path).then(|| Bases {
                 refs: self.prune.base(*removal),
-                repacked: removal.seen,
+                repacked: self.prune.repacked_base(path, *removal),
             });
             let removal = (path.clone(), removal.order);
             groups.entry(bases).or_default().push(removal);

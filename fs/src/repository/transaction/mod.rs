@@ -30,6 +30,7 @@ pub(crate) mod prune;
 pub(crate) mod read_version;
 pub(crate) mod repack;
 pub(crate) mod repair;
+mod superseded;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +48,7 @@ use gitmoor_replicator::read;
 use gitmoor_store::wait::{self, Wait, profile};
 use parking_lot::{Mutex, MutexGuard, RwLockReadGuard};
 use std::sync::Arc;
+use superseded::{Indexes, Supersession};
 
 /// The changes of one repository.
 pub(crate) struct Transactions {
@@ -55,6 +57,7 @@ pub(crate) struct Transactions {
     files: Arc<Files>,
     objects: Arc<Objects>,
     prune: Arc<PendingDeletions>,
+    indexes: Indexes,
     /// Held while something is stored and catalogued: one publication at a time,
     /// those that waited find their files published. Before the prune's gate.
     turn: Mutex<()>,
@@ -112,6 +115,9 @@ impl Push<'_> {
             change,
             by,
         } = self;
+        if !only_deletes(change) && through.prune.is_missed(by.read) {
+            through.keep_deletions(&by.actor);
+        }
         let mut batch = through.objects.store_pending(Scope::Barrier)?;
         through.catalogue_ahead(&mut batch, &by.actor)?;
         change.add = batch.adds();
@@ -144,6 +150,7 @@ impl Transactions {
             files,
             objects,
             prune,
+            indexes: Indexes::default(),
             turn: Mutex::default(),
         }
     }
@@ -191,6 +198,11 @@ impl Transactions {
         self.objects.is_quiet() && self.prune.is_settled()
     }
 
+    /// The same, and nothing is kept in memory to publish it.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.is_quiet() && self.indexes.is_empty()
+    }
+
     fn first_read(&self, pid: u32) -> ReadVersion {
         // The version first: what is deleted meanwhile counts as seen.
         let known = read::repo(self.shared.replica.view(), self.repo)
@@ -225,6 +237,20 @@ impl Transactions {
                 return Err(FsError::Interrupted);
             }
             wait.set_reason("another publication of the same repository is under way".to_owned());
+        }
+    }
+
+    /// Before a ref change takes back all deletions that it may miss: those that lose nothing hold. What has
+    /// the objects of their files is catalogued before.
+    fn keep_deletions(&self, actor: &Actor) {
+        let keep = || {
+            let mut batch = self.objects.store_pending(Scope::Barrier)?;
+            self.catalogue_ahead(&mut batch, actor)?;
+            self.catalogue(batch, actor)?;
+            Supersession(self).publish(&self.prune.waiting(), actor)
+        };
+        if let Err(error) = keep() {
+            tracing::warn!(repo = %self.repo, %error, "not known which deletions lose nothing: all of them are undone");
         }
     }
 

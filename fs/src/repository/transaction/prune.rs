@@ -33,9 +33,9 @@
 //! What has left the trash for good cannot be brought back: a ref change of a process that looked before it was
 //! removed is refused, once, and the process begins anew.
 //!
-//! An undeletion undoes a repack by git on the mount as well: its objects are in the new pack, but only
-//! git could tell. The next one removes the old packs again. What maintenance removed is
-//! not brought back: that its objects are in other files was proved.
+//! Neither rule concerns deletions that lose nothing ([`super::superseded`]), as of what a repack by git has packed anew, nor
+//! what maintenance removed: that the objects are in other files was proved. Such a deletion counts as a repack for others,
+//! which may rely on what it removed.
 //!
 //! [`PendingDeletions`] is the state of all that: deletions that are not published yet, and what is remembered of ref changes
 //! and published deletions. Nothing else holds any of it.
@@ -45,7 +45,7 @@ use crate::process;
 use gitmoor_model::name;
 use gitmoor_model::{RepoPath, Version};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 /// Ref changes, and publications of deletions, that are remembered. A deletion that began
@@ -61,6 +61,31 @@ pub(super) struct Removal {
     pid: u32,
     /// Its place among all deletions of this mount's life, from 1.
     pub(super) order: u64,
+    /// Deletions up to this one were over when the deleting process first looked.
+    settled: u64,
+}
+
+/// Deletions of this mount that lost nothing, see [`super::superseded`].
+pub(super) struct Superseding {
+    /// The commit of them.
+    version: Version,
+    /// The last repack before that.
+    before: Version,
+    /// What their proof stands on.
+    relied: HashSet<RepoPath>,
+    /// The [`Removal::order`] of the last of them.
+    last: u64,
+}
+
+impl Superseding {
+    pub(super) fn new(version: Version, before: Version, relied: HashSet<RepoPath>) -> Self {
+        Self {
+            version,
+            before,
+            relied,
+            last: 0,
+        }
+    }
 }
 
 /// A ref change, and whose.
@@ -99,6 +124,8 @@ struct State {
     published: VecDeque<(Version, u64)>,
     /// The last ref changes that went through here, oldest first.
     moves: VecDeque<Move>,
+    /// The last deletions that lost nothing, oldest first.
+    supersedings: VecDeque<Superseding>,
 }
 
 impl PendingDeletions {
@@ -148,6 +175,7 @@ impl PendingDeletions {
             seen: read.seen,
             pid: read.pid,
             order: self.state.lock().removals + 1,
+            settled: read.settled,
         }
     }
 
@@ -167,6 +195,45 @@ impl PendingDeletions {
     /// The refs version against which a deletion is judged.
     pub(super) fn base(&self, removal: Removal) -> Version {
         self.state.lock().base(removal)
+    }
+
+    /// Up to which repack a deletion of a file holds. Those by deletions of this mount do not count, unless their proof
+    /// stands on this very file, and its deletion may have been decided on when what it stands for was there.
+    pub(super) fn repacked_base(&self, path: &RepoPath, removal: Removal) -> Version {
+        let state = self.state.lock();
+        let mut base = removal.seen;
+        let later = state.supersedings.iter();
+        for own in later.filter(|own| own.version > removal.seen) {
+            let misled = own.relied.contains(path) && own.last > removal.settled;
+            if own.before > base || misled {
+                break;
+            }
+            base = own.version;
+        }
+        base
+    }
+
+    /// These deletions lost nothing.
+    pub(super) fn superseded(&self, mut superseding: Superseding, paths: &[RepoPath]) {
+        let mut state = self.state.lock();
+        let orders = paths.iter().filter_map(|path| state.removed.get(path));
+        superseding.last = orders
+            .map(|removal| removal.order)
+            .max()
+            .unwrap_or(u64::MAX);
+        if state.supersedings.len() == REMEMBERED {
+            state.supersedings.pop_front();
+        }
+        state.supersedings.push_back(superseding);
+    }
+
+    /// Whether a ref change would take a deletion back.
+    pub(super) fn is_missed(&self, by: Option<ReadVersion>) -> bool {
+        let state = self.state.lock();
+        state
+            .removed
+            .iter()
+            .any(|(path, removal)| name::holds_git_objects(path) && removal.may_be_missed_by(by))
     }
 
     pub(super) fn moved(&self, version: Version, by: Option<ReadVersion>) {

@@ -1,112 +1,40 @@
 //! A deletion that is not published yet, and ref changes that come after it: of processes
 //! that began when it was over, and of those that may have seen what it took.
 
+use super::puppet::Puppet;
 use super::{object, prune, unreachable, whole};
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::Repo;
 use gitmoor_tests::history::History;
 use gitmoor_tests::place::Place;
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Where only a ref change publishes deletions.
-fn place() -> Place {
+pub(super) fn place() -> Place {
     Place::set(Kind::Dir, "idle-publish = \"1h\"\n")
 }
 
-/// A process that does one thing per line, and says when it is done.
-struct Puppet {
-    process: Child,
-    hand: ChildStdin,
-    mouth: BufReader<ChildStdout>,
-}
-
-/// Its words: `look` at HEAD, `unlink` a file, `move` a ref to an oid by hand as git does; `thread` before
-/// any of them has it done by a new thread.
-const PUPPET: &str = r#"
-import os, sys, threading
-repo = sys.argv[1]
-def look():
-    with open(repo + '/HEAD') as head: head.read()
-    return 'looked'
-def unlink(path):
-    try: os.unlink(path)
-    except OSError as e: return 'errno %d' % e.errno
-    return 'unlinked'
-def move(ref, oid):
-    lock = os.open(repo + '/' + ref + '.lock', os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    os.write(lock, (oid + '\n').encode())
-    os.close(lock)
-    os.rename(repo + '/' + ref + '.lock', repo + '/' + ref)
-    return 'moved'
-def act(words):
-    said.append({'look': look, 'unlink': unlink, 'move': move}[words[0]](*words[1:]))
-for line in sys.stdin:
-    said, words = [], line.split()
-    if words[0] == 'thread':
-        thread = threading.Thread(target=act, args=(words[1:],))
-        thread.start()
-        thread.join()
-    else:
-        act(words)
-    print(said[0], flush=True)
-"#;
-
-impl Puppet {
-    fn of(bare: &Repo) -> Puppet {
-        let mut command = Command::new("python3");
-        command.args(["-c", PUPPET, bare.path()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().expect("python3");
-        let hand = process.stdin.take().expect("piped");
-        let mouth = BufReader::new(process.stdout.take().expect("piped"));
-        Puppet {
-            process,
-            hand,
-            mouth,
-        }
-    }
-
-    fn does(&mut self, words: &str) -> String {
-        writeln!(self.hand, "{words}").expect("it reads");
-        let mut said = String::new();
-        self.mouth.read_line(&mut said).expect("it answers");
-        said.trim().to_owned()
-    }
-
-    fn unlinks(&mut self, path: &Path) -> String {
-        self.does(&format!("unlink {}", path.display()))
-    }
-
-    fn ends(mut self) {
-        drop(self.hand);
-        assert!(self.process.wait().expect("it ends").success());
-    }
-}
-
-fn packs(bare: &Repo) -> Vec<String> {
+pub(super) fn packs(bare: &Repo) -> Vec<String> {
     let mut packs = bare.names("objects/pack");
     packs.retain(|name| name.ends_with(".pack"));
     packs
 }
 
 /// Two packs, and with them what a repack has to do.
-fn two_packs(place: &Place) -> Repo {
+pub(super) fn two_packs(place: &Place) -> (Repo, Repo) {
     let (bare, work) = place.pushed("app.git", 3);
     bare.ok("repack -d --quiet");
     work.commit("more");
     work.ok("push --quiet origin main");
     bare.ok("repack -d --quiet");
     assert_eq!(packs(&bare).len(), 2, "{:?}", packs(&bare));
-    bare
+    (bare, work)
 }
 
 /// As anybody works: the old packs must not come back with the next commit.
 #[test]
 fn repacked_and_then_committed() {
     let place = place();
-    let bare = two_packs(&place);
+    let (bare, _) = two_packs(&place);
     bare.ok("repack -a -d --quiet");
     let one = packs(&bare);
     assert_eq!(one.len(), 1);
@@ -123,7 +51,7 @@ fn repacked_and_then_committed() {
 #[test]
 fn two_ref_changes_of_a_process_that_came_after() {
     let place = place();
-    let bare = two_packs(&place);
+    let (bare, _) = two_packs(&place);
     bare.ok("repack -a -d --quiet");
     let one = packs(&bare);
     let mut later = Puppet::of(&bare);

@@ -6,6 +6,8 @@
 //! a prune by hand, as git does it: look at the refs, then unlink.
 
 mod after;
+mod puppet;
+mod stays;
 
 use crate::mounted;
 use gitmoor_tests::backend::Kind;
