@@ -21,12 +21,8 @@ pub(crate) fn has_include(text: &[u8]) -> bool {
         .any(|at| at == SETTINGS.as_bytes())
 }
 
-/// Maintenance is Gitmoor's; git's own would repack under the feet of others.
-const DEFAULTS: [(&str, &str); 3] = [
-    ("gc.auto", "0"),
-    ("maintenance.auto", "false"),
-    ("receive.autogc", "false"),
-];
+/// A push starts no maintenance and waits for none: Gitmoor's own follows within a minute.
+const DEFAULTS: [(&str, &str); 1] = [("receive.autogc", "false")];
 
 /// A `config` for a repository that this machine sees for the first time.
 pub fn seed(format: &Format) -> String {

@@ -151,9 +151,10 @@ settings! {
         backup_keep: NonZeroUsize {
             default: "7",
         }
-        /// How often repositories are checked for maintenance; 0s for no maintenance by itself
+        // git's own would follow a push at once.
+        /// How often changed repositories are checked for maintenance; 0s for no maintenance by itself
         maintenance_period: Seconds {
-            default: "1d",
+            default: "1m",
         }
         // A request each, cold: git's own threshold (`gc.auto`, 6700) is for disks.
         /// A repository with this many loose objects is due for maintenance

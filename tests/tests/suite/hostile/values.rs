@@ -465,7 +465,7 @@ fn nobody_replaces_the_settings() {
         assert!(!output.status.success(), "{attempt}");
         assert_eq!(ground.sh_ok("cat gitmoor.config"), before, "{attempt}");
     }
-    assert_eq!(mine(&ground).ok("config gc.auto"), "0");
+    assert_eq!(mine(&ground).ok("config receive.autogc"), "false");
     ground.unharmed();
 }
 
@@ -500,7 +500,7 @@ fn real_files_of_a_version_before_are_no_values() {
     place.daemon().launch();
     assert_eq!(bare.refs(), refs);
     assert_eq!(bare.ok("symbolic-ref HEAD"), "refs/heads/main");
-    assert_eq!(bare.ok("config gc.auto"), "0");
+    assert_eq!(bare.ok("config receive.autogc"), "false");
     let names = bare.names(".");
     assert!(!names.contains(&"shallow".to_owned()), "{names:?}");
     assert!(!names.contains(&"gitmoor.config".to_owned()), "{names:?}");

@@ -339,13 +339,13 @@ fn safety_of_a_config_without_the_include(place: &Place) {
     let text: Vec<_> = text.lines().skip(2).collect();
     bare.write("own", text.join("\n") + "\n");
     fs::rename(bare.dir.join("own"), bare.dir.join("config")).expect("rename");
-    bare.fail("config gc.auto");
+    bare.fail("config receive.autogc");
     gitmoor(
         place,
         &["repo", "config", "app.git", "receive.denyDeletes", "true"],
     );
     assert_eq!(bare.ok("config receive.denyDeletes"), "true");
-    bare.fail("config gc.auto");
+    bare.fail("config receive.autogc");
     gitmoor(
         place,
         &[

@@ -52,10 +52,10 @@ fn is_copy(place: &Place, copy: &Repo, refs: &str) {
     assert_eq!(copy.ok("rev-parse --show-object-format"), "sha256");
     copy.fsck();
     let replicated = place.mount().is_some();
-    assert_eq!(copy.is("config --get gc.auto"), replicated);
+    assert_eq!(copy.is("config --get receive.autogc"), replicated);
     place.crash();
     assert_eq!(copy.refs(), refs);
-    assert_eq!(copy.is("config --get gc.auto"), replicated);
+    assert_eq!(copy.is("config --get receive.autogc"), replicated);
     copy.fsck();
 }
 
