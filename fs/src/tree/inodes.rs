@@ -24,10 +24,6 @@ use std::sync::{Arc, Weak};
 /// The root of the mount, by FUSE's convention.
 pub(super) const ROOT: u64 = 1;
 
-/// Beyond the numbers of devices and of most disks: whether a process has a writer's inode open is seen in a list of its
-/// descriptors, which says their numbers and not their file systems (`process/descriptors.rs`).
-const BEFORE_FIRST: u64 = 1 << 40;
-
 /// A place, in an order in which all that lies beneath a directory stands together: components end in NUL, which
 /// no name holds.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,7 +121,7 @@ impl Inodes {
     /// A table that knows the root.
     pub(super) fn new(root: Place) -> Self {
         let mut table = Table {
-            last: BEFORE_FIRST,
+            last: ROOT,
             ..Table::default()
         };
         table.numbers.insert(Key::of(&root), ROOT);
