@@ -82,6 +82,9 @@ impl Transactions {
         let Some(repo) = read::repo(self.shared.replica.view(), self.repo)? else {
             return Ok(());
         };
+        if self.is_being_deleted()? {
+            return Ok(());
+        }
         let (actual, repacked) = (repo.refs_version, repo.repacked_version);
         if actual > self.prune.base(removal) {
             return Err(Refusal::RefsMoved { actual }.into());
@@ -91,6 +94,13 @@ impl Transactions {
             return Err(Refusal::Repacked { actual }.into());
         }
         Ok(())
+    }
+
+    /// Whether a repository has lost its `HEAD`, as first of all when somebody removes it piece by piece. git takes it for no
+    /// repository then, and no push begins.
+    fn is_being_deleted(&self) -> FsResult<bool> {
+        let head = RepoPath::new("HEAD").expect("a valid path");
+        Ok(read::reference(self.shared.replica.view(), self.repo, &head)?.is_none())
     }
 
     /// Objects go to the trash like all others, also those that are not stored yet.
@@ -144,10 +154,11 @@ impl Transactions {
         self.indexes.forget();
         let _no_ref_moves = self.prune.deletion();
         let mut groups: HashMap<Option<Bases>, Vec<(RepoPath, u64)>> = HashMap::new();
+        let is_kept = !self.is_being_deleted()?;
         let still = |(path, removal): &(&RepoPath, &Removal)| self.prune.still(path, **removal);
         for (path, removal) in removed.iter().filter(still) {
             // What is not objects can be had again from them: nothing is lost.
-            let bases = name::holds_git_objects(path).then(|| Bases {
+            let bases = (is_kept && name::holds_git_objects(path)).then(|| Bases {
                 refs: self.prune.base(*removal),
                 repacked: self.prune.repacked_base(path, *removal),
             });

@@ -12,10 +12,11 @@ pub(super) struct Puppet {
     mouth: BufReader<ChildStdout>,
 }
 
-/// Its words: `look` at HEAD, `unlink` a file, `move` a ref to an oid by hand as git does; `thread` before
+/// Its words: `look` at HEAD, `unlink` a file, `move` a ref to an oid by hand as git does,
+/// `remove` the repository; `thread` before
 /// any of them has it done by a new thread.
 const PUPPET: &str = r#"
-import os, sys, threading
+import os, shutil, sys, threading
 repo = sys.argv[1]
 def look():
     with open(repo + '/HEAD') as head: head.read()
@@ -30,8 +31,12 @@ def move(ref, oid):
     os.close(lock)
     os.rename(repo + '/' + ref + '.lock', repo + '/' + ref)
     return 'moved'
+def remove():
+    try: shutil.rmtree(repo)
+    except OSError as e: return 'errno %d' % e.errno
+    return 'removed'
 def act(words):
-    said.append({'look': look, 'unlink': unlink, 'move': move}[words[0]](*words[1:]))
+    said.append({'look': look, 'unlink': unlink, 'move': move, 'remove': remove}[words[0]](*words[1:]))
 for line in sys.stdin:
     said, words = [], line.split()
     if words[0] == 'thread':

@@ -158,6 +158,25 @@ fn what_rm_deletes_is_gone_until_it_is_restored() {
     whole(&place, &bare);
 }
 
+/// A server that was asked to delete the repository.
+#[test]
+fn a_whole_repository() {
+    let place = place();
+    let (bare, work) = two_packs(&place);
+    let mut server = Puppet::of(&bare);
+    server.does("look");
+    bare.ok("gc --quiet");
+    let tip = work.commit("later");
+    work.ok("push --quiet origin main");
+    assert_eq!(server.does("remove"), "removed");
+    server.ends();
+    assert!(!bare.dir.exists());
+    let settings = place.daemon().settings().clone();
+    settings.gitmoor_ok(&["repo", "restore", "app.git"]);
+    assert_eq!(bare.oid("main"), tip);
+    whole(&place, &bare);
+}
+
 /// As tests do that need a repository without an object.
 #[test]
 fn what_is_moved_away_and_back() {
