@@ -17,21 +17,28 @@ use std::sync::Arc;
 /// Permission bits of a directory of the namespace, which it keeps when it becomes a repository.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// Whether git, or another program of its kind, begins a repository with this name.
+/// Whether a program begins a repository with this name: git and its kind, or cp(1), which takes the names as the
+/// disk lists them.
 pub(super) fn begins_repository(name: &[u8]) -> bool {
     let name = name.strip_suffix(b".lock").unwrap_or(name);
     matches!(
         name,
-        b"HEAD"
+        b"FETCH_HEAD"
+            | b"HEAD"
+            | b"ORIG_HEAD"
             | b"branches"
             | b"config"
             | b"description"
+            | b"git-daemon-export-ok"
+            | b"gl-conf"
             | b"hooks"
             | b"info"
             | b"objects"
             | b"packed-refs"
             | b"refs"
             | b"reftable"
+            | b"shallow"
+            | b"worktrees"
     )
 }
 

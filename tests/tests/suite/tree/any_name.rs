@@ -218,6 +218,15 @@ fn copied_from_a_disk(place: &Place) {
         disk.path(),
         bare.display()
     ));
+    // What comes first, the disk says.
+    for first in ["FETCH_HEAD", "ORIG_HEAD", "shallow", "gl-conf"] {
+        let name = format!("first-{first}");
+        let dir = place.root.join(&name);
+        fs::create_dir(&dir).expect("mkdir");
+        fs::write(dir.join(first), "").expect("written");
+        let listed = place.daemon().settings().gitmoor_ok(&["repo", "list"]);
+        assert!(listed.contains(&name), "{listed}");
+    }
     let copied = std::process::Command::new("cp")
         .args(["-r", "copied"])
         .arg(&place.root)
