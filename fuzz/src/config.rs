@@ -4,6 +4,7 @@
 
 use crate::fields;
 use gitmoor_fs::parsers::config::{format_of, render_settings, seed};
+use gitmoor_model::setting;
 use gix_config::File;
 use gix_config::file::Metadata;
 use std::collections::BTreeMap;
@@ -38,7 +39,10 @@ pub(crate) fn check_settings(settings: &BTreeMap<String, String>) {
                 None => format!("{section_name}.{name}"),
             };
             let value = section.value(&*name).expect("it was listed").to_string();
-            let set = settings.get(&key).is_some_and(|set| *set == value);
+            let setting = setting::find(&key).expect("only settings are rendered");
+            // A list has a line for each of its values.
+            let set = settings.get(&key);
+            let set = set.is_some_and(|set| setting.values(set).any(|one| one == value));
             let default = DEFAULTS.contains(&(&key, &value));
             assert!(set || default, "{key} = {value:?} was never set");
             read += 1;

@@ -8,7 +8,7 @@ use gitmoor_replicator::state::sessions::{MAX_SESSIONS, Seen, WINDOW, look_up};
 fn append(session: SessionId, sequence: u64, index: u64) -> Envelope {
     let change = Change::Append { value: b"x".into() };
     let edit = RefEdit {
-        name: path("log"),
+        name: path("refs/heads/log"),
         expect: Expect::Anything,
         change,
     };
@@ -16,7 +16,7 @@ fn append(session: SessionId, sequence: u64, index: u64) -> Envelope {
 }
 
 fn appended(world: &World) -> usize {
-    let entry = read::reference(&world.database, id(1), &path("log")).expect("reads");
+    let entry = read::reference(&world.database, id(1), &path("refs/heads/log")).expect("reads");
     entry.map_or(0, |entry| entry.value.len())
 }
 
