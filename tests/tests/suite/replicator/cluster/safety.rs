@@ -4,7 +4,11 @@ use super::mounts::{MACHINES, init, work};
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::Cluster;
 use gitmoor_tests::git::Repo;
+use gitmoor_tests::wait;
 use std::fs;
+use std::time::Duration;
+
+const BOUND: Duration = Duration::from_secs(30);
 
 fn repo(cluster: &Cluster, machine: usize) -> Repo {
     cluster.repo(machine, "app.git")
@@ -139,6 +143,17 @@ fn the_last_writer_wins_wherever() {
     assert!(!repo(&cluster, 2).read("config").contains("denyDeletes"));
 }
 
+/// A lookup of `gitmoor.config` during which two other machines replace it is ESTALE: see known-issues.md.
+fn set_in_the_end(bare: &Repo, key: &str, value: &str) {
+    wait::until("the setting is set", BOUND, || {
+        let output = bare.run(["config", key, value], b"");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let is_stale = said.contains("Stale file handle");
+        assert!(output.status.success() || is_stale, "{said}");
+        output.status.success()
+    });
+}
+
 #[test]
 fn different_settings_at_once_do_not_undo_each_other() {
     let cluster = Cluster::mounted(Kind::Dir);
@@ -153,7 +168,7 @@ fn different_settings_at_once_do_not_undo_each_other() {
         std::thread::scope(|scope| {
             for (machine, key) in MACHINES.into_iter().zip(keys) {
                 let bare = repo(&cluster, machine);
-                scope.spawn(move || bare.ok(["config", key, value]));
+                scope.spawn(move || set_in_the_end(&bare, key, value));
             }
         });
         for key in keys {
