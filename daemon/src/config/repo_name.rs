@@ -37,7 +37,9 @@ impl FromStr for RepoName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Some(path) = NamePath::new(text) else {
+        // The empty path is the namespace itself.
+        let path = NamePath::new(text).filter(|_| !text.is_empty());
+        let Some(path) = path else {
             return Err(format!(
                 "{text:?} is no repository name; expected a path such as team/app.git, without \
                  leading or trailing slash and without . or .. in it"
