@@ -254,7 +254,7 @@ impl LocalConfig {
         if to.as_bytes() != b"config" {
             return self.files.rename(from, to);
         }
-        let text = self.text_of(from)?;
+        let text = text_of(&self.files, from)?;
         self.check_no_work_tree(text.as_deref())?;
         let new = self.files.stat(to)?.is_none();
         if let Some(text) = text {
@@ -304,15 +304,7 @@ impl LocalConfig {
     }
 
     fn text(&self) -> FsResult<Option<Vec<u8>>> {
-        self.text_of(&config_path())
-    }
-
-    /// The text of a `config`. One that is larger than any that somebody writes is not looked into.
-    fn text_of(&self, path: &RepoPath) -> FsResult<Option<Vec<u8>>> {
-        match self.files.read(path, git_config::LARGEST) {
-            Err(FsError::TooLarge { .. }) => Ok(None),
-            text => text,
-        }
+        text_of(&self.files, &config_path())
     }
 
     /// The files of a work tree would be names of the namespace, one commit each.
@@ -357,6 +349,14 @@ fn directory_like(file: u32) -> u32 {
         _ => libc::S_ISGID,
     };
     0o700 | file & 0o666 | reads >> 2 | shared
+}
+
+/// The text of a `config`. One that is larger than any that somebody writes is not looked into.
+pub(super) fn text_of(files: &Files, path: &RepoPath) -> FsResult<Option<Vec<u8>>> {
+    match files.read(path, git_config::LARGEST) {
+        Err(FsError::TooLarge { .. }) => Ok(None),
+        text => text,
+    }
 }
 
 pub(super) fn config_path() -> RepoPath {

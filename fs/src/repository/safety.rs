@@ -13,10 +13,10 @@
 //! A line is *in step* once it said what is replicated; a note beside the repository's directory has the keys. By that a
 //! setting that was removed elsewhere is told from one that was never replicated.
 
-use super::config::config_path;
+use super::config::{config_path, text_of};
 use super::context::Context;
 use super::local::{Files, file_like};
-use crate::error::{FsError, FsResult};
+use crate::error::FsResult;
 use crate::git_config::{self, Values};
 use gitmoor_model::{Actor, Command, RepoId, setting};
 use gitmoor_replicator::read;
@@ -228,10 +228,7 @@ impl Safety {
     }
 
     fn text(&self) -> FsResult<Option<Vec<u8>>> {
-        match self.files.read(&config_path(), git_config::LARGEST) {
-            Err(FsError::TooLarge { .. }) => Ok(None),
-            text => text,
-        }
+        text_of(&self.files, &config_path())
     }
 
     /// What `config` says now; nothing while it cannot be parsed.

@@ -96,6 +96,12 @@ const TEMPLATES: [(&[u8], &[u8]); 2] = [
     ),
 ];
 
+/// The paths of [`NAMES`].
+pub fn named() -> impl Iterator<Item = RepoPath> {
+    let path = |name: &[u8]| RepoPath::new(name).expect("a valid path");
+    NAMES.into_iter().map(path)
+}
+
 /// Whether this is the path of one.
 pub fn is_one(path: &RepoPath) -> bool {
     let path = path.as_bytes();

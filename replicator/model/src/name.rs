@@ -90,11 +90,11 @@ fn is_hex(text: &[u8], len: usize) -> bool {
 
 /// Whether this is `objects/ab`, a directory of loose objects, or one of files of Git LFS.
 pub fn is_fan_out(dir: &RepoPath) -> bool {
-    let parts: Vec<&[u8]> = dir.as_bytes().split(|&b| b == b'/').collect();
-    match parts.as_slice() {
-        [b"objects", fan] | [b"lfs", b"objects", fan] => is_hex(fan, 2),
-        [b"lfs", b"objects", fan, second] => is_hex(fan, 2) && is_hex(second, 2),
-        _ => false,
+    let is_fan = |part: &[u8]| is_hex(part, 2);
+    match dir.as_bytes().strip_prefix(b"lfs/objects/") {
+        // One level, or two.
+        Some(fans) => fans.len() <= 5 && fans.split(|&b| b == b'/').all(is_fan),
+        None => dir.as_bytes().strip_prefix(b"objects/").is_some_and(is_fan),
     }
 }
 

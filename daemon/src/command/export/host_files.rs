@@ -28,7 +28,6 @@ pub(super) fn copy(source: &Path, made: &Path) -> Result<(), ExportError> {
 }
 
 fn names(dir: &Dir) -> Result<Vec<RepoPath>, ExportError> {
-    let named = host_file::NAMES.map(|name| RepoPath::new(name).expect("a valid path"));
     let branches = RepoPath::new(host_file::BRANCHES).expect("a valid path");
     let at = Path::new(OsStr::from_bytes(host_file::BRANCHES));
     let listed = match dir.list(at) {
@@ -43,5 +42,5 @@ fn names(dir: &Dir) -> Result<Vec<RepoPath>, ExportError> {
         settings => settings.map_err(ExportError::file(dir.path()))?,
     };
     let added = git_config::added_host_files(&settings);
-    Ok(named.into_iter().chain(listed).chain(added).collect())
+    Ok(host_file::named().chain(listed).chain(added).collect())
 }

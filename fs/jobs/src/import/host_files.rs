@@ -52,7 +52,6 @@ fn text(source: &Disk, name: &RepoPath) -> Result<Option<Vec<u8>>, ImportError> 
 }
 
 fn names(source: &Disk) -> Result<Vec<RepoPath>, ImportError> {
-    let named = host_file::NAMES.map(|name| RepoPath::new(name).expect("a valid path"));
     let branches = RepoPath::new(host_file::BRANCHES).expect("a valid path");
     let dir = source.dir.join(OsStr::from_bytes(host_file::BRANCHES));
     let listed = source.as_owner(|| {
@@ -66,5 +65,5 @@ fn names(source: &Disk) -> Result<Vec<RepoPath>, ImportError> {
     let listed = listed.into_iter().map(OsStringExt::into_vec);
     let listed = listed.filter_map(|name| branches.join(&name));
     let listed = listed.filter(host_file::is_one);
-    Ok(named.into_iter().chain(listed).collect())
+    Ok(host_file::named().chain(listed).collect())
 }

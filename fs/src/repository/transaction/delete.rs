@@ -82,18 +82,18 @@ impl Transactions {
         let Some(repo) = read::repo(self.shared.replica.view(), self.repo)? else {
             return Ok(());
         };
-        if self.is_being_deleted()? {
-            return Ok(());
-        }
         let (actual, repacked) = (repo.refs_version, repo.repacked_version);
-        if actual > self.prune.base(removal) {
-            return Err(Refusal::RefsMoved { actual }.into());
+        let refusal = if actual > self.prune.base(removal) {
+            Refusal::RefsMoved { actual }
+        } else if repacked > self.prune.repacked_base(path, removal) {
+            Refusal::Repacked { actual: repacked }
+        } else {
+            return Ok(());
+        };
+        match self.is_being_deleted()? {
+            true => Ok(()),
+            false => Err(refusal.into()),
         }
-        if repacked > self.prune.repacked_base(path, removal) {
-            let actual = repacked;
-            return Err(Refusal::Repacked { actual }.into());
-        }
-        Ok(())
     }
 
     /// Whether a repository has lost its `HEAD`, as first of all when somebody removes it piece by piece. git takes it for no

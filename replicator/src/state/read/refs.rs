@@ -44,8 +44,7 @@ pub fn host_files(view: &dyn View, repo: RepoId) -> Result<Vec<(RepoPath, RefEnt
     let mut files = Vec::new();
     let row = super::repo(view, repo)?;
     let added = row.iter().flat_map(host_file::added_by);
-    let named = host_file::NAMES.map(|name| RepoPath::new(name).expect("a valid path"));
-    for path in named.into_iter().chain(added) {
+    for path in host_file::named().chain(added) {
         let entry = reference(view, repo, &path)?;
         files.extend(entry.map(|entry| (path, entry)));
     }
