@@ -45,6 +45,7 @@ fn check_paths(command: &Command) {
                 assert_valid(to.as_bytes());
             }
         }
+        Command::Nest(nesting) => assert_valid(nesting.inside.module.path().as_bytes()),
         Command::DeleteRepo { .. }
         | Command::SetFormat { .. }
         | Command::SetSetting { .. }

@@ -3,8 +3,8 @@
 use super::TraceContext;
 use super::{
     ClaimId, ClusterId, Digest, FileAdd, FileEntry, Format, Importing, Limit, NameChange, NamePath,
-    Newcomer, Part, RepoChange, RepoId, RepoPath, Scope, SecretDigest, SessionId, StoreRecord,
-    Timestamp, Version,
+    Nesting, Newcomer, Part, RepoChange, RepoId, RepoPath, Scope, SecretDigest, SessionId,
+    StoreRecord, Timestamp, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -249,6 +249,8 @@ pub enum Command {
         /// Key and value, each key once.
         settings: Vec<(String, Option<String>)>,
     },
+    /// A repository comes to stand inside another one.
+    Nest(Box<Nesting>),
 }
 
 /// New attributes of an object file; `None` leaves one as it is.
@@ -393,6 +395,7 @@ impl Command {
             Self::Borrow(_) => "borrow",
             Self::Name(change) => change.step.kind(),
             Self::SetSettings { .. } => "set_settings",
+            Self::Nest(nesting) => nesting.step.kind(),
         }
     }
 }

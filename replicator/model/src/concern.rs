@@ -1,6 +1,9 @@
 //! Whose business a command is: what decides who may propose it.
 
-use super::{Borrowing, Command, ImportStep, Importing, NameChange, NamePath, NameStep, RepoId};
+use super::{
+    Borrowing, Command, ImportStep, Importing, NameChange, NamePath, NameStep, NestStep, Nesting,
+    RepoId,
+};
 
 /// What a command is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +59,7 @@ impl Command {
             Self::Borrow(borrowing) => borrowing.concerns(),
             Self::Import(importing) => importing.concerns(),
             Self::Name(change) => change.concerns(),
+            Self::Nest(nesting) => nesting.concerns(),
         }
     }
 }
@@ -70,6 +74,17 @@ impl NameChange {
             | NameStep::Become(_) => vec![Concern::Leaf(&self.path)],
             NameStep::Restore(id) => vec![Concern::Repo(*id), Concern::Leaf(&self.path)],
             NameStep::Move { to, .. } => vec![Concern::Tree(&self.path), Concern::Leaf(to)],
+        }
+    }
+}
+
+impl Nesting {
+    /// What is inside a repository is a matter of those whose that is.
+    fn concerns(&self) -> Vec<Concern<'_>> {
+        let owner = Concern::Repo(self.inside.owner);
+        match self.step {
+            NestStep::Make => vec![owner],
+            NestStep::Move | NestStep::Restore => vec![owner, Concern::Repo(self.repo)],
         }
     }
 }

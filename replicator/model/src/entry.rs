@@ -127,6 +127,28 @@ pub struct Usage {
     pub refs: u64,
 }
 
+impl Usage {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            files: self.files.saturating_add(other.files),
+            bytes: self.bytes.saturating_add(other.bytes),
+            refs: self.refs.saturating_add(other.refs),
+        }
+    }
+}
+
+impl Limit {
+    /// How much there is of what it limits. What is limited by the trail itself counts as none.
+    pub fn of(self, usage: Usage) -> u64 {
+        match self {
+            Self::Bytes => usage.bytes,
+            Self::Refs => usage.refs,
+            Self::AuditRecords | Self::AuditKeep => 0,
+        }
+    }
+}
+
 /// A repository as the namespace and its settings show it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Repo {

@@ -20,6 +20,17 @@ impl RepoId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// Of the fork of a repository that is inside the one that `fork` is of: every node derives the same, and nobody
+    /// has it already, as nobody has a random one.
+    pub fn of_fork(fork: Self, inner: Self) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("gitmoor repository inside a fork");
+        hasher.update(fork.as_bytes());
+        hasher.update(inner.as_bytes());
+        let mut bytes = [0; 16];
+        hasher.finalize_xof().fill(&mut bytes);
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
     /// Big-endian bytes, as used in RocksDB keys.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
@@ -193,6 +204,12 @@ path_type!(NamePath);
 path_type!(RepoPath);
 
 impl NamePath {
+    /// Where this is when `from`, which is this path or above it, is `to`. Neither is the root.
+    pub fn moved(&self, from: &Self, to: &Self) -> Self {
+        let rest = self.0.get(from.0.len()..).unwrap_or_default();
+        Self([to.0.as_slice(), rest].concat())
+    }
+
     /// Whether a directory that is made under this name is a repository: its last component
     /// ends in `.git` and has something before that. A repository may have another name.
     pub fn names_repository(&self) -> bool {

@@ -14,6 +14,7 @@ mod id;
 mod import;
 mod member;
 pub mod name;
+mod nest;
 mod outcome;
 mod proposal;
 pub mod room;
@@ -38,6 +39,7 @@ pub use member::{
     ClaimId, Client, ClientEntry, ClusterId, Invitation, Member, Newcomer, Part, SecretDigest,
     StoreRecord,
 };
+pub use nest::{Inside, MODULES, ModulePath, NestStep, Nesting, is_in_modules};
 pub use outcome::{Outcome, Refusal};
 pub use proposal::{MAX_ENTRY, Proposal, Unfit};
 pub use scope::{PatternError, RepoPattern, Scope, Sight};

@@ -37,7 +37,7 @@ pub enum Refusal {
     /// The path may not be used so (a repository inside a repository, the name of a
     /// repository for a directory, or the other way round for a new repository).
     #[error(
-        "{0} cannot be used so: names of new repositories end in .git, names of directories do not, and repositories do not nest"
+        "{0} cannot be used so: names of new repositories end in .git, names of directories do not, and inside a repository others stand in its modules/ only"
     )]
     BadPath(NamePath),
     /// There is no such repository.

@@ -167,7 +167,8 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
         | Command::RemoveMember { .. }
         | Command::SettleStore(_)
         | Command::ClaimStore(_)
-        | Command::Fork { .. } => Ok(()),
+        | Command::Fork { .. }
+        | Command::Nest(_) => Ok(()),
     }
 }
 

@@ -71,8 +71,10 @@ impl<'v> Rights<'v> {
         if let Some(&seen) = self.seen.lock().get(&repo) {
             return Ok(seen);
         }
-        let path = read::path_of(self.view, repo)?;
-        let seen = path.is_some_and(|path| self.sight.names(&path));
+        let seen = match read::path_of(self.view, repo)? {
+            Some(path) => self.names(&path)?,
+            None => false,
+        };
         self.seen.lock().insert(repo, seen);
         Ok(seen)
     }
@@ -91,7 +93,7 @@ impl<'v> Rights<'v> {
                 Concern::AllRepositories => self.sight.is_of_all(),
                 Concern::Name(path) => self.sight.has(path),
                 Concern::Repo(repo) => self.see(repo)?,
-                Concern::Leaf(path) => self.sight.names(path),
+                Concern::Leaf(path) => self.names(path)?,
                 Concern::Tree(path) => self.has_tree(path)?,
             };
             if !may {
@@ -127,6 +129,12 @@ impl<'v> Rights<'v> {
         }
     }
 
+    /// Whether a pattern names what stands at a path. What is inside a repository is seen with that, and only so.
+    fn names(&self, path: &NamePath) -> Result<bool, ReadError> {
+        let outermost = read::outermost(self.view, path)?;
+        Ok(self.sight.names(&outermost))
+    }
+
     /// Whether it may know what stands at a path: a directory in which a repository may be that it
     /// sees, or what a pattern names.
     fn has_name(&self, path: &NamePath) -> Result<bool, ReadError> {
@@ -135,11 +143,11 @@ impl<'v> Rights<'v> {
         }
         Ok(match read::name(self.view, path)? {
             Some(NameEntry::Repo(_) | NameEntry::Link(_) | NameEntry::File(_)) => {
-                self.sight.names(path)
+                self.names(path)?
             }
             Some(NameEntry::Directory) => self.sight.has(path),
             // Whichever it was.
-            None => self.sight.has(path) || self.sight.names(path),
+            None => self.sight.has(path) || self.names(path)?,
         })
     }
 
@@ -148,7 +156,7 @@ impl<'v> Rights<'v> {
         Ok(match read::name(self.view, path)? {
             Some(NameEntry::Directory) => self.sight.is_of_all(),
             Some(NameEntry::Repo(_) | NameEntry::Link(_) | NameEntry::File(_)) | None => {
-                self.sight.names(path)
+                self.names(path)?
             }
         })
     }

@@ -11,7 +11,7 @@
 use super::apply::Context;
 use super::value::RefValue;
 use super::view::{KeyRange, Step, View, load};
-use super::{Overlay, ReadError, Table, keys};
+use super::{Overlay, ReadError, Table, keys, read};
 use crate::model::{
     Actor, Digest, Format, Limit, NamePath, Repo, RepoId, RepoPath, Timestamp, Version,
 };
@@ -264,6 +264,25 @@ pub(super) fn of_both(
 ) -> Result<(), ReadError> {
     of_namespace(overlay, context, Some(repo.id), event.clone())?;
     of_repo(overlay, context, repo, [event])
+}
+
+/// Records what happened to a repository where its name is on record: in the trail of the namespace, or, of one that is
+/// inside others, in that of the outermost of these. Who may write in there fills no trail but that. At most once in a
+/// command.
+pub(super) fn of_place(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    path: &NamePath,
+    repo: Option<RepoId>,
+    event: AuditEvent,
+) -> Result<(), ReadError> {
+    match read::owners(overlay, path)?.last() {
+        Some(around) => {
+            let (trail, keep) = (Trail::Of(around.id), Keep::of(Some(around)));
+            append(overlay, context, trail, &keep, repo, [event])
+        }
+        None => of_namespace(overlay, context, repo, event),
+    }
 }
 
 /// Records what happened in the namespace. At most once in a command.

@@ -48,7 +48,7 @@ pub(super) fn commit_with(
     if removed > 0 || !change.add.is_empty() {
         repo.catalog_version = context.version;
     }
-    quota::check(&old, &repo)?;
+    quota::check(overlay, &old, &repo)?;
     if repo != old {
         overlay.put(Table::Repositories, keys::repo(repo.id), &repo);
     }

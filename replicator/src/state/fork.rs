@@ -1,12 +1,13 @@
 //! A fork: a repository that begins with everything of another.
 //!
 //! Rows are copied, bytes are not: the fork's catalog names the keys of its parent ([`super::shared_keys`]). From then on
-//! neither knows of the other. What is in the parent's trash stays there.
+//! neither knows of the other. What is in the parent's trash stays there. Each repository inside the parent has its
+//! fork inside the fork.
 
 use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::view::{Step, View, decode};
-use super::{Overlay, Table, keys, namespace, shared_keys};
+use super::{Overlay, Table, keys, namespace, read, shared_keys};
 use crate::model::{FORK_ROWS, FileEntry, NamePath, Refusal, Repo, RepoId, Version};
 
 pub(super) fn fork(
@@ -18,9 +19,33 @@ pub(super) fn fork(
 ) -> Result<(), Halt> {
     namespace::check_new(overlay, id, path)?;
     let parent = namespace::existing_repo(overlay, from)?;
-    let mut room = FORK_ROWS;
+    let event = AuditEvent::Forked {
+        path: path.clone(),
+        from,
+    };
+    audit::of_namespace(overlay, context, Some(id), event)?;
+    let (mut room, old) = (FORK_ROWS, parent.path.clone());
+    let inner = read::inner(overlay, &old)?;
+    fork_one(overlay, context, parent, (id, path.clone()), &mut room)?;
+    for parent in inner {
+        let id = RepoId::of_fork(id, parent.id);
+        namespace::check_id(overlay, id)?;
+        let path = parent.path.moved(&old, path);
+        fork_one(overlay, context, parent, (id, path), &mut room)?;
+    }
+    Ok(())
+}
+
+fn fork_one(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    parent: Repo,
+    (id, path): (RepoId, NamePath),
+    room: &mut u64,
+) -> Result<(), Halt> {
+    let from = parent.id;
     for table in [Table::Refs, Table::Packed, Table::Catalog, Table::Blocks] {
-        copy(overlay, table, from, id, &mut room)?;
+        copy(overlay, table, from, id, room)?;
     }
     let repo = Repo {
         id,
@@ -34,13 +59,8 @@ pub(super) fn fork(
         ..parent
     };
     namespace::put_repo(overlay, &repo);
-    let path = path.clone();
-    Ok(audit::of_both(
-        overlay,
-        context,
-        &repo,
-        AuditEvent::Forked { path, from },
-    )?)
+    let event = AuditEvent::Forked { path, from };
+    Ok(audit::of_repo(overlay, context, &repo, [event])?)
 }
 
 fn copy(

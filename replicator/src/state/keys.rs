@@ -111,6 +111,26 @@ pub(super) const TOMBSTONE: u8 = b'C';
 pub(super) const EXPIRED_REPO: u8 = b'X';
 /// First byte of the keys of shared keys.
 const SHARED: u8 = b'L';
+/// First byte of the keys that say what went to the trash with the repository around it.
+const WENT_WITH: u8 = b'W';
+
+/// Of a repository that went to the trash with the one around it.
+pub(super) fn went_with(around: RepoId, inner: RepoId) -> Vec<u8> {
+    [&all_gone_with(around), inner.as_bytes().as_slice()].concat()
+}
+
+/// The prefix of all that went with a repository.
+pub(super) fn all_gone_with(around: RepoId) -> Vec<u8> {
+    [&[WENT_WITH], around.as_bytes().as_slice()].concat()
+}
+
+/// Which repository went, by such a key.
+pub(super) fn who_went(key: &[u8]) -> Result<RepoId, ReadError> {
+    let id = key.get(1 + ID..).and_then(|id| id.try_into().ok());
+    let id = id.map(RepoId::from_bytes);
+    id.ok_or_else(|| ReadError::Damaged("what went to the trash with a repository".to_owned()))
+}
+
 /// First byte of the keys that say when tombstones last expired.
 const TOMBSTONES_AS_OF: u8 = b'G';
 

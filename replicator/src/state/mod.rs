@@ -19,6 +19,7 @@ mod keys;
 mod members;
 mod memory;
 mod namespace;
+mod nest;
 mod overlay;
 mod owner;
 mod quota;

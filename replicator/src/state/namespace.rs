@@ -8,7 +8,7 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::trash::{self, TrashedRepo};
 use super::view::{KeyRange, Step, View, any_in, load};
-use super::{Overlay, ReadError, Table, beside, import, keys, read};
+use super::{Overlay, ReadError, Table, beside, import, keys, nest, read};
 use crate::model::{NamePath, Refusal, Repo, RepoId, Timestamp, Usage, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -98,10 +98,22 @@ pub(super) fn create_repo(
     path: &NamePath,
 ) -> Result<(), Halt> {
     check_new(overlay, id, path)?;
+    make_repo(overlay, context, id, path)
+}
+
+/// An empty repository, at a path where it may stand.
+pub(super) fn make_repo(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    path: &NamePath,
+) -> Result<(), Halt> {
+    check_id(overlay, id)?;
     let repo = new_repo(context, id, path);
     put_repo(overlay, &repo);
     let event = AuditEvent::Created { path: path.clone() };
-    Ok(audit::of_both(overlay, context, &repo, event)?)
+    audit::of_place(overlay, context, path, Some(id), event.clone())?;
+    Ok(audit::of_repo(overlay, context, &repo, [event])?)
 }
 
 /// A directory in which git has begun to lay out a repository: the name does not say so.
@@ -122,11 +134,7 @@ pub(super) fn become_repo(
     )? {
         return Err(Refusal::NotEmpty(path.clone()).into());
     }
-    check_id(overlay, id)?;
-    let repo = new_repo(context, id, path);
-    put_repo(overlay, &repo);
-    let event = AuditEvent::Created { path: path.clone() };
-    Ok(audit::of_both(overlay, context, &repo, event)?)
+    make_repo(overlay, context, id, path)
 }
 
 /// A repository as it begins.
@@ -163,7 +171,8 @@ pub(super) fn check_new(view: &dyn View, id: RepoId, path: &NamePath) -> Result<
     check_id(view, id)
 }
 
-fn check_id(view: &dyn View, id: RepoId) -> Result<(), Halt> {
+/// Whether an id is free.
+pub(super) fn check_id(view: &dyn View, id: RepoId) -> Result<(), Halt> {
     match holder_of(view, id)? {
         Some(holder) => Err(Refusal::Exists(holder).into()),
         None => Ok(()),
@@ -217,6 +226,16 @@ pub(super) fn move_tree(
     if to.is_within(from) || misnamed {
         return Err(Refusal::BadPath(to.clone()).into());
     }
+    carry(overlay, context, (from, to), moved)
+}
+
+/// The same, to where it may stand: of a directory what is in it goes along, of a repository what is inside it.
+pub(super) fn carry(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    (from, to): (&NamePath, &NamePath),
+    moved: NameEntry,
+) -> Result<(), Halt> {
     let repo = match &moved {
         NameEntry::Repo(id) => Some(*id),
         NameEntry::Directory | NameEntry::Link(_) | NameEntry::File(_) => None,
@@ -227,12 +246,13 @@ pub(super) fn move_tree(
         let to = rejoin(to, &rest);
         move_name(overlay, context, &from, &to, entry)?;
     }
-    Ok(audit::of_namespace(
-        overlay,
-        context,
-        repo,
-        renamed(from, to),
-    )?)
+    // In the namespace, unless it stays inside.
+    let at = match read::owners(overlay, from)?.is_empty() {
+        true => from,
+        false => to,
+    };
+    let event = renamed(from, to);
+    Ok(audit::of_place(overlay, context, at, repo, event)?)
 }
 
 fn renamed(from: &NamePath, to: &NamePath) -> AuditEvent {
@@ -256,6 +276,7 @@ fn subtree(view: &dyn View, dir: &NamePath) -> Result<Vec<(Vec<u8>, NameEntry)>,
     Ok(found)
 }
 
+/// A path in a directory by the rest of it.
 fn rejoin(dir: &NamePath, rest: &[u8]) -> NamePath {
     NamePath::new([dir.as_bytes(), b"/", rest].concat())
         .expect("a valid path and the tail of one make a valid path")
@@ -295,10 +316,24 @@ pub(super) fn delete_repo(
     id: RepoId,
 ) -> Result<(), Halt> {
     let repo = existing_repo(overlay, id)?;
-    overlay.delete(Table::Names, keys::name(&repo.path));
-    overlay.delete(Table::Repositories, keys::repo(id));
+    let inner = nest::note_gone(overlay, &repo)?;
+    audit::of_place(overlay, context, &repo.path, Some(id), deleted(&repo))?;
+    for gone in std::iter::once(repo).chain(inner) {
+        discard(overlay, context, gone)?;
+    }
+    Ok(())
+}
+
+fn deleted(repo: &Repo) -> AuditEvent {
     let path = repo.path.clone();
-    audit::of_both(overlay, context, &repo, AuditEvent::Deleted { path })?;
+    AuditEvent::Deleted { path }
+}
+
+/// Takes the name of a repository, which goes to the trash.
+fn discard(overlay: &mut Overlay<'_>, context: Context<'_>, repo: Repo) -> Result<(), ReadError> {
+    overlay.delete(Table::Names, keys::name(&repo.path));
+    overlay.delete(Table::Repositories, keys::repo(repo.id));
+    audit::of_repo(overlay, context, &repo, [deleted(&repo)])?;
     trash::keep_repo(overlay, context, repo);
     Ok(())
 }

@@ -2,10 +2,15 @@
 //!
 //! What makes a repository smaller, or leaves it as it is, is never refused: who is over a quota that was set later can delete.
 //! Neither is what Gitmoor does by itself for the sake of what is there (repacking, giving back from the trash).
+//!
+//! A quota of a repository is one for all that is inside it, too.
 
+use super::apply::Halt;
 use super::audit::RefMove;
+use super::read::Quota;
 use super::value::RefValue;
-use crate::model::{FileEntry, Limit, Refusal, Repo, Usage};
+use super::{View, read};
+use crate::model::{FileEntry, NamePath, Refusal, Repo, Usage};
 
 /// A file came into the catalog.
 pub(super) fn more(usage: &mut Usage, file: &FileEntry) {
@@ -33,24 +38,41 @@ pub(super) fn moved(usage: &mut Usage, moves: &[RefMove]) {
     }
 }
 
-/// Whether a repository may become so.
-pub(super) fn check(before: &Repo, after: &Repo) -> Result<(), Refusal> {
-    let (old, new) = (before.usage, after.usage);
-    for (limit, old, new) in [
-        (Limit::Bytes, old.bytes, new.bytes),
-        (Limit::Refs, old.refs, new.refs),
-    ] {
-        match after.limits.get(&limit) {
-            Some(&most) if new > old && new > most => {
-                let would_be = new;
-                return Err(Refusal::OverQuota {
-                    limit,
-                    most,
-                    would_be,
-                });
-            }
-            Some(_) | None => {}
+/// Whether a repository, of which the old row is still there, may become so.
+pub(super) fn check(view: &dyn View, before: &Repo, after: &Repo) -> Result<(), Halt> {
+    for quota in read::quotas(view, before)? {
+        let (old, new) = (quota.limit.of(before.usage), quota.limit.of(after.usage));
+        if new > old {
+            check_growth(quota, new - old)?;
         }
     }
     Ok(())
+}
+
+/// Whether a repository may have moved from a path to where it is inside others now.
+pub(super) fn check_moved(view: &dyn View, repo: &Repo, from: &NamePath) -> Result<(), Halt> {
+    let around = read::owners(view, &repo.path)?;
+    let moved = read::usage(view, repo)?;
+    for around in around.iter().filter(|around| !from.is_within(&around.path)) {
+        for quota in read::quotas_of(view, around)? {
+            if quota.limit.of(moved) > 0 {
+                check_growth(quota, 0)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a quota admits so much more.
+fn check_growth(quota: Quota, more: u64) -> Result<(), Refusal> {
+    let Quota { limit, most, used } = quota;
+    let would_be = used.saturating_add(more);
+    match would_be > most {
+        true => Err(Refusal::OverQuota {
+            limit,
+            most,
+            would_be,
+        }),
+        false => Ok(()),
+    }
 }

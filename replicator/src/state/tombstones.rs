@@ -21,10 +21,10 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, load};
-use super::{Overlay, ReadError, Table, import, keys, read, shared_keys};
+use super::{Overlay, ReadError, Table, import, keys, nest, read, shared_keys};
 use crate::model::{
-    Deletions, FileAdd, FileEntry, KEY_REUSE_DELAY, Place, Refusal, RepoId, RepoPath, Timestamp,
-    TrashId, Version,
+    Deletions, FileAdd, FileEntry, KEY_REUSE_DELAY, Place, Refusal, Repo, RepoId, RepoPath,
+    Timestamp, TrashId, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
@@ -278,22 +278,29 @@ fn is_cold(known: &Tombstone, now: Timestamp) -> bool {
     known.deleted.is_some_and(cold)
 }
 
-/// Takes a repository out of the trash, into the hands of gc.
+/// Takes a repository out of the trash, with all that went with it from inside it, into the hands of gc.
 pub(super) fn expire_repo(
     overlay: &mut Overlay<'_>,
     context: Context<'_>,
     id: RepoId,
     version: Version,
 ) -> Result<(), Halt> {
-    let row = keys::trashed_repo(id);
-    let trashed: Option<TrashedRepo> = load(overlay, Table::Trash, &row)?;
+    let trashed: Option<TrashedRepo> = load(overlay, Table::Trash, &keys::trashed_repo(id))?;
     let trashed = trashed.filter(|trashed| trashed.version == version);
     let trashed = trashed.ok_or(Refusal::NotInTrash(id))?;
-    overlay.delete(Table::Trash, row);
-    overlay.put(Table::Trash, keys::expired_repo(id), &trashed);
-    let path = trashed.repo.path.clone();
-    let event = AuditEvent::Expired { path };
-    Ok(audit::of_both(overlay, context, &trashed.repo, event)?)
+    let inner = nest::take_gone(overlay, &trashed)?;
+    let expired = |repo: &Repo| AuditEvent::Expired {
+        path: repo.path.clone(),
+    };
+    let event = expired(&trashed.repo);
+    audit::of_place(overlay, context, &trashed.repo.path, Some(id), event)?;
+    for trashed in std::iter::once(trashed).chain(inner) {
+        let repo = &trashed.repo;
+        overlay.delete(Table::Trash, keys::trashed_repo(repo.id));
+        overlay.put(Table::Trash, keys::expired_repo(repo.id), &trashed);
+        audit::of_repo(overlay, context, repo, [expired(repo)])?;
+    }
+    Ok(())
 }
 
 /// Forgets every row of an expired repository. It stays, expired, while others share keys of it.
@@ -315,8 +322,8 @@ pub(super) fn purge_repo(
     }
     overlay.delete(Table::Trash, keys::expired_repo(id));
     let path = expired.repo.path;
-    let event = AuditEvent::Purged { path };
-    Ok(audit::of_namespace(overlay, context, Some(id), event)?)
+    let event = AuditEvent::Purged { path: path.clone() };
+    Ok(audit::of_place(overlay, context, &path, Some(id), event)?)
 }
 
 /// The keys of others that a repository names, and their owners.
@@ -351,6 +358,7 @@ fn clear(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), ReadError> {
         keys::trashed_files(id),
         keys::tombstones(id),
         keys::removed_host_files(id),
+        keys::all_gone_with(id),
     ] {
         overlay.clear(Table::Trash, KeyRange::prefix(&prefix))?;
     }

@@ -10,7 +10,7 @@
 use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::view::{View, load};
-use super::{Overlay, Table, catalog, keys, namespace, read, tombstones};
+use super::{Overlay, Table, catalog, keys, namespace, nest, read, tombstones};
 use crate::model::{
     BlockDigest, FileAdd, FileEntry, NamePath, Refusal, Repo, RepoId, RepoPath, Timestamp, TrashId,
     Version,
@@ -112,7 +112,7 @@ pub(super) fn restore_repo(
     if !path.names_repository() {
         return Err(Refusal::BadPath(path.clone()).into());
     }
-    restore_under(overlay, context, id, path)
+    restore_to(overlay, context, id, path)
 }
 
 /// The same under any name.
@@ -123,14 +123,29 @@ pub(super) fn restore_under(
     path: &NamePath,
 ) -> Result<(), Halt> {
     namespace::check_free(overlay, path)?;
-    let row = keys::trashed_repo(id);
-    let trashed: Option<TrashedRepo> = load(overlay, Table::Trash, &row)?;
-    let mut repo = trashed.ok_or(Refusal::NotInTrash(id))?.repo;
-    repo.path = path.clone();
-    overlay.delete(Table::Trash, row);
-    namespace::put_repo(overlay, &repo);
-    let event = AuditEvent::Restored { path: path.clone() };
-    Ok(audit::of_both(overlay, context, &repo, event)?)
+    restore_to(overlay, context, id, path)
+}
+
+/// The same at a path where it may stand, with all that went with it from inside it.
+pub(super) fn restore_to(
+    overlay: &mut Overlay<'_>,
+    context: Context<'_>,
+    id: RepoId,
+    path: &NamePath,
+) -> Result<(), Halt> {
+    let trashed: Option<TrashedRepo> = load(overlay, Table::Trash, &keys::trashed_repo(id))?;
+    let around = trashed.ok_or(Refusal::NotInTrash(id))?;
+    let inner = nest::take_gone(overlay, &around)?;
+    let restored = |path: &NamePath| AuditEvent::Restored { path: path.clone() };
+    audit::of_place(overlay, context, path, Some(id), restored(path))?;
+    let from = around.repo.path.clone();
+    for TrashedRepo { mut repo, .. } in std::iter::once(around).chain(inner) {
+        repo.path = repo.path.moved(&from, path);
+        overlay.delete(Table::Trash, keys::trashed_repo(repo.id));
+        namespace::put_repo(overlay, &repo);
+        audit::of_repo(overlay, context, &repo, [restored(&repo.path)])?;
+    }
+    Ok(())
 }
 
 /// Puts object files back where they were, unless something stands there.

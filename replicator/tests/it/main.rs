@@ -15,6 +15,7 @@ mod memory_replica;
 mod messages;
 mod model;
 mod namespace;
+mod nest;
 mod node;
 mod overlay;
 mod peers;

@@ -4,8 +4,9 @@
 
 use gitmoor_model::{
     BlockDigest, Borrowing, Change, Command, Deletions, Expect, FileAdd, FileEntry, Limit, Loan,
-    NamePath, NameStep, Outcome, PackedEdit, PackedRef, Place, RefEdit, RefEntry, Refusal, Relied,
-    Repacking, Repo, RepoChange, RepoId, RepoPath, Timestamp, TrashId, Usage, Version,
+    NamePath, NameStep, NestStep, Nesting, Outcome, PackedEdit, PackedRef, Place, RefEdit,
+    RefEntry, Refusal, Relied, Repacking, Repo, RepoChange, RepoId, RepoPath, Timestamp, TrashId,
+    Usage, Version,
 };
 use gitmoor_replicator::{NameEntry, NamedFile, NamedLink};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +48,7 @@ impl Model {
                 | Command::Publish { .. }
                 | Command::MoveRefs { .. }
                 | Command::Borrow(_)
-        );
+        ) || matches!(command, Command::Nest(nesting) if nesting.step == NestStep::Move);
         let done = self.run(version, time, command).and_then(|()| {
             self.count();
             match quotas {
@@ -83,9 +84,24 @@ impl Model {
         }
     }
 
+    /// What a repository and all inside it have.
+    fn total(&self, id: RepoId) -> Usage {
+        let around = &self.repos[&id].path;
+        let all = self.repos.values();
+        let all = all.filter(|repo| repo.path == *around || is_beneath(&repo.path, around));
+        all.fold(Usage::default(), |sum, repo| Usage {
+            files: sum.files + repo.usage.files,
+            bytes: sum.bytes + repo.usage.bytes,
+            refs: sum.refs + repo.usage.refs,
+        })
+    }
+
     fn check_quotas(&self, before: &Self) -> Result<(), Refusal> {
-        for (id, repo) in &self.repos {
-            let (old, new) = (before.repos[id].usage, repo.usage);
+        // The innermost first.
+        let mut repos: Vec<_> = self.repos.values().collect();
+        repos.sort_by_key(|repo| std::cmp::Reverse(repo.path.as_bytes().len()));
+        for repo in repos {
+            let (old, new) = (before.total(repo.id), self.total(repo.id));
             let sizes = [(old.bytes, new.bytes), (old.refs, new.refs)];
             for (limit, (old, new)) in [Limit::Bytes, Limit::Refs].into_iter().zip(sizes) {
                 let most = repo.limits.get(&limit).copied().unwrap_or(u64::MAX);
@@ -133,10 +149,17 @@ impl Model {
             Command::Fork { from, id, path } => self.fork(version, time, from, id, path)?,
             Command::Rename { from, to } => self.rename(&from, &to)?,
             Command::Name(change) => self.change_name(version, time, change.path, change.step)?,
+            Command::Nest(nesting) => self.nest(version, time, *nesting)?,
             Command::DeleteRepo { id } => {
-                let repo = self.repos.remove(&id).ok_or(Refusal::NoRepo(id))?;
-                self.names.remove(&repo.path);
-                self.trashed.insert(id, (version, repo));
+                let gone = self.repo(id)?.path.clone();
+                let is_gone = |path: &NamePath| *path == gone || is_beneath(path, &gone);
+                self.names.retain(|path, _| !is_gone(path));
+                for (id, repo) in std::mem::take(&mut self.repos) {
+                    match is_gone(&repo.path) {
+                        true => drop(self.trashed.insert(id, (version, repo))),
+                        false => drop(self.repos.insert(id, repo)),
+                    }
+                }
             }
             Command::SetFormat { id, format } => self.repo(id)?.format = Some(format),
             Command::SetSetting {
@@ -191,10 +214,7 @@ impl Model {
                 if !is_repo_name(&path) {
                     return Err(Refusal::BadPath(path));
                 }
-                let trashed = self.trashed.remove(&id);
-                let (_, repo) = trashed.ok_or(Refusal::NotInTrash(id))?;
-                self.names.insert(path.clone(), NameEntry::Repo(id));
-                self.repos.insert(id, Repo { path, ..repo });
+                self.restore(id, &path)?;
             }
             Command::RestoreFiles { repo, files } => {
                 self.repo(repo)?;
@@ -231,9 +251,10 @@ impl Model {
             }
             Command::ExpireRepo { id, version } => {
                 let found = self.trashed.get(&id).filter(|found| found.0 == version);
-                let found = found.cloned().ok_or(Refusal::NotInTrash(id))?;
-                self.trashed.remove(&id);
-                self.expired_repos.insert(id, found);
+                found.ok_or(Refusal::NotInTrash(id))?;
+                for (id, repo) in self.take_gone(id)? {
+                    self.expired_repos.insert(id, (version, repo));
+                }
             }
             Command::PurgeRepo { id } => {
                 let found = self.expired_repos.remove(&id);
@@ -518,22 +539,34 @@ impl Model {
         path: NamePath,
     ) -> Result<(), Refusal> {
         self.check_new(id, &path)?;
-        let repo = Repo {
-            id,
-            path: path.clone(),
-            created: time,
-            forked_from: Some(from),
-            refs_version: version,
-            catalog_version: version,
-            packed_version: version,
-            repacked_version: Version(0),
-            ..self.repo(from)?.clone()
-        };
-        self.names.insert(path, NameEntry::Repo(id));
-        self.repos.insert(id, repo);
-        copied(&mut self.refs, from, id);
-        copied(&mut self.packed, from, id);
-        copied(&mut self.files, from, id);
+        let old = self.repo(from)?.path.clone();
+        let mut repos: Vec<_> = self.repos.values().cloned().collect();
+        repos.sort_by(|a, b| a.path.cmp(&b.path));
+        for parent in repos {
+            let own = match (parent.id == from, is_beneath(&parent.path, &old)) {
+                (true, _) => id,
+                (false, true) => RepoId::of_fork(id, parent.id),
+                (false, false) => continue,
+            };
+            self.check_id(own)?;
+            let from = parent.id;
+            let repo = Repo {
+                id: own,
+                path: moved(&parent.path, &old, &path),
+                created: time,
+                forked_from: Some(from),
+                refs_version: version,
+                catalog_version: version,
+                packed_version: version,
+                repacked_version: Version(0),
+                ..parent
+            };
+            self.names.insert(repo.path.clone(), NameEntry::Repo(own));
+            self.repos.insert(own, repo);
+            copied(&mut self.refs, from, own);
+            copied(&mut self.packed, from, own);
+            copied(&mut self.files, from, own);
+        }
         Ok(())
     }
 
@@ -578,16 +611,15 @@ impl Model {
         if !may || to.as_bytes().starts_with(&[from.as_bytes(), b"/"].concat()) {
             return Err(Refusal::BadPath(to.clone()));
         }
-        let moved = |path: NamePath| match path.as_bytes().strip_prefix(from.as_bytes()) {
-            Some(rest) if rest.is_empty() || rest[0] == b'/' => {
-                NamePath::new([to.as_bytes(), rest].concat()).expect("valid")
-            }
-            _ => path,
-        };
+        self.move_all(from, to)
+    }
+
+    fn move_all(&mut self, from: &NamePath, to: &NamePath) -> Result<(), Refusal> {
         let contents = std::mem::take(&mut self.contents).into_iter();
-        self.contents = contents.map(|(path, bytes)| (moved(path), bytes)).collect();
+        let contents = contents.map(|(path, bytes)| (moved(&path, from, to), bytes));
+        self.contents = contents.collect();
         for (path, entry) in std::mem::take(&mut self.names) {
-            let path = moved(path);
+            let path = moved(&path, from, to);
             if let NameEntry::Repo(id) = entry {
                 self.repo(id)?.path = path.clone();
             }
@@ -687,11 +719,73 @@ impl Model {
             }
             NameStep::Restore(id) => {
                 self.check_free(&path)?;
-                let trashed = self.trashed.remove(&id);
-                let (_, repo) = trashed.ok_or(Refusal::NotInTrash(id))?;
-                self.names.insert(path.clone(), NameEntry::Repo(id));
-                self.repos.insert(id, Repo { path, ..repo });
+                self.restore(id, &path)?;
             }
+        }
+        Ok(())
+    }
+
+    fn nest(
+        &mut self,
+        version: Version,
+        time: Timestamp,
+        Nesting {
+            repo: id,
+            inside,
+            step,
+        }: Nesting,
+    ) -> Result<(), Refusal> {
+        let owner = self.repo(inside.owner)?.path.clone();
+        let path = NamePath::new(format!("{owner}/{}", inside.module.path())).expect("valid");
+        if self.names.contains_key(&path) {
+            return Err(Refusal::Exists(path));
+        }
+        if self.names.keys().any(|name| is_beneath(name, &path)) {
+            return Err(Refusal::NotEmpty(path));
+        }
+        let is_between = |name: &NamePath| is_beneath(name, &owner) && is_beneath(&path, name);
+        if self.names.keys().any(is_between) {
+            return Err(Refusal::BadPath(path));
+        }
+        match step {
+            NestStep::Make => {
+                self.check_id(id)?;
+                self.names.insert(path.clone(), NameEntry::Repo(id));
+                self.repos.insert(id, empty(version, time, id, path));
+                Ok(())
+            }
+            NestStep::Move => {
+                let from = self.repo(id)?.path.clone();
+                if is_beneath(&path, &from) {
+                    return Err(Refusal::BadPath(path));
+                }
+                self.move_all(&from, &path)
+            }
+            NestStep::Restore => self.restore(id, &path),
+        }
+    }
+
+    /// Out of the trash, with all that was inside and went by the same command.
+    fn take_gone(&mut self, id: RepoId) -> Result<Vec<(RepoId, Repo)>, Refusal> {
+        let around = self.trashed.get(&id).cloned();
+        let (version, around) = around.ok_or(Refusal::NotInTrash(id))?;
+        let mut gone = Vec::new();
+        for (id, (of, repo)) in std::mem::take(&mut self.trashed) {
+            let is_inside = is_beneath(&repo.path, &around.path);
+            match of == version && (id == around.id || is_inside) {
+                true => gone.push((id, repo)),
+                false => drop(self.trashed.insert(id, (of, repo))),
+            }
+        }
+        Ok(gone)
+    }
+
+    fn restore(&mut self, id: RepoId, to: &NamePath) -> Result<(), Refusal> {
+        let from = self.trashed.get(&id).map(|(_, repo)| repo.path.clone());
+        for (id, repo) in self.take_gone(id)? {
+            let path = moved(&repo.path, from.as_ref().expect("it was there"), to);
+            self.names.insert(path.clone(), NameEntry::Repo(id));
+            self.repos.insert(id, Repo { path, ..repo });
         }
         Ok(())
     }
@@ -887,6 +981,21 @@ impl Model {
             resolved.insert(name.clone(), format!("{link}{text}"));
         }
         resolved
+    }
+}
+
+/// Whether a path is beneath another one.
+fn is_beneath(path: &NamePath, above: &NamePath) -> bool {
+    path.to_string().starts_with(&format!("{above}/"))
+}
+
+/// Where what is at a path, or beneath it, is when that has moved; all else stays.
+fn moved(path: &NamePath, from: &NamePath, to: &NamePath) -> NamePath {
+    match path.as_bytes().strip_prefix(from.as_bytes()) {
+        Some(rest) if rest.is_empty() || rest[0] == b'/' => {
+            NamePath::new([to.as_bytes(), rest].concat()).expect("valid")
+        }
+        _ => path.clone(),
     }
 }
 

@@ -4,9 +4,9 @@
 use crate::model::{Model, children, owner};
 use crate::support::{World, file, id, line, name, oid, path, time};
 use gitmoor_model::{
-    Borrowing, Change, Command, Deletions, Digest, Expect, FileRemoval, FileTouch, Format, Limit,
-    Loan, NameChange, NamePath, NameStep, PackedEdit, RefEdit, Relied, Repacking, RepoChange,
-    RepoId, RepoPath, Version,
+    Borrowing, Change, Command, Deletions, Digest, Expect, FileRemoval, FileTouch, Format, Inside,
+    Limit, Loan, ModulePath, NameChange, NamePath, NameStep, NestStep, Nesting, PackedEdit,
+    RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::state::{KeyRange, Step as Walk, Table, View, read};
 use gitmoor_replicator::{Child, Listing, NameEntry};
@@ -29,6 +29,12 @@ const NAMES: [&str; 13] = [
     "r.git/a",
     ".git",
     "a/note",
+];
+const MODULES: [&str; 4] = [
+    "modules/a",
+    "modules/a/b",
+    "modules/a/modules/b",
+    "modules/b",
 ];
 /// The last two are files of hosts.
 const REFS: [&str; 15] = [
@@ -306,6 +312,13 @@ fn a_plain_command() -> impl Strategy<Value = Command> {
         }),
         2 => (a_name(), a_name()).prop_map(|(from, to)| Command::Rename { from, to }),
         4 => (a_name(), a_name_step()).prop_map(|(path, step)| name_change(path, step)),
+        6 => (an_id(), an_id(), select(&MODULES[..]), a_nest_step()).prop_map(
+            |(repo, owner, module, step)| {
+                let module = ModulePath::new(path(module)).expect("beneath modules/");
+                let inside = Inside { owner, module };
+                Command::Nest(Box::new(Nesting { repo, inside, step }))
+            }
+        ),
         1 => an_id().prop_map(|id| Command::DeleteRepo { id }),
         1 => (an_id(), a_name()).prop_map(|(id, path)| Command::RestoreRepo { id, path }),
         1 => an_id().prop_map(|id| Command::PurgeRepo { id }),
@@ -459,6 +472,15 @@ fn a_name_step() -> impl Strategy<Value = NameStep> {
     ]
 }
 
+fn a_nest_step() -> impl Strategy<Value = NestStep> {
+    select(vec![
+        NestStep::Make,
+        NestStep::Make,
+        NestStep::Move,
+        NestStep::Restore,
+    ])
+}
+
 /// Every other push says when it looked: now, or before keys were forgotten.
 fn published(model: &Model, change: RepoChange) -> Command {
     let repo = change.repo;
@@ -547,7 +569,7 @@ proptest! {
 
 fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
     let view = &world.database;
-    for path in NAMES.map(name) {
+    for path in names(model) {
         let stands = model.names.get(&path).cloned();
         let stands = if path.is_root() {
             read::name(view, &path).expect("reads")
@@ -566,7 +588,8 @@ fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
         prop_assert_eq!(read::names_in(view, &path).expect("reads"), expected);
     }
     check_contents(world, model)?;
-    for repo in (0..3).map(id) {
+    let there = model.repos.keys().copied();
+    for repo in (0..3).map(id).chain(there).collect::<BTreeSet<_>>() {
         prop_assert_eq!(
             read::repo(view, repo).expect("reads"),
             model.repos.get(&repo).cloned()
@@ -587,6 +610,12 @@ fn check_reads(world: &World, model: &Model) -> Result<(), TestCaseError> {
     let expected: Vec<_> = model.expired_repos.keys().copied().collect();
     prop_assert_eq!(expired, expected);
     Ok(())
+}
+
+/// Those that commands name, and those that anything has.
+fn names(model: &Model) -> BTreeSet<NamePath> {
+    let there = model.names.keys().cloned();
+    NAMES.map(name).into_iter().chain(there).collect()
 }
 
 /// Each file has its bytes, and no bytes are left of others.

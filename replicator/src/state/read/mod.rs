@@ -4,6 +4,7 @@ mod audit;
 mod catalog;
 mod cluster;
 mod imports;
+mod inner;
 mod namespace;
 mod refs;
 mod trash;
@@ -14,6 +15,9 @@ pub(super) use catalog::{file_adds, file_paths};
 pub(crate) use cluster::invitation;
 pub use cluster::{claims, client, clients, cluster, is_removed, members, store};
 pub use imports::{imports, verified};
+pub(crate) use inner::outermost;
+pub use inner::{Quota, has_modules_in, inner, inside, module, modules_in, owners, quotas, usage};
+pub(super) use inner::{is_around, quotas_of};
 pub use namespace::{contents, name, names_in, path_of, repo};
 pub use refs::{
     PackedSink, has_references_in, host_files, packed, packed_ref, reference, references_in,
