@@ -28,7 +28,7 @@ use crate::repository::refs::Large;
 use crate::repository::transaction::ReadVersions;
 use crate::tree::Repositories;
 use gitmoor_model::{Actor, NamePath, Repo, RepoId, RepoPath};
-use gitmoor_replicator::Replica;
+use gitmoor_replicator::{Replica, read};
 use gitmoor_store::block_cache::{BlockCache, CacheConfig, CacheError};
 use gitmoor_store::object_store::{
     self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach,
@@ -284,7 +284,12 @@ impl FileSystem {
     /// command created, renamed or deleted it). The kernel knows when this
     /// returns; not for use within a FUSE request, which the kernel may make it wait for.
     pub fn name_changed(&self, path: &NamePath) {
-        self.tell_and_wait(Changed::Name(path.clone()));
+        let of = match read::inside(self.shared.replica.view(), path) {
+            Ok(Some(inside)) => Changed::InRepo(inside.owner, inside.module.path().clone()),
+            // One that cannot be read is no name that anybody is shown.
+            Ok(None) | Err(_) => Changed::Name(path.clone()),
+        };
+        self.tell_and_wait(of);
     }
 
     /// The same for the replicated settings of a repository.

@@ -11,7 +11,10 @@ pub(crate) use local::Local;
 use crate::error::{FsError, FsResult};
 use crate::failpoint;
 use crate::repository::context::Context;
-use gitmoor_model::{Actor, Command, NameChange, NamePath, NameStep, Refusal, Repo, RepoId};
+use gitmoor_model::{
+    Actor, Command, Inside, NameChange, NamePath, NameStep, NestStep, Nesting, Refusal, Repo,
+    RepoId,
+};
 use gitmoor_replicator::{NameEntry, Replica, read};
 
 /// The namespace, as one process or administrator changes it.
@@ -74,6 +77,30 @@ impl Namespace<'_> {
         Ok(id)
     }
 
+    /// The same inside another repository.
+    pub(crate) fn make_inside(&self, inside: &Inside) -> FsResult<RepoId> {
+        let id = RepoId::random();
+        self.nest(id, inside, NestStep::Make)?;
+        failpoint::REPO_CREATED.hit();
+        Ok(id)
+    }
+
+    /// A repository moves to a place inside another one.
+    pub(crate) fn move_inside(&self, repo: RepoId, inside: &Inside) -> FsResult<()> {
+        self.nest(repo, inside, NestStep::Move)
+    }
+
+    /// A deleted repository comes back inside another one.
+    pub(crate) fn restore_inside(&self, repo: RepoId, inside: &Inside) -> FsResult<()> {
+        self.nest(repo, inside, NestStep::Restore)
+    }
+
+    fn nest(&self, repo: RepoId, inside: &Inside, step: NestStep) -> FsResult<()> {
+        let inside = inside.clone();
+        let nesting = Nesting { repo, inside, step };
+        self.propose(Command::Nest(Box::new(nesting)))
+    }
+
     /// A repository or a directory gets a name that nothing has.
     pub(crate) fn rename(&self, from: &NamePath, to: &NamePath) -> FsResult<()> {
         let is_old = |path: &NamePath| path.names_repository();
@@ -92,6 +119,17 @@ impl Namespace<'_> {
         }
     }
 
+    /// A deleted repository gets a name that nothing has.
+    pub(crate) fn restore(&self, id: RepoId, path: &NamePath) -> FsResult<()> {
+        match path.names_repository() {
+            true => {
+                let path = path.clone();
+                self.propose(Command::RestoreRepo { id, path })
+            }
+            false => self.change(path, NameStep::Restore(id)),
+        }
+    }
+
     fn change(&self, path: &NamePath, step: NameStep) -> FsResult<()> {
         let path = path.clone();
         let change = NameChange { path, step };
@@ -106,7 +144,7 @@ impl Namespace<'_> {
     }
 }
 
-/// Every repository of the namespace, in the order of their names.
+/// Every repository of the namespace, and every one inside another, in the order of their names.
 pub(crate) fn repositories(replica: &dyn Replica) -> FsResult<Vec<Repo>> {
     let mut found = Vec::new();
     let mut directories = vec![NamePath::root()];
@@ -114,7 +152,14 @@ pub(crate) fn repositories(replica: &dyn Replica) -> FsResult<Vec<Repo>> {
         for (name, entry) in read::names_in(replica.view(), &dir)? {
             match entry {
                 NameEntry::Directory => directories.extend(dir.join(&name)),
-                NameEntry::Repo(id) => found.extend(read::repo(replica.view(), id)?),
+                NameEntry::Repo(id) => {
+                    let repo = read::repo(replica.view(), id)?;
+                    let inner = repo
+                        .as_ref()
+                        .map(|repo| read::inner(replica.view(), &repo.path));
+                    found.extend(repo);
+                    found.extend(inner.transpose()?.into_iter().flatten());
+                }
                 NameEntry::Link(_) | NameEntry::File(_) => {}
             }
         }

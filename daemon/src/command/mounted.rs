@@ -30,6 +30,9 @@ pub(super) fn dir(status: &Status, name: &RepoName) -> Result<PathBuf, NotMounte
     let dir = match &mount.repo {
         None => at.join(name.as_str()),
         Some(only) if only == name.as_str() => at.clone(),
+        Some(only) if name.as_str().starts_with(&format!("{only}/")) => {
+            at.join(&name.as_str()[only.len() + 1..])
+        }
         Some(only) => return Err(not_here(at, &format!("a mount of {only} alone"))),
     };
     match dir.join("objects").is_dir() {

@@ -14,6 +14,15 @@ impl RepoName {
     /// The name of a repository that is to be made. Only git on the mount makes others.
     pub fn of_new(text: &str) -> Result<Self, String> {
         let name: Self = text.parse()?;
+        if name
+            .path()
+            .parent()
+            .is_some_and(|above| within_repository(&above))
+        {
+            return Err(format!(
+                "{text:?} lies inside a repository; make it elsewhere, and move it with gitmoor repo rename"
+            ));
+        }
         match name.path().names_repository() {
             true => Ok(name),
             false => Err(format!(
@@ -38,20 +47,31 @@ impl FromStr for RepoName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         // The empty path is the namespace itself.
-        let path = NamePath::new(text).filter(|_| !text.is_empty());
-        let Some(path) = path else {
+        if text.is_empty() || NamePath::new(text).is_none() {
             return Err(format!(
                 "{text:?} is no repository name; expected a path such as team/app.git, without \
                  leading or trailing slash and without . or .. in it"
             ));
-        };
-        if path.parent().is_some_and(|above| within_repository(&above)) {
+        }
+        if !is_in_modules_only(text) {
             return Err(format!(
-                "{text:?} lies inside a repository; repositories do not nest"
+                "{text:?} lies inside a repository, where others stand in modules/ only"
             ));
         }
         Ok(Self(text.to_owned()))
     }
+}
+
+/// Whether what follows the name of a repository is `modules/` and more.
+fn is_in_modules_only(text: &str) -> bool {
+    let mut names = text.split('/').peekable();
+    while let Some(name) = names.next() {
+        let is_repository = name.len() > 4 && name.ends_with(".git") && names.peek().is_some();
+        if is_repository && (names.next() != Some("modules") || names.peek().is_none()) {
+            return false;
+        }
+    }
+    true
 }
 
 fn within_repository(path: &NamePath) -> bool {

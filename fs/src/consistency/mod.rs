@@ -14,9 +14,9 @@ pub(crate) use name_ttl::NameTtl;
 pub use remote_changes::RemoteChanges;
 
 use crate::git_config;
-use gitmoor_model::RepoPath;
 use gitmoor_model::name::is_rewritable;
 use gitmoor_model::room::{Room, holds_values, may_be_value, room};
+use gitmoor_model::{RepoPath, is_in_modules};
 
 /// Whether what stands at a path of a repository may be another thing after a change elsewhere. An object
 /// file never is.
@@ -24,11 +24,12 @@ pub(crate) fn is_shared(path: &RepoPath) -> bool {
     match room(path) {
         Room::Refs | Room::Host => true,
         Room::Objects => is_rewritable(path),
-        // The top: which repository has its name.
+        // The top: which repository has its name. And so inside.
         // `config` is brought in step with what others set.
         Room::Local => {
             holds_values(path)
                 || may_be_value(path)
+                || is_in_modules(path)
                 || path.as_bytes() == b"config"
                 || path.as_bytes() == git_config::SETTINGS.as_bytes()
         }

@@ -196,6 +196,9 @@ impl Repository {
             self.host_files.room_of(from, &source)?,
             self.host_files.room_to(to)?,
         ) {
+            (Room::Local, Room::Local) if self.modules().keep_out(from, to)? => {
+                Err(FsError::CrossRoom)
+            }
             (Room::Local, Room::Local) => {
                 self.rename_local(from, to, &source, caller)?;
                 Ok(Named::File)

@@ -16,6 +16,7 @@ mod host_files;
 mod identity;
 mod leftovers;
 pub(crate) mod local;
+mod modules;
 pub(crate) mod objects;
 mod open;
 mod opened;
@@ -40,10 +41,11 @@ use context::Context;
 use draft::Drafts;
 use gitmoor_model::name;
 use gitmoor_model::room::{Room, Type, holds_catalogued, holds_values, is_value, room};
-use gitmoor_model::{FileEntry, RefEntry, RepoId, RepoPath};
+use gitmoor_model::{FileEntry, RefEntry, RepoId, RepoPath, is_in_modules};
 use gitmoor_replicator::read;
 use host_files::HostFiles;
 use local::{Files, Owner, file_like};
+use modules::Modules;
 use objects::Objects;
 use quarantine::Quarantines;
 use refs::{Refs, Rendered};
@@ -211,6 +213,10 @@ impl Repository {
             Some(meta) if meta.is_dir() && self.is_replaced(path)? => {
                 self.remove_empty(path)?;
             }
+            Some(meta) if !meta.is_dir() && is_in_modules(path) => {
+                let found = self.modules().find(path)?;
+                return Ok(Some(found.unwrap_or(Found::Real(meta))));
+            }
             Some(meta) if meta.is_dir() || !is_value(path) => return Ok(Some(Found::Real(meta))),
             // Only a directory is real where values are.
             Some(_) | None => {}
@@ -229,7 +235,8 @@ impl Repository {
             Room::Local if name::is_above_lfs(path) && self.objects.has_children(path)? => {
                 Ok(Some(Found::Directory))
             }
-            Room::Local | Room::Host => Ok(None),
+            Room::Local => self.modules().find(path),
+            Room::Host => Ok(None),
         }
     }
 
@@ -288,13 +295,16 @@ impl Repository {
     pub fn list(&self, dir: &RepoPath) -> FsResult<BTreeMap<Vec<u8>, Type>> {
         let mut names: BTreeMap<_, _> = self.replicated_children(dir)?.into_iter().collect();
         for (name, kind) in self.files.list(dir)? {
-            let path = dir.join(&name);
+            let (path, known) = (dir.join(&name), names.get(&name));
+            let is_hidden = |path: &RepoPath| {
+                is_value(path) || is_in_modules(path) && known == Some(&Type::Directory)
+            };
             let is_replaced = match path.as_ref().map(room) {
-                Some(Room::Host) => names.contains_key(&name),
-                Some(_) | None if kind.is_dir() => names
-                    .get(&name)
-                    .is_some_and(|kind| *kind != Type::Directory),
-                Some(_) | None => path.as_ref().is_some_and(is_value),
+                Some(Room::Host) => known.is_some(),
+                Some(_) | None if kind.is_dir() => {
+                    known.is_some_and(|kind| *kind != Type::Directory)
+                }
+                Some(_) | None => path.as_ref().is_some_and(is_hidden),
             };
             if !is_replaced {
                 names.insert(name, type_of(kind));
@@ -316,6 +326,7 @@ impl Repository {
         if holds_values(dir) {
             names.extend(self.refs.children(dir)?);
         }
+        names.extend(self.modules().names_in(dir)?);
         Ok(names)
     }
 
@@ -370,6 +381,11 @@ impl Repository {
             self.transactions.publish_borrowed()?;
         }
         self.files.fsync_dir(path)
+    }
+
+    /// The repositories inside this one.
+    pub(crate) fn modules(&self) -> Modules<'_> {
+        Modules { of: self }
     }
 
     /// The object files of the repository.

@@ -13,8 +13,8 @@ use super::names::begins_repository;
 use super::{Place, Process, Tree, join_name};
 use crate::consistency::is_shared;
 use crate::repository::{Closing, Opened};
-use gitmoor_model::NamePath;
 use gitmoor_model::room::{Room, may_be_value, room};
+use gitmoor_model::{NamePath, RepoId, RepoPath, is_in_modules};
 use gitmoor_replicator::{NameEntry, read};
 use std::sync::Arc;
 
@@ -154,21 +154,36 @@ fn lookup_may_block(tree: &Tree, parent: u64, name: &[u8], process: Process) -> 
         Some(Place::Local(dir)) => is_unopened(tree, &dir, name),
         Some(Place::Beside(_) | Place::Repo(..)) | None => {
             !is_fresh && child_is_shared(tree, parent, name)
+                || is_unopened_inside(tree, parent, name)
         }
     }
 }
 
-/// Whether this is the name of a repository that is not open, or of which the rows are not here.
+/// Whether a repository is not open, or its rows are not here.
+fn is_away(tree: &Tree, id: RepoId) -> bool {
+    !tree.shared.replica.has_loaded(id) || tree.repositories.if_open(id).is_none()
+}
+
+/// Whether this is the name of such a repository.
 fn is_unopened(tree: &Tree, dir: &NamePath, name: &[u8]) -> bool {
-    let replica = &tree.shared.replica;
-    let is_unopened = |path: &NamePath| match read::name(replica.view(), path) {
-        Ok(Some(NameEntry::Repo(id))) => {
-            !replica.has_loaded(id) || tree.repositories.if_open(id).is_none()
-        }
+    let is_unopened = |path: &NamePath| match read::name(tree.shared.replica.view(), path) {
+        Ok(Some(NameEntry::Repo(id))) => is_away(tree, id),
         Ok(_) | Err(_) => false,
     };
     // The directory may have become one.
     is_unopened(dir) || join_name(dir, name).is_ok_and(|path| is_unopened(&path))
+}
+
+/// The same of one inside another.
+fn is_unopened_inside(tree: &Tree, parent: u64, name: &[u8]) -> bool {
+    let Some(Place::Repo(owner, dir)) = tree.inodes.place(parent) else {
+        return false;
+    };
+    let is_unopened = |path: &RepoPath| match owner.modules().at(path) {
+        Ok(Some(id)) => is_away(tree, id),
+        Ok(None) | Err(_) => false,
+    };
+    is_unopened(&dir) || dir.join(name).is_some_and(|path| is_unopened(&path))
 }
 
 fn child_is_shared(tree: &Tree, parent: u64, name: &[u8]) -> bool {
@@ -196,8 +211,9 @@ fn open_may_block(tree: &Tree, ino: u64, write: bool, process: Process) -> bool 
 /// A creation asks the cluster for a lock, or waits for space in staging.
 fn create_may_block(tree: &Tree, parent: u64, name: &[u8]) -> bool {
     let dir = match tree.inodes.place(parent) {
-        Some(Place::Repo(_, dir)) => dir,
         // It may become a repository.
+        Some(Place::Repo(_, dir)) if is_in_modules(&dir) && begins_repository(name) => return true,
+        Some(Place::Repo(_, dir)) => dir,
         Some(Place::Name(_) | Place::Local(_)) => return begins_repository(name),
         Some(Place::Beside(_)) | None => return false,
     };

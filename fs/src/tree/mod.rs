@@ -5,6 +5,7 @@ mod files;
 mod inodes;
 mod link;
 mod may_block;
+mod modules;
 mod name_ttl;
 mod names;
 mod place;
@@ -28,6 +29,7 @@ use gitmoor_model::room::Type;
 use gitmoor_model::{NamePath, RepoId, RepoPath};
 use gitmoor_replicator::read;
 use inodes::Inodes;
+use modules::Modules;
 use name_ttl::{absence_ttl, name_ttl};
 use names::{Names, begins_repository};
 use rename::Rename;
@@ -130,6 +132,9 @@ impl Tree {
             Place::Name(path) | Place::Local(path) if !path.is_root() => {
                 self.names.repository_at(path)?
             }
+            Place::Repo(repo, path) if repo.modules().at(path)?.is_some() => {
+                Some(self.modules().within(place.clone())?)
+            }
             Place::Name(_) | Place::Local(_) | Place::Beside(_) | Place::Repo(..) => None,
         };
         if let Some(now) = &now {
@@ -149,7 +154,8 @@ impl Tree {
             Place::Local(path) if begins_repository(name) => {
                 self.names.begin_repository_in_local(path, process)?
             }
-            Place::Name(_) | Place::Beside(_) | Place::Local(_) | Place::Repo(..) => None,
+            Place::Repo(owner, dir) => self.modules().begin(owner, dir, name, process)?,
+            Place::Name(_) | Place::Beside(_) | Place::Local(_) => None,
         };
         if let Some(begun) = &begun {
             self.inodes.becomes(parent, begun);
@@ -160,13 +166,17 @@ impl Tree {
     fn child(&self, parent: u64, name: &[u8]) -> FsResult<Place> {
         match self.place(parent)? {
             Place::Name(dir) | Place::Local(dir) => self.names.named(&join_name(&dir, name)?),
-            Place::Repo(repo, dir) => Ok(Place::Repo(repo, join(&dir, name)?)),
+            Place::Repo(repo, dir) => self.modules().within(Place::Repo(repo, join(&dir, name)?)),
             Place::Beside(_) => Err(FsError::NotDirectory),
         }
     }
 
     fn caller(&self, repo: &Repository, process: Process) -> Caller {
         caller(self.shown(), repo, process)
+    }
+
+    fn modules(&self) -> Modules<'_> {
+        Modules { tree: self }
     }
 
     fn shown(&self) -> &Shown {
@@ -251,11 +261,9 @@ impl Tree {
                 self.names.named(&path)?
             }
             Place::Local(dir) => self.names.named(&join_name(&dir, name)?)?,
-            Place::Repo(repo, dir) => {
-                let place = Place::Repo(repo, join(&dir, name)?);
-                self.sync_reads(&place, process)?;
-                place
-            }
+            Place::Repo(repo, dir) => self
+                .modules()
+                .within_to_show(Place::Repo(repo, join(&dir, name)?), process)?,
             Place::Beside(_) => return Err(FsError::NotDirectory),
         };
         observe(&place, process);
@@ -357,7 +365,7 @@ impl Tree {
         self.check_writable()?;
         let place = self.child(parent, name)?;
         match (&place, self.place(parent)?) {
-            (Place::Repo(repo, path), Place::Repo(..)) => {
+            (Place::Repo(repo, path), Place::Repo(..)) if !path.is_root() => {
                 repo.rmdir(path, &self.caller(repo, process))?;
             }
             (Place::Repo(repo, _), _) => self.names.delete_emptied(repo, process)?,
@@ -378,6 +386,10 @@ impl Tree {
         process: Process,
     ) -> FsResult<()> {
         self.check_writable()?;
+        let (from, to) = ((parent, name), (new_parent, new_name));
+        if let Some(repo) = self.modules().moved(from, new_parent)? {
+            return self.modules().rename(&repo, to, replace, process);
+        }
         let (from, to) = (self.place(parent)?, self.place(new_parent)?);
         let rename = Rename {
             tree: self,

@@ -3,12 +3,14 @@
 
 use super::Place;
 use crate::consistency::NameTtl;
-use gitmoor_model::RepoPath;
 use gitmoor_model::name::{holds_objects, is_above_lfs, is_fan_out};
+use gitmoor_model::{RepoPath, is_in_modules};
 
 /// The TTL of the name of what stands there.
 pub(super) fn name_ttl(place: &Place, is_alone: bool) -> NameTtl {
     match place {
+        // An administrator may put a repository there.
+        Place::Repo(_, path) if is_in_modules(path) => NameTtl::Zero,
         Place::Repo(_, path) => in_repo(path, true, is_alone),
         Place::Name(_) | Place::Beside(_) if is_alone => NameTtl::Long,
         Place::Name(_) | Place::Beside(_) => NameTtl::Zero,
@@ -21,7 +23,9 @@ pub(super) fn name_ttl(place: &Place, is_alone: bool) -> NameTtl {
 /// The kernel learns of those a moment later, when a ref may name them already.
 pub(super) fn absence_ttl(place: &Place, is_alone: bool) -> NameTtl {
     match place {
-        Place::Repo(_, path) if path.is_root() || is_ours(path) => NameTtl::Zero,
+        Place::Repo(_, path) if path.is_root() || is_ours(path) || is_in_modules(path) => {
+            NameTtl::Zero
+        }
         Place::Repo(_, path) => in_repo(path, false, is_alone),
         Place::Name(_) | Place::Beside(_) | Place::Local(_) => NameTtl::Zero,
     }

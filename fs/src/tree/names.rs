@@ -5,10 +5,10 @@ use crate::error::{FsError, FsResult};
 use crate::namespace::{Beside, Local, Namespace};
 use crate::process::of_thread;
 use crate::repository::context::Context;
-use crate::repository::{Identity, NewAttributes, Repository, type_of};
+use crate::repository::{Found, Identity, NewAttributes, Repository, type_of};
 use crate::tree::Stat;
 use gitmoor_model::room::Type;
-use gitmoor_model::{Actor, NamePath, Refusal, RepoId, RepoPath};
+use gitmoor_model::{Actor, Inside, NamePath, Refusal, RepoId, RepoPath};
 use gitmoor_replicator::{NameEntry, read};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -240,6 +240,31 @@ impl Names {
         Ok(begun)
     }
 
+    /// The same of an empty directory inside another repository.
+    pub(super) fn begin_inside(
+        &self,
+        owner: &Repository,
+        inside: &Inside,
+        process: Process,
+    ) -> FsResult<Option<Place>> {
+        let path = inside.module.path();
+        let mode = match owner.find(path)? {
+            Some(Found::Real(meta)) => meta.mode() & 0o7777,
+            Some(_) | None => DIRECTORY_MODE,
+        };
+        match self.namespace(process).make_inside(inside) {
+            Ok(id) => self.given(id, mode, process).map(Some),
+            // Another machine was quicker.
+            Err(FsError::Refused(Refusal::Exists(_))) => {
+                let there = owner.modules().at(path)?.ok_or(FsError::NotFound)?;
+                let repo = self.repositories.get(there)?;
+                Ok(Some(Place::Repo(repo, RepoPath::root())))
+            }
+            Err(FsError::Refused(Refusal::NotEmpty(_))) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// rmdir of a directory.
     pub(super) fn remove(&self, path: &NamePath, process: Process) -> FsResult<()> {
         self.namespace(process).remove_directory(path)
@@ -279,6 +304,27 @@ impl Names {
             (Place::Beside(_), _) => return Err(FsError::IsDirectory),
         }
         Ok(Some(target))
+    }
+
+    /// mv of a repository to a place inside another one.
+    pub(super) fn move_inside(
+        &self,
+        repo: &Repository,
+        inside: &Inside,
+        process: Process,
+    ) -> FsResult<()> {
+        self.namespace(process).move_inside(repo.id, inside)
+    }
+
+    /// mv of a repository that is inside another one.
+    pub(super) fn move_out(
+        &self,
+        repo: &Repository,
+        to: &NamePath,
+        process: Process,
+    ) -> FsResult<()> {
+        let now = read::repo(self.shared.replica.view(), repo.id)?.ok_or(FsError::NotFound)?;
+        self.rename(&now.path, to, process)
     }
 
     /// mv of a repository or a directory of them. The directories above it may be there on this machine alone.

@@ -1,7 +1,7 @@
 //! Which of the four rooms a path of a repository belongs to. Decided by the
 //! path alone.
 
-use super::{RepoPath, host_file, name};
+use super::{RepoPath, host_file, is_in_modules, name};
 
 /// The type of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,6 +99,8 @@ pub fn takes(path: &RepoPath, kind: Type) -> bool {
     let bytes = path.as_bytes();
     match (room(path), kind) {
         (_, Type::File) => true,
+        // What administrators reach by its path there is reached through no link of others.
+        (Room::Local, Type::Symlink) if is_in_modules(path) => false,
         (Room::Local, _) => bytes != b"config",
         (Room::Objects, Type::Directory | Type::Symlink) => name::kind(path).is_none(),
         (Room::Refs, Type::Directory) => bytes == b"reftable" || bytes.starts_with(b"refs"),

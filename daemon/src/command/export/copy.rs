@@ -17,28 +17,24 @@ use std::path::{Path, PathBuf};
 /// How often object files are listed that go away while they are copied.
 const PASSES: u32 = 5;
 
-/// Makes it, checks it, and answers where it is and how large its objects are.
+/// Makes it, checks it, and answers how large its objects are.
 pub(super) fn make(
     source: &ReadView,
     refs: &Refs,
-    work: &Path,
+    made: &Path,
     args: &ExportArgs,
-) -> Result<(PathBuf, u64), ExportError> {
-    let made = work.join("made.git");
-    git::init_like(source, &made)?;
+) -> Result<u64, ExportError> {
+    git::init_like(source, made)?;
     let objects = &source.objects()[0];
     let objects = Dir::open(objects).map_err(ExportError::file(objects))?;
     let bytes = copy_objects(&objects, &made.join("objects"))?;
-    refs.write(&made)?;
-    borrow_no_more(source, &made)?;
+    refs.write(made)?;
+    borrow_no_more(source, made)?;
     let checking = bar("{spinner} checking {elapsed}", 0);
-    git::check(&made, args.full)?;
+    git::check(made, args.full)?;
     checking.finish_and_clear();
-    refs.check(
-        &Refs::of(&|step| git::own(&made, step))?,
-        args.name.as_str(),
-    )?;
-    Ok((made, bytes))
+    refs.check(&Refs::of(&|step| git::own(made, step))?, args.name.as_str())?;
+    Ok(bytes)
 }
 
 /// What is repacked meanwhile has other files then.

@@ -9,6 +9,7 @@ mod lfs;
 mod refs;
 
 use super::mounted::{self, NotMounted};
+use super::repo::list::RepoSummary;
 use super::{Failure, Reply, Request, ask, output, unexpected};
 use crate::config::{ByteSize, Place, RepoName};
 use clap::Args;
@@ -24,7 +25,8 @@ use tempfile::TempDir;
 #[derive(Args, Debug)]
 #[command(
     after_help = "It gets its name when it is whole and was checked. Taken are objects, refs, HEAD, \
-files of Git LFS and small files of hosts, such as description; config, hooks and logs stay behind."
+files of Git LFS and small files of hosts, such as description, of the repositories in modules/ too; config, hooks and \
+logs stay behind. A bundle has no modules/."
 )]
 pub struct ExportArgs {
     /// Such as team/app.git
@@ -101,7 +103,11 @@ pub(super) fn run(place: &Place, args: &ExportArgs) -> Result<(), Failure> {
         other => return Err(unexpected(place, &other)),
     };
     let source = mounted::dir(&status, &args.name).map_err(ExportError::from)?;
-    let exported = export(&source, args)?;
+    let inner = match ask(place, &Request::RepoList)? {
+        Reply::Repos(repos) => inside(&args.name, repos),
+        other => return Err(unexpected(place, &other)),
+    };
+    let exported = export(&source, &inner, args)?;
     match args.json {
         true => output::json(&exported)?,
         false => output::line(format_args!(
@@ -115,7 +121,14 @@ pub(super) fn run(place: &Place, args: &ExportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn export(source: &Path, args: &ExportArgs) -> Result<Exported, ExportError> {
+/// Where in a repository others are.
+fn inside(name: &RepoName, repos: Vec<RepoSummary>) -> Vec<String> {
+    let within = format!("{name}/");
+    let rest = |repo: RepoSummary| repo.name.strip_prefix(&within).map(str::to_owned);
+    repos.into_iter().filter_map(rest).collect()
+}
+
+fn export(source: &Path, inner: &[String], args: &ExportArgs) -> Result<Exported, ExportError> {
     if args.dest.symlink_metadata().is_ok() {
         return Err(ExportError::Exists(args.dest.clone()));
     }
@@ -127,10 +140,14 @@ fn export(source: &Path, args: &ExportArgs) -> Result<Exported, ExportError> {
     let (made, bytes) = match is_bundle {
         true => bundle::make(&view, &refs, work.path(), args)?,
         false => {
-            let made = copy::make(&view, &refs, work.path(), args)?;
-            host_files::copy(source, &made.0)?;
-            lfs::copy(source, &made.0)?;
-            made
+            let made = work.path().join("made.git");
+            let mut bytes = copy::make(&view, &refs, &made, args)?;
+            host_files::copy(source, &made)?;
+            lfs::copy(source, &made)?;
+            for rest in inner {
+                bytes += export_inner(source, rest, &made, args)?;
+            }
+            (made, bytes)
         }
     };
     give_name(&made, &args.dest)?;
@@ -140,6 +157,25 @@ fn export(source: &Path, args: &ExportArgs) -> Result<Exported, ExportError> {
         refs: refs.count(),
         bytes,
     })
+}
+
+/// A repository inside the one that was made comes to the same place inside that.
+fn export_inner(
+    source: &Path,
+    rest: &str,
+    made: &Path,
+    args: &ExportArgs,
+) -> Result<u64, ExportError> {
+    let source = &source.join(rest);
+    let view = ReadView::of(source)?;
+    let refs = Refs::of(&|step| view.git(step))?;
+    let made = made.join(rest);
+    let above = made.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(above).map_err(ExportError::file(above))?;
+    let bytes = copy::make(&view, &refs, &made, args)?;
+    host_files::copy(source, &made)?;
+    lfs::copy(source, &made)?;
+    Ok(bytes)
 }
 
 /// A directory on the same disk, which is removed in the end, whatever that is.

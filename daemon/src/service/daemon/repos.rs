@@ -15,6 +15,7 @@ use crate::config::RepoName;
 use crate::service::git::{self, InheritedUmask};
 use gitmoor_fs::{FileSystem, Names};
 use gitmoor_jobs::Jobs;
+use gitmoor_jobs::fork::Copied;
 use gitmoor_model::setting as repo_setting;
 use gitmoor_model::{Actor, Command, Limit, NamePath, Outcome, Repo, RepoId};
 use gitmoor_replicator::{Replica, read};
@@ -43,7 +44,7 @@ impl Repos<'_> {
         Ok(repositories.into_iter().map(summary).collect())
     }
 
-    fn names(&self) -> Names<'_> {
+    pub(super) fn names(&self) -> Names<'_> {
         Names::of(self.fs, self.actor.clone())
     }
 
@@ -116,15 +117,27 @@ impl Repos<'_> {
             Some(fork) if copy && self.is_fork_of(&fork, name)? => fork.id,
             Some(_) => return Err(Rejection::failed(format!("{to} exists already"))),
         };
-        let copied = copy
-            .then(|| self.jobs.forks.dissociate(id, asker))
-            .transpose();
+        let copied = copy.then(|| self.dissociate(to, asker)).transpose()?;
         Ok(Created {
             name: to.to_string(),
             id: id.to_string(),
             path: self.mount.mountpoint.join(to.as_str()),
-            copied: copied.map_err(|error| Rejection::failed(format!("{to}: {error}")))?,
+            copied,
         })
+    }
+
+    /// A fork, and all inside it, gets files of its own.
+    fn dissociate(&self, fork: &RepoName, asker: &Asker<'_>) -> Result<Copied, Rejection> {
+        let fork = self.existing(fork)?;
+        let mut copied = Copied::default();
+        for repo in self.names().with_inner(&fork).map_err(Rejection::failed)? {
+            let done = self.jobs.forks.dissociate(repo.id, asker);
+            let done =
+                done.map_err(|error| Rejection::failed(format!("{}: {error}", repo.path)))?;
+            copied.files += done.files;
+            copied.bytes += done.bytes;
+        }
+        Ok(copied)
     }
 
     /// Also of one that was deleted since.
@@ -153,8 +166,10 @@ impl Repos<'_> {
             )));
         }
         // What no ref needs may be missing in the fork.
-        if let Err(error) = self.fs.publish_repo(parent.id) {
-            tracing::warn!(repo = %parent.id, %error, "forked without files that are not stored");
+        for parent in self.names().with_inner(parent).map_err(Rejection::failed)? {
+            if let Err(error) = self.fs.publish_repo(parent.id) {
+                tracing::warn!(repo = %parent.id, %error, "forked without files that are not stored");
+            }
         }
         self.create_parents(&to.path())?;
         let id = RepoId::random();
@@ -171,11 +186,11 @@ impl Repos<'_> {
     /// Creates the directories above the new name, then moves.
     pub(super) fn rename(&self, request: &RenameRequest) -> Result<(), Rejection> {
         let RenameRequest { from, to } = request;
-        self.existing(from)?;
+        let repo = self.existing(from)?;
         if self.find(to)?.is_some() {
             return Err(Rejection::failed(format!("{to} exists already")));
         }
-        let renamed = self.names().rename(&from.path(), &to.path());
+        let renamed = self.names().rename(&repo, &to.path());
         renamed.map_err(Rejection::failed)
     }
 

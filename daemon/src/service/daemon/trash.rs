@@ -13,7 +13,7 @@ use gitmoor_jobs::fsck::{Checked, FsckOptions};
 use gitmoor_jobs::gc::{Collected, Sweep};
 use gitmoor_jobs::repack::{MaintenanceError, RepackOptions, Repacked};
 use gitmoor_jobs::trash::{self, TrashedRepo};
-use gitmoor_model::{Command, NameChange, NameStep, RepoId};
+use gitmoor_model::{NamePath, RepoId};
 
 impl Repos<'_> {
     /// What has something in the trash.
@@ -37,25 +37,40 @@ impl Repos<'_> {
             )));
         }
         let id: RepoId = trashed.id.parse().map_err(|_| not_in_trash(repo))?;
-        self.create_parents(&name.path())?;
-        let path = name.path();
-        self.change(match path.names_repository() {
-            true => Command::RestoreRepo { id, path },
-            false => {
-                let step = NameStep::Restore(id);
-                Command::Name(Box::new(NameChange { path, step }))
-            }
-        })?;
-        self.fs.name_changed(&name.path());
+        let restored = self.names().restore(id, &name.path());
+        restored.map_err(Rejection::failed)?;
         Ok(Restored {
+            pieces: self.pieces(&name, &trashed.name)?,
             name: name.to_string(),
             id: trashed.id,
-            pieces: self
-                .jobs
-                .trash
-                .repo_restored(id, &self.actor)
-                .map_err(Rejection::failed)?,
         })
+    }
+
+    /// What comes back one by one of a restored repository, and of all inside it. Of one that was emptied by `rm -rf`,
+    /// what was inside was removed before by itself.
+    fn pieces(&self, name: &RepoName, old: &str) -> Result<trash::Restored, Rejection> {
+        let trash = &self.jobs.trash;
+        let restored = |id| {
+            let restored = trash.repo_restored(id, &self.actor);
+            restored.map_err(Rejection::failed)
+        };
+        let repo = self.existing(name)?;
+        let mut pieces = restored(repo.id)?;
+        if pieces != trash::Restored::default() {
+            let removed = trash.removed_inside(old).map_err(Rejection::failed)?;
+            for (id, rest) in removed {
+                let path = NamePath::new(format!("{name}{rest}"));
+                let back = path.map(|path| self.names().restore(id, &path));
+                if let Some(Err(error)) = back {
+                    pieces.lost.push(format!("{name}{rest}: {error}"));
+                }
+            }
+        }
+        let all = self.names().with_inner(&repo).map_err(Rejection::failed)?;
+        for inner in all.iter().skip(1) {
+            pieces.add(&inner.path.to_string(), restored(inner.id)?);
+        }
+        Ok(pieces)
     }
 
     /// The repository deleted last of those that are meant.
@@ -90,10 +105,20 @@ impl Repos<'_> {
         };
         check_online(self.fs, "fsck")?;
         let repo = self.existing(name)?;
-        let checked = self.jobs.fsck.check(repo.id, options).map_err(|error| {
-            Rejection::failed(format!("the check did not come to its end: {error}"))
-        })?;
-        checked.ok_or_else(|| Rejection::failed(format!("{name} was deleted meanwhile")))
+        let mut all = Checked::default();
+        for repo in self.names().with_inner(&repo).map_err(Rejection::failed)? {
+            let checked = self.jobs.fsck.check(repo.id, options).map_err(|error| {
+                Rejection::failed(format!("the check did not come to its end: {error}"))
+            })?;
+            match checked {
+                Some(checked) => all.add(checked),
+                None => {
+                    let deleted = format!("{} was deleted meanwhile", repo.path);
+                    return Err(Rejection::failed(deleted));
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Writes down what the replicator holds.
@@ -145,9 +170,12 @@ impl Repos<'_> {
             .as_ref()
             .map(|name| self.existing(name))
             .transpose()?;
+        let only = only.map(|repo| self.names().with_inner(&repo)).transpose();
+        let only = only.map_err(Rejection::failed)?;
+        let only = only.map(|repos| repos.iter().map(|repo| repo.id).collect());
         self.jobs
             .gc
-            .collect(only.map(|repo| repo.id), Sweep::Store, request.dry_run)
+            .collect(only, Sweep::Store, request.dry_run)
             .map_err(Rejection::failed)
     }
 }

@@ -50,6 +50,29 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// Adds what was found in a repository inside this one; to nothing, what was found in this one.
+    pub fn add(&mut self, inner: Self) {
+        if self.repository.is_empty() {
+            *self = inner;
+            return;
+        }
+        let within = inner.repository.strip_prefix(&self.repository);
+        let within = within.unwrap_or(&inner.repository).trim_start_matches('/');
+        let named = |path: String| format!("{within}/{path}");
+        self.files += inner.files;
+        self.bytes += inner.bytes;
+        self.damaged
+            .extend(inner.damaged.into_iter().map(|damage| Damage {
+                path: named(damage.path),
+                ..damage
+            }));
+        let staged = inner.damaged_staging.into_iter().map(named);
+        self.damaged_staging.extend(staged);
+        self.moved_aside.extend(inner.moved_aside);
+        let dropped = inner.dropped_copies.into_iter().map(named);
+        self.dropped_copies.extend(dropped);
+    }
+
     /// Whether nothing is damaged any more.
     pub fn is_sound(&self) -> bool {
         self.damaged_staging.is_empty() && self.damaged.iter().all(|d| d.repaired.is_some())

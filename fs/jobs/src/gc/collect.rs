@@ -9,7 +9,7 @@ use crate::age::is_older;
 use crate::trash::PER_ENTRY;
 use gitmoor_fs::{FileSystem, FsError, FsResult, catalog};
 use gitmoor_model::{
-    Command, Deletions, KEY_REUSE_DELAY, Repo, RepoId, RepoPath, TrashId, Version,
+    Command, Deletions, KEY_REUSE_DELAY, Refusal, Repo, RepoId, RepoPath, TrashId, Version,
 };
 use gitmoor_replicator::read;
 use gitmoor_replicator::state::{TrashedFile, TrashedRepo};
@@ -58,10 +58,10 @@ pub enum Sweep {
 }
 
 impl Gc {
-    /// Collects one repository, or all and the deleted ones.
+    /// Collects some repositories, or all and the deleted ones.
     pub fn collect(
         &self,
-        only: Option<RepoId>,
+        only: Option<BTreeSet<RepoId>>,
         sweep: Sweep,
         dry_run: bool,
     ) -> FsResult<Collected> {
@@ -112,12 +112,12 @@ struct Collector<'a> {
 const CLOCKS_DIFFER: u64 = 3600;
 
 impl Collector<'_> {
-    fn run(&mut self, only: Option<RepoId>) -> FsResult<()> {
+    fn run(&mut self, only: Option<BTreeSet<RepoId>>) -> FsResult<()> {
         if only.is_none() {
             self.repositories()?;
         }
         for repo in self.fs.live_repos()? {
-            if only.is_none_or(|only| only == repo.id) {
+            if only.as_ref().is_none_or(|only| only.contains(&repo.id)) {
                 let collected = self.repository(&repo);
                 self.go_on(collected)?;
             }
@@ -160,7 +160,10 @@ impl Collector<'_> {
     /// Deleted repositories whose time is over.
     fn repositories(&mut self) -> FsResult<()> {
         let keep = self.fs.config().trash_keep;
-        for trashed in read::trashed_repos(self.fs.replica().view())? {
+        let mut all = read::trashed_repos(self.fs.replica().view())?;
+        // What is inside a repository expires with it.
+        all.sort_by(|a, b| a.repo.path.cmp(&b.repo.path));
+        for trashed in all {
             if !is_older(trashed.time, keep) {
                 continue;
             }
@@ -169,10 +172,14 @@ impl Collector<'_> {
                 continue;
             }
             self.prove_clock(keep)?;
-            self.fs.propose(Command::ExpireRepo {
+            let expired = self.fs.propose(Command::ExpireRepo {
                 id: trashed.repo.id,
                 version: trashed.version,
-            })?;
+            });
+            match expired {
+                Ok(_) | Err(FsError::Refused(Refusal::NotInTrash(_))) => {}
+                Err(error) => return Err(error),
+            }
         }
         if self.done.dry_run {
             return Ok(());

@@ -70,7 +70,16 @@ impl Mounted {
     pub fn place_of(&self, repo: &Repo) -> Option<PathBuf> {
         match &self.repo {
             None => Some(self.at.join(repo.path.to_string())),
-            Some(only) => (*only == repo.path).then(|| self.at.clone()),
+            Some(only) if *only == repo.path => Some(self.at.clone()),
+            // Perhaps inside that one.
+            Some(only) => {
+                let path = repo.path.to_string();
+                let rest = path
+                    .strip_prefix(&only.to_string())?
+                    .strip_prefix('/')?
+                    .to_owned();
+                Some(self.at.join(rest))
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use gitmoor_model::{
 use gitmoor_replicator::read;
 use gitmoor_replicator::state::{AuditEvent, RefMove, RefValue, Trail};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// What a restoration gave back.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -24,7 +24,31 @@ pub struct Restored {
     pub lost: Vec<String>,
 }
 
+impl Restored {
+    /// Adds what came back of a repository inside this one.
+    pub fn add(&mut self, inner: &str, restored: Self) {
+        let named = |what: String| format!("{inner}: {what}");
+        self.files += restored.files;
+        self.refs.extend(restored.refs.into_iter().map(named));
+        self.lost.extend(restored.lost.into_iter().map(named));
+    }
+}
+
 impl Trash {
+    /// The repositories in the trash that stood inside one of this name, in the order of their names, each with the
+    /// rest of its name: of those of one name the last.
+    pub fn removed_inside(&self, name: &str) -> Result<Vec<(RepoId, String)>, FsError> {
+        let mut trashed = read::trashed_repos(self.fs.replica().view())?;
+        trashed.sort_by_key(|trashed| trashed.version);
+        let beneath = trashed.iter().filter_map(|trashed| {
+            let path = trashed.repo.path.to_string();
+            let rest = path.strip_prefix(name).filter(|rest| rest.starts_with('/'));
+            Some((rest?.to_owned(), trashed.repo.id))
+        });
+        let last: BTreeMap<_, _> = beneath.collect();
+        Ok(last.into_iter().map(|(rest, id)| (id, rest)).collect())
+    }
+
     /// A repository came back from the trash. If it was emptied before it was deleted,
     /// as `rm -rf` does, its object files and refs are given back too.
     pub fn repo_restored(&self, id: RepoId, actor: &Actor) -> Result<Restored, FsError> {

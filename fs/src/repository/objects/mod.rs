@@ -47,6 +47,7 @@ pub(crate) use borrowed::Loans;
 pub(crate) use finish::Named;
 pub(super) use naming::Naming;
 pub(crate) use put::Uploader;
+pub(in crate::repository) use quota::check_limit;
 pub use quota::is_over_quota;
 pub(crate) use seal::{FileId, Seal, Seals, Writing};
 pub use staging::Staged;

@@ -9,22 +9,30 @@ use gitmoor_replicator::{Replica, read};
 
 /// Whether so many bytes may come, beside those that the catalog has.
 pub(super) fn check(replica: &dyn Replica, repo: RepoId, bytes: u64) -> FsResult<()> {
+    check_limit(replica, repo, Limit::Bytes, bytes)
+}
+
+/// Whether so much more of what a limit is of may come, by all quotas that hold for the repository.
+pub(in crate::repository) fn check_limit(
+    replica: &dyn Replica,
+    repo: RepoId,
+    limit: Limit,
+    more: u64,
+) -> FsResult<()> {
     let Some(repo) = read::repo(replica.view(), repo)? else {
         return Ok(());
     };
-    let Some(&most) = repo.limits.get(&Limit::Bytes) else {
-        return Ok(());
-    };
-    let would_be = repo.usage.bytes + bytes;
-    if would_be <= most {
-        return Ok(());
+    for quota in read::quotas(replica.view(), &repo)? {
+        let (most, would_be) = (quota.most, quota.used.saturating_add(more));
+        if quota.limit == limit && would_be > most {
+            return Err(FsError::Refused(Refusal::OverQuota {
+                limit,
+                most,
+                would_be,
+            }));
+        }
     }
-    let limit = Limit::Bytes;
-    Err(FsError::Refused(Refusal::OverQuota {
-        limit,
-        most,
-        would_be,
-    }))
+    Ok(())
 }
 
 /// Whether it was refused for being too much.

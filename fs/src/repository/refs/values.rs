@@ -1,10 +1,11 @@
 //! The replicated values of one repository, as the parts of the refs room read and commit them.
 
-use crate::error::{FsError, FsResult};
+use crate::error::FsResult;
 use crate::repository::context::Context;
+use crate::repository::objects::{check_limit, is_over_quota};
 use crate::repository::transaction::{Author, Transactions};
 use gitmoor_model::{
-    Expect, Limit, PACKED_REFS, PackedRef, RefEntry, Refusal, RepoChange, RepoId, RepoPath, Version,
+    Expect, Limit, PACKED_REFS, PackedRef, RefEntry, RepoChange, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::{Listing, read};
 use std::sync::Arc;
@@ -75,26 +76,13 @@ impl Values {
     /// Whether a ref may come that is not there. The replicator decides, at the commit; here git can say why not.
     pub(super) fn check_quota(&self, name: &RepoPath, expect: Expect) -> FsResult<Expect> {
         let is_new = expect == Expect::Absent && name.as_bytes().starts_with(b"refs/");
-        let repo = match is_new {
-            true => read::repo(self.shared.replica.view(), self.repo)?,
-            false => None,
-        };
-        let Some((repo, most)) = repo.and_then(|repo| {
-            let most = *repo.limits.get(&Limit::Refs)?;
-            Some((repo, most))
-        }) else {
-            return Ok(expect);
-        };
-        let would_be = repo.usage.refs + 1;
-        if would_be <= most || self.line(name)?.is_some() {
+        if !is_new {
             return Ok(expect);
         }
-        let limit = Limit::Refs;
-        Err(FsError::Refused(Refusal::OverQuota {
-            limit,
-            most,
-            would_be,
-        }))
+        match check_limit(&*self.shared.replica, self.repo, Limit::Refs, 1) {
+            Err(error) if is_over_quota(&error) && self.line(name)?.is_some() => Ok(expect),
+            checked => checked.map(|()| expect),
+        }
     }
 
     /// Commits a change, after everything that it may refer to is stored.

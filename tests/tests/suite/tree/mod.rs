@@ -6,6 +6,7 @@ mod copying;
 mod immutable;
 mod init;
 mod local_names;
+mod modules;
 mod namespace;
 mod open_files;
 mod still;

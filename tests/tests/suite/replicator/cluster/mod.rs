@@ -7,6 +7,7 @@ mod clocks;
 mod host_files;
 mod locks;
 mod lost_locks;
+mod modules;
 pub(crate) mod mounts;
 mod partitions;
 mod recovery;

@@ -48,6 +48,9 @@ fn everything_but_the_store() {
     let root = cluster.mounted_on(0).path().to_owned();
     fs::write(root.join("dir/projects.list"), "app.git\n").expect("written");
     std::os::unix::fs::symlink("dir/projects.list", root.join("alias")).expect("ln -s");
+    let lib = init(&cluster, 1, "team.git/modules/lib", "");
+    work.ok(format!("push --quiet {} HEAD:main", lib.url()));
+    let tip = work.oid("HEAD");
     let before = keys(&cluster);
     let made = cluster.ok(2, &["backup", "--json"]);
     let made: Value = serde_json::from_str(&made).expect("JSON");
@@ -94,6 +97,9 @@ fn everything_but_the_store() {
         assert_eq!(bare.refs(), refs, "machine {machine}");
         assert_eq!(bare.ok("config pack.window"), "7");
         bare.fsck();
+        let lib = cluster.repo(machine, "team.git/modules/lib");
+        assert_eq!(lib.oid("main"), tip);
+        lib.fsck();
         let other = cluster.repo(machine, "dir/app.git");
         assert_eq!(other.ok("rev-parse --show-object-format"), "sha256");
         let alias = cluster.mounted_on(machine).path().join("alias");
