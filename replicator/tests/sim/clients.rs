@@ -6,8 +6,9 @@ use crate::bug::Bug;
 use crate::history::{Action, Token, Value};
 use gitmoor_model::{
     Actor, BlockDigest, Borrowing, Change, Command, Digest, Envelope, Expect, FileAdd, FileEntry,
-    Loan, MAX_ENTRY, NameChange, NamePath, NameStep, Place, Proposal, RefEdit, RefEntry, Relied,
-    RepoChange, RepoId, RepoPath, SessionId, Timestamp, Version,
+    Inside, Loan, MAX_ENTRY, ModulePath, NameChange, NamePath, NameStep, NestStep, Nesting, Place,
+    Proposal, RefEdit, RefEntry, Relied, RepoChange, RepoId, RepoPath, SessionId, Timestamp,
+    Version,
 };
 use gitmoor_replicator::peer::RequestKind;
 use rand::Rng;
@@ -157,7 +158,7 @@ fn lender() -> RepoId {
 }
 
 /// What there is before anybody asks for anything.
-pub(crate) fn beginning() -> [Command; 3] {
+pub(crate) fn beginning() -> [Command; 4] {
     let lend = Command::CreateRepo {
         id: lender(),
         path: NamePath::new("lender.git").expect("a valid path"),
@@ -166,7 +167,21 @@ pub(crate) fn beginning() -> [Command; 3] {
         add: vec![lent()],
         ..RepoChange::new(lender())
     };
-    [create_repository(), lend, Command::Commit(add)]
+    [create_repository(), lend, Command::Commit(add), nest()]
+}
+
+/// A repository inside the repository.
+fn nest() -> Command {
+    let module = RepoPath::new("modules/lib").expect("a valid path");
+    let inside = Inside {
+        owner: repository(),
+        module: ModulePath::new(module).expect("beneath modules/"),
+    };
+    Command::Nest(Box::new(Nesting {
+        repo: RepoId::from_bytes([3; 16]),
+        inside,
+        step: NestStep::Make,
+    }))
 }
 
 fn lent() -> FileAdd {

@@ -28,6 +28,11 @@ const DIRECTORIES: &[&str] = &[
     "logs/refs/heads",
     "worktrees",
     "worktrees/w",
+    "modules",
+    "modules/lib",
+    "modules/lib/objects/ab",
+    "modules/lib/refs/heads",
+    "modules/lib/modules",
     "free",
     "free/deep",
 ];
@@ -64,6 +69,7 @@ const NAMES: &[&str] = &[
     "objects",
     "info",
     "logs",
+    "modules",
 ];
 
 /// By directory: what is final there, or read by git.
@@ -122,6 +128,17 @@ const OWN: &[(&str, &[&str])] = &[
     (
         "info",
         &["attributes", "exclude", "grafts", "refs", "sparse-checkout"],
+    ),
+    ("modules", &["lib", "deep"]),
+    (
+        "modules/lib",
+        &["HEAD", "objects", "refs", "config", "modules"],
+    ),
+    ("modules/lib/modules", &["lib", "deep"]),
+    ("modules/lib/refs/heads", &["main", "main.lock", "next"]),
+    (
+        "modules/lib/objects/ab",
+        &["11111111111111111111111111111111111111", "tmp_obj_1"],
     ),
 ];
 
