@@ -72,7 +72,7 @@ check_style() {
     say "documentation"
     RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --workspace --no-deps --quiet
     say "shell scripts"
-    shellcheck -x scripts/*.sh .ci/run tests/fixtures/make.sh
+    shellcheck -x scripts/*.sh scripts/rocksdb-c++ .ci/run tests/fixtures/make.sh
     say "packages of the crates"
     cargo package --locked --workspace --no-verify --exclude-lockfile --allow-dirty --offline --quiet
 }
