@@ -154,6 +154,12 @@ pub enum FsError {
         /// What the lock was on.
         name: String,
     },
+    /// What was answered before it was durable came to nothing.
+    #[error("an earlier step of the same transaction was not committed: {reason}")]
+    EarlierStep {
+        /// Why not.
+        reason: String,
+    },
     /// What a process has seen may be gone for good.
     #[error(
         "objects were removed since this process first looked, and have left the trash (trash-keep): \
@@ -244,6 +250,7 @@ impl FsError {
             | FsError::NotCurrent { .. }
             | FsError::Clock { .. }
             | FsError::Probe(_)
+            | FsError::EarlierStep { .. }
             | FsError::Store(_) => libc::EIO,
             FsError::CacheDisk(CacheError::Local { source, .. }) if is_out_of_files(source) => {
                 libc::ENFILE
@@ -288,6 +295,7 @@ impl FsError {
             | FsError::Clock { .. }
             | FsError::Probe(_)
             | FsError::LockLost { .. }
+            | FsError::EarlierStep { .. }
             | FsError::Outlived
             | FsError::Interrupted
             | FsError::Refused(_)
@@ -306,6 +314,8 @@ impl FsError {
         match self {
             FsError::Interrupted
             | FsError::TooManyWaiting { .. }
+            // Logged when it came to nothing.
+            | FsError::EarlierStep { .. }
             | FsError::Store(StoreError::Interrupted { .. })
             | FsError::Cache(CacheReadError::Interrupted { .. }) => false,
             FsError::WrongBytes { .. }

@@ -25,6 +25,8 @@ gitmoor_instrument::failpoints! {
     UNBUNDLED = "publish::unbundled";
     /// A ref moved; its lock file is still there.
     REF_COMMITTED = "refs::committed";
+    /// A step of a transaction is answered, and waits.
+    REF_GATHERED = "refs::gathered";
     /// A piece of a new `packed-refs` is committed.
     PACKED_PIECE = "refs::packed-piece";
     /// `packed-refs` is committed; what git wrote is still there.

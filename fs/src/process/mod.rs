@@ -3,12 +3,14 @@
 #![expect(clippy::disallowed_methods, reason = "/proc is the kernel's")]
 
 mod descriptors;
+mod handle;
 mod known;
 pub(crate) mod lineage;
 mod memory;
 mod origin;
 
 pub(crate) use descriptors::{Device, has_open};
+pub(crate) use handle::Handle;
 pub(crate) use known::Processes;
 pub(crate) use origin::Origins;
 

@@ -63,6 +63,7 @@ impl Repository {
                 Ok(())
             }
             (Room::Refs | Room::Host, _) => {
+                self.refs.gives_up(path, caller.read.pid)?;
                 self.files.unlink(path)?;
                 self.refs.removed(path);
                 Ok(())
@@ -209,7 +210,7 @@ impl Repository {
                     refs: &self.refs,
                     by: &self.author(caller),
                 };
-                into.rename(from, to, &source).map(|()| Named::File)
+                into.rename(from, to, &source)
             }
             (Room::Objects | Room::Local, Room::Objects) => {
                 let into = IntoObjects {

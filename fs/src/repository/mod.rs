@@ -383,6 +383,31 @@ impl Repository {
         self.files.fsync_dir(path)
     }
 
+    /// Before a path is shown: afterwards no step of a transaction of refs waits that concerns the path.
+    pub(crate) fn settle(&self, path: &RepoPath) -> FsResult<()> {
+        self.refs.gathered().settle(path)
+    }
+
+    /// The same of all paths.
+    pub(crate) fn settle_all(&self) -> FsResult<()> {
+        self.refs.gathered().settle_all()
+    }
+
+    /// Whether a change of the ref there waits for the end of its transaction.
+    pub(crate) fn waits(&self, path: &RepoPath) -> bool {
+        self.refs.gathered().waits(path)
+    }
+
+    /// Whether any does.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.refs.gathered().has_waiting()
+    }
+
+    /// Whether the kernel is to keep nothing of a name, for the sake of a transaction.
+    pub(crate) fn is_moving(&self, path: &RepoPath) -> bool {
+        self.waits(path) || self.refs.is_one_of_locks(path)
+    }
+
     /// The repositories inside this one.
     pub(crate) fn modules(&self) -> Modules<'_> {
         Modules { of: self }
@@ -393,8 +418,10 @@ impl Repository {
         &self.objects
     }
 
-    /// Publishes what is finished, deleted or touched, and what is not replicated yet of files of hosts and of `config`.
+    /// Publishes what is finished, deleted or touched, and what is not replicated yet of refs, of files of hosts and of
+    /// `config`.
     pub fn publish(&self) -> FsResult<()> {
+        self.refs.gathered().finish_all();
         self.transactions.publish()?;
         if self.host_files.has_plain() {
             self.host_files.adopt()?;
@@ -423,7 +450,10 @@ impl Repository {
 
     /// Whether something waits to be published for at least this long, or is in memory for a publication.
     pub fn is_due(&self, idle: std::time::Duration) -> bool {
-        if self.host_files.has_plain() || self.config.has_unreplicated() {
+        if self.host_files.has_plain()
+            || self.config.has_unreplicated()
+            || self.refs.gathered().is_due()
+        {
             return true;
         }
         let idle_for = self.objects.idle_for();

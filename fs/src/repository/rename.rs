@@ -20,29 +20,35 @@ pub(super) struct IntoRefs<'a> {
 }
 
 impl IntoRefs<'_> {
-    pub(super) fn rename(&self, from: &RepoPath, to: &RepoPath, source: &Found) -> FsResult<()> {
+    pub(super) fn rename(&self, from: &RepoPath, to: &RepoPath, source: &Found) -> FsResult<Named> {
         match source {
             Found::Packed(_) | Found::Object(_) | Found::Settings(_) => Err(FsError::CrossRoom),
             Found::Real(meta) if !meta.is_dir() && is_ref_scratch(to) => {
+                self.gives_up(from)?;
                 self.refs.claimed(to, || self.files.rename(from, to))?;
                 self.refs.removed(from);
-                Ok(())
+                Ok(Named::File)
             }
             Found::Real(meta) if !meta.is_dir() => self.refs.commit_file(from, to, self.by),
             // The table is no value.
             Found::Ref(_) if is_ref_scratch(to) || to.as_bytes() == PACKED_REFS => {
                 Err(FsError::CrossRoom)
             }
-            Found::Ref(_) => self.refs.rename(from, to, self.by),
+            Found::Ref(_) => self.refs.rename(from, to, self.by).map(|()| Named::File),
             // A lock is taken under its name, by whoever makes it.
             Found::Real(_) | Found::Directory if self.brings_scratch(from, to)? => {
                 Err(FsError::CrossRoom)
             }
             Found::Real(_) | Found::Directory => {
                 self.check_taken(from, to)?;
-                self.rename_directory(from, to)
+                self.rename_directory(from, to).map(|()| Named::File)
             }
         }
+    }
+
+    fn gives_up(&self, lock: &RepoPath) -> FsResult<()> {
+        let pid = self.by.read.map_or(0, |read| read.pid);
+        self.refs.gives_up(lock, pid)
     }
 
     /// Whether a directory would bring files to names of scratch files.
@@ -145,7 +151,7 @@ impl IntoObjects<'_> {
         let named = self.objects.finish(to, ready, rename)?;
         self.objects.gave_up(from);
         self.transactions.leave(from, self.read, || match named {
-            Named::File => Ok(()),
+            Named::File | Named::Later => Ok(()),
             Named::Copy => self.files.unlink_if_there(from),
         })?;
         Ok(named)

@@ -96,6 +96,12 @@ impl Tree {
         let place = self.place(ino).map_err(FsError::of_inode)?;
         self.sync_reads(&place, process)?;
         observe(&place, process);
+        if let Place::Repo(repo, dir) = &place
+            && process.may_wait
+            && room(dir) == Room::Refs
+        {
+            repo.settle_all()?;
+        }
         match self.stat_place(&place) {
             Ok((_, identity)) if self.inodes.is(ino, identity) => Ok(()),
             Ok(_) | Err(FsError::NotFound) => Err(FsError::Stale),

@@ -114,8 +114,8 @@ impl Op {
             }
             Op::Lookup => lookup_may_block(tree, ino, name, process),
             Op::Open { write } => open_may_block(tree, ino, write, process),
-            Op::Opendir => open_may_block(tree, ino, false, process),
-            Op::Create => create_may_block(tree, ino, name),
+            Op::Opendir => any_waits(tree, ino) || open_may_block(tree, ino, false, process),
+            Op::Create => any_waits(tree, ino) || create_may_block(tree, ino, name),
             Op::Read {
                 opened,
                 offset,
@@ -155,6 +155,7 @@ fn lookup_may_block(tree: &Tree, parent: u64, name: &[u8], process: Process) -> 
         Some(Place::Beside(_) | Place::Repo(..)) | None => {
             !is_fresh && child_is_shared(tree, parent, name)
                 || is_unopened_inside(tree, parent, name)
+                || child_waits(tree, parent, name)
         }
     }
 }
@@ -189,6 +190,24 @@ fn is_unopened_inside(tree: &Tree, parent: u64, name: &[u8]) -> bool {
 fn child_is_shared(tree: &Tree, parent: u64, name: &[u8]) -> bool {
     match tree.inodes.place(parent) {
         Some(Place::Repo(_, dir)) => dir.join(name).is_some_and(|path| is_shared(&path)),
+        Some(Place::Name(_) | Place::Beside(_) | Place::Local(_)) | None => false,
+    }
+}
+
+/// Whether a change of a ref waits for the end of its transaction.
+fn child_waits(tree: &Tree, parent: u64, name: &[u8]) -> bool {
+    match tree.inodes.place(parent) {
+        Some(Place::Repo(repo, dir)) if repo.has_waiting() => {
+            dir.join(name).is_some_and(|path| repo.waits(&path))
+        }
+        Some(Place::Repo(..) | Place::Name(_) | Place::Beside(_) | Place::Local(_)) | None => false,
+    }
+}
+
+/// Whether one does in the repository of a directory of refs.
+fn any_waits(tree: &Tree, dir: u64) -> bool {
+    match tree.inodes.place(dir) {
+        Some(Place::Repo(repo, dir)) => repo.has_waiting() && room(&dir) == Room::Refs,
         Some(Place::Name(_) | Place::Beside(_) | Place::Local(_)) | None => false,
     }
 }

@@ -200,14 +200,26 @@ impl Tree {
         }
     }
 
+    /// Before a process is shown what stands there: no change of it waits for the end of a transaction.
+    fn settle(place: &Place, process: Process) -> FsResult<()> {
+        match place {
+            Place::Repo(repo, path) if process.may_wait => repo.settle(path),
+            Place::Repo(..) | Place::Name(_) | Place::Beside(_) | Place::Local(_) => Ok(()),
+        }
+    }
+
     fn name_ttl(&self, place: &Place) -> NameTtl {
-        name_ttl(place, self.shared.freshness.is_alone())
+        // The kernel takes the name of a lock file along to the ref.
+        match is_moving(place) {
+            true => NameTtl::Zero,
+            false => name_ttl(place, self.shared.freshness.is_alone()),
+        }
     }
 
     fn absence_ttl(&self, place: &Place) -> NameTtl {
         match absence_ttl(place, self.shared.freshness.is_alone()) {
             NameTtl::Zero => NameTtl::Zero,
-            _ if self.inodes.has_writers(place) => NameTtl::Zero,
+            _ if self.inodes.has_writers(place) || is_moving(place) => NameTtl::Zero,
             ttl => ttl,
         }
     }
@@ -267,6 +279,7 @@ impl Tree {
             Place::Beside(_) => return Err(FsError::NotDirectory),
         };
         observe(&place, process);
+        Self::settle(&place, process)?;
         Ok(place)
     }
 
@@ -456,6 +469,14 @@ fn caller(shown: &Shown, repo: &Repository, process: Process) -> Caller {
 fn observe(place: &Place, process: Process) {
     if let Place::Repo(repo, _) = place {
         repo.transactions().read_version(process.tid);
+    }
+}
+
+/// Whether a transaction is about to give the name another file, or has done so and is not answered for.
+fn is_moving(place: &Place) -> bool {
+    match place {
+        Place::Repo(repo, path) => repo.is_moving(path),
+        Place::Name(_) | Place::Beside(_) | Place::Local(_) => false,
     }
 }
 

@@ -58,6 +58,8 @@ impl Rename<'_> {
         };
         match named {
             Named::File => tree.renamed(&Place::Repo(repo, from), &Place::Repo(other, to)),
+            // The kernel takes the lock file for the ref, and looks again.
+            Named::Later => tree.inodes.orphan(&Place::Repo(repo, from)),
             Named::Copy => {
                 tree.inodes.orphan(&Place::Repo(repo, from));
                 tree.renew(&other, &to);

@@ -42,6 +42,8 @@ pub enum Named {
     File,
     /// Those of a copy: whoever writes to the file does not write to them.
     Copy,
+    /// Those that stood there before: the change of a ref waits, and the file that was to get the name is gone.
+    Later,
 }
 
 /// What may get a final name.

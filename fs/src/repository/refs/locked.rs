@@ -95,23 +95,16 @@ impl Locks {
         }
     }
 
-    /// Commits a change that gives a locked ref a value.
-    pub(super) fn commit(
-        &self,
-        name: &RepoPath,
-        change: &RepoChange,
-        by: &Author,
-    ) -> FsResult<Version> {
-        let noted = self.noted.lock().get(name).cloned();
-        let may_be_packed = name.as_bytes().starts_with(b"refs/");
-        let absent = noted.filter(|noted| may_be_packed && noted.expect == Expect::Absent);
-        let Some(Noted { line, .. }) = absent else {
+    /// Commits a change that gives locked refs values.
+    pub(super) fn commit(&self, change: &RepoChange, by: &Author) -> FsResult<Version> {
+        let absent = self.absent(&change.refs);
+        if absent.is_empty() {
             return self.values.commit(change.clone(), by);
-        };
+        }
         let mut attempts = 1;
         loop {
             let mut change = change.clone();
-            change.refs.push(self.line_stays(name, line.as_ref())?);
+            change.refs.push(self.lines_stay(&absent)?);
             match self.values.commit(change, by) {
                 Err(FsError::Refused(Refusal::RefMoved { name: moved, .. }))
                     if moved.as_bytes() == PACKED_REFS && attempts < ATTEMPTS =>
@@ -124,19 +117,34 @@ impl Locks {
         }
     }
 
-    /// Refuses the whole change when `packed-refs` has moved since this has seen the line to be the one that was
-    /// there when the lock was taken.
-    fn line_stays(&self, name: &RepoPath, line: Option<&PackedRef>) -> FsResult<RefEdit> {
+    /// The refs that get a value and had no loose one when they were locked, with their lines of `packed-refs`.
+    fn absent(&self, edits: &[RefEdit]) -> Vec<(RepoPath, Option<PackedRef>)> {
+        let noted = self.noted.lock();
+        let written = edits
+            .iter()
+            .filter(|edit| edit.change.writes() && edit.name.as_bytes().starts_with(b"refs/"));
+        let absent = written.filter_map(|edit| {
+            let noted = noted.get(&edit.name)?;
+            (noted.expect == Expect::Absent).then(|| (edit.name.clone(), noted.line.clone()))
+        });
+        absent.collect()
+    }
+
+    /// Refuses the whole change when `packed-refs` has moved since this has seen the lines to be those that were
+    /// there when the locks were taken.
+    fn lines_stay(&self, absent: &[(RepoPath, Option<PackedRef>)]) -> FsResult<RefEdit> {
         let packed = packed_refs();
-        // Before the line: one that is read later is no older.
+        // Before the lines: one that is read later is no older.
         let expect = self.values.current(&packed)?;
-        let now = self.values.line(name)?;
         let oid = |line: &PackedRef| line.oid.clone();
-        if now.as_ref().map(oid) != line.map(oid) {
-            return Err(FsError::Refused(Refusal::RefMoved {
-                name: name.clone(),
-                actual: None,
-            }));
+        for (name, line) in absent {
+            let now = self.values.line(name)?;
+            if now.as_ref().map(oid) != line.as_ref().map(oid) {
+                return Err(FsError::Refused(Refusal::RefMoved {
+                    name: name.clone(),
+                    actual: None,
+                }));
+            }
         }
         Ok(keep(packed, expect))
     }

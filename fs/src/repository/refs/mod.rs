@@ -8,6 +8,7 @@
 //! compare-and-swap on that version. Safety is the compare-and-swap, the lock
 //! only makes a conflict show where git handles it ([`locked`]).
 
+mod gathered;
 mod large;
 mod locked;
 pub mod packed;
@@ -16,6 +17,7 @@ mod rendered;
 mod tables;
 mod values;
 
+pub(crate) use gathered::Gathered;
 pub(crate) use large::{Large, OpenValues, Value};
 pub(crate) use rendered::Rendered;
 
@@ -24,7 +26,9 @@ use crate::failpoint;
 use crate::repository::context::Context;
 use crate::repository::host_files::mode_of_value;
 use crate::repository::local::{Files, read_at_most};
+use crate::repository::objects::Named;
 use crate::repository::transaction::{Author, Transactions};
+use gathered::{Answer, Step};
 use gitmoor_model::host_file;
 use gitmoor_model::room::{Room, Type, is_ref_scratch, may_be_link, room};
 use gitmoor_model::{
@@ -73,6 +77,7 @@ pub(crate) struct Refs {
     values: Arc<Values>,
     files: Arc<Files>,
     locks: Arc<Locks>,
+    gathered: Arc<Gathered>,
     packed: PackedRefs,
     tables: Tables,
     opened: OpenValues<RepoPath>,
@@ -98,7 +103,9 @@ impl Refs {
     ) -> Self {
         let values = Arc::new(Values::new(repo, shared, transactions));
         let locks = Arc::new(Locks::new(values.clone()));
+        let gathered = Gathered::new(values.clone(), locks.clone(), files.clone());
         Self {
+            gathered: Arc::new(gathered),
             files,
             opened: OpenValues::new(rendered.clone()),
             packed: PackedRefs::new(values.clone(), locks.clone(), rendered),
@@ -155,9 +162,51 @@ impl Refs {
         make: impl FnOnce() -> FsResult<T>,
     ) -> FsResult<T> {
         if let Some(target) = lock_target(path) {
+            self.gathered.settle(&target)?;
+            if self.gathered.waits(&target) {
+                return Err(FsError::Exists);
+            }
             self.locks.take(&target)?;
         }
         make().inspect_err(|_| self.removed(path))
+    }
+
+    /// The same for a process, whose steps under the lock may wait.
+    pub(crate) fn created<T>(
+        &self,
+        path: &RepoPath,
+        pid: u32,
+        make: impl FnOnce() -> FsResult<T>,
+    ) -> FsResult<T> {
+        let Some(target) = lock_target(path) else {
+            return self.claimed(path, make);
+        };
+        self.gathered.begins(pid)?;
+        let made = self.claimed(path, make)?;
+        let took = self.gathered.took(&target, pid);
+        took.inspect_err(|_| {
+            self.clean_up(path);
+            self.removed(path);
+        })?;
+        Ok(made)
+    }
+
+    /// A process is about to remove a scratch file, or to give it another name.
+    pub(crate) fn gives_up(&self, path: &RepoPath, pid: u32) -> FsResult<()> {
+        match lock_target(path) {
+            Some(target) => self.gathered.gives_up(&target, pid),
+            None => Ok(()),
+        }
+    }
+
+    /// The steps of transactions that wait.
+    pub(crate) fn gathered(&self) -> &Arc<Gathered> {
+        &self.gathered
+    }
+
+    /// Whether a path is the lock file of one of several refs that a git has locked.
+    pub(crate) fn is_one_of_locks(&self, path: &RepoPath) -> bool {
+        lock_target(path).is_some_and(|target| self.gathered.is_beside(&target))
     }
 
     /// git removed a scratch file.
@@ -185,7 +234,16 @@ impl Refs {
     }
 
     /// rename(2) of a scratch file (or any real file) to a name that is kept.
-    pub(crate) fn commit_file(&self, from: &RepoPath, to: &RepoPath, by: &Author) -> FsResult<()> {
+    pub(crate) fn commit_file(
+        &self,
+        from: &RepoPath,
+        to: &RepoPath,
+        by: &Author,
+    ) -> FsResult<Named> {
+        if lock_target(from).as_ref() == Some(to) && self.gathered.has(to, by) {
+            return self.commit_lock(from, to, by);
+        }
+        self.gathered.finish_of(by)?;
         let node = self.files.node(from)?;
         let meta = node.stat()?;
         if meta.is_symlink() && may_be_link(to) {
@@ -198,7 +256,8 @@ impl Refs {
             let mode = mode_of_value(to, meta.mode());
             let value = read_at_most(&file, most(to))?;
             if to.as_bytes() == PACKED_REFS {
-                return self.commit_packed(from, to, (&file, mode, &value), by);
+                self.commit_packed(from, to, (&file, mode, &value), by)?;
+                return Ok(Named::File);
             }
             let expect = self.locks.expected(to)?;
             match to.as_bytes() == tables::LIST && lock_target(from).as_ref() == Some(to) {
@@ -209,7 +268,27 @@ impl Refs {
         failpoint::REF_COMMITTED.hit();
         self.clean_up(from);
         self.removed(from);
-        Ok(())
+        Ok(Named::File)
+    }
+
+    /// rename(2) of a lock file that git made to the ref of the lock.
+    fn commit_lock(&self, from: &RepoPath, to: &RepoPath, by: &Author) -> FsResult<Named> {
+        let file = self.files.open_to_read(from)?.ok_or(FsError::NotFound)?;
+        let meta = file.metadata()?;
+        let _space = self.space_for(meta.len().min(most(to)), by)?;
+        let mode = mode_of_value(to, meta.mode());
+        let value = read_at_most(&file, most(to))?;
+        let expect = self.locks.expected(to)?;
+        let step = Step::new(to.clone(), expect, Change::Set { mode, value });
+        match self.gathered.step(step, by, || self.clean_up(from))? {
+            Answer::Waits => Ok(Named::Later),
+            Answer::Durable => {
+                failpoint::REF_COMMITTED.hit();
+                self.clean_up(from);
+                self.removed(from);
+                Ok(Named::File)
+            }
+        }
     }
 
     /// Writes a value, after everything it may refer to is stored.
@@ -221,6 +300,7 @@ impl Refs {
         expect: Expect,
         by: &Author,
     ) -> FsResult<Version> {
+        self.gathered.finish_of(by)?;
         if name.as_bytes() == PACKED_REFS {
             let (version, _) = self.packed.replace(&value, mode, expect, by)?;
             return Ok(version);
@@ -239,18 +319,18 @@ impl Refs {
         });
         let version = match expect {
             Expect::Anything => self.values.commit(change, by)?,
-            Expect::Absent | Expect::Is(_) => self.locks.commit(name, &change, by)?,
+            Expect::Absent | Expect::Is(_) => self.locks.commit(&change, by)?,
         };
         self.locks.wrote_past(name, Expect::Is(version));
         failpoint::REF_WRITTEN.hit();
         Ok(version)
     }
 
-    /// Removes the real file of what is committed. It is: no error of the disk takes it back, and a git that
-    /// is told of one takes the commit for failed and clears away what it rests on.
+    /// Removes the real file of what is committed, or waits to be. No error of the disk takes a commit back, and a git
+    /// that is told of one takes the commit for failed and clears away what it rests on.
     fn clean_up(&self, path: &RepoPath) {
         if let Err(error) = self.files.unlink_if_there(path) {
-            tracing::warn!(repo = %self.values.repo, %path, %error, "committed, but the file that it was read from stays: it is removed at the next start, look at the disk of the data directory");
+            tracing::warn!(repo = %self.values.repo, %path, %error, "a file of which nothing is read any more stays: it is removed at the next start, look at the disk of the data directory");
         }
     }
 
@@ -285,6 +365,11 @@ impl Refs {
 
     /// unlink(2) of a replicated name.
     pub(crate) fn unlink(&self, path: &RepoPath, by: &Author) -> FsResult<()> {
+        if self.gathered.has(path, by) {
+            let step = Step::new(path.clone(), self.locks.expected(path)?, Change::Delete);
+            return self.gathered.step(step, by, || {}).map(drop);
+        }
+        self.gathered.finish_of(by)?;
         let mut change = RepoChange::new(self.values.repo);
         change.refs.extend(self.tables.unless_listed(path)?);
         change.refs.extend(self.locks.packed_stays(path)?);
@@ -311,6 +396,7 @@ impl Refs {
 
     /// rename(2) of replicated values: one, or a directory of them.
     pub(crate) fn rename(&self, from: &RepoPath, to: &RepoPath, by: &Author) -> FsResult<()> {
+        self.gathered.finish_of(by)?;
         let mut change = RepoChange::new(self.values.repo);
         self.rename_edits(from, to, &mut change.refs, &mut 0)?;
         self.values.commit(change, by).map(drop)
@@ -356,6 +442,7 @@ impl Refs {
 
     /// chmod(2) of a replicated value.
     pub(crate) fn set_mode(&self, path: &RepoPath, mode: u32, by: &Author) -> FsResult<()> {
+        self.gathered.finish_of(by)?;
         let mut change = RepoChange::new(self.values.repo);
         let expect = Expect::Anything;
         change.refs.push(RefEdit {
