@@ -192,16 +192,21 @@ fn crash_with_reftable() {
     }
 }
 
-/// Each ref is old or new, and whole; git renames one lock after the other.
+/// Each ref is old or new, and whole; git renames one lock after the other, and all but the first
+/// are committed with the last.
 #[test]
 fn crash_with_files() {
     let place = place(Kind::Dir);
     let (bare, work) = repository(&place, "");
     for (point, expected) in [
         ("publish::stored=kill@1", 0),
+        ("refs::written=kill@1", 1),
         ("refs::committed=kill@1", 1),
-        ("refs::committed=kill@25", 25),
-        ("refs::committed=kill@50", 50),
+        ("refs::gathered=kill@1", 1),
+        ("refs::gathered=kill@25", 1),
+        ("refs::gathered=kill@48", 1),
+        ("refs::written=kill@2", 50),
+        ("refs::committed=kill@2", 50),
     ] {
         assert_eq!(crash(&place, &bare, &work, point), expected, "{point}");
     }

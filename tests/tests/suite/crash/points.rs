@@ -153,6 +153,32 @@ impl Stage {
         }
     }
 
+    /// Gives twenty refs a value in one transaction, or removes them.
+    fn transaction(&self, command: &str, value: Option<&str>) {
+        let names = (0..20).map(|n| format!("refs/heads/t/{n}"));
+        let names: Vec<_> = names.collect();
+        let mut ledger = self.ledger.borrow_mut();
+        for name in &names {
+            match value {
+                Some(oid) => ledger.will_set(name, oid),
+                None => ledger.will_delete(name),
+            }
+        }
+        let line = |name: &String| format!("{command} {name} {}\n", value.unwrap_or_default());
+        let lines: String = names.iter().map(line).collect();
+        let at = self.place.git.at(&self.place.scratch);
+        let update = format!("--git-dir {} update-ref --stdin", self.bare.path());
+        if !at.run(&update, lines.as_bytes()).status.success() {
+            return;
+        }
+        for name in &names {
+            match value {
+                Some(oid) => ledger.is_set(name, oid),
+                None => ledger.is_deleted(name),
+            }
+        }
+    }
+
     /// Imports the work tree's repository under the name of this step.
     fn import(&self) -> Output {
         let name = format!("in-{}.git", self.steps.get());
@@ -270,6 +296,22 @@ const PACKED_REFS: Load = Load {
         (fs_points::PACKED_PIECE, &[1]),
         (fs_points::PACKED_COMMITTED, &[1]),
         (raft_points::RAFT_WRITTEN, &[13, 14, 15]),
+    ],
+    ..BASE
+};
+
+/// Many refs in one transaction, created, moved and removed again.
+const TRANSACTION: Load = Load {
+    step: |stage| {
+        stage.push("", 1, 100);
+        let tip = stage.work.oid("next");
+        stage.transaction("update", Some(&tip));
+        stage.transaction("delete", None);
+    },
+    points: &[
+        (fs_points::REF_GATHERED, &[1, 7, 18, 19, 30]),
+        (fs_points::REF_WRITTEN, &[2, 3, 4, 5]),
+        (raft_points::RAFT_WRITTEN, &[10, 11, 12, 13]),
     ],
     ..BASE
 };
@@ -470,6 +512,7 @@ const LOADS: &[&Load] = &[
     &BUNDLE,
     &PACK,
     &PACKED_REFS,
+    &TRANSACTION,
     &REFTABLE,
     &COLD,
     &EVICTION,
@@ -526,6 +569,11 @@ fn pack() {
 #[test]
 fn packed_refs() {
     PACKED_REFS.drill();
+}
+
+#[test]
+fn transaction() {
+    TRANSACTION.drill();
 }
 
 #[test]

@@ -120,6 +120,7 @@ impl Writer {
     fn step(&mut self) -> bool {
         self.step += 1;
         match self.step % 8 {
+            2 => self.move_many(),
             4 => self.maintain(),
             7 => self.delete(),
             _ => self.push(),
@@ -138,6 +139,24 @@ impl Writer {
             .is(format!("push --quiet --force origin {oid}:{name}"));
         if done {
             self.ledger.is_set(&name, &oid);
+        }
+        done
+    }
+
+    /// Many refs in one transaction.
+    fn move_many(&mut self) -> bool {
+        let history = History::seeded(self.step).files("next", 1, 3000, 50);
+        self.work.import(&history.stream());
+        let oid = self.work.oid("next");
+        let names: Vec<_> = (0..40).map(|n| format!("refs/heads/many/{n}")).collect();
+        names
+            .iter()
+            .for_each(|name| self.ledger.will_set(name, &oid));
+        let specs: Vec<_> = names.iter().map(|name| format!("{oid}:{name}")).collect();
+        let push = format!("push --quiet --force --atomic origin {}", specs.join(" "));
+        let done = self.work.is(push);
+        if done {
+            names.iter().for_each(|name| self.ledger.is_set(name, &oid));
         }
         done
     }
@@ -249,6 +268,39 @@ fn repack_in_the_publishers_hands() {
         bare, work, ledger, ..
     } = &mut writer;
     check_and_push(&machine.place, bare, work, ledger);
+}
+
+/// A git that was answered for its last step, and for that alone, loses nothing; one in the midst of its transaction
+/// leaves a prefix.
+#[test]
+fn in_the_midst_of_a_transaction() {
+    let Some(machine) = Machine::of_three_disks() else {
+        return;
+    };
+    let mut writer = Writer::new(&machine.place, "files", "");
+    (0..2).for_each(|_| assert!(writer.step()));
+    for waiting in [1, 20, 38] {
+        let points = format!("refs::gathered={}*off->sleep(10000)", waiting - 1);
+        come_back_armed(&machine.place, &points);
+        std::thread::scope(|scope| {
+            let push = scope.spawn(|| writer.move_many());
+            std::thread::sleep(std::time::Duration::from_millis(1500));
+            machine.cut();
+            push.join().expect("no panic");
+        });
+        disarm(&machine.place);
+        machine.restore();
+        let Writer {
+            bare, work, ledger, ..
+        } = &mut writer;
+        let moved = |oid: &str| {
+            bare.refs()
+                .matches(&format!("{oid} refs/heads/many/"))
+                .count()
+        };
+        println!("{} of 40 have moved", moved(&work.oid("next")));
+        check_and_push(&machine.place, bare, work, ledger);
+    }
 }
 
 /// A commit that is made is reported as made, whatever becomes of the file that it was read from:

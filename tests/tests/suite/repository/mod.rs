@@ -10,3 +10,4 @@ mod quota;
 mod refs;
 mod reftable;
 mod staged;
+mod transactions;

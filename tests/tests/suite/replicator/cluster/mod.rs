@@ -13,6 +13,7 @@ mod partitions;
 mod recovery;
 mod safety;
 mod snapshots;
+mod transactions;
 mod uncertain;
 
 use gitmoor_tests::backend::Kind;
