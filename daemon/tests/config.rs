@@ -115,6 +115,25 @@ fn staging_size_and_offline_from_every_source() {
 }
 
 #[test]
+fn limits_of_a_second_from_every_source() {
+    let dir = data_dir_with("upload-limit = \"1MB\"\ndownload-limit = 100000\n");
+    let limits = |args: &[&str], env: Variables<'_>| {
+        let settings = in_data_dir(dir.path(), args, env).unwrap();
+        settings.store.s3.bandwidth.limits()
+    };
+    assert_eq!(limits(&[], &[]), (Some(1_000_000), Some(100_000)));
+    let env: Variables<'_> = &[
+        ("GITMOOR_UPLOAD_LIMIT", "2MB"),
+        ("GITMOOR_DOWNLOAD_LIMIT", "3MB"),
+    ];
+    assert_eq!(limits(&[], env), (Some(2_000_000), Some(3_000_000)));
+    let flags = ["--upload-limit", "64KiB"];
+    assert_eq!(limits(&flags, env), (Some(65_536), Some(3_000_000)));
+    let refused = error_of("upload-limit = \"1KB\"\n");
+    assert!(refused.contains("at least 64KiB"), "{refused}");
+}
+
+#[test]
 fn what_a_mount_shows_from_every_source() {
     let dir = data_dir_with(
         "read-only = true\nallow-other = true\nuid = 7\ngid = \"root\"\numask = \"022\"\n",

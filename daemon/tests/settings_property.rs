@@ -117,6 +117,16 @@ fn line() -> impl Strategy<Value = Line> {
         sizes().prop_map(make("cache-size", "10GiB")),
         sizes().prop_map(make("cache-free-floor", "10GiB")),
         sizes().prop_map(make("staging-size", "unlimited")),
+        raw(
+            "upload-limit",
+            vec![
+                ("65535", false),
+                ("65536", true),
+                ("\"64KiB\"", true),
+                ("\"1MB\"", true),
+            ],
+            "64KiB",
+        ),
         times().prop_map(make("read-timeout", "30s")),
         times().prop_map(make("publish-timeout", "30s")),
         times().prop_map(make("idle-publish", "30s")),

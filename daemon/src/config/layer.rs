@@ -8,7 +8,8 @@ use super::local_names::LocalNames;
 use super::owner::{GroupId, Umask, UserId};
 use super::setting::{Form, from_variables, settings};
 use super::value::{
-    Addresses, ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret, SizeLimit, Sse,
+    Addresses, ByteRate, ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret,
+    SizeLimit, Sse,
 };
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -93,6 +94,18 @@ settings! {
             flag: "--staging-size BYTES",
             env: ["GITMOOR_STAGING_SIZE"],
             default: "10GiB",
+        }
+        /// Bytes a second that go to an s3:// store at most, such as 10MB; what git waits for goes before jobs
+        upload_limit: ByteRate {
+            flag: "--upload-limit BYTES",
+            env: ["GITMOOR_UPLOAD_LIMIT"],
+            unset: "no limit",
+        }
+        /// Bytes a second that come from an s3:// store at most, such as 10MB; what git waits for goes before jobs
+        download_limit: ByteRate {
+            flag: "--download-limit BYTES",
+            env: ["GITMOOR_DOWNLOAD_LIMIT"],
+            unset: "no limit",
         }
         /// Do not ask the object store: serve what this machine has, refuse the rest at once
         offline: bool {

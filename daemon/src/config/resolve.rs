@@ -3,11 +3,11 @@
 use super::arguments::{MountArgs, NodeArgs, Place};
 use super::layer::{Layer, LogLayer, MetricsLayer, TracesLayer};
 use super::place::{Located, absolute};
-use super::value::{Addresses, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds};
+use super::value::{Addresses, ByteRate, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds};
 use super::{ConfigError, Environment, StoreUrl, locate, s3};
 use gitmoor_fs::{Config, Shown};
 use gitmoor_model::NamePath;
-use gitmoor_store::object_store::S3Settings;
+use gitmoor_store::object_store::{Bandwidth, S3Settings};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -123,13 +123,14 @@ impl RestoreSettings {
         env: &Environment<'_>,
     ) -> Result<Self, ConfigError> {
         let Located { data, layer } = locate(place, env)?;
+        let bandwidth = bandwidth(&layer);
         let url = store.cloned().or(layer.store);
         Ok(Self {
             data,
             store: StoreSettings {
                 url: url.map(absolute_store).transpose()?,
                 offline: false,
-                s3: s3::resolve(layer.s3)?,
+                s3: s3::resolve(layer.s3, bandwidth)?,
             },
         })
     }
@@ -162,6 +163,7 @@ impl Settings {
     ) -> Result<Self, ConfigError> {
         let Located { data, layer } = locate(place, env)?;
         let layer = args.settings.clone().over(layer);
+        let bandwidth = bandwidth(&layer);
         Ok(Self {
             fs: fs_config(&layer, &data),
             mount: mount_settings(&layer, args, &data)?,
@@ -169,7 +171,7 @@ impl Settings {
             store: StoreSettings {
                 offline: layer.offline(),
                 url: layer.store.map(absolute_store).transpose()?,
-                s3: s3::resolve(layer.s3)?,
+                s3: s3::resolve(layer.s3, bandwidth)?,
             },
             cluster: layer.cluster,
             log: layer.log.into(),
@@ -214,6 +216,11 @@ fn fs_config(layer: &Layer, data: &Path) -> Config {
         maintenance_packs: layer.maintenance_packs().get(),
         cruft_expiration: layer.cruft_expiration().0,
     }
+}
+
+fn bandwidth(layer: &Layer) -> Bandwidth {
+    let limits = (layer.upload_limit, layer.download_limit);
+    Bandwidth::new(limits.0.map(ByteRate::bytes), limits.1.map(ByteRate::bytes))
 }
 
 /// 0 is for what does not happen by itself.

@@ -4,10 +4,10 @@ use super::layer::{Credentials, S3Layer};
 use super::place::absolute;
 use super::value::Sse;
 use super::{ConfigError, layer};
-use gitmoor_store::object_store::{Encryption, S3Credentials, S3Settings};
+use gitmoor_store::object_store::{Bandwidth, Encryption, S3Credentials, S3Settings};
 
 /// Servers other than AWS rarely have a host name for every bucket.
-pub(super) fn resolve(layer: S3Layer) -> Result<S3Settings, ConfigError> {
+pub(super) fn resolve(layer: S3Layer, bandwidth: Bandwidth) -> Result<S3Settings, ConfigError> {
     let encryption = encryption(&layer)?;
     let bundle = layer.ca_bundle.as_deref();
     let bundle = bundle.map(|path| absolute("s3.ca-bundle", path));
@@ -18,6 +18,7 @@ pub(super) fn resolve(layer: S3Layer) -> Result<S3Settings, ConfigError> {
         credentials: layer.credentials.and_then(credentials),
         encryption,
         ca_bundle: bundle.transpose()?,
+        bandwidth,
         ..S3Settings::default()
     })
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 text_values! {
     ByteSize: "size: bytes, such as 500MB or 10GiB",
+    ByteRate: "size, such as 500KB or 10MiB, at least 64KiB",
     SizeLimit: "size, such as 10GiB, or unlimited",
     Seconds: "time, such as 500ms, 30s, 5m, 12h or 7d",
     LogFormat: "text or json",
@@ -181,6 +182,50 @@ impl<'de> Deserialize<'de> for SizeLimit {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let expecting = "a number of bytes, a string such as \"10GiB\", or \"unlimited\"";
         from.deserialize_any(SizeVisitor::new(expecting))
+    }
+}
+
+/// Bytes a second, of which there are enough for a store to be of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRate(ByteSize);
+
+impl ByteRate {
+    // A block of the cache, 1 MiB, takes a quarter of a minute then.
+    const LEAST: ByteSize = ByteSize(64 << 10);
+
+    /// How many.
+    pub fn bytes(self) -> u64 {
+        self.0.0
+    }
+}
+
+impl TryFrom<ByteSize> for ByteRate {
+    type Error = String;
+
+    fn try_from(size: ByteSize) -> Result<Self, String> {
+        match size.0 >= Self::LEAST.0 {
+            true => Ok(Self(size)),
+            false => Err(format!(
+                "{} bytes a second are too few; expected at least 64KiB",
+                size.0
+            )),
+        }
+    }
+}
+
+impl FromStr for ByteRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<ByteSize>()?.try_into()
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteRate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        ByteSize::deserialize(from)?
+            .try_into()
+            .map_err(D::Error::custom)
     }
 }
 

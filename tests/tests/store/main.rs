@@ -18,6 +18,7 @@ mod connecting;
 mod encrypted;
 mod endless;
 mod failing;
+mod limited;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime starts"));
 

@@ -7,8 +7,8 @@ use crate::wait::profile;
 use bytes::Bytes;
 use gitmoor_instrument::trace;
 use prometheus::{
-    HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, register_histogram_vec,
-    register_int_counter, register_int_counter_vec, register_int_gauge_vec,
+    CounterVec, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, register_counter_vec,
+    register_histogram_vec, register_int_counter, register_int_counter_vec, register_int_gauge_vec,
 };
 use std::fs::File;
 use std::ops::Range;
@@ -73,6 +73,13 @@ pub(super) static RETRIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+/// Time that requests waited for their turn on a limited line.
+pub(super) static THROTTLED: LazyLock<CounterVec> = LazyLock::new(|| {
+    let help = "Time that requests waited for upload-limit or download-limit";
+    register_counter_vec!("gitmoor_s3_throttled_seconds_total", help, &["direction"])
+        .expect("each name is registered once, here")
+});
+
 static IN_FLIGHT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     let help = "Requests to the object store that are not answered yet";
     register_int_gauge_vec!("gitmoor_s3_in_flight_requests", help, &["store", "kind"])
@@ -82,6 +89,7 @@ static IN_FLIGHT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 /// Registers the metrics of the stores, see [`crate::register_metrics`].
 pub fn register() {
     LazyLock::force(&HEDGES);
+    LazyLock::force(&THROTTLED);
 }
 
 /// A store whose requests are counted.

@@ -4,6 +4,7 @@
 //! so nothing here needs versions, locks or listings to answer git. Calls block;
 //! callers bring their own threads.
 
+mod bandwidth;
 mod dir;
 mod key;
 mod marker;
@@ -19,6 +20,7 @@ mod s3;
 mod traffic;
 mod url;
 
+pub use bandwidth::Bandwidth;
 pub use dir::DirStore;
 pub use offline::Offline;
 pub use open::{StoreOpenError, id, open, open_read_only};

@@ -56,6 +56,20 @@ pub fn id(store: &dyn ObjectStore) -> Result<String, StoreOpenError> {
     Ok(marker::id(store)?.to_string())
 }
 
+/// A directory has no line to a server that could be limited.
+fn refuse_limits(url: &StoreUrl, s3: &S3Settings) -> Result<(), StoreOpenError> {
+    match url {
+        StoreUrl::Dir(_) if s3.bandwidth.limits() != (None, None) => {
+            Err(StoreOpenError::Settings {
+                store: url.to_string(),
+                reason: "upload-limit and download-limit are for s3:// stores; leave them out"
+                    .to_owned(),
+            })
+        }
+        StoreUrl::Dir(_) | StoreUrl::S3 { .. } => Ok(()),
+    }
+}
+
 /// Opens a store, counted on the default Prometheus registry. For S3 it answers within
 /// about 10 seconds whether the bucket can be used; requests run on `runtime`, which must
 /// have its I/O and time drivers on. Blocks: not to be called from a task of a runtime.
@@ -64,6 +78,7 @@ pub fn open(
     s3: S3Settings,
     runtime: Handle,
 ) -> Result<Arc<dyn ObjectStore>, StoreOpenError> {
+    refuse_limits(url, &s3)?;
     match url {
         StoreUrl::Dir(path) => {
             let store = DirStore::open(path)?;
@@ -91,6 +106,7 @@ pub fn open_read_only(
     s3: S3Settings,
     runtime: Handle,
 ) -> Result<Arc<dyn ObjectStore>, StoreOpenError> {
+    refuse_limits(url, &s3)?;
     let store: Arc<dyn ObjectStore> = match url {
         StoreUrl::Dir(path) => {
             let store = DirStore::open(path)?;

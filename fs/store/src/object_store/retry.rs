@@ -1,6 +1,7 @@
 //! Retrying, once for every request: exponential backoff with full jitter, a
 //! bound on each try and on all of them, and a warning for each.
 
+use super::bandwidth::Bandwidth;
 use super::metrics;
 use super::pace::Pace;
 use crate::wait::{self, WaitBudget};
@@ -127,12 +128,17 @@ pub(super) struct Tries {
     /// For how long each.
     policy: RetryPolicy,
     pace: Pace,
+    bandwidth: Bandwidth,
 }
 
 impl Tries {
-    pub(super) fn new(policy: RetryPolicy) -> Self {
+    pub(super) fn new(policy: RetryPolicy, bandwidth: Bandwidth) -> Self {
         let pace = Pace::new(policy.base / 5);
-        Self { policy, pace }
+        Self {
+            policy,
+            pace,
+            bandwidth,
+        }
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or the policy or the budget
@@ -146,6 +152,8 @@ impl Tries {
         let budget = wait::current();
         let left = || budget.as_ref().map_or(Duration::MAX, |p| p.left());
         for attempts in 1.. {
+            let admitted = self.bandwidth.admit(request, budget.as_deref());
+            until_interrupted(admitted, budget.as_deref()).await?;
             let limit = self.policy.attempt_for(request.bytes, left());
             let tried = self.once(limit, &mut attempt);
             let failure = match until_interrupted(tried, budget.as_deref()).await? {

@@ -57,7 +57,8 @@ impl WaitBudget {
         }
     }
 
-    pub(super) fn caller(&self) -> Option<u32> {
+    /// The process for which it is.
+    pub(crate) fn caller(&self) -> Option<u32> {
         self.caller
     }
 

@@ -1,6 +1,6 @@
 //! Settings of an S3 store.
 
-use crate::object_store::{RetryPolicy, StoreUrl};
+use crate::object_store::{Bandwidth, RetryPolicy, StoreUrl};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -46,6 +46,8 @@ pub struct S3Settings {
     pub ca_bundle: Option<PathBuf>,
     /// How long requests are tried.
     pub retry: RetryPolicy,
+    /// How many bytes go and come in a second.
+    pub bandwidth: Bandwidth,
 }
 
 /// Encryption by the server.

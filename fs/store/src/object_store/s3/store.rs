@@ -7,8 +7,8 @@ use super::hedge::Hedge;
 use super::{client, delete, list, multipart, resume};
 use crate::object_store::retry::{Failure, GaveUp, Request, Tries};
 use crate::object_store::{
-    Body, Listed, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, Upload, Watch, key,
-    marker,
+    Bandwidth, Body, Listed, ObjectStore, Put, RetryPolicy, StoreError, StoreOpenError, Upload,
+    Watch, key, marker,
 };
 use bytes::Bytes;
 use std::fmt;
@@ -39,10 +39,11 @@ impl S3Store {
     /// writes; says within about 10 seconds what is wrong. Blocks: not to be called from
     /// a task of a runtime.
     pub fn connect(config: S3Config, runtime: Handle) -> Result<Self, StoreOpenError> {
+        let bandwidth = config.settings.bandwidth.clone();
         let (mut store, policy) = Self::connecting(config, runtime)?;
         let marker = marker::settle(&store)?;
         store.bucket.conditional = store.probe(marker)?;
-        store.bucket.tries = Tries::new(policy);
+        store.bucket.tries = Tries::new(policy, bandwidth);
         Ok(store)
     }
 
@@ -51,9 +52,10 @@ impl S3Store {
         config: S3Config,
         runtime: Handle,
     ) -> Result<Self, StoreOpenError> {
+        let bandwidth = config.settings.bandwidth.clone();
         let (mut store, policy) = Self::connecting(config, runtime)?;
         marker::check(&store)?;
-        store.bucket.tries = Tries::new(policy);
+        store.bucket.tries = Tries::new(policy, bandwidth);
         Ok(store)
     }
 
@@ -71,7 +73,7 @@ impl S3Store {
         let bucket = Bucket {
             client,
             config,
-            tries: Tries::new(CONNECTING),
+            tries: Tries::new(CONNECTING, Bandwidth::default()),
             hedge: Hedge::default(),
             conditional: true,
         };
