@@ -290,6 +290,7 @@ impl Objects {
                 let cache = &self.shared.cache;
                 let file = match self.tables(path, entry)? {
                     Some(tables) => cache.pack_index(object, tables)?,
+                    None if is_index(path) => cache.index(object)?,
                     None => cache.file(object)?,
                 };
                 self.refuse_absent(&file)?;
@@ -474,4 +475,14 @@ pub(super) fn cache_object(
         block_size: entry.block_size,
         blocks,
     }
+}
+
+/// Whether it is an index over packs or commits, which git searches all over.
+fn is_index(path: &RepoPath) -> bool {
+    let name = path.as_bytes().rsplit(|b| *b == b'/').next();
+    let name = name.unwrap_or_default();
+    let by_end = [&b".rev"[..], b".bitmap", b".midx", b".graph"];
+    name.starts_with(b"multi-pack-index")
+        || name == b"commit-graph"
+        || by_end.iter().any(|end| name.ends_with(end))
 }

@@ -1,6 +1,6 @@
 //! The cache as a whole.
 
-use super::cached_file::CachedFile;
+use super::cached_file::{CachedFile, Kind};
 use super::disk::FileName;
 use super::entries::CacheEntries;
 use super::error::CacheError;
@@ -96,7 +96,7 @@ impl BlockCache {
     /// Opens an object for reading. While anyone holds it there is one
     /// [`CachedFile`] per key.
     pub fn file(self: &Arc<Self>, object: CacheObject) -> Result<Arc<CachedFile>, CacheError> {
-        self.open_file(object, None)
+        self.open_file(object, Kind::Data)
     }
 
     /// The same of a pack index: a read that misses brings along the table around it.
@@ -105,16 +105,21 @@ impl BlockCache {
         object: CacheObject,
         tables: Tables,
     ) -> Result<Arc<CachedFile>, CacheError> {
-        self.open_file(object, Some(tables))
+        self.open_file(object, Kind::PackIndex(tables))
+    }
+
+    /// The same of another index: after some misses the rest of it comes along.
+    pub fn index(self: &Arc<Self>, object: CacheObject) -> Result<Arc<CachedFile>, CacheError> {
+        self.open_file(object, Kind::Index)
     }
 
     fn open_file(
         self: &Arc<Self>,
         object: CacheObject,
-        tables: Option<Tables>,
+        kind: Kind,
     ) -> Result<Arc<CachedFile>, CacheError> {
         object.check()?;
-        let make = |entry, data| CachedFile::new(self.clone(), object.clone(), entry, data, tables);
+        let make = |entry, data| CachedFile::new(self.clone(), object.clone(), entry, data, kind);
         let opening = CacheError::local("opening in the cache", Path::new(&object.key));
         self.entries.open_file(&object, make).map_err(opening)
     }

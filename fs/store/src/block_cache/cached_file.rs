@@ -25,8 +25,18 @@ pub struct CachedFile {
     pub(super) entry: Arc<Entry>,
     /// The backing file, for reading and writing.
     pub(super) data: File,
-    /// Of a pack index.
-    tables: Option<Tables>,
+    kind: Kind,
+}
+
+/// How an object is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// In places that lie together.
+    Data,
+    /// All over: an index over packs or commits.
+    Index,
+    /// The same, with tables of which more is known.
+    PackIndex(Tables),
 }
 
 impl CachedFile {
@@ -35,14 +45,14 @@ impl CachedFile {
         object: CacheObject,
         entry: Arc<Entry>,
         data: File,
-        tables: Option<Tables>,
+        kind: Kind,
     ) -> Self {
         Self {
             cache,
             object,
             entry,
             data,
-            tables,
+            kind,
         }
     }
 
@@ -56,13 +66,21 @@ impl CachedFile {
     pub fn read(&self, offset: u64, len: usize) -> Result<Bytes, CacheReadError> {
         let start = offset.min(self.object.size);
         let wanted = start..start.saturating_add(len as u64).min(self.object.size);
-        match self.tables {
-            Some(tables) if !self.has(offset, len) => {
+        match self.kind {
+            Kind::PackIndex(tables) if !self.has(offset, len) => {
                 let reach = tables.reach(wanted.clone());
                 let bytes = self.read_all(reach.clone())?;
                 Ok(bytes.slice(within(&wanted, reach.start)))
             }
-            Some(_) | None => self.read_all(wanted),
+            Kind::Data | Kind::Index | Kind::PackIndex(_) => self.read_all(wanted),
+        }
+    }
+
+    /// Whether it is searched all over.
+    pub(super) fn is_index(&self) -> bool {
+        match self.kind {
+            Kind::Data => false,
+            Kind::Index | Kind::PackIndex(_) => true,
         }
     }
 

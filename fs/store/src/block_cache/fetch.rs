@@ -50,11 +50,11 @@ impl CachedFile {
     ) -> Result<Option<(Range<u32>, Bytes)>, CacheReadError> {
         let first = wanted.start;
         let wanted = wanted.end - first;
-        let most = self
-            .entry
-            .readahead
-            .lock()
-            .plan(&self.entry.layout, first, wanted);
+        let most =
+            self.entry
+                .readahead
+                .lock()
+                .plan(&self.entry.layout, self.is_index(), first, wanted);
         self.fetch_run(self.missing_run(first, most))
     }
 
