@@ -100,6 +100,8 @@ pub(crate) enum Changed {
     Renewed(RepoId, RepoPath),
     /// A name in the namespace.
     Name(NamePath),
+    /// The top directory of a repository has other attributes: what has none of its own follows them.
+    Top(RepoId),
 }
 
 /// Those who pass changes on to a kernel.
@@ -154,6 +156,11 @@ impl FileSystem {
             let of = Changed::Renewed(repo, path.clone());
             tell(&told, &Change { of, told: None });
         };
+        let told = listeners.clone();
+        let top_changed = move |repo| {
+            let of = Changed::Top(repo);
+            tell(&told, &Change { of, told: None });
+        };
         let staging = Arc::new(Staging::new(config.staging_bytes, homes.clone()));
         let freshness = Freshness::new(replica.clone(), config.stale_reads);
         let shared = Arc::new(Context {
@@ -173,6 +180,7 @@ impl FileSystem {
             seals: Seals::default(),
             changed: Box::new(changed),
             renewed: Box::new(renewed),
+            top_changed: Box::new(top_changed),
         });
         let repositories = Arc::new(Repositories::new(shared.clone()));
         let fs = Arc::new(Self {

@@ -173,15 +173,6 @@ pub(super) fn run(place: &Place, args: AuditArgs) -> Result<(), Failure> {
     }
 }
 
-/// No text of a user passes for another line of the trail.
-fn one_line(text: &str) -> String {
-    let shown = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(shown).collect()
-}
-
 fn print(line: &AuditLine) -> io::Result<()> {
     let AuditLine {
         event, what, who, ..
@@ -200,6 +191,5 @@ fn print(line: &AuditLine) -> io::Result<()> {
         }
     };
     let date = output::date(line.time);
-    let told = one_line(&format!("{what}{change}"));
-    output::line(format_args!("{date}  {told}  by {who}"))
+    output::line(format_args!("{date}  {what}{change}  by {who}"))
 }

@@ -16,9 +16,18 @@ pub(super) fn fields(fields: &[(&str, String)]) -> io::Result<()> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut out = io::stdout().lock();
     for (name, value) in fields {
-        writeln!(out, "{name:width$}  {value}")?;
+        writeln!(out, "{name:width$}  {}", one_line(value))?;
     }
     Ok(())
+}
+
+/// No name that a user chose passes for another line, or moves the cursor of a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    let shown = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// RFC 3339, to the second.
@@ -30,5 +39,5 @@ pub(super) fn date(seconds: i64) -> impl std::fmt::Display {
 }
 
 pub(super) fn line(text: impl std::fmt::Display) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
+    writeln!(io::stdout().lock(), "{}", one_line(&text.to_string()))
 }

@@ -3,7 +3,8 @@
 //!
 //! Users cause lines: a damaged file, an operation that is slow. So each place in the code may write
 //! so many lines a minute ([`limit::LINES`]) and no more: nobody fills the disk with the log, or hides one
-//! line among a million others. A line of its own says how many were left out.
+//! line among a million others. A line of its own says how many were left out. Names that users choose stand in lines,
+//! and none begins another line.
 
 mod limit;
 
@@ -13,7 +14,10 @@ use gitmoor_instrument::trace::TARGET;
 use limit::Limit;
 use std::io::IsTerminal;
 use tracing::Subscriber;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -30,7 +34,7 @@ pub(crate) fn start(settings: &LogSettings, traces: Option<&Traces>) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let lines = match settings.format {
-        LogFormat::Text => lines.boxed(),
+        LogFormat::Text => lines.fmt_fields(one_line()).boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
     let limit = Limit::default();
@@ -47,6 +51,22 @@ pub(crate) fn start(settings: &LogSettings, traces: Option<&Traces>) {
         .keep_renewing()
         .expect("a process that gets no thread now could not mount either");
     log_panics();
+}
+
+/// Fields without control characters, but for the lines of a backtrace.
+fn one_line() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
+    let fields = format::debug_fn(|writer, field, value| {
+        let text = format!("{value:?}");
+        let text = match field.name() {
+            "backtrace" => text,
+            _ => text.replace(char::is_control, "\u{fffd}"),
+        };
+        match field.name() {
+            "message" => write!(writer, "{text}"),
+            name => write!(writer, "{name}={text}"),
+        }
+    });
+    fields.delimited(" ")
 }
 
 fn exported<S>(traces: &Traces) -> impl Layer<S>

@@ -19,6 +19,7 @@
 mod at;
 mod holes;
 mod node;
+mod remove;
 
 pub use at::At;
 pub(crate) use holes::{MostlyHoles, mostly_holes};

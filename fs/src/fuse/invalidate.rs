@@ -75,7 +75,7 @@ impl<F: Fn(&Changed) -> Mounted + Send + Sync + 'static> Queues<F> {
     /// Has a change told, after those of the same repository.
     fn put(&self, change: Change) -> io::Result<Mounted> {
         let whose = match change.of {
-            Changed::InRepo(repo, _) | Changed::Renewed(repo, _) => Some(repo),
+            Changed::InRepo(repo, _) | Changed::Renewed(repo, _) | Changed::Top(repo) => Some(repo),
             Changed::Name(_) => None,
         };
         let mut waiting = self.waiting.lock();
@@ -119,11 +119,27 @@ fn tell(tree: &Tree, notifier: &Notifier, change: &Changed) -> Mounted {
         }
         Changed::Renewed(repo, path) => tree.kernel_name(*repo, path),
         Changed::Name(path) => tree.kernel_name_of(path),
+        Changed::Top(repo) => return tell_attributes(tree, notifier, *repo),
     };
     let Some((parent, name)) = name else {
         return Mounted::Still;
     };
-    match notifier.inval_entry(INodeNo(parent), OsStr::from_bytes(&name)) {
+    told(notifier.inval_entry(INodeNo(parent), OsStr::from_bytes(&name)))
+}
+
+/// The attributes of all that the kernel knows of a repository are to be asked for anew.
+fn tell_attributes(tree: &Tree, notifier: &Notifier, repo: RepoId) -> Mounted {
+    for ino in tree.kernel_inodes(repo) {
+        // Attributes alone: a negative offset throws no page away.
+        if told(notifier.inval_inode(INodeNo(ino), -1, 0)) == Mounted::NoLonger {
+            return Mounted::NoLonger;
+        }
+    }
+    Mounted::Still
+}
+
+fn told(told: io::Result<()>) -> Mounted {
+    match told {
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Mounted::NoLonger,
         Err(error) => {
             tracing::debug!(%error, "the kernel did not take an invalidation");

@@ -150,6 +150,8 @@ pub(crate) struct Context {
     pub changed: Box<Changed>,
     /// Called with a name whose inode this mount has replaced already: the name is invalidated, and keeps its inode.
     pub renewed: Box<Changed>,
+    /// Called with a repository whose top directory has got another owner or other permission bits.
+    pub top_changed: Box<dyn Fn(RepoId) + Send + Sync>,
 }
 
 impl Context {

@@ -50,6 +50,11 @@ pub(super) fn mode_of_value(path: &RepoPath, mode: u32) -> u32 {
     }
 }
 
+/// Bytes that count, see [`host_file::MOST`].
+fn size_of(path: &RepoPath, value: &[u8]) -> u64 {
+    (path.as_bytes().len() + value.len()) as u64
+}
+
 impl HostFiles {
     pub(super) fn open(
         repo: RepoId,
@@ -223,6 +228,10 @@ impl HostFiles {
 
     fn adopt_found(&self) -> FsResult<()> {
         let (mut edits, mut bytes) = (Vec::new(), 0);
+        let there = read::host_files(self.shared.replica.view(), self.repo)?;
+        let mut left = there.iter().fold(host_file::MOST, |left, (path, entry)| {
+            left.saturating_sub(size_of(path, &entry.value))
+        });
         for path in self.plain()? {
             let Some((mode, value)) = self.read(&path)? else {
                 continue;
@@ -230,7 +239,15 @@ impl HostFiles {
             match read::reference(self.shared.replica.view(), self.repo, &path)? {
                 Some(entry) if entry.value == value => self.stands_for(&path)?,
                 Some(_) => self.leave_aside(&path, "the other machines have another text")?,
+                None if size_of(&path, &value) > left => {
+                    let why = format!(
+                        "together they would have more than {} bytes",
+                        host_file::MOST
+                    );
+                    self.leave_aside(&path, &why)?;
+                }
                 None => {
+                    left -= size_of(&path, &value);
                     bytes += value.len();
                     edits.push(RefEdit {
                         name: path,

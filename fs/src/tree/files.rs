@@ -439,6 +439,9 @@ impl Tree {
     ) -> FsResult<Stat> {
         let caller = self.caller(&repo, process);
         let found = repo.set_attributes(&path, new, opened, &caller)?;
+        if path.is_root() && (new.mode.is_some() || new.uid.is_some() || new.gid.is_some()) {
+            (self.shared.top_changed)(repo.id);
+        }
         let shown = match new.size.is_some() && repo.writes_value(&path)? {
             true => self.truncated(ino, &Place::Repo(repo.clone(), path.clone())),
             false => self.stat_inode(ino, opened),

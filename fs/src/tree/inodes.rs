@@ -263,6 +263,24 @@ impl Inodes {
         self.table.lock().numbers.get(&Key::of(place)).copied()
     }
 
+    /// All of a repository that the kernel knows.
+    pub(super) fn of_repository(&self, repo: RepoId) -> Vec<u64> {
+        let (repo, path) = (Some(repo), Vec::new());
+        let table = self.table.lock();
+        let from = table.numbers.range(Key { repo, path }..);
+        let of_repo = from.take_while(|(key, _)| key.repo == repo);
+        of_repo.map(|(_, ino)| *ino).collect()
+    }
+
+    /// Bytes of the longest path beneath a place that the kernel knows, from there on.
+    pub(super) fn reach(&self, place: &Place) -> usize {
+        let key = Key::of(place);
+        let table = self.table.lock();
+        let beneath = table.numbers.range(key.beneath());
+        let longest = beneath.map(|(beneath, _)| beneath.path.len()).max();
+        longest.unwrap_or_default().saturating_sub(key.path.len())
+    }
+
     /// The kernel forgot `n` lookups.
     pub(super) fn forget(&self, ino: u64, n: u64) {
         let mut table = self.table.lock();

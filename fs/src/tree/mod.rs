@@ -3,6 +3,7 @@
 
 mod files;
 mod inodes;
+mod length;
 mod link;
 mod may_block;
 mod modules;
@@ -29,6 +30,7 @@ use gitmoor_model::room::Type;
 use gitmoor_model::{NamePath, RepoId, RepoPath};
 use gitmoor_replicator::read;
 use inodes::Inodes;
+use length::{check_length, join, join_name};
 use modules::Modules;
 use name_ttl::{absence_ttl, name_ttl};
 use names::{Names, begins_repository};
@@ -400,6 +402,7 @@ impl Tree {
     ) -> FsResult<()> {
         self.check_writable()?;
         let (from, to) = ((parent, name), (new_parent, new_name));
+        self.check_reach(from, to)?;
         if let Some(repo) = self.modules().moved(from, new_parent)? {
             return self.modules().rename(&repo, to, replace, process);
         }
@@ -410,6 +413,20 @@ impl Tree {
             process,
         };
         rename.rename((from, name), (to, new_name))
+    }
+
+    /// Whether what lies beneath a name can be named where that goes.
+    fn check_reach(
+        &self,
+        (parent, name): (u64, &[u8]),
+        (new_parent, new_name): (u64, &[u8]),
+    ) -> FsResult<()> {
+        let reach = self.inodes.reach(&self.child(parent, name)?);
+        let to = match self.place(new_parent)? {
+            Place::Name(dir) | Place::Beside(dir) | Place::Local(dir) => dir.as_bytes().len(),
+            Place::Repo(_, dir) => dir.as_bytes().len(),
+        };
+        check_length(to + 1 + new_name.len() + reach)
     }
 
     /// While the kernel still holds the directories, so that it is this file that is there.
@@ -448,6 +465,11 @@ impl Tree {
         Some((parent, path.file_name().to_vec()))
     }
 
+    /// The kernel's inodes of a repository.
+    pub(crate) fn kernel_inodes(&self, repo: RepoId) -> Vec<u64> {
+        self.inodes.of_repository(repo)
+    }
+
     /// A name changed without the kernel: its inode is another file's now.
     pub(crate) fn forget_name(&self, repo: RepoId, path: &RepoPath) {
         if let Some(repo) = self.repositories.if_open(repo) {
@@ -477,21 +499,5 @@ fn is_moving(place: &Place) -> bool {
     match place {
         Place::Repo(repo, path) => repo.is_moving(path),
         Place::Name(_) | Place::Beside(_) | Place::Local(_) => false,
-    }
-}
-
-fn join(dir: &RepoPath, name: &[u8]) -> FsResult<RepoPath> {
-    dir.join(name).ok_or_else(|| bad_name(name))
-}
-
-fn join_name(dir: &NamePath, name: &[u8]) -> FsResult<NamePath> {
-    dir.join(name).ok_or_else(|| bad_name(name))
-}
-
-fn bad_name(name: &[u8]) -> FsError {
-    if name.len() > 255 {
-        FsError::Io(std::io::Error::from_raw_os_error(libc::ENAMETOOLONG))
-    } else {
-        FsError::Invalid
     }
 }

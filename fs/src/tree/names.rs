@@ -5,12 +5,14 @@ use crate::error::{FsError, FsResult};
 use crate::namespace::{Beside, Local, Namespace};
 use crate::process::of_thread;
 use crate::repository::context::Context;
+use crate::repository::local::Owner;
 use crate::repository::{Found, Identity, NewAttributes, Repository, type_of};
 use crate::tree::Stat;
 use gitmoor_model::room::Type;
 use gitmoor_model::{Actor, Inside, NamePath, Refusal, RepoId, RepoPath};
 use gitmoor_replicator::{NameEntry, read};
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -148,17 +150,22 @@ impl Names {
             return Ok(Place::Name(path.clone()));
         }
         let id = self.namespace(process).create_repository(path)?;
-        self.given(id, mode, process)
+        self.given(id, self.made(mode, process), process)
     }
 
-    /// The top of a new repository, with the mode and the owner that mkdir(2) gives.
-    fn given(&self, id: RepoId, mode: u32, process: Process) -> FsResult<Place> {
+    /// What mkdir(2) gives a new directory.
+    fn made(&self, mode: u32, process: Process) -> (u32, Owner) {
+        (mode, self.shared.config.shown.owner_of_new(process))
+    }
+
+    /// The top of a new repository, with the mode and the owner that it has from mkdir(2), or had as a directory.
+    fn given(&self, id: RepoId, (mode, owner): (u32, Owner), process: Process) -> FsResult<Place> {
         let repo = self.repositories.get(id)?;
         let caller = caller(&self.shared.config.shown, &repo, process);
         let top = NewAttributes {
             mode: Some(mode),
-            uid: Some(caller.owner.uid),
-            gid: Some(caller.owner.gid),
+            uid: Some(owner.uid),
+            gid: Some(owner.gid),
             ..NewAttributes::default()
         };
         repo.set_attributes(&RepoPath::root(), &top, None, &caller)?;
@@ -185,12 +192,17 @@ impl Names {
         if path.is_root() || self.beside.has_drafts_in(path) || !has_names()?.is_empty() {
             return Ok(None);
         }
-        self.becomes(path, DIRECTORY_MODE, process)
+        self.becomes(path, self.made(DIRECTORY_MODE, process), process)
     }
 
-    fn becomes(&self, path: &NamePath, mode: u32, process: Process) -> FsResult<Option<Place>> {
+    fn becomes(
+        &self,
+        path: &NamePath,
+        was: (u32, Owner),
+        process: Process,
+    ) -> FsResult<Option<Place>> {
         match self.namespace(process).become_repository(path) {
-            Ok(id) => self.given(id, mode, process).map(Some),
+            Ok(id) => self.given(id, was, process).map(Some),
             // Another machine was quicker.
             Err(FsError::Refused(Refusal::Exists(_))) => self.repository_at(path),
             Err(FsError::Refused(Refusal::NotEmpty(_))) => Ok(None),
@@ -217,7 +229,15 @@ impl Names {
         }
         self.namespace(process).create_parents(path)?;
         let id = self.namespace(process).create_repository(path)?;
-        self.given(id, mode, process)
+        let (mut mode, mut owner) = self.made(mode, process);
+        let above = path.parent().map(|above| self.local.stat(&above));
+        // A set-group-id directory passes its group on.
+        if let Some(above) = above.transpose()?
+            && above.mode() & libc::S_ISGID != 0
+        {
+            (mode, owner.gid) = (mode | libc::S_ISGID, above.gid());
+        }
+        self.given(id, (mode, owner), process)
     }
 
     /// [`Names::begin_repository`] in a local directory, which the repository takes the place of.
@@ -229,11 +249,11 @@ impl Names {
         if self.local.is_top(path) || !self.local.list(path)?.is_empty() {
             return Ok(None);
         }
-        let mode = self.local.stat(path)?.mode();
+        let was = as_it_is(&self.local.stat(path)?);
         let namespace = self.namespace(process);
         namespace.create_parents(path)?;
         namespace.create_missing(path)?;
-        let begun = self.becomes(path, mode, process)?;
+        let begun = self.becomes(path, was, process)?;
         if begun.is_some() {
             self.local.make_way(path)?;
         }
@@ -248,12 +268,12 @@ impl Names {
         process: Process,
     ) -> FsResult<Option<Place>> {
         let path = inside.module.path();
-        let mode = match owner.find(path)? {
-            Some(Found::Real(meta)) => meta.mode() & 0o7777,
-            Some(_) | None => DIRECTORY_MODE,
+        let was = match owner.find(path)? {
+            Some(Found::Real(meta)) => as_it_is(&meta),
+            Some(_) | None => self.made(DIRECTORY_MODE, process),
         };
         match self.namespace(process).make_inside(inside) {
-            Ok(id) => self.given(id, mode, process).map(Some),
+            Ok(id) => self.given(id, was, process).map(Some),
             // Another machine was quicker.
             Err(FsError::Refused(Refusal::Exists(_))) => {
                 let there = owner.modules().at(path)?.ok_or(FsError::NotFound)?;
@@ -335,6 +355,12 @@ impl Names {
         }
         namespace.rename(from, to)
     }
+}
+
+/// Permission bits and owner of a directory that becomes a repository.
+fn as_it_is(directory: &Metadata) -> (u32, Owner) {
+    let (uid, gid) = (directory.uid(), directory.gid());
+    (directory.mode() & 0o7777, Owner { uid, gid })
 }
 
 fn kind_of(entry: &NameEntry) -> Type {

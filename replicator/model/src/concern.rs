@@ -1,9 +1,10 @@
 //! Whose business a command is: what decides who may propose it.
 
 use super::{
-    Borrowing, Command, ImportStep, Importing, NameChange, NamePath, NameStep, NestStep, Nesting,
-    RepoId,
+    Borrowing, Command, Deletions, ImportStep, Importing, NameChange, NamePath, NameStep, NestStep,
+    Nesting, RepoId,
 };
+use std::collections::BTreeSet;
 
 /// What a command is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +55,7 @@ impl Command {
             Self::Commit(change) | Self::Publish { change, .. } | Self::MoveRefs { change, .. } => {
                 vec![Concern::Repo(change.repo)]
             }
-            Self::MarkDeleted(deletions) => vec![Concern::Repo(deletions.repo)],
+            Self::MarkDeleted(deletions) => deletions.concerns(),
             Self::Repack(repacking) => vec![Concern::Repo(repacking.repo)],
             Self::Borrow(borrowing) => borrowing.concerns(),
             Self::Import(importing) => importing.concerns(),
@@ -86,6 +87,16 @@ impl Nesting {
             NestStep::Make => vec![owner],
             NestStep::Move | NestStep::Restore => vec![owner, Concern::Repo(self.repo)],
         }
+    }
+}
+
+impl Deletions {
+    /// A key lies under the id of the repository whose it is.
+    fn concerns(&self) -> Vec<Concern<'_>> {
+        let owner = |key: &String| key.split_once('/')?.0.parse::<RepoId>().ok();
+        let owners: BTreeSet<_> = self.leftovers.iter().filter_map(owner).collect();
+        let all = std::iter::once(self.repo).chain(owners);
+        all.map(Concern::Repo).collect()
     }
 }
 

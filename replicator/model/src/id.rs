@@ -10,6 +10,9 @@ use uuid::Uuid;
 pub struct RepoId(Uuid);
 
 impl RepoId {
+    /// No repository has this id. The audit trail of the namespace is kept under it.
+    pub const NAMESPACE: Self = Self::from_bytes([0xff; 16]);
+
     /// A fresh random id.
     pub fn random() -> Self {
         Self(Uuid::new_v4())

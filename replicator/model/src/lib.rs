@@ -39,7 +39,10 @@ pub use member::{
     ClaimId, Client, ClientEntry, ClusterId, Invitation, Member, Newcomer, Part, SecretDigest,
     StoreRecord,
 };
-pub use nest::{Inside, MODULES, ModulePath, NestStep, Nesting, is_in_modules};
+pub use nest::{
+    Inside, LONGEST_INSIDE, MODULES, MOST_AROUND, MOST_INSIDE, ModulePath, NestStep, Nesting,
+    is_in_modules,
+};
 pub use outcome::{Outcome, Refusal};
 pub use proposal::{MAX_ENTRY, Proposal, Unfit};
 pub use scope::{PatternError, RepoPattern, Scope, Sight};

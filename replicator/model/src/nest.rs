@@ -7,6 +7,15 @@ use serde::{Deserialize, Serialize};
 /// The directory of a repository in which other repositories may stand.
 pub const MODULES: &[u8] = b"modules";
 
+/// Repositories that stand inside one, at any depth: each may be looked at for a change of one, by every node.
+pub const MOST_INSIDE: usize = 4096;
+
+/// Repositories around one.
+pub const MOST_AROUND: usize = 16;
+
+/// Bytes of the whole name of one inside another: the kernel takes no longer path.
+pub const LONGEST_INSIDE: usize = 4096;
+
 /// A path beneath `modules/`, where a repository may stand: `modules/lib`, `modules/lib/zlib`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "RepoPath")]

@@ -7,8 +7,9 @@
 use super::change::{FileAdd, RefEdit};
 use super::command::{Borrowing, Relied};
 use super::{
-    Actor, Change, Command, Envelope, ImportStep, MOST_OF_FILE, MOST_OF_TARGET, NameStep,
-    PackedEdit, Refusal, RepoChange, RepoPath, SessionId, Timestamp, host_file, setting,
+    Actor, Change, Command, Envelope, FileEntry, ImportStep, MOST_OF_FILE, MOST_OF_TARGET,
+    NameStep, PackedEdit, Place, Refusal, RepoChange, RepoId, RepoPath, SessionId, Timestamp,
+    host_file, setting,
 };
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -20,6 +21,11 @@ pub const MAX_ENTRY: usize = 8 << 20;
 const MAX_STARTED_AS: usize = 1024;
 /// Bytes of a key of the store: S3 takes no longer one.
 const MAX_KEY: usize = 1024;
+/// A block is read and proved whole: a file of this many blocks, or fewer, needs none that is larger than
+/// [`SMALL_BLOCK`].
+const MANY_BLOCKS: u64 = 16_384;
+/// Bytes of a block that any file may have.
+const SMALL_BLOCK: u64 = 8 << 20;
 /// The kinds of files: regular ones and, for refs, symbolic links.
 const S_IFMT: u32 = 0o170_000;
 const S_IFREG: u32 = 0o100_000;
@@ -133,13 +139,15 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
         Command::RecordDeletion {
             deleted, expire, ..
         } => check_keys(deleted).and_then(|()| check_keys(expire)),
+        Command::CreateRepo { id, .. } | Command::Fork { id, .. } => check_new(*id),
+        Command::Nest(nesting) => check_new(nesting.repo),
         Command::Import(importing) => match &importing.step {
+            ImportStep::Begin { .. } => check_new(importing.id),
             ImportStep::Store(adds) => check_adds(adds),
             ImportStep::Refs { loose, packed, .. } => {
                 check_refs(loose).and_then(|()| check_packed(packed))
             }
-            ImportStep::Begin { .. }
-            | ImportStep::Reach { .. }
+            ImportStep::Reach { .. }
             | ImportStep::Verify { .. }
             | ImportStep::Drop(_)
             | ImportStep::Finish { .. }
@@ -150,7 +158,6 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
         // Their ids, paths and numbers are what they must be once they decode.
         Command::CreateDirectory { .. }
         | Command::RemoveDirectory { .. }
-        | Command::CreateRepo { .. }
         | Command::Rename { .. }
         | Command::DeleteRepo { .. }
         | Command::SetFormat { .. }
@@ -166,9 +173,15 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
         | Command::Relocate { .. }
         | Command::RemoveMember { .. }
         | Command::SettleStore(_)
-        | Command::ClaimStore(_)
-        | Command::Fork { .. }
-        | Command::Nest(_) => Ok(()),
+        | Command::ClaimStore(_) => Ok(()),
+    }
+}
+
+/// The id of a repository that is made.
+fn check_new(id: RepoId) -> Result<(), Refusal> {
+    match id == RepoId::NAMESPACE {
+        true => refuse("this id is none of a repository"),
+        false => Ok(()),
     }
 }
 
@@ -184,11 +197,11 @@ fn check_name(step: &NameStep) -> Result<(), Refusal> {
             refuse("a file beside repositories is too large")
         }
         NameStep::Touch { mtime, .. } => mtime.map_or(Ok(()), check_time),
+        NameStep::Become(id) => check_new(*id),
         NameStep::Link { .. }
         | NameStep::Write { .. }
         | NameStep::Unlink
         | NameStep::Move { .. }
-        | NameStep::Become(_)
         | NameStep::Restore(_) => Ok(()),
     }
 }
@@ -249,9 +262,26 @@ fn check_adds(adds: &[FileAdd]) -> Result<(), Refusal> {
             return refuse(format!("{path} is no file that a mount can show"));
         }
         check_time(entry.mtime)?;
-        entry.key().map_or(Ok(()), check_key)?;
+        check_bytes(path, entry)?;
     }
     Ok(())
+}
+
+/// A quota counts the size that an entry states, and a mount reads whole blocks of that.
+fn check_bytes(path: &RepoPath, entry: &FileEntry) -> Result<(), Refusal> {
+    let needed = entry.size.div_ceil(MANY_BLOCKS).checked_next_power_of_two();
+    match &entry.place {
+        Place::Inline(bytes) if bytes.len() as u64 != entry.size => {
+            refuse(format!("{path} has another size than its bytes"))
+        }
+        Place::Stored { .. }
+            if u64::from(entry.block_size) > needed.unwrap_or(u64::MAX).max(SMALL_BLOCK) =>
+        {
+            refuse(format!("{path} has blocks that are too large"))
+        }
+        Place::Inline(_) => Ok(()),
+        Place::Stored { key } => check_key(key),
+    }
 }
 
 fn is_of_objects(path: &RepoPath) -> bool {

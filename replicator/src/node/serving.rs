@@ -21,6 +21,8 @@ use std::time::Instant;
 const PAGE: usize = 4 << 20;
 /// What a range costs of them, though nothing be in it.
 const RANGE: usize = 64;
+/// Rows between two looks at the clock.
+const ROWS: usize = 1024;
 /// Sessions that a client may begin at once, and one more each second. The state remembers
 /// [`sessions::MAX_SESSIONS`], and nobody may have those of others forgotten.
 const SESSIONS: NonZeroU32 = NonZeroU32::new(64).expect("more than none");
@@ -225,7 +227,11 @@ impl Serving<'_> {
         })
     }
 
-    fn rows(&self, view: &Database, ranges: Vec<(Table, KeyRange)>) -> Result<RowsPage, ReadError> {
+    fn rows(
+        &self,
+        view: &Database,
+        ranges: Vec<(Table, KeyRange)>,
+    ) -> Result<RowsPage, Box<dyn Error>> {
         // What is in a delta is written already, and what is written may not be in one yet.
         let from = self.node.recent.upto();
         let (rows, rest) = self.page(view, ranges)?;
@@ -240,13 +246,24 @@ impl Serving<'_> {
 
     /// The rows of these ranges that the client may read, as many as fit, and what is left. It
     /// ends at a row that the client may read: the next key is nothing that it must not know.
-    fn page(&self, view: &dyn View, ranges: Vec<(Table, KeyRange)>) -> Result<Page, ReadError> {
+    /// Rows that it may not read take time and have no end of their own, so that its deadline ends them.
+    fn page(
+        &self,
+        view: &dyn View,
+        ranges: Vec<(Table, KeyRange)>,
+    ) -> Result<Page, Box<dyn Error>> {
         let (mut rows, mut rest, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut looked, mut is_late) = (0, false);
         for (table, range) in ranges {
             let mut left = (bytes >= PAGE).then(|| range.clone());
             bytes += RANGE;
             if left.is_none() {
                 view.scan(table, &range, &mut |key, value| {
+                    looked += 1;
+                    is_late = looked % ROWS == 0 && (self.late)();
+                    if is_late {
+                        return Ok(Step::Stop);
+                    }
                     if !self.rights.read(table, key)? {
                         return Ok(Step::Next);
                     }
@@ -261,6 +278,9 @@ impl Serving<'_> {
                     rows.push((table, key.to_vec(), value.to_vec()));
                     Ok(Step::Next)
                 })?;
+            }
+            if is_late {
+                return Err("it takes too long to find what this client may read".into());
             }
             rest.extend(left.map(|range| (table, range)));
         }

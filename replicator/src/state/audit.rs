@@ -39,10 +39,10 @@ pub enum Trail {
 }
 
 impl Trail {
-    /// At the front of its keys. No repository has the greatest id: they are random, in a form that it has not.
+    /// At the front of its keys. No command makes a repository of the namespace's id.
     pub(super) fn id(self) -> RepoId {
         match self {
-            Self::Namespace => RepoId::from_bytes([0xff; 16]),
+            Self::Namespace => RepoId::NAMESPACE,
             Self::Of(repo) => repo,
         }
     }

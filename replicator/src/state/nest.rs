@@ -9,7 +9,9 @@ use super::apply::{Context, Halt};
 use super::trash::TrashedRepo;
 use super::view::{KeyRange, Step, View, load};
 use super::{NameEntry, Overlay, ReadError, Table, keys, namespace, quota, read, trash};
-use crate::model::{Inside, NamePath, NestStep, Nesting, Refusal, Repo};
+use crate::model::{
+    Inside, LONGEST_INSIDE, MOST_AROUND, MOST_INSIDE, NamePath, NestStep, Nesting, Refusal, Repo,
+};
 
 pub(super) fn nest(
     overlay: &mut Overlay<'_>,
@@ -18,7 +20,7 @@ pub(super) fn nest(
 ) -> Result<(), Halt> {
     let path = free(overlay, inside)?;
     match step {
-        NestStep::Make => namespace::make_repo(overlay, context, *repo, &path),
+        NestStep::Make => namespace::make_repo(overlay, context, *repo, &path)?,
         NestStep::Move => {
             let from = namespace::existing_repo(overlay, *repo)?.path;
             if path.is_within(&from) {
@@ -26,10 +28,37 @@ pub(super) fn nest(
             }
             namespace::carry(overlay, context, (&from, &path), NameEntry::Repo(*repo))?;
             let moved = namespace::existing_repo(overlay, *repo)?;
-            quota::check_moved(overlay, &moved, &from)
+            quota::check_moved(overlay, &moved, &from)?;
         }
-        NestStep::Restore => trash::restore_to(overlay, context, *repo, &path),
+        NestStep::Restore => trash::restore_to(overlay, context, *repo, &path)?,
     }
+    check_bounds(overlay, &path)
+}
+
+/// Whether a repository may stand at a path inside others, with all that is inside it.
+fn check_bounds(view: &dyn View, path: &NamePath) -> Result<(), Halt> {
+    let outermost = read::outermost(view, path)?;
+    let all = read::inner(view, &outermost)?;
+    if all.len() > MOST_INSIDE {
+        let why =
+            format!("{outermost} has {MOST_INSIDE} repositories inside it, and may have no more");
+        return Err(Refusal::NotPermitted(why).into());
+    }
+    for come in all.iter().filter(|repo| repo.path.is_within(path)) {
+        if come.path.as_bytes().len() > LONGEST_INSIDE {
+            let why = format!(
+                "a repository inside {outermost} would have a name of more than {LONGEST_INSIDE} bytes"
+            );
+            return Err(Refusal::NotPermitted(why).into());
+        }
+        if read::owners(view, &come.path)?.len() > MOST_AROUND {
+            let why = format!(
+                "more than {MOST_AROUND} repositories would stand inside one another in {outermost}"
+            );
+            return Err(Refusal::NotPermitted(why).into());
+        }
+    }
+    Ok(())
 }
 
 /// The name of a place inside a repository, where nothing stands and nothing beneath.

@@ -2,9 +2,10 @@
 
 use crate::harness::{Cluster, create_repo, name, read, repo, write};
 use gitmoor_model::{
-    Actor, Borrowing, Change, Command, Digest, Envelope, Expect, FileAdd, FileEntry, Format, Limit,
-    Loan, NamePath, ObjectFormat, Outcome, Place, RefEdit, RefStorage, Refusal, Relied, RepoChange,
-    RepoId, Scope, SessionId, Timestamp,
+    Actor, Borrowing, Change, Command, Deletions, Digest, Envelope, Expect, FileAdd, FileEntry,
+    Format, Inside, Limit, Loan, ModulePath, NameChange, NamePath, NameStep, NestStep, Nesting,
+    ObjectFormat, Outcome, PackedEdit, PackedRef, Place, RefEdit, RefStorage, Refusal, Relied,
+    RepoChange, RepoId, Scope, SessionId, Timestamp,
 };
 use gitmoor_replicator::net::Caller;
 use gitmoor_replicator::parsers::{ClientCall, ClientReply, ClientRequest, ClientResponse, Cursor};
@@ -12,7 +13,7 @@ use gitmoor_replicator::state::{KeyRange, Table, Trail};
 use gitmoor_replicator::{Client, NameEntry, Replica, read};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One that is asked of the first machine, by hand.
 struct Attacker<'c> {
@@ -169,6 +170,14 @@ fn what_mounts_rely_on_is_checked() {
         key(""),
         key(&"x".repeat(2000)),
         borrow(repo(), repo()),
+        // What a quota would not count, and what a reader would have to hold in memory.
+        file(|add| add.entry.size = 0),
+        file(|add| add.entry.size = u64::MAX),
+        file(|add| {
+            let key = format!("{}/objects/info/x", repo());
+            add.entry.place = Place::Stored { key };
+            add.entry.block_size = 1 << 31;
+        }),
     ];
     for command in hostile {
         let told = format!("{command:?}");
@@ -250,6 +259,45 @@ fn a_client_speaks_for_itself() {
         said.propose(&long),
         ClientResponse::Outcome(Outcome::Refused(Refusal::NotPermitted(_)), _)
     ));
+}
+
+/// The trail of the namespace is kept under the id of no repository.
+#[test]
+fn no_repository_has_the_trail_of_the_namespace() {
+    let cluster = Cluster::new();
+    create_repo(cluster.node(0));
+    let client = Attacker::of(&cluster, Scope::default());
+    let id = RepoId::NAMESPACE;
+    let module = ModulePath::new(name("modules/x")).expect("beneath modules/");
+    let inside = Inside {
+        owner: repo(),
+        module,
+    };
+    let step = NestStep::Make;
+    client.commits(Command::CreateDirectory { path: path("d") });
+    for command in [
+        Command::CreateRepo {
+            id,
+            path: path("d.git"),
+        },
+        Command::Fork {
+            from: repo(),
+            id,
+            path: path("d.git"),
+        },
+        Command::Nest(Box::new(Nesting {
+            repo: id,
+            inside,
+            step,
+        })),
+        Command::Name(Box::new(NameChange {
+            path: path("d"),
+            step: NameStep::Become(id),
+        })),
+    ] {
+        let told = format!("{command:?}");
+        assert!(!client.commits(command), "{told}");
+    }
 }
 
 /// Nobody has the sessions of others forgotten.
@@ -376,6 +424,12 @@ fn a_limited_client_sees_and_changes_its_repositories() {
             },
             Command::PurgeRepo { id },
             borrow(own, id),
+            // Whoever pushes that object would find a tombstone on its key.
+            Command::MarkDeleted(Deletions {
+                repo: own,
+                expired: Vec::new(),
+                leftovers: vec![format!("{id}/objects/pack/pack-1.pack")],
+            }),
         ];
         for command in hostile {
             let told = format!("{command:?}");
@@ -539,4 +593,36 @@ fn garbled(bytes: &[u8], chance: &mut StdRng) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Rows that a client may not read cost no more time than its request has.
+#[test]
+fn a_scan_of_what_a_client_may_not_see_ends_in_time() {
+    let cluster = Cluster::new();
+    let (_, [_, hidden, _]) = three_repositories(&cluster);
+    let node = cluster.node(0);
+    for from in 0..20 {
+        let lines = (0..1000).map(|n| PackedEdit::Set {
+            name: name(&format!("refs/heads/{from}-{n}")),
+            line: PackedRef {
+                oid: vec![1; 20],
+                peeled: None,
+            },
+        });
+        let change = RepoChange {
+            packed: lines.collect(),
+            ..RepoChange::new(hidden)
+        };
+        let outcome = node.propose(Actor::default(), Command::Commit(change));
+        assert!(matches!(outcome, Ok(Outcome::Done(_))), "{outcome:?}");
+    }
+    let client = Attacker::of(&cluster, scope(&["team/*.git"], false));
+    let ranges = vec![(Table::Packed, KeyRange::all()); 60_000];
+    let (within, request) = (Duration::from_secs(1), ClientRequest::Rows(ranges));
+    let call = postcard::to_stdvec(&ClientCall { within, request }).expect("encodes");
+    let (began, bound) = (Instant::now(), Duration::from_secs(60));
+    let deadline = tokio::time::Instant::now() + bound;
+    let asked = client.caller.ask(&call, bound, deadline);
+    let _ = cluster.runtime.block_on(asked);
+    assert!(began.elapsed() < bound / 2, "{:?}", began.elapsed());
 }

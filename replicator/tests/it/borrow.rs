@@ -18,8 +18,10 @@ fn key(repo: u8) -> String {
 
 fn inline() -> FileAdd {
     let pack = file(PACKS, "", 0);
+    let bytes = b"P pack-1.pack\n".to_vec();
     let entry = FileEntry {
-        place: Place::Inline(b"P pack-1.pack\n".to_vec()),
+        size: bytes.len() as u64,
+        place: Place::Inline(bytes),
         digest: Digest([8; 32]),
         ..pack.entry
     };

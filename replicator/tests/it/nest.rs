@@ -2,8 +2,8 @@
 
 use crate::support::{World, file, id, line, name, oid, packed, path, refs, set};
 use gitmoor_model::{
-    Command, Inside, Limit, ModulePath, NestStep, Nesting, Outcome, Refusal, RepoChange, RepoId,
-    Version,
+    Command, Inside, Limit, MOST_AROUND, MOST_INSIDE, ModulePath, NestStep, Nesting, Outcome,
+    Refusal, RepoChange, RepoId, Version,
 };
 use gitmoor_replicator::state::{AuditEvent, Trail, read};
 use gitmoor_replicator::{Child, NameEntry};
@@ -382,4 +382,56 @@ fn a_quota_is_one_for_all() {
     assert_eq!(refused(&mut world, move_in.clone()), over);
     rename(&mut world, "app.git/modules/lib", "lib.git");
     world.must(move_in);
+}
+
+/// Each may be looked at for a change of one, so that their number, and how deep they are, have bounds.
+#[test]
+fn they_are_not_too_many() {
+    let mut world = World::with_repo(id(1));
+    let number = |number: u64| {
+        let mut bytes = [7; 16];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        RepoId::from_bytes(bytes)
+    };
+    let make = |repo, owner, at: &str| nest(repo, NestStep::Make, owner, at);
+    for n in 0..MOST_AROUND as u64 {
+        let owner = n.checked_sub(1).map_or(id(1), number);
+        world.must(make(number(n), owner, "modules/m"));
+    }
+    let innermost = number(MOST_AROUND as u64 - 1);
+    let deeper = make(id(9), innermost, "modules/m");
+    assert!(matches!(
+        refused(&mut world, deeper),
+        Refusal::NotPermitted(_)
+    ));
+    let long = vec!["l".repeat(255); 17].join("/");
+    let long = make(id(9), id(1), &format!("modules/{long}"));
+    assert!(matches!(
+        refused(&mut world, long),
+        Refusal::NotPermitted(_)
+    ));
+    world.must(Command::CreateRepo {
+        id: id(2),
+        path: name("two.git"),
+    });
+    world.must(make(id(3), id(2), "modules/m"));
+    let into = nest(id(2), NestStep::Move, innermost, "modules/m");
+    assert!(matches!(
+        refused(&mut world, into),
+        Refusal::NotPermitted(_)
+    ));
+    for n in MOST_AROUND as u64..MOST_INSIDE as u64 {
+        world.must(make(number(n), id(1), &format!("modules/{n}")));
+    }
+    let more = make(id(9), id(1), "modules/more");
+    assert!(matches!(
+        refused(&mut world, more),
+        Refusal::NotPermitted(_)
+    ));
+    let into = nest(id(3), NestStep::Move, id(1), "modules/more");
+    assert!(matches!(
+        refused(&mut world, into),
+        Refusal::NotPermitted(_)
+    ));
+    world.must(make(id(9), id(3), "modules/m"));
 }

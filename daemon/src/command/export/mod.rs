@@ -121,11 +121,12 @@ pub(super) fn run(place: &Place, args: &ExportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where in a repository others are.
+/// Where in a repository others are. One that git has not initialised yet has nothing to export.
 fn inside(name: &RepoName, repos: Vec<RepoSummary>) -> Vec<String> {
     let within = format!("{name}/");
     let rest = |repo: RepoSummary| repo.name.strip_prefix(&within).map(str::to_owned);
-    repos.into_iter().filter_map(rest).collect()
+    let is_made = |repo: &RepoSummary| repo.object_format.is_some();
+    repos.into_iter().filter(is_made).filter_map(rest).collect()
 }
 
 fn export(source: &Path, inner: &[String], args: &ExportArgs) -> Result<Exported, ExportError> {

@@ -1,12 +1,8 @@
 //! gc: what was in the trash for long enough leaves the store. See the module.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the data directory is the daemon's own"
-)]
-
 use super::{Gc, metrics};
 use crate::age::is_older;
 use crate::trash::PER_ENTRY;
+use gitmoor_fs::beneath::Dir;
 use gitmoor_fs::{FileSystem, FsError, FsResult, catalog};
 use gitmoor_model::{
     Command, Deletions, KEY_REUSE_DELAY, Refusal, Repo, RepoId, RepoPath, TrashId, Version,
@@ -16,6 +12,7 @@ use gitmoor_replicator::state::{TrashedFile, TrashedRepo};
 use gitmoor_store::object_store::{Listed, StoreError, ahead};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::time::Duration;
 
 /// What a collection removed, or with `dry_run` what it would have.
@@ -103,7 +100,7 @@ struct Collector<'a> {
     sizes: HashMap<String, u64>,
     /// Whether the store's clock says the same as this machine's.
     clock_is_proved: bool,
-    /// The first deletion that the store refused.
+    /// The first error that kept something from being collected.
     refused: Option<FsError>,
     done: Collected,
 }
@@ -125,10 +122,11 @@ impl Collector<'_> {
         self.refused.take().map_or(Ok(()), Err)
     }
 
-    /// What the store refuses (a retention, a policy) keeps nothing else from being collected.
+    /// What the store refuses (a retention, a policy), or the disk of this machine, keeps nothing else from being
+    /// collected.
     fn go_on(&mut self, collected: FsResult<()>) -> FsResult<()> {
         match collected {
-            Err(error @ FsError::Store(StoreError::Refused { .. })) => {
+            Err(error @ (FsError::Store(StoreError::Refused { .. }) | FsError::Io(_))) => {
                 tracing::warn!(%error, "gc goes on without it");
                 self.refused.get_or_insert(error);
                 Ok(())
@@ -389,11 +387,9 @@ impl Collector<'_> {
 /// The part of a purged repository that is on this machine.
 fn remove_local(fs: &FileSystem, id: RepoId) {
     fs.close_repository(id);
-    let home = fs.config().data.join("repos").join(id.to_string());
-    match std::fs::remove_dir_all(&home) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(dir = %home.display(), %error, "of a purged repository, cannot be removed");
-        }
-        _ => {}
+    let homes = fs.config().data.join("repos");
+    let removed = Dir::open(&homes).and_then(|homes| homes.remove_all(Path::new(&id.to_string())));
+    if let Err(error) = removed {
+        tracing::warn!(dir = %homes.join(id.to_string()).display(), %error, "of a purged repository, cannot be removed");
     }
 }

@@ -130,6 +130,7 @@ fn shared(
         homes,
         changed: Box::new(changed),
         renewed: Box::new(|_, _| {}),
+        top_changed: Box::new(|_| {}),
     }
 }
 

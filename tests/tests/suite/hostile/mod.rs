@@ -3,6 +3,7 @@
 
 mod ground;
 mod modes;
+mod names;
 mod paths;
 mod peers;
 mod programs;
