@@ -385,7 +385,7 @@ impl Tree {
             }
             (Place::Repo(repo, _), _) => self.names.delete_emptied(repo, process)?,
             (Place::Name(path), _) => self.names.remove(path, process)?,
-            (Place::Local(path), _) => self.names.local.rmdir(path)?,
+            (Place::Local(path), _) => self.names.remove_local(path, process)?,
             (Place::Beside(_), _) => return Err(FsError::NotDirectory),
         }
         self.inodes.orphan(&place);

@@ -260,7 +260,46 @@ impl Names {
         Ok(begun)
     }
 
-    /// The same of an empty directory inside another repository.
+    /// rmdir(2) in a local directory.
+    pub(super) fn remove_local(&self, path: &NamePath, process: Process) -> FsResult<()> {
+        self.local.rmdir(path)?;
+        self.forget_directories(path, process);
+        Ok(())
+    }
+
+    /// rename of what is in a local directory to there.
+    pub(super) fn rename_local(
+        &self,
+        (from, to): (&NamePath, &NamePath),
+        replace: bool,
+        process: Process,
+    ) -> FsResult<()> {
+        self.local.rename(from, to, replace)?;
+        self.forget_directories(from, process);
+        Ok(())
+    }
+
+    /// Removes the directories of the namespace that repositories of a local one have left: nobody sees them here, and
+    /// no repository is beneath.
+    fn forget_directories(&self, path: &NamePath, process: Process) {
+        let forget = || -> FsResult<()> {
+            let view = self.shared.replica.view();
+            if read::name(view, path)? != Some(NameEntry::Directory) {
+                return Ok(());
+            }
+            for (name, entry) in read::names_in(view, path)? {
+                if let (NameEntry::Directory, Some(path)) = (entry, path.join(&name)) {
+                    self.forget_directories(&path, process);
+                }
+            }
+            self.remove(path, process)
+        };
+        if let Err(error) = forget() {
+            tracing::debug!(%path, %error, "a directory of the namespace stays");
+        }
+    }
+
+    /// [`Names::begin_repository`] of an empty directory inside another repository.
     pub(super) fn begin_inside(
         &self,
         owner: &Repository,

@@ -77,7 +77,9 @@ impl Rename<'_> {
             return Ok(());
         }
         match (&source, names.local.covers(to)) {
-            (Place::Local(_), true) => names.local.rename(from, to, self.replace)?,
+            (Place::Local(_), true) => {
+                names.rename_local((from, to), self.replace, self.process)?
+            }
             (Place::Beside(_), false) => {
                 let actor = names.actor(self.process);
                 names.beside.rename(from, to, self.replace, actor)?;

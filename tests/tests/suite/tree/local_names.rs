@@ -170,6 +170,26 @@ fn the_setting_comes_and_goes() {
     assert_eq!(names(&at("+gitaly")), ["local"]);
 }
 
+/// A repository there has directories of the namespace above it, which nobody sees here. They go with the local ones.
+#[test]
+fn what_is_above_a_repository_goes_when_it_is_gone() {
+    let place = place();
+    let at = |name: &str| place.root.join(name);
+    for (name, moved) in [("+gitaly/a", "lost+found/a"), ("+gitaly/b", "+gitaly/b")] {
+        fs::create_dir_all(at(name).join("deep")).expect("mkdir");
+        let made = place.init(&format!("{name}/deep/x.git"), "--template=");
+        fs::remove_dir_all(&made.dir).expect("rm -rf");
+        fs::rename(at(name), at(moved)).expect("mv");
+        fs::remove_dir_all(at(moved)).expect("rm -rf");
+    }
+    let mut mount = place.daemon();
+    mount.umount();
+    mount.configure(String::new());
+    mount.launch();
+    drop(mount);
+    assert!(names(&at("+gitaly")).is_empty());
+}
+
 /// As files of a repository: whoever makes one owns it, and the bits say who else may.
 #[test]
 fn of_another_user() {
