@@ -44,7 +44,10 @@ pub fn main() -> ExitCode {
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("gitmoor: {failure}");
+            // It may quote a name that a user chose.
+            let moves_cursor = |c: char| c.is_control() && c != '\n';
+            let said = failure.to_string().replace(moves_cursor, "\u{fffd}");
+            eprintln!("gitmoor: {said}");
             failure.exit_code()
         }
     }

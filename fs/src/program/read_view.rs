@@ -94,7 +94,7 @@ impl ReadView {
         let mut objects = Vec::new();
         theirs.add_objects(&git_dir.join("objects"), DEPTH, &mut objects)?;
         let view = Self {
-            dir: Scratch::new().map_err(ViewError::Local)?,
+            dir: Scratch::shown_to(owner.as_ref()).map_err(ViewError::Local)?,
             theirs: git_dir.to_owned(),
             owner,
             format,

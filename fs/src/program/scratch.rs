@@ -7,7 +7,8 @@
     reason = "only this process's user can rename or replace what is in it: TMPDIR is sticky"
 )]
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use super::User;
+use rustix::fs::{FlockOperation, Mode, OFlags, XattrFlags, flock, fsetxattr};
 use rustix::process::geteuid;
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -18,28 +19,43 @@ use tempfile::TempDir;
 
 const PREFIX: &str = "gitmoor-scratch-";
 
-/// An empty directory that every user may look into, and that is removed at the end.
+/// An empty directory that is removed at the end.
 #[derive(Debug)]
 pub struct Scratch {
     dir: TempDir,
-    _locked: File,
+    /// For as long as this process needs it.
+    locked: File,
 }
 
 impl Scratch {
-    /// A new one.
+    /// One that every user may look into.
     pub fn new() -> io::Result<Self> {
+        let scratch = Self::private()?;
+        // Whatever this process's umask says.
+        fs::set_permissions(scratch.path(), Permissions::from_mode(0o755))?;
+        Ok(scratch)
+    }
+
+    /// One that, besides this process's user, only this one may look into.
+    pub(super) fn shown_to(user: Option<&User>) -> io::Result<Self> {
+        let scratch = Self::private()?;
+        if let Some(user) = user
+            && let Err(error) = let_in(&scratch.locked, user)
+        {
+            // It stays this process's alone, and so does what would have been that user's work.
+            tracing::debug!(dir = %scratch.path().display(), %error, "has no access control list");
+        }
+        Ok(scratch)
+    }
+
+    fn private() -> io::Result<Self> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(|| sweep(&std::env::temp_dir()));
         loop {
             let dir = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
             // A sweep that was faster than the lock has removed it.
             if let Some(locked) = lock(dir.path())? {
-                // Whatever this process's umask says.
-                fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
-                return Ok(Self {
-                    dir,
-                    _locked: locked,
-                });
+                return Ok(Self { dir, locked });
             }
         }
     }
@@ -48,6 +64,27 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// By an access control list, as acl(5) has it in an extended attribute: version 2, then tag, permissions and id of each
+/// entry. Another owner, or a group of the user's, could change what is in there, or is others' too.
+fn let_in(dir: &File, user: &User) -> io::Result<()> {
+    const NOBODY: u32 = u32::MAX;
+    let entries: [(u16, u16, u32); 5] = [
+        (0x01, 7, NOBODY),
+        (0x02, 5, user.uid()),
+        (0x04, 0, NOBODY),
+        (0x10, 5, NOBODY),
+        (0x20, 0, NOBODY),
+    ];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        list.extend(tag.to_le_bytes());
+        list.extend(permissions.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    let name = c"system.posix_acl_access";
+    Ok(fsetxattr(dir, name, &list, XattrFlags::empty())?)
 }
 
 /// The directory, if it is this user's, there is no link in its place, and nobody needs it.

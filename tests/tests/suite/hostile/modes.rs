@@ -7,6 +7,7 @@ use gitmoor_tests::git::Installed;
 use gitmoor_tests::hostile::Ground;
 use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
+use gitmoor_tests::process::report;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -222,4 +223,29 @@ fn a_repository_that_was_made_for_everybody_to_write_to_is_closed() {
     assert_eq!(mode(&bare.dir), 0o755);
     assert_eq!(mode(bare.dir.join("config")), 0o644);
     bare.fsck();
+}
+
+/// What a command shows git of a repository lies in `TMPDIR` meanwhile.
+#[test]
+fn a_view_of_a_repository_is_for_whom_the_repository_is_for() {
+    let ground = Ground::new(Kind::Dir, "");
+    for name in ["secret-1", "secret-2"] {
+        ground
+            .other
+            .ok(format!("update-ref refs/heads/{name} main"));
+    }
+    let look = "for i in $(seq 400); do cat ${TMPDIR:-/tmp}/gitmoor-scratch-*/refs/heads/secret-1 && exit 7; \
+                sleep 0.02; done 2>/dev/null";
+    let mut command = ground.command("sh");
+    let mut watcher = command.args(["-c", look]).spawn().expect("a shell");
+    for turn in 0..3 {
+        let dest = ground.place.scratch(format!("exported-{turn}.git"));
+        let output = ground.gitmoor(&["export", "other.git", &dest.display().to_string()]);
+        assert!(output.status.success(), "{}", report(&output));
+    }
+    let dest = ground.place.scratch("exported.git");
+    let output = ground.gitmoor(&["export", "a.git", &dest.display().to_string()]);
+    assert!(output.status.success(), "{}", report(&output));
+    // It has ended before only if it has read one.
+    assert_ne!(watcher.wait().expect("ends").code(), Some(7));
 }
