@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const MODULES: &[u8] = b"modules";
 
 /// Repositories that stand inside one, at any depth: each may be looked at for a change of one, by every node.
-pub const MOST_INSIDE: usize = 4096;
+pub const MOST_INSIDE: usize = 2048;
 
 /// Repositories around one.
 pub const MOST_AROUND: usize = 16;
