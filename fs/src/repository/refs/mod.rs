@@ -257,6 +257,8 @@ impl Refs {
             let value = read_at_most(&file, most(to))?;
             if to.as_bytes() == PACKED_REFS {
                 self.commit_packed(from, to, (&file, mode, &value), by)?;
+                // libgit2, JGit and dulwich rename the lock itself. git renames another file, and keeps the lock.
+                self.removed(from);
                 return Ok(Named::File);
             }
             let expect = self.locks.expected(to)?;

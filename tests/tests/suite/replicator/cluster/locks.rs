@@ -144,3 +144,25 @@ fn they_outlive_the_leader() {
     fs::rename(&held, held.with_extension("")).expect("commits");
     assert_eq!(cluster.repo(other, "app.git").oid("main"), second);
 }
+
+/// libgit2, JGit and dulwich rename the lock of a value to the value, that of `packed-refs` too.
+#[test]
+fn a_lock_that_becomes_the_value_is_given_back() {
+    let cluster = Cluster::mounted(Kind::Dir);
+    furnished(&cluster);
+    for name in ["packed-refs", "HEAD", "refs/heads/main"] {
+        for machine in MACHINES {
+            let value = cluster.repo(machine, "app.git").dir.join(name);
+            let path = lock(&cluster, machine, name);
+            let new = fs::read(&value).unwrap_or_else(|_| b"# pack-refs with: peeled \n".into());
+            wait::until("it is given back", BOUND, || {
+                File::create_new(&path).is_ok()
+            });
+            fs::write(&path, new).expect("written");
+            fs::rename(path, value).expect("rename");
+        }
+    }
+    cluster
+        .repo(1, "app.git")
+        .ok("update-ref -d refs/heads/second");
+}
