@@ -18,13 +18,15 @@ pub const MOST: u64 = 1 << 20;
 pub const PERMISSIONS: u32 = 0o666;
 
 /// By name, but for those of [`BRANCHES`].
-pub const NAMES: [&[u8]; 9] = [
+pub const NAMES: [&[u8]; 11] = [
     b"cgitrc",
     b"description",
     b"git-daemon-export-ok",
     b"gl-conf",
     b"gl-creator",
+    b"gl-forked-from",
     b"gl-perms",
+    b"gl-rm-ok",
     b"info/attributes",
     b"info/exclude",
     b"info/grafts",

@@ -196,6 +196,8 @@ fn no_name_and_no_mode_that_a_machine_runs_gets_into_the_log() {
         "gl-conf",
         "gl-perms",
         "gl-creator",
+        "gl-forked-from",
+        "gl-rm-ok",
         "git-daemon-export-ok",
         "cgitrc",
         "info/exclude",

@@ -28,11 +28,13 @@ mounted!(
     a_setting_adds_names,
 );
 
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 12] = [
     "description",
     "gl-conf",
     "gl-perms",
     "gl-creator",
+    "gl-forked-from",
+    "gl-rm-ok",
     "git-daemon-export-ok",
     "cgitrc",
     "info/exclude",
