@@ -1,6 +1,7 @@
 //! One bit turned over anywhere: git never sees wrong bytes, the damage is named,
 //! and repaired where another copy exists.
 
+use crate::repository::lfs;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::files;
 use gitmoor_tests::git::Repo;
@@ -175,6 +176,45 @@ fn lost_without_a_copy() {
     let output = bare.run("cat-file blob main:loose.txt", b"");
     assert!(!output.status.success(), "git was given something");
     assert!(place.daemon().is_alive());
+}
+
+/// A file of Git LFS, and what a repository inside has.
+#[test]
+fn beside_the_objects_of_git() {
+    let place = place();
+    let (bare, work) = repository(&place);
+    let large = lfs::give(&bare, &noise(100_000, 7));
+    work.commit("pointer");
+    work.ok("push --quiet origin main");
+    let before = place.server().objects();
+    let inner = place.bare("app.git/modules/lib");
+    work.ok(format!("push --quiet {} main", inner.url()));
+    let settings = place.daemon().settings().clone();
+    wait::until("everything is published", Duration::from_secs(30), || {
+        settings.status()["pending"]["files"] == 0
+    });
+    let large = large.file_name().expect("a name").to_string_lossy();
+    let of_inner = |key: &&String| !before.contains_key(*key) && key.contains("/objects/");
+    let objects = place.server().objects();
+    let found = [
+        objects.keys().find(|key| key.ends_with(&*large)),
+        objects.keys().find(of_inner),
+    ];
+    fsck(&place, &[], true);
+    place.cool();
+    for key in found {
+        let key = key.expect("stored");
+        place.server().plant(key, flipped(&objects[key]));
+        let checked = fsck(&place, &[], false);
+        let damaged = checked["damaged"].as_array().expect("a list");
+        let [damage] = &damaged[..] else {
+            panic!("{checked:#}");
+        };
+        let named = damage["key"].as_str().expect("a key");
+        assert!(key.ends_with(named), "{key}: {checked:#}");
+        place.server().plant(key, objects[key].clone());
+    }
+    fsck(&place, &[], true);
 }
 
 #[test]

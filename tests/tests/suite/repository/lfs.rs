@@ -35,7 +35,7 @@ fn at(oid: &str) -> PathBuf {
 }
 
 /// As `git lfs push` brings a file to a repository of a path: a temporary file, then the name.
-fn give(bare: &Repo, bytes: &[u8]) -> PathBuf {
+pub(crate) fn give(bare: &Repo, bytes: &[u8]) -> PathBuf {
     let made = bare.dir.join("lfs/tmp/made");
     bare.write("lfs/tmp/made", bytes);
     let path = at(&sha256(&made));

@@ -3,7 +3,7 @@
 mod borrowing;
 pub(crate) mod concurrency;
 pub(crate) mod host_files;
-mod lfs;
+pub(crate) mod lfs;
 mod maintenance;
 mod prune;
 mod quota;

@@ -1,5 +1,6 @@
 //! Quotas: a push over one is refused, and says why on the screen of who pushes; deleting always works.
 
+use super::lfs;
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::git::Repo;
 use gitmoor_tests::history::noise;
@@ -105,6 +106,26 @@ fn bytes_in_packs() {
 #[test]
 fn bytes_object_by_object() {
     bytes("100");
+}
+
+/// Whoever brings one over the limit is told, and those that are there count.
+#[test]
+fn files_of_git_lfs_count() {
+    let place = place();
+    let (bare, work) = place.pushed("app.git", 2);
+    limit(&place, "bytes", "300KB");
+    let large = lfs::give(&bare, &noise(200_000, 1));
+    work.commit("pointer");
+    work.ok("push --quiet origin main");
+    settled(&place);
+    let used = info(&place)["object_bytes"].as_u64().expect("a number");
+    assert!(used > 200_000, "{used}");
+    commit_noise(&work, "large", 150_000, 2);
+    refused(&work, "push origin main");
+    fs::remove_file(bare.dir.join(large)).expect("unlink");
+    settled(&place);
+    work.ok("push --quiet origin main");
+    bare.fsck();
 }
 
 #[test]
