@@ -8,6 +8,7 @@ mod crash;
 mod daemon;
 mod git;
 mod hostile;
+mod hosts;
 mod jobs;
 mod limits;
 mod replicator;

@@ -1,7 +1,6 @@
 //! Stock git in all its forms, end to end.
 
 mod extras;
-mod hosts;
 mod reference;
 mod serving;
 mod transfer;

@@ -1,0 +1,3 @@
+//! Hosts, doing what their users do all day.
+
+mod forges;
