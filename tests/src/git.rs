@@ -147,10 +147,16 @@ impl Git {
 
     /// A command line, not yet started. Only what is set here reaches the child.
     pub fn command(&self, dir: &Path, args: &[OsString]) -> Command {
-        let mut command = Command::new(&self.installed.exe);
+        let mut command = self.program(&self.installed.exe, dir);
+        command.args(args);
+        command
+    }
+
+    /// Another program, which runs this git.
+    pub fn program(&self, program: impl AsRef<OsStr>, dir: &Path) -> Command {
+        let mut command = Command::new(program);
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         command
-            .args(args)
             .current_dir(dir)
             .env_clear()
             .env("PATH", self.search_path())
@@ -167,7 +173,7 @@ impl Git {
     }
 
     /// A hook or a script that calls `git` must get this one.
-    fn search_path(&self) -> OsString {
+    pub fn search_path(&self) -> OsString {
         let own = self.installed.exe.parent().map(Path::to_owned);
         let usual = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
         std::env::join_paths(own.into_iter().chain(usual)).expect("directories without colons")

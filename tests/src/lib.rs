@@ -26,6 +26,9 @@
 //! s3        the two S3 servers
 //! otlp      a collector of traces
 //! watched   what a daemon tells those who watch it
+//! hosts     hosts and libraries that run unmodified
+//! site      a directory, a mount or three machines: where such a host works
+//! server    a program that listens on the loopback
 //! place     a backend, a scratch directory and a git: what a scenario gets
 //! ```
 
@@ -39,6 +42,7 @@ pub mod files;
 pub mod git;
 pub mod history;
 pub mod hostile;
+pub mod hosts;
 pub mod ledger;
 pub mod mount;
 pub mod namespaces;
@@ -50,5 +54,7 @@ pub mod power;
 pub mod process;
 pub mod requirement;
 pub mod s3;
+pub mod server;
+pub mod site;
 pub mod wait;
 pub mod watched;

@@ -32,12 +32,14 @@ pub enum Requirement {
     Git,
     /// systemd's own check of its units.
     Systemd,
+    /// What [`crate::hosts::Hosts`] finds.
+    Hosts,
 }
 
-use Requirement::{Clock, Disk, Garage, Git, Mount, Netns, Postgres, Root, Systemd};
+use Requirement::{Clock, Disk, Garage, Git, Hosts, Mount, Netns, Postgres, Root, Systemd};
 
-const ALL: [Requirement; 9] = [
-    Garage, Postgres, Netns, Disk, Mount, Clock, Root, Git, Systemd,
+const ALL: [Requirement; 10] = [
+    Garage, Postgres, Netns, Disk, Mount, Clock, Root, Git, Systemd, Hosts,
 ];
 
 impl Requirement {
@@ -53,6 +55,7 @@ impl Requirement {
             Root => "root",
             Git => "git",
             Systemd => "systemd",
+            Hosts => "hosts",
         }
     }
 
@@ -74,6 +77,7 @@ impl Requirement {
                 "install a newer git, beside the old one if you like: the tests run with each git on PATH"
             }
             Systemd => "apt-get install systemd",
+            Hosts => "scripts/hosts.sh",
         }
     }
 }

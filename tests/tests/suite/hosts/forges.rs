@@ -1,128 +1,146 @@
-//! What hosts do with the directory of their repositories all day, call by call, with the git that is installed:
-//! Gitea and Forgejo, and Gitaly.
+//! What forges do with the directory of their repositories all day, call by call, with the git that is installed:
+//! Gitea and Forgejo, and Gitaly. On three machines each request comes to another one.
 
-use crate::local;
-use gitmoor_tests::git::{Repo, names};
-use gitmoor_tests::history::commits;
-use gitmoor_tests::place::Place;
-use std::fs::{self, File, Permissions};
+use super::sites;
+use gitmoor_tests::git::Repo;
+use gitmoor_tests::site::{Site, write_program};
+use gitmoor_tests::wait;
+use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-local!(gitea, gitaly_creates_and_removes, gitaly_pools);
+sites!(run: gitea, gitaly_creates_and_removes, gitaly_pools);
+
+const BOUND: Duration = Duration::from_secs(30);
 
 /// A program in a hook that says who ran.
 fn hook(dir: &Path, name: &str, says: &Path) {
-    let parts = dir.join(format!("{name}.d"));
-    fs::create_dir_all(&parts).expect("mkdir -p");
     let each = "#!/bin/sh\nfor hook in \"$0\".d/*; do \"$hook\" || exit 1; done\n";
     let part = format!("#!/bin/sh\necho \"$PWD\" >>{}\n", says.display());
-    for (path, text) in [
-        (dir.join(name), each.to_owned()),
-        (parts.join("gitea"), part),
-    ] {
-        fs::write(&path, text).expect("written");
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("chmod");
-    }
+    write_program(&dir.join(name), each);
+    write_program(&dir.join(format!("{name}.d/gitea")), &part);
+}
+
+/// How often hooks have run.
+fn runs(said: &Path) -> usize {
+    fs::read_to_string(said).map_or(0, |said| said.lines().count())
 }
 
 /// As Gitea makes one.
-fn gitea_repository(place: &Place, name: &str, said: &Path) -> Repo {
-    let dir = place.root.join(name);
-    fs::create_dir_all(&dir).expect("mkdir -p");
-    let repo = place.git.at(&dir);
+fn gitea_repository(site: &Site, turn: usize, name: &str, said: &Path) -> Repo {
+    site.sh(turn, &format!("mkdir -p {name}"));
+    let repo = site.repo(turn, name);
     repo.ok("init --quiet --bare");
-    gitea_keeps(&repo, said);
+    gitea_keeps(site, turn, name, said);
     repo
 }
 
-/// What Gitea writes into one.
-fn gitea_keeps(repo: &Repo, said: &Path) {
-    for name in ["pre-receive", "update", "post-receive"] {
-        hook(&repo.dir.join("hooks"), name, said);
+/// What Gitea writes into one, and the hooks that the Gitea of each machine writes ("resynchronize hooks").
+fn gitea_keeps(site: &Site, turn: usize, name: &str, said: &Path) {
+    for machine in 0..site.machines() {
+        let hooks = site.repo(machine, name).dir.join("hooks");
+        for name in ["pre-receive", "update", "post-receive"] {
+            hook(&hooks, name, said);
+        }
     }
-    fs::write(repo.dir.join("description"), "An application").expect("written");
-    File::create(repo.dir.join("git-daemon-export-ok")).expect("touch");
+    let repo = site.repo(turn, name);
+    repo.write("description", "An application");
+    repo.write("git-daemon-export-ok", "");
     repo.ok("update-server-info");
 }
 
-fn gitea(place: &Place) {
-    let at = place.git.at(&place.scratch);
-    let (said, path) = (place.scratch.join("said"), |repo: &Repo| {
-        repo.dir.display().to_string()
-    });
-    let app = gitea_repository(place, "ann/app.git", &said);
-    let work = place.work("work");
-    work.import(&commits(3));
-    work.ok("reset --quiet --hard main");
-    work.ok(format!("push --quiet {} main", app.url()));
+fn gitea(site: &mut Site) {
+    let said = site.scratch("said");
+    gitea_repository(site, 0, "ann/app.git", &said);
+    let work = site.work("work", 3);
+    for turn in 0..3 {
+        work.commit(&format!("through-{turn}"));
+        let app = site.repo(turn, "ann/app.git");
+        work.ok(format!("push --quiet {} main", app.url()));
+        assert_eq!(runs(&said), 3 * (turn + 1));
+    }
+    let app = site.repo(1, "ann/app.git");
     app.ok("symbolic-ref HEAD refs/heads/main");
-    assert_eq!(fs::read_to_string(&said).expect("cat").lines().count(), 3);
-    // The wiki is edited in a clone that borrows.
-    let wiki = gitea_repository(place, "ann/app.wiki.git", &said);
-    work.ok(format!("push --quiet {} main:master", wiki.url()));
-    let edit = place.scratch.join("edit");
-    at.ok(format!(
-        "clone --quiet --shared --bare {} {}",
-        path(&wiki),
-        edit.display()
-    ));
-    let edit = place.git.at(edit);
-    let tree = edit.ok("rev-parse master^{tree}");
-    let page = edit.ok(format!("commit-tree -p master -m page {tree}"));
-    edit.ok(format!(
-        "push --quiet {} {page}:refs/heads/master",
-        path(&wiki)
-    ));
-    assert_eq!(wiki.oid("master"), page);
+    gitea_edits_its_wiki(site, &work, &said);
     // A fork is a clone of a path, and its pull request a ref of the first.
-    fs::create_dir_all(place.root.join("bob")).expect("mkdir -p");
-    let fork = place.repo("bob/app.git");
-    at.ok(format!(
-        "clone --quiet --bare {} {}",
-        path(&app),
-        path(&fork)
-    ));
-    gitea_keeps(&fork, &said);
+    site.sh(
+        2,
+        "mkdir -p bob; git clone --quiet --bare \"$PWD/ann/app.git\" \"$PWD/bob/app.git\"",
+    );
+    gitea_keeps(site, 2, "bob/app.git", &said);
+    let fork = site.repo(0, "bob/app.git");
     let ahead = work.commit("ahead");
     work.ok(format!("push --quiet {} HEAD:refs/heads/topic", fork.url()));
     fork.ok(format!(
         "push --quiet {} topic:refs/pull/1/head",
-        path(&app)
+        site.repo(0, "ann/app.git").path()
     ));
     assert_eq!(app.oid("refs/pull/1/head"), ahead);
-    merge(place, &app, "refs/pull/1/head");
-    assert_eq!(app.oid("main"), ahead);
+    gitea_merges(site, &app, "refs/pull/1/head");
+    assert_eq!(site.repo(2, "ann/app.git").oid("main"), ahead);
     // Renamed, handed over, and all of a user's, who is somebody else now.
-    for (from, to) in [
-        ("ann/app.git", "ann/web.git"),
-        ("ann/app.wiki.git", "ann/web.wiki.git"),
-        ("bob/app.git", "ann/fork.git"),
-        ("ann", "anna"),
-    ] {
-        fs::rename(place.root.join(from), place.root.join(to)).expect("mv");
+    site.sh(
+        0,
+        "mv ann/app.git ann/web.git; mv ann/app.wiki.git ann/web.wiki.git",
+    );
+    site.sh(1, "mv bob/app.git ann/fork.git");
+    site.sh(2, "mv ann anna");
+    site.restart(0);
+    for turn in 0..3 {
+        assert_eq!(site.sh(turn, "ls -A"), "anna\nbob");
+        let (web, fork) = (
+            site.repo(turn, "anna/web.git"),
+            site.repo(turn, "anna/fork.git"),
+        );
+        assert_eq!(
+            (web.oid("main"), fork.oid("topic")),
+            (ahead.clone(), ahead.clone())
+        );
+        assert_eq!(
+            site.sh(turn, "cat anna/web.git/description"),
+            "An application"
+        );
     }
-    place.restart();
-    assert_eq!(names(&place.root), ["anna", "bob"]);
-    let (web, fork) = (place.repo("anna/web.git"), place.repo("anna/fork.git"));
-    assert_eq!((web.oid("main"), fork.oid("topic")), (ahead.clone(), ahead));
-    assert_eq!(web.read("description"), "An application");
-    for repo in [&web, &fork] {
-        repo.ok("gc --quiet");
-        repo.fsck();
+    for (turn, name) in ["anna/web.git", "anna/fork.git"].into_iter().enumerate() {
+        site.repo(turn, name).ok("gc --quiet");
+        site.fsck(name);
     }
-    fs::remove_dir_all(&web.dir).expect("rm -rf");
-    fork.fsck();
-    fs::remove_dir_all(place.root.join("anna")).expect("rm -rf");
-    assert_eq!(names(&place.root), ["bob"]);
+    site.sh(2, "rm -rf anna/web.git");
+    site.fsck("anna/fork.git");
+    site.sh(0, "rm -rf anna");
+    assert_eq!(site.sh(1, "ls -A"), "bob");
+}
+
+/// The wiki is edited in a clone that borrows.
+fn gitea_edits_its_wiki(site: &Site, work: &Repo, said: &Path) {
+    let wiki = gitea_repository(site, 1, "ann/app.wiki.git", said);
+    work.ok(format!("push --quiet {} main:master", wiki.url()));
+    let (wiki, edit) = (site.repo(2, "ann/app.wiki.git"), site.scratch("edit"));
+    let clone = [
+        "clone",
+        "--quiet",
+        "--shared",
+        "--bare",
+        wiki.path(),
+        &edit.to_string_lossy(),
+    ];
+    site.at().ok(clone);
+    let edit = site.git.at(edit);
+    let tree = edit.ok("rev-parse master^{tree}");
+    let page = edit.ok(format!("commit-tree -p master -m page {tree}"));
+    edit.ok(format!(
+        "push --quiet {} {page}:refs/heads/master",
+        wiki.path()
+    ));
+    assert_eq!(site.repo(0, "ann/app.wiki.git").oid("master"), page);
 }
 
 /// As Gitea merges: in a repository on the disk that borrows the objects of the first.
-fn merge(place: &Place, base: &Repo, head: &str) {
-    let dir = place.scratch.join("merge");
+fn gitea_merges(site: &Site, base: &Repo, head: &str) {
+    let dir = site.scratch("merge");
     fs::create_dir(&dir).expect("mkdir");
-    let temporary = place.git.at(dir);
+    let temporary = site.git.at(dir);
     temporary.ok("init --quiet --bare");
     let objects = base.dir.join("objects").display().to_string();
     temporary.write("objects/info/alternates", objects + "\n");
@@ -171,14 +189,17 @@ fn sync_all(dir: &Path) {
 }
 
 /// What has been made under a temporary name gets its own.
-fn gitaly_names(place: &Place, temporary: &Repo, name: &str) -> Repo {
-    let repo = place.repo(name);
+fn gitaly_names(site: &Site, turn: usize, temporary: &str, name: &str) -> Repo {
+    let repo = site.repo(turn, name);
     let above = repo.dir.parent().expect("above it").to_owned();
-    fs::create_dir_all(&above).expect("mkdir -p");
+    site.sh(turn, &format!("mkdir -p {}", above.display()));
     let _lock = Lock::take(&repo.dir);
-    assert!(!repo.dir.exists());
-    sync_all(&temporary.dir);
-    fs::rename(&temporary.dir, &repo.dir).expect("mv");
+    site.sh(
+        turn,
+        &format!("test -d {temporary}/objects; test ! -e {name}"),
+    );
+    sync_all(&site.root(turn).join(temporary));
+    site.sh(turn, &format!("mv -T {temporary} {name}"));
     File::open(above)
         .and_then(|dir| dir.sync_all())
         .expect("fsync");
@@ -186,106 +207,138 @@ fn gitaly_names(place: &Place, temporary: &Repo, name: &str) -> Repo {
 }
 
 /// A repository as Gitaly makes it, in a directory for temporary ones.
-fn gitaly_creates(place: &Place, name: &str) -> Repo {
-    let dir = place.root.join("+gitaly/tmp").join(name.replace('/', "-"));
-    fs::create_dir_all(dir.parent().expect("above it")).expect("mkdir -p");
-    fs::create_dir(&dir).expect("mkdir");
-    let temporary = place.git.at(dir);
-    temporary.ok("init --quiet --bare --template=");
-    temporary.ok("symbolic-ref HEAD refs/heads/main");
-    gitaly_names(place, &temporary, name)
+fn gitaly_creates(site: &Site, turn: usize, name: &str) -> Repo {
+    let temporary = format!("+gitaly/tmp/{}", name.replace('/', "-"));
+    site.sh(turn, &format!("mkdir -p +gitaly/tmp; mkdir {temporary}"));
+    let repo = site.repo(turn, &temporary);
+    repo.ok("init --quiet --bare --template=");
+    repo.ok("symbolic-ref HEAD refs/heads/main");
+    gitaly_names(site, turn, &temporary, name)
 }
 
-fn gitaly_creates_and_removes(place: &Place) {
-    let metadata = place.root.join(".gitaly-metadata");
-    fs::write(&metadata, "{\"gitaly_filesystem_id\":\"1\"}").expect("written");
-    let hooks = place.scratch.join("hooks");
-    let said = place.scratch.join("said");
+/// Gitaly itself takes the push, with hooks of its own, which are on every machine.
+fn gitaly_receives(site: &Site, repo: &Repo, work: &Repo) {
+    let (hooks, said) = (site.scratch("hooks"), site.scratch("said"));
     hook(&hooks, "pre-receive", &said);
-    let repo = gitaly_creates(place, "@hashed/ab/cd/abcd.git");
-    let work = place.work("work");
-    work.import(&commits(3));
-    work.ok("reset --quiet --hard main");
-    // Gitaly itself takes the push, with hooks of its own.
-    let pack = format!("-c core.hooksPath={} receive-pack", hooks.display());
-    let git = place.scratch.join("receive");
-    fs::write(&git, format!("#!/bin/sh\nexec git {pack} \"$@\"\n")).expect("written");
-    fs::set_permissions(&git, Permissions::from_mode(0o755)).expect("chmod");
-    work.ok(format!(
-        "push --quiet --receive-pack={} {} main",
-        git.display(),
-        repo.path()
-    ));
-    assert_eq!(fs::read_to_string(&said).expect("cat").lines().count(), 1);
-    place.crash();
-    assert_eq!(repo.oid("main"), work.oid("main"));
-    repo.fsck();
-    // A fork, from the first, under its temporary name first.
-    let fork = place.repo("+gitaly/tmp/fork-1");
-    let at = place.git.at(&place.scratch);
-    at.ok(format!(
-        "clone --quiet --bare --template= {} {}",
-        repo.path(),
-        fork.path()
-    ));
-    let fork = gitaly_names(place, &fork, "@hashed/ef/01/ef01.git");
-    // Moved, and removed by rename(2) first.
-    let moved = gitaly_names(place, &repo, "@hashed/23/45/2345.git");
-    assert_eq!(moved.oid("main"), work.oid("main"));
-    let gone = place.root.join("+gitaly/tmp/removed-1");
-    {
-        let _lock = Lock::take(&moved.dir);
-        fs::rename(&moved.dir, &gone).expect("mv");
-    }
-    fs::remove_dir_all(&gone).expect("rm -rf");
-    place.restart();
-    fork.fsck();
-    assert_eq!(fork.oid("main"), work.oid("main"));
-    assert!(names(&place.root.join("@hashed/23/45")).is_empty());
-    assert!(names(&place.root.join("+gitaly/tmp")).is_empty());
-    assert!(metadata.exists());
+    let before = runs(&said);
+    let pack = format!(
+        "#!/bin/sh\nexec git -c core.hooksPath={} receive-pack \"$@\"\n",
+        hooks.display()
+    );
+    let program = site.program("receive", &pack);
+    let receive = format!("--receive-pack={}", program.display());
+    work.ok(["push", "--quiet", &receive, repo.path(), "main"]);
+    assert_eq!(runs(&said), before + 1);
 }
+
+fn gitaly_creates_and_removes(site: &mut Site) {
+    site.sh(
+        0,
+        "echo '{\"gitaly_filesystem_id\":\"1\"}' >.gitaly-metadata",
+    );
+    gitaly_creates(site, 0, "@hashed/ab/cd/abcd.git");
+    let work = site.work("work", 3);
+    for turn in 0..3 {
+        work.commit(&format!("through-{turn}"));
+        gitaly_receives(site, &site.repo(turn, "@hashed/ab/cd/abcd.git"), &work);
+    }
+    site.crash(1);
+    for turn in 0..3 {
+        assert_eq!(
+            site.repo(turn, "@hashed/ab/cd/abcd.git").oid("main"),
+            work.oid("main")
+        );
+    }
+    site.fsck("@hashed/ab/cd/abcd.git");
+    // A fork, from the first, under its temporary name first.
+    let clone = "git clone --quiet --bare --template= \"$PWD/@hashed/ab/cd/abcd.git\" \"$PWD/+gitaly/tmp/fork-1\"";
+    site.sh(1, clone);
+    gitaly_names(site, 1, "+gitaly/tmp/fork-1", "@hashed/ef/01/ef01.git");
+    // Moved, and removed by rename(2) first.
+    let moved = gitaly_names(site, 2, "@hashed/ab/cd/abcd.git", "@hashed/23/45/2345.git");
+    assert_eq!(moved.oid("main"), work.oid("main"));
+    {
+        let _lock = Lock::take(&site.root(0).join("@hashed/23/45/2345.git"));
+        // It is looked at first: see known-issues.md.
+        site.sh(0, "test -d @hashed/23/45/2345.git/objects; mv -T @hashed/23/45/2345.git +gitaly/tmp/removed-1");
+    }
+    site.sh(0, "rm -rf +gitaly/tmp/removed-1");
+    site.restart(2);
+    site.fsck("@hashed/ef/01/ef01.git");
+    assert_eq!(
+        site.repo(2, "@hashed/ef/01/ef01.git").oid("main"),
+        work.oid("main")
+    );
+    for turn in 0..3 {
+        assert_eq!(
+            site.sh(turn, "ls -A @hashed/23/45 +gitaly/tmp"),
+            "+gitaly/tmp:\n\n@hashed/23/45:"
+        );
+        site.sh(turn, "grep -q gitaly_filesystem_id .gitaly-metadata");
+    }
+}
+
+const POOL: &str = "@pools/ef/01/ef01.git";
+const MEMBERS: [&str; 2] = ["@hashed/ab/cd/abcd.git", "@hashed/23/45/2345.git"];
 
 /// Forks share the objects of a pool, and take them along when they leave it.
-fn gitaly_pools(place: &Place) {
-    let first = gitaly_creates(place, "@hashed/ab/cd/abcd.git");
-    let work = place.work("work");
-    work.import(&commits(5));
-    work.ok("reset --quiet --hard main");
+fn gitaly_pools(site: &mut Site) {
+    let first = gitaly_creates(site, 0, MEMBERS[0]);
+    let work = site.work("work", 5);
     work.ok(format!("push --quiet {} main", first.url()));
-    let temporary = place.repo("+gitaly/tmp/pool-1");
-    let at = place.git.at(&place.scratch);
-    let (from, to) = (first.path(), temporary.path());
-    at.ok(format!(
-        "clone --quiet --bare --local --template= {from} {to}"
-    ));
-    let pool = gitaly_names(place, &temporary, "@pools/ef/01/ef01.git");
-    let members = [first, gitaly_creates(place, "@hashed/23/45/2345.git")];
-    for member in &members {
+    let clone = format!(
+        "git clone --quiet --bare --local --template= \"$PWD/{}\" \"$PWD/+gitaly/tmp/pool-1\"",
+        MEMBERS[0]
+    );
+    site.sh(1, &clone);
+    gitaly_names(site, 1, "+gitaly/tmp/pool-1", POOL);
+    gitaly_creates(site, 2, MEMBERS[1]);
+    for (turn, name) in MEMBERS.into_iter().enumerate() {
+        let member = site.repo(turn, name);
         let borrows = "../../../../../@pools/ef/01/ef01.git/objects\n";
-        fs::create_dir_all(member.dir.join("objects/info")).expect("mkdir -p");
-        let new = member.dir.join("objects/info/alternates.new");
-        fs::write(&new, borrows).expect("written");
-        fs::rename(new, member.dir.join("objects/info/alternates")).expect("mv");
+        member.write("objects/info/alternates.new", borrows);
+        site.sh(
+            turn,
+            &format!("cd {name}/objects/info; mv alternates.new alternates"),
+        );
         member.ok("repack --quiet -a -d -l");
+        // Without it another machine would take objects that the pool has.
+        for machine in 0..site.machines() {
+            wait::until("all borrow", BOUND, || {
+                site.is(machine, &format!("test -e {name}/objects/info/alternates"))
+            });
+        }
     }
-    work.ok(format!("push --quiet {} main", members[1].url()));
+    let second = site.repo(2, MEMBERS[1]);
+    work.ok(format!("push --quiet {} main", second.url()));
     let ahead = work.commit("ahead");
-    work.ok(format!("push --quiet {} main", members[1].url()));
+    work.ok(format!(
+        "push --quiet {} main",
+        site.repo(0, MEMBERS[1]).url()
+    ));
+    // A pack of the pool that no ref needs anew is seen by another machine a moment later.
+    let (pool, member) = (site.repo(1, POOL), site.repo(1, MEMBERS[1]));
     pool.ok(format!(
         "fetch --quiet {} +refs/heads/*:refs/remotes/origin/*",
-        members[1].path()
+        member.path()
     ));
     pool.ok("repack --quiet -a -d");
-    members[1].ok("repack --quiet -a -d -l");
-    assert_eq!(members[1].counted("packs") + members[1].counted("count"), 0);
-    leave(&pool, &members[1]);
-    place.restart();
-    assert_eq!(members[1].oid("main"), ahead);
-    members[1].fsck();
+    member.ok("repack --quiet -a -d -l");
+    assert_eq!(member.counted("packs") + member.counted("count"), 0);
+    leave(&site.repo(2, POOL), &second);
+    site.restart(0);
+    for turn in 0..3 {
+        assert_eq!(site.repo(turn, MEMBERS[1]).oid("main"), ahead);
+    }
+    site.fsck(MEMBERS[1]);
     // The other one is still in it.
-    assert!(members[0].dir.join("objects/info/alternates").exists());
-    members[0].fsck();
+    assert!(
+        site.repo(0, MEMBERS[0])
+            .dir
+            .join("objects/info/alternates")
+            .exists()
+    );
+    site.fsck(MEMBERS[0]);
 }
 
 /// Every object file of the pool is linked, and then the member borrows nothing.
