@@ -509,7 +509,7 @@ fn killed_transactions_leave_a_prefix() {
             .stderr(Stdio::null())
             .spawn()
             .expect("git");
-        std::thread::sleep(Duration::from_millis(20 * round));
+        std::thread::sleep(Duration::from_millis(10 * round));
         let seen = count(&bare);
         git.kill().expect("killed, or ended");
         git.wait().expect("it ends");
