@@ -22,7 +22,7 @@ pub struct Site {
 }
 
 enum Held {
-    One(Place),
+    One(Box<Place>),
     Three(Box<Cluster>),
 }
 
@@ -54,7 +54,7 @@ impl Site {
             git: place.git.clone(),
             roots: vec![place.root.clone()],
             scratch: place.scratch.clone(),
-            held: Held::One(place),
+            held: Held::One(Box::new(place)),
         }
     }
 

@@ -79,8 +79,10 @@ fn waiting_for_its_turn_is_not_standing_still() {
 fn a_directory_takes_no_limits() {
     let dir = tempfile::tempdir().expect("a directory");
     let url = StoreUrl::Dir(dir.path().join("store"));
-    let mut settings = object_store::S3Settings::default();
-    settings.bandwidth = Bandwidth::new(Some(RATE), None);
+    let settings = object_store::S3Settings {
+        bandwidth: Bandwidth::new(Some(RATE), None),
+        ..Default::default()
+    };
     let refused = object_store::open(&url, settings, runtime()).expect_err("refused");
     assert!(
         matches!(refused, StoreOpenError::Settings { .. }),
