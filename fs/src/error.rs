@@ -273,7 +273,12 @@ impl FsError {
             FsError::NotHere(_)
             | FsError::Unsupported(_)
             | FsError::TooLarge { .. }
-            | FsError::Refused(Refusal::BadPath(_) | Refusal::NotPermitted(_)) => true,
+            | FsError::Refused(
+                Refusal::BadPath(_)
+                | Refusal::NotPermitted(_)
+                | Refusal::HooksDiffer { .. }
+                | Refusal::HooksMissing { .. },
+            ) => true,
             FsError::NotFound
             | FsError::Exists
             | FsError::NotDirectory
@@ -399,5 +404,7 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         | Refusal::NotLent { .. } => libc::EAGAIN,
         Refusal::OverQuota { .. } | Refusal::TooManyRows { .. } => libc::EDQUOT,
         Refusal::HostFilesTooLarge { .. } => libc::EFBIG,
+        // As on a disk that takes nothing.
+        Refusal::HooksDiffer { .. } | Refusal::HooksMissing { .. } => libc::EROFS,
     }
 }

@@ -3,8 +3,8 @@
 
 use crate::rows::{assert_valid, decode};
 use gitmoor_model::{
-    Command, Envelope, ImportStep, NameStep, PackedEdit, RefEdit, RepoChange, RepoPath, TrashId,
-    Version,
+    Command, Envelope, HooksChange, ImportStep, NameStep, PackedEdit, RefEdit, RepoChange,
+    RepoPath, TrashId, Version,
 };
 use gitmoor_replicator::ReadError;
 use gitmoor_replicator::state::{Changes, KeyRange, Overlay, Step, Table, View, Visit, apply};
@@ -28,6 +28,22 @@ pub fn run(data: &[u8]) {
     }
 }
 
+fn check_hooks(change: &HooksChange) {
+    let directory = match change {
+        HooksChange::Report(machine) => machine.directory.as_ref(),
+        HooksChange::Promote { directory, .. } => directory.as_ref(),
+        HooksChange::Own { hooks, .. } => {
+            let names = hooks.iter().flat_map(|hooks| &hooks.names);
+            names.for_each(|name| assert_valid(name.as_bytes()));
+            None
+        }
+    };
+    let files = directory
+        .into_iter()
+        .flat_map(|directory| directory.files());
+    files.for_each(|file| assert_valid(file.path.as_bytes()));
+}
+
 fn check_paths(command: &Command) {
     match command {
         Command::CreateDirectory { path }
@@ -46,6 +62,7 @@ fn check_paths(command: &Command) {
             }
         }
         Command::Nest(nesting) => assert_valid(nesting.inside.module.path().as_bytes()),
+        Command::Hooks(change) => check_hooks(change),
         Command::DeleteRepo { .. }
         | Command::SetFormat { .. }
         | Command::SetSetting { .. }

@@ -2,9 +2,9 @@
 
 use super::TraceContext;
 use super::{
-    ClaimId, ClusterId, Digest, FileAdd, FileEntry, Format, Importing, Limit, NameChange, NamePath,
-    Nesting, Newcomer, Part, RepoChange, RepoId, RepoPath, Scope, SecretDigest, SessionId,
-    StoreRecord, Timestamp, Version,
+    ClaimId, ClusterId, Digest, FileAdd, FileEntry, Format, HooksChange, Importing, Limit,
+    NameChange, NamePath, Nesting, Newcomer, Part, RepoChange, RepoId, RepoPath, Scope,
+    SecretDigest, SessionId, StoreRecord, Timestamp, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -251,6 +251,8 @@ pub enum Command {
     },
     /// A repository comes to stand inside another one.
     Nest(Box<Nesting>),
+    /// A machine tells of its hooks, or an administrator says which hooks all machines are to have.
+    Hooks(Box<HooksChange>),
 }
 
 /// New attributes of an object file; `None` leaves one as it is.
@@ -396,6 +398,7 @@ impl Command {
             Self::Name(change) => change.step.kind(),
             Self::SetSettings { .. } => "set_settings",
             Self::Nest(nesting) => nesting.step.kind(),
+            Self::Hooks(change) => change.kind(),
         }
     }
 }

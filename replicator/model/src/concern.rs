@@ -1,8 +1,8 @@
 //! Whose business a command is: what decides who may propose it.
 
 use super::{
-    Borrowing, Command, Deletions, ImportStep, Importing, NameChange, NamePath, NameStep, NestStep,
-    Nesting, RepoId,
+    Borrowing, Command, Deletions, HooksChange, ImportStep, Importing, NameChange, NamePath,
+    NameStep, NestStep, Nesting, RepoId,
 };
 use std::collections::BTreeSet;
 
@@ -21,6 +21,8 @@ pub enum Concern<'a> {
     Leaf(&'a NamePath),
     /// Whatever stands at a path, with all that is beneath it.
     Tree(&'a NamePath),
+    /// The machine that proposes it, and no other.
+    Proposer,
 }
 
 impl Command {
@@ -61,6 +63,7 @@ impl Command {
             Self::Import(importing) => importing.concerns(),
             Self::Name(change) => change.concerns(),
             Self::Nest(nesting) => nesting.concerns(),
+            Self::Hooks(change) => vec![change.concern()],
         }
     }
 }
@@ -97,6 +100,16 @@ impl Deletions {
         let owners: BTreeSet<_> = self.leftovers.iter().filter_map(owner).collect();
         let all = std::iter::once(self.repo).chain(owners);
         all.map(Concern::Repo).collect()
+    }
+}
+
+impl HooksChange {
+    fn concern(&self) -> Concern<'_> {
+        match self {
+            Self::Report(_) => Concern::Proposer,
+            Self::Promote { .. } => Concern::Cluster,
+            Self::Own { repo, .. } => Concern::Repo(*repo),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod change;
 mod command;
 mod concern;
 mod entry;
+mod hooks;
 pub mod host_file;
 mod id;
 mod import;
@@ -32,6 +33,11 @@ pub use concern::Concern;
 pub use entry::{
     BlockDigest, Digest, FileEntry, Format, Limit, ObjectFormat, PACKED_REFS, PackedRef, Place,
     RefEntry, RefStorage, Repo, Timestamp, Usage,
+};
+pub use hooks::{
+    AcceptedHooks, HOOKS, HookFile, HookKind, HookSet, HooksChange, MOST_HOOK_BYTES,
+    MOST_HOOK_FILES, MOST_OWN_HOOKS, MachineHooks, OwnHooks, is_in_hooks, is_push_hook,
+    is_push_hook_directory, is_sample,
 };
 pub use id::{NamePath, RepoId, RepoPath, SessionId, Version, hex};
 pub use import::{Import, ImportPlan, ImportStage, ImportStep, Importing};

@@ -181,6 +181,38 @@ pub enum Refusal {
         /// What they would come to, with their names.
         would_be: u64,
     },
+    /// A machine whose hooks directory is not the cluster's takes no push.
+    #[error("{}", hooks_differ(*.machine, .file.as_ref()))]
+    HooksDiffer {
+        /// Node or client.
+        machine: u64,
+        /// What differs first; `None` when one of both has no hooks directory.
+        file: Option<RepoPath>,
+    },
+    /// A machine that lacks a hook of a repository takes no push to the repository.
+    #[error(
+        "machine {on} has hooks/{name} for this repository and machine {machine} has not, so that a push here would \
+         not be checked by this hook: install the hook here, or push through machine {on}"
+    )]
+    HooksMissing {
+        /// Node or client.
+        machine: u64,
+        /// The first hook that is missing.
+        name: RepoPath,
+        /// Where the hook is.
+        on: u64,
+    },
+}
+
+fn hooks_differ(machine: u64, file: Option<&RepoPath>) -> String {
+    let why = match file {
+        Some(file) => format!("{file} is not the same"),
+        None => "one of both has none".to_owned(),
+    };
+    format!(
+        "the hooks directory of machine {machine} is not the cluster's ({why}), so machine {machine} takes no push: \
+         push through another machine, and see gitmoor hooks status"
+    )
 }
 
 fn over_quota(limit: Limit, most: u64, would_be: u64) -> String {

@@ -174,6 +174,8 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
         | Command::RemoveMember { .. }
         | Command::SettleStore(_)
         | Command::ClaimStore(_) => Ok(()),
+        Command::Hooks(change) if change.fits() => Ok(()),
+        Command::Hooks(_) => refuse("a hooks directory has too many files"),
     }
 }
 

@@ -24,6 +24,10 @@ impl Replica for Client {
         false
     }
 
+    fn machine(&self) -> Option<u64> {
+        Some(self.identity().holder.id())
+    }
+
     fn has_loaded(&self, repo: RepoId) -> bool {
         self.mirror.read_recursive().has_loaded(repo)
     }

@@ -372,6 +372,10 @@ impl Replica for Node {
         self.cluster.is_none()
     }
 
+    fn machine(&self) -> Option<u64> {
+        self.cluster.as_ref().map(|_| self.status().id)
+    }
+
     fn lock(&self, repo: RepoId, name: &RepoPath) -> bool {
         let name = name.clone();
         let cluster = self.cluster.as_ref();

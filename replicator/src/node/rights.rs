@@ -95,6 +95,8 @@ impl<'v> Rights<'v> {
                 Concern::Repo(repo) => self.see(repo)?,
                 Concern::Leaf(path) => self.names(path)?,
                 Concern::Tree(path) => self.has_tree(path)?,
+                // `bind` says who that is.
+                Concern::Proposer => true,
             };
             if !may {
                 return Ok(Some("this client may use other repositories only"));
@@ -188,7 +190,8 @@ impl<'v> Rights<'v> {
             | Table::Trash
             | Table::Members
             | Table::Imports
-            | Table::Contents => true,
+            | Table::Contents
+            | Table::Hooks => true,
         }
     }
 }

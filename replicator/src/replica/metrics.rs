@@ -65,7 +65,9 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::Unverified { .. }
             | Refusal::TooManyRows { .. } => "refused",
             Refusal::OverQuota { .. } => "over_quota",
-            Refusal::NotPermitted(_) => "not_permitted",
+            Refusal::NotPermitted(_)
+            | Refusal::HooksDiffer { .. }
+            | Refusal::HooksMissing { .. } => "not_permitted",
             Refusal::HostFilesTooLarge { .. } => "host_files_too_large",
         },
         Err(ProposeError::Stopped) => "stopped",

@@ -52,6 +52,11 @@ pub trait Replica: Send + Sync {
     /// Whether nobody else can change anything, so that every read sees everything.
     fn is_alone(&self) -> bool;
 
+    /// Which node or client of its cluster this machine is; `None` when it is alone.
+    fn machine(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether reads of a repository are answered at once.
     fn has_loaded(&self, _repo: RepoId) -> bool {
         true

@@ -2,8 +2,8 @@
 
 use super::sessions::{self, Seen};
 use super::{
-    Overlay, ReadError, beside, borrow, catalog, commit, fork, import, members, namespace, nest,
-    repack, settings, tombstones, trash,
+    Overlay, ReadError, beside, borrow, catalog, commit, fork, hooks, import, members, namespace,
+    nest, repack, settings, tombstones, trash,
 };
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
 
@@ -167,5 +167,6 @@ fn dispatch(
         Command::Borrow(borrowing) => borrow::borrow(overlay, context, borrowing),
         Command::Name(change) => beside::change(overlay, context, change),
         Command::Nest(nesting) => nest::nest(overlay, context, nesting),
+        Command::Hooks(change) => hooks::change(overlay, context, change),
     }
 }

@@ -194,6 +194,13 @@ pub enum AuditEvent {
     },
     /// Files that hosts keep in a repository have another text.
     HostFilesChanged(Vec<RefMove>),
+    /// All machines are to have another hooks directory.
+    HooksPromoted {
+        /// The one before; `None` for none.
+        old: Option<Digest>,
+        /// The one that they are to have; `None` for none.
+        new: Option<Digest>,
+    },
 }
 
 /// One ref that moved, or one file of a host that changed.

@@ -4,7 +4,7 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::refs::Before;
 use super::trash::Gone;
-use super::{Overlay, Table, catalog, host_files, keys, namespace, quota, refs, tombstones};
+use super::{Overlay, Table, catalog, hooks, host_files, keys, namespace, quota, refs, tombstones};
 use crate::model::{Repo, RepoChange};
 
 pub(super) fn commit(
@@ -40,6 +40,7 @@ pub(super) fn commit_with(
     }
     host_files::check_size(overlay, repo.id, &change.refs, host_bytes)?;
     let (moved, changed) = host_files::apart(before.moved(overlay, repo.id)?);
+    hooks::check(overlay, context, repo.id, &moved)?;
     if !moved.is_empty() {
         repo.refs_version = context.version;
         quota::moved(&mut repo.usage, &moved);

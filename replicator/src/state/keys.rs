@@ -214,6 +214,37 @@ pub(super) const REMOVED: u8 = b'd';
 /// First byte of the keys of invitations.
 pub(super) const INVITATION: u8 = b'i';
 
+/// Which hooks directories the cluster accepts.
+pub(super) const ACCEPTED_HOOKS: &[u8] = b"a";
+/// The files of the one that was promoted last.
+pub(super) const HOOKS_DIRECTORY: &[u8] = b"f";
+/// First byte of the keys of what machines show as hooks.
+pub(super) const MACHINE_HOOKS: u8 = b'h';
+/// First byte of the keys of the files of that.
+pub(super) const MACHINE_HOOK_FILES: u8 = b'l';
+
+/// Of what a node or client shows as hooks.
+pub(super) fn machine_hooks(machine: u64) -> Vec<u8> {
+    [[MACHINE_HOOKS].as_slice(), &machine.to_be_bytes()].concat()
+}
+
+/// Of the files of that.
+pub(super) fn machine_hook_files(machine: u64) -> Vec<u8> {
+    [[MACHINE_HOOK_FILES].as_slice(), &machine.to_be_bytes()].concat()
+}
+
+/// Of the hooks that a repository has on a node or client.
+pub(super) fn own_hooks(id: RepoId, machine: u64) -> Vec<u8> {
+    [id.as_bytes().as_slice(), &machine.to_be_bytes()].concat()
+}
+
+/// On which machine, by such a key.
+pub(super) fn machine_of_hooks(key: &[u8]) -> Result<u64, ReadError> {
+    let machine = key.get(ID..).and_then(|machine| machine.try_into().ok());
+    let machine = machine.map(u64::from_be_bytes);
+    machine.ok_or_else(|| ReadError::Damaged("the hooks of a repository".to_owned()))
+}
+
 /// Of a member of the cluster.
 pub(super) fn member(node: u64) -> Vec<u8> {
     [[MEMBER].as_slice(), &node.to_be_bytes()].concat()

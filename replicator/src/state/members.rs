@@ -12,15 +12,23 @@ use crate::model::{
 };
 
 /// What a state forgets of the cluster that it was of: all but where its objects are.
-pub(crate) fn rows_of_cluster() -> [KeyRange; 5] {
-    let prefixes = [
+pub(crate) fn rows_of_cluster() -> Vec<(Table, KeyRange)> {
+    let prefixes: [&[u8]; 9] = [
         keys::CLUSTER,
         &[keys::MEMBER],
         &[keys::CLIENT],
         &[keys::REMOVED],
         &[keys::INVITATION],
+        keys::ACCEPTED_HOOKS,
+        keys::HOOKS_DIRECTORY,
+        &[keys::MACHINE_HOOKS],
+        &[keys::MACHINE_HOOK_FILES],
     ];
-    prefixes.map(KeyRange::prefix)
+    let members = prefixes.map(|prefix| (Table::Members, KeyRange::prefix(prefix)));
+    members
+        .into_iter()
+        .chain([(Table::Hooks, KeyRange::all())])
+        .collect()
 }
 
 pub(super) fn found(
@@ -126,6 +134,8 @@ pub(super) fn relocate(overlay: &mut Overlay<'_>, node: u64, address: &str) -> R
 pub(super) fn remove(overlay: &mut Overlay<'_>, node: u64) {
     overlay.delete(Table::Members, keys::member(node));
     overlay.delete(Table::Members, keys::client(node));
+    overlay.delete(Table::Members, keys::machine_hooks(node));
+    overlay.delete(Table::Members, keys::machine_hook_files(node));
     // Its certificate stays good for a year.
     overlay.put(Table::Members, keys::removed(node), &());
 }

@@ -13,6 +13,7 @@ mod catalog;
 mod commit;
 mod error;
 mod fork;
+mod hooks;
 mod host_files;
 mod import;
 mod keys;

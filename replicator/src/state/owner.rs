@@ -24,9 +24,12 @@ pub(crate) fn owner(table: Table, key: &[u8]) -> Owner {
         Table::RaftLog | Table::RaftState | Table::Sessions => Owner::Nobody,
         Table::Members => of_cluster(key),
         Table::Names => NamePath::new(key).map_or(Owner::Nobody, Owner::Name),
-        Table::Repositories | Table::Refs | Table::Packed | Table::Catalog | Table::Blocks => {
-            of_repo(key)
-        }
+        Table::Repositories
+        | Table::Refs
+        | Table::Packed
+        | Table::Catalog
+        | Table::Blocks
+        | Table::Hooks => of_repo(key),
         Table::Audit => match of_repo(key) {
             Owner::Repo(id) if id == Trail::Namespace.id() => Owner::AllRepositories,
             owner => owner,
@@ -45,13 +48,22 @@ fn of_repo(key: &[u8]) -> Owner {
 }
 
 fn of_cluster(key: &[u8]) -> Owner {
-    if [keys::CLUSTER, keys::STORE, keys::CLAIMS].contains(&key) {
+    let whole = [
+        keys::CLUSTER,
+        keys::STORE,
+        keys::CLAIMS,
+        keys::ACCEPTED_HOOKS,
+        keys::HOOKS_DIRECTORY,
+    ];
+    if whole.contains(&key) {
         return Owner::Cluster;
     }
     let number = key.get(1..).and_then(|id| id.try_into().ok());
     match (key.first(), number.map(u64::from_be_bytes)) {
         (Some(&keys::MEMBER), Some(_)) => Owner::Cluster,
-        (Some(&keys::CLIENT), Some(id)) => Owner::Client(id),
+        (Some(&(keys::CLIENT | keys::MACHINE_HOOKS | keys::MACHINE_HOOK_FILES)), Some(id)) => {
+            Owner::Client(id)
+        }
         // Invitations, and who was removed.
         _ => Owner::Nobody,
     }

@@ -34,11 +34,13 @@ pub enum Table {
     Imports = 12,
     /// Files beside repositories, by the version that wrote them: their bytes, and where they stand.
     Contents = 13,
+    /// Repository id, id of a node or client → the hooks that the repository has there.
+    Hooks = 14,
 }
 
 impl Table {
     /// Every table, in the order of its number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::RaftLog,
         Self::RaftState,
         Self::Repositories,
@@ -53,11 +55,12 @@ impl Table {
         Self::Members,
         Self::Imports,
         Self::Contents,
+        Self::Hooks,
     ];
 
     /// The tables that make up the replicated state: what apply writes and a
     /// snapshot carries. The raft tables are each node's own.
-    pub const STATE: [Self; 12] = [
+    pub const STATE: [Self; 13] = [
         Self::Repositories,
         Self::Names,
         Self::Refs,
@@ -70,6 +73,7 @@ impl Table {
         Self::Members,
         Self::Imports,
         Self::Contents,
+        Self::Hooks,
     ];
 
     /// The name of its column family.
@@ -89,6 +93,7 @@ impl Table {
             Self::Members => "members",
             Self::Imports => "imports",
             Self::Contents => "contents",
+            Self::Hooks => "hooks",
         }
     }
 

@@ -351,6 +351,7 @@ fn clear(overlay: &mut Overlay<'_>, id: RepoId) -> Result<(), ReadError> {
         Table::Catalog,
         Table::Blocks,
         Table::Audit,
+        Table::Hooks,
     ] {
         overlay.clear(table, keys::whole_repo(id))?;
     }

@@ -70,8 +70,8 @@ fn alone(node: u64) -> ConfState {
 
 /// The cluster may go on, and with it the store that both name.
 fn forget_cluster(batch: &mut dyn Stage) {
-    for rows in rows_of_cluster() {
-        batch.clear(Table::Members, &rows);
+    for (table, rows) in rows_of_cluster() {
+        batch.clear(table, &rows);
     }
     let (table, key, row) = no_claims();
     batch.put(table, key, &row);

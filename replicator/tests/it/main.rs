@@ -7,6 +7,7 @@ mod damage;
 mod data_directory;
 mod failpoints;
 mod fork;
+mod hooks;
 mod host_files;
 mod imports;
 mod log;

@@ -150,6 +150,8 @@ impl Model {
             Command::Rename { from, to } => self.rename(&from, &to)?,
             Command::Name(change) => self.change_name(version, time, change.path, change.step)?,
             Command::Nest(nesting) => self.nest(version, time, *nesting)?,
+            // It is no cluster.
+            Command::Hooks(_) => return Err(Refusal::NotFounded),
             Command::DeleteRepo { id } => {
                 let gone = self.repo(id)?.path.clone();
                 let is_gone = |path: &NamePath| *path == gone || is_beneath(path, &gone);

@@ -4,9 +4,9 @@
 use crate::model::{Model, children, owner};
 use crate::support::{World, file, id, line, name, oid, path, time};
 use gitmoor_model::{
-    Borrowing, Change, Command, Deletions, Digest, Expect, FileRemoval, FileTouch, Format, Inside,
-    Limit, Loan, ModulePath, NameChange, NamePath, NameStep, NestStep, Nesting, PackedEdit,
-    RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
+    Borrowing, Change, Command, Deletions, Digest, Expect, FileRemoval, FileTouch, Format,
+    HooksChange, Inside, Limit, Loan, ModulePath, NameChange, NamePath, NameStep, NestStep,
+    Nesting, PackedEdit, RefEdit, Relied, Repacking, RepoChange, RepoId, RepoPath, Version,
 };
 use gitmoor_replicator::state::{KeyRange, Step as Walk, Table, View, read};
 use gitmoor_replicator::{Child, Listing, NameEntry};
@@ -319,6 +319,10 @@ fn a_plain_command() -> impl Strategy<Value = Command> {
                 Command::Nest(Box::new(Nesting { repo, inside, step }))
             }
         ),
+        1 => an_id().prop_map(|repo| {
+            let change = HooksChange::Own { repo, hooks: None };
+            Command::Hooks(Box::new(change))
+        }),
         1 => an_id().prop_map(|id| Command::DeleteRepo { id }),
         1 => (an_id(), a_name()).prop_map(|(id, path)| Command::RestoreRepo { id, path }),
         1 => an_id().prop_map(|id| Command::PurgeRepo { id }),

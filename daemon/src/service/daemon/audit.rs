@@ -4,7 +4,7 @@ use super::repos::Repos;
 use crate::admin::Rejection;
 use crate::command::audit::{AuditLine, AuditPage, AuditQuery, LastPush, Who};
 use crate::repo_limit;
-use gitmoor_model::{Format, NamePath, RepoId, Version, hex};
+use gitmoor_model::{Digest, Format, NamePath, RepoId, Version, hex};
 use gitmoor_replicator::state::{AuditEvent, AuditRecord, RefMove, RefValue, Trail};
 use gitmoor_replicator::{ProposeError, read};
 
@@ -96,6 +96,10 @@ fn told(event: AuditEvent) -> Vec<EventText> {
     vec![match event {
         AuditEvent::RefsMoved(moves) => return told_of_each("ref", moves),
         AuditEvent::HostFilesChanged(changes) => return told_of_each("file", changes),
+        AuditEvent::HooksPromoted { old, new } => {
+            let text = |digest: Option<Digest>| digest.map(|Digest(digest)| hex(&digest));
+            ("hooks-promoted", "hooks".to_owned(), text(old), text(new))
+        }
         AuditEvent::ObjectsRemoved { files } => count("objects-removed", files),
         AuditEvent::ObjectsRestored { files } => count("objects-restored", files),
         AuditEvent::ObjectsExpired { files } => count("objects-expired", files),

@@ -3,6 +3,7 @@
 mod audit;
 mod catalog;
 mod cluster;
+mod hooks;
 mod imports;
 mod inner;
 mod namespace;
@@ -14,6 +15,10 @@ pub use catalog::{blocks, file, files_in};
 pub(super) use catalog::{file_adds, file_paths};
 pub(crate) use cluster::invitation;
 pub use cluster::{claims, client, clients, cluster, is_removed, members, store};
+pub use hooks::{
+    MachineHooksRow, accepted_hooks, differing_hooks, hooks_directory, hooks_elsewhere,
+    machine_hook_files, machine_hooks, machines_with_hooks, own_hooks, own_hooks_everywhere,
+};
 pub use imports::{imports, verified};
 pub(crate) use inner::outermost;
 pub use inner::{Quota, has_modules_in, inner, inside, module, modules_in, owners, quotas, usage};
