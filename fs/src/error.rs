@@ -1,5 +1,6 @@
 //! One error for everything the tree does; errno is chosen in one place.
 
+use crate::hooks::HooksError;
 use gitmoor_model::{Outcome, Refusal, Version};
 use gitmoor_replicator::{BackupError, ProposeError, ReadError};
 use gitmoor_store::block_cache::{CacheError, CacheReadError};
@@ -36,6 +37,15 @@ pub enum FsError {
     /// The mount changes nothing.
     #[error("this mount is read-only")]
     ReadOnly,
+    /// `hooks/` is not the repository's.
+    #[error(
+        "hooks/ of every repository is a directory of this machine (the setting hooks), or what says why that is not in \
+         use: nobody changes it through the mount"
+    )]
+    HooksOfMachine,
+    /// The hooks directory cannot be used.
+    #[error("{0}")]
+    Hooks(#[from] HooksError),
     /// What was asked for has no place there.
     #[error("not allowed here: {0}")]
     NotHere(&'static str),
@@ -231,8 +241,9 @@ impl FsError {
             FsError::IsDirectory => libc::EISDIR,
             FsError::NotEmpty => libc::ENOTEMPTY,
             FsError::CrossRoom => libc::EXDEV,
-            FsError::Immutable | FsError::NotHere(_) => libc::EPERM,
+            FsError::Immutable | FsError::NotHere(_) | FsError::Hooks(_) => libc::EPERM,
             FsError::ReadOnly
+            | FsError::HooksOfMachine
             | FsError::Store(StoreError::ReadOnly { .. } | StoreError::NotOwner { .. }) => {
                 libc::EROFS
             }
@@ -271,6 +282,7 @@ impl FsError {
     pub(crate) fn says_more_than_its_errno(&self) -> bool {
         match self {
             FsError::NotHere(_)
+            | FsError::HooksOfMachine
             | FsError::Unsupported(_)
             | FsError::TooLarge { .. }
             | FsError::Refused(
@@ -287,6 +299,7 @@ impl FsError {
             | FsError::CrossRoom
             | FsError::Immutable
             | FsError::ReadOnly
+            | FsError::Hooks(_)
             | FsError::Sparse { .. }
             | FsError::Stale
             | FsError::Invalid
@@ -348,6 +361,8 @@ impl FsError {
             | FsError::CrossRoom
             | FsError::Immutable
             | FsError::ReadOnly
+            | FsError::HooksOfMachine
+            | FsError::Hooks(_)
             | FsError::NotHere(_)
             | FsError::Unsupported(_)
             | FsError::Invalid

@@ -2,6 +2,7 @@
 //! status, published before it leaves.
 
 mod access;
+mod hooks;
 mod idle;
 mod metrics;
 mod names;
@@ -11,6 +12,7 @@ mod sizes;
 mod status;
 mod traffic;
 
+pub use hooks::{HooksOfMount, HooksStatus, MachineHooksStatus};
 pub use names::Names;
 pub use status::{RepoInfo, Status};
 pub use traffic::Traffic;
@@ -19,6 +21,7 @@ use crate::beneath::Dir;
 use crate::consistency::{Freshness, RemoteChanges};
 use crate::error::FsError;
 use crate::git_config;
+use crate::hooks::{Hooks, HooksError};
 use crate::namespace::repositories;
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
@@ -58,6 +61,9 @@ pub enum OpenError {
     /// Whose the object store is cannot be found out.
     #[error("finding out who owns the store: {0}")]
     Owner(FsError),
+    /// The setting `hooks` names a directory that cannot be used.
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
 }
 
 /// Not everything could be published.
@@ -130,6 +136,7 @@ impl FileSystem {
         remote_changes: Arc<RemoteChanges>,
     ) -> Result<Arc<Self>, OpenError> {
         crate::metrics::register();
+        let hooks = Hooks::open(config.hooks.as_deref(), config.lenient_hooks)?;
         let homes = Arc::new(open_homes(&config.data.join("repos"))?);
         let ownership = ownership(&config, &replica, &store).map_err(OpenError::Owner)?;
         let store = match &ownership {
@@ -170,6 +177,7 @@ impl FileSystem {
             cache,
             homes,
             config,
+            hooks,
             staging,
             waits: Waits::default(),
             freshness,
@@ -191,6 +199,7 @@ impl FileSystem {
             publish_failure: Mutex::default(),
             refusals: Refusals::default(),
         });
+        hooks::start(&fs)?;
         if fs.is_read_only() {
             return Ok(fs);
         }

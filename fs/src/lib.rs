@@ -11,6 +11,7 @@
 //! beneath     the only code that touches what others write to
 //! program     every program that is started: as whom, with which settings, within which bounds
 //! consistency in a cluster: what other nodes change
+//! hooks       one directory of this machine that is hooks/ of every repository
 //! owner       one store, one owner: who may store and delete
 //! ```
 
@@ -24,6 +25,7 @@ pub mod failpoint;
 mod filesystem;
 pub mod fuse;
 pub mod git_config;
+mod hooks;
 mod metrics;
 mod namespace;
 pub mod owner;
@@ -38,8 +40,10 @@ mod tree;
 pub use consistency::RemoteChanges;
 pub use error::{FsError, FsResult};
 pub use filesystem::{
-    FileSystem, Names, OpenError, PublishError, RepoInfo, Status, Traffic, start_periodic,
+    FileSystem, HooksOfMount, HooksStatus, MachineHooksStatus, Names, OpenError, PublishError,
+    RepoInfo, Status, Traffic, start_periodic,
 };
+pub use hooks::HooksError;
 pub use owner::StoreOwner;
 pub use repository::Repository;
 pub use repository::context::{Config, Shown};

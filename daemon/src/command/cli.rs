@@ -8,6 +8,7 @@ use super::doctor::DoctorArgs;
 use super::export::ExportArgs;
 use super::fsck::FsckArgs;
 use super::gc::GcArgs;
+use super::hooks::HooksCommand;
 use super::import::ImportArgs;
 use super::repo::RepoCommand;
 use super::restore::RestoreBackupArgs;
@@ -65,6 +66,12 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: ClusterCommand,
+    },
+    /// Show and roll out the hooks directory that all machines of a cluster have
+    Hooks {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: HooksCommand,
     },
     /// Check a repository: its catalog against the store, and every byte against its digest
     Fsck(FsckArgs),

@@ -154,6 +154,9 @@ pub struct ClusterStatus {
     /// Of those that may not see or change everything, what they may.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<u64, String>,
+    /// Of those whose hooks directory is not the cluster's, which file differs first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<u64, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -433,7 +436,9 @@ fn print(status: &ClusterStatus) -> io::Result<()> {
     clients.try_for_each(|(id, name)| match status.limits.get(id) {
         Some(limits) => output::line(format_args!("client {id}  {name}  {limits}")),
         None => output::line(format_args!("client {id}  {name}")),
-    })
+    })?;
+    let mut hooks = status.hooks.iter();
+    hooks.try_for_each(|(id, why)| output::line(format_args!("machine {id}  takes no push: {why}")))
 }
 
 fn print_member(member: &MemberLine) -> io::Result<()> {

@@ -13,6 +13,7 @@ mod failure;
 pub(crate) mod fsck;
 pub(crate) mod gc;
 mod generate;
+pub(crate) mod hooks;
 pub(crate) mod import;
 mod mount;
 pub(crate) mod mount_helper;
@@ -59,6 +60,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(&cli.place, &args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(&dir),
+        Command::Hooks { command } => hooks::run(&cli.place, command),
         Command::Audit(args) => audit::run(&cli.place, args),
         Command::Top(args) => top::run(&cli.place, &args),
     }

@@ -10,7 +10,7 @@ use super::repo::list::RepoSummary;
 use super::repo::restore::Restored;
 use super::status::Status;
 use super::top::Counters;
-use gitmoor_fs::StoreOwner;
+use gitmoor_fs::{HooksStatus, StoreOwner};
 use gitmoor_jobs::backup::BackupInfo;
 use gitmoor_jobs::fsck::Checked;
 use gitmoor_jobs::gc::Collected;
@@ -75,5 +75,7 @@ documented! {
         Imported(Imported),
         /// How far imports are, the oldest first.
         Imports(Vec<ImportStatus>),
+        /// The hooks of this machine and of the others.
+        Hooks(Box<HooksStatus>),
     }
 }

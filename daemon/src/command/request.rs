@@ -6,6 +6,7 @@ use super::cluster::ClusterRequest;
 use super::documented::documented;
 use super::fsck::FsckRequest;
 use super::gc::{GcRequest, MaintainRequest};
+use super::hooks::HooksRequest;
 use super::import::{ImportAbandonRequest, ImportRequest};
 use super::repo::config::ConfigRequest;
 use super::repo::create::CreateRequest;
@@ -83,6 +84,8 @@ documented! {
         ImportAbandon(ImportAbandonRequest),
         /// Shows how far imports are. Answered with `imports`.
         Imports,
+        /// Asks about hooks, or rolls a hooks directory out. Answered with `hooks`.
+        Hooks(HooksRequest),
     }
 }
 
@@ -101,6 +104,7 @@ impl Request {
             | Self::Cluster(_)
             | Self::Audit(_)
             | Self::Imports
+            | Self::Hooks(HooksRequest::Status)
             | Self::Probe => false,
             Self::RepoCreate(_)
             | Self::RepoFork(_)
@@ -111,6 +115,7 @@ impl Request {
             | Self::Import(_)
             | Self::ImportAbandon(_)
             | Self::TakeOver
+            | Self::Hooks(HooksRequest::Promote { .. })
             | Self::Backup => true,
             Self::Fsck(FsckRequest { repair, .. }) => *repair,
             Self::Gc(GcRequest { dry_run, .. })
@@ -154,6 +159,7 @@ impl Asked for Request {
             | Self::ImportAbandon(_)
             | Self::RepoConfig(_)
             | Self::RepoLimit(_)
+            | Self::Hooks(_)
             | Self::Audit(_) => SLOW,
             Self::Gc(_)
             | Self::Fsck(_)

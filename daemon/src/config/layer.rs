@@ -8,8 +8,8 @@ use super::local_names::LocalNames;
 use super::owner::{GroupId, Umask, UserId};
 use super::setting::{Form, from_variables, settings};
 use super::value::{
-    Addresses, ByteRate, ByteSize, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds, Secret,
-    SizeLimit, Sse,
+    Addresses, ByteRate, ByteSize, LogFilter, LogFormat, MissingHooks, OtlpUrl, Ratio, Seconds,
+    Secret, SizeLimit, Sse,
 };
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -69,6 +69,18 @@ settings! {
         local: LocalNames {
             flag: "--local NAME",
             env: ["GITMOOR_LOCAL"],
+        }
+        /// A directory of this machine that is hooks/ of every repository, for reading: it belongs to the user of the
+        /// daemon or to root, and nobody else may write to it; all machines of a cluster have the same
+        hooks: PathBuf {
+            flag: "--hooks DIR",
+            env: ["GITMOOR_HOOKS"],
+        }
+        /// What becomes of a push to a repository that has a hook on another machine of the cluster and not on this
+        /// one
+        missing_hooks: MissingHooks {
+            env: ["GITMOOR_MISSING_HOOKS"],
+            default: "refuse",
         }
         /// Take over every repository below this directory that is not here yet, as import --live does: each
         /// is served at once, and imported meanwhile

@@ -82,6 +82,9 @@ pub enum ConfigError {
     /// Nothing can be taken over there.
     #[error("--fallback: a mount that is {0} takes nothing over; leave one of them out")]
     FallbackOf(&'static str),
+    /// git would pass the hooks by.
+    #[error("--hooks: no program can be run on a mount with --noexec; leave one of them out")]
+    HooksNotRun,
     /// Nobody can be told to go there.
     #[error("--advertise {0:?}: expected host:port, such as git1.example.org:7400")]
     Advertise(String),

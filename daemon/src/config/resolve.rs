@@ -3,7 +3,9 @@
 use super::arguments::{MountArgs, NodeArgs, Place};
 use super::layer::{Layer, LogLayer, MetricsLayer, TracesLayer};
 use super::place::{Located, absolute};
-use super::value::{Addresses, ByteRate, LogFilter, LogFormat, OtlpUrl, Ratio, Seconds};
+use super::value::{
+    Addresses, ByteRate, LogFilter, LogFormat, MissingHooks, OtlpUrl, Ratio, Seconds,
+};
 use super::{ConfigError, Environment, StoreUrl, locate, s3};
 use gitmoor_fs::{Config, Shown};
 use gitmoor_model::NamePath;
@@ -165,7 +167,7 @@ impl Settings {
         let layer = args.settings.clone().over(layer);
         let bandwidth = bandwidth(&layer);
         Ok(Self {
-            fs: fs_config(&layer, &data),
+            fs: fs_config(&layer, args, &data)?,
             mount: mount_settings(&layer, args, &data)?,
             metrics: metrics(&layer.metrics)?,
             store: StoreSettings {
@@ -181,12 +183,12 @@ impl Settings {
     }
 }
 
-fn fs_config(layer: &Layer, data: &Path) -> Config {
+fn fs_config(layer: &Layer, args: &MountArgs, data: &Path) -> Result<Config, ConfigError> {
     let trace_ratio = match &layer.traces.otlp {
         Some(_) => layer.traces.ratio().get(),
         None => 0.0,
     };
-    Config {
+    Ok(Config {
         data: data.to_owned(),
         cache_bytes: layer.cache_size().0,
         cache_free_floor: layer.cache_free_floor().0,
@@ -205,6 +207,8 @@ fn fs_config(layer: &Layer, data: &Path) -> Config {
         backup_keep: layer.backup_keep().get(),
         read_only: layer.read_only(),
         is_copy: false,
+        hooks: hooks(layer, args)?,
+        lenient_hooks: layer.missing_hooks() == MissingHooks::Warn,
         local: layer.local.clone().unwrap_or_default().paths(),
         shown: Shown {
             uid: layer.uid.map(|user| user.0),
@@ -215,6 +219,15 @@ fn fs_config(layer: &Layer, data: &Path) -> Config {
         maintenance_loose: layer.maintenance_loose().get(),
         maintenance_packs: layer.maintenance_packs().get(),
         cruft_expiration: layer.cruft_expiration().0,
+    })
+}
+
+/// git passes by a hook that it cannot run.
+fn hooks(layer: &Layer, args: &MountArgs) -> Result<Option<PathBuf>, ConfigError> {
+    match &layer.hooks {
+        Some(_) if args.noexec => Err(ConfigError::HooksNotRun),
+        Some(dir) => absolute("--hooks", dir).map(Some),
+        None => Ok(None),
     }
 }
 

@@ -17,6 +17,7 @@ text_values! {
     SizeLimit: "size, such as 10GiB, or unlimited",
     Seconds: "time, such as 500ms, 30s, 5m, 12h or 7d",
     LogFormat: "text or json",
+    MissingHooks: "refuse or warn",
     LogFilter: "error, warn, info, debug, trace, or target=level,…",
     OtlpUrl: "http://HOST:PORT",
     Ratio: "number, 0 to 1",
@@ -305,6 +306,31 @@ impl FromStr for LogFormat {
 }
 
 deserialize_from_text!(LogFormat);
+
+/// What becomes of a push to a repository that lacks a hook here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingHooks {
+    /// It moves no ref.
+    Refuse,
+    /// It is taken, and the log says so.
+    Warn,
+}
+
+impl FromStr for MissingHooks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "refuse" => Ok(Self::Refuse),
+            "warn" => Ok(Self::Warn),
+            _ => Err(format!(
+                "{text:?} does not say what becomes of a push; expected \"refuse\" or \"warn\""
+            )),
+        }
+    }
+}
+
+deserialize_from_text!(MissingHooks);
 
 /// How an S3 server is to encrypt what it stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

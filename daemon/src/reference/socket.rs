@@ -5,6 +5,7 @@ use crate::command::audit::AuditQuery;
 use crate::command::cluster::ClusterRequest;
 use crate::command::fsck::FsckRequest;
 use crate::command::gc::{GcRequest, MaintainRequest};
+use crate::command::hooks::HooksRequest;
 use crate::command::import::{ImportAbandonRequest, ImportRequest};
 use crate::command::repo::config::{ConfigRequest, SettingChange};
 use crate::command::repo::create::{CreateRequest, ObjectFormat, RefFormat};
@@ -53,6 +54,12 @@ pub(super) fn page() -> String {
     page.text("A request `cluster` says in `about` what it is about:");
     page.gap();
     for (name, doc) in ClusterRequest::DOCS {
+        page.item(&format!("`{}`: {}", kebab(name), joined(doc)));
+    }
+    page.heading(3, "About hooks");
+    page.text("A request `hooks` says in `about` what it is about:");
+    page.gap();
+    for (name, doc) in HooksRequest::DOCS {
         page.item(&format!("`{}`: {}", kebab(name), joined(doc)));
     }
     page.heading(2, "Replies");
@@ -154,6 +161,7 @@ fn examples() -> Vec<Request> {
         }),
         Request::ImportAbandon(ImportAbandonRequest { name: name() }),
         Request::Imports,
+        Request::Hooks(HooksRequest::Promote { seconds: 3600 }),
     ]
 }
 

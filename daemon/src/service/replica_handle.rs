@@ -1,6 +1,6 @@
 //! The replicator of a mount: a node of its own, a node of a cluster, or a client that asks the nodes.
 
-use super::daemon::cluster_status;
+use super::daemon::{cluster_status, other_hooks};
 use super::member::Member;
 use crate::admin::Rejection;
 use crate::command::Reply;
@@ -69,7 +69,9 @@ impl ReplicaHandle {
                 let clients = client.clients().map_err(Rejection::failed)?;
                 let identity = client.identity();
                 let (cluster, this) = (identity.cluster, identity.holder);
-                let status = cluster_status(cluster, this, &client.status(), members, clients);
+                let hooks = other_hooks(&**client)?;
+                let here = client.status();
+                let status = cluster_status(cluster, this, &here, members, clients, hooks);
                 Ok(Reply::Cluster(Box::new(status)))
             }
             (Self::Client(client), _) => Err(Rejection::usage(format!(

@@ -12,16 +12,23 @@ use gitmoor_model::name;
 use gitmoor_model::room::{Room, Type, is_ref_scratch, room};
 use gitmoor_model::{Expect, RefEntry, RepoPath};
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Whether this machine shows it in place of what the repository has.
+fn is_shown(found: &Found) -> bool {
+    matches!(found, Found::Hook(_))
+}
 
 impl Repository {
     pub(crate) fn mkdir(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<()> {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
+        self.shown_hooks().check_none_at(path)?;
         let top_level = path.parent().is_some_and(|parent| parent.is_root());
         if top_level && path.file_name().len() > 4 && path.file_name().ends_with(b".git") {
             return Err(FsError::NotHere("a repository inside a repository"));
@@ -30,11 +37,13 @@ impl Repository {
             return Err(FsError::Invalid);
         }
         self.files.mkdir(path, mode, caller.owner)?;
+        self.own_hooks.touched(path);
         self.quarantines.made(path, caller.read.pid);
         Ok(())
     }
 
     pub(crate) fn rmdir(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
+        self.shown_hooks().check_none_stays_at(path)?;
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
         self.quarantines.check(path, caller.read.pid)?;
         if !found.is_dir() {
@@ -43,16 +52,25 @@ impl Repository {
         if !self.replicated_children(path)?.is_empty() {
             return Err(FsError::NotEmpty);
         }
-        self.files.rmdir(path)
+        self.own_hooks.touched(path);
+        match self.files.rmdir(path) {
+            // It goes with the repository, which has none itself.
+            Err(FsError::Io(e)) if e.kind() == ErrorKind::NotFound && is_shown(&found) => Ok(()),
+            removed => removed,
+        }
     }
 
     pub(crate) fn unlink(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
+        self.shown_hooks().check_none_stays_at(path)?;
+        self.own_hooks.touched(path);
         self.host_files.adopt_if_plain(path)?;
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
         self.quarantines.check(path, caller.read.pid)?;
         match (self.host_files.room_of(path, &found)?, &found) {
             (_, Found::Directory) => Err(FsError::IsDirectory),
             (_, Found::Settings(_)) => Err(FsError::Immutable),
+            // It goes with the repository.
+            (_, Found::Hook(_)) => Ok(()),
             (Room::Objects, _) if name::kind(path).is_some() => {
                 self.transactions.unlink(path, caller.read)
             }
@@ -81,6 +99,8 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
+        self.shown_hooks().check_none_at(path)?;
+        self.own_hooks.touched(path);
         if !self.host_files.takes(path, Type::Symlink)? {
             return Err(FsError::Invalid);
         }
@@ -100,6 +120,7 @@ impl Repository {
 
     /// mknod(2) of FIFOs and sockets, in the local room.
     pub(crate) fn mknod(&self, path: &RepoPath, mode: u32, caller: &Caller) -> FsResult<()> {
+        self.shown_hooks().check_none_at(path)?;
         let special = matches!(mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFSOCK);
         if room(path) != Room::Local || !special {
             return Err(FsError::Unsupported(
@@ -128,6 +149,8 @@ impl Repository {
         if self.find(to)?.is_some() {
             return Err(FsError::Exists);
         }
+        self.shown_hooks().check_none_at(to)?;
+        self.own_hooks.touched(to);
         let mode = match self.find(from)? {
             Some(found) if !self.host_files.takes(to, found.kind())? => {
                 return Err(FsError::Invalid);
@@ -184,6 +207,10 @@ impl Repository {
         if is_settings(from) || is_settings(to) {
             return Err(FsError::Immutable);
         }
+        [from, to].into_iter().try_for_each(|path| {
+            self.own_hooks.touched(path);
+            self.shown_hooks().check_none_at(path)
+        })?;
         self.host_files.adopt_if_plain(from)?;
         self.host_files.adopt_if_plain(to)?;
         let source = self.find(from)?.ok_or(FsError::NotFound)?;
@@ -241,6 +268,9 @@ impl Repository {
         let actor = || self.author(caller).actor;
         self.config.rename(from, to, actor)?;
         self.host_files.adopt_when_made();
+        if to.as_bytes() == b"config" {
+            self.shown_hooks().changed_if_any();
+        }
         Ok(())
     }
 
@@ -269,6 +299,8 @@ impl Repository {
         opened: Option<&Opened>,
         caller: &Caller,
     ) -> FsResult<Found> {
+        self.shown_hooks().check_none_at(path)?;
+        self.own_hooks.touched(path);
         if let Some(size) = new.size {
             self.set_size(path, size, opened, caller)?;
         }
@@ -295,6 +327,7 @@ impl Repository {
             // Rendered: its times, owner and permission bits follow what it is rendered from.
             Found::Packed(_) => {}
             Found::Settings(_) => return Err(FsError::Immutable),
+            Found::Hook(_) => return Err(FsError::HooksOfMachine),
         }
         Ok(found)
     }

@@ -6,6 +6,7 @@ use super::transaction::ReadVersions;
 use crate::beneath::Dir;
 use crate::consistency::{Freshness, RemoteChanges};
 use crate::error::{FsError, FsResult, done};
+use crate::hooks::Hooks;
 use crate::owner::Ownership;
 use crate::process::Origins;
 use gitmoor_model::{Actor, Command, NamePath, RepoId, RepoPath, Version};
@@ -70,6 +71,10 @@ pub struct Config {
     pub is_copy: bool,
     /// Names directly under the mount that are directories of this machine.
     pub local: Vec<NamePath>,
+    /// A directory that is `hooks/` of every repository.
+    pub hooks: Option<PathBuf>,
+    /// A repository that lacks hooks here which it has on other machines takes pushes.
+    pub lenient_hooks: bool,
     /// What is shown of owners and permission bits.
     pub shown: Shown,
     /// How often repositories are looked at for maintenance; `None` for none by itself.
@@ -107,6 +112,8 @@ impl Config {
             read_only: false,
             is_copy: false,
             local: Vec::new(),
+            hooks: None,
+            lenient_hooks: false,
             shown: Shown::default(),
             maintenance_period: None,
             maintenance_loose: 500,
@@ -131,6 +138,8 @@ pub(crate) struct Context {
     /// The directories of all repositories.
     pub homes: Arc<Dir>,
     pub config: Config,
+    /// What is `hooks/` of every repository.
+    pub(crate) hooks: Hooks,
     /// Publications that wait for the store, and writers that wait for these.
     pub waits: Waits,
     /// How much is not there yet.

@@ -147,7 +147,7 @@ impl HostFiles {
     }
 
     /// Whether the format of the repository is known.
-    fn is_made(&self) -> FsResult<bool> {
+    pub(super) fn is_made(&self) -> FsResult<bool> {
         let repo = read::repo(self.shared.replica.view(), self.repo)?;
         Ok(repo.is_some_and(|repo| repo.format.is_some()))
     }

@@ -3,7 +3,7 @@
 use super::{Body, Found, Opened};
 use crate::error::FsResult;
 use gitmoor_model::name::is_rewritable;
-use gitmoor_model::room::{Room, room};
+use gitmoor_model::room::{Room, Type, room};
 use gitmoor_model::{Digest, RepoPath, Version};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -33,6 +33,8 @@ impl Identity {
             // Others may have put other bytes there.
             Found::Object(entry) if is_rewritable(path) => Some(Self::Bytes(entry.digest)),
             Found::Settings(bytes) => Some(Self::Bytes(Digest(blake3::hash(bytes).into()))),
+            Found::Hook(node) if node.type_of() == Type::Directory => None,
+            Found::Hook(node) => Some(Self::Bytes(node.digest)),
             _ if room(path) == Room::Objects => None,
             Found::Real(meta) if !meta.is_dir() => Some(Self::real(meta)),
             Found::Packed(rendered) => Some(Self::real(rendered.stat())),

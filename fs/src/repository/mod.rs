@@ -20,10 +20,12 @@ mod modules;
 pub(crate) mod objects;
 mod open;
 mod opened;
+mod own_hooks;
 mod quarantine;
 pub(crate) mod refs;
 mod rename;
 mod safety;
+mod shown_hooks;
 pub(crate) mod transaction;
 
 pub(crate) use attributes::{NewAttributes, SetTime};
@@ -36,6 +38,7 @@ pub(crate) use transaction::ReadVersion;
 use crate::beneath::kind_of;
 use crate::error::{FsError, FsResult};
 use crate::git_config;
+use crate::hooks::HookNode;
 use config::LocalConfig;
 use context::Context;
 use draft::Drafts;
@@ -47,9 +50,11 @@ use host_files::HostFiles;
 use local::{Files, Owner, file_like};
 use modules::Modules;
 use objects::Objects;
+use own_hooks::OwnHooks;
 use quarantine::Quarantines;
 use refs::{Refs, Rendered};
 use rustix::fs::FileType;
+use shown_hooks::ShownHooks;
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -72,6 +77,7 @@ pub struct Repository {
     refs: Arc<Refs>,
     config: LocalConfig,
     host_files: HostFiles,
+    own_hooks: OwnHooks,
     quarantines: Quarantines,
     drafts: Drafts,
     /// File operations so far.
@@ -103,6 +109,8 @@ pub(crate) enum Found {
     Directory,
     /// `gitmoor.config`.
     Settings(Vec<u8>),
+    /// Of the hooks that this machine shows in every repository.
+    Hook(HookNode),
 }
 
 /// Whether this is the name of the replicated settings. Whatever the real directory has under it,
@@ -129,6 +137,7 @@ impl Found {
             Found::Ref(entry) if entry.mode & libc::S_IFMT == libc::S_IFLNK => Type::Symlink,
             Found::Ref(_) | Found::Packed(_) | Found::Object(_) | Found::Settings(_) => Type::File,
             Found::Directory => Type::Directory,
+            Found::Hook(node) => node.type_of(),
         }
     }
 
@@ -168,6 +177,7 @@ impl Repository {
             id,
             config: LocalConfig::open(id, shared.clone(), files.clone())?,
             host_files: HostFiles::open(id, shared.clone(), files.clone(), transactions.clone())?,
+            own_hooks: OwnHooks::open(id, shared.clone(), files.clone())?,
             shared,
             files,
             objects,
@@ -205,6 +215,9 @@ impl Repository {
         if is_settings(path) {
             return self.settings().map(Some);
         }
+        if let Some(hooks) = self.shown_hooks().at(path)? {
+            return Ok(hooks.at(path).cloned().map(Found::Hook));
+        }
         if self.host_files.room(path)? == Room::Host {
             return self.host_files.find(path);
         }
@@ -238,6 +251,11 @@ impl Repository {
             Room::Local => self.modules().find(path),
             Room::Host => Ok(None),
         }
+    }
+
+    /// The hooks that this machine shows.
+    pub(crate) fn shown_hooks(&self) -> ShownHooks<'_> {
+        ShownHooks { of: self }
     }
 
     /// Brings `config` in step with settings that were made elsewhere.
@@ -313,6 +331,7 @@ impl Repository {
         if dir.is_root() {
             names.remove(git_config::SETTINGS.as_bytes());
         }
+        self.shown_hooks().list(dir, &mut names)?;
         Ok(names)
     }
 
@@ -359,6 +378,8 @@ impl Repository {
         match self.find(path)? {
             Some(Found::Real(_)) => self.files.readlink(path),
             Some(Found::Ref(entry)) => Ok(entry.value),
+            Some(Found::Hook(node)) if node.type_of() == Type::Symlink => Ok(node.bytes.to_vec()),
+            Some(Found::Hook(_)) => Err(FsError::Invalid),
             Some(Found::Packed(_) | Found::Object(_) | Found::Directory | Found::Settings(_)) => {
                 Err(FsError::Invalid)
             }
@@ -418,15 +439,18 @@ impl Repository {
         &self.objects
     }
 
-    /// Publishes what is finished, deleted or touched, and what is not replicated yet of refs, of files of hosts and of
-    /// `config`.
+    /// Publishes what is finished, deleted or touched, and what is not replicated yet of hooks, of refs, of files of hosts
+    /// and of `config`.
     pub fn publish(&self) -> FsResult<()> {
+        // First: other machines take pushes without them until then. What goes wrong with it holds up nothing else.
+        let told = self.own_hooks.tell();
         self.refs.gathered().finish_all();
         self.transactions.publish()?;
         if self.host_files.has_plain() {
             self.host_files.adopt()?;
         }
-        self.config.adopt_settings()
+        self.config.adopt_settings()?;
+        told
     }
 
     /// For a fork that gets files of its own.
@@ -453,6 +477,7 @@ impl Repository {
         if self.host_files.has_plain()
             || self.config.has_unreplicated()
             || self.refs.gathered().is_due()
+            || self.own_hooks.is_due()
         {
             return true;
         }

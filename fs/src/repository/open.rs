@@ -7,7 +7,7 @@ use crate::repository::host_files::mode_of_value;
 use crate::repository::objects::{Content, FileId};
 use crate::repository::refs::Value;
 use gitmoor_model::name;
-use gitmoor_model::room::{Room, room};
+use gitmoor_model::room::{Room, Type, room};
 use gitmoor_model::{Expect, FileEntry, RepoPath};
 use std::io::{Cursor, ErrorKind, Read};
 
@@ -24,6 +24,10 @@ impl Repository {
         // Publishing may move a real file into the cache between the look and
         // the open; the second look finds it catalogued. Or it may seal one that is to be written, of which the
         // next look makes a copy.
+        if write {
+            self.shown_hooks().check_none_at(path)?;
+            self.own_hooks.touched(path);
+        }
         for _ in 0..ATTEMPTS {
             let found = self.find(path)?.ok_or(FsError::NotFound)?;
             let identity = Identity::of(path, &found);
@@ -74,6 +78,11 @@ impl Repository {
                     false => Ok(opened),
                 }
             }
+            Found::Hook(_) if write => Err(FsError::HooksOfMachine),
+            Found::Hook(node) if node.type_of() == Type::File => {
+                Ok(plain(Body::Bytes(node.bytes)).lasting())
+            }
+            Found::Hook(_) => Err(FsError::Invalid),
             Found::Settings(bytes) => Ok(plain(Body::Bytes(bytes.into())).lasting()),
             Found::Object(entry) => Ok(plain(match self.objects.content(path, &entry)? {
                 Content::Inline(bytes) => Body::Bytes(bytes),
@@ -138,6 +147,8 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
+        self.shown_hooks().check_none_at(path)?;
+        self.own_hooks.touched(path);
         self.config.begin(path, mode, caller.owner)?;
         let make = || self.files.create(path, mode, caller.owner);
         let file = match room(path) {
@@ -177,6 +188,7 @@ impl Repository {
             }
             Some(Found::Directory | Found::Real(_)) => return Err(FsError::IsDirectory),
             Some(Found::Object(_) | Found::Settings(_)) => return Err(FsError::Immutable),
+            Some(Found::Hook(_)) => return Err(FsError::HooksOfMachine),
             None => return Err(FsError::NotFound),
         };
         let bytes: Box<dyn Read> = match truncate {
@@ -228,9 +240,15 @@ impl Repository {
                 let is_new = matches!(opened.closing, Closing::NewConfig);
                 self.config.written(is_new)?;
                 self.host_files.adopt_when_made();
+                self.shown_hooks().changed_if_any();
                 Ok(())
             }
         }
+    }
+
+    /// A file that was written to is closed.
+    pub(crate) fn closed(&self, path: &RepoPath) {
+        self.own_hooks.touched(path);
     }
 
     pub(crate) fn release(&self, opened: &Opened) -> FsResult<()> {

@@ -22,7 +22,9 @@ pub(super) struct IntoRefs<'a> {
 impl IntoRefs<'_> {
     pub(super) fn rename(&self, from: &RepoPath, to: &RepoPath, source: &Found) -> FsResult<Named> {
         match source {
-            Found::Packed(_) | Found::Object(_) | Found::Settings(_) => Err(FsError::CrossRoom),
+            Found::Packed(_) | Found::Object(_) | Found::Settings(_) | Found::Hook(_) => {
+                Err(FsError::CrossRoom)
+            }
             Found::Real(meta) if !meta.is_dir() && is_ref_scratch(to) => {
                 self.gives_up(from)?;
                 self.refs.claimed(to, || self.files.rename(from, to))?;

@@ -4,7 +4,7 @@
 use super::link::Link;
 use super::{Entry, Place, Process, Stat, Tree, join_name, observe, stat};
 use crate::error::{FsError, FsResult};
-use crate::repository::{Closing, Creation, Identity, NewAttributes, Opened, Repository};
+use crate::repository::{Closing, Creation, Found, Identity, NewAttributes, Opened, Repository};
 use gitmoor_model::RepoPath;
 use gitmoor_model::room::{Room, is_ref_scratch, room};
 use std::fs::Permissions;
@@ -319,6 +319,9 @@ impl Tree {
         };
         if opened.writes {
             self.inodes.written(ino);
+            if let Some(Place::Repo(repo, path)) = self.inodes.place(ino) {
+                repo.closed(&path);
+            }
         }
         released
     }
@@ -336,8 +339,14 @@ impl Tree {
             }
             Place::Repo(repo, path) => {
                 let found = repo.find(path)?.ok_or(FsError::NotFound)?;
-                let stat = self.shown().of(stat::of(path, &found, repo)?);
-                Ok((stat, Identity::of(path, &found)))
+                let stat = stat::of(path, &found, repo)?;
+                let shown = self.shown().of(stat);
+                // A hook that somebody may not run is none to git.
+                let mode = match matches!(found, Found::Hook(_)) {
+                    true => stat.mode,
+                    false => shown.mode,
+                };
+                Ok((Stat { mode, ..shown }, Identity::of(path, &found)))
             }
         }
     }

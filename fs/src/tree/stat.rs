@@ -8,7 +8,7 @@ use crate::repository::{
 use gitmoor_model::name;
 use gitmoor_model::room::Type;
 use gitmoor_model::room::{Room, room};
-use gitmoor_model::{RepoPath, Timestamp, Version};
+use gitmoor_model::{HOOKS, RepoPath, Timestamp, Version};
 use gitmoor_replicator::NameEntry;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -189,6 +189,19 @@ pub(super) fn of(path: &RepoPath, found: &Found, repo: &Repository) -> FsResult<
             let top = repo.top()?;
             let owner = (top.uid(), top.gid());
             Ok(Stat::made(kind, top.mode(), 0, UNIX_EPOCH.into(), owner))
+        }
+        Found::Hook(node) => {
+            let size = match kind {
+                Type::Directory => 0,
+                Type::File | Type::Symlink | Type::Fifo | Type::Socket => node.bytes.len() as u64,
+            };
+            // The owner of the repository may have samples beside them.
+            if path.as_bytes() == HOOKS {
+                return made(0o755, size, node.mtime);
+            }
+            let daemon = Stat::namespace();
+            let owner = (daemon.uid, daemon.gid);
+            Ok(Stat::made(kind, node.mode(), size, node.mtime, owner))
         }
         Found::Settings(bytes) => made(0o444, bytes.len() as u64, UNIX_EPOCH.into()),
         Found::Packed(rendered) => {

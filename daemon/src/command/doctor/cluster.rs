@@ -66,6 +66,12 @@ fn part(dir: &DataDir) -> Result<Option<Identity>, DataDirError> {
 
 fn judged(status: &ClusterStatus, now: SystemTime) -> Vec<Finding> {
     let mut findings = Vec::new();
+    findings.extend(status.hooks.iter().map(|(machine, why)| {
+        Finding::new(
+            format!("machine {machine} takes no push: {why}"),
+            "make its hooks directory as that of the others, or roll its own out: gitmoor hooks promote",
+        )
+    }));
     if status.leader.is_none() {
         findings.push(Finding::new(
             "nobody leads: no majority of the voters answers each other",
@@ -136,6 +142,7 @@ mod tests {
             commit: 7,
             clients: Default::default(),
             limits: Default::default(),
+            hooks: Default::default(),
             members,
         };
         let now = UNIX_EPOCH + Duration::from_secs(100 * DAY);
@@ -144,6 +151,26 @@ mod tests {
             .into_iter()
             .map(|finding| finding.problem)
             .collect()
+    }
+
+    #[test]
+    fn who_takes_no_push() {
+        let status = ClusterStatus {
+            cluster: "c".to_owned(),
+            this: "node 1".to_owned(),
+            leader: Some(1),
+            term: 1,
+            commit: 7,
+            clients: Default::default(),
+            limits: Default::default(),
+            hooks: [(3, "update in its hooks directory differs".to_owned())].into(),
+            members: vec![member(1)],
+        };
+        let findings = judged(&status, UNIX_EPOCH + Duration::from_secs(100 * DAY));
+        let [finding] = &findings[..] else {
+            panic!("one finding: {findings:?}");
+        };
+        assert!(finding.problem.contains("machine 3") && finding.problem.contains("update"));
     }
 
     #[test]

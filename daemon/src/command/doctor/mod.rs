@@ -14,6 +14,7 @@ mod cluster;
 mod data;
 mod disk;
 mod fix;
+mod hooks;
 mod machine;
 mod mounts;
 mod store;
@@ -141,6 +142,7 @@ fn examine(settings: Settings) -> Vec<Check> {
         disk::room(&patient),
         store::works(&mut patient),
         cluster::members(&mut patient),
+        hooks::everywhere(&mut patient),
         looked("mounts", mounts::dead()),
     ]
 }

@@ -4,10 +4,10 @@ use crate::admin::Rejection;
 use crate::command::Reply;
 use crate::command::cluster::{ClusterRequest, ClusterStatus, MemberLine, MemberRole};
 use crate::data_dir::Reached;
-use gitmoor_model::{ClientEntry, ClusterId, Part, Refusal, Scope};
+use gitmoor_model::{ClientEntry, ClusterId, Part, Refusal, Scope, Timestamp};
 use gitmoor_replicator::net::{Holder, Token};
 use gitmoor_replicator::peer::{Change, ChangeError};
-use gitmoor_replicator::{MemberStatus, MembershipError, Node, NodeState, Status};
+use gitmoor_replicator::{MemberStatus, MembershipError, Node, NodeState, Replica, Status, read};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -81,8 +81,29 @@ impl Cluster<'_> {
             &here,
             members,
             clients,
+            other_hooks(self.node)?,
         ))
     }
+}
+
+/// Of each machine whose hooks directory is not accepted, why.
+pub(crate) fn other_hooks(replica: &dyn Replica) -> Result<BTreeMap<u64, String>, Rejection> {
+    let view = replica.view();
+    let Some(accepted) = read::accepted_hooks(view).map_err(Rejection::failed)? else {
+        return Ok(BTreeMap::new());
+    };
+    let mut machines = read::machines_with_hooks(view).map_err(Rejection::failed)?;
+    let now = Timestamp::now();
+    machines.retain(|_, hooks| !accepted.accepts(hooks.directory, now));
+    let why = |machine: u64| match read::differing_hooks(view, machine) {
+        Ok(Some(file)) => Ok((machine, format!("{file} in its hooks directory differs"))),
+        Ok(None) => Ok((
+            machine,
+            "its hooks directory is not the cluster's".to_owned(),
+        )),
+        Err(error) => Err(Rejection::failed(error)),
+    };
+    machines.into_keys().map(why).collect()
 }
 
 /// What there is to say of a cluster, as far as `this` knows.
@@ -92,6 +113,7 @@ pub(crate) fn cluster_status(
     here: &Status,
     members: BTreeMap<u64, MemberStatus>,
     clients: BTreeMap<u64, ClientEntry>,
+    hooks: BTreeMap<u64, String>,
 ) -> ClusterStatus {
     let members = members.into_iter();
     let limited = clients
@@ -101,6 +123,7 @@ pub(crate) fn cluster_status(
     let limits = limits.collect();
     let clients = clients.into_iter();
     ClusterStatus {
+        hooks,
         limits,
         cluster: cluster.to_string(),
         this: this.to_string(),

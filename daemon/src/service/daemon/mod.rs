@@ -7,19 +7,20 @@ mod imports;
 mod repos;
 mod trash;
 
-pub(super) use cluster::{Cluster, cluster_status};
+pub(super) use cluster::{Cluster, cluster_status, other_hooks};
 
 use super::git::InheritedUmask;
 use super::replica_handle::ReplicaHandle;
 use crate::admin::{Answer, Answering, Answers, Asker, Rejection};
 use crate::command::doctor::Probe;
+use crate::command::hooks::HooksRequest;
 use crate::command::status::{Cache, MountStatus, Pending, Staging, State, Status};
 use crate::command::top::Counters;
 use crate::command::umount::UmountRequest;
 use crate::command::{Reply, Request};
 use crate::data_dir::DataDir;
 use crate::metrics::{self, Facts, Watched};
-use gitmoor_fs::{FileSystem, StoreOwner};
+use gitmoor_fs::{FileSystem, HooksOfMount, HooksStatus, StoreOwner};
 use gitmoor_jobs::Jobs;
 use gitmoor_model::Actor;
 use gitmoor_replicator::Replica;
@@ -27,7 +28,7 @@ use repos::Repos;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Why the main thread should wake up.
 #[derive(Debug)]
@@ -145,6 +146,7 @@ impl Daemon {
                 imports::abandon(&self.jobs, &request.name).map(|()| Reply::Done)
             }
             Request::Imports => imports::list(&self.jobs).map(Reply::Imports),
+            Request::Hooks(request) => self.hooks(&request, repos.actor).map(Reply::Hooks),
             Request::Counters => self.counters().map(Box::new).map(Reply::Counters),
             Request::Maintain(request) => repos.maintain(&request, asker).map(Reply::Repacked),
         }
@@ -156,6 +158,15 @@ impl Daemon {
             Ok((uid, pid)) if request.changes() => self.fs.actor(uid, pid),
             Ok(_) | Err(_) => Actor::default(),
         }
+    }
+
+    fn hooks(&self, request: &HooksRequest, actor: Actor) -> Result<Box<HooksStatus>, Rejection> {
+        let hooks = HooksOfMount(&self.fs);
+        if let HooksRequest::Promote { seconds } = request {
+            let grace = Duration::from_secs(*seconds);
+            hooks.promote(actor, grace).map_err(Rejection::failed)?;
+        }
+        hooks.status().map(Box::new).map_err(Rejection::failed)
     }
 
     fn take_over(&self) -> Result<StoreOwner, Rejection> {

@@ -163,6 +163,9 @@ impl Transactions {
         if !change.concerns_refs() {
             return self.propose(Command::Commit(change), &by.actor);
         }
+        if self.shared.config.lenient_hooks {
+            self.warn_of_missing_hooks()?;
+        }
         let through = self;
         Push {
             through,
@@ -170,6 +173,18 @@ impl Transactions {
             by,
         }
         .run()
+    }
+
+    /// This machine takes pushes all the same.
+    fn warn_of_missing_hooks(&self) -> FsResult<()> {
+        let Some(machine) = self.shared.replica.machine() else {
+            return Ok(());
+        };
+        let view = self.shared.replica.view();
+        if let Some((on, name)) = read::hooks_elsewhere(view, self.repo, machine)? {
+            tracing::warn!(repo = %self.repo, hook = %name, on, "a ref change passes by a hook that another machine has");
+        }
+        Ok(())
     }
 
     /// Publishes what is finished, deleted or touched.

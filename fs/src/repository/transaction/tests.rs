@@ -4,6 +4,7 @@ use super::{Author, PendingDeletions, ReadVersions, Transactions};
 use crate::beneath::Dir;
 use crate::consistency::Freshness;
 use crate::error::FsError;
+use crate::hooks::Hooks;
 use crate::process::Origins;
 use crate::repository::context::{Config, Context};
 use crate::repository::local::Files;
@@ -125,6 +126,7 @@ fn shared(
             publish_timeout: Duration::from_secs(1),
             ..Config::for_tests(dir.to_owned())
         },
+        hooks: Hooks::open(None, false).expect("there is none to read"),
         waits: Waits::default(),
         staging: Arc::new(Staging::new(None, homes.clone())),
         homes,

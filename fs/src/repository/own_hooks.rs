@@ -1,0 +1,161 @@
+//! The hooks that a host has written into a repository, as the cluster knows them: their names and a digest, so that no
+//! other machine takes a push without them. They are told when `hooks/` has changed, by the publisher, and once after
+//! an upgrade; a note beside the repository's directory says what was told.
+
+use super::context::Context;
+use super::local::Files;
+use crate::error::{FsError, FsResult};
+use gitmoor_model::{
+    Actor, Command, Digest, HOOKS, HookFile, HookKind, HookSet, HooksChange, MOST_OWN_HOOKS,
+    OwnHooks as Told, RepoId, RepoPath, is_in_hooks, is_push_hook, is_push_hook_directory,
+    is_sample,
+};
+use gitmoor_replicator::read;
+use rustix::fs::FileType;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The note of what was told.
+const NOTE: &str = "told-hooks";
+
+/// Bytes of it.
+const LARGEST_NOTE: u64 = 1 << 10;
+
+/// Bytes of a hook that are looked at. Of a larger one the length is told.
+const LARGEST: u64 = 1 << 20;
+
+/// See the module.
+pub(super) struct OwnHooks {
+    repo: RepoId,
+    shared: Arc<Context>,
+    files: Arc<Files>,
+    /// Whether others are to be told.
+    changed: AtomicBool,
+}
+
+impl OwnHooks {
+    pub(super) fn open(repo: RepoId, shared: Arc<Context>, files: Arc<Files>) -> FsResult<Self> {
+        let hooks = Self {
+            repo,
+            shared,
+            files,
+            changed: AtomicBool::new(false),
+        };
+        if hooks.are_told() {
+            let files = hooks.found()?;
+            let note = hooks.files.noted(NOTE, LARGEST_NOTE)?.unwrap_or_default();
+            let is_new = note != hooks.note(hooks.summary(&files).as_ref())?;
+            hooks.changed.store(is_new, Ordering::Release);
+        }
+        Ok(hooks)
+    }
+
+    /// A machine that is alone has nobody to tell.
+    fn are_told(&self) -> bool {
+        !self.shared.config.read_only && self.shared.replica.machine().is_some()
+    }
+
+    /// A name in the repository may be another file by now, or have another mode.
+    pub(super) fn touched(&self, path: &RepoPath) {
+        if is_in_hooks(path) && self.are_told() {
+            self.changed.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the publisher is to tell others.
+    pub(super) fn is_due(&self) -> bool {
+        self.changed.load(Ordering::Acquire)
+    }
+
+    /// Tells the others what there is.
+    pub(super) fn tell(&self) -> FsResult<()> {
+        if !self.changed.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let told = self.tell_found();
+        if told.is_err() {
+            self.changed.store(true, Ordering::Release);
+        }
+        told
+    }
+
+    fn tell_found(&self) -> FsResult<()> {
+        let files = self.found()?;
+        let hooks = self.summary(&files);
+        let note = self.note(hooks.as_ref())?;
+        if self.files.noted(NOTE, LARGEST_NOTE)?.unwrap_or_default() == note {
+            return Ok(());
+        }
+        let repo = self.repo;
+        let change = HooksChange::Own { repo, hooks };
+        let command = Command::Hooks(Box::new(change));
+        self.shared.propose(Actor::default(), command)?;
+        self.files.note(NOTE, &note)
+    }
+
+    fn summary(&self, files: &[HookFile]) -> Option<Told> {
+        let set = HookSet::new(files.to_vec());
+        let names = set.files().iter().map(|file| file.path.clone());
+        (!files.is_empty()).then(|| Told {
+            digest: set.digest(),
+            names: names.take(MOST_OWN_HOOKS).collect(),
+        })
+    }
+
+    /// What the note says when this was told: to whom, as whom, and what. Nothing when there is nothing to tell.
+    fn note(&self, hooks: Option<&Told>) -> FsResult<Vec<u8>> {
+        let (Some(hooks), Some(machine)) = (hooks, self.shared.replica.machine()) else {
+            return Ok(Vec::new());
+        };
+        let cluster = read::cluster(self.shared.replica.view())?;
+        let cluster = cluster.map_or_else(String::new, |id| id.to_string());
+        let Digest(digest) = hooks.digest;
+        Ok(format!("{cluster} {machine} {}\n", gitmoor_model::hex(&digest)).into_bytes())
+    }
+
+    /// What git would run of `hooks/` while it takes a push.
+    fn found(&self) -> FsResult<Vec<HookFile>> {
+        let top = RepoPath::new(HOOKS).expect("a valid path");
+        let mut found = Vec::new();
+        for (name, kind) in self.files.list(&top)? {
+            let Some(path) = top.join(&name) else {
+                continue;
+            };
+            if kind.is_dir() && is_push_hook_directory(&name) {
+                for (name, kind) in self.files.list(&path)? {
+                    if let Some(path) = path.join(&name).filter(|_| !is_sample(&name)) {
+                        found.extend(self.hook(&path, kind)?);
+                    }
+                }
+            } else if is_push_hook(&name) {
+                found.extend(self.hook(&path, kind)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// A program, or a symbolic link, wherever that leads.
+    fn hook(&self, path: &RepoPath, kind: FileType) -> FsResult<Option<HookFile>> {
+        let told = |kind, bytes: &[u8]| {
+            let below = path.as_bytes().get(HOOKS.len() + 1..).unwrap_or_default();
+            RepoPath::new(below).map(|path| HookFile::new(path, kind, bytes))
+        };
+        if kind.is_symlink() {
+            let target = self.files.readlink(path)?;
+            return Ok(told(HookKind::Link, &target));
+        }
+        let meta = self.files.stat(path)?;
+        let Some(meta) = meta.filter(|meta| meta.is_file() && meta.mode() & 0o111 != 0) else {
+            return Ok(None);
+        };
+        match self.files.read(path, LARGEST) {
+            Ok(Some(bytes)) => Ok(told(HookKind::Program, &bytes)),
+            Ok(None) => Ok(None),
+            Err(FsError::TooLarge { .. }) => {
+                Ok(told(HookKind::Program, &meta.size().to_be_bytes()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
