@@ -61,7 +61,7 @@ fn parsed(output: &Output) -> Vec<Value> {
 fn healthy(settings: &Settings) {
     let (output, checks) = examined(settings, &[]);
     assert!(output.status.success(), "{checks:#?}");
-    assert_eq!(checks.len(), 8);
+    assert_eq!(checks.len(), 9);
 }
 
 /// Exactly one thing is wrong, in this check, and these words say what.

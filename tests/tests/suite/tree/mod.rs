@@ -3,6 +3,7 @@
 mod any_name;
 mod beside;
 mod copying;
+pub(crate) mod hooks;
 mod immutable;
 mod init;
 mod local_names;

@@ -4,6 +4,7 @@
 mod beside;
 mod clients;
 mod clocks;
+mod hooks;
 mod host_files;
 mod locks;
 mod lost_locks;
