@@ -52,7 +52,10 @@ impl Scratch {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(|| sweep(&std::env::temp_dir()));
         loop {
-            let dir = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+            let dir = tempfile::Builder::new()
+                .prefix(PREFIX)
+                .permissions(Permissions::from_mode(0o700))
+                .tempdir()?;
             // A sweep that was faster than the lock has removed it.
             if let Some(locked) = lock(dir.path())? {
                 return Ok(Self { dir, locked });

@@ -1,7 +1,7 @@
 //! How much to fetch at a miss. It looks at misses only, so parallel and reordered reads of the kernel do not disturb it.
 //!
 //! - One block, and twice as much each time when the misses follow each other.
-//! - [`NEAR`] when a recent miss was as near as that. git walks a pack from commit to commit and from tree to tree, in
+//! - [`NEAR`] when a recent fetch was as near as that. git walks a pack from commit to commit and from tree to tree, in
 //!   two or three places at a time; what comes next in each place is a few blocks on.
 //! - The rest of an index (of a pack, of all packs, of commits) from the miss on, once the misses have cost as much as
 //!   all of its bytes do: an index is searched all over, again and again. So what is fetched of an index costs at most
@@ -9,6 +9,7 @@
 
 use super::layout::Layout;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Most bytes of one fetch.
 pub(super) const MAX_FETCH: u64 = 8 << 20;
@@ -17,10 +18,10 @@ pub(super) const MAX_FETCH: u64 = 8 << 20;
 /// next round trip.
 pub(super) const WHOLE: u64 = 1 << 20;
 
-/// Misses so many bytes apart are near each other.
+/// What is so many bytes from a recent fetch is near it.
 const NEAR: u64 = 2 << 20;
 
-/// Recent misses that are remembered.
+/// Recent fetches that are remembered.
 const RECENT: usize = 64;
 
 /// Bytes of an index that cost as much as the round trip of a miss.
@@ -33,8 +34,8 @@ pub(super) struct Readahead {
     next: u32,
     /// Blocks of the last fetch; 0 before the first.
     window: u32,
-    /// The first blocks of the last fetches.
-    recent: VecDeque<u32>,
+    /// The last fetches, the newest first.
+    recent: VecDeque<Range<u32>>,
     /// All that there were.
     misses: u64,
 }
@@ -58,21 +59,23 @@ impl Readahead {
         } else {
             1
         };
-        self.remember(first);
         let run = window.max(wanted).min(most).min(left);
+        self.remember(first..first + run);
         self.window = run;
         self.next = first + run;
         run
     }
 
     fn is_near(&self, first: u32, distance: u32) -> bool {
-        let mut recent = self.recent.iter();
-        recent.any(|other| first.abs_diff(*other) <= distance)
+        let around = |run: &Range<u32>| {
+            run.start.saturating_sub(distance)..=run.end.saturating_add(distance)
+        };
+        self.recent.iter().any(|run| around(run).contains(&first))
     }
 
-    fn remember(&mut self, first: u32) {
+    fn remember(&mut self, run: Range<u32>) {
         self.recent.truncate(RECENT - 1);
-        self.recent.push_front(first);
+        self.recent.push_front(run);
     }
 }
 
@@ -115,9 +118,9 @@ mod tests {
 
     /// Two places that go on by turns.
     #[test]
-    fn near_a_recent_miss_the_next_ones_come_along() {
-        let touched = [100, 900, 102, 903, 104, 905, 109, 912];
-        let runs = [(100, 1), (900, 1), (102, 8), (903, 8), (912, 8)];
+    fn near_a_recent_fetch_the_next_blocks_come_along() {
+        let touched = [100, 900, 102, 903, 104, 905, 109, 919, 940];
+        let runs = [(100, 1), (900, 1), (102, 8), (903, 8), (919, 8), (940, 1)];
         assert_eq!(fetched(&layout(300), false, &touched), runs);
     }
 
@@ -128,7 +131,7 @@ mod tests {
         assert_eq!(fetched(&layout(6), true, &touched), runs);
         let misses = (0..100).map(|n| n * 37 % 1200).collect::<Vec<_>>();
         let all = fetched(&layout(300), true, &misses);
-        assert!(all[..75].iter().all(|(_, run)| *run <= 8), "{all:?}");
+        assert!(all[..74].iter().all(|(_, run)| *run <= 8), "{all:?}");
     }
 
     #[test]

@@ -237,6 +237,7 @@ fn a_view_of_a_repository_is_for_whom_the_repository_is_for() {
     let look = "for i in $(seq 400); do cat ${TMPDIR:-/tmp}/gitmoor-scratch-*/refs/heads/secret-1 && exit 7; \
                 sleep 0.02; done 2>/dev/null";
     let mut command = ground.command("sh");
+    command.env("TMPDIR", std::env::temp_dir());
     let mut watcher = command.args(["-c", look]).spawn().expect("a shell");
     for turn in 0..3 {
         let dest = ground.place.scratch(format!("exported-{turn}.git"));

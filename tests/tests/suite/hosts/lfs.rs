@@ -55,6 +55,7 @@ fn git_lfs(site: &mut Site) {
     }
     ann.commit("files");
     ann.ok("push --quiet origin main");
+    let mut large_file = large(3_000_000, 2);
     // Each user works by way of another machine.
     for turn in 1..3 {
         let bob = user(site, &git, turn, &format!("bob-{turn}"));
@@ -62,10 +63,9 @@ fn git_lfs(site: &mut Site) {
             bob.ok("lfs ls-files --name-only"),
             "copy.bin\nlarge.bin\nsmall.bin"
         );
-        assert!(
-            std::fs::read(bob.dir.join("large.bin")).expect("checked out") == large(3_000_000, 2)
-        );
-        bob.write("large.bin", large(2_000_000, 2 + turn as u8));
+        assert!(std::fs::read(bob.dir.join("large.bin")).expect("checked out") == large_file);
+        large_file = large(2_000_000, 2 + turn as u8);
+        bob.write("large.bin", &large_file);
         bob.commit(&format!("changed-{turn}"));
         bob.ok("push --quiet origin HEAD:main");
         bob.ok("lfs fsck");
@@ -77,7 +77,7 @@ fn git_lfs(site: &mut Site) {
         &site.repo(1, "app.git").url(),
     ]);
     ann.ok("pull --quiet origin main");
-    assert!(std::fs::read(ann.dir.join("large.bin")).expect("checked out") == large(2_000_000, 4));
+    assert!(std::fs::read(ann.dir.join("large.bin")).expect("checked out") == large_file);
     site.restart(2);
     let cara = user(site, &git, 2, "cara");
     cara.ok("lfs fetch --all");

@@ -38,7 +38,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use transaction::{State, Transaction};
+use transaction::{Progress, Transaction};
 
 /// How long a step waits for the next one, and who looks for its commit.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -197,7 +197,7 @@ impl Gathered {
 
     /// Whether git makes another step after this one, of a lock that it took later, or gives up the transaction: git
     /// renames what it has written, and then removes refs, each in the order of the locks.
-    fn follows(&self, state: &State, order: u64, change: &Change) -> FsResult<bool> {
+    fn follows(&self, state: &Progress, order: u64, change: &Change) -> FsResult<bool> {
         let later = state.locks.range(order + 1..).rev().take(ASKED);
         for (_, name) in later {
             let follows = match change {
@@ -256,7 +256,7 @@ impl Gathered {
     }
 
     /// git has made its last step, does not look at errors any more, and would report success.
-    fn end(&self, of: &Transaction, state: &mut State) {
+    fn end(&self, of: &Transaction, state: &mut Progress) {
         let (repo, process) = (self.values.repo, of.process.pid());
         tracing::error!(%repo, process, "git is ended: a change of refs that it is about to report was not committed");
         of.process.end();
@@ -312,7 +312,7 @@ impl Gathered {
         Ok(())
     }
 
-    fn settle_state(&self, of: &Transaction, state: &mut State) {
+    fn settle_state(&self, of: &Transaction, state: &mut Progress) {
         self.finish(state);
         if of.process.has_ended() {
             self.forget_locks(state);
@@ -336,13 +336,13 @@ impl Gathered {
     }
 
     /// Commits what waits; what becomes of it is told to the next step.
-    fn finish(&self, state: &mut State) {
+    fn finish(&self, state: &mut Progress) {
         if let Err(error) = self.commit(state) {
             tracing::warn!(repo = %self.values.repo, %error, "steps of a transaction were answered, and are not committed: its next step fails");
         }
     }
 
-    fn commit(&self, state: &mut State) -> FsResult<()> {
+    fn commit(&self, state: &mut Progress) -> FsResult<()> {
         let Some((steps, by)) = state.take() else {
             return Ok(());
         };
@@ -427,14 +427,14 @@ impl Gathered {
         all
     }
 
-    fn forget_locks(&self, state: &mut State) {
+    fn forget_locks(&self, state: &mut Progress) {
         let mut table = self.table.lock();
         for name in std::mem::take(&mut state.locks).into_values() {
             table.names.remove(&name);
         }
     }
 
-    fn drop_if_over(&self, of: &Transaction, state: &State) {
+    fn drop_if_over(&self, of: &Transaction, state: &Progress) {
         let pid = of.process.pid();
         let mut table = self.table.lock();
         let is_this = |known: &Arc<Transaction>| std::ptr::eq(&**known, of);
@@ -444,7 +444,7 @@ impl Gathered {
     }
 
     /// The state of a transaction, which may be under way to its commit.
-    fn enter<'a>(&self, of: &'a Transaction) -> FsResult<MutexGuard<'a, State>> {
+    fn enter<'a>(&self, of: &'a Transaction) -> FsResult<MutexGuard<'a, Progress>> {
         if let Some(state) = of.state.try_lock() {
             return Ok(state);
         }

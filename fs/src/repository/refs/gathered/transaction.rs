@@ -14,11 +14,11 @@ const EDIT: usize = 64;
 /// What a git has locked and done.
 pub(super) struct Transaction {
     pub(super) process: Handle,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<Progress>,
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct Progress {
     /// The locks of which no step has moved the file yet, in the order in which they were taken.
     pub(super) locks: BTreeMap<u64, RepoPath>,
     taken: u64,
@@ -92,7 +92,7 @@ impl Step {
     }
 }
 
-impl State {
+impl Progress {
     /// Fails when an earlier step came to nothing; git knows then.
     pub(super) fn check(&mut self) -> FsResult<()> {
         match &mut self.failed {
