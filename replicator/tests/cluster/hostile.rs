@@ -13,7 +13,7 @@ use gitmoor_replicator::state::{KeyRange, Table, Trail};
 use gitmoor_replicator::{Client, NameEntry, Replica, read};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One that is asked of the first machine, by hand.
 struct Attacker<'c> {
