@@ -152,7 +152,10 @@ impl Repository {
         self.config.begin(path, mode, caller.owner)?;
         let make = || self.files.create(path, mode, caller.owner);
         let file = match room(path) {
-            Room::Refs => self.refs.created(path, caller.read.pid, make)?,
+            Room::Refs => {
+                self.own_hooks.tell()?;
+                self.refs.created(path, caller.read.pid, make)?
+            }
             // A file of a host that is still plain.
             Room::Objects | Room::Host | Room::Local => make()?,
         };

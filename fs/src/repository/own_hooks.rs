@@ -1,6 +1,6 @@
 //! The hooks that a host has written into a repository, as the cluster knows them: their names and a digest, so that no
-//! other machine takes a push without them. They are told when `hooks/` has changed, by the publisher, and once after
-//! an upgrade; a note beside the repository's directory says what was told.
+//! other machine takes a push without them. They are told when `hooks/` has changed, by the publisher or before a ref
+//! moves here, and once after an upgrade; a note beside the repository's directory says what was told.
 
 use super::context::Context;
 use super::local::Files;
@@ -11,10 +11,11 @@ use gitmoor_model::{
     is_sample,
 };
 use gitmoor_replicator::read;
+use parking_lot::Mutex;
 use rustix::fs::FileType;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The note of what was told.
 const NOTE: &str = "told-hooks";
@@ -30,8 +31,12 @@ pub(super) struct OwnHooks {
     repo: RepoId,
     shared: Arc<Context>,
     files: Arc<Files>,
-    /// Whether others are to be told.
-    changed: AtomicBool,
+    /// How often a hook may have changed.
+    changes: AtomicU64,
+    /// Which of these changes the others know.
+    told: AtomicU64,
+    /// Held while they are told.
+    telling: Mutex<()>,
 }
 
 impl OwnHooks {
@@ -40,13 +45,15 @@ impl OwnHooks {
             repo,
             shared,
             files,
-            changed: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            telling: Mutex::default(),
         };
         if hooks.are_told() {
             let files = hooks.found()?;
             let note = hooks.files.noted(NOTE, LARGEST_NOTE)?.unwrap_or_default();
             let is_new = note != hooks.note(hooks.summary(&files).as_ref())?;
-            hooks.changed.store(is_new, Ordering::Release);
+            hooks.changes.store(u64::from(is_new), Ordering::Release);
         }
         Ok(hooks)
     }
@@ -59,25 +66,28 @@ impl OwnHooks {
     /// A name in the repository may be another file by now, or have another mode.
     pub(super) fn touched(&self, path: &RepoPath) {
         if is_in_hooks(path) && self.are_told() {
-            self.changed.store(true, Ordering::Release);
+            self.changes.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     /// Whether the publisher is to tell others.
     pub(super) fn is_due(&self) -> bool {
-        self.changed.load(Ordering::Acquire)
+        self.changes.load(Ordering::Acquire) != self.told.load(Ordering::Acquire)
     }
 
-    /// Tells the others what there is.
+    /// Tells the others what there is, if they do not know. Whoever takes the lock of a ref comes here first: a machine
+    /// that has a hook is not refused because the others do not know that yet.
     pub(super) fn tell(&self) -> FsResult<()> {
-        if !self.changed.swap(false, Ordering::AcqRel) {
+        if !self.is_due() {
             return Ok(());
         }
-        let told = self.tell_found();
-        if told.is_err() {
-            self.changed.store(true, Ordering::Release);
+        let _telling = self.telling.lock();
+        let changes = self.changes.load(Ordering::Acquire);
+        if changes != self.told.load(Ordering::Acquire) {
+            self.tell_found()?;
+            self.told.store(changes, Ordering::Release);
         }
-        told
+        Ok(())
     }
 
     fn tell_found(&self) -> FsResult<()> {
