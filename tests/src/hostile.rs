@@ -153,16 +153,28 @@ fn trusting(git: &Git) -> Git {
     git.with_env("GIT_CONFIG_VALUE_0", "*")
 }
 
-/// Gives everything below a directory to the intruder. Replicated files follow the top directory.
+/// Gives everything below a directory to the intruder. Replicated files follow the top directory; hooks of the machine
+/// stay the machine's.
 fn give(dir: &Path) {
-    chown(dir, Some(INTRUDER), Some(INTRUDER)).expect("chown");
+    to_the_intruder(dir);
     for entry in fs::read_dir(dir).expect("a directory").flatten() {
         let kind = entry.file_type().expect("its type");
         match kind.is_dir() {
             true => give(&entry.path()),
-            false => std::os::unix::fs::lchown(entry.path(), Some(INTRUDER), Some(INTRUDER))
-                .expect("chown"),
+            false => to_the_intruder(&entry.path()),
         }
+    }
+}
+
+fn to_the_intruder(path: &Path) {
+    let given = std::os::unix::fs::lchown(path, Some(INTRUDER), Some(INTRUDER));
+    let is_of_the_machine = |error: &std::io::Error| error.raw_os_error() == Some(libc::EROFS);
+    if let Err(error) = given {
+        assert!(
+            is_of_the_machine(&error),
+            "chown {}: {error}",
+            path.display()
+        );
     }
 }
 

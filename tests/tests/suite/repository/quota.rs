@@ -123,7 +123,11 @@ fn files_of_git_lfs_count() {
     commit_noise(&work, "large", 150_000, 2);
     refused(&work, "push origin main");
     fs::remove_file(bare.dir.join(large)).expect("unlink");
-    settled(&place);
+    wait::until("the deletion is published", Duration::from_secs(30), || {
+        info(&place)["object_bytes"]
+            .as_u64()
+            .is_some_and(|used| used < 200_000)
+    });
     work.ok("push --quiet origin main");
     bare.fsck();
 }
