@@ -194,7 +194,7 @@ fn the_owner_of_a_repository_changes_no_hook() {
     }
     assert_eq!(
         ground.sh_ok("ls hooks | grep -v sample | tr '\\n' ' '"),
-        "update update.d "
+        "update update.d"
     );
     assert_eq!(ground.sh_ok("ls -A hooks/update.d"), "host");
     // Samples are none.
