@@ -105,6 +105,21 @@ impl Ground {
             .to_owned()
     }
 
+    /// The real directory of `a.git`, in the data directory.
+    #[track_caller]
+    pub fn real_dir(&self) -> PathBuf {
+        let marker = "its real directory";
+        self.sh_ok(&format!(": >'{marker}'"));
+        let repos = self.place.daemon().settings().data.join("repos");
+        let homes = fs::read_dir(repos).expect("repositories").flatten();
+        let mut tops = homes.map(|home| home.path().join("files"));
+        let top = tops
+            .find(|top| top.join(marker).exists())
+            .expect("one has it");
+        self.sh_ok(&format!("rm '{marker}'"));
+        top
+    }
+
     /// A git of the intruder's configuration, for work trees on the disk.
     pub fn git(&self) -> &Git {
         &self.git

@@ -7,9 +7,9 @@ use super::environment::{credentials, store_url};
 use super::local_names::LocalNames;
 use super::owner::{GroupId, Umask, UserId};
 use super::setting::{Form, from_variables, settings};
+use super::size::{ByteRate, ByteSize, SizeLimit};
 use super::value::{
-    Addresses, ByteRate, ByteSize, LogFilter, LogFormat, MissingHooks, OtlpUrl, Ratio, Seconds,
-    Secret, SizeLimit, Sse,
+    Addresses, LogFilter, LogFormat, MissingHooks, OtlpUrl, Ratio, Seconds, Secret, Sse,
 };
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};

@@ -14,6 +14,7 @@ mod repo_name;
 mod resolve;
 mod s3;
 mod setting;
+mod size;
 mod value;
 
 pub(crate) use arguments::{MountArgs, NodeArgs, Place};
@@ -27,7 +28,8 @@ pub(crate) use resolve::{
     LogSettings, MountSettings, NodeSettings, RestoreSettings, TraceSettings,
 };
 pub(crate) use setting::{Environment, Flag, Setting};
-pub use value::{ByteSize, LogFilter, LogFormat, Seconds};
+pub use size::ByteSize;
+pub use value::{LogFilter, LogFormat, Seconds};
 pub(crate) use value::{Moment, is_address};
 
 use std::path::PathBuf;

@@ -3,9 +3,8 @@
 use super::arguments::{MountArgs, NodeArgs, Place};
 use super::layer::{Layer, LogLayer, MetricsLayer, TracesLayer};
 use super::place::{Located, absolute};
-use super::value::{
-    Addresses, ByteRate, LogFilter, LogFormat, MissingHooks, OtlpUrl, Ratio, Seconds,
-};
+use super::size::ByteRate;
+use super::value::{Addresses, LogFilter, LogFormat, MissingHooks, OtlpUrl, Ratio, Seconds};
 use super::{ConfigError, Environment, StoreUrl, locate, s3};
 use gitmoor_fs::{Config, Shown};
 use gitmoor_model::NamePath;

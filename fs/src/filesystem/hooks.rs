@@ -4,7 +4,7 @@ use super::{FileSystem, OpenError, start_periodic};
 use crate::error::{FsError, FsResult};
 use crate::hooks::Standing;
 use gitmoor_model::{
-    AcceptedHooks, Actor, Command, Digest, HooksChange, MachineHooks, RepoPath, Timestamp, hex,
+    AcceptedHooks, Actor, Command, Digest, HookSet, HooksChange, RepoPath, Timestamp, hex,
 };
 use gitmoor_replicator::read::{self, MachineHooksRow};
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,7 @@ impl HooksOfMount<'_> {
             let accepted = accepted.as_ref();
             accepted.is_none_or(|accepted| accepted.accepts(directory, now))
         };
-        if shared.hooks.settle(&accepts, &|told| self.differs(told)) {
+        if shared.hooks.settle(&accepts, &|used| self.differs(used)) {
             for repository in self.0.repositories.all() {
                 repository.shown_hooks().changed();
             }
@@ -99,12 +99,9 @@ impl HooksOfMount<'_> {
         }
     }
 
-    fn differs(&self, told: &MachineHooks) -> Option<RepoPath> {
+    fn differs(&self, used: &HookSet) -> Option<RepoPath> {
         let promoted = read::hooks_directory(self.0.shared.replica.view()).ok()??;
-        told.directory
-            .as_ref()?
-            .first_difference(&promoted)
-            .cloned()
+        used.first_difference(&promoted).cloned()
     }
 
     /// Tells the cluster what is in use here, if it does not know. A cluster in which no machine has a directory knows
@@ -139,7 +136,7 @@ impl HooksOfMount<'_> {
                 "this machine is in no cluster: its hooks directory is in use as it is",
             ));
         }
-        let directory = shared.hooks.read_now()?.directory;
+        let directory = shared.hooks.read_now()?;
         let until = Timestamp::from(SystemTime::now() + grace);
         let change = HooksChange::Promote { directory, until };
         shared.propose(actor, Command::Hooks(Box::new(change)))?;

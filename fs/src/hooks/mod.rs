@@ -16,7 +16,7 @@ pub use error::HooksError;
 pub(crate) use tree::{HookNode, HookTree};
 
 use directory::{Directory, Stamp};
-use gitmoor_model::{Digest, MachineHooks, RepoPath};
+use gitmoor_model::{Digest, HookSet, MachineHooks, RepoPath};
 use parking_lot::RwLock;
 use std::path::Path;
 use std::sync::Arc;
@@ -105,12 +105,11 @@ impl Hooks {
     /// Of the content in use, and whether pushes are taken without a hook.
     pub(crate) fn in_use(&self) -> (Option<Digest>, bool) {
         let state = self.state.read();
-        (state.used.as_ref().map(|tree| tree.digest()), self.lenient)
+        (digest(&state.used), self.lenient)
     }
 
     pub(crate) fn standing(&self) -> Standing {
         let state = self.state.read();
-        let digest = |tree: &Option<Arc<HookTree>>| tree.as_ref().map(|tree| tree.digest());
         let used = digest(&state.used);
         Standing {
             used,
@@ -146,17 +145,14 @@ impl Hooks {
     }
 
     /// Reads the directory now, for who is about to promote it.
-    pub(crate) fn read_now(&self) -> Result<MachineHooks, HooksError> {
+    pub(crate) fn read_now(&self) -> Result<Option<HookSet>, HooksError> {
         if let Some(directory) = &self.directory {
             let stamp = directory.stamp()?;
             let tree = directory.read()?;
             self.state.write().has_read(tree, &stamp);
         }
         let latest = self.state.read().latest.clone();
-        Ok(MachineHooks {
-            directory: latest.map(|tree| tree.set().clone()),
-            lenient: self.lenient,
-        })
+        Ok(latest.map(|tree| tree.set().clone()))
     }
 
     fn is_unusable(&self, error: &HooksError) {
@@ -173,7 +169,7 @@ impl Hooks {
     pub(crate) fn settle(
         &self,
         accepts: &dyn Fn(Option<Digest>) -> bool,
-        differs: &dyn Fn(&MachineHooks) -> Option<RepoPath>,
+        differs: &dyn Fn(&HookSet) -> Option<RepoPath>,
     ) -> bool {
         let mut state = self.state.write();
         let state = &mut *state;
@@ -183,18 +179,14 @@ impl Hooks {
             state.used = Some(latest.clone());
         }
         let used = state.used.clone();
-        let (shown, refusal) = match accepts(used.as_ref().map(|tree| tree.digest())) {
+        let (shown, refusal) = match accepts(digest(&used)) {
             true => (used, None),
             false => {
-                let told = MachineHooks {
-                    directory: used.as_ref().map(|tree| tree.set().clone()),
-                    lenient: self.lenient,
-                };
-                let why = refusal::sentence(used.is_some(), differs(&told).as_ref());
+                let file = used.as_ref().and_then(|tree| differs(tree.set()));
+                let why = refusal::sentence(used.is_some(), file.as_ref());
                 (Some(Arc::new(refusal::tree(&why))), Some(why))
             }
         };
-        let digest = |tree: &Option<Arc<HookTree>>| tree.as_ref().map(|tree| tree.digest());
         let is_new = digest(&state.shown) != digest(&shown);
         if is_new {
             match &refusal {
@@ -206,6 +198,10 @@ impl Hooks {
         state.refusal = refusal;
         is_new
     }
+}
+
+fn digest(tree: &Option<Arc<HookTree>>) -> Option<Digest> {
+    tree.as_ref().map(|tree| tree.digest())
 }
 
 impl State {

@@ -28,7 +28,7 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
-        self.shown_hooks().check_none_at(path)?;
+        let _changing = self.change_hooks(path)?;
         let top_level = path.parent().is_some_and(|parent| parent.is_root());
         if top_level && path.file_name().len() > 4 && path.file_name().ends_with(b".git") {
             return Err(FsError::NotHere("a repository inside a repository"));
@@ -37,7 +37,6 @@ impl Repository {
             return Err(FsError::Invalid);
         }
         self.files.mkdir(path, mode, caller.owner)?;
-        self.own_hooks.touched(path);
         self.quarantines.made(path, caller.read.pid);
         Ok(())
     }
@@ -52,7 +51,7 @@ impl Repository {
         if !self.replicated_children(path)?.is_empty() {
             return Err(FsError::NotEmpty);
         }
-        self.own_hooks.touched(path);
+        let _changing = self.own_hooks.changing(path);
         match self.files.rmdir(path) {
             // It goes with the repository, which has none itself.
             Err(FsError::Io(e)) if e.kind() == ErrorKind::NotFound && is_shown(&found) => Ok(()),
@@ -62,7 +61,7 @@ impl Repository {
 
     pub(crate) fn unlink(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
         self.shown_hooks().check_none_stays_at(path)?;
-        self.own_hooks.touched(path);
+        let _changing = self.own_hooks.changing(path);
         self.host_files.adopt_if_plain(path)?;
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
         self.quarantines.check(path, caller.read.pid)?;
@@ -99,8 +98,7 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
-        self.shown_hooks().check_none_at(path)?;
-        self.own_hooks.touched(path);
+        let _changing = self.change_hooks(path)?;
         if !self.host_files.takes(path, Type::Symlink)? {
             return Err(FsError::Invalid);
         }
@@ -149,8 +147,7 @@ impl Repository {
         if self.find(to)?.is_some() {
             return Err(FsError::Exists);
         }
-        self.shown_hooks().check_none_at(to)?;
-        self.own_hooks.touched(to);
+        let _changing = self.change_hooks(to)?;
         let mode = match self.find(from)? {
             Some(found) if !self.host_files.takes(to, found.kind())? => {
                 return Err(FsError::Invalid);
@@ -207,10 +204,7 @@ impl Repository {
         if is_settings(from) || is_settings(to) {
             return Err(FsError::Immutable);
         }
-        [from, to].into_iter().try_for_each(|path| {
-            self.own_hooks.touched(path);
-            self.shown_hooks().check_none_at(path)
-        })?;
+        let _changing = (self.change_hooks(from)?, self.change_hooks(to)?);
         self.host_files.adopt_if_plain(from)?;
         self.host_files.adopt_if_plain(to)?;
         let source = self.find(from)?.ok_or(FsError::NotFound)?;
@@ -299,8 +293,7 @@ impl Repository {
         opened: Option<&Opened>,
         caller: &Caller,
     ) -> FsResult<Found> {
-        self.shown_hooks().check_none_at(path)?;
-        self.own_hooks.touched(path);
+        let _changing = self.change_hooks(path)?;
         if let Some(size) = new.size {
             self.set_size(path, size, opened, caller)?;
         }

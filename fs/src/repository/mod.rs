@@ -50,7 +50,7 @@ use host_files::HostFiles;
 use local::{Files, Owner, file_like};
 use modules::Modules;
 use objects::Objects;
-use own_hooks::OwnHooks;
+use own_hooks::{Changing, OwnHooks};
 use quarantine::Quarantines;
 use refs::{Refs, Rendered};
 use rustix::fs::FileType;
@@ -251,6 +251,12 @@ impl Repository {
             Room::Local => self.modules().find(path),
             Room::Host => Ok(None),
         }
+    }
+
+    /// A change of a name, which may be a hook of the repository's own; fails where hooks of the machine are shown.
+    fn change_hooks(&self, path: &RepoPath) -> FsResult<Changing<'_>> {
+        self.shown_hooks().check_none_at(path)?;
+        Ok(self.own_hooks.changing(path))
     }
 
     /// The hooks that this machine shows.

@@ -25,8 +25,7 @@ impl Repository {
         // the open; the second look finds it catalogued. Or it may seal one that is to be written, of which the
         // next look makes a copy.
         if write {
-            self.shown_hooks().check_none_at(path)?;
-            self.own_hooks.touched(path);
+            drop(self.change_hooks(path)?);
         }
         for _ in 0..ATTEMPTS {
             let found = self.find(path)?.ok_or(FsError::NotFound)?;
@@ -147,8 +146,7 @@ impl Repository {
         if self.find(path)?.is_some() {
             return Err(FsError::Exists);
         }
-        self.shown_hooks().check_none_at(path)?;
-        self.own_hooks.touched(path);
+        let _changing = self.change_hooks(path)?;
         self.config.begin(path, mode, caller.owner)?;
         let make = || self.files.create(path, mode, caller.owner);
         let file = match room(path) {
@@ -251,7 +249,7 @@ impl Repository {
 
     /// A file that was written to is closed.
     pub(crate) fn closed(&self, path: &RepoPath) {
-        self.own_hooks.touched(path);
+        drop(self.own_hooks.changing(path));
     }
 
     pub(crate) fn release(&self, opened: &Opened) -> FsResult<()> {

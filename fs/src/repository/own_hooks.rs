@@ -39,6 +39,18 @@ pub(super) struct OwnHooks {
     telling: Mutex<()>,
 }
 
+/// A change that is under way. It counts when it is over: whoever tells what there is before that tells the old.
+#[must_use]
+pub(super) struct Changing<'a>(Option<&'a OwnHooks>);
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        if let Some(hooks) = self.0 {
+            hooks.changes.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
 impl OwnHooks {
     pub(super) fn open(repo: RepoId, shared: Arc<Context>, files: Arc<Files>) -> FsResult<Self> {
         let hooks = Self {
@@ -63,11 +75,9 @@ impl OwnHooks {
         !self.shared.config.read_only && self.shared.replica.machine().is_some()
     }
 
-    /// A name in the repository may be another file by now, or have another mode.
-    pub(super) fn touched(&self, path: &RepoPath) {
-        if is_in_hooks(path) && self.are_told() {
-            self.changes.fetch_add(1, Ordering::AcqRel);
-        }
+    /// A name in the repository may be another file, or have another mode, when the answer is dropped.
+    pub(super) fn changing(&self, path: &RepoPath) -> Changing<'_> {
+        Changing((is_in_hooks(path) && self.are_told()).then_some(self))
     }
 
     /// Whether the publisher is to tell others.

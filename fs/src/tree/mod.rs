@@ -32,7 +32,7 @@ use gitmoor_replicator::read;
 use inodes::Inodes;
 use length::{check_length, join, join_name};
 use modules::Modules;
-use name_ttl::{absence_ttl, name_ttl};
+use name_ttl::{absence_ttl, is_moving, name_ttl};
 use names::{Names, begins_repository};
 use rename::Rename;
 use std::io;
@@ -491,13 +491,5 @@ fn caller(shown: &Shown, repo: &Repository, process: Process) -> Caller {
 fn observe(place: &Place, process: Process) {
     if let Place::Repo(repo, _) = place {
         repo.transactions().read_version(process.tid);
-    }
-}
-
-/// Whether a transaction is about to give the name another file, or has done so and is not answered for.
-fn is_moving(place: &Place) -> bool {
-    match place {
-        Place::Repo(repo, path) => repo.is_moving(path),
-        Place::Name(_) | Place::Beside(_) | Place::Local(_) => false,
     }
 }

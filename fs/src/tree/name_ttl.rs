@@ -6,6 +6,14 @@ use crate::consistency::NameTtl;
 use gitmoor_model::name::{holds_objects, is_above_lfs, is_fan_out};
 use gitmoor_model::{RepoPath, is_in_modules};
 
+/// Whether a transaction is about to give the name another file, or has done so and is not answered for.
+pub(super) fn is_moving(place: &Place) -> bool {
+    match place {
+        Place::Repo(repo, path) => repo.is_moving(path),
+        Place::Name(_) | Place::Beside(_) | Place::Local(_) => false,
+    }
+}
+
 /// The TTL of the name of what stands there.
 pub(super) fn name_ttl(place: &Place, is_alone: bool) -> NameTtl {
     match place {

@@ -33,8 +33,7 @@ const OF_A_PUSH: [&[u8]; 7] = [
 
 /// Whether a path is `hooks/` or beneath it.
 pub fn is_in_hooks(path: &RepoPath) -> bool {
-    let rest = path.as_bytes().strip_prefix(HOOKS);
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    path.is_in_directory(HOOKS)
 }
 
 /// Whether a name is one of git's samples: git runs none of them.

@@ -206,6 +206,14 @@ macro_rules! path_type {
 path_type!(NamePath);
 path_type!(RepoPath);
 
+impl RepoPath {
+    /// Whether this path is a directory of the top of its repository, by its name, or lies beneath it.
+    pub(super) fn is_in_directory(&self, name: &[u8]) -> bool {
+        let rest = self.0.strip_prefix(name);
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    }
+}
+
 impl NamePath {
     /// Where this is when `from`, which is this path or above it, is `to`. Neither is the root.
     pub fn moved(&self, from: &Self, to: &Self) -> Self {

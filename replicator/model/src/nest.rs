@@ -42,8 +42,7 @@ impl ModulePath {
 
 /// Whether a path of a repository is `modules/` or beneath it.
 pub fn is_in_modules(path: &RepoPath) -> bool {
-    let rest = path.as_bytes().strip_prefix(MODULES);
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    path.is_in_directory(MODULES)
 }
 
 impl TryFrom<RepoPath> for ModulePath {

@@ -12,9 +12,9 @@ use super::read::{self, MachineHooksRow};
 use super::view::View;
 use super::{Overlay, ReadError, Table, keys, namespace};
 use crate::model::{
-    AcceptedHooks, HookSet, HooksChange, MachineHooks, OwnHooks, Refusal, RepoId, RepoPath,
-    Timestamp,
+    AcceptedHooks, HookSet, HooksChange, MachineHooks, Refusal, RepoId, RepoPath, Timestamp,
 };
+use serde::Serialize;
 
 /// What git commits of a push, and what holds refs in tables.
 const PUSHED: [&[u8]; 2] = [b"refs/", b"reftable/"];
@@ -35,7 +35,7 @@ pub(super) fn change(
         HooksChange::Own { repo, hooks } => {
             namespace::existing_repo(overlay, *repo)?;
             let key = keys::own_hooks(*repo, proposer(context)?);
-            put_own(overlay, key, hooks.as_ref());
+            set(overlay, Table::Hooks, key, hooks.as_ref());
             Ok(())
         }
     }
@@ -54,10 +54,7 @@ fn report(overlay: &mut Overlay<'_>, machine: u64, hooks: &MachineHooks) -> Resu
     };
     overlay.put(Table::Members, keys::machine_hooks(machine), &row);
     let files = keys::machine_hook_files(machine);
-    match &hooks.directory {
-        Some(directory) => overlay.put(Table::Members, files, directory),
-        None => overlay.delete(Table::Members, files),
-    }
+    set(overlay, Table::Members, files, hooks.directory.as_ref());
     let is_node = read::members(overlay)?.contains_key(&machine);
     if let (Some(directory), true) = (&hooks.directory, is_node)
         && read::accepted_hooks(overlay)?.is_none()
@@ -97,16 +94,14 @@ fn promote(
 fn accept(overlay: &mut Overlay<'_>, accepted: &AcceptedHooks, directory: Option<&HookSet>) {
     overlay.put(Table::Members, keys::ACCEPTED_HOOKS.to_vec(), accepted);
     let files = keys::HOOKS_DIRECTORY.to_vec();
-    match directory {
-        Some(directory) => overlay.put(Table::Members, files, directory),
-        None => overlay.delete(Table::Members, files),
-    }
+    set(overlay, Table::Members, files, directory);
 }
 
-fn put_own(overlay: &mut Overlay<'_>, key: Vec<u8>, hooks: Option<&OwnHooks>) {
-    match hooks {
-        Some(hooks) => overlay.put(Table::Hooks, key, hooks),
-        None => overlay.delete(Table::Hooks, key),
+/// A row says what there is; of nothing there is none.
+fn set(overlay: &mut Overlay<'_>, table: Table, key: Vec<u8>, value: Option<&impl Serialize>) {
+    match value {
+        Some(value) => overlay.put(table, key, value),
+        None => overlay.delete(table, key),
     }
 }
 

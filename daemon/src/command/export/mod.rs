@@ -142,9 +142,7 @@ fn export(source: &Path, inner: &[String], args: &ExportArgs) -> Result<Exported
         true => bundle::make(&view, &refs, work.path(), args)?,
         false => {
             let made = work.path().join("made.git");
-            let mut bytes = copy::make(&view, &refs, &made, args)?;
-            host_files::copy(source, &made)?;
-            lfs::copy(source, &made)?;
+            let mut bytes = copy_all(source, &view, &refs, &made, args)?;
             for rest in inner {
                 bytes += export_inner(source, rest, &made, args)?;
             }
@@ -173,9 +171,20 @@ fn export_inner(
     let made = made.join(rest);
     let above = made.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(above).map_err(ExportError::file(above))?;
-    let bytes = copy::make(&view, &refs, &made, args)?;
-    host_files::copy(source, &made)?;
-    lfs::copy(source, &made)?;
+    copy_all(source, &view, &refs, &made, args)
+}
+
+/// Everything of one repository; answers how large its objects are.
+fn copy_all(
+    source: &Path,
+    view: &ReadView,
+    refs: &Refs,
+    made: &Path,
+    args: &ExportArgs,
+) -> Result<u64, ExportError> {
+    let bytes = copy::make(view, refs, made, args)?;
+    host_files::copy(source, made)?;
+    lfs::copy(source, made)?;
     Ok(bytes)
 }
 

@@ -6,27 +6,13 @@ use gitmoor_tests::process::report;
 use gitmoor_tests::wait;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Deleted repositories leave the disk with the next `gitmoor gc`.
 const AT_ONCE: &str = "trash-keep = \"0s\"\ngc-grace = \"0s\"\n";
 
 /// Directories in one another that have a path.
 const LEVELS: usize = 900;
-
-/// The real directory of the intruder's repository.
-fn real(ground: &Ground) -> PathBuf {
-    let marker = "its-real-directory";
-    ground.sh_ok(&format!(": >{marker}"));
-    let repos = ground.place.daemon().settings().data.join("repos");
-    let homes = fs::read_dir(repos).expect("repositories").flatten();
-    let mut tops = homes.map(|home| home.path().join("files"));
-    let top = tops
-        .find(|top| top.join(marker).exists())
-        .expect("one has it");
-    ground.sh_ok(&format!("rm {marker}"));
-    top
-}
 
 /// Renames chains of directories into one another, and answers how often that was possible.
 fn deepen(dir: &Path, times: usize) -> usize {
@@ -63,7 +49,7 @@ fn directories_that_are_moved_into_one_another_keep_their_paths() {
 #[test]
 fn directories_without_a_path_end_no_daemon() {
     let ground = Ground::new(Kind::Dir, AT_ONCE);
-    let real = real(&ground);
+    let real = ground.real_dir();
     ground.place.daemon().umount();
     let deep = real.join("deep");
     fs::create_dir(&deep).expect("mkdir");

@@ -7,7 +7,6 @@ use gitmoor_tests::process::report;
 use gitmoor_tests::{files, wait};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
 use std::time::Instant;
 
 /// The publisher takes what is finished almost at once.
@@ -17,23 +16,9 @@ const EAGER: &str = "idle-publish = \"50ms\"\n";
 const RENAME: &str =
     "rename() { perl -e 'rename($ARGV[0], $ARGV[1]) or die \"$!\\n\"' \"$1\" \"$2\"; };";
 
-/// The real directory of the intruder's repository.
-fn real(ground: &Ground) -> PathBuf {
-    let marker = "its real directory";
-    ground.sh_ok(&format!(": >'{marker}'"));
-    let repos = ground.place.daemon().settings().data.join("repos");
-    let homes = fs::read_dir(repos).expect("repositories").flatten();
-    let mut tops = homes.map(|home| home.path().join("files"));
-    let top = tops
-        .find(|top| top.join(marker).exists())
-        .expect("one has it");
-    ground.sh_ok(&format!("rm '{marker}'"));
-    top
-}
-
 /// Waits until nothing that has a final name in `objects/info` is a real file any more.
 fn published(ground: &Ground) {
-    let info = real(ground).join("objects/info");
+    let info = ground.real_dir().join("objects/info");
     wait::until("everything is published", BOUND, || {
         files::below(&info).iter().all(|path| !path.is_file())
     });
@@ -203,7 +188,7 @@ fn a_directory_that_is_moved_brings_no_file_to_a_final_name() {
 #[test]
 fn what_stands_in_the_way_at_the_start_is_set_aside_and_not_opened() {
     let ground = Ground::new(Kind::Dir, EAGER);
-    let real = real(&ground);
+    let real = ground.real_dir();
     ground.place.daemon().umount();
     let hex = "2".repeat(38);
     for dir in [
