@@ -3,6 +3,7 @@
 //! nothing is half done.
 
 mod atomic;
+mod names;
 mod pieces;
 mod points;
 mod power;

@@ -33,34 +33,34 @@ const DYING: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Work that comes by some points.
-struct Load {
+pub(super) struct Load {
     /// What it is run with besides [`EAGER`].
-    toml: &'static str,
+    pub(super) toml: &'static str,
     /// Options of `git init`.
-    init: &'static str,
+    pub(super) init: &'static str,
     /// Before the first drill.
-    begin: fn(&Stage),
+    pub(super) begin: fn(&Stage),
     /// While the daemon is away, before it comes back armed.
-    prepare: fn(&Stage),
+    pub(super) prepare: fn(&Stage),
     /// The work, once. Its commands may fail at any time.
-    step: fn(&Stage),
+    pub(super) step: fn(&Stage),
     /// What must work when the daemon is back.
-    after: fn(&Stage),
+    pub(super) after: fn(&Stage),
     /// The points, and at which time each is deadly.
-    points: &'static [(Failpoint, &'static [u32])],
+    pub(super) points: &'static [(Failpoint, &'static [u32])],
 }
 
 /// Where a load works.
-struct Stage {
-    place: Place,
+pub(super) struct Stage {
+    pub(super) place: Place,
     bare: Repo,
-    work: Repo,
+    pub(super) work: Repo,
     ledger: RefCell<Ledger>,
-    steps: Cell<usize>,
+    pub(super) steps: Cell<usize>,
 }
 
 impl Load {
-    fn drill(&self) {
+    pub(super) fn drill(&self) {
         let stage = self.stage();
         (self.begin)(&stage);
         for (point, deaths) in self.points {
@@ -136,8 +136,13 @@ fn died_at(stage: &Stage, point: Failpoint) {
 }
 
 impl Stage {
-    /// Pushes a commit to a branch of its own; the commit's files are up to the caller.
+    /// Pushes a commit to a branch of its own, if the daemon lives; the commit's files are up to the caller.
     fn push(&self, options: &str, files: usize, size: usize) {
+        self.is_pushed(options, files, size);
+    }
+
+    /// The same, and whether git acknowledged it.
+    pub(super) fn is_pushed(&self, options: &str, files: usize, size: usize) -> bool {
         let step = self.steps.get();
         let branch = format!("refs/heads/step/{step}");
         let history = History::seeded(step as u64).files("next", files, size, 50);
@@ -145,12 +150,13 @@ impl Stage {
         let tip = self.work.oid("next");
         let mut ledger = self.ledger.borrow_mut();
         ledger.will_set(&branch, &tip);
-        if self
+        let done = self
             .work
-            .is(format!("{options} push --quiet origin next:{branch}"))
-        {
+            .is(format!("{options} push --quiet origin next:{branch}"));
+        if done {
             ledger.is_set(&branch, &tip);
         }
+        done
     }
 
     /// Gives twenty refs a value in one transaction, or removes them.
@@ -224,7 +230,7 @@ impl Stage {
 fn nothing(_: &Stage) {}
 
 /// On a usual repository, with nothing to do around the work.
-const BASE: Load = Load {
+pub(super) const BASE: Load = Load {
     toml: "",
     init: "",
     begin: nothing,

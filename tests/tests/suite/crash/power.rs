@@ -13,6 +13,8 @@ use gitmoor_tests::mount::Settings;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::power::Disk;
 use gitmoor_tests::{process, wait};
+use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tempfile::TempDir;
 
@@ -98,6 +100,9 @@ struct Writer {
     work: Repo,
     ledger: Ledger,
     step: u64,
+    /// A file beside repositories: what it was last given, and what of that was acknowledged.
+    note: PathBuf,
+    noted: [Option<u64>; 2],
 }
 
 impl Writer {
@@ -113,6 +118,8 @@ impl Writer {
             work,
             ledger,
             step: 0,
+            note: place.root.join(format!("{name}-note")),
+            noted: [None, None],
         }
     }
 
@@ -122,6 +129,7 @@ impl Writer {
         match self.step % 8 {
             2 => self.move_many(),
             4 => self.maintain(),
+            5 => self.write_note(),
             7 => self.delete(),
             _ => self.push(),
         }
@@ -174,6 +182,30 @@ impl Writer {
         done
     }
 
+    /// As an editor saves a file.
+    fn write_note(&mut self) -> bool {
+        let made = self.note.with_extension("new");
+        self.noted[0] = Some(self.step);
+        let written = fs::write(&made, self.step.to_string());
+        let done = written.and_then(|()| fs::rename(&made, &self.note)).is_ok();
+        if done {
+            self.noted[1] = self.noted[0];
+        }
+        done
+    }
+
+    /// The file is as it was acknowledged, or as it was given last.
+    fn check_note(&mut self) {
+        let found = fs::read_to_string(&self.note).ok();
+        let found = found.map(|text| text.parse().expect("a number"));
+        assert!(
+            self.noted.contains(&found),
+            "{found:?}, but {:?}",
+            self.noted
+        );
+        self.noted = [found, found];
+    }
+
     /// Everything is rewritten and the old deleted: where a missing sync costs most.
     fn maintain(&mut self) -> bool {
         let commands = ["gc --quiet", "commit-graph write --reachable"];
@@ -217,6 +249,7 @@ fn power_cuts(machine: Option<Machine>) {
         work_until(&machine, &mut writers, goal);
         machine.restore();
         for writer in &mut writers {
+            writer.check_note();
             let Writer {
                 bare, work, ledger, ..
             } = writer;

@@ -24,13 +24,13 @@ mounted!(
 
 const BOUND: Duration = Duration::from_secs(30);
 
-fn sha256(path: &Path) -> String {
+pub(crate) fn sha256(path: &Path) -> String {
     let output = Command::new("sha256sum").arg(path).output();
     let text = String::from_utf8(output.expect("sha256sum(1)").stdout).expect("text");
     text[..64].to_owned()
 }
 
-fn at(oid: &str) -> PathBuf {
+pub(crate) fn at(oid: &str) -> PathBuf {
     PathBuf::from(format!("lfs/objects/{}/{}/{oid}", &oid[..2], &oid[2..4]))
 }
 
