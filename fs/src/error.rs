@@ -398,7 +398,11 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         | Refusal::AddressTaken { .. }
         | Refusal::NoImport(_)
         | Refusal::BeingImported(_)
-        | Refusal::Unverified { .. } => libc::EPERM,
+        | Refusal::Unverified { .. }
+        | Refusal::NoUser(_)
+        | Refusal::UserExists(_)
+        | Refusal::NoToken(_)
+        | Refusal::TokenExists(_) => libc::EPERM,
         // As a disk does: a file where a directory is needed, or the reverse.
         Refusal::DirectoryConflict { name, with } => {
             if with.as_bytes().len() < name.as_bytes().len() {

@@ -78,7 +78,8 @@ fn check_paths(command: &Command) {
         | Command::Relocate { .. }
         | Command::SettleStore(_)
         | Command::ClaimStore(_)
-        | Command::RemoveMember { .. } => {}
+        | Command::RemoveMember { .. }
+        | Command::Access(_) => {}
         Command::Commit(change)
         | Command::Publish { change, .. }
         | Command::MoveRefs { change, .. } => check_change(change),

@@ -2,7 +2,8 @@
 
 use super::TraceContext;
 use super::{
-    ClaimId, ClusterId, Digest, FileAdd, FileEntry, Format, HooksChange, Importing, Limit,
+    AccessChange, ClaimId, ClusterId, Digest, FileAdd, FileEntry, Format, HooksChange, Importing,
+    Limit,
     NameChange, NamePath, Nesting, Newcomer, Part, RepoChange, RepoId, RepoPath, Scope,
     SecretDigest, SessionId, StoreRecord, Timestamp, Version,
 };
@@ -253,6 +254,8 @@ pub enum Command {
     Nest(Box<Nesting>),
     /// A machine tells of its hooks, or an administrator says which hooks all machines are to have.
     Hooks(Box<HooksChange>),
+    /// Who may do what through the doors of `gitmoor serve` changes.
+    Access(Box<AccessChange>),
 }
 
 /// New attributes of an object file; `None` leaves one as it is.
@@ -399,6 +402,7 @@ impl Command {
             Self::SetSettings { .. } => "set_settings",
             Self::Nest(nesting) => nesting.step.kind(),
             Self::Hooks(change) => change.kind(),
+            Self::Access(change) => change.kind(),
         }
     }
 }

@@ -35,7 +35,8 @@ impl Command {
             | Self::Relocate { .. }
             | Self::RemoveMember { .. }
             | Self::SettleStore(_)
-            | Self::InviteClient { .. } => vec![Concern::Cluster],
+            | Self::InviteClient { .. }
+            | Self::Access(_) => vec![Concern::Cluster],
             Self::CreateDirectory { path }
             | Self::RemoveDirectory { path }
             | Self::CreateRepo { path, .. } => vec![Concern::Name(path)],

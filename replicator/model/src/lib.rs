@@ -4,6 +4,7 @@
 //! What is stored or sent serialises with postcard. A change of shape is a change of the data
 //! directory's version.
 
+mod access;
 mod beside;
 mod change;
 mod command;
@@ -23,6 +24,10 @@ mod scope;
 pub mod setting;
 mod trace;
 
+pub use access::{
+    AccessChange, Grantee, Ground, GroupName, NameError, Role, Token, TokenId, User, UserName,
+    presented, token_text,
+};
 pub use beside::{MOST_OF_FILE, MOST_OF_TARGET, NameChange, NameStep};
 pub use change::{Change, Expect, FileAdd, FileRemoval, PackedEdit, RefEdit, RepoChange};
 pub use command::{

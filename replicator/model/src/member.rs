@@ -137,4 +137,9 @@ impl SecretDigest {
     pub fn of(secret: &[u8]) -> Self {
         Self(*blake3::hash(secret).as_bytes())
     }
+
+    /// Whether they are the same. This takes as long wherever they differ.
+    pub fn is(&self, other: &Self) -> bool {
+        blake3::Hash::from_bytes(self.0) == blake3::Hash::from_bytes(other.0)
+    }
 }

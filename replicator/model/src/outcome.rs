@@ -1,6 +1,6 @@
 //! What the replicator answers.
 
-use super::{ClusterId, Limit, NamePath, RepoId, RepoPath, Version, host_file};
+use super::{ClusterId, Limit, NamePath, RepoId, RepoPath, TokenId, UserName, Version, host_file};
 use serde::{Deserialize, Serialize};
 
 /// What apply answers. A refusal changed nothing.
@@ -202,6 +202,18 @@ pub enum Refusal {
         /// Where the hook is.
         on: u64,
     },
+    /// There is no such user of the doors.
+    #[error("there is no user {0}; gitmoor user list shows all")]
+    NoUser(UserName),
+    /// There is one of this name.
+    #[error("there is a user {0} already")]
+    UserExists(UserName),
+    /// There is no such token.
+    #[error("there is no token {0}; gitmoor token list shows all")]
+    NoToken(TokenId),
+    /// There is one of this id.
+    #[error("there is a token {0} already")]
+    TokenExists(TokenId),
 }
 
 fn hooks_differ(machine: u64, file: Option<&RepoPath>) -> String {

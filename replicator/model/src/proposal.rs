@@ -7,9 +7,9 @@
 use super::change::{FileAdd, RefEdit};
 use super::command::{Borrowing, Relied};
 use super::{
-    Actor, Change, Command, Envelope, FileEntry, ImportStep, MOST_OF_FILE, MOST_OF_TARGET,
-    NameStep, PackedEdit, Place, Refusal, RepoChange, RepoId, RepoPath, SessionId, Timestamp,
-    host_file, setting,
+    AccessChange, Actor, Change, Command, Envelope, FileEntry, ImportStep, MOST_OF_FILE,
+    MOST_OF_TARGET, NameStep, PackedEdit, Place, Refusal, RepoChange, RepoId, RepoPath, SessionId,
+    Timestamp, host_file, setting,
 };
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -155,6 +155,7 @@ fn check(envelope: &Envelope) -> Result<(), Refusal> {
             | ImportStep::GiveTo { .. } => Ok(()),
         },
         Command::Name(change) => check_name(&change.step),
+        Command::Access(change) => check_access(change),
         // Their ids, paths and numbers are what they must be once they decode.
         Command::CreateDirectory { .. }
         | Command::RemoveDirectory { .. }
@@ -206,6 +207,14 @@ fn check_name(step: &NameStep) -> Result<(), Refusal> {
         | NameStep::Move { .. }
         | NameStep::Restore(_) => Ok(()),
     }
+}
+
+fn check_access(change: &AccessChange) -> Result<(), Refusal> {
+    if let AccessChange::AddToken { token, .. } = change {
+        check_time(token.created)?;
+        token.expires.map_or(Ok(()), check_time)?;
+    }
+    change.unfit().map_or(Ok(()), refuse)
 }
 
 fn refuse(why: impl Into<String>) -> Result<(), Refusal> {

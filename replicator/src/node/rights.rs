@@ -179,7 +179,7 @@ impl<'v> Rights<'v> {
     /// Whether anything of a table is anybody's but a node's.
     pub(super) fn are_for(table: Table) -> bool {
         match table {
-            Table::RaftLog | Table::RaftState | Table::Sessions => false,
+            Table::RaftLog | Table::RaftState | Table::Sessions | Table::Access => false,
             Table::Repositories
             | Table::Names
             | Table::Refs

@@ -63,7 +63,11 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::NoImport(_)
             | Refusal::BeingImported(_)
             | Refusal::Unverified { .. }
-            | Refusal::TooManyRows { .. } => "refused",
+            | Refusal::TooManyRows { .. }
+            | Refusal::NoUser(_)
+            | Refusal::UserExists(_)
+            | Refusal::NoToken(_)
+            | Refusal::TokenExists(_) => "refused",
             Refusal::OverQuota { .. } => "over_quota",
             Refusal::NotPermitted(_)
             | Refusal::HooksDiffer { .. }

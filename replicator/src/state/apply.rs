@@ -2,7 +2,8 @@
 
 use super::sessions::{self, Seen};
 use super::{
-    Overlay, ReadError, beside, borrow, catalog, commit, fork, hooks, import, members, namespace,
+    Overlay, ReadError, access, beside, borrow, catalog, commit, fork, hooks, import, members,
+    namespace,
     nest, repack, settings, tombstones, trash,
 };
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
@@ -168,5 +169,6 @@ fn dispatch(
         Command::Name(change) => beside::change(overlay, context, change),
         Command::Nest(nesting) => nest::nest(overlay, context, nesting),
         Command::Hooks(change) => hooks::change(overlay, context, change),
+        Command::Access(change) => access::change(overlay, context, change),
     }
 }

@@ -201,6 +201,15 @@ pub enum AuditEvent {
         /// The one that they are to have; `None` for none.
         new: Option<Digest>,
     },
+    /// Who may do what through the doors changed.
+    Access {
+        /// Of what: `user alice`, `token 00f1…`, `grant alice team/app.git`.
+        what: String,
+        /// What held before; `None` for nothing.
+        old: Option<String>,
+        /// What holds from then on; `None` for nothing.
+        new: Option<String>,
+    },
 }
 
 /// One ref that moved, or one file of a host that changed.

@@ -5,7 +5,11 @@
 use super::ReadError;
 use super::audit::Trail;
 use super::view::KeyRange;
-use crate::model::{NamePath, RepoId, RepoPath, SecretDigest, SessionId, Version};
+use crate::model::{
+    Grantee, Ground, GroupName, NamePath, RepoId, RepoPath, SecretDigest, SessionId, TokenId,
+    UserName, Version,
+};
+use std::str::FromStr;
 
 /// Bytes of a repository id at the front of a key.
 pub(super) const ID: usize = 16;
@@ -306,4 +310,112 @@ pub(super) fn verified(id: RepoId, path: &RepoPath) -> Vec<u8> {
 /// The prefix of all of them.
 pub(super) fn all_verified(id: RepoId) -> Vec<u8> {
     [&[VERIFIED], id.as_bytes().as_slice()].concat()
+}
+
+/// First byte of the keys of users of the doors.
+pub(super) const USER: u8 = b'u';
+/// First byte of the keys of members of groups.
+const MEMBER_OF: u8 = b'm';
+/// First byte of the keys of tokens.
+pub(super) const TOKEN: u8 = b't';
+/// First byte of the keys of grants of a directory.
+pub(super) const ON_DIRECTORY: u8 = b'd';
+/// First byte of the keys of grants of a repository.
+pub(super) const ON_REPOSITORY: u8 = b'r';
+/// Who got something: everyone, or a letter and a name.
+const EVERYONE: u8 = b'*';
+const TO_USER: u8 = b'u';
+const TO_GROUP: u8 = b'g';
+
+/// Of a user of the doors.
+pub(super) fn user(user: &UserName) -> Vec<u8> {
+    [&[USER], user.as_str().as_bytes()].concat()
+}
+
+/// Which user, by such a key.
+pub(super) fn user_of(key: &[u8]) -> Result<UserName, ReadError> {
+    named(key.get(1..))
+}
+
+/// Of a user in a group. There is no zero byte in a name.
+pub(super) fn member_of(user: &UserName, group: &GroupName) -> Vec<u8> {
+    [groups(user).as_slice(), group.as_str().as_bytes()].concat()
+}
+
+/// The prefix of a user's groups.
+pub(super) fn groups(user: &UserName) -> Vec<u8> {
+    [&[MEMBER_OF], user.as_str().as_bytes(), &[0]].concat()
+}
+
+/// Which group, by the rest of such a key.
+pub(super) fn group_of(rest: &[u8]) -> Result<GroupName, ReadError> {
+    named(Some(rest))
+}
+
+fn named<T: FromStr>(bytes: Option<&[u8]>) -> Result<T, ReadError> {
+    let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let name = text.and_then(|text| text.parse().ok());
+    name.ok_or_else(|| ReadError::Damaged("the name of a user or group".to_owned()))
+}
+
+/// Of a token.
+pub(super) fn token(id: TokenId) -> Vec<u8> {
+    [[TOKEN].as_slice(), &id.0].concat()
+}
+
+/// Which token, by such a key.
+pub(super) fn token_of(key: &[u8]) -> Result<TokenId, ReadError> {
+    let id = key.get(1..).and_then(|id| id.try_into().ok()).map(TokenId);
+    id.ok_or_else(|| ReadError::Damaged("the key of a token".to_owned()))
+}
+
+/// Of what somebody was granted.
+pub(super) fn grant(ground: &Ground, to: &Grantee) -> Vec<u8> {
+    let mut key = match ground {
+        Ground::Repository(id) => on_repository(*id),
+        Ground::Directory(path) => on_directory(path),
+    };
+    let (kind, name) = match to {
+        Grantee::Everyone => (EVERYONE, ""),
+        Grantee::User(user) => (TO_USER, user.as_str()),
+        Grantee::Group(group) => (TO_GROUP, group.as_str()),
+    };
+    key.push(kind);
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// The prefix of the grants of a repository.
+pub(super) fn on_repository(id: RepoId) -> Vec<u8> {
+    [&[ON_REPOSITORY], id.as_bytes().as_slice()].concat()
+}
+
+/// The prefix of the grants of a directory. There is no zero byte in a path.
+pub(super) fn on_directory(path: &NamePath) -> Vec<u8> {
+    [&[ON_DIRECTORY], path.as_bytes(), &[0]].concat()
+}
+
+/// Where and to whom, by such a key.
+pub(super) fn grant_of(key: &[u8]) -> Result<(Ground, Grantee), ReadError> {
+    let damaged = || ReadError::Damaged("the key of a grant".to_owned());
+    let (ground, to) = match key.split_first() {
+        Some((&ON_REPOSITORY, rest)) => {
+            let (id, to) = rest.split_first_chunk().ok_or_else(damaged)?;
+            (Ground::Repository(RepoId::from_bytes(*id)), to)
+        }
+        Some((&ON_DIRECTORY, rest)) => {
+            let zero = rest.iter().position(|&byte| byte == 0);
+            let (path, to) = rest.split_at(zero.ok_or_else(damaged)?);
+            let path = NamePath::new(path).ok_or_else(damaged)?;
+            (Ground::Directory(path), &to[1..])
+        }
+        Some(_) | None => return Err(damaged()),
+    };
+    let to = match to.split_first() {
+        Some((&EVERYONE, [])) => Grantee::Everyone,
+        Some((&TO_USER, name)) => Grantee::User(named(Some(name))?),
+        Some((&TO_GROUP, name)) => Grantee::Group(named(Some(name))?),
+        Some(_) | None => return Err(damaged()),
+    };
+    Ok((ground, to))
 }

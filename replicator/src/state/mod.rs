@@ -5,6 +5,7 @@
 //! number, a map in hash order or anything else that could differ between two
 //! nodes. [`read`] has what the file system and the nodes ask of any [`View`].
 
+mod access;
 mod apply;
 mod audit;
 mod beside;
@@ -46,7 +47,7 @@ pub use namespace::{NameEntry, NamedFile, NamedLink};
 pub(crate) use overlay::Shown;
 pub use overlay::{Changes, Overlay, TableChanges};
 pub(crate) use owner::{Owner, owner};
-pub use read::{AuditSink, Child, Listing, PackedSink};
+pub use read::{AuditSink, Child, Grant, Listing, PackedSink};
 pub use table::Table;
 pub use tombstones::Tombstone;
 pub use trash::{TrashedFile, TrashedRepo};

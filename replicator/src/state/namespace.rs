@@ -8,7 +8,7 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::trash::{self, TrashedRepo};
 use super::view::{KeyRange, Step, View, any_in, load};
-use super::{Overlay, ReadError, Table, beside, import, keys, nest, read};
+use super::{Overlay, ReadError, Table, access, beside, import, keys, nest, read};
 use crate::model::{NamePath, Refusal, Repo, RepoId, Timestamp, Usage, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -70,6 +70,7 @@ pub(super) fn create_directory(
         return Err(Refusal::BadPath(path.clone()).into());
     }
     overlay.put(Table::Names, keys::name(path), &NameEntry::Directory);
+    access::forget_directory(overlay, path)?;
     let event = AuditEvent::DirectoryCreated { path: path.clone() };
     Ok(audit::of_namespace(overlay, context, None, event)?)
 }
@@ -87,6 +88,7 @@ pub(super) fn remove_directory(
         return Err(Refusal::NotEmpty(path.clone()).into());
     }
     overlay.delete(Table::Names, keys::name(path));
+    access::forget_directory(overlay, path)?;
     let event = AuditEvent::DirectoryRemoved { path: path.clone() };
     Ok(audit::of_namespace(overlay, context, None, event)?)
 }
@@ -134,6 +136,7 @@ pub(super) fn become_repo(
     )? {
         return Err(Refusal::NotEmpty(path.clone()).into());
     }
+    access::become_repo(overlay, path, id)?;
     make_repo(overlay, context, id, path)
 }
 
@@ -297,7 +300,8 @@ fn move_name(
             beside::put_place(overlay, to, file.version);
             return Ok(());
         }
-        NameEntry::Directory | NameEntry::Link(_) => return Ok(()),
+        NameEntry::Directory => return Ok(access::move_directory(overlay, from, to)?),
+        NameEntry::Link(_) => return Ok(()),
     };
     let mut repo = existing_repo(overlay, id)?;
     repo.path = to.clone();

@@ -21,7 +21,8 @@ pub(crate) enum Owner {
 /// Whose the row of a key is, or the rows of which it is the beginning.
 pub(crate) fn owner(table: Table, key: &[u8]) -> Owner {
     match table {
-        Table::RaftLog | Table::RaftState | Table::Sessions => Owner::Nobody,
+        // Only nodes have doors.
+        Table::RaftLog | Table::RaftState | Table::Sessions | Table::Access => Owner::Nobody,
         Table::Members => of_cluster(key),
         Table::Names => NamePath::new(key).map_or(Owner::Nobody, Owner::Name),
         Table::Repositories

@@ -36,11 +36,13 @@ pub enum Table {
     Contents = 13,
     /// Repository id, id of a node or client → the hooks that the repository has there.
     Hooks = 14,
+    /// Users of the doors, their groups and tokens, and what is granted to whom.
+    Access = 15,
 }
 
 impl Table {
     /// Every table, in the order of its number.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::RaftLog,
         Self::RaftState,
         Self::Repositories,
@@ -56,11 +58,12 @@ impl Table {
         Self::Imports,
         Self::Contents,
         Self::Hooks,
+        Self::Access,
     ];
 
     /// The tables that make up the replicated state: what apply writes and a
     /// snapshot carries. The raft tables are each node's own.
-    pub const STATE: [Self; 13] = [
+    pub const STATE: [Self; 14] = [
         Self::Repositories,
         Self::Names,
         Self::Refs,
@@ -74,6 +77,7 @@ impl Table {
         Self::Imports,
         Self::Contents,
         Self::Hooks,
+        Self::Access,
     ];
 
     /// The name of its column family.
@@ -94,6 +98,7 @@ impl Table {
             Self::Imports => "imports",
             Self::Contents => "contents",
             Self::Hooks => "hooks",
+            Self::Access => "access",
         }
     }
 

@@ -21,7 +21,7 @@ use super::apply::{Context, Halt};
 use super::audit::{self, AuditEvent};
 use super::trash::{TrashedFile, TrashedRepo};
 use super::view::{KeyRange, Step, View, decode, load};
-use super::{Overlay, ReadError, Table, import, keys, nest, read, shared_keys};
+use super::{Overlay, ReadError, Table, access, import, keys, nest, read, shared_keys};
 use crate::model::{
     Deletions, FileAdd, FileEntry, KEY_REUSE_DELAY, Place, Refusal, Repo, RepoId, RepoPath,
     Timestamp, TrashId, Version,
@@ -321,6 +321,7 @@ pub(super) fn purge_repo(
         return Ok(());
     }
     overlay.delete(Table::Trash, keys::expired_repo(id));
+    access::forget_repo(overlay, id)?;
     let path = expired.repo.path;
     let event = AuditEvent::Purged { path: path.clone() };
     Ok(audit::of_place(overlay, context, &path, Some(id), event)?)

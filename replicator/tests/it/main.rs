@@ -1,5 +1,6 @@
 //! Tests of the replicator, from the state machine up to a killed process.
 
+mod access;
 mod audit;
 mod borrow;
 mod crash;

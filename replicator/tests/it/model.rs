@@ -312,6 +312,7 @@ impl Model {
                 }
             }
             Command::Import(_) => unreachable!("imports.rs has these"),
+            Command::Access(_) => unreachable!("access.rs has these"),
         }
         Ok(())
     }

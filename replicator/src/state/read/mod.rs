@@ -1,5 +1,6 @@
 //! What the file system and the nodes ask of the state: functions over any [`View`], a file for each kind of row.
 
+mod access;
 mod audit;
 mod catalog;
 mod cluster;
@@ -10,6 +11,8 @@ mod namespace;
 mod refs;
 mod trash;
 
+pub use access::{Grant, grant, grants, groups, role, token, tokens, user, users};
+pub(super) use access::{grants_of_directory, grants_of_repo};
 pub use audit::{AuditSink, audit, last_move};
 pub use catalog::{blocks, file, files_in};
 pub(super) use catalog::{file_adds, file_paths};
