@@ -1,6 +1,7 @@
 //! The commands. The arguments of each stand in its own file. Parsing only: nothing here reads the environment,
 //! a file or a clock, so that precedence is decided in one place ([`crate::config`]).
 
+use super::access::AccessCommand;
 use super::audit::AuditArgs;
 use super::backup::BackupArgs;
 use super::cluster::ClusterCommand;
@@ -14,8 +15,10 @@ use super::repo::RepoCommand;
 use super::restore::RestoreBackupArgs;
 use super::status::StatusArgs;
 use super::take_over::TakeOverArgs;
+use super::token::TokenCommand;
 use super::top::TopArgs;
 use super::umount::UmountArgs;
+use super::user::UserCommand;
 use super::warm::WarmArgs;
 use crate::config::{MountArgs, NodeArgs, Place};
 use clap::{Parser, Subcommand};
@@ -72,6 +75,24 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: HooksCommand,
+    },
+    /// Add, remove and list users of `gitmoor serve`, and put them into groups
+    User {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Make, revoke and list the tokens that users and machines show to `gitmoor serve`
+    Token {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Say who may do what in which repositories, through `gitmoor serve`
+    Access {
+        /// What to do.
+        #[command(subcommand)]
+        command: AccessCommand,
     },
     /// Check a repository: its catalog against the store, and every byte against its digest
     Fsck(FsckArgs),

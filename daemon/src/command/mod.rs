@@ -1,6 +1,7 @@
 //! One file per command: its arguments, what it asks, what is answered, and what it prints. `mount` and `node`
 //! become a daemon; nearly all others ask one, by a [`Request`] on its admin socket, and print its [`Reply`].
 
+pub(crate) mod access;
 pub(crate) mod audit;
 mod backup;
 mod cli;
@@ -27,8 +28,10 @@ mod request;
 mod restore;
 pub mod status;
 mod take_over;
+pub(crate) mod token;
 pub mod top;
 pub mod umount;
+pub(crate) mod user;
 mod warm;
 
 pub use cli::{Cli, Command};
@@ -61,6 +64,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(&dir),
         Command::Hooks { command } => hooks::run(&cli.place, command),
+        Command::User { command } => user::run(&cli.place, command),
+        Command::Token { command } => token::run(&cli.place, command),
+        Command::Access { command } => access::run(&cli.place, command),
         Command::Audit(args) => audit::run(&cli.place, args),
         Command::Top(args) => top::run(&cli.place, &args),
     }

@@ -1,5 +1,6 @@
 //! What a daemon answers. The types stand with the commands that print them.
 
+use super::access::GrantLine;
 use super::audit::AuditPage;
 use super::cluster::ClusterStatus;
 use super::doctor::Probe;
@@ -9,7 +10,9 @@ use super::repo::info::RepoInfo;
 use super::repo::list::RepoSummary;
 use super::repo::restore::Restored;
 use super::status::Status;
+use super::token::{NewToken, TokenLine};
 use super::top::Counters;
+use super::user::UserLine;
 use gitmoor_fs::{HooksStatus, StoreOwner};
 use gitmoor_jobs::backup::BackupInfo;
 use gitmoor_jobs::fsck::Checked;
@@ -77,5 +80,13 @@ documented! {
         Imports(Vec<ImportStatus>),
         /// The hooks of this machine and of the others.
         Hooks(Box<HooksStatus>),
+        /// The users of the doors, by name.
+        Users(Vec<UserLine>),
+        /// The tokens, without their secrets.
+        Tokens(Vec<TokenLine>),
+        /// A token that was just made, with its secret.
+        NewToken(NewToken),
+        /// What is granted to whom.
+        Grants(Vec<GrantLine>),
     }
 }

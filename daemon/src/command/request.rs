@@ -1,6 +1,7 @@
 //! What may be asked of a daemon, on its admin socket. What a request carries stands with the command that asks it.
 
 use super::Reply;
+use super::access::AccessRequest;
 use super::audit::AuditQuery;
 use super::cluster::ClusterRequest;
 use super::documented::documented;
@@ -86,6 +87,9 @@ documented! {
         Imports,
         /// Asks about hooks, or rolls a hooks directory out. Answered with `hooks`.
         Hooks(HooksRequest),
+        /// Asks about users of the doors and what they may, or changes that. Answered with `users`, `tokens`,
+        /// `new-token`, `grants` or `done`.
+        Access(AccessRequest),
     }
 }
 
@@ -122,6 +126,7 @@ impl Request {
             | Self::Maintain(MaintainRequest { dry_run, .. }) => !dry_run,
             Self::RepoConfig(ConfigRequest { change, .. }) => change.is_some(),
             Self::RepoLimit(LimitRequest { change, .. }) => change.is_some(),
+            Self::Access(request) => request.changes(),
         }
     }
 }
@@ -160,7 +165,8 @@ impl Asked for Request {
             | Self::RepoConfig(_)
             | Self::RepoLimit(_)
             | Self::Hooks(_)
-            | Self::Audit(_) => SLOW,
+            | Self::Audit(_)
+            | Self::Access(_) => SLOW,
             Self::Gc(_)
             | Self::Fsck(_)
             | Self::Maintain(_)

@@ -1,6 +1,7 @@
 //! The page on the admin socket: what each request is for, and how one looks.
 
 use super::page::Page;
+use crate::command::access::AccessRequest;
 use crate::command::audit::AuditQuery;
 use crate::command::cluster::ClusterRequest;
 use crate::command::fsck::FsckRequest;
@@ -60,6 +61,12 @@ pub(super) fn page() -> String {
     page.text("A request `hooks` says in `about` what it is about:");
     page.gap();
     for (name, doc) in HooksRequest::DOCS {
+        page.item(&format!("`{}`: {}", kebab(name), joined(doc)));
+    }
+    page.heading(3, "About access");
+    page.text("A request `access` says in `about` what it is about:");
+    page.gap();
+    for (name, doc) in AccessRequest::DOCS {
         page.item(&format!("`{}`: {}", kebab(name), joined(doc)));
     }
     page.heading(2, "Replies");
@@ -162,6 +169,11 @@ fn examples() -> Vec<Request> {
         Request::ImportAbandon(ImportAbandonRequest { name: name() }),
         Request::Imports,
         Request::Hooks(HooksRequest::Promote { seconds: 3600 }),
+        Request::Access(AccessRequest::Grant {
+            at: "team".to_owned(),
+            to: "@devs".to_owned(),
+            role: Some("write".to_owned()),
+        }),
     ]
 }
 

@@ -3,8 +3,7 @@
 use super::TraceContext;
 use super::{
     AccessChange, ClaimId, ClusterId, Digest, FileAdd, FileEntry, Format, HooksChange, Importing,
-    Limit,
-    NameChange, NamePath, Nesting, Newcomer, Part, RepoChange, RepoId, RepoPath, Scope,
+    Limit, NameChange, NamePath, Nesting, Newcomer, Part, RepoChange, RepoId, RepoPath, Scope,
     SecretDigest, SessionId, StoreRecord, Timestamp, Version,
 };
 use serde::{Deserialize, Serialize};

@@ -3,8 +3,7 @@
 use super::sessions::{self, Seen};
 use super::{
     Overlay, ReadError, access, beside, borrow, catalog, commit, fork, hooks, import, members,
-    namespace,
-    nest, repack, settings, tombstones, trash,
+    namespace, nest, repack, settings, tombstones, trash,
 };
 use crate::model::{Actor, Command, Envelope, Outcome, Refusal, Timestamp, Version};
 

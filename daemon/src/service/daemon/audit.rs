@@ -152,6 +152,7 @@ fn told(event: AuditEvent) -> Vec<EventText> {
             ("linked", path.to_string(), None, new)
         }
         AuditEvent::Unlinked { path } => at("unlinked", path),
+        AuditEvent::Access { what, old, new } => ("access", what, old, new),
     }]
 }
 

@@ -1,6 +1,7 @@
 //! Answers requests inside the daemon. Looking is answered here; leaving is decided
 //! by the main thread, which is asked through [`Event`].
 
+mod access;
 mod audit;
 mod cluster;
 mod imports;
@@ -20,6 +21,7 @@ use crate::command::umount::UmountRequest;
 use crate::command::{Reply, Request};
 use crate::data_dir::DataDir;
 use crate::metrics::{self, Facts, Watched};
+use access::Access;
 use gitmoor_fs::{FileSystem, HooksOfMount, HooksStatus, StoreOwner};
 use gitmoor_jobs::Jobs;
 use gitmoor_model::Actor;
@@ -145,6 +147,7 @@ impl Daemon {
             Request::ImportAbandon(request) => {
                 imports::abandon(&self.jobs, &request.name).map(|()| Reply::Done)
             }
+            Request::Access(request) => Access(&repos).answer(request),
             Request::Imports => imports::list(&self.jobs).map(Reply::Imports),
             Request::Hooks(request) => self.hooks(&request, repos.actor).map(Reply::Hooks),
             Request::Counters => self.counters().map(Box::new).map(Reply::Counters),
