@@ -45,6 +45,7 @@ pub use filesystem::{
 };
 pub use hooks::HooksError;
 pub use owner::StoreOwner;
+pub use process::SERVED;
 pub use repository::Repository;
 pub use repository::context::{Config, Shown};
 pub use repository::objects::{Content, Objects, Staged, catalog, is_over_quota};

@@ -20,7 +20,7 @@ use super::top::TopArgs;
 use super::umount::UmountArgs;
 use super::user::UserCommand;
 use super::warm::WarmArgs;
-use crate::config::{MountArgs, NodeArgs, Place};
+use crate::config::{MountArgs, NodeArgs, Place, ServeArgs};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -62,6 +62,8 @@ pub enum Command {
     /// Make the repositories of a mount the only ones that may store in their object store, and delete
     /// there: after a restoration, or of a copied data directory
     TakeOver(TakeOverArgs),
+    /// Mount, and serve git over HTTP: clone, fetch and push from other machines; stays in the foreground
+    Serve(Box<ServeArgs>),
     /// Run a node of a cluster without a mount; stays in the foreground
     Node(NodeArgs),
     /// Make, join, watch and change a cluster of nodes

@@ -26,6 +26,7 @@ mod reply;
 pub mod repo;
 mod request;
 mod restore;
+mod serve;
 pub mod status;
 mod take_over;
 pub(crate) mod token;
@@ -50,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Umount(args) => umount::run(&cli.place, &args),
         Command::Status(args) => status::run(&cli.place, &args),
         Command::Repo { command } => repo::run(&cli.place, command),
+        Command::Serve(args) => serve::run(&cli.place, *args),
         Command::Node(args) => node::run(&cli.place, &args),
         Command::Cluster { command } => cluster::run(&cli.place, command),
         Command::Fsck(args) => fsck::run(&cli.place, &args),

@@ -22,6 +22,11 @@ pub(super) fn run(place: &Place, args: &MountArgs) -> Result<(), Failure> {
     }
 }
 
+/// Becomes the daemon, wherever that runs.
+pub(super) fn run_in_foreground(settings: &Settings) -> Result<(), Failure> {
+    become_daemon(settings, &Readiness::of_this_process()?)
+}
+
 /// The mount point is checked here as well: a mistake there should not have begun a
 /// data directory.
 fn start(settings: &Settings) -> Result<(), Failure> {

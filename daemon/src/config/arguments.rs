@@ -40,6 +40,19 @@ pub struct MountArgs {
     pub mountpoint: PathBuf,
 }
 
+/// `gitmoor serve`.
+#[derive(Args, Debug, Default)]
+pub struct ServeArgs {
+    /// What mount tables show as the source [default: the data directory]
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+    /// Settings that have a flag.
+    #[command(flatten)]
+    pub settings: Layer,
+    /// An empty directory [default: one of its own]
+    pub mountpoint: Option<PathBuf>,
+}
+
 /// `gitmoor node`.
 #[derive(Args, Debug)]
 pub struct NodeArgs {

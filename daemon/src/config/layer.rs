@@ -211,6 +211,8 @@ settings! {
             metrics: MetricsLayer,
             /// Where traces go.
             traces: TracesLayer,
+            /// The doors.
+            serve: ServeLayer,
         }
     }
 }
@@ -306,6 +308,57 @@ settings! {
         ratio: Ratio {
             flag: "--trace-ratio PART",
             default: "1",
+        }
+    }
+}
+
+settings! {
+    /// `[serve]`: the doors of `gitmoor serve`.
+    pub struct ServeLayer in "serve" {
+        /// Serve git over HTTP at this address, such as 127.0.0.1:8080
+        http: SocketAddr {
+            flag: "--http ADDR",
+            env: ["GITMOOR_HTTP"],
+        }
+        /// File of the certificate for HTTPS, with those above it (PEM); read again when it changes
+        tls_certificate: PathBuf {
+            flag: "--tls-certificate FILE",
+            env: ["GITMOOR_TLS_CERTIFICATE"],
+            unset: "HTTP without TLS",
+        }
+        /// File of the certificate's private key (PEM)
+        tls_key: PathBuf {
+            flag: "--tls-key FILE",
+            env: ["GITMOOR_TLS_KEY"],
+        }
+        /// Allow an --http address that other machines can reach without TLS: a proxy before it has that
+        http_allow_plain: bool {
+            flag: "--http-allow-plain",
+            default: "false",
+        }
+        /// As whom git serves requests, given by number or name; root must name a user, who is never root
+        user: UserId {
+            flag: "--serve-user USER",
+            env: ["GITMOOR_SERVE_USER"],
+            unset: "the daemon's user",
+        }
+        // Each may take two thirds of a gibibyte, and half of the processors.
+        /// How many clones run at a time; others wait for their turn
+        clones: NonZeroUsize {
+            default: "4",
+        }
+        /// How many requests run at a time, clones included
+        requests: NonZeroUsize {
+            default: "64",
+        }
+        /// A client that sends and takes nothing for this long has gone
+        idle_timeout: Seconds {
+            default: "2m",
+        }
+        /// How long requests may go on when the daemon is told to leave
+        drain: Seconds {
+            flag: "--drain TIME",
+            default: "30s",
         }
     }
 }

@@ -13,11 +13,12 @@ mod place;
 mod repo_name;
 mod resolve;
 mod s3;
+mod serve;
 mod setting;
 mod size;
 mod value;
 
-pub(crate) use arguments::{MountArgs, NodeArgs, Place};
+pub(crate) use arguments::{MountArgs, NodeArgs, Place, ServeArgs};
 pub use file::read_file;
 pub use gitmoor_store::object_store::StoreUrl;
 pub use layer::{Credentials, Layer};
@@ -27,6 +28,7 @@ pub use resolve::Settings;
 pub(crate) use resolve::{
     LogSettings, MountSettings, NodeSettings, RestoreSettings, TraceSettings,
 };
+pub use serve::ServeSettings;
 pub(crate) use setting::{Environment, Flag, Setting};
 pub use size::ByteSize;
 pub use value::{LogFilter, LogFormat, Seconds};
@@ -106,6 +108,32 @@ pub enum ConfigError {
         "{0}: means something beside s3.sse = \"kms\" alone (S3_SSE); set that, or leave it out"
     )]
     WithoutKms(&'static str),
+    /// `gitmoor serve` without a door.
+    #[error("--http ADDR (serve.http) is missing; expected an address such as 127.0.0.1:8080")]
+    NoDoor,
+    /// Tokens would be sent in the clear.
+    #[error(
+        "--http (serve.http): {0} can be reached from other machines, and tokens would travel in the clear; expected \
+         --tls-certificate and --tls-key, or --http-allow-plain behind a proxy that has TLS"
+    )]
+    PlainHttp(std::net::SocketAddr),
+    /// Half of what HTTPS needs.
+    #[error("--tls-certificate and --tls-key belong together; one of them is missing")]
+    HalfOfTls,
+    /// git would run as root.
+    #[error(
+        "--serve-user (serve.user): git does not serve as root; expected a user who may do nothing else, such as git"
+    )]
+    ServesAsRoot,
+    /// The daemon cannot become that user.
+    #[error("--serve-user (serve.user): only root can start git as another user; leave it out")]
+    ServesAsOther,
+    /// git refuses repositories of others.
+    #[error("--uid and --serve-user name two users: git refuses repositories of another user")]
+    ShownAsOther,
+    /// A door is to all repositories.
+    #[error("--http: a mount {0} has no doors; leave one of them out")]
+    NoDoorsOf(&'static str),
     /// Metrics would be served to other machines.
     #[error(
         "--metrics (metrics.listen): {0} can be reached from other machines; expected a loopback \

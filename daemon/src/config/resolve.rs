@@ -3,6 +3,7 @@
 use super::arguments::{MountArgs, NodeArgs, Place};
 use super::layer::{Layer, LogLayer, MetricsLayer, TracesLayer};
 use super::place::{Located, absolute};
+use super::serve::{self, ServeSettings};
 use super::size::ByteRate;
 use super::value::{Addresses, LogFilter, LogFormat, MissingHooks, OtlpUrl, Ratio, Seconds};
 use super::{ConfigError, Environment, StoreUrl, locate, s3};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub traces: Option<TraceSettings>,
     /// Where to mount, and what the mount allows.
     pub mount: MountSettings,
+    /// The doors, if there are any.
+    pub serve: Option<ServeSettings>,
 }
 
 /// Everything `gitmoor node` was told.
@@ -163,9 +166,12 @@ impl Settings {
         env: &Environment<'_>,
     ) -> Result<Self, ConfigError> {
         let Located { data, layer } = locate(place, env)?;
-        let layer = args.settings.clone().over(layer);
+        let mut layer = args.settings.clone().over(layer);
         let bandwidth = bandwidth(&layer);
+        let serve = serve::resolve(&layer, args)?;
+        serve::show(&mut layer, serve.as_ref());
         Ok(Self {
+            serve,
             fs: fs_config(&layer, args, &data)?,
             mount: mount_settings(&layer, args, &data)?,
             metrics: metrics(&layer.metrics)?,

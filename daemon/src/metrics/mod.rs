@@ -72,6 +72,14 @@ impl Telling {
         self.watched.read().as_ref()?.upgrade()
     }
 
+    /// Whether it serves; if not, why, a sentence a line.
+    pub(crate) async fn check(self: &Arc<Self>) -> Result<(), String> {
+        let asked = Arc::clone(self);
+        // Whoever happens to be the last to let go of a daemon closes it, which blocks.
+        let facts = spawn_blocking(move || asked.watched().map(|watched| watched.facts()));
+        self.readiness.check(facts.await.ok().flatten()).await
+    }
+
     fn gather(&self) -> Response<Full<Bytes>> {
         let _turn = self.gathering.lock();
         if let Some(watched) = self.watched() {
@@ -158,10 +166,7 @@ async fn metrics(telling: Arc<Telling>) -> Response<Full<Bytes>> {
 }
 
 async fn ready(telling: Arc<Telling>) -> Response<Full<Bytes>> {
-    let asked = Arc::clone(&telling);
-    // Whoever happens to be the last to let go of a daemon closes it, which blocks.
-    let facts = spawn_blocking(move || asked.watched().map(|watched| watched.facts()));
-    match telling.readiness.check(facts.await.ok().flatten()).await {
+    match telling.check().await {
         Ok(()) => plain(StatusCode::OK, "ready\n"),
         Err(reasons) => plain(StatusCode::SERVICE_UNAVAILABLE, &reasons),
     }

@@ -11,6 +11,11 @@ use std::time::{Duration, Instant};
 pub(crate) struct InheritedUmask(Mode);
 
 impl InheritedUmask {
+    /// As umask(2) has it.
+    pub(super) fn bits(self) -> u32 {
+        self.0.as_raw_mode()
+    }
+
     /// Of this process, which from now on makes everything for its own user alone. To be called before other threads
     /// create files.
     pub(super) fn replace() -> Self {

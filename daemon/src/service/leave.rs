@@ -6,6 +6,7 @@
 //! [`BUSY_TIMEOUT`] the mount is detached, so that no dead one stays behind.
 
 use super::daemon::{Daemon, Event};
+use super::doors::Doors;
 use super::{ServiceError, notify};
 use crate::admin::Rejection;
 use crate::command::Reply;
@@ -28,6 +29,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// What it takes to leave.
 pub(super) struct Leaving {
     pub(super) mount: Arc<Mount>,
+    pub(super) doors: Doors,
     pub(super) daemon: Arc<Daemon>,
     pub(super) inbox: Receiver<Event>,
     /// Whether the mount is out of the tree already and only open files keep it.
@@ -120,6 +122,11 @@ impl Leaving {
                 None
             }
             Unmounted::Refused(error) => {
+                if self.doors.are_any() {
+                    tracing::warn!(
+                        "the mount is in use and stays, and its doors are closed: start the daemon anew to open them"
+                    );
+                }
                 self.daemon.leaving.store(false, Ordering::Relaxed);
                 notify::status(&self.serving());
                 self.daemon.jobs.runner.allow();
@@ -145,6 +152,10 @@ impl Leaving {
     /// Says so in `status`, and publishes the bulk while the mount still answers.
     fn begin(&self) -> Result<u64, PublishError> {
         self.daemon.leaving.store(true, Ordering::Relaxed);
+        if self.doors.are_any() {
+            notify::status("waiting for requests at the doors");
+            self.doors.close();
+        }
         notify::status("publishing what is pending");
         self.daemon.jobs.runner.end_all();
         self.daemon.fs.publish_all()

@@ -3,6 +3,7 @@
 
 mod background;
 mod daemon;
+mod doors;
 mod fallback;
 mod git;
 mod io_runtime;
@@ -103,6 +104,18 @@ pub enum ServiceError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    /// A door cannot be opened.
+    #[error("--http {address}: {source}")]
+    Door {
+        /// As given.
+        address: SocketAddr,
+        source: gitmoor_serve::OpenError,
+    },
+    /// Clients know nothing of users.
+    #[error(
+        "only a node of a cluster has doors, and this machine is a client: leave --http out, or join as a node"
+    )]
+    NoDoorOfClient,
     /// The kernel refuses the mount.
     #[error("mounting {}: {source}", at.display())]
     Mount { at: PathBuf, source: std::io::Error },
@@ -119,7 +132,7 @@ impl ServiceError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
             // Whoever starts a mount can say another store, endpoint or key.
-            Self::Store(_) | Self::OtherStore(_) => true,
+            Self::Store(_) | Self::OtherStore(_) | Self::NoDoorOfClient => true,
             Self::MountPoint(error) => error.is_usage(),
             Self::DataDir(error) => error.is_usage(),
             Self::NotReady(_)
@@ -137,6 +150,7 @@ impl ServiceError {
             | Self::FileSystem(_)
             | Self::Metrics { .. }
             | Self::Mount { .. }
+            | Self::Door { .. }
             | Self::Publish(_)
             | Self::Abandoned(_) => false,
         }

@@ -1,6 +1,7 @@
 //! A daemon's life: open, mount, announce, wait, leave.
 
 use super::daemon::{Daemon, Event};
+use super::doors::Listening;
 use super::git::InheritedUmask;
 use super::leave::Leaving;
 use super::open::{Parts, open};
@@ -44,6 +45,7 @@ fn mount_and_serve(
     server: &Server,
     umask: InheritedUmask,
 ) -> Result<Leaving, ServiceError> {
+    let listening = Listening::bind(settings, parts)?;
     let (events, inbox) = mpsc::channel();
     parts
         .runtime
@@ -61,8 +63,10 @@ fn mount_and_serve(
     if let Some(dir) = &settings.mount.fallback {
         fallback::start(&parts.jobs, dir)?;
     }
+    let doors = listening.open(parts, &daemon)?;
     Ok(Leaving {
         mount,
+        doors,
         daemon,
         inbox,
         detached: Cell::new(false),

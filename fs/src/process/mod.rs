@@ -13,6 +13,7 @@ pub(crate) use descriptors::{Device, has_open};
 pub(crate) use handle::Handle;
 pub(crate) use known::Processes;
 pub(crate) use origin::Origins;
+pub use origin::SERVED;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};

@@ -7,7 +7,7 @@
 //! waits for that.
 #![expect(clippy::disallowed_methods, reason = "/proc is the kernel's")]
 
-use super::{Processes, memory};
+use super::{Processes, descends_from, memory};
 use gitmoor_model::Actor;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,6 +18,10 @@ const COMMAND: usize = 200;
 /// Variables with the address that a process serves: of CGI and git-daemon, of sshd. Each request has the
 /// former; a server that was started from a login has the latter.
 const ADDRESSES: [&str; 3] = ["REMOTE_ADDR", "SSH_CONNECTION", "SSH_CLIENT"];
+
+/// In the environment of a program that this process has started for somebody who is not on this machine: at which door,
+/// who, and by which key. Nobody else is believed.
+pub const SERVED: &str = "GITMOOR_SERVED";
 
 /// Options whose value is left out when this is in their name.
 const SECRETS: [&str; 6] = ["pass", "token", "secret", "auth", "header", "key"];
@@ -65,9 +69,16 @@ impl Origin {
         let memory = memory::of(user, pid);
         let line = memory.command_line.and_then(|line| command(&line));
         let name = || command(&std::fs::read(format!("/proc/{pid}/comm")).ok()?);
+        let environment = memory.environment.unwrap_or_default();
+        let served = served(&environment).filter(|_| descends_from(pid, std::process::id()));
+        let line = line.or_else(name).unwrap_or_default();
+        let told = match served {
+            Some(served) => cut(format!("{served}: {line}")),
+            None => line,
+        };
         Self {
-            command: line.or_else(name),
-            address: memory.environment.and_then(|variables| address(&variables)),
+            command: Some(told).filter(|told| !told.is_empty()),
+            address: address(&environment),
         }
     }
 }
@@ -114,6 +125,14 @@ fn without_secrets(word: &str, sets: bool) -> String {
         Some(at) => format!("{scheme}://…{}", &rest[at..]),
         None => word.to_owned(),
     }
+}
+
+/// Whom a program serves, as a door has it.
+fn served(environment: &[u8]) -> Option<String> {
+    let mut variables = environment.split(|byte| *byte == 0);
+    let value = variables.find_map(|it| it.strip_prefix(SERVED.as_bytes())?.strip_prefix(b"="))?;
+    let text = std::str::from_utf8(value).ok()?;
+    Some(text.replace(char::is_control, "?"))
 }
 
 /// The address in an environment, if it is one.

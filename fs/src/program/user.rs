@@ -38,6 +38,11 @@ impl User {
         Self::with_less(link.uid()).filter(|_| link.is_symlink())
     }
 
+    /// The user of this number; `None` when that user has no less than this process has.
+    pub fn numbered(uid: u32) -> Option<Self> {
+        Self::with_less(uid)
+    }
+
     fn with_less(uid: u32) -> Option<Self> {
         if uid == 0 || !rustix::process::geteuid().is_root() {
             return None;

@@ -1,0 +1,97 @@
+//! From the settings of doors to what opens them, and what they make of the mount.
+
+use super::ConfigError;
+use super::arguments::MountArgs;
+use super::layer::{Layer, ServeLayer};
+use super::owner::{Umask, UserId};
+use super::place::absolute;
+use gitmoor_serve::{Limits, TlsFiles};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Permission bits that files do not have unless the administrator lets others into the mount: only git's user comes in.
+const OWN_UMASK: u32 = 0o077;
+
+/// What the doors were told.
+#[derive(Clone, Debug)]
+pub struct ServeSettings {
+    /// Where HTTP is served.
+    pub http: SocketAddr,
+    /// Its certificate and key; `None` for HTTP in the clear.
+    pub tls: Option<TlsFiles>,
+    /// As whom git runs: `None` for the daemon's user.
+    pub user: Option<u32>,
+    /// How many requests run at a time.
+    pub limits: Limits,
+    /// A client that does nothing for so long has gone.
+    pub idle: Duration,
+    /// How long requests may go on at the end.
+    pub drain: Duration,
+}
+
+/// `None` without a door.
+pub(super) fn resolve(
+    layer: &Layer,
+    args: &MountArgs,
+) -> Result<Option<ServeSettings>, ConfigError> {
+    let Some(http) = layer.serve.http else {
+        return Ok(None);
+    };
+    let refused = [
+        (layer.offline(), "that is offline"),
+        (args.repo.is_some(), "of one repository (--repo)"),
+    ];
+    if let Some((_, what)) = refused.iter().find(|(is_so, _)| *is_so) {
+        return Err(ConfigError::NoDoorsOf(what));
+    }
+    let serve = &layer.serve;
+    let tls = tls(serve)?;
+    if tls.is_none() && !http.ip().is_loopback() && !serve.http_allow_plain() {
+        return Err(ConfigError::PlainHttp(http));
+    }
+    Ok(Some(ServeSettings {
+        http,
+        tls,
+        user: user(layer)?,
+        limits: Limits {
+            requests: serve.requests().get(),
+            clones: serve.clones().get(),
+        },
+        idle: serve.idle_timeout().0,
+        drain: serve.drain().0,
+    }))
+}
+
+/// git must own the repositories that it serves: a mount of root's shows them as that user's.
+pub(super) fn show(layer: &mut Layer, serve: Option<&ServeSettings>) {
+    let Some(user) = serve.and_then(|serve| serve.user) else {
+        return;
+    };
+    layer.uid.get_or_insert(UserId(user));
+    if !layer.allow_other() {
+        layer.umask.get_or_insert(Umask(OWN_UMASK));
+        layer.allow_other = Some(true);
+    }
+}
+
+fn tls(serve: &ServeLayer) -> Result<Option<TlsFiles>, ConfigError> {
+    match (&serve.tls_certificate, &serve.tls_key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
+            certificate: absolute("--tls-certificate", certificate)?,
+            key: absolute("--tls-key", key)?,
+        })),
+        (Some(_), None) | (None, Some(_)) => Err(ConfigError::HalfOfTls),
+    }
+}
+
+fn user(layer: &Layer) -> Result<Option<u32>, ConfigError> {
+    let own = nix::unistd::geteuid();
+    let user = layer.serve.user.map(|user| user.0);
+    match user {
+        None | Some(0) if own.is_root() => Err(ConfigError::ServesAsRoot),
+        Some(user) if !own.is_root() && user != own.as_raw() => Err(ConfigError::ServesAsOther),
+        Some(user) if layer.uid.is_some_and(|uid| uid.0 != user) => Err(ConfigError::ShownAsOther),
+        user => Ok(user.filter(|_| own.is_root())),
+    }
+}

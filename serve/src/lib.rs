@@ -1,0 +1,60 @@
+//! The doors: git over HTTP through any node, by stock git on the mount.
+//!
+//! ```text
+//! http       listener → bounds → one request at a time on a stream
+//!   route    path and query → repository and service; nothing leaves the namespace
+//!   who      the Authorization header → a user, a deploy token, or nobody
+//!   may      who, repository, service → a role, or a refusal
+//!   request  the first lines of a request: whether it is a clone
+//!   admission how many run, how many wait, how long
+//!   git      a git child: as whom, with which settings, within which bounds
+//!   body     the request's bytes as git reads them: unpacked, bounded, one piece at a time
+//! tls        certificates, read again when they change
+//! ```
+//!
+//! Each layer may refuse, and none reads a byte of the body before all of the layers above have let the request in. Only
+//! `git` starts programs, and what it starts goes through [`gitmoor_fs::program`].
+
+mod admission;
+mod body;
+mod git;
+mod http;
+mod may;
+mod metrics;
+mod request;
+mod route;
+mod tls;
+mod who;
+
+pub use admission::Limits;
+pub use http::{Door, Health, OpenError};
+pub use tls::{TlsError, TlsFiles};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a door obeys.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the namespace is mounted.
+    pub mountpoint: PathBuf,
+    /// As whom git runs: `None` for this process's user.
+    pub user: Option<u32>,
+    /// The umask of git.
+    pub umask: u32,
+    /// HTTPS; `None` for HTTP.
+    pub tls: Option<TlsFiles>,
+    /// How many requests at a time.
+    pub limits: Limits,
+    /// A client that sends and takes nothing for so long has gone.
+    pub idle: Duration,
+}
+
+/// What the parsers of this crate make of bytes from the network, for fuzzing and tests.
+#[doc(hidden)]
+pub mod parsers {
+    pub use crate::body::{Inflate, InflateError};
+    pub use crate::request::{Work, fetched};
+    pub use crate::route::{Method, Route, RouteError, Service, route};
+    pub use crate::who::{Shown, shown};
+}
