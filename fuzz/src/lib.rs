@@ -16,6 +16,7 @@ pub mod admin;
 pub mod cache_dir;
 pub mod commands;
 pub mod config;
+pub mod door;
 pub mod entries;
 pub mod idx;
 pub mod loose;

@@ -99,6 +99,7 @@ targets! {
     cache_dir: 1_000,
     commands: 10_000,
     config: 5_000,
+    door: 20_000,
     entries: 20_000,
     idx: 50_000,
     loose: 5_000,

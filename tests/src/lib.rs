@@ -18,6 +18,7 @@
 //! files     files on a disk, and damage to them
 //! backend   plain directory, or a mount over a directory, FakeS3 or Garage
 //! disk      a disk that is soon full
+//! door      a daemon with an HTTP door
 //! clocks    clocks of machines that are wrong
 //! cluster   several daemons that are one
 //! namespaces  machines whose links can be cut
@@ -38,6 +39,7 @@ pub mod binary;
 pub mod clocks;
 pub mod cluster;
 pub mod disk;
+pub mod door;
 pub mod files;
 pub mod git;
 pub mod history;

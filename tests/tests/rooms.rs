@@ -19,6 +19,7 @@ const CRATES: &[&str] = &[
     "replicator/src",
     "fs/src",
     "fs/jobs/src",
+    "serve/src",
     "daemon/src",
 ];
 

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 const COLUMNS: usize = 100;
 
 /// The folders at the top that a path in the docs may begin with.
-const FOLDERS: [&str; 9] = [
+const FOLDERS: [&str; 10] = [
     "fs/",
+    "serve/",
     "replicator/",
     "daemon/",
     "tests/",

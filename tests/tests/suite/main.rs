@@ -13,6 +13,7 @@ mod jobs;
 mod limits;
 mod replicator;
 mod repository;
+mod serve;
 mod store;
 mod tree;
 

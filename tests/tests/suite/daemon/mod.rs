@@ -3,7 +3,7 @@
 mod cli;
 mod compatibility;
 mod doctor;
-mod metrics;
+pub(crate) mod metrics;
 mod mount_helper;
 mod mount_options;
 mod slow;

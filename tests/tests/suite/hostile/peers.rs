@@ -160,7 +160,12 @@ fn what_a_client_reads() {
     let client = Peer::client(&cluster, CLIENT, &[]);
     // An invitation that nobody has used yet.
     cluster.ok(0, &["cluster", "token"]);
-    for table in [Table::Sessions, Table::RaftLog, Table::RaftState] {
+    for table in [
+        Table::Sessions,
+        Table::RaftLog,
+        Table::RaftState,
+        Table::Access,
+    ] {
         let reply = client.ask(ClientRequest::Rows(vec![(table, KeyRange::all())]));
         assert!(
             !matches!(reply, Some(ClientResponse::Rows(_))),

@@ -1,7 +1,7 @@
 //! What the daemon counts is what happened.
 
 mod dashboard;
-mod exposition;
+pub(crate) mod exposition;
 mod readiness;
 
 use gitmoor_tests::backend::Kind;

@@ -1,0 +1,59 @@
+//! A cluster of three: through the door of each node everybody sees what was pushed through the others, and who may
+//! what.
+
+use gitmoor_tests::backend::Kind;
+use gitmoor_tests::cluster::Cluster;
+use gitmoor_tests::door::{SERVER, free_address};
+use gitmoor_tests::place::let_others_through;
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt;
+
+/// The doors of the three.
+fn open_doors(cluster: &mut Cluster) -> [String; 3] {
+    let_others_through();
+    set_permissions(cluster.dir.path(), Permissions::from_mode(0o755)).expect("it is root's");
+    [0, 1, 2].map(|machine| {
+        let address = free_address();
+        let mount = cluster.machines[machine].mount.as_mut().expect("it runs");
+        mount.umount();
+        mount.set("GITMOOR_HTTP", &address);
+        mount.set("GITMOOR_SERVE_USER", &SERVER.to_string());
+        mount.launch();
+        address
+    })
+}
+
+#[test]
+fn a_push_through_each_door_is_seen_through_all() {
+    let mut cluster = Cluster::mounted(Kind::Dir);
+    let doors = open_doors(&mut cluster);
+    cluster.ok(0, &["repo", "create", "app.git"]);
+    cluster.ok(1, &["user", "add", "alice"]);
+    cluster.ok(2, &["access", "grant", "app.git", "alice", "write"]);
+    let token = cluster.ok(
+        0,
+        &["token", "create", "--user", "alice", "--role", "write"],
+    );
+    let token = token.trim().to_owned();
+    let url = |machine: usize| format!("http://alice:{token}@{}/app.git", doors[machine]);
+    let work = cluster.git.at(cluster.scratch("work"));
+    std::fs::create_dir_all(work.path()).expect("a directory");
+    work.ok("init --quiet");
+    for machine in 0..3 {
+        let tip = work.commit(&format!("through {machine}"));
+        work.ok(format!(
+            "push --quiet {} HEAD:refs/heads/main",
+            url(machine)
+        ));
+        for other in 0..3 {
+            let seen = work.ok(format!("ls-remote {} refs/heads/main", url(other)));
+            assert!(seen.starts_with(&tip), "{machine} {other}: {seen}");
+        }
+    }
+    // A token that is revoked through one node is good at none.
+    let id = token.split('_').nth(1).expect("an id");
+    cluster.ok(1, &["token", "revoke", id]);
+    for machine in 0..3 {
+        work.fail(format!("ls-remote {}", url(machine)));
+    }
+}

@@ -1,0 +1,210 @@
+//! Whoever is not let in, and whoever is and wants more: paths, headers, bodies.
+
+use gitmoor_tests::door::{Served, status};
+use gitmoor_tests::process::memory;
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+/// A POST as a user, whose body is what it is.
+fn post(token: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+const FETCH: &str = "Content-Type: application/x-git-upload-pack-request\r\n";
+
+#[test]
+fn paths_stay_in_the_namespace() {
+    let (served, token) = Served::with_alice();
+    let secret = served.place.scratch.join("outside.git");
+    std::fs::create_dir(&secret).expect("a directory");
+    served.ok("access grant / alice force");
+    let link = served.place.root.join("team/link.git");
+    std::os::unix::fs::symlink("app.git", link).expect("a link beside repositories");
+    for path in [
+        "/../scratch/outside.git",
+        "/team/../../scratch/outside.git",
+        "/team/%2e%2e/%2e%2e/scratch/outside.git",
+        "/team%2fapp.git",
+        "/team/app.git%00",
+        "//team/app.git",
+        "/team//app.git",
+        "/team/./app.git",
+        "/--upload-pack=touch%20x",
+        "/-c/app.git",
+        "/team/link.git",
+        "/team",
+        "/",
+        "",
+    ] {
+        for request in [
+            format!("GET {path}/info/refs?service=git-upload-pack HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes(),
+            post(&token, &format!("{path}/git-upload-pack"), FETCH, b"0000"),
+        ] {
+            let answer = served.raw(request);
+            assert!(matches!(status(&answer), 400 | 404), "{path}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn the_dumb_protocol_is_refused_with_a_reason() {
+    let (served, _) = Served::with_alice();
+    for path in [
+        "/team/app.git/info/refs",
+        "/team/app.git/HEAD",
+        "/team/app.git/objects/info/packs",
+        "/team/app.git/info/refs?service=git-upload-archive",
+    ] {
+        let answer = served.get(path);
+        assert_eq!(status(&answer), 403, "{path}: {answer}");
+    }
+    assert!(served.get("/team/app.git/HEAD").contains("smart HTTP"));
+    let answer = served.get("/team/app.git/git-upload-pack");
+    assert_eq!(status(&answer), 405, "{answer}");
+}
+
+/// A client is told before it has sent anything.
+#[test]
+fn nobody_sends_a_body_that_is_refused() {
+    let (served, token) = Served::with_alice();
+    let mut stream = served.connect();
+    let head = |authorization: &str| {
+        format!(
+            "POST /team/app.git/git-receive-pack HTTP/1.1\r\nHost: x\r\n{authorization}Content-Type: application/x-git-receive-pack-request\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
+        )
+    };
+    stream.write_all(head("").as_bytes()).expect("asks");
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).expect("answers");
+    assert_eq!(&first, b"HTTP/1.1 401");
+    let mut stream = served.connect();
+    let authorization = format!("Authorization: Bearer {token}\r\n");
+    stream
+        .write_all(head(&authorization).as_bytes())
+        .expect("asks");
+    stream.read_exact(&mut first).expect("answers");
+    assert_eq!(&first, b"HTTP/1.1 100");
+}
+
+#[test]
+fn bodies_are_bounded() {
+    let (served, token) = Served::with_alice();
+    let path = "/team/app.git/git-upload-pack";
+    let packed = format!("{FETCH}Content-Encoding: gzip\r\n");
+    let wrong = served.raw(post(&token, path, &packed, b"this is no gzip"));
+    assert_eq!(status(&wrong), 400, "{wrong}");
+    let wrong = served.raw(post(&token, path, "Content-Type: text/plain\r\n", b"0000"));
+    assert_eq!(status(&wrong), 415, "{wrong}");
+    let other = format!("{FETCH}Content-Encoding: br\r\n");
+    let wrong = served.raw(post(&token, path, &other, b"0000"));
+    assert_eq!(status(&wrong), 415, "{wrong}");
+    // 200 MiB of flushes shrink to 200 KiB. git ends at the first of them.
+    let bomb = bomb(200 << 20);
+    assert!(bomb.len() < 1 << 20);
+    let pid = served.daemon().pid().expect("it runs");
+    let before = memory(pid, "VmRSS");
+    let answer = served.raw(post(&token, path, &packed, &bomb));
+    assert!(matches!(status(&answer), 200 | 413), "{answer}");
+    let grown = memory(pid, "VmRSS").saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes more");
+    // Lines that are none, and one that never ends.
+    for body in [&b"zzzz"[..], b"ffff", b"0003", b"0032want 1234"] {
+        let answer = served.raw(post(&token, path, FETCH, body));
+        assert!(matches!(status(&answer), 200 | 400 | 500), "{answer}");
+    }
+    assert_eq!(status(&served.get("/healthz")), 200);
+}
+
+fn bomb(size: usize) -> Vec<u8> {
+    let mut packed = std::process::Command::new("sh")
+        .args([
+            "-c",
+            &format!("head -c {size} /dev/zero | tr '\\0' 0 | gzip -9"),
+        ])
+        .output()
+        .expect("gzip")
+        .stdout;
+    packed.shrink_to_fit();
+    packed
+}
+
+#[test]
+fn headers_are_bounded_in_size_and_time() {
+    let (served, _) = Served::with_alice();
+    let huge = format!(
+        "GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "a".repeat(200_000)
+    );
+    assert!(matches!(status(&served.raw(huge)), 0 | 400 | 431));
+    let many = "X: a\r\n".repeat(1000);
+    let many = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{many}\r\n");
+    assert!(matches!(status(&served.raw(many)), 0 | 400 | 431));
+    let mut slow = served.connect();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nHos")
+        .expect("a beginning");
+    let began = Instant::now();
+    let mut rest = Vec::new();
+    // It is cut, with or without a status.
+    let _ = slow.read_to_end(&mut rest);
+    assert!(
+        began.elapsed() < Duration::from_secs(40),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(status(&served.get("/healthz")), 200);
+}
+
+/// A repository's own config runs nothing, and git is not root.
+#[test]
+fn a_repositorys_config_runs_nothing() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    let mark = served.place.scratch.join("ran");
+    let bare = served.place.repo("team/app.git");
+    let run = format!("touch {}", mark.display());
+    for key in [
+        "core.fsmonitor",
+        "uploadpack.packObjectsHook",
+        "core.alternateRefsCommand",
+        "gpg.program",
+    ] {
+        let words = ["-c", "safe.directory=*", "config", key, &run];
+        let words: Vec<std::ffi::OsString> = words.iter().map(Into::into).collect();
+        let mut config = served.place.git.command(bare.path().as_ref(), &words);
+        assert!(config.status().expect("git").success());
+    }
+    work.commit("two");
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    served.clone("--branch main", &url, "copy");
+    assert!(!mark.exists());
+}
+
+/// One that stops to send, and one that stops to read, are cut off, and no git is left.
+#[test]
+fn who_does_nothing_has_gone() {
+    let served = Served::with("idle-timeout = \"2s\"\n");
+    served.ok("repo create team/app.git");
+    let token = served.user("alice");
+    served.ok("access grant team alice write");
+    let mut stream = served.connect();
+    let head = format!(
+        "POST /team/app.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/x-git-receive-pack-request\r\nContent-Length: 1000000\r\n\r\n00"
+    );
+    stream.write_all(head.as_bytes()).expect("asks");
+    let began = Instant::now();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
+    let rest = String::from_utf8_lossy(&rest).into_owned();
+    assert_eq!(status(&rest), 408, "{rest}");
+}

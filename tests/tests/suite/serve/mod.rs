@@ -1,0 +1,6 @@
+//! `gitmoor serve`: stock git through the HTTP door, and those who must not come in.
+
+mod cluster;
+mod hostile;
+mod rights;
+mod transfer;

@@ -1,0 +1,125 @@
+//! Who may do what: nobody anything by default, and no more than was granted.
+
+use gitmoor_tests::door::{Served, status};
+
+fn advertised(served: &Served, path: &str, service: &str) -> u16 {
+    status(&served.get(&format!("/{path}/info/refs?service=git-{service}")))
+}
+
+#[test]
+fn nobody_may_anything_by_default() {
+    let (served, _) = Served::with_alice();
+    for path in ["team/app.git", "team/none.git"] {
+        let asked = served.get(&format!("/{path}/info/refs?service=git-upload-pack"));
+        assert_eq!(status(&asked), 401, "{asked}");
+        assert!(
+            asked.to_lowercase().contains("www-authenticate: basic"),
+            "{asked}"
+        );
+    }
+    let bob = served.user("bob");
+    let at = served.place.git.at(&served.place.scratch);
+    let url = served.url(&format!("bob:{bob}"), "team/app.git");
+    let told = at.fail(format!("ls-remote {url}"));
+    assert!(told.contains("not found") || told.contains("404"), "{told}");
+}
+
+#[test]
+fn everyone_may_read_where_that_is_granted() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    served.ok("access grant team/app.git everyone read");
+    let copy = served.clone("--branch main", &served.url("", "team/app.git"), "copy");
+    assert_eq!(copy.oid("HEAD"), work.oid("HEAD"));
+    assert_eq!(advertised(&served, "team/app.git", "receive-pack"), 401);
+    served.ok("access revoke team/app.git everyone");
+    assert_eq!(advertised(&served, "team/app.git", "upload-pack"), 401);
+}
+
+#[test]
+fn wrong_tokens_open_nothing() {
+    let (served, token) = Served::with_alice();
+    let bob = served.user("bob");
+    let at = served.place.git.at(&served.place.scratch);
+    let last = if token.ends_with('0') { "1" } else { "0" };
+    let changed = format!("{}{last}", &token[..token.len() - 1]);
+    for who in [
+        format!("alice:{changed}"),
+        "alice:password".to_owned(),
+        // Another user's, and one of whom nobody knows.
+        format!("alice:{bob}"),
+        format!("carol:{token}"),
+    ] {
+        let told = at.fail(format!("ls-remote {}", served.url(&who, "team/app.git")));
+        assert!(told.contains("Authentication failed"), "{who}: {told}");
+    }
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    at.ok(format!("ls-remote {url}"));
+    let id = token.split('_').nth(1).expect("an id");
+    served.ok(&format!("token revoke {id}"));
+    at.fail(format!("ls-remote {url}"));
+    let short = served.ok("token create --user alice --expires 1s");
+    let url = served.url(&format!("alice:{}", short.trim()), "team/app.git");
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    at.fail(format!("ls-remote {url}"));
+}
+
+#[test]
+fn a_token_allows_no_more_than_it_says() {
+    let (served, _) = Served::with_alice();
+    served.ok("repo create team/other.git");
+    let read = served.ok("token create --user alice --role read --repo team/app.git");
+    let read = format!("alice:{}", read.trim());
+    let at = served.place.git.at(&served.place.scratch);
+    at.ok(format!("ls-remote {}", served.url(&read, "team/app.git")));
+    at.fail(format!("ls-remote {}", served.url(&read, "team/other.git")));
+    let work = served.work("work", &served.url(&read, "team/app.git"));
+    let told = work.fail("push origin HEAD:refs/heads/main");
+    assert!(told.contains("403"), "{told}");
+    // A deploy token has no user, and its own scope.
+    let deploy = served.ok("token create --deploy --role write --repo team/other.git");
+    let deploy = format!("x:{}", deploy.trim());
+    work.ok(format!(
+        "push --quiet {} HEAD:refs/heads/main",
+        served.url(&deploy, "team/other.git")
+    ));
+    work.fail(format!(
+        "push {} HEAD:refs/heads/main",
+        served.url(&deploy, "team/app.git")
+    ));
+}
+
+#[test]
+fn who_may_write_may_not_rewrite() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.ok("push --quiet origin HEAD:refs/heads/main HEAD:refs/heads/two");
+    work.ok("commit --quiet --amend --allow-empty -m other");
+    let told = work.fail("push --force origin HEAD:refs/heads/main");
+    assert!(told.contains("non-fast-forward"), "{told}");
+    let told = work.fail("push origin :refs/heads/two");
+    assert!(told.contains("deletion"), "{told}");
+    served.ok("access grant team/app.git alice force");
+    work.ok("push --quiet --force origin HEAD:refs/heads/main");
+    work.ok("push --quiet origin :refs/heads/two");
+}
+
+#[test]
+fn groups_and_their_members() {
+    let (served, _) = Served::with_alice();
+    let bob = served.user("bob");
+    served.ok("access grant / @devs read");
+    let url = served.url(&format!("bob:{bob}"), "team/app.git");
+    let at = served.place.git.at(&served.place.scratch);
+    at.fail(format!("ls-remote {url}"));
+    served.ok("user join bob devs");
+    at.ok(format!("ls-remote {url}"));
+    served.ok("user leave bob devs");
+    at.fail(format!("ls-remote {url}"));
+    assert_eq!(served.ok("access list /"), "/  @devs  read\n");
+    served.ok("user remove bob");
+    assert!(!served.ok("token list").contains("bob"));
+}

@@ -1,0 +1,159 @@
+//! What stock git does over HTTP: clone, fetch, shallow, partial, push, with every version of the protocol.
+
+use crate::daemon::metrics::exposition::{OF_DOORS, manual};
+use gitmoor_tests::door::{Served, status};
+use gitmoor_tests::history;
+use gitmoor_tests::wait;
+use gitmoor_tests::watched::Watched;
+use std::time::Duration;
+
+#[test]
+fn push_clone_and_fetch() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    for version in [0, 1, 2] {
+        let options = format!("-c protocol.version={version} --branch main");
+        let copy = served.clone(&options, &url, &format!("v{version}"));
+        assert_eq!(copy.oid("HEAD"), work.oid("HEAD"));
+        let tip = work.commit(&format!("after {version}"));
+        work.ok("push --quiet origin HEAD:refs/heads/main");
+        copy.ok("fetch --quiet origin");
+        assert_eq!(copy.oid("origin/main"), tip);
+    }
+}
+
+#[test]
+fn shallow_and_partial_clones() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.place.work("work");
+    work.import(&history::commits(20));
+    work.ok(format!("push --quiet {url} main"));
+    let shallow = served.clone("--depth=3 --branch main", &url, "shallow");
+    assert_eq!(shallow.ok("rev-list --count HEAD"), "3");
+    shallow.ok("fetch --quiet --deepen=4");
+    assert_eq!(shallow.ok("rev-list --count HEAD"), "7");
+    shallow.ok("fetch --quiet --unshallow");
+    assert_eq!(shallow.ok("rev-list --count HEAD"), "20");
+    let partial = served.clone("--filter=blob:none --branch main", &url, "partial");
+    partial.fsck();
+    assert_eq!(partial.oid("HEAD"), work.oid("main"));
+}
+
+#[test]
+fn pushes_of_all_kinds() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.ok("push --quiet --atomic -o ci.skip origin HEAD:refs/heads/main HEAD:refs/heads/two");
+    work.ok("tag -a -m one v1");
+    work.ok("push --quiet origin v1");
+    // More than http.postBuffer: sent in chunks, after a probe.
+    work.write(
+        "big",
+        (0..6_000_000_u32)
+            .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect::<Vec<_>>(),
+    );
+    work.ok("add big");
+    let tip = work.commit("big");
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    let copy = served.clone("--branch main", &url, "copy");
+    assert_eq!(copy.oid("HEAD"), tip);
+    copy.fsck();
+    // The repository on the mount is whole, too.
+    let bare = served.place.repo("team/app.git");
+    bare.ok("-c safe.directory=* fsck --strict");
+}
+
+/// A fetch that names many commits is compressed by git.
+#[test]
+fn a_compressed_fetch() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.place.work("work");
+    work.import(&history::commits(300));
+    work.ok(format!("push --quiet {url} main"));
+    let copy = served.clone("--branch main", &url, "copy");
+    copy.import(&history::commits(300));
+    for number in 0..40 {
+        copy.commit(&format!("mine {number}"));
+    }
+    work.ok("reset --quiet --hard main");
+    let tip = work.commit("theirs");
+    work.ok(format!("push --quiet {url} HEAD:refs/heads/main"));
+    copy.ok("fetch --quiet origin");
+    assert_eq!(copy.oid("origin/main"), tip);
+}
+
+#[test]
+fn who_pushed_is_on_record() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    let id = token.split('_').nth(1).expect("an id").to_owned();
+    let trail = served.ok("audit team/app.git --ref main --json");
+    assert!(trail.contains(&format!("http alice token {id}")), "{trail}");
+    assert!(trail.contains("127.0.0.1"), "{trail}");
+    let secret = token.split('_').nth(2).expect("a secret");
+    let namespace = served.ok("audit --json");
+    assert!(namespace.contains(&format!("token {id}")), "{namespace}");
+    let settings = served.daemon_settings();
+    let log = std::fs::read_to_string(&settings.log).expect("the log");
+    assert!(
+        log.contains("receive-pack") && log.contains("alice"),
+        "{log}"
+    );
+    for told in [trail, namespace, log] {
+        assert!(!told.contains(secret));
+    }
+}
+
+/// The manual has the metrics of the doors, with their labels.
+#[test]
+fn what_a_door_counts() {
+    let watched = Watched::new();
+    let served = Served::with(&watched.toml());
+    served.ok("repo create app.git");
+    served.ok("access grant app.git everyone read");
+    served.clone("", &served.url("", "app.git"), "copy");
+    let (now, manual) = (watched.metrics(), manual());
+    let of_doors = |name: &&str| name.starts_with(OF_DOORS);
+    let served: Vec<_> = now.names().into_iter().filter(of_doors).collect();
+    let known: Vec<_> = manual.keys().map(String::as_str).filter(of_doors).collect();
+    assert_eq!(served, known);
+    for name in known {
+        let sampled = match now.types[name].as_str() {
+            "histogram" => format!("{name}_count"),
+            _ => name.to_owned(),
+        };
+        let labels: Vec<_> = manual[name].iter().map(String::as_str).collect();
+        assert_eq!(now.labels(&sampled).into_iter().collect::<Vec<_>>(), labels);
+    }
+    let advertised = "gitmoor_serve_requests_total{verb=\"advertise\",status=\"200\"}";
+    assert_eq!(now.value(advertised), 1.0);
+}
+
+/// A client that was let in is served to its end; nobody else is let in.
+#[test]
+fn a_drain_lets_requests_end() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    assert_eq!(status(&served.get("/readyz")), 200);
+    assert_eq!(status(&served.get("/healthz")), 200);
+    served.daemon().umount();
+    let closed = wait::poll(Duration::from_secs(5), || {
+        std::net::TcpStream::connect(&served.address)
+            .is_err()
+            .then_some(())
+    });
+    assert!(closed.is_some());
+    served.daemon().launch();
+    let copy = served.clone("--branch main", &url, "copy");
+    assert_eq!(copy.oid("HEAD"), work.oid("HEAD"));
+}
