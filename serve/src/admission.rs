@@ -1,12 +1,18 @@
 //! Who may begin, and who waits.
 //!
 //! A clone costs minutes of processor and memory, so only a few run at a time; others wait in a queue that is bounded in
-//! length and time, and no repository and no user has more than half of its places. Whatever else is asked is small:
-//! there may be many of those.
+//! length and time, and no repository and nobody has more than half of its places. A fetch says that it has something,
+//! which may be a lie: [`FETCHES`] of them run for each clone that may. Whatever else is asked is small: there may be
+//! many of those, but nobody has more than half of all that run.
+//!
+//! Who asks is looked up before anything of that, for some at a time: that costs the cluster a round, and who asks may be
+//! anybody.
 
-use gitmoor_model::RepoId;
-use parking_lot::Mutex;
-use std::collections::HashMap;
+use crate::request::Work;
+use crate::share::{Shares, Taken, owner};
+use crate::who::Caller;
+use gitmoor_model::{RepoId, TokenId, UserName};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,6 +26,10 @@ const SMALL_WAIT: Duration = Duration::from_secs(10);
 pub(crate) const RETRY_AFTER: u64 = 30;
 /// Clones that wait, for each that runs.
 const QUEUE: usize = 8;
+/// Fetches that run, for each clone that may.
+const FETCHES: usize = 4;
+/// Requests of which it is decided at a time who asks, and whether they may.
+const DECISIONS: usize = 64;
 
 /// How many at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,36 +46,53 @@ pub(crate) enum Busy {
     #[error("too many clones wait for their turn; try again in {RETRY_AFTER} seconds")]
     Queue,
     #[error(
-        "too many clones of this repository, or by this user, wait for their turn; try again in {RETRY_AFTER} seconds"
+        "too many requests for this repository, or by this user, are served already; try again in {RETRY_AFTER} seconds"
     )]
     Share,
     #[error("this server is busy; try again in {RETRY_AFTER} seconds")]
     Waited,
 }
 
-/// Whose share of the queue is counted.
+/// Whose share is counted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-enum Share {
-    Repo(RepoId),
-    User(String),
+pub(crate) enum Whom {
+    User(UserName),
+    Deploy(TokenId),
+    /// Of somebody without a name.
+    At(IpAddr),
+}
+
+impl Whom {
+    pub(crate) fn of(caller: &Caller, address: IpAddr) -> Self {
+        match caller {
+            Caller::Anonymous => Self::At(owner(address)),
+            Caller::User(user, ..) => Self::User(user.clone()),
+            Caller::Deploy(token, _) => Self::Deploy(*token),
+        }
+    }
 }
 
 /// The places.
 #[derive(Debug)]
 pub(crate) struct Admission {
+    decisions: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    of_requests: Shares<Whom>,
+    fetches: Arc<Semaphore>,
     clones: Arc<Semaphore>,
     /// Clones that run or wait.
     places: Arc<Semaphore>,
-    share: usize,
+    of_places: Shares<Whom>,
+    of_repos: Shares<RepoId>,
     clone_wait: Duration,
-    taken: Arc<Mutex<HashMap<Share, usize>>>,
 }
 
 /// Whoever has one is let in until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     _request: OwnedSemaphorePermit,
+    _share: Taken<Whom>,
+    _fetch: Option<OwnedSemaphorePermit>,
     _clone: Option<Place>,
 }
 
@@ -73,81 +100,63 @@ pub(crate) struct Ticket {
 struct Place {
     _place: OwnedSemaphorePermit,
     _turn: OwnedSemaphorePermit,
-    _shares: Taken,
-}
-
-/// Gives shares back.
-#[derive(Debug)]
-struct Taken {
-    taken: Arc<Mutex<HashMap<Share, usize>>>,
-    shares: Vec<Share>,
+    _shares: (Taken<RepoId>, Taken<Whom>),
 }
 
 impl Admission {
     pub(crate) fn new(limits: Limits) -> Self {
         let places = limits.clones.saturating_mul(1 + QUEUE);
+        let semaphore =
+            |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Self {
-            requests: Arc::new(Semaphore::new(limits.requests)),
-            clones: Arc::new(Semaphore::new(limits.clones)),
-            places: Arc::new(Semaphore::new(places)),
-            share: places.div_ceil(2),
+            decisions: semaphore(DECISIONS),
+            requests: semaphore(limits.requests),
+            of_requests: Shares::new(limits.requests.div_ceil(2)),
+            fetches: semaphore(limits.clones.saturating_mul(FETCHES)),
+            clones: semaphore(limits.clones),
+            places: semaphore(places),
+            of_places: Shares::new(places.div_ceil(2)),
+            of_repos: Shares::new(places.div_ceil(2)),
             clone_wait: CLONE_WAIT,
-            taken: Arc::default(),
         }
     }
 
-    /// Lets a small request in.
-    pub(crate) async fn small(&self) -> Result<Ticket, Busy> {
-        let request = waited(SMALL_WAIT, &self.requests).await?;
+    /// It may be looked up who somebody is, until this is dropped.
+    pub(crate) async fn decide(&self) -> Result<OwnedSemaphorePermit, Busy> {
+        waited(SMALL_WAIT, &self.decisions).await
+    }
+
+    /// Lets a request in.
+    pub(crate) async fn admit(
+        &self,
+        work: Work,
+        repo: RepoId,
+        whom: &Whom,
+    ) -> Result<Ticket, Busy> {
+        let (fetch, clone) = match work {
+            Work::Small | Work::Push => (None, None),
+            Work::Fetch => (Some(waited(self.clone_wait, &self.fetches).await?), None),
+            Work::Clone => (None, Some(self.place(repo, whom).await?)),
+        };
+        let share = self.of_requests.take(whom.clone()).ok_or(Busy::Share)?;
         Ok(Ticket {
-            _request: request,
-            _clone: None,
+            _request: waited(SMALL_WAIT, &self.requests).await?,
+            _share: share,
+            _fetch: fetch,
+            _clone: clone,
         })
     }
 
-    /// Lets a clone in.
-    pub(crate) async fn clone_of(&self, repo: RepoId, user: &str) -> Result<Ticket, Busy> {
+    async fn place(&self, repo: RepoId, whom: &Whom) -> Result<Place, Busy> {
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_| Busy::Queue)?;
-        let shares = self.take(vec![Share::Repo(repo), Share::User(user.to_owned())])?;
-        let turn = waited(self.clone_wait, &self.clones).await?;
-        let Ticket { _request, .. } = self.small().await?;
-        Ok(Ticket {
-            _request,
-            _clone: Some(Place {
-                _place: place,
-                _turn: turn,
-                _shares: shares,
-            }),
+        let of_repo = self.of_repos.take(repo).ok_or(Busy::Share)?;
+        let of_whom = self.of_places.take(whom.clone()).ok_or(Busy::Share)?;
+        Ok(Place {
+            _place: place,
+            _turn: waited(self.clone_wait, &self.clones).await?,
+            _shares: (of_repo, of_whom),
         })
-    }
-
-    fn take(&self, shares: Vec<Share>) -> Result<Taken, Busy> {
-        let mut taken = self.taken.lock();
-        let is_full = |share: &Share| taken.get(share).is_some_and(|&count| count >= self.share);
-        if shares.iter().any(is_full) {
-            return Err(Busy::Share);
-        }
-        for share in &shares {
-            *taken.entry(share.clone()).or_default() += 1;
-        }
-        let taken = Arc::clone(&self.taken);
-        Ok(Taken { taken, shares })
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock();
-        for share in &self.shares {
-            let count = taken
-                .get_mut(share)
-                .expect("it was counted when it was taken");
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(share);
-            }
-        }
     }
 }
 
@@ -172,29 +181,40 @@ mod tests {
         }
     }
 
+    fn user(name: &str) -> Whom {
+        Whom::User(name.parse().expect("a name"))
+    }
+
     #[tokio::test]
     async fn a_clone_waits_for_its_turn_and_not_for_ever() {
         let admission = admission();
         let repo = RepoId::from_bytes([1; 16]);
-        let first = admission.clone_of(repo, "alice").await.expect("free");
-        let second = admission.clone_of(repo, "bob").await;
+        let clone_of = |name| {
+            let (admission, whom) = (&admission, user(name));
+            async move { admission.admit(Work::Clone, repo, &whom).await }
+        };
+        let first = clone_of("alice").await.expect("free");
+        let second = clone_of("bob").await;
         assert_eq!(second.map(drop), Err(Busy::Waited));
-        let small = admission.small().await;
+        let small = admission.admit(Work::Small, repo, &user("bob")).await;
         assert!(small.is_ok(), "small ones pass");
-        drop(first);
-        assert!(admission.clone_of(repo, "bob").await.is_ok());
-        assert!(admission.taken.lock().is_empty(), "all shares are back");
+        drop((first, small));
+        assert!(clone_of("bob").await.is_ok());
+        assert!(admission.of_places.is_empty(), "all shares are back");
+        assert!(admission.of_repos.is_empty() && admission.of_requests.is_empty());
     }
 
     #[tokio::test]
     async fn nobody_has_more_than_half_of_the_queue() {
         let admission = Arc::new(admission());
-        let first = admission
-            .clone_of(RepoId::from_bytes([99; 16]), "bob")
-            .await;
+        let other = RepoId::from_bytes([99; 16]);
+        let first = admission.admit(Work::Clone, other, &user("bob")).await;
         let waiting = (0..9_u8).map(|number| {
             let (admission, repo) = (admission.clone(), RepoId::from_bytes([number; 16]));
-            tokio::spawn(async move { admission.clone_of(repo, "alice").await.map(drop) })
+            tokio::spawn(async move {
+                let whom = user("alice");
+                admission.admit(Work::Clone, repo, &whom).await.map(drop)
+            })
         });
         let waiting: Vec<_> = waiting.collect();
         let mut refused = 0;
@@ -203,5 +223,26 @@ mod tests {
         }
         assert!(first.is_ok());
         assert_eq!(refused, 4, "of nine places alice gets five");
+    }
+
+    #[tokio::test]
+    async fn nobody_has_more_than_half_of_what_runs() {
+        let admission = admission();
+        let repo = RepoId::from_bytes([1; 16]);
+        let push = |whom: Whom| {
+            let admission = &admission;
+            async move { admission.admit(Work::Push, repo, &whom).await }
+        };
+        // Two addresses of one network of IPv6 are one.
+        let at = |text: &str| {
+            let address = text.parse().expect("an address");
+            Whom::of(&Caller::Anonymous, address)
+        };
+        let held = [push(at("2001:db8::1")).await, push(at("2001:db8::2")).await];
+        assert!(held.iter().all(Result::is_ok));
+        let third = push(at("2001:db8::3")).await;
+        assert_eq!(third.map(drop), Err(Busy::Share));
+        assert!(push(at("2001:db8:0:1::1")).await.is_ok());
+        assert!(push(user("alice")).await.is_ok());
     }
 }

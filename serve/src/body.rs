@@ -2,6 +2,9 @@
 //!
 //! Compressed bytes are fed to the decoder in small slices, so that one slice cannot become much. A request that grows
 //! by more than [`RATIO`] beyond the first [`FREE`] bytes is refused: text of a fetch shrinks to a tenth at best.
+//!
+//! A client has a time for every [`LEAST`] bytes, so that one byte a minute does not keep a place. Only time in which the
+//! client is waited for counts: git may take its own.
 
 use bytes::Bytes;
 use flate2::write::GzDecoder;
@@ -9,7 +12,7 @@ use hyper::body::{Body, Incoming};
 use std::future::poll_fn;
 use std::io::Write;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// How much larger than what was sent a request may become …
@@ -18,6 +21,8 @@ const RATIO: u64 = 100;
 const FREE: u64 = 1 << 20;
 /// Compressed bytes that are unpacked at a time.
 const SLICE: usize = 1024;
+/// Bytes that a client sends within the time that it has, at least.
+const LEAST: usize = 64 << 10;
 
 /// Why compressed bytes are refused.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +42,7 @@ pub(crate) enum BodyError {
     Inflate(#[from] InflateError),
     #[error("the body has more than {0} bytes, which no fetch needs")]
     TooLarge(u64),
-    #[error("the client sent nothing for {0:?}")]
+    #[error("the client sent less than {LEAST} bytes within {0:?}")]
     Idle(Duration),
     #[error("the client went away: {0}")]
     Gone(#[from] hyper::Error),
@@ -91,8 +96,12 @@ pub(crate) struct Reader {
     /// Compressed bytes that are not unpacked yet.
     rest: Bytes,
     is_over: bool,
-    /// A client that sends nothing for so long has gone.
+    /// For [`LEAST`] bytes …
     idle: Duration,
+    /// … and what is left of it …
+    patience: Duration,
+    /// … and how many of them have come.
+    since: usize,
     /// Bytes that it may have, unpacked.
     most: u64,
     /// Bytes that git gets.
@@ -107,6 +116,8 @@ impl Reader {
             rest: Bytes::new(),
             is_over: false,
             idle,
+            patience: idle,
+            since: 0,
             most,
             read: 0,
         }
@@ -152,17 +163,27 @@ impl Reader {
 
     async fn received(&mut self) -> Result<Option<Bytes>, BodyError> {
         loop {
+            let asked = Instant::now();
             let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context));
-            let frame = timeout(self.idle, frame).await;
+            let frame = timeout(self.patience, frame).await;
             let Some(frame) = frame.map_err(|_| BodyError::Idle(self.idle))? else {
                 return Ok(None);
             };
+            self.patience = self.patience.saturating_sub(asked.elapsed());
             // Trailers say nothing to git.
             if let Ok(data) = frame?.into_data()
                 && !data.is_empty()
             {
+                self.has_come(data.len());
                 return Ok(Some(data));
             }
+        }
+    }
+
+    fn has_come(&mut self, bytes: usize) {
+        self.since += bytes;
+        if self.since >= LEAST {
+            (self.since, self.patience) = (0, self.idle);
         }
     }
 }

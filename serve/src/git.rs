@@ -8,6 +8,7 @@
 //! wants it any more.
 
 use crate::metrics::Running;
+use crate::request::Work;
 use crate::route::Service;
 use gitmoor_fs::program::{Program, Started, User, ended};
 use gitmoor_model::{Repo, Role};
@@ -27,8 +28,9 @@ const POLL: Duration = Duration::from_millis(20);
 /// Bytes that are kept of what git says to the administrator.
 const COMPLAINTS: u64 = 4096;
 
-/// No program of the repository's choosing checks signatures, and no job begins behind a push.
-const CONFIG: [&str; 5] = [
+/// No program of the repository's choosing checks signatures or fills a work tree, and no job begins behind a push.
+const CONFIG: [&str; 6] = [
+    "receive.denyCurrentBranch=refuse",
     "gpg.program=false",
     "gpg.ssh.program=false",
     "gpg.x509.program=false",
@@ -36,8 +38,10 @@ const CONFIG: [&str; 5] = [
     "receive.advertisePushOptions=true",
 ];
 
-/// Memory that one git takes for a clone.
-const MEMORY: [&str; 2] = ["pack.windowMemory=256m", "pack.deltaCacheSize=128m"];
+/// Memory that one git takes for a clone …
+const OF_CLONE: [&str; 2] = ["pack.windowMemory=256m", "pack.deltaCacheSize=128m"];
+/// … and for a fetch, of which there may be more.
+const OF_FETCH: [&str; 2] = ["pack.windowMemory=64m", "pack.deltaCacheSize=32m"];
 
 /// Whoever may write and no more: branches only go forward, and stay.
 const FORWARD: [&str; 2] = [
@@ -48,6 +52,7 @@ const FORWARD: [&str; 2] = [
 /// What a child is started for.
 pub(crate) struct Job<'a> {
     pub(crate) service: Service,
+    pub(crate) work: Work,
     /// Refs and capabilities only.
     pub(crate) advertise: bool,
     pub(crate) repo: &'a Repo,
@@ -89,10 +94,14 @@ impl Job<'_> {
     fn settings(&self) -> Vec<String> {
         let owned = |settings: &[&str]| settings.iter().map(|it| (*it).to_owned()).collect();
         let mut settings: Vec<String> = owned(&CONFIG);
+        settings.push(format!("pack.threads={}", threads()));
+        let memory = match self.work {
+            Work::Clone => OF_CLONE,
+            Work::Small | Work::Fetch | Work::Push => OF_FETCH,
+        };
+        settings.extend(memory.map(str::to_owned));
         match self.service {
             Service::UploadPack => {
-                settings.extend(MEMORY.map(str::to_owned));
-                settings.push(format!("pack.threads={}", threads()));
                 if !self.repo.settings.contains_key("uploadpack.allowFilter") {
                     settings.push("uploadpack.allowFilter=true".to_owned());
                 }

@@ -23,6 +23,7 @@ mod may;
 mod metrics;
 mod request;
 mod route;
+mod share;
 mod tls;
 mod who;
 
@@ -46,7 +47,7 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// How many requests at a time.
     pub limits: Limits,
-    /// A client that sends and takes nothing for so long has gone.
+    /// A client that sends and takes hardly anything for so long has gone.
     pub idle: Duration,
 }
 

@@ -4,11 +4,12 @@
 //! place among those that run; then git. hyper says `100 Continue` when a body is first read, so that nobody sends one
 //! that is refused by its headers.
 
+use super::answer::{Answering, Feeding};
 use super::line::{DOOR, Line};
 use super::out::Out;
 use super::refused::Refused;
-use super::{Shared, Stage};
-use crate::admission::Ticket;
+use super::{Shared, Stage, headers};
+use crate::admission::{Ticket, Whom};
 use crate::body::{BodyError, Reader};
 use crate::git::{Git, Job};
 use crate::may::{Allowed, may};
@@ -21,10 +22,7 @@ use gitmoor_model::{NamePath, Timestamp};
 use gitmoor_replicator::state::NameEntry;
 use gitmoor_replicator::{Replica, read};
 use hyper::body::Incoming;
-use hyper::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, EXPIRES, HeaderMap, HeaderValue,
-    PRAGMA,
-};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use hyper::{Request, Response};
 use std::ffi::OsStr;
 use std::net::IpAddr;
@@ -32,29 +30,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe;
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::task::spawn_blocking;
 
 /// Bytes of a request that are looked at before git gets any.
 const LOOKED_AT: usize = 64 << 10;
 /// Bytes that a request to upload-pack may have, unpacked: a million names of commits have less.
 const MOST_OF_FETCH: u64 = 64 << 20;
-/// Bytes of git's output that are passed on at a time.
-const PIECE: usize = 64 << 10;
-/// Pieces that a client has not taken yet.
-const PIECES: usize = 4;
 /// How long the cluster may take to say what holds now.
 const CURRENT: Duration = Duration::from_secs(3);
-/// Bytes of what a client says of the protocol.
-const PROTOCOL: usize = 128;
 
 /// See the module.
 pub(super) struct Exchange {
-    shared: Arc<Shared>,
-    line: Line,
+    pub(super) shared: Arc<Shared>,
+    pub(super) line: Line,
 }
 
 /// What was asked, by whom, and that it may be.
@@ -117,19 +105,28 @@ impl Exchange {
         Response::new(Out::text(text))
     }
 
+    /// Whoever asks is told whether, and the log why not.
     async fn ready(mut self) -> Response<Out> {
-        let is_serving = *self.shared.stage.borrow() == Stage::Serving;
-        let problem = match is_serving {
-            true => self.shared.health.ready().await.err(),
-            false => Some("the door is closing\n".to_owned()),
+        self.line.problem = match *self.shared.stage.borrow() {
+            Stage::Serving => None,
+            Stage::Draining | Stage::Over => Some("the door is closing".to_owned()),
         };
-        let Some(problem) = problem else {
+        if self.line.problem.is_none() {
+            self.line.problem = self.health().await.err();
+        }
+        if self.line.problem.is_none() {
             return self.say("ready\n");
-        };
+        }
         (self.line.verb, self.line.status) = ("health", 503);
-        let mut response = Response::new(Out::text(problem));
+        let mut response = Response::new(Out::text("not ready\n"));
         *response.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE;
         response
+    }
+
+    async fn health(&self) -> Result<(), String> {
+        let turn = self.shared.admission.decide().await;
+        let _turn = turn.map_err(|error| error.to_string())?;
+        self.shared.health.ready().await
     }
 
     /// Who, and may: by the state as the whole cluster has it now.
@@ -144,8 +141,9 @@ impl Exchange {
             return Err(Refused::Draining);
         }
         if !advertise {
-            check_media(headers, service)?;
+            headers::check_media(headers, service)?;
         }
+        let _turn = self.shared.admission.decide().await?;
         let shown = shown(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes));
         let replica = Arc::clone(&self.shared.replica);
         let name = path.clone();
@@ -169,7 +167,7 @@ impl Exchange {
                 .join(OsStr::from_bytes(path.as_bytes())),
             service,
             advertise,
-            protocol: protocol(headers),
+            protocol: headers::protocol(headers),
         })
     }
 
@@ -191,7 +189,7 @@ impl Exchange {
         granted: Granted,
         request: Request<Incoming>,
     ) -> Result<Answering, Refused> {
-        let is_packed = is_packed(request.headers())?;
+        let is_packed = headers::is_packed(request.headers())?;
         let most = match granted.service {
             Service::UploadPack => MOST_OF_FETCH,
             Service::ReceivePack => u64::MAX,
@@ -212,10 +210,11 @@ impl Exchange {
             .stdin
             .take()
             .filter(|_| !granted.advertise)
-            .map(|stdin| Feeding(tokio::spawn(feed(reader, looked_at, stdin))));
+            .map(|stdin| Feeding::start(reader, looked_at, stdin));
+        let (service, advertise) = (granted.service, granted.advertise);
         let mut answering = Answering {
-            head: head(&granted),
-            media: media(&granted),
+            headers: headers::of_answer(service, advertise),
+            head: headers::head(service, advertise, granted.protocol.as_deref()),
             first: Bytes::new(),
             git: Some(git),
             feeding,
@@ -228,15 +227,10 @@ impl Exchange {
     }
 
     async fn admit(&self, work: Work, granted: &Granted) -> Result<Ticket, Refused> {
+        let whom = Whom::of(&granted.caller, self.line.address);
         let admission = &self.shared.admission;
-        let ticket = match work {
-            Work::Clone => {
-                let user = granted.caller.name();
-                admission.clone_of(granted.allowed.repo.id, user).await
-            }
-            Work::Small | Work::Fetch | Work::Push => admission.small().await,
-        };
-        Ok(ticket?)
+        let repo = granted.allowed.repo.id;
+        Ok(admission.admit(work, repo, &whom).await?)
     }
 
     async fn start(&self, granted: &Granted, work: Work) -> Result<Git, Refused> {
@@ -244,6 +238,7 @@ impl Exchange {
         let served = self.served(&granted.caller);
         let job = Job {
             service: granted.service,
+            work,
             advertise: granted.advertise,
             repo: &granted.allowed.repo,
             role: granted.allowed.role,
@@ -297,49 +292,6 @@ fn current(replica: &dyn Replica) -> Result<(), Refused> {
     caught_up.map_err(|error| Refused::Unavailable(error.to_string()))
 }
 
-fn check_media(headers: &HeaderMap, service: Service) -> Result<(), Refused> {
-    let expected = format!("application/x-git-{}-request", service.name());
-    let given = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    match given == Some(expected.as_bytes()) {
-        true => Ok(()),
-        false => Err(Refused::MediaType(expected)),
-    }
-}
-
-fn is_packed(headers: &HeaderMap) -> Result<bool, Refused> {
-    match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"identity") => Ok(false),
-        Some(b"gzip" | b"x-gzip") => Ok(true),
-        Some(_) => Err(Refused::Encoding),
-    }
-}
-
-/// What the client says of the protocol, if it could be that.
-fn protocol(headers: &HeaderMap) -> Option<String> {
-    let said = headers.get("git-protocol")?.to_str().ok()?;
-    let is_one = |byte: u8| byte.is_ascii_alphanumeric() || b"=:.-_".contains(&byte);
-    let is_sound = said.len() <= PROTOCOL && said.bytes().all(is_one);
-    is_sound.then(|| said.to_owned())
-}
-
-fn media(granted: &Granted) -> String {
-    let kind = match granted.advertise {
-        true => "advertisement",
-        false => "result",
-    };
-    format!("application/x-git-{}-{kind}", granted.service.name())
-}
-
-/// As gitprotocol-http(5) has it, an advertisement of versions 0 and 1 begins with the name of the service.
-fn head(granted: &Granted) -> Bytes {
-    let mut keys = granted.protocol.as_deref().unwrap_or("").split(':');
-    if !granted.advertise || keys.any(|key| key == "version=2") {
-        return Bytes::new();
-    }
-    let line = format!("# service=git-{}\n", granted.service.name());
-    Bytes::from(format!("{:04x}{line}0000", line.len() + 4))
-}
-
 /// Reads of a request until it says what work it is.
 async fn look(reader: &mut Reader) -> Result<(Work, Bytes), BodyError> {
     let mut seen = BytesMut::new();
@@ -352,165 +304,5 @@ async fn look(reader: &mut Reader) -> Result<(Work, Bytes), BodyError> {
             None if seen.len() > LOOKED_AT => return Ok((Work::Clone, seen.freeze())),
             None => {}
         }
-    }
-}
-
-/// Hands a request to git, piece by piece. How many bytes it had.
-async fn feed(
-    mut reader: Reader,
-    looked_at: Bytes,
-    mut stdin: pipe::Sender,
-) -> Result<u64, BodyError> {
-    let mut piece = Some(looked_at);
-    while let Some(bytes) = piece {
-        // git may have had enough before the end; it says why.
-        if stdin.write_all(&bytes).await.is_err() {
-            break;
-        }
-        piece = reader.next().await?;
-    }
-    Ok(reader.read)
-}
-
-/// Ends with what it feeds.
-struct Feeding(JoinHandle<Result<u64, BodyError>>);
-
-impl Drop for Feeding {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// When the door ends what still runs.
-async fn over(stage: &mut watch::Receiver<Stage>) {
-    // The door is gone: that is its end as well.
-    let _ = stage.wait_for(|stage| *stage == Stage::Over).await;
-}
-
-/// A git whose answer goes to the client.
-struct Answering {
-    head: Bytes,
-    media: String,
-    first: Bytes,
-    /// `None` when it has ended, and said nothing.
-    git: Option<Git>,
-    feeding: Option<Feeding>,
-    received: u64,
-    _ticket: Ticket,
-    idle: Duration,
-}
-
-impl Answering {
-    /// The first bytes of the answer. A request that cannot be read, and a git that says nothing, are refused with a
-    /// status of their own.
-    async fn first(&mut self) -> Result<(), Refused> {
-        let mut buffer = BytesMut::with_capacity(PIECE);
-        let Some(git) = &mut self.git else {
-            return Ok(());
-        };
-        let fed = async {
-            match &mut self.feeding {
-                Some(feeding) => (&mut feeding.0).await,
-                None => std::future::pending().await,
-            }
-        };
-        let read = tokio::select! {
-            // What is wrong with a request is told before git complains that it ended.
-            biased;
-            fed = fed => {
-                match fed {
-                    Ok(Ok(received)) => self.received = received,
-                    Ok(Err(error)) => return Err(error.into()),
-                    Err(error) => return Err(Refused::Git(error.to_string())),
-                }
-                self.feeding = None;
-                git.stdout.read_buf(&mut buffer).await
-            }
-            read = git.stdout.read_buf(&mut buffer) => read,
-        };
-        read.map_err(|error| Refused::Git(error.to_string()))?;
-        self.first = buffer.freeze();
-        if self.first.is_empty()
-            && let Some(git) = self.git.take()
-            && let Some(problem) = git.end().await
-        {
-            return Err(Refused::Git(problem));
-        }
-        Ok(())
-    }
-
-    fn respond(self, mut exchange: Exchange) -> Response<Out> {
-        let (pieces, out) = mpsc::channel(PIECES);
-        let mut response = Response::new(Out::Piped(out));
-        let headers = response.headers_mut();
-        let media = HeaderValue::from_str(&self.media).expect("made of plain text");
-        headers.insert(CONTENT_TYPE, media);
-        headers.insert(
-            EXPIRES,
-            HeaderValue::from_static("Fri, 01 Jan 1980 00:00:00 GMT"),
-        );
-        headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
-        headers.insert(
-            CACHE_CONTROL,
-            HeaderValue::from_static("no-cache, max-age=0, must-revalidate"),
-        );
-        exchange.line.status = 200;
-        tokio::spawn(self.pass_on(exchange, pieces));
-        response
-    }
-
-    async fn pass_on(mut self, mut exchange: Exchange, pieces: mpsc::Sender<Bytes>) {
-        let mut stage = exchange.shared.stage.clone();
-        let passed = tokio::select! {
-            passed = self.all(&mut exchange.line, &pieces) => passed,
-            () = over(&mut stage) => Err("the server ends".to_owned()),
-        };
-        drop(pieces);
-        if let Some(feeding) = &mut self.feeding
-            && let Ok(Ok(Ok(received))) = timeout(Duration::ZERO, &mut feeding.0).await
-        {
-            self.received = received;
-        }
-        exchange.line.received = self.received;
-        exchange.line.problem = match (passed, self.git.take()) {
-            (Ok(()), Some(git)) => git.end().await,
-            (Ok(()), None) => None,
-            (Err(problem), _) => Some(problem),
-        };
-    }
-
-    async fn all(&mut self, line: &mut Line, pieces: &mpsc::Sender<Bytes>) -> Result<(), String> {
-        for piece in [&mut self.head, &mut self.first].map(std::mem::take) {
-            self.pass(line, pieces, piece).await?;
-        }
-        loop {
-            let Some(git) = &mut self.git else {
-                return Ok(());
-            };
-            let mut buffer = BytesMut::with_capacity(PIECE);
-            match git.stdout.read_buf(&mut buffer).await {
-                Ok(0) => return Ok(()),
-                Ok(_) => self.pass(line, pieces, buffer.freeze()).await?,
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-    }
-
-    async fn pass(
-        &self,
-        line: &mut Line,
-        pieces: &mpsc::Sender<Bytes>,
-        piece: Bytes,
-    ) -> Result<(), String> {
-        if piece.is_empty() {
-            return Ok(());
-        }
-        let length = piece.len() as u64;
-        match timeout(self.idle, pieces.send(piece)).await {
-            Ok(Ok(())) => line.sent += length,
-            Ok(Err(_)) => return Err("the client went away".to_owned()),
-            Err(_) => return Err(format!("the client took nothing for {:?}", self.idle)),
-        }
-        Ok(())
     }
 }

@@ -1,14 +1,18 @@
 //! The HTTP door: connections, and what is bounded of each.
 //!
 //! A connection has a time for its TLS handshake, a time and a size for the headers of a request, and an end when its
-//! client neither sends nor takes anything. There are at most [`CONNECTIONS`]; one more is closed at once.
+//! client neither sends nor takes anything. There are at most [`CONNECTIONS`], half of them for one address; one more is
+//! closed at once.
 
+mod answer;
 mod exchange;
+mod headers;
 mod line;
 mod out;
 mod refused;
 
 use crate::admission::Admission;
+use crate::share::{Shares, owner};
 use crate::{Config, TlsError, tls};
 use exchange::Exchange;
 use gitmoor_fs::program::User;
@@ -39,8 +43,8 @@ const HEADERS: Duration = Duration::from_secs(15);
 const HEADER_BYTES: usize = 16 << 10;
 /// … and how many there may be.
 const HEADER_COUNT: usize = 64;
-/// Requests at a time on one connection of HTTP/2.
-const STREAMS: u32 = 16;
+/// Requests at a time on one connection of HTTP/2: git makes one.
+const STREAMS: u32 = 4;
 /// A peer of HTTP/2 that does not even say that it is alive has gone.
 const ALIVE: Duration = Duration::from_secs(20);
 /// After a connection could not be accepted; without it the loop would spin.
@@ -158,6 +162,7 @@ pub enum OpenError {
 
 async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let shares = Shares::new(CONNECTIONS / 2);
     let mut stage = shared.stage.clone();
     loop {
         let accepted = tokio::select! {
@@ -166,8 +171,10 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                    tracing::debug!(%peer, "closed at once: there are {CONNECTIONS} connections");
+                let place = Arc::clone(&places).try_acquire_owned().ok();
+                let place = place.zip(shares.take(owner(peer.ip().to_canonical())));
+                let Some(place) = place else {
+                    tracing::debug!(%peer, "closed at once: there are too many connections");
                     continue;
                 };
                 let (tls, shared) = (tls.clone(), Arc::clone(&shared));

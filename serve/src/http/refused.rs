@@ -29,7 +29,7 @@ pub(super) enum Refused {
     MediaType(String),
     #[error("this content encoding is not known here: expected gzip or none")]
     Encoding,
-    #[error("no majority of the cluster answers, so that nothing can be served: {0}")]
+    #[error("no majority of the cluster answers, so that nothing can be served")]
     Unavailable(String),
     #[error("this server is about to end; another node of the cluster serves")]
     Draining,
@@ -65,6 +65,7 @@ impl Refused {
     pub(super) fn problem(&self) -> String {
         match self {
             Self::Git(why) => why.clone(),
+            Self::Unavailable(why) => format!("{self}: {why}"),
             other => other.to_string(),
         }
     }
