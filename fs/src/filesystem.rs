@@ -12,7 +12,7 @@ mod sizes;
 mod status;
 mod traffic;
 
-pub use hooks::{HooksOfMount, HooksStatus, MachineHooksStatus};
+pub use hooks::{HooksOfMount, HooksStatus, MachineHooksStatus, PushHooks};
 pub use names::Names;
 pub use status::{RepoInfo, Status};
 pub use traffic::Traffic;

@@ -41,7 +41,7 @@ pub use consistency::RemoteChanges;
 pub use error::{FsError, FsResult};
 pub use filesystem::{
     FileSystem, HooksOfMount, HooksStatus, MachineHooksStatus, Names, OpenError, PublishError,
-    RepoInfo, Status, Traffic, start_periodic,
+    PushHooks, RepoInfo, Status, Traffic, start_periodic,
 };
 pub use hooks::HooksError;
 pub use owner::StoreOwner;

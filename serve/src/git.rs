@@ -38,6 +38,19 @@ const CONFIG: [&str; 6] = [
     "receive.advertisePushOptions=true",
 ];
 
+/// The hooks that the mount shows, whatever the repository says.
+const HOOKS: &str = "core.hooksPath=hooks";
+/// Otherwise no directory has any ([`Program`]), and none by configuration (git 2.54) are run at these events.
+const EVENTS: [&str; 7] = [
+    "pre-receive",
+    "update",
+    "proc-receive",
+    "post-receive",
+    "post-update",
+    "push-to-checkout",
+    "reference-transaction",
+];
+
 /// Memory that one git takes for a clone …
 const OF_CLONE: [&str; 2] = ["pack.windowMemory=256m", "pack.deltaCacheSize=128m"];
 /// … and for a fetch, of which there may be more.
@@ -57,6 +70,8 @@ pub(crate) struct Job<'a> {
     pub(crate) advertise: bool,
     pub(crate) repo: &'a Repo,
     pub(crate) role: Role,
+    /// Whether the hooks in the repository are the administrator's, and are run.
+    pub(crate) runs_hooks: bool,
     /// Where the repository is on the mount.
     pub(crate) path: &'a Path,
     pub(crate) user: Option<User>,
@@ -82,6 +97,9 @@ impl Job<'_> {
         // Upload-pack writes there, too: what a shallow clone ends at.
         let mut program = Program::git(&step).on(self.path).writes(self.path);
         program = program.as_user(self.user).umask(self.umask);
+        if self.runs_hooks {
+            program = program.runs(&self.path.join("hooks"));
+        }
         if let Some(protocol) = self.protocol {
             program = program.env("GIT_PROTOCOL", protocol);
         }
@@ -95,6 +113,10 @@ impl Job<'_> {
         let owned = |settings: &[&str]| settings.iter().map(|it| (*it).to_owned()).collect();
         let mut settings: Vec<String> = owned(&CONFIG);
         settings.push(format!("pack.threads={}", threads()));
+        match self.runs_hooks {
+            true => settings.push(HOOKS.to_owned()),
+            false => settings.extend(EVENTS.map(|event| format!("hook.{event}.enabled=false"))),
+        }
         let memory = match self.work {
             Work::Clone => OF_CLONE,
             Work::Small | Work::Fetch | Work::Push => OF_FETCH,

@@ -28,7 +28,7 @@ mod tls;
 mod who;
 
 pub use admission::Limits;
-pub use http::{Door, Health, OpenError};
+pub use http::{Door, Machine, OpenError};
 pub use tls::{TlsError, TlsFiles};
 
 use std::path::PathBuf;

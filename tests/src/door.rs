@@ -44,13 +44,19 @@ impl Served {
 
     /// The same with more settings of `[serve]`.
     pub fn with(more: &str) -> Self {
+        Self::with_settings(|_| (String::new(), more.to_owned()))
+    }
+
+    /// The same with settings before those of `[serve]`, and more of those, by what the daemon starts with.
+    pub fn with_settings(settings: impl FnOnce(&Settings) -> (String, String)) -> Self {
         let address = free_address();
-        let toml = toml(&address) + more;
-        let place = Place::with(Kind::Dir, &Installed::newest(), |settings| {
-            let above = settings.at.parent().expect("a directory of the test's own");
+        let place = Place::with(Kind::Dir, &Installed::newest(), |daemon| {
+            let above = daemon.at.parent().expect("a directory of the test's own");
             let_others_through();
             fs::set_permissions(above, Permissions::from_mode(0o755)).expect("it is root's");
-            Settings { toml, ..settings }
+            let (before, more) = settings(&daemon);
+            let toml = before + &toml(&address) + &more;
+            Settings { toml, ..daemon }
         });
         Self { place, address }
     }
@@ -58,10 +64,16 @@ impl Served {
     /// With `team/app.git`, in which `alice` may write, and her token.
     pub fn with_alice() -> (Self, String) {
         let served = Self::new();
-        served.ok("repo create team/app.git");
-        let token = served.user("alice");
-        served.ok("access grant team alice write");
+        let token = served.alice();
         (served, token)
+    }
+
+    /// Makes `team/app.git`, in which `alice` may write; her token.
+    pub fn alice(&self) -> String {
+        self.ok("repo create team/app.git");
+        let token = self.user("alice");
+        self.ok("access grant team alice write");
+        token
     }
 
     /// A new user with a token for everything that the user may.

@@ -6,11 +6,13 @@ use super::open::Parts;
 use super::replica_handle::ReplicaHandle;
 use crate::config::{ServeSettings, Settings};
 use crate::metrics::Telling;
-use gitmoor_serve::{Config, Door, Health};
+use gitmoor_fs::{FileSystem, FsError, HooksOfMount, PushHooks};
+use gitmoor_model::RepoId;
+use gitmoor_serve::{Config, Door, Machine};
 use std::future::Future;
 use std::net::TcpListener;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// A listener for each door that is asked for: whether its address is free is known before anything is mounted.
@@ -46,10 +48,14 @@ impl Listening {
             limits: serve.limits,
             idle: serve.idle,
         };
-        let health = Arc::new(Readiness(Arc::clone(&parts.telling)));
+        let machine = Arc::new(Behind {
+            telling: Arc::clone(&parts.telling),
+            fs: Arc::downgrade(&parts.fs),
+            lenient: parts.fs.config().lenient_hooks,
+        });
         let replica = parts.replica_handle.replica();
         let runtime = parts.runtime.handle().clone();
-        let door = Door::open(listener, config, replica, health, runtime);
+        let door = Door::open(listener, config, replica, machine, runtime);
         let address = serve.http;
         let door = door.map_err(|source| ServiceError::Door { address, source })?;
         tracing::info!(address = %door.address(), "serving git over HTTP");
@@ -74,11 +80,29 @@ impl Doors {
     }
 }
 
-/// As the port of the metrics tells it.
-struct Readiness(Arc<Telling>);
+/// What the doors ask of this daemon. A door that is closed keeps no file system open.
+struct Behind {
+    telling: Arc<Telling>,
+    fs: Weak<FileSystem>,
+    /// Takes pushes to repositories whose hooks do not run.
+    lenient: bool,
+}
 
-impl Health for Readiness {
+impl Machine for Behind {
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
-        Box::pin(self.0.check())
+        Box::pin(self.telling.check())
+    }
+
+    fn hooks(&self, repo: RepoId) -> Result<PushHooks, FsError> {
+        let Some(fs) = self.fs.upgrade() else {
+            return Err(FsError::NotHere("the daemon ends"));
+        };
+        match HooksOfMount(&fs).of_push(repo)? {
+            PushHooks::Own(hook) if self.lenient => {
+                tracing::warn!(%repo, %hook, "a push through a door runs no hook of the repository's own");
+                Ok(PushHooks::None)
+            }
+            found => Ok(found),
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::{FileSystem, OpenError, start_periodic};
 use crate::error::{FsError, FsResult};
 use crate::hooks::Standing;
 use gitmoor_model::{
-    AcceptedHooks, Actor, Command, Digest, HookSet, HooksChange, RepoPath, Timestamp, hex,
+    AcceptedHooks, Actor, Command, Digest, HookSet, HooksChange, RepoId, RepoPath, Timestamp, hex,
 };
 use gitmoor_replicator::read::{self, MachineHooksRow};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,17 @@ pub struct MachineHooksStatus {
     pub accepted: bool,
     /// The first file that is not as the promoted directory has it.
     pub differs: Option<String>,
+}
+
+/// Which hooks a push runs into on this mount.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PushHooks {
+    /// None.
+    None,
+    /// Those of this machine, or the one that says why this machine takes no push.
+    OfMachine,
+    /// The repository's own, such as this one.
+    Own(RepoPath),
 }
 
 /// The hooks of a mount.
@@ -141,6 +152,15 @@ impl HooksOfMount<'_> {
         let change = HooksChange::Promote { directory, until };
         shared.propose(actor, Command::Hooks(Box::new(change)))?;
         self.settle()
+    }
+
+    /// Which hooks a push to a repository runs into.
+    pub fn of_push(&self, repo: RepoId) -> FsResult<PushHooks> {
+        if self.0.shared.hooks.shown().is_some() {
+            return Ok(PushHooks::OfMachine);
+        }
+        let own = self.0.repository(repo)?.own_push_hook()?;
+        Ok(own.map_or(PushHooks::None, PushHooks::Own))
     }
 
     /// For `gitmoor hooks status`, `doctor`.

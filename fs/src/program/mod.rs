@@ -10,7 +10,7 @@
 //! - It has limits: memory, output, and how long it may say nothing; it ends, with all that it has started, when
 //!   nobody wants it any more (`child.rs`, `output.rs`).
 //!
-//! No hook is ever run.
+//! No hook is run, but for a push through a door, where the hooks are the administrator's (`gitmoor serve --hooks`).
 
 mod child;
 mod confine;
@@ -79,7 +79,8 @@ impl Program {
         program
     }
 
-    /// On this repository, whose `config` must have been made by us.
+    /// On this repository, whose `config` was made by us; or git stands in for somebody on another machine, who reaches
+    /// no more by it than this one repository.
     pub fn on(mut self, git_dir: &Path) -> Self {
         self.command.env("GIT_DIR", git_dir).current_dir(git_dir);
         self.reach.reads.push(git_dir.to_owned());
@@ -107,6 +108,12 @@ impl Program {
     /// What is at or below this path may be read.
     pub fn reads(mut self, path: &Path) -> Self {
         self.reach.reads.push(path.to_owned());
+        self
+    }
+
+    /// What is at or below this path may be run: programs of the administrator's.
+    pub fn runs(mut self, path: &Path) -> Self {
+        self.reach.runs.push(path.to_owned());
         self
     }
 

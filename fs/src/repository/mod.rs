@@ -264,6 +264,11 @@ impl Repository {
         ShownHooks { of: self }
     }
 
+    /// A hook of the repository's own that git would run while it takes a push, if there is one.
+    pub fn own_push_hook(&self) -> FsResult<Option<RepoPath>> {
+        self.own_hooks.first()
+    }
+
     /// Brings `config` in step with settings that were made elsewhere.
     pub fn follow_settings(&self) -> FsResult<()> {
         self.config.follow_settings()

@@ -134,6 +134,12 @@ impl OwnHooks {
         Ok(format!("{cluster} {machine} {}\n", gitmoor_model::hex(&digest)).into_bytes())
     }
 
+    /// One of those, if there are any.
+    pub(super) fn first(&self) -> FsResult<Option<RepoPath>> {
+        let found = self.found()?.into_iter();
+        Ok(found.map(|hook| hook.path).min())
+    }
+
     /// What git would run of `hooks/` while it takes a push.
     fn found(&self) -> FsResult<Vec<HookFile>> {
         let top = RepoPath::new(HOOKS).expect("a valid path");

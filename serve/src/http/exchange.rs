@@ -18,6 +18,7 @@ use crate::request::{Work, fetched};
 use crate::route::{Method, Route, Service, route};
 use crate::who::{Caller, shown, who};
 use bytes::{Bytes, BytesMut};
+use gitmoor_fs::PushHooks;
 use gitmoor_model::{NamePath, Timestamp};
 use gitmoor_replicator::state::NameEntry;
 use gitmoor_replicator::{Replica, read};
@@ -49,6 +50,7 @@ pub(super) struct Exchange {
 struct Granted {
     caller: Caller,
     allowed: Allowed,
+    runs_hooks: bool,
     path: PathBuf,
     service: Service,
     advertise: bool,
@@ -126,7 +128,7 @@ impl Exchange {
     async fn health(&self) -> Result<(), String> {
         let turn = self.shared.admission.decide().await;
         let _turn = turn.map_err(|error| error.to_string())?;
-        self.shared.health.ready().await
+        self.shared.machine.ready().await
     }
 
     /// Who, and may: by the state as the whole cluster has it now.
@@ -145,21 +147,25 @@ impl Exchange {
         }
         let _turn = self.shared.admission.decide().await?;
         let shown = shown(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes));
-        let replica = Arc::clone(&self.shared.replica);
-        let name = path.clone();
+        let (shared, name) = (Arc::clone(&self.shared), path.clone());
         let decided = spawn_blocking(move || {
-            current(&*replica)?;
-            let caller = who(replica.view(), shown, Timestamp::now())?;
-            let allowed = may(replica.view(), &caller, &name, service);
-            Ok::<_, Refused>((caller, allowed))
+            current(&*shared.replica)?;
+            let view = shared.replica.view();
+            let caller = who(view, shown, Timestamp::now())?;
+            let allowed = may(view, &caller, &name, service).map_err(Refused::from);
+            let granted =
+                allowed.and_then(|allowed| Ok((hooks(&shared, service, &allowed)?, allowed)));
+            Ok::<_, Refused>((caller, granted))
         });
-        let (caller, allowed) = decided
+        let (caller, granted) = decided
             .await
             .map_err(|error| Refused::Git(error.to_string()))??;
         self.line.is_by(&caller);
+        let (runs_hooks, allowed) = granted?;
         Ok(Granted {
             caller,
-            allowed: allowed?,
+            allowed,
+            runs_hooks,
             path: self
                 .shared
                 .config
@@ -242,6 +248,7 @@ impl Exchange {
             advertise: granted.advertise,
             repo: &granted.allowed.repo,
             role: granted.allowed.role,
+            runs_hooks: granted.runs_hooks,
             path: &granted.path,
             user: self.shared.user.clone(),
             umask: config.umask,
@@ -290,6 +297,20 @@ fn current(replica: &dyn Replica) -> Result<(), Refused> {
     let began = Instant::now();
     let caught_up = replica.read_barrier(&|| began.elapsed() > CURRENT);
     caught_up.map_err(|error| Refused::Unavailable(error.to_string()))
+}
+
+/// Whether hooks are run for a request: of a push, and those of the machine. What a repository has itself was written by
+/// somebody for a host, which would have run it.
+fn hooks(shared: &Shared, service: Service, allowed: &Allowed) -> Result<bool, Refused> {
+    if service == Service::UploadPack {
+        return Ok(false);
+    }
+    let found = shared.machine.hooks(allowed.repo.id);
+    match found.map_err(|error| Refused::Git(error.to_string()))? {
+        PushHooks::None => Ok(false),
+        PushHooks::OfMachine => Ok(true),
+        PushHooks::Own(hook) => Err(Refused::OwnHooks(hook)),
+    }
 }
 
 /// Reads of a request until it says what work it is.

@@ -16,6 +16,8 @@ use crate::share::{Shares, owner};
 use crate::{Config, TlsError, tls};
 use exchange::Exchange;
 use gitmoor_fs::program::User;
+use gitmoor_fs::{FsError, PushHooks};
+use gitmoor_model::RepoId;
 use gitmoor_replicator::Replica;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -52,10 +54,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long children may take to end once they are not wanted.
 const LAST: Duration = Duration::from_secs(5);
 
-/// Whether the machine behind the door serves.
-pub trait Health: Send + Sync {
-    /// What is wrong, a sentence a line.
+/// The machine behind the door.
+pub trait Machine: Send + Sync {
+    /// Whether it serves; if not, what is wrong, a sentence a line.
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
+
+    /// Which hooks a push to a repository runs into here; `Own` where such a push is to be refused.
+    fn hooks(&self, repo: RepoId) -> Result<PushHooks, FsError>;
 }
 
 /// How far a door is from its end.
@@ -83,7 +88,7 @@ struct Shared {
     config: Config,
     user: Option<User>,
     replica: Arc<dyn Replica>,
-    health: Arc<dyn Health>,
+    machine: Arc<dyn Machine>,
     admission: Admission,
     stage: watch::Receiver<Stage>,
     alive: mpsc::Sender<()>,
@@ -95,7 +100,7 @@ impl Door {
         listener: std::net::TcpListener,
         config: Config,
         replica: Arc<dyn Replica>,
-        health: Arc<dyn Health>,
+        machine: Arc<dyn Machine>,
         runtime: Handle,
     ) -> Result<Self, OpenError> {
         let _entered = runtime.enter();
@@ -110,7 +115,7 @@ impl Door {
             admission: Admission::new(config.limits),
             config,
             replica,
-            health,
+            machine,
             stage: of_stage,
             alive,
         });

@@ -6,6 +6,7 @@ use crate::body::{BodyError, InflateError};
 use crate::may::MayError;
 use crate::route::RouteError;
 use crate::who::WhoError;
+use gitmoor_model::RepoPath;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER as WHEN, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
@@ -35,6 +36,11 @@ pub(super) enum Refused {
     Draining,
     #[error("the repository was renamed meanwhile: repeat the command")]
     Renamed,
+    #[error(
+        "this repository has hooks of its own (hooks/{0}), which do not run at a door: the administrator serves with \
+         --hooks, or sets missing-hooks = \"warn\""
+    )]
+    OwnHooks(RepoPath),
     #[error("git could not serve this: the log of the server says why")]
     Git(String),
 }
@@ -47,7 +53,8 @@ impl Refused {
                 StatusCode::NOT_FOUND
             }
             Self::Route(RouteError::Dumb | RouteError::NoService)
-            | Self::May(MayError::Forbidden(_)) => StatusCode::FORBIDDEN,
+            | Self::May(MayError::Forbidden(_))
+            | Self::OwnHooks(_) => StatusCode::FORBIDDEN,
             Self::Route(RouteError::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Who(WhoError::Wrong) | Self::May(MayError::Anonymous) => StatusCode::UNAUTHORIZED,
             Self::Busy(_) | Self::Unavailable(_) | Self::Draining | Self::Renamed => {
@@ -92,6 +99,7 @@ impl Refused {
             | Self::Body(_)
             | Self::MediaType(_)
             | Self::Encoding
+            | Self::OwnHooks(_)
             | Self::Git(_) => {}
         }
         response

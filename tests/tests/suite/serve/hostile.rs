@@ -185,6 +185,38 @@ fn a_repositorys_config_runs_nothing() {
     assert!(!mark.exists());
 }
 
+/// A repository that says it has a work tree gets none filled, by filters of its choosing.
+#[test]
+fn a_work_tree_is_not_filled() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    let bare = served.place.repo("team/app.git");
+    let mark = served.place.scratch.join("ran");
+    let tree = bare.dir.join("tree");
+    std::fs::create_dir(&tree).expect("mkdir");
+    std::fs::write(bare.dir.join("info/attributes"), "* filter=x\n").expect("written");
+    let settings = [
+        ("core.bare", "false".to_owned()),
+        ("core.worktree", tree.display().to_string()),
+        ("receive.denyCurrentBranch", "updateInstead".to_owned()),
+        ("filter.x.smudge", format!("touch {}; cat", mark.display())),
+    ];
+    for (key, value) in settings {
+        let words = ["-c", "safe.directory=*", "config", key, &value];
+        let words: Vec<std::ffi::OsString> = words.iter().map(Into::into).collect();
+        let mut config = served.place.git.command(bare.path().as_ref(), &words);
+        assert!(config.status().expect("git").success());
+    }
+    work.write("file", "content");
+    work.ok("add file");
+    work.commit("two");
+    work.fail("push --quiet origin HEAD:refs/heads/main");
+    work.ok("push --quiet origin HEAD:refs/heads/other");
+    assert!(!mark.exists());
+}
+
 /// One that stops to send, and one that stops to read, are cut off, and no git is left.
 #[test]
 fn who_does_nothing_has_gone() {

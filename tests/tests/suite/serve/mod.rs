@@ -1,6 +1,7 @@
 //! `gitmoor serve`: stock git through the HTTP door, and those who must not come in.
 
 mod cluster;
+mod hooks;
 mod hostile;
 mod rights;
 mod transfer;
