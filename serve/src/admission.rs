@@ -9,9 +9,10 @@
 //! anybody.
 
 use crate::request::Work;
-use crate::share::{Shares, Taken, owner};
+use crate::share::{Shares, Taken};
 use crate::who::Caller;
 use gitmoor_model::{RepoId, TokenId, UserName};
+use gitmoor_replicator::net::neighbourhood;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +66,7 @@ pub(crate) enum Whom {
 impl Whom {
     pub(crate) fn of(caller: &Caller, address: IpAddr) -> Self {
         match caller {
-            Caller::Anonymous => Self::At(owner(address)),
+            Caller::Anonymous => Self::At(neighbourhood(address)),
             Caller::User(user, ..) => Self::User(user.clone()),
             Caller::Deploy(token, _) => Self::Deploy(*token),
         }

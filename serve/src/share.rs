@@ -3,11 +3,7 @@
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-
-/// Bits of an IPv6 address that its owner chooses freely.
-const OWN_BITS: u32 = 64;
 
 type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
 
@@ -61,17 +57,6 @@ impl<K: Hash + Eq> Drop for Taken<K> {
         *count -= 1;
         if *count == 0 {
             counts.remove(&self.key);
-        }
-    }
-}
-
-/// Whose an address is: of IPv6 the network, since its owner has 2^64 of them.
-pub(crate) fn owner(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let network = address.to_bits() >> OWN_BITS << OWN_BITS;
-            IpAddr::V6(Ipv6Addr::from_bits(network))
         }
     }
 }

@@ -172,8 +172,8 @@ impl Entrance {
     }
 }
 
-/// Whoever has one address of IPv6 has all of its network.
-pub(super) fn neighbourhood(address: IpAddr) -> IpAddr {
+/// Whose an address is: whoever has one of IPv6 has all of its network.
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let network = address.to_bits() >> 64 << 64;

@@ -31,6 +31,7 @@ mod wire;
 
 pub use authority::{Authority, Identity};
 pub use caller::Caller;
+pub use connection::neighbourhood;
 pub use error::NetError;
 pub use handler::Handler;
 pub use holder::Holder;

@@ -12,13 +12,14 @@ mod out;
 mod refused;
 
 use crate::admission::Admission;
-use crate::share::{Shares, owner};
+use crate::share::Shares;
 use crate::{Config, TlsError, tls};
 use exchange::Exchange;
 use gitmoor_fs::program::User;
 use gitmoor_fs::{FsError, PushHooks};
 use gitmoor_model::RepoId;
 use gitmoor_replicator::Replica;
+use gitmoor_replicator::net::neighbourhood;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -177,7 +178,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         match accepted {
             Ok((stream, peer)) => {
                 let place = Arc::clone(&places).try_acquire_owned().ok();
-                let place = place.zip(shares.take(owner(peer.ip().to_canonical())));
+                let place = place.zip(shares.take(neighbourhood(peer.ip())));
                 let Some(place) = place else {
                     tracing::debug!(%peer, "closed at once: there are too many connections");
                     continue;
