@@ -3,6 +3,7 @@
 //! ```text
 //! http       listener → bounds → one request at a time on a stream
 //!   route    path and query → repository and service; nothing leaves the namespace
+//!   rate     how often an address, a token, a repository is
 //!   who      the Authorization header → a user, a deploy token, or nobody
 //!   may      who, repository, service → a role, or a refusal
 //!   request  the first lines of a request: whether it is a clone
@@ -21,6 +22,7 @@ mod git;
 mod http;
 mod may;
 mod metrics;
+mod rate;
 mod request;
 mod route;
 mod share;
@@ -29,6 +31,7 @@ mod who;
 
 pub use admission::Limits;
 pub use http::{Door, Machine, OpenError};
+pub use rate::Rates;
 pub use tls::{TlsError, TlsFiles};
 
 use std::path::PathBuf;
@@ -47,6 +50,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// How many requests at a time.
     pub limits: Limits,
+    /// How often somebody may ask.
+    pub rates: Rates,
     /// A client that sends and takes hardly anything for so long has gone.
     pub idle: Duration,
 }

@@ -14,7 +14,7 @@ use super::value::{
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 // Defaults of waiting: reads outlast a short outage of the store, since git maps packs and an I/O error there is
@@ -351,7 +351,20 @@ settings! {
         requests: NonZeroUsize {
             default: "64",
         }
-        /// A client that sends and takes nothing for this long has gone
+        // A fetch is two or three requests.
+        /// Requests a second from one address, ten times as many at once; behind a proxy, from the proxy
+        address_rate: NonZeroU32 {
+            default: "200",
+        }
+        /// Requests a second with one token, ten times as many at once
+        token_rate: NonZeroU32 {
+            default: "200",
+        }
+        /// Requests a second for one repository, ten times as many at once
+        repository_rate: NonZeroU32 {
+            default: "1000",
+        }
+        /// A client that sends or takes less than 64 KiB within this time has gone
         idle_timeout: Seconds {
             default: "2m",
         }

@@ -5,7 +5,7 @@ use super::arguments::MountArgs;
 use super::layer::{Layer, ServeLayer};
 use super::owner::{Umask, UserId};
 use super::place::absolute;
-use gitmoor_serve::{Limits, TlsFiles};
+use gitmoor_serve::{Limits, Rates, TlsFiles};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct ServeSettings {
     pub user: Option<u32>,
     /// How many requests run at a time.
     pub limits: Limits,
+    /// How often somebody may ask.
+    pub rates: Rates,
     /// A client that does nothing for so long has gone.
     pub idle: Duration,
     /// How long requests may go on at the end.
@@ -56,6 +58,11 @@ pub(super) fn resolve(
         limits: Limits {
             requests: serve.requests().get(),
             clones: serve.clones().get(),
+        },
+        rates: Rates {
+            address: serve.address_rate(),
+            token: serve.token_rate(),
+            repository: serve.repository_rate(),
         },
         idle: serve.idle_timeout().0,
         drain: serve.drain().0,

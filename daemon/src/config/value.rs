@@ -7,7 +7,7 @@ use gitmoor_store::object_store::StoreUrl;
 use serde::de::{Deserialize, Deserializer, Error};
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,6 +27,7 @@ text_values! {
     SocketAddr: "ADDRESS:PORT",
     String: "text",
     usize: "number",
+    NonZeroU32: "number, at least 1",
     NonZeroUsize: "number, at least 1",
 }
 

@@ -46,6 +46,7 @@ impl Listening {
             umask: daemon.umask.bits(),
             tls: serve.tls,
             limits: serve.limits,
+            rates: serve.rates,
             idle: serve.idle,
         };
         let machine = Arc::new(Behind {

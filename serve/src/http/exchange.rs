@@ -14,12 +14,14 @@ use crate::body::{BodyError, Reader};
 use crate::git::{Git, Job};
 use crate::may::{Allowed, may};
 use crate::metrics::Running;
+use crate::rate::Often;
 use crate::request::{Work, fetched};
 use crate::route::{Method, Route, Service, route};
 use crate::who::{Caller, shown, who};
 use bytes::{Bytes, BytesMut};
 use gitmoor_fs::PushHooks;
 use gitmoor_model::{NamePath, Timestamp};
+use gitmoor_replicator::net::neighbourhood;
 use gitmoor_replicator::state::NameEntry;
 use gitmoor_replicator::{Replica, read};
 use hyper::body::Incoming;
@@ -125,7 +127,14 @@ impl Exchange {
         response
     }
 
+    fn check_address(&self) -> Result<(), Often> {
+        self.shared
+            .of_address
+            .check(&neighbourhood(self.line.address))
+    }
+
     async fn health(&self) -> Result<(), String> {
+        self.check_address().map_err(|error| error.to_string())?;
         let turn = self.shared.admission.decide().await;
         let _turn = turn.map_err(|error| error.to_string())?;
         self.shared.machine.ready().await
@@ -145,6 +154,7 @@ impl Exchange {
         if !advertise {
             headers::check_media(headers, service)?;
         }
+        self.check_address()?;
         let _turn = self.shared.admission.decide().await?;
         let shown = shown(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes));
         let (shared, name) = (Arc::clone(&self.shared), path.clone());
@@ -162,6 +172,10 @@ impl Exchange {
             .map_err(|error| Refused::Git(error.to_string()))??;
         self.line.is_by(&caller);
         let (runs_hooks, allowed) = granted?;
+        if let Some(token) = caller.token() {
+            self.shared.of_token.check(&token)?;
+        }
+        self.shared.of_repository.check(&allowed.repo.id)?;
         Ok(Granted {
             caller,
             allowed,

@@ -12,12 +12,13 @@ mod out;
 mod refused;
 
 use crate::admission::Admission;
+use crate::rate::Rate;
 use crate::share::Shares;
 use crate::{Config, TlsError, tls};
 use exchange::Exchange;
 use gitmoor_fs::program::User;
 use gitmoor_fs::{FsError, PushHooks};
-use gitmoor_model::RepoId;
+use gitmoor_model::{RepoId, TokenId};
 use gitmoor_replicator::Replica;
 use gitmoor_replicator::net::neighbourhood;
 use hyper::server::conn::{http1, http2};
@@ -91,6 +92,9 @@ struct Shared {
     replica: Arc<dyn Replica>,
     machine: Arc<dyn Machine>,
     admission: Admission,
+    of_address: Rate<IpAddr>,
+    of_token: Rate<TokenId>,
+    of_repository: Rate<RepoId>,
     stage: watch::Receiver<Stage>,
     alive: mpsc::Sender<()>,
 }
@@ -114,6 +118,9 @@ impl Door {
         let shared = Arc::new(Shared {
             user: config.user.and_then(User::numbered),
             admission: Admission::new(config.limits),
+            of_address: Rate::new("from one address", config.rates.address),
+            of_token: Rate::new("with one token", config.rates.token),
+            of_repository: Rate::new("for one repository", config.rates.repository),
             config,
             replica,
             machine,

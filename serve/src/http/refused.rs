@@ -4,6 +4,7 @@ use super::out::Out;
 use crate::admission::{Busy, RETRY_AFTER};
 use crate::body::{BodyError, InflateError};
 use crate::may::MayError;
+use crate::rate::Often;
 use crate::route::RouteError;
 use crate::who::WhoError;
 use gitmoor_model::RepoPath;
@@ -24,6 +25,8 @@ pub(super) enum Refused {
     May(#[from] MayError),
     #[error(transparent)]
     Busy(#[from] Busy),
+    #[error(transparent)]
+    Often(#[from] Often),
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("this content type is not expected here: expected {0}")]
@@ -60,6 +63,7 @@ impl Refused {
             Self::Busy(_) | Self::Unavailable(_) | Self::Draining | Self::Renamed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::Often(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Body(error) => of_body(error),
             Self::MediaType(_) | Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Git(_)
@@ -89,6 +93,9 @@ impl Refused {
             }
             Self::Busy(_) | Self::Unavailable(_) | Self::Draining | Self::Renamed => {
                 headers.insert(WHEN, HeaderValue::from(RETRY_AFTER));
+            }
+            Self::Often(often) => {
+                headers.insert(WHEN, HeaderValue::from(often.after));
             }
             Self::Route(RouteError::Method(allowed)) => {
                 headers.insert(ALLOW, HeaderValue::from_static(allowed));

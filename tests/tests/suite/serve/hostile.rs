@@ -2,7 +2,10 @@
 
 use gitmoor_tests::door::{Served, status};
 use gitmoor_tests::process::memory;
+use gitmoor_tests::wait;
 use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A POST as a user, whose body is what it is.
@@ -217,26 +220,182 @@ fn a_work_tree_is_not_filled() {
     assert!(!mark.exists());
 }
 
-/// One that stops to send, and one that stops to read, are cut off, and no git is left.
-#[test]
-fn who_does_nothing_has_gone() {
-    let served = Served::with("idle-timeout = \"2s\"\n");
-    served.ok("repo create team/app.git");
-    let token = served.user("alice");
-    served.ok("access grant team alice write");
+/// A push that sends a beginning, and then what `more` sends; what is answered.
+fn stalled(
+    served: &Served,
+    token: &str,
+    more: impl Fn(&mut TcpStream) -> std::io::Result<()>,
+) -> String {
     let mut stream = served.connect();
     let head = format!(
         "POST /team/app.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/x-git-receive-pack-request\r\nContent-Length: 1000000\r\n\r\n00"
     );
     stream.write_all(head.as_bytes()).expect("asks");
+    stream
+        .set_read_timeout(Some(Duration::from_millis(250)))
+        .expect("a time");
     let began = Instant::now();
-    let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest);
-    assert!(
-        began.elapsed() < Duration::from_secs(30),
-        "{:?}",
-        began.elapsed()
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "it is never cut off"
+        );
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => answer.extend_from_slice(&piece[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => break,
+        }
+        if more(&mut stream).is_err() {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// One that stops to send, and one that sends a byte now and then, are cut off.
+#[test]
+fn who_hardly_sends_has_gone() {
+    let served = Served::with("idle-timeout = \"2s\"\n");
+    let token = served.alice();
+    let nothing = stalled(&served, &token, |_| Ok(()));
+    assert_eq!(status(&nothing), 408, "{nothing}");
+    let bytes = stalled(&served, &token, |stream| stream.write_all(b"0"));
+    assert!(matches!(status(&bytes), 0 | 408), "{bytes}");
+    no_git_is_left(&served);
+}
+
+/// One that stops to read is, too, and git with it.
+#[test]
+fn who_does_not_read_has_gone() {
+    let served = Served::with("idle-timeout = \"2s\"\n");
+    let token = served.alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    let noise: Vec<u8> = (0..60_000_000_u64)
+        .map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
+        .collect();
+    work.write("noise", noise);
+    work.ok("add noise");
+    let tip = work.commit("noise");
+    work.ok("-c core.compression=0 push --quiet origin HEAD:refs/heads/main");
+    let mut stream = served.connect();
+    let body = format!("0032want {tip}\n00000009done\n");
+    let request = post(
+        &token,
+        "/team/app.git/git-upload-pack",
+        FETCH,
+        body.as_bytes(),
     );
-    let rest = String::from_utf8_lossy(&rest).into_owned();
-    assert_eq!(status(&rest), 408, "{rest}");
+    stream.write_all(&request).expect("asks");
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).expect("answers");
+    assert_eq!(&first, b"HTTP/1.1 200");
+    no_git_is_left(&served);
+}
+
+/// Of those that serve requests, within a moment.
+#[track_caller]
+fn no_git_is_left(served: &Served) {
+    let pid = served.daemon().pid().expect("it runs");
+    let none = wait::poll(Duration::from_secs(30), || {
+        let found = Command::new("pgrep")
+            .args(["-P", &pid.to_string(), "git"])
+            .output();
+        found.expect("pgrep").stdout.is_empty().then_some(())
+    });
+    assert!(none.is_some(), "a git is left");
+}
+
+/// A connection that was let in with a token is asked for it again with each request.
+#[test]
+fn a_token_that_is_revoked_is_refused_on_a_running_connection() {
+    let (served, token) = Served::with_alice();
+    let mut stream = served.connect();
+    let request = format!(
+        "GET /team/app.git/info/refs?service=git-upload-pack HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    let mut asked = || {
+        stream.write_all(request.as_bytes()).expect("asks");
+        let mut answer = Vec::new();
+        let mut piece = [0; 4096];
+        // The refs of a repository without any, and the last chunk; a refusal has no chunks.
+        loop {
+            let length = stream.read(&mut piece).expect("answers");
+            answer.extend_from_slice(&piece[..length]);
+            let text = String::from_utf8_lossy(&answer);
+            if length == 0 || text.ends_with("0\r\n\r\n") || text.ends_with("user's\n") {
+                return status(&text);
+            }
+        }
+    };
+    assert_eq!(asked(), 200);
+    let id = token.split('_').nth(1).expect("an id");
+    served.ok(&format!("token revoke {id}"));
+    assert_eq!(asked(), 401);
+}
+
+#[test]
+fn who_asks_too_often_waits() {
+    let served = Served::with("token-rate = 1\nrepository-rate = 2\n");
+    let token = served.alice();
+    served.ok("access grant team everyone read");
+    let asked = |token: &str| {
+        let authorization = match token {
+            "" => String::new(),
+            token => format!("Authorization: Bearer {token}\r\n"),
+        };
+        let path = "/team/app.git/info/refs?service=git-upload-pack";
+        served.raw(format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}\r\n"
+        ))
+    };
+    let refused = (0..60)
+        .map(|_| asked(&token))
+        .find(|answer| status(answer) == 429);
+    let refused = refused.expect("with one token").to_lowercase();
+    assert!(
+        refused.contains("retry-after: 1") && refused.contains("with one token"),
+        "{refused}"
+    );
+    let refused = (0..60)
+        .map(|_| asked(""))
+        .find(|answer| status(answer) == 429);
+    assert!(
+        refused
+            .expect("of one repository")
+            .contains("for one repository")
+    );
+}
+
+/// Those who were first are served while others ask.
+#[test]
+fn connections_are_bounded() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    let pid = served.daemon().pid().expect("it runs");
+    let before = memory(pid, "VmRSS");
+    let held: Vec<_> = (0..2000)
+        .filter_map(|_| TcpStream::connect(&served.address).ok())
+        .collect();
+    let open = held.iter().filter(|stream| {
+        stream
+            .set_read_timeout(Some(Duration::from_millis(5)))
+            .expect("a time");
+        let read = (&mut &**stream).read(&mut [0; 1]);
+        // Nothing to read, and not closed.
+        read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    });
+    assert!(open.count() <= 512);
+    let grown = memory(pid, "VmRSS").saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes more");
+    drop(held);
+    let pushed = wait::poll(Duration::from_secs(30), || {
+        work.is("push --quiet origin HEAD:refs/heads/main")
+            .then_some(())
+    });
+    assert!(pushed.is_some());
 }
