@@ -29,7 +29,9 @@ const POLL: Duration = Duration::from_millis(20);
 const COMPLAINTS: u64 = 4096;
 
 /// No program of the repository's choosing checks signatures or fills a work tree, and no job begins behind a push.
-const CONFIG: [&str; 6] = [
+const CONFIG: [&str; 7] = [
+    // The environment names a file without any, which git takes for one of its old ones.
+    "advice.graftFileDeprecated=false",
     "receive.denyCurrentBranch=refuse",
     "gpg.program=false",
     "gpg.ssh.program=false",

@@ -22,6 +22,8 @@ use tokio::time::timeout;
 const PIECE: usize = 64 << 10;
 /// Pieces that a client has not taken yet.
 const PIECES: usize = 4;
+/// Bytes of a request that are read when git wants no more of it.
+const FORGOTTEN: u64 = 1 << 30;
 
 /// A git whose answer goes to the client.
 pub(super) struct Answering {
@@ -88,21 +90,31 @@ impl Answering {
     async fn pass_on(mut self, mut exchange: Exchange, pieces: mpsc::Sender<Bytes>) {
         let mut stage = exchange.shared.stage.clone();
         let passed = tokio::select! {
-            passed = self.all(&mut exchange.line, &pieces) => passed,
+            passed = self.pass_all(&mut exchange.line, &pieces) => passed,
             () = over(&mut stage) => Err("the server ends".to_owned()),
         };
         drop(pieces);
-        if let Some(feeding) = &mut self.feeding
-            && let Ok(Ok(Ok(received))) = timeout(Duration::ZERO, &mut feeding.0).await
-        {
-            self.received = received;
-        }
         exchange.line.received = self.received;
         exchange.line.problem = match (passed, self.git.take()) {
             (Ok(()), Some(git)) => git.end().await,
             (Ok(()), None) => None,
             (Err(problem), _) => Some(problem),
         };
+    }
+
+    /// All that git says, and to the end of the request: who is answered while sending might never read the answer.
+    async fn pass_all(
+        &mut self,
+        line: &mut Line,
+        pieces: &mpsc::Sender<Bytes>,
+    ) -> Result<(), String> {
+        self.all(line, pieces).await?;
+        if let Some(mut feeding) = self.feeding.take()
+            && let Ok(Ok(Ok(received))) = timeout(self.idle, &mut feeding.0).await
+        {
+            self.received = received;
+        }
+        Ok(())
     }
 
     async fn all(&mut self, line: &mut Line, pieces: &mpsc::Sender<Bytes>) -> Result<(), String> {
@@ -149,13 +161,20 @@ async fn feed(
 ) -> Result<u64, BodyError> {
     let mut piece = Some(looked_at);
     while let Some(bytes) = piece {
-        // git may have had enough before the end; it says why.
         if stdin.write_all(&bytes).await.is_err() {
+            forget(&mut reader).await?;
             break;
         }
         piece = reader.next().await?;
     }
     Ok(reader.read)
+}
+
+/// git had enough before the end, and says why. Who still sends does not read that.
+async fn forget(reader: &mut Reader) -> Result<(), BodyError> {
+    let most = reader.read.saturating_add(FORGOTTEN);
+    while reader.read < most && reader.next().await?.is_some() {}
+    Ok(())
 }
 
 /// Ends with what it feeds.

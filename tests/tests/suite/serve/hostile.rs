@@ -1,6 +1,7 @@
 //! Whoever is not let in, and whoever is and wants more: paths, headers, bodies.
 
 use gitmoor_tests::door::{Served, status};
+use gitmoor_tests::history;
 use gitmoor_tests::process::memory;
 use gitmoor_tests::wait;
 use std::io::{Read, Write};
@@ -274,10 +275,7 @@ fn who_does_not_read_has_gone() {
     let token = served.alice();
     let url = served.url(&format!("alice:{token}"), "team/app.git");
     let work = served.work("work", &url);
-    let noise: Vec<u8> = (0..60_000_000_u64)
-        .map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
-        .collect();
-    work.write("noise", noise);
+    work.write("noise", history::noise(60 << 20, 1));
     work.ok("add noise");
     let tip = work.commit("noise");
     work.ok("-c core.compression=0 push --quiet origin HEAD:refs/heads/main");

@@ -68,6 +68,21 @@ fn pushes_of_all_kinds() {
     bare.ok("-c safe.directory=* fsck --strict");
 }
 
+/// Who is over the quota is told so, and not that the connection is gone.
+#[test]
+fn a_push_beyond_the_quota() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    served.ok("repo limit team/app.git bytes 4MB");
+    work.write("big", history::noise(40 << 20, 1));
+    work.ok("add big");
+    work.commit("big");
+    let told = work.fail("push origin HEAD:refs/heads/main");
+    assert!(told.contains("quota exceeded"), "{told}");
+    assert!(!told.contains("RPC failed"), "{told}");
+}
+
 /// A fetch that names many commits is compressed by git.
 #[test]
 fn a_compressed_fetch() {
