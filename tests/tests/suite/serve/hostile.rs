@@ -200,6 +200,7 @@ fn a_work_tree_is_not_filled() {
     let mark = served.place.scratch.join("ran");
     let tree = bare.dir.join("tree");
     std::fs::create_dir(&tree).expect("mkdir");
+    std::fs::create_dir_all(bare.dir.join("info")).expect("mkdir");
     std::fs::write(bare.dir.join("info/attributes"), "* filter=x\n").expect("written");
     let settings = [
         ("core.bare", "false".to_owned()),
@@ -263,7 +264,7 @@ fn who_hardly_sends_has_gone() {
     let token = served.alice();
     let nothing = stalled(&served, &token, |_| Ok(()));
     assert_eq!(status(&nothing), 408, "{nothing}");
-    let bytes = stalled(&served, &token, |stream| stream.write_all(b"0"));
+    let bytes = stalled(&served, &token, |stream| stream.write_all(b"a"));
     assert!(matches!(status(&bytes), 0 | 408), "{bytes}");
     no_git_is_left(&served);
 }

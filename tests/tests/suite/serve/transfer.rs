@@ -5,6 +5,7 @@ use gitmoor_tests::door::{Served, status};
 use gitmoor_tests::history;
 use gitmoor_tests::wait;
 use gitmoor_tests::watched::Watched;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 #[test]
@@ -161,13 +162,26 @@ fn a_drain_lets_requests_end() {
     work.ok("push --quiet origin HEAD:refs/heads/main");
     assert_eq!(status(&served.get("/readyz")), 200);
     assert_eq!(status(&served.get("/healthz")), 200);
-    served.daemon().umount();
-    let closed = wait::poll(Duration::from_secs(5), || {
-        std::net::TcpStream::connect(&served.address)
-            .is_err()
-            .then_some(())
+    // Half of a push that says nothing.
+    let mut stream = served.connect();
+    let head = format!(
+        "POST /team/app.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/x-git-receive-pack-request\r\nContent-Length: 4\r\n\r\n00"
+    );
+    stream.write_all(head.as_bytes()).expect("asks");
+    std::thread::sleep(Duration::from_secs(1));
+    std::thread::scope(|scope| {
+        scope.spawn(|| served.daemon().umount());
+        let closed = wait::poll(Duration::from_secs(5), || {
+            std::net::TcpStream::connect(&served.address)
+                .is_err()
+                .then_some(())
+        });
+        assert!(closed.is_some());
+        stream.write_all(b"00").expect("goes on");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("is answered");
+        assert_eq!(&answer, b"HTTP/1.1 200");
     });
-    assert!(closed.is_some());
     served.daemon().launch();
     let copy = served.clone("--branch main", &url, "copy");
     assert_eq!(copy.oid("HEAD"), work.oid("HEAD"));
