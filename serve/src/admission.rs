@@ -3,13 +3,13 @@
 //! A clone costs minutes of processor and memory, so only a few run at a time; others wait in a queue that is bounded in
 //! length and time, and no repository and nobody has more than half of its places. A fetch says that it has something,
 //! which may be a lie: [`FETCHES`] of them run for each clone that may. Whatever else is asked is small: there may be
-//! many of those, but nobody has more than half of all that run.
+//! many of those, but nobody has more than half of all that run, and waits a moment for a turn.
 //!
 //! Who asks is looked up before anything of that, for some at a time: that costs the cluster a round, and who asks may be
 //! anybody.
 
 use crate::request::Work;
-use crate::share::{Shares, Taken};
+use crate::share::{Shares, Taken, Turns};
 use crate::who::Caller;
 use gitmoor_model::{RepoId, TokenId, UserName};
 use gitmoor_replicator::net::neighbourhood;
@@ -26,7 +26,7 @@ const SMALL_WAIT: Duration = Duration::from_secs(10);
 /// When a client may try again, seconds.
 pub(crate) const RETRY_AFTER: u64 = 30;
 /// Clones that wait, for each that runs.
-const QUEUE: usize = 8;
+const QUEUE: usize = 32;
 /// Fetches that run, for each clone that may.
 const FETCHES: usize = 4;
 /// Requests of which it is decided at a time who asks, and whether they may.
@@ -47,7 +47,7 @@ pub(crate) enum Busy {
     #[error("too many clones wait for their turn; try again in {RETRY_AFTER} seconds")]
     Queue,
     #[error(
-        "too many requests for this repository, or by this user, are served already; try again in {RETRY_AFTER} seconds"
+        "too many clones of this repository, or by this user, wait for their turn; try again in {RETRY_AFTER} seconds"
     )]
     Share,
     #[error("this server is busy; try again in {RETRY_AFTER} seconds")]
@@ -78,7 +78,7 @@ impl Whom {
 pub(crate) struct Admission {
     decisions: Arc<Semaphore>,
     requests: Arc<Semaphore>,
-    of_requests: Shares<Whom>,
+    of_requests: Turns<Whom>,
     fetches: Arc<Semaphore>,
     clones: Arc<Semaphore>,
     /// Clones that run or wait.
@@ -86,13 +86,14 @@ pub(crate) struct Admission {
     of_places: Shares<Whom>,
     of_repos: Shares<RepoId>,
     clone_wait: Duration,
+    small_wait: Duration,
 }
 
 /// Whoever has one is let in until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     _request: OwnedSemaphorePermit,
-    _share: Taken<Whom>,
+    _share: OwnedSemaphorePermit,
     _fetch: Option<OwnedSemaphorePermit>,
     _clone: Option<Place>,
 }
@@ -112,19 +113,20 @@ impl Admission {
         Self {
             decisions: semaphore(DECISIONS),
             requests: semaphore(limits.requests),
-            of_requests: Shares::new(limits.requests.div_ceil(2)),
+            of_requests: Turns::new(limits.requests.div_ceil(2)),
             fetches: semaphore(limits.clones.saturating_mul(FETCHES)),
             clones: semaphore(limits.clones),
             places: semaphore(places),
             of_places: Shares::new(places.div_ceil(2)),
             of_repos: Shares::new(places.div_ceil(2)),
             clone_wait: CLONE_WAIT,
+            small_wait: SMALL_WAIT,
         }
     }
 
     /// It may be looked up who somebody is, until this is dropped.
     pub(crate) async fn decide(&self) -> Result<OwnedSemaphorePermit, Busy> {
-        waited(SMALL_WAIT, &self.decisions).await
+        waited(self.small_wait, &self.decisions).await
     }
 
     /// Lets a request in.
@@ -139,9 +141,10 @@ impl Admission {
             Work::Fetch => (Some(waited(self.clone_wait, &self.fetches).await?), None),
             Work::Clone => (None, Some(self.place(repo, whom).await?)),
         };
-        let share = self.of_requests.take(whom.clone()).ok_or(Busy::Share)?;
+        let share = timeout(self.small_wait, self.of_requests.wait(whom.clone()));
+        let share = share.await.map_err(|_| Busy::Waited)?;
         Ok(Ticket {
-            _request: waited(SMALL_WAIT, &self.requests).await?,
+            _request: waited(self.small_wait, &self.requests).await?,
             _share: share,
             _fetch: fetch,
             _clone: clone,
@@ -178,6 +181,7 @@ mod tests {
         };
         Admission {
             clone_wait: Duration::from_millis(50),
+            small_wait: Duration::from_millis(50),
             ..Admission::new(limits)
         }
     }
@@ -202,7 +206,7 @@ mod tests {
         drop((first, small));
         assert!(clone_of("bob").await.is_ok());
         assert!(admission.of_places.is_empty(), "all shares are back");
-        assert!(admission.of_repos.is_empty() && admission.of_requests.is_empty());
+        assert!(admission.of_repos.is_empty());
     }
 
     #[tokio::test]
@@ -210,7 +214,7 @@ mod tests {
         let admission = Arc::new(admission());
         let other = RepoId::from_bytes([99; 16]);
         let first = admission.admit(Work::Clone, other, &user("bob")).await;
-        let waiting = (0..9_u8).map(|number| {
+        let waiting = (0..33_u8).map(|number| {
             let (admission, repo) = (admission.clone(), RepoId::from_bytes([number; 16]));
             tokio::spawn(async move {
                 let whom = user("alice");
@@ -223,7 +227,7 @@ mod tests {
             refused += usize::from(one.await.expect("no panic") == Err(Busy::Share));
         }
         assert!(first.is_ok());
-        assert_eq!(refused, 4, "of nine places alice gets five");
+        assert_eq!(refused, 16, "of 33 places alice gets 17");
     }
 
     #[tokio::test]
@@ -241,9 +245,12 @@ mod tests {
         };
         let held = [push(at("2001:db8::1")).await, push(at("2001:db8::2")).await];
         assert!(held.iter().all(Result::is_ok));
-        let third = push(at("2001:db8::3")).await;
-        assert_eq!(third.map(drop), Err(Busy::Share));
         assert!(push(at("2001:db8:0:1::1")).await.is_ok());
         assert!(push(user("alice")).await.is_ok());
+        let third = push(at("2001:db8::3")).await;
+        assert_eq!(third.map(drop), Err(Busy::Waited));
+        // The next turn is for who waits.
+        let (third, ()) = tokio::join!(push(at("2001:db8::3")), async { drop(held) });
+        assert!(third.is_ok());
     }
 }

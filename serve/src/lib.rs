@@ -30,7 +30,7 @@ mod tls;
 mod who;
 
 pub use admission::Limits;
-pub use http::{Door, Machine, OpenError};
+pub use http::{ACCESS, Door, Machine, OpenError};
 pub use rate::Rates;
 pub use tls::{TlsError, TlsFiles};
 

@@ -1,9 +1,10 @@
-//! How much of something each of many may have at a time.
+//! How much of something each of many may have at a time: no more ([`Shares`]), or after a wait ([`Turns`]).
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
 
@@ -58,5 +59,38 @@ impl<K: Hash + Eq> Drop for Taken<K> {
         if *count == 0 {
             counts.remove(&self.key);
         }
+    }
+}
+
+/// No key has more than `most` at a time, and others of it wait. A key that has nothing takes no memory.
+#[derive(Debug)]
+pub(crate) struct Turns<K> {
+    most: usize,
+    held: Mutex<HashMap<K, Weak<Semaphore>>>,
+}
+
+impl<K: Hash + Eq> Turns<K> {
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most: most.min(Semaphore::MAX_PERMITS),
+            held: Mutex::default(),
+        }
+    }
+
+    /// The next turn of this key.
+    pub(crate) async fn wait(&self, key: K) -> OwnedSemaphorePermit {
+        let turns = self.of(key);
+        turns.acquire_owned().await.expect("nobody closes it")
+    }
+
+    fn of(&self, key: K) -> Arc<Semaphore> {
+        let mut held = self.held.lock();
+        if let Some(turns) = held.get(&key).and_then(Weak::upgrade) {
+            return turns;
+        }
+        held.retain(|_, turns| turns.strong_count() > 0);
+        let turns = Arc::new(Semaphore::new(self.most));
+        held.insert(key, Arc::downgrade(&turns));
+        turns
     }
 }

@@ -7,6 +7,9 @@ use gitmoor_model::{NamePath, TokenId};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+/// The target of lines of those who have shown a token. All of them are written.
+pub const ACCESS: &str = "gitmoor::access";
+
 /// Whose name the door has in the log and in the audit trail.
 pub(super) const DOOR: &str = "http";
 
@@ -62,20 +65,29 @@ impl Drop for Line {
             queued: self.queued,
         });
         let repo = self.repo.as_ref().map(ToString::to_string);
-        tracing::info!(
-            target: "gitmoor::access",
-            door = DOOR,
-            verb = self.verb,
-            repo = repo.unwrap_or_default(),
-            user = self.user,
-            token = self.token.map(tracing::field::display),
-            address = %self.address,
-            status = self.status,
-            received = self.received,
-            sent = self.sent,
-            queued_ms = self.queued.as_millis() as u64,
-            took_ms = took.as_millis() as u64,
-            problem = self.problem,
-        );
+        macro_rules! write_line {
+            ($target:expr) => {
+                tracing::info!(
+                    target: $target,
+                    door = DOOR,
+                    verb = self.verb,
+                    repo = repo.unwrap_or_default(),
+                    user = self.user,
+                    token = self.token.map(tracing::field::display),
+                    address = %self.address,
+                    status = self.status,
+                    received = self.received,
+                    sent = self.sent,
+                    queued_ms = self.queued.as_millis() as u64,
+                    took_ms = took.as_millis() as u64,
+                    problem = self.problem,
+                )
+            };
+        }
+        // Who is known has no more lines than requests; strangers would fill the log.
+        match self.token {
+            Some(_) => write_line!(ACCESS),
+            None => write_line!("gitmoor::strangers"),
+        }
     }
 }

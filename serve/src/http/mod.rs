@@ -11,6 +11,8 @@ mod line;
 mod out;
 mod refused;
 
+pub use line::ACCESS;
+
 use crate::admission::Admission;
 use crate::rate::Rate;
 use crate::share::Shares;

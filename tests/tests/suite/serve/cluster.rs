@@ -3,10 +3,14 @@
 
 use gitmoor_tests::backend::Kind;
 use gitmoor_tests::cluster::Cluster;
-use gitmoor_tests::door::{SERVER, free_address};
+use gitmoor_tests::door::{SERVER, free_address, status};
 use gitmoor_tests::place::let_others_through;
+use gitmoor_tests::wait;
 use std::fs::{Permissions, set_permissions};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 /// The doors of the three.
 fn open_doors(cluster: &mut Cluster) -> [String; 3] {
@@ -21,6 +25,41 @@ fn open_doors(cluster: &mut Cluster) -> [String; 3] {
         mount.launch();
         address
     })
+}
+
+/// A node that has lost the majority says so at once, and serves again when it is back.
+#[test]
+fn without_a_majority_there_is_a_reason() {
+    let mut cluster = Cluster::mounted(Kind::Dir);
+    let doors = open_doors(&mut cluster);
+    cluster.ok(0, &["repo", "create", "app.git"]);
+    cluster.ok(0, &["access", "grant", "app.git", "everyone", "read"]);
+    let asked = || {
+        let began = Instant::now();
+        let mut stream = TcpStream::connect(&doors[0]).expect("the door is open");
+        let request = "GET /app.git/info/refs?service=git-upload-pack HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("asks");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answers");
+        (answer, began.elapsed())
+    };
+    assert_eq!(status(&asked().0), 200);
+    for machine in [1, 2] {
+        cluster.kill9(machine);
+    }
+    let lost = wait::poll(Duration::from_secs(30), || {
+        (status(&asked().0) == 503).then_some(())
+    });
+    assert!(lost.is_some());
+    let (answer, took) = asked();
+    assert_eq!(status(&answer), 503, "{answer}");
+    assert!(answer.contains("no majority"), "{answer}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    cluster.start(1);
+    let back = wait::poll(Duration::from_secs(60), || {
+        (status(&asked().0) == 200).then_some(())
+    });
+    assert!(back.is_some());
 }
 
 #[test]

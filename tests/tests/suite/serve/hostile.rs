@@ -276,7 +276,7 @@ fn who_does_not_read_has_gone() {
     let token = served.alice();
     let url = served.url(&format!("alice:{token}"), "team/app.git");
     let work = served.work("work", &url);
-    work.write("noise", history::noise(60 << 20, 1));
+    work.write("noise", history::noise(24 << 20, 1));
     work.ok("add noise");
     let tip = work.commit("noise");
     work.ok("-c core.compression=0 push --quiet origin HEAD:refs/heads/main");

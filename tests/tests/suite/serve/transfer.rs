@@ -69,6 +69,30 @@ fn pushes_of_all_kinds() {
     bare.ok("-c safe.directory=* fsck --strict");
 }
 
+/// Many of one user at once wait for their turn: none is refused.
+#[test]
+fn many_clones_at_once() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    let many = 0..40;
+    std::thread::scope(|scope| {
+        for number in many.clone() {
+            let (served, url) = (&served, &url);
+            scope.spawn(move || {
+                served.clone("--branch main", url, &format!("copy-{number}"));
+            });
+        }
+    });
+    let settings = served.daemon_settings();
+    let log = std::fs::read_to_string(&settings.log).expect("the log");
+    let clones = log
+        .lines()
+        .filter(|line| line.contains("advertise") && line.contains("status=200"));
+    assert!(clones.count() > many.count(), "each is in the log");
+}
+
 /// Who is over the quota is told so, and not that the connection is gone.
 #[test]
 fn a_push_beyond_the_quota() {
