@@ -2,7 +2,7 @@
 //! lines of a request are told apart whatever they are, and compressed bytes do not grow without a bound.
 
 use crate::fields;
-use gitmoor_serve::parsers::{Inflate, Method, Route, fetched, route, shown};
+use gitmoor_serve::parsers::{Inflate, Method, Route, fetched, forwarded, route, shown};
 
 /// More than what is unpacked before a bound is checked.
 const SLACK: usize = 3 << 20;
@@ -22,6 +22,7 @@ pub fn run(data: &[u8]) {
         }
     }
     shown(Some(header));
+    forwarded(Some(header));
     let body = data;
     let whole = fetched(body, true);
     assert!(whole.is_some());

@@ -3,6 +3,7 @@
 //! ```text
 //! http       listener → bounds → one request at a time on a stream
 //!   route    path and query → repository and service; nothing leaves the namespace
+//!   forwarded for whom a proxy asks
 //!   rate     how often an address, a token, a repository is
 //!   who      the Authorization header → a user, a deploy token, or nobody
 //!   may      who, repository, service → a role, or a refusal
@@ -18,6 +19,7 @@
 
 mod admission;
 mod body;
+mod forwarded;
 mod git;
 mod http;
 mod may;
@@ -34,6 +36,7 @@ pub use http::{ACCESS, Door, Machine, OpenError};
 pub use rate::Rates;
 pub use tls::{TlsError, TlsFiles};
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +51,8 @@ pub struct Config {
     pub umask: u32,
     /// HTTPS; `None` for HTTP.
     pub tls: Option<TlsFiles>,
+    /// Who is believed to say for whom it asks.
+    pub proxy: Option<IpAddr>,
     /// How many requests at a time.
     pub limits: Limits,
     /// How often somebody may ask.
@@ -60,6 +65,7 @@ pub struct Config {
 #[doc(hidden)]
 pub mod parsers {
     pub use crate::body::{Inflate, InflateError};
+    pub use crate::forwarded::forwarded;
     pub use crate::request::{Work, fetched};
     pub use crate::route::{Method, Route, RouteError, Service, route};
     pub use crate::who::{Shown, shown};

@@ -3,13 +3,29 @@
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use gitmoor_serve::parsers::{
-    Inflate, InflateError, Method, Route, RouteError, Service, Shown, Work, fetched, route, shown,
+    Inflate, InflateError, Method, Route, RouteError, Service, Shown, Work, fetched, forwarded,
+    route, shown,
 };
 use std::io::Write;
 
 fn get(path: &str) -> Result<Route, RouteError> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     route(Method::Get, path, Some(query))
+}
+
+#[test]
+fn for_whom_a_proxy_asks() {
+    let told = |header: &str| forwarded(Some(header.as_bytes())).map(|ip| ip.to_string());
+    assert_eq!(told("203.0.113.7").as_deref(), Some("203.0.113.7"));
+    assert_eq!(
+        told("9.9.9.9, ::ffff:203.0.113.7").as_deref(),
+        Some("203.0.113.7")
+    );
+    assert_eq!(told("9.9.9.9,2001:db8::1 ").as_deref(), Some("2001:db8::1"));
+    for nonsense in ["", "9.9.9.9,", "9.9.9.9, unknown", "9.9.9.9:80"] {
+        assert_eq!(told(nonsense), None, "{nonsense}");
+    }
+    assert_eq!(forwarded(None), None);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::value::{
 };
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -335,6 +335,12 @@ settings! {
         http_allow_plain: bool {
             flag: "--http-allow-plain",
             default: "false",
+        }
+        /// Address of a proxy before the door: the last address of its X-Forwarded-For is the client's
+        proxy: IpAddr {
+            flag: "--http-proxy IP",
+            env: ["GITMOOR_HTTP_PROXY"],
+            unset: "X-Forwarded-For says nothing",
         }
         /// As whom git serves requests, given by number or name; root must name a user, who is never root
         user: UserId {

@@ -6,7 +6,7 @@ use super::layer::{Layer, ServeLayer};
 use super::owner::{Umask, UserId};
 use super::place::absolute;
 use gitmoor_serve::{Limits, Rates, TlsFiles};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Permission bits that files do not have unless the administrator lets others into the mount: only git's user comes in.
@@ -19,6 +19,8 @@ pub struct ServeSettings {
     pub http: SocketAddr,
     /// Its certificate and key; `None` for HTTP in the clear.
     pub tls: Option<TlsFiles>,
+    /// A proxy before the door.
+    pub proxy: Option<IpAddr>,
     /// As whom git runs: `None` for the daemon's user.
     pub user: Option<u32>,
     /// How many requests run at a time.
@@ -54,6 +56,7 @@ pub(super) fn resolve(
     Ok(Some(ServeSettings {
         http,
         tls,
+        proxy: serve.proxy,
         user: user(layer)?,
         limits: Limits {
             requests: serve.requests().get(),

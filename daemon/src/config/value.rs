@@ -6,7 +6,7 @@ use super::size::{ByteRate, ByteSize, SizeLimit};
 use gitmoor_store::object_store::StoreUrl;
 use serde::de::{Deserialize, Deserializer, Error};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,6 +24,7 @@ text_values! {
     Addresses: "HOST:PORT,…",
     Sse: "s3 or kms",
     StoreUrl: "dir:PATH or s3://BUCKET[/PREFIX]",
+    IpAddr: "address, such as 127.0.0.1 or ::1",
     SocketAddr: "ADDRESS:PORT",
     String: "text",
     usize: "number",

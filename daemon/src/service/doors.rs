@@ -45,6 +45,7 @@ impl Listening {
             user: serve.user,
             umask: daemon.umask.bits(),
             tls: serve.tls,
+            proxy: serve.proxy,
             limits: serve.limits,
             rates: serve.rates,
             idle: serve.idle,

@@ -11,6 +11,7 @@ use super::refused::Refused;
 use super::{Shared, Stage, headers};
 use crate::admission::{Ticket, Whom};
 use crate::body::{BodyError, Reader};
+use crate::forwarded::forwarded;
 use crate::git::{Git, Job};
 use crate::may::{Allowed, may};
 use crate::metrics::Running;
@@ -42,6 +43,9 @@ const MOST_OF_FETCH: u64 = 64 << 20;
 /// How long the cluster may take to say what holds now.
 const CURRENT: Duration = Duration::from_secs(3);
 
+/// In which a proxy says for whom it asks.
+const FORWARDED: &str = "x-forwarded-for";
+
 /// See the module.
 pub(super) struct Exchange {
     pub(super) shared: Arc<Shared>,
@@ -65,7 +69,17 @@ impl Exchange {
         Self { shared, line }
     }
 
+    /// Whoever has the proxy's address may say another.
+    fn is_for(&mut self, headers: &HeaderMap) {
+        if self.shared.config.proxy == Some(self.line.address) {
+            let told = headers.get_all(FORWARDED).into_iter().next_back();
+            let client = forwarded(told.map(HeaderValue::as_bytes));
+            self.line.address = client.unwrap_or(self.line.address);
+        }
+    }
+
     pub(super) async fn answer(mut self, request: Request<Incoming>) -> Response<Out> {
+        self.is_for(request.headers());
         let refused = match self.asked(&request) {
             Ok(Route::Healthz) => return self.say("alive\n"),
             Ok(Route::Readyz) => return self.ready().await,

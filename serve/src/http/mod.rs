@@ -187,15 +187,17 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         match accepted {
             Ok((stream, peer)) => {
                 let place = Arc::clone(&places).try_acquire_owned().ok();
-                let place = place.zip(shares.take(neighbourhood(peer.ip())));
-                let Some(place) = place else {
+                // A proxy may need them all.
+                let is_proxy = shared.config.proxy == Some(peer.ip().to_canonical());
+                let share = shares.take(neighbourhood(peer.ip()));
+                let Some(place) = place.filter(|_| is_proxy || share.is_some()) else {
                     tracing::debug!(%peer, "closed at once: there are too many connections");
                     continue;
                 };
                 let (tls, shared) = (tls.clone(), Arc::clone(&shared));
                 tokio::spawn(async move {
                     converse(stream, peer, tls, shared).await;
-                    drop(place);
+                    drop((place, share));
                 });
             }
             Err(error) => {

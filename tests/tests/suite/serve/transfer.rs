@@ -152,6 +152,27 @@ fn who_pushed_is_on_record() {
     }
 }
 
+/// Of a proxy the last address is believed, and of nobody else.
+#[test]
+fn who_asks_through_a_proxy() {
+    for (settings, address) in [
+        ("proxy = \"127.0.0.1\"\n", "203.0.113.7"),
+        ("", "127.0.0.1"),
+    ] {
+        let served = Served::with(settings);
+        let token = served.alice();
+        let url = served.url(&format!("alice:{token}"), "team/app.git");
+        let work = served.work("work", &url);
+        work.ok("config http.extraHeader X-Forwarded-For:9.9.9.9,203.0.113.7");
+        work.ok("push --quiet origin HEAD:refs/heads/main");
+        let trail = served.ok("audit team/app.git --ref main --json");
+        assert!(
+            trail.contains(address) && !trail.contains("9.9.9.9,"),
+            "{trail}"
+        );
+    }
+}
+
 /// The manual has the metrics of the doors, with their labels.
 #[test]
 fn what_a_door_counts() {
