@@ -5,4 +5,5 @@ mod cluster;
 mod hooks;
 mod hostile;
 mod rights;
+mod tls;
 mod transfer;

@@ -142,11 +142,12 @@ fn who_pushed_is_on_record() {
     let namespace = served.ok("audit --json");
     assert!(namespace.contains(&format!("token {id}")), "{namespace}");
     let settings = served.daemon_settings();
-    let log = std::fs::read_to_string(&settings.log).expect("the log");
-    assert!(
-        log.contains("receive-pack") && log.contains("alice"),
-        "{log}"
-    );
+    // A line is written when git has ended, which may be a moment later.
+    let log = wait::poll(Duration::from_secs(10), || {
+        let log = std::fs::read_to_string(&settings.log).expect("the log");
+        (log.contains("receive-pack") && log.contains("alice")).then_some(log)
+    });
+    let log = log.expect("the push is in the log");
     for told in [trail, namespace, log] {
         assert!(!told.contains(secret));
     }
