@@ -58,6 +58,9 @@ const OF_CLONE: [&str; 2] = ["pack.windowMemory=256m", "pack.deltaCacheSize=128m
 /// … and for a fetch, of which there may be more.
 const OF_FETCH: [&str; 2] = ["pack.windowMemory=64m", "pack.deltaCacheSize=32m"];
 
+/// Whether objects that are pushed are checked: they come from whoever may write, and go to all who read.
+const CHECKS: [&str; 2] = ["receive.fsckObjects", "transfer.fsckObjects"];
+
 /// Whoever may write and no more: branches only go forward, and stay.
 const FORWARD: [&str; 2] = [
     "receive.denyNonFastForwards=true",
@@ -124,16 +127,21 @@ impl Job<'_> {
             Work::Small | Work::Fetch | Work::Push => OF_FETCH,
         };
         settings.extend(memory.map(str::to_owned));
+        // What is set for the repository stays.
+        let is_set = |key: &&str| self.repo.settings.contains_key(*key);
         match self.service {
-            Service::UploadPack => {
-                if !self.repo.settings.contains_key("uploadpack.allowFilter") {
-                    settings.push("uploadpack.allowFilter=true".to_owned());
+            Service::UploadPack if !is_set(&"uploadpack.allowFilter") => {
+                settings.push("uploadpack.allowFilter=true".to_owned());
+            }
+            Service::UploadPack => {}
+            Service::ReceivePack => {
+                if !CHECKS.iter().any(is_set) {
+                    settings.push("receive.fsckObjects=true".to_owned());
+                }
+                if self.role < Role::Force {
+                    settings.extend(FORWARD.map(str::to_owned));
                 }
             }
-            Service::ReceivePack if self.role < Role::Force => {
-                settings.extend(FORWARD.map(str::to_owned));
-            }
-            Service::ReceivePack => {}
         }
         settings
     }

@@ -69,6 +69,22 @@ fn pushes_of_all_kinds() {
     bare.ok("-c safe.directory=* fsck --strict");
 }
 
+/// A tree that would write into `.git` of everybody who checks it out does not come in.
+#[test]
+fn what_is_pushed_is_checked() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    let blob = work.feed("hash-object -w --stdin", "content");
+    let tree = work.feed("mktree", format!("100644 blob {blob}\t.git\n"));
+    let commit = work.feed(format!("commit-tree {tree}"), "bad");
+    let push = format!("push origin {commit}:refs/heads/bad");
+    let told = work.fail(&push);
+    assert!(told.contains("hasDotgit"), "{told}");
+    served.ok("repo config team/app.git receive.fsckObjects false");
+    work.ok(&push);
+}
+
 /// Many of one user at once wait for their turn: none is refused.
 #[test]
 fn many_clones_at_once() {
