@@ -169,7 +169,7 @@ impl FileSystem {
             tell(&told, &Change { of, told: None });
         };
         let staging = Arc::new(Staging::new(config.staging_bytes, homes.clone()));
-        let freshness = Freshness::new(replica.clone(), config.stale_reads);
+        let freshness = Freshness::new(replica.clone(), remote_changes.clone(), config.stale_reads);
         let shared = Arc::new(Context {
             replica,
             store,

@@ -5,6 +5,7 @@
 //! answered. Afterwards an answer to any process serves for [`REUSE_WINDOW`], so that a process that
 //! stays for days on a node that lost the cluster is not shown the past for days.
 
+use super::RemoteChanges;
 use crate::error::{FsError, FsResult};
 use crate::process::Processes;
 use gitmoor_model::RepoId;
@@ -20,9 +21,13 @@ pub(crate) const REUSE_WINDOW: Duration = Duration::from_millis(250);
 /// How long the cluster may take to answer: many elections.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The same of a question that no process asks.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// When the cluster was asked.
 pub(crate) struct Freshness {
     replica: Arc<dyn Replica>,
+    remote: Arc<RemoteChanges>,
     /// How old an answer may be for anybody.
     stale_reads: Duration,
     /// The beginning of the last question that was answered.
@@ -33,9 +38,14 @@ pub(crate) struct Freshness {
 }
 
 impl Freshness {
-    pub(crate) fn new(replica: Arc<dyn Replica>, stale_reads: Duration) -> Self {
+    pub(crate) fn new(
+        replica: Arc<dyn Replica>,
+        remote: Arc<RemoteChanges>,
+        stale_reads: Duration,
+    ) -> Self {
         Self {
             replica,
+            remote,
             stale_reads,
             confirmed: Mutex::new(None),
             shown: Processes::new(),
@@ -74,17 +84,36 @@ impl Freshness {
         Ok(())
     }
 
-    /// Asks now: returns when everything that was acknowledged anywhere before can be read here.
+    /// Asks now: returns when everything that was acknowledged anywhere before can be read here, and the kernel
+    /// remembers nothing older.
     pub(crate) fn sync_reads(&self) -> FsResult<()> {
         // Each lock of a ref comes here.
         if self.is_alone() {
             return Ok(());
         }
         let began = Instant::now();
-        self.wait(|give_up| self.replica.read_barrier(give_up))?;
+        self.wait(|give_up| {
+            self.replica.read_barrier(give_up)?;
+            match self.remote.wait_told(TIMEOUT, give_up) {
+                true => Ok(()),
+                false => Err(ProposeError::GivenUp),
+            }
+        })?;
         let mut confirmed = self.confirmed.lock();
         *confirmed = (*confirmed).max(Some(began));
         Ok(())
+    }
+
+    /// Whether this machine hears of what others change without asking.
+    pub(crate) fn hears(&self) -> bool {
+        self.replica.hears()
+    }
+
+    /// Asks on behalf of no process, so that the kernel is told of what others changed. Whether there was an answer.
+    pub(crate) fn keep_up(&self) -> bool {
+        let began = Instant::now();
+        let give_up = || began.elapsed() > PATIENCE;
+        self.replica.read_barrier(&give_up).is_ok()
     }
 
     /// Returns when reads of a repository are answered at once.

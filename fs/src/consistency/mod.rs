@@ -1,8 +1,8 @@
 //! The others: in a cluster, mounts on other nodes change what is shown here.
 //!
 //! Before a process is shown anything that others change ([`is_shared`]), this node has caught up
-//! with what was acknowledged anywhere ([`Freshness`]), and the kernel remembers no such name. What
-//! this mount has open and others delete it lets go of ([`RemoteChanges`]). A mount whose node is alone has
+//! with what was acknowledged anywhere ([`Freshness`]), and the kernel has been told of what that changed
+//! ([`RemoteChanges`]). What this mount has open and others delete it lets go of. A mount whose node is alone has
 //! none of this to do.
 
 mod freshness;
@@ -10,7 +10,8 @@ mod name_ttl;
 mod remote_changes;
 
 pub(crate) use freshness::{Freshness, REUSE_WINDOW};
-pub(crate) use name_ttl::NameTtl;
+pub(crate) use name_ttl::{NameTtl, TOLD};
+pub(crate) use remote_changes::RemoteChange;
 pub use remote_changes::RemoteChanges;
 
 use crate::git_config;

@@ -1,49 +1,47 @@
 //! How long the kernel may use a name without asking again.
 //!
-//! The kernel does not hear of remote changes: an invalidation takes the lock of the directory, which
-//! a lookup holds that may wait for the very change, and a new epoch (Linux 6.16) drops the
-//! directories that processes work in. So the kernel asks each time, which costs much less than
-//! starting a git. Whichever TTL a name has, an open finds the file that is there now: another file
-//! is another inode.
+//! The names of repositories have no life, so that each process that comes from outside asks before it is shown any
+//! other name.
+//!
+//! The kernel hears of what others change ([`RemoteChanges`](super::RemoteChanges)): the attributes of a
+//! file that changed are no longer valid, and a directory that got a name becomes another inode. So names of a
+//! repository live as long as they would on a mount alone, but for [`TOLD`] at most. Names that begin at the
+//! top of a repository are not told of when they come into being: processes work there, and the top stays
+//! the inode that it is.
 
 use super::is_shared;
 use gitmoor_model::RepoPath;
-use gitmoor_model::room::{Room, room};
+use std::time::Duration;
 
-/// How long the kernel may use a name, or its absence.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How long a name lives of whose changes the kernel is told. On a machine that has lost the cluster nobody tells.
+pub(crate) const TOLD: Duration = Duration::from_secs(10);
+
+/// How long the kernel may use a name, its absence, or attributes. In the order of length.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum NameTtl {
-    /// Only this mount changes the name.
-    Long,
-    /// As long as an answer of the cluster may serve a process again
-    /// ([`REUSE_WINDOW`](super::REUSE_WINDOW)).
-    ReuseWindow,
     /// Each use asks.
     Zero,
+    /// Others change it, and the kernel is told: for [`TOLD`].
+    Told,
+    /// Only this mount changes the name.
+    Long,
 }
 
 impl NameTtl {
     /// The TTL of a name in a repository, or of its absence, on a mount beside others.
     pub(crate) fn of(path: &RepoPath, is_there: bool) -> Self {
-        if !is_shared(path) {
-            return NameTtl::Long;
-        }
-        match path.as_bytes() {
-            // These stay what they are for as long as the repository is there. A git looks them up
-            // twenty times.
-            b"HEAD" | b"refs" | b"refs/heads" | b"refs/tags" | b"config" | b"gitmoor.config"
-            | b"info" | b"branches"
-                if is_there =>
-            {
-                NameTtl::ReuseWindow
-            }
-            // Without it objects are missing.
-            b"objects/info/alternates" => NameTtl::Zero,
-            // What can be made again from the objects: git goes without it.
-            _ if room(path) == Room::Objects => NameTtl::ReuseWindow,
-            _ => NameTtl::Zero,
+        match (is_shared(path), is_there) {
+            (false, _) => NameTtl::Long,
+            (true, true) if path.is_root() => NameTtl::Zero,
+            (true, true) => NameTtl::Told,
+            (true, false) if is_at_top(path) => NameTtl::Zero,
+            (true, false) => NameTtl::Told,
         }
     }
+}
+
+fn is_at_top(path: &RepoPath) -> bool {
+    path.parent().is_none_or(|dir| dir.is_root())
 }
 
 #[cfg(test)]
@@ -54,24 +52,20 @@ mod tests {
     fn each_name_has_its_ttl() {
         let path = |text: &str| RepoPath::new(text).expect("a valid path");
         for (text, there, absent) in [
-            ("refs/heads/main", NameTtl::Zero, NameTtl::Zero),
-            ("packed-refs", NameTtl::Zero, NameTtl::Zero),
-            ("HEAD", NameTtl::ReuseWindow, NameTtl::Zero),
-            ("refs/heads", NameTtl::ReuseWindow, NameTtl::Zero),
             ("", NameTtl::Zero, NameTtl::Zero),
-            ("objects/info/alternates", NameTtl::Zero, NameTtl::Zero),
-            (
-                "objects/pack/pack-1.keep",
-                NameTtl::ReuseWindow,
-                NameTtl::ReuseWindow,
-            ),
+            ("refs/heads/main", NameTtl::Told, NameTtl::Told),
+            ("packed-refs", NameTtl::Told, NameTtl::Zero),
+            ("HEAD", NameTtl::Told, NameTtl::Zero),
+            ("refs/heads", NameTtl::Told, NameTtl::Told),
+            ("objects/info/alternates", NameTtl::Told, NameTtl::Told),
+            ("objects/pack/pack-1.keep", NameTtl::Told, NameTtl::Told),
             ("objects/pack", NameTtl::Long, NameTtl::Long),
-            ("config", NameTtl::ReuseWindow, NameTtl::Zero),
+            ("config", NameTtl::Told, NameTtl::Zero),
             ("hooks", NameTtl::Long, NameTtl::Long),
-            ("info", NameTtl::ReuseWindow, NameTtl::Zero),
-            ("info/attributes", NameTtl::Zero, NameTtl::Zero),
+            ("info", NameTtl::Told, NameTtl::Zero),
+            ("info/attributes", NameTtl::Told, NameTtl::Told),
             ("info/refs", NameTtl::Long, NameTtl::Long),
-            ("git-daemon-export-ok", NameTtl::Zero, NameTtl::Zero),
+            ("git-daemon-export-ok", NameTtl::Told, NameTtl::Zero),
             ("refs/bisect/bad", NameTtl::Long, NameTtl::Long),
         ] {
             let path = path(text);

@@ -69,7 +69,7 @@ impl Calls {
     ) -> FsResult<(u64, Stat)> {
         let handle = fh.and_then(|fh| self.files.get(fh.0));
         let opened = handle.as_ref().map(|handle| &*handle.opened);
-        let stat = self.tree.getattr(asked.ino(), opened)?;
+        let stat = (self.tree).getattr(asked.ino(), opened, asked.process)?;
         Ok((asked.ino(), stat))
     }
 

@@ -5,6 +5,7 @@ mod calls;
 mod commands;
 mod convert;
 mod dispatch;
+mod elsewhere;
 mod handler;
 mod invalidate;
 mod listings;
@@ -13,6 +14,7 @@ mod open_files;
 mod reply;
 mod waiting;
 
+use crate::consistency::RemoteChanges;
 use crate::error::FsResult;
 use crate::filesystem::{FileSystem, Names};
 use crate::tree::{Place, Tree};
@@ -47,6 +49,7 @@ pub struct MountOptions {
 /// A live mount. Dropping it unmounts.
 pub struct Mount {
     at: PathBuf,
+    remote: Arc<RemoteChanges>,
     session: Mutex<Option<BackgroundSession>>,
     ended: crossbeam_channel::Receiver<()>,
 }
@@ -59,14 +62,20 @@ impl Mount {
         let tree = Arc::new(tree.map_err(io::Error::other)?);
         let (sender, ended) = crossbeam_channel::bounded(1);
         let handler = Handler::new(fs.clone(), tree.clone(), sender)?;
+        let remote = fs.shared().remote_changes.clone();
+        remote.mounted();
+        let mount = Self {
+            at: at.to_owned(),
+            remote,
+            session: Mutex::new(None),
+            ended,
+        };
         let session = fuser::spawn_mount(handler, at, &config(&options, fs.is_read_only()))?;
+        elsewhere::start(&fs.shared(), &tree, session.notifier())?;
         tree.mounted(at)?;
         invalidate::start(&fs, tree, session.notifier())?;
-        Ok(Self {
-            at: at.to_owned(),
-            session: Mutex::new(Some(session)),
-            ended,
-        })
+        *mount.session.lock() = Some(session);
+        Ok(mount)
     }
 
     /// Waits until somebody unmounts (umount(8), fusermount3 -u).
@@ -83,6 +92,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
+        self.remote.unmounted();
         // Joining ends the session's threads; an unmounted one ends at once.
         drop(self.session.lock().take());
     }

@@ -4,7 +4,7 @@
 use super::convert::{attr, entry, kind};
 use super::metrics;
 use super::open_files::Handle;
-use crate::consistency::{NameTtl, REUSE_WINDOW};
+use crate::consistency::{NameTtl, TOLD};
 use crate::error::{FsError, FsResult};
 use crate::repository::Closing;
 use crate::tree::{Entry, Listed, Lookup, Stat};
@@ -60,7 +60,7 @@ fn failed(op: &'static str, error: &FsError) -> Errno {
 fn duration(ttl: NameTtl) -> Duration {
     match ttl {
         NameTtl::Long => TTL,
-        NameTtl::ReuseWindow => REUSE_WINDOW,
+        NameTtl::Told => TOLD,
         NameTtl::Zero => Duration::ZERO,
     }
 }
@@ -97,13 +97,13 @@ impl ReplyWith<()> for ReplyEmpty {
 /// The attributes of an inode.
 impl ReplyWith<(u64, Stat)> for ReplyAttr {
     fn with(self, (ino, stat): (u64, Stat)) {
-        self.attr(&stat.ttl(TTL), &attr(ino, &stat));
+        self.attr(&duration(stat.ttl()), &attr(ino, &stat));
     }
 }
 
 impl ReplyWith<Entry> for ReplyEntry {
     fn with(self, found: Entry) {
-        let (ttl, attr_ttl) = (duration(found.name_ttl), found.stat.ttl(TTL));
+        let (ttl, attr_ttl) = (duration(found.name_ttl), duration(found.stat.ttl()));
         self.entry_with_ttls(&attr_ttl, &ttl, &entry(&found), Generation(0));
     }
 }

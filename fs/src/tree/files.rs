@@ -2,7 +2,8 @@
 //! truncate(2) and utimensat(2) change. A close may give a name another file.
 
 use super::link::Link;
-use super::{Entry, Place, Process, Stat, Tree, join_name, observe, stat};
+use super::{Entry, Place, Process, Stat, Tree, join_name, stat};
+use crate::consistency::NameTtl;
 use crate::error::{FsError, FsResult};
 use crate::repository::{Closing, Creation, Found, Identity, NewAttributes, Opened, Repository};
 use gitmoor_model::RepoPath;
@@ -38,7 +39,7 @@ impl Tree {
         let place = self.place(ino)?;
         self.sync_reads(&place, process)?;
         // By whichever of its names.
-        (self.inodes.places(ino).iter()).for_each(|place| observe(place, process));
+        (self.inodes.places(ino).iter()).for_each(|place| place.observe(process));
         if write {
             self.check_writable()?;
         }
@@ -95,7 +96,7 @@ impl Tree {
     pub(crate) fn open_dir(&self, ino: u64, process: Process) -> FsResult<()> {
         let place = self.place(ino).map_err(FsError::of_inode)?;
         self.sync_reads(&place, process)?;
-        observe(&place, process);
+        place.observe(process);
         if let Place::Repo(repo, dir) = &place
             && process.may_wait
             && room(dir) == Room::Refs
@@ -150,7 +151,7 @@ impl Tree {
         );
         self.inodes.writing(ino);
         self.inodes.opened(ino, &opened);
-        let name_ttl = self.name_ttl(&place);
+        let name_ttl = self.lives.name(&place);
         let entry = Entry {
             ino,
             stat,
@@ -351,9 +352,30 @@ impl Tree {
         }
     }
 
-    /// getattr. A name may go, or get another file, at any moment; then the open files of the
+    /// getattr.
+    pub(crate) fn getattr(
+        &self,
+        ino: u64,
+        opened: Option<&Opened>,
+        process: Process,
+    ) -> FsResult<Stat> {
+        if self.inodes.is_retired_for(ino, process.tid) {
+            return Err(FsError::Stale);
+        }
+        let stat = self.attributes(ino, opened)?;
+        let place = self.inodes.place(ino);
+        // A directory of refs has become a ref, or the other way round.
+        if !self.inodes.may_be(ino, stat.kind) {
+            place.iter().for_each(|place| self.inodes.orphan(place));
+            return Err(FsError::Stale);
+        }
+        let ttl = place.map_or(NameTtl::Zero, |place| self.lives.attributes(&place));
+        Ok(stat.at_most(ttl))
+    }
+
+    /// A name may go, or get another file, at any moment; then the open files of the
     /// inode say what it is. The kernel does not tell which one an fstat(2) is of.
-    pub(crate) fn getattr(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
+    pub(super) fn attributes(&self, ino: u64, opened: Option<&Opened>) -> FsResult<Stat> {
         self.part_if_gone(ino, self.stat_inode(ino, opened))
     }
 

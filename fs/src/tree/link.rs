@@ -73,7 +73,7 @@ impl Link<'_> {
         (repo, to): (Arc<Repository>, RepoPath),
     ) -> FsResult<Entry> {
         let tree = self.tree;
-        let stat = tree.getattr(ino, None)?;
+        let stat = tree.attributes(ino, None)?;
         if !may_read(self.process, &stat) {
             return Err(FsError::CrossRoom);
         }
@@ -87,7 +87,7 @@ impl Link<'_> {
             return tree.entry(&place);
         }
         tree.inodes.link(ino, &place);
-        let (ino, name_ttl) = (tree.inodes.look_up(&place, None), tree.name_ttl(&place));
+        let (ino, name_ttl) = (tree.inodes.look_up(&place, None), tree.lives.name(&place));
         Ok(Entry {
             ino,
             stat: stat.named(tree.inodes.names(ino)),

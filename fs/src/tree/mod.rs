@@ -1,15 +1,18 @@
 //! The tree: namespace → repository → room. One method per FUSE operation, with
 //! no FUSE in it.
 
+mod absences;
 mod files;
 mod inodes;
 mod length;
 mod link;
+mod lives;
 mod may_block;
 mod modules;
 mod name_ttl;
 mod names;
 mod place;
+mod remote;
 mod rename;
 mod repositories;
 mod shown;
@@ -21,7 +24,7 @@ pub(crate) use place::Place;
 pub(crate) use repositories::Repositories;
 pub(crate) use stat::Stat;
 
-use crate::consistency::NameTtl;
+use crate::consistency::{NameTtl, RemoteChange};
 use crate::error::{FsError, FsResult};
 use crate::process::Device;
 use crate::repository::context::{Context, Shown};
@@ -31,10 +34,12 @@ use gitmoor_model::{NamePath, RepoId, RepoPath};
 use gitmoor_replicator::read;
 use inodes::Inodes;
 use length::{check_length, join, join_name};
+use lives::{Lives, Noted};
 use modules::Modules;
-use name_ttl::{absence_ttl, is_moving, name_ttl};
 use names::{Names, begins_repository};
+use remote::Remote;
 use rename::Rename;
+use shown::caller;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -76,6 +81,7 @@ pub(crate) struct Listed {
 pub(crate) struct Tree {
     shared: Arc<Context>,
     inodes: Inodes,
+    lives: Lives,
     wanted: Wanted,
     repositories: Arc<Repositories>,
     names: Names,
@@ -92,6 +98,7 @@ impl Tree {
     ) -> FsResult<Self> {
         Ok(Self {
             inodes: Inodes::new(root),
+            lives: Lives::new(shared.clone()),
             wanted: Wanted::default(),
             names: Names::open(shared.clone(), repositories.clone())?,
             repositories,
@@ -202,30 +209,6 @@ impl Tree {
         }
     }
 
-    /// Before a process is shown what stands there: no change of it waits for the end of a transaction.
-    fn settle(place: &Place, process: Process) -> FsResult<()> {
-        match place {
-            Place::Repo(repo, path) if process.may_wait => repo.settle(path),
-            Place::Repo(..) | Place::Name(_) | Place::Beside(_) | Place::Local(_) => Ok(()),
-        }
-    }
-
-    fn name_ttl(&self, place: &Place) -> NameTtl {
-        // The kernel takes the name of a lock file along to the ref.
-        match is_moving(place) {
-            true => NameTtl::Zero,
-            false => name_ttl(place, self.shared.freshness.is_alone()),
-        }
-    }
-
-    fn absence_ttl(&self, place: &Place) -> NameTtl {
-        match absence_ttl(place, self.shared.freshness.is_alone()) {
-            NameTtl::Zero => NameTtl::Zero,
-            _ if self.inodes.has_writers(place) || is_moving(place) => NameTtl::Zero,
-            ttl => ttl,
-        }
-    }
-
     fn entry(&self, place: &Place) -> FsResult<Entry> {
         let (stat, identity) = self.stat_place(place)?;
         let ino = self.inodes.look_up(place, identity);
@@ -233,6 +216,7 @@ impl Tree {
     }
 
     fn shown_entry(&self, ino: u64, stat: Stat, place: &Place) -> Entry {
+        self.inodes.is_shown_as(ino, stat.kind);
         match self.inodes.has_writers(place) {
             true => Entry {
                 ino,
@@ -241,27 +225,60 @@ impl Tree {
             },
             false => Entry {
                 ino,
-                stat,
-                name_ttl: self.name_ttl(place),
+                stat: stat.at_most(self.first_attr_ttl(ino, place)),
+                name_ttl: self.lives.name(place),
             },
         }
     }
 
+    /// How long attributes live in the answer to a lookup. An inode that the kernel does not have yet cannot be told
+    /// of, so that it has to ask for the attributes once more.
+    fn first_attr_ttl(&self, ino: u64, place: &Place) -> NameTtl {
+        match self.lives.attributes(place) {
+            NameTtl::Told if self.inodes.is_first_lookup(ino) => NameTtl::Zero,
+            ttl => ttl,
+        }
+    }
+
+    /// Whether the kernel may remember a name that others may change.
+    pub(crate) fn has_given_names(&self) -> bool {
+        self.lives.has_given()
+    }
+
+    /// The inodes whose attributes the kernel is to forget, before anybody is told that the change happened.
+    pub(crate) fn changed_elsewhere(&self, change: &RemoteChange) -> Vec<u64> {
+        Remote { tree: self }.inodes_of(change)
+    }
+
     /// lookup. Reads are in sync first, and the repository of a name is open.
     pub(crate) fn lookup(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Lookup> {
+        let found = self.look_up(parent, name, process)?;
+        self.lives.given(&found);
+        Ok(found)
+    }
+
+    fn look_up(&self, parent: u64, name: &[u8], process: Process) -> FsResult<Lookup> {
         let place = match self.child_to_show(parent, name, process) {
             Err(FsError::NotFound) => return Ok(Lookup::Absent(NameTtl::Zero)),
             place => place?,
         };
+        let noted = self.lives.note_absence(&place);
         let (stat, identity) = match self.stat_place(&place) {
-            Err(FsError::NotFound) => return Ok(Lookup::Absent(self.absence_ttl(&place))),
+            Err(FsError::NotFound) => {
+                let ttl = match noted == Noted::NoRoom || self.inodes.has_writers(&place) {
+                    true => NameTtl::Zero,
+                    false => self.lives.absence(&place),
+                };
+                return Ok(Lookup::Absent(ttl));
+            }
             found => found?,
         };
+        self.lives.found(noted, &place);
         let ino = self.inode_of_writer(&place, process);
         let ino = ino.unwrap_or_else(|| self.inodes.look_up(&place, identity));
         let stat = match self.inodes.is_linked(ino) {
             // As it is by its other name.
-            true => self.getattr(ino, None).unwrap_or(stat),
+            true => self.attributes(ino, None).unwrap_or(stat),
             false => stat,
         };
         Ok(Lookup::Found(self.shown_entry(ino, stat, &place)))
@@ -280,8 +297,8 @@ impl Tree {
                 .within_to_show(Place::Repo(repo, join(&dir, name)?), process)?,
             Place::Beside(_) => return Err(FsError::NotDirectory),
         };
-        observe(&place, process);
-        Self::settle(&place, process)?;
+        place.observe(process);
+        place.settle(process)?;
         Ok(place)
     }
 
@@ -475,21 +492,5 @@ impl Tree {
         if let Some(repo) = self.repositories.if_open(repo) {
             self.inodes.orphan(&Place::Repo(repo, path.clone()));
         }
-    }
-}
-
-fn caller(shown: &Shown, repo: &Repository, process: Process) -> Caller {
-    Caller {
-        uid: process.uid,
-        owner: shown.owner_of_new(process),
-        read: repo.transactions().read_version(process.tid),
-    }
-}
-
-/// A process is about to be shown what stands there. The kernel answers lookups of names that it
-/// knows by itself, but it always asks to open.
-fn observe(place: &Place, process: Process) {
-    if let Place::Repo(repo, _) = place {
-        repo.transactions().read_version(process.tid);
     }
 }

@@ -1,5 +1,6 @@
 //! What an inode stands for.
 
+use super::Process;
 use crate::consistency::is_shared;
 use crate::error::FsResult;
 use crate::repository::Repository;
@@ -40,6 +41,22 @@ impl Place {
         match self {
             Place::Repo(_, path) => name::kind(path).is_some(),
             Place::Name(_) | Place::Beside(_) | Place::Local(_) => false,
+        }
+    }
+
+    /// A process is about to be shown what stands there. The kernel answers lookups of names that it
+    /// knows by itself, but it always asks to open.
+    pub(super) fn observe(&self, process: Process) {
+        if let Place::Repo(repo, _) = self {
+            repo.transactions().read_version(process.tid);
+        }
+    }
+
+    /// Before a process is shown what stands there: no change of it waits for the end of a transaction.
+    pub(super) fn settle(&self, process: Process) -> FsResult<()> {
+        match self {
+            Place::Repo(repo, path) if process.may_wait => repo.settle(path),
+            Place::Repo(..) | Place::Name(_) | Place::Beside(_) | Place::Local(_) => Ok(()),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::{Process, Stat};
 use crate::error::{FsError, FsResult};
-use crate::repository::NewAttributes;
 use crate::repository::context::Shown;
 use crate::repository::local::Owner;
+use crate::repository::{Caller, NewAttributes, Repository};
 use gitmoor_model::room::Type;
 
 impl Shown {
@@ -54,5 +54,13 @@ impl Shown {
             gid: left(new.gid, self.gid)?,
             ..*new
         })
+    }
+}
+
+pub(super) fn caller(shown: &Shown, repo: &Repository, process: Process) -> Caller {
+    Caller {
+        uid: process.uid,
+        owner: shown.owner_of_new(process),
+        read: repo.transactions().read_version(process.tid),
     }
 }

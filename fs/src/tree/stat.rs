@@ -1,6 +1,7 @@
 //! What stat(2) says.
 
 use crate::beneath::kind_of;
+use crate::consistency::NameTtl;
 use crate::error::FsResult;
 use crate::repository::{
     Body, Found, Identity, NewAttributes, Opened, Repository, SetTime, type_of,
@@ -12,7 +13,7 @@ use gitmoor_model::{HOOKS, RepoPath, Timestamp, Version};
 use gitmoor_replicator::NameEntry;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 /// Attributes of a file.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +31,8 @@ pub(crate) struct Stat {
     pub atime: Timestamp,
     pub mtime: Timestamp,
     pub ctime: Timestamp,
-    /// Whether the kernel may keep this: not while somebody writes what has the name.
-    pub kept: bool,
+    /// How long the kernel may keep this: not at all while somebody writes what has the name.
+    pub kept: NameTtl,
 }
 
 impl Stat {
@@ -63,20 +64,28 @@ impl Stat {
         }
     }
 
-    /// How long the kernel may keep this, at most `long`. It does not know that two
+    /// How long the kernel may keep this. It does not know that two
     /// names with inode numbers of their own are links to one file.
-    pub(crate) fn ttl(&self, long: Duration) -> Duration {
+    pub(crate) fn ttl(&self) -> NameTtl {
         let linked = self.kind == Type::File && self.nlink > 1;
-        match linked || !self.kept {
-            true => Duration::ZERO,
-            false => long,
+        match linked {
+            true => NameTtl::Zero,
+            false => self.kept,
+        }
+    }
+
+    /// The same, kept for no longer than that.
+    pub(super) fn at_most(self, ttl: NameTtl) -> Self {
+        Self {
+            kept: self.kept.min(ttl),
+            ..self
         }
     }
 
     /// The same of what is being written.
     pub(super) fn moving(self) -> Self {
         Self {
-            kept: false,
+            kept: NameTtl::Zero,
             ..self
         }
     }
@@ -104,7 +113,7 @@ impl Stat {
             gid: new.gid.unwrap_or(self.gid),
             atime: time(new.atime, self.atime),
             mtime: time(new.mtime, self.mtime),
-            kept: false,
+            kept: NameTtl::Zero,
             ..self
         }
     }
@@ -124,7 +133,7 @@ impl Stat {
             atime,
             mtime,
             ctime,
-            kept: true,
+            kept: NameTtl::Long,
         }
     }
 
@@ -163,7 +172,7 @@ impl Stat {
             atime: time(meta.atime(), meta.atime_nsec()),
             mtime: time(meta.mtime(), meta.mtime_nsec()),
             ctime: time(meta.ctime(), meta.ctime_nsec()),
-            kept: true,
+            kept: NameTtl::Long,
         }
     }
 }

@@ -7,6 +7,7 @@
 mod access;
 mod beside;
 mod change;
+mod changed_names;
 mod command;
 mod concern;
 mod entry;
@@ -30,6 +31,7 @@ pub use access::{
 };
 pub use beside::{MOST_OF_FILE, MOST_OF_TARGET, NameChange, NameStep};
 pub use change::{Change, Expect, FileAdd, FileRemoval, PackedEdit, RefEdit, RepoChange};
+pub use changed_names::ChangedNames;
 pub use command::{
     Actor, Borrowing, Command, Deletions, Envelope, FORK_ROWS, FileTouch, KEY_REUSE_DELAY, Loan,
     Relied, Repacking, TrashId,

@@ -139,12 +139,12 @@ impl Mirror {
         }
     }
 
-    /// Merges a delta that begins at `basis`; calls `changed` with what it changes.
+    /// Merges a delta that begins at `basis`; calls `changed` with the mirror and what it changes in it.
     pub(super) fn merge(
         &mut self,
         basis: &Basis,
         delta: Delta,
-        changed: impl FnOnce(&Changes),
+        changed: impl FnOnce(&Self, &Changes),
     ) -> Merge {
         let is_one = self.position == self.reach;
         if basis.times == self.times && is_one && delta.upto <= self.position {
@@ -157,7 +157,7 @@ impl Mirror {
         if basis.times != self.times || delta.upto < self.reach {
             return Merge::AskAgain;
         }
-        changed(&changes);
+        changed(self, &changes);
         self.apply(&changes);
         (self.position, self.reach) = (delta.upto, delta.upto);
         self.settled.clone_from(&self.repos);
@@ -332,7 +332,7 @@ mod tests {
                 for (_, basis, lag) in due {
                     let upto = nodes.last().saturating_sub(lag).max(basis.cursor.index);
                     let delta = nodes.delta(&basis.cursor, upto);
-                    let merged = mirror.merge(&basis, delta, |_| {});
+                    let merged = mirror.merge(&basis, delta, |_, _| {});
                     if merged != Merge::Merged {
                         continue;
                     }

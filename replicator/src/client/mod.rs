@@ -9,6 +9,7 @@
 //! sequence number, so that one which two nodes were asked to commit is applied once.
 
 mod connection;
+mod heard;
 mod mirror;
 mod replica;
 mod view;
@@ -22,9 +23,10 @@ use crate::net::{Caller, Identity, NetError};
 use crate::replica::{BackupError, Observer, PROPOSE_TIMEOUT, ProposeError, metrics, proposal};
 use crate::rpc::client::{BackupPiece, ClientRequest, ClientResponse};
 use crate::rpc::{Delta, MemberStatus, Status};
-use crate::state::{Changes, KeyRange, ReadError, Table, read};
+use crate::state::{KeyRange, ReadError, Table, read};
 use crate::trace;
 use connection::ClusterConnection;
+use heard::Heard;
 use mirror::{Basis, Load, Merge, Mirror};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -170,7 +172,7 @@ impl Client {
             let ClientResponse::CaughtUp(delta) = self.ask(request, give_up)? else {
                 return Err(ProposeError::Senseless);
             };
-            match self.merge(&basis, delta) {
+            match self.merge(&basis, delta, false) {
                 Merge::Merged => return Ok(()),
                 Merge::AskAgain => {}
                 Merge::LoadAgain => self.load_everything(give_up)?,
@@ -179,27 +181,21 @@ impl Client {
         Err(ProposeError::Timeout(PROPOSE_TIMEOUT))
     }
 
-    fn merge(&self, basis: &Basis, delta: Delta) -> Merge {
+    /// Merges a delta, and tells the observer; `is_own` if only this client's own command is in it.
+    fn merge(&self, basis: &Basis, delta: Delta, is_own: bool) -> Merge {
         let mut mirror = self.mirror.write();
-        let mut is_about_members = false;
-        let merged = mirror.merge(basis, delta, |changes| {
-            is_about_members = self.pass_on(changes);
+        let mut heard = Heard::default();
+        let merged = mirror.merge(basis, delta, |mirror, changes| {
+            heard = Heard::of(mirror, changes);
         });
-        if is_about_members {
+        if heard.is_about_members {
             self.learn_nodes(&mirror);
         }
-        merged
-    }
-
-    /// Tells the observer; returns whether members changed.
-    fn pass_on(&self, changes: &Changes) -> bool {
-        let is_deleted = changes.tables().any(|(table, changes)| {
-            table == Table::Repositories && changes.rows.values().any(Option::is_none)
-        });
-        if let (true, Some(observer)) = (is_deleted, &self.observer) {
-            observer.replaced();
+        // While nobody can read the mirror.
+        if let Some(observer) = &self.observer {
+            heard.tell(&mirror, is_own, &**observer);
         }
-        changes.tables().any(|(table, _)| table == Table::Members)
+        merged
     }
 
     fn learn_nodes(&self, mirror: &Mirror) {
@@ -280,10 +276,14 @@ impl Client {
             data: proposal.into_data(),
         };
         match self.ask(propose, &|| false)? {
-            ClientResponse::Outcome(outcome, delta) => match self.merge(&basis, delta) {
-                Merge::Merged => Ok(outcome),
-                Merge::AskAgain | Merge::LoadAgain => self.sync(&|| false).map(|()| outcome),
-            },
+            ClientResponse::Outcome(outcome, delta) => {
+                // The command is one of the entries behind the cursor.
+                let is_own = delta.upto == basis.cursor.index + 1;
+                match self.merge(&basis, delta, is_own) {
+                    Merge::Merged => Ok(outcome),
+                    Merge::AskAgain | Merge::LoadAgain => self.sync(&|| false).map(|()| outcome),
+                }
+            }
             _ => Err(ProposeError::Senseless),
         }
     }

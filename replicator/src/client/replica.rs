@@ -24,6 +24,10 @@ impl Replica for Client {
         false
     }
 
+    fn hears(&self) -> bool {
+        false
+    }
+
     fn machine(&self) -> Option<u64> {
         Some(self.identity().holder.id())
     }

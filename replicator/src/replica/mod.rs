@@ -11,7 +11,8 @@ pub use error::{BackupError, ProposeError};
 pub use memory::MemoryReplica;
 
 use crate::model::{
-    Actor, Command, Envelope, Outcome, Proposal, Refusal, RepoId, RepoPath, Unfit, Version,
+    Actor, ChangedNames, Command, Envelope, Outcome, Proposal, Refusal, RepoId, RepoPath, Unfit,
+    Version,
 };
 use crate::state::View;
 use crate::storage::Backup;
@@ -27,6 +28,12 @@ pub(crate) const PROPOSE_TIMEOUT: Duration = Duration::from_secs(30);
 pub trait Observer: Send + Sync {
     /// A command that another node proposed took effect.
     fn applied(&self, command: &Command);
+
+    /// Names of a repository changed, by whichever commands: a client hears of rows alone.
+    fn changed(&self, repo: RepoId, names: ChangedNames);
+
+    /// A repository was deleted. Only a client says so.
+    fn deleted(&self, repo: RepoId);
 
     /// Everything may have changed at once: this node was away for long.
     fn replaced(&self);
@@ -51,6 +58,11 @@ pub trait Replica: Send + Sync {
 
     /// Whether nobody else can change anything, so that every read sees everything.
     fn is_alone(&self) -> bool;
+
+    /// Whether it hears of what others change by itself, and not by the answers to its questions alone.
+    fn hears(&self) -> bool {
+        true
+    }
 
     /// Which node or client of its cluster this machine is; `None` when it is alone.
     fn machine(&self) -> Option<u64> {

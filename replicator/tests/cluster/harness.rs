@@ -1,8 +1,8 @@
 //! Nodes that come, go and come back.
 
 use gitmoor_model::{
-    Actor, Change, ClusterId, Command, Expect, Member, NamePath, Newcomer, Outcome, Part, RefEdit,
-    RefEntry, Refusal, RepoChange, RepoId, RepoPath, Scope, Version,
+    Actor, Change, ChangedNames, ClusterId, Command, Expect, Member, NamePath, Newcomer, Outcome,
+    Part, RefEdit, RefEntry, Refusal, RepoChange, RepoId, RepoPath, Scope, Version,
 };
 use gitmoor_replicator::net::{Authority, Holder, Identity, NetError, Token, join};
 use gitmoor_replicator::peer;
@@ -60,6 +60,16 @@ impl Observer for Told {
             self.refs.lock().extend(names);
         }
     }
+
+    fn changed(&self, _: RepoId, names: ChangedNames) {
+        if let ChangedNames::These(names) = names {
+            self.refs
+                .lock()
+                .extend(names.iter().map(ToString::to_string));
+        }
+    }
+
+    fn deleted(&self, _: RepoId) {}
 
     fn replaced(&self) {
         self.replaced.fetch_add(1, Ordering::Relaxed);

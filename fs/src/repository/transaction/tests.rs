@@ -111,7 +111,7 @@ fn shared(
         read_timeout: Duration::from_secs(1),
     };
     Context {
-        freshness: Freshness::new(node.clone(), Duration::ZERO),
+        freshness: Freshness::new(node.clone(), Arc::default(), Duration::ZERO),
         remote_changes: Arc::default(),
         origins: Origins::new(),
         read_versions: ReadVersions::new(),

@@ -9,50 +9,33 @@
 //! or gets other attributes, or one is gone ([`Inodes::part`]): from then on they are two files.
 //! Numbers are never reused in a mount's life.
 //!
+//! A directory in which a name appears that the kernel takes for absent is *retired*: its name leads to another
+//! inode from then on, and the old one is left to those who hold it, by a descriptor or because they work there.
+//!
 //! A value that is written in place is a file of its own until it is committed, so its writer has
 //! an inode of its own ([`Role::Spare`], [`Role::Draft`]). No name leads to it, and so nobody else has
 //! it open: what the kernel keeps of the value for readers is never touched by a writer.
 
+mod inode;
+mod key;
+mod retired;
+#[cfg(test)]
+mod tests;
+
+pub(super) use key::Key;
+
 use super::Place;
 use crate::repository::{Identity, Opened};
-use gitmoor_model::RepoId;
+use gitmoor_model::room::Type;
+use gitmoor_model::{RepoId, RepoPath};
+use inode::Inode;
 use parking_lot::Mutex;
+use retired::Retired;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 /// The root of the mount, by FUSE's convention.
 pub(super) const ROOT: u64 = 1;
-
-/// A place, in an order in which all that lies beneath a directory stands together: components end in NUL, which
-/// no name holds.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key {
-    /// None for the namespace.
-    repo: Option<RepoId>,
-    path: Vec<u8>,
-}
-
-impl Key {
-    pub(super) fn of(place: &Place) -> Self {
-        let (repo, path) = match place {
-            Place::Name(path) | Place::Beside(path) | Place::Local(path) => (None, path.as_bytes()),
-            Place::Repo(repo, path) => (Some(repo.id), path.as_bytes()),
-        };
-        let of_component = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
-        let path = path.iter().map(of_component).collect();
-        Self { repo, path }
-    }
-
-    /// The keys of what lies beneath it; it is no root.
-    fn beneath(&self) -> Range<Key> {
-        let end = |byte| Key {
-            repo: self.repo,
-            path: [&self.path[..], &[byte]].concat(),
-        };
-        end(0)..end(1)
-    }
-}
 
 /// What an inode is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,44 +46,6 @@ pub(super) enum Role {
     Spare,
     /// That value in the making.
     Draft,
-}
-
-struct Inode {
-    role: Role,
-    /// Where it stands; nowhere once the last name is gone.
-    places: Vec<Place>,
-    /// How many lookups the kernel has not forgotten.
-    lookups: u64,
-    /// Its open files, for fstat(2) without a name; some may be closed.
-    opened: Vec<Weak<Opened>>,
-    /// Which file it is, once that is known.
-    identity: Option<Identity>,
-    /// Open files that may write. While there are any it stays the inode of its name,
-    /// whichever file that is.
-    writers: usize,
-}
-
-impl Inode {
-    fn at(place: Place, lookups: u64) -> Self {
-        Self {
-            role: Role::Named,
-            places: vec![place],
-            lookups,
-            opened: Vec::new(),
-            identity: None,
-            writers: 0,
-        }
-    }
-
-    /// Whether what stands at its place is of the kind that it is of.
-    fn is_at(&self, place: &Place) -> bool {
-        self.places.first().is_none_or(|known| known.is_like(place))
-    }
-
-    fn is(&mut self, found: Option<Identity>) -> bool {
-        self.identity = self.identity.or(found);
-        self.writers > 0 || found.is_none() || found == self.identity
-    }
 }
 
 #[derive(Default)]
@@ -260,7 +205,71 @@ impl Inodes {
 
     /// The number of a place that the kernel knows; `None` when it does not.
     pub(super) fn known(&self, place: &Place) -> Option<u64> {
-        self.table.lock().numbers.get(&Key::of(place)).copied()
+        self.known_by(&Key::of(place))
+    }
+
+    /// The same by its key.
+    pub(super) fn known_by(&self, key: &Key) -> Option<u64> {
+        self.table.lock().numbers.get(key).copied()
+    }
+
+    /// Whether the kernel has just got to know it, or is about to.
+    pub(super) fn is_first_lookup(&self, ino: u64) -> bool {
+        let table = self.table.lock();
+        let inode = table.inodes.get(&ino);
+        inode.is_none_or(|inode| inode.lookups <= 1)
+    }
+
+    /// The kernel is told of which kind an inode is.
+    pub(super) fn is_shown_as(&self, ino: u64, kind: Type) {
+        if let Some(inode) = self.table.lock().inodes.get_mut(&ino) {
+            inode.kind = Some(kind);
+        }
+    }
+
+    /// What the kernel knows a place as.
+    pub(super) fn kind_by(&self, key: &Key) -> Option<Type> {
+        let table = self.table.lock();
+        table.inodes.get(table.numbers.get(key)?)?.kind
+    }
+
+    /// Whether an inode may be of this kind.
+    pub(super) fn may_be(&self, ino: u64, kind: Type) -> bool {
+        let table = self.table.lock();
+        let known = table.inodes.get(&ino).and_then(|inode| inode.kind);
+        known.is_none_or(|known| known == kind)
+    }
+
+    /// The name of a directory leads to another inode from now on. Answers which one it was.
+    pub(super) fn retire(&self, key: &Key) -> Option<u64> {
+        let mut table = self.table.lock();
+        // The root of the mount stays what it is.
+        let ino = *table.numbers.get(key).filter(|ino| **ino != ROOT)?;
+        table.numbers.remove(key);
+        if let Some(inode) = table.inodes.get_mut(&ino) {
+            inode.retired = Some(Retired::default());
+        }
+        Some(ino)
+    }
+
+    /// Whether a thread is to walk its path again instead of using a retired directory.
+    pub(super) fn is_retired_for(&self, ino: u64, tid: u32) -> bool {
+        let mut table = self.table.lock();
+        let inode = table.inodes.get_mut(&ino);
+        let retired = inode.and_then(|inode| inode.retired.as_mut());
+        retired.is_some_and(|retired| retired.is_for(tid))
+    }
+
+    /// All paths of a repository that the kernel knows.
+    pub(super) fn paths_of(&self, repo: RepoId) -> Vec<(RepoPath, u64)> {
+        let (first, table) = (Key::in_repo(repo, &RepoPath::root()), self.table.lock());
+        let from = table.numbers.range(first..);
+        let of_repo = from.take_while(|(key, _)| key.repo == Some(repo));
+        let path = |ino: u64| match table.inodes.get(&ino)?.places.first()? {
+            Place::Repo(_, path) => Some((path.clone(), ino)),
+            Place::Name(_) | Place::Beside(_) | Place::Local(_) => None,
+        };
+        of_repo.filter_map(|(_, ino)| path(*ino)).collect()
     }
 
     /// All of a repository that the kernel knows.
@@ -453,37 +462,5 @@ impl Table {
             }
             None => drop(inode.places.remove(at)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use gitmoor_model::NamePath;
-
-    fn place(path: &str) -> Place {
-        Place::Name(NamePath::new(path).expect("a valid path"))
-    }
-
-    fn path(inodes: &Inodes, ino: u64) -> String {
-        match inodes.place(ino) {
-            Some(Place::Name(path)) => path.to_string(),
-            Some(Place::Beside(_) | Place::Local(_) | Place::Repo(..)) | None => {
-                "nowhere".to_owned()
-            }
-        }
-    }
-
-    /// Names that sort around what lies beneath a directory.
-    #[test]
-    fn a_directory_takes_along_what_lies_beneath_it_and_nothing_else() {
-        let inodes = Inodes::new(place(""));
-        let names = ["a", "a/b", "a/b/c", "a-b", "a.b", "a0", "aa/b"];
-        let inos = names.map(|name| inodes.look_up(&place(name), None));
-        inodes.rename(&place("a"), &place("z"), None);
-        let now = inos.map(|ino| path(&inodes, ino));
-        assert_eq!(now, ["z", "z/b", "z/b/c", "a-b", "a.b", "a0", "aa/b"]);
-        assert_eq!(inodes.known(&place("z/b/c")), Some(inos[2]));
-        assert_eq!(inodes.known(&place("a/b")), None);
     }
 }
