@@ -69,6 +69,10 @@ struct Table {
 /// to everything else.
 const RESERVED: u64 = 256;
 
+/// Bytes of a stored file whose pages the kernel keeps rather than read the backing file: after that the kernel asks
+/// for the attributes at the next fstat(2), and each open registers the backing.
+const SMALL: u64 = 1 << 20;
+
 /// Descriptors of one open file: a cached one has one for the daemon, one for passthrough.
 const EACH: u64 = 2;
 
@@ -192,6 +196,7 @@ impl Mode {
             (_, Closing::Finish(_)) => None,
             // Its pages are in the kernel's cache, where a backing would go past them.
             (Body::Real(_), _) if opened.lasting => None,
+            (Body::Stored(file), _) if file.object().size <= SMALL => None,
             (Body::Real(file), Closing::Plain | Closing::Config | Closing::NewConfig) => {
                 register(file)
             }
