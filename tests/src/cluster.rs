@@ -7,6 +7,7 @@ use crate::mount::{Mounted, Settings, gitmoor_in};
 use crate::namespaces::Namespaces;
 use crate::process::{self, loopback, report};
 use crate::wait;
+use crate::watched::Watched;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub struct Cluster {
     mounts: Option<Settings>,
     /// Where each machine is, if not on loopback.
     pub namespaces: Option<Namespaces>,
+    /// Whether their mounts have ports of metrics.
+    watched: bool,
     /// What time they think it is, if they do not ask the machine of the test.
     pub clocks: Option<Clocks>,
     // After the mounts, which use it.
@@ -93,6 +96,22 @@ impl Cluster {
         Cluster::mounted_with(kind, |_| {})
     }
 
+    /// The same, with ports of metrics.
+    pub fn watched(kind: Kind) -> Cluster {
+        let store = Store::start(kind).expect("a store");
+        let mut cluster = Cluster::prepared(Some(store), None);
+        cluster.watched = true;
+        cluster.mount_three();
+        cluster
+    }
+
+    /// The metrics of a machine's mount.
+    pub fn metrics(&self, machine: usize) -> Watched {
+        let address = self.address(machine);
+        let (host, _) = address.split_once(':').expect("host and port");
+        Watched::at(format!("{host}:7401"))
+    }
+
     /// The same with other settings.
     pub fn mounted_with(kind: Kind, change: impl FnOnce(&mut Settings)) -> Cluster {
         let store = Store::start(kind).expect("a store");
@@ -138,6 +157,7 @@ impl Cluster {
             git: Installed::newest().with_home(&dir.path().join("home")),
             mounts: store.as_ref().map(|store| store.settings(dir.path())),
             namespaces,
+            watched: false,
             clocks: None,
             _store: store,
             dir,
@@ -153,6 +173,9 @@ impl Cluster {
     pub fn settings(&self, machine: usize) -> Settings {
         let mut mounts = self.mounts.clone().expect("a cluster with a store");
         mounts.env.extend(self.clock(machine));
+        if self.watched {
+            mounts.toml.push_str(&self.metrics(machine).toml());
+        }
         Settings {
             data: self.data(machine),
             at: self.dir.path().join(format!("mnt-{machine}")),

@@ -19,6 +19,11 @@ impl Watched {
         Self { address }
     }
 
+    /// An address, host:port, that nobody else uses.
+    pub fn at(address: String) -> Self {
+        Self { address }
+    }
+
     /// What the daemon's settings say of it; a section, so the last of them.
     pub fn toml(&self) -> String {
         format!("[metrics]\nlisten = \"{}\"\n", self.address)

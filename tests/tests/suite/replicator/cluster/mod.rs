@@ -12,6 +12,7 @@ mod modules;
 pub(crate) mod mounts;
 mod partitions;
 mod recovery;
+mod remembered;
 mod safety;
 mod snapshots;
 mod transactions;

@@ -1,0 +1,267 @@
+//! Kernels remember names that other machines change, and are told of each change before a process that asks is
+//! shown anything.
+
+use super::mounts::{MACHINES, init};
+use gitmoor_tests::backend::Kind;
+use gitmoor_tests::cluster::Cluster;
+use gitmoor_tests::git::Repo;
+use gitmoor_tests::history;
+use gitmoor_tests::wait;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+const BOUND: Duration = Duration::from_secs(10);
+
+/// Requests that no process waits for.
+const IN_THE_BACKGROUND: [&str; 2] = ["release", "releasedir"];
+
+/// A cluster with a repository that is packed, and its three nodes and a client.
+fn packed(watched: bool) -> (Cluster, [usize; 4]) {
+    let mut cluster = match watched {
+        true => Cluster::watched(Kind::Dir),
+        false => Cluster::mounted(Kind::Dir),
+    };
+    let client = cluster.mount_client();
+    let bare = init(&cluster, 0, "app.git", "");
+    bare.import(&history::commits(4));
+    bare.ok("gc --quiet");
+    let [one, two, three] = MACHINES;
+    (cluster, [one, two, three, client])
+}
+
+/// Whether a new process finds something at a path.
+fn exists(path: &Path) -> bool {
+    let test = Command::new("test").arg("-e").arg(path).status();
+    test.expect("test(1)").success()
+}
+
+/// The text that a new process reads there.
+fn text(path: &Path) -> String {
+    let cat = Command::new("cat").arg(path).output().expect("cat(1)");
+    String::from_utf8_lossy(&cat.stdout).trim().to_owned()
+}
+
+fn requests(cluster: &Cluster, machine: usize) -> BTreeMap<&'static str, u64> {
+    let metrics = cluster.metrics(machine).metrics();
+    let count = |op: &'static str| {
+        let series = format!("gitmoor_fuse_operation_seconds_count{{op=\"{op}\"}}");
+        (op, metrics.value(&series) as u64)
+    };
+    let all = [
+        "lookup",
+        "getattr",
+        "open",
+        "read",
+        "opendir",
+        "readdir",
+        "flush",
+        "access",
+        "release",
+        "releasedir",
+    ];
+    all.into_iter().map(count).collect()
+}
+
+/// What one more run of a command asks the daemon of a machine, once the kernel knows the names.
+fn asks(cluster: &Cluster, machine: usize, command: &str) -> BTreeMap<&'static str, u64> {
+    let repo = cluster.repo(machine, "app.git");
+    // The second one asks for the attributes of what the first one made known.
+    (0..3).for_each(|_| drop(repo.ok(command)));
+    let settled = || {
+        let before = requests(cluster, machine);
+        std::thread::sleep(Duration::from_millis(50));
+        before == requests(cluster, machine)
+    };
+    wait::until("the last release has come", BOUND, settled);
+    once(cluster, machine, command)
+}
+
+/// What one run of a command asks.
+fn once(cluster: &Cluster, machine: usize, command: &str) -> BTreeMap<&'static str, u64> {
+    let before = requests(cluster, machine);
+    cluster.repo(machine, "app.git").ok(command);
+    let after = requests(cluster, machine);
+    let grown = after
+        .into_iter()
+        .map(|(op, count)| (op, count - before[op]));
+    grown
+        .filter(|(op, count)| *count > 0 && !IN_THE_BACKGROUND.contains(op))
+        .collect()
+}
+
+/// But for the name of the repository, which git looks up eleven times before it opens the first file: each
+/// process that comes from outside asks.
+#[test]
+fn a_short_command_looks_few_names_up() {
+    let (cluster, machines) = packed(true);
+    for machine in machines {
+        for (command, most) in [
+            ("rev-parse HEAD", 20),
+            ("cat-file -p HEAD", 34),
+            ("log -1", 38),
+            ("for-each-ref", 42),
+        ] {
+            let asked = asks(&cluster, machine, command);
+            println!("{machine}: {command}: {asked:?}");
+            let lookups = asked.get("lookup").copied().unwrap_or_default();
+            assert!(lookups <= 14, "{machine}: {command}: {asked:?}");
+            let all: u64 = asked.values().sum();
+            assert!(all <= most, "{machine}: {command}: {asked:?}");
+        }
+    }
+}
+
+/// Each name is known to the kernels of all machines before it changes on one of them.
+#[test]
+fn a_change_elsewhere_is_seen_by_the_next_process() {
+    let (cluster, machines) = packed(false);
+    let at = |machine: usize, name: &str| cluster.repo(machine, "app.git").dir.join(name);
+    let oids = ["main", "main~1"].map(|name| cluster.repo(0, "app.git").oid(name));
+    for round in 0..12 {
+        let writer = machines[round % machines.len()];
+        let bare = cluster.repo(writer, "app.git");
+        let name = format!("refs/heads/team-{}/{}", round % 3, round % 5);
+        let before = cluster.repo(machines[0], "app.git").refs();
+        let see = |what: &str, value: Option<&String>| {
+            for &machine in &machines {
+                let path = at(machine, &name);
+                let said = format!("round {round}, {what} by {writer}, seen by {machine}");
+                assert_eq!(exists(&path), value.is_some(), "{said}");
+                assert_eq!(text(&path), value.map_or("", String::as_str), "{said}");
+                assert_eq!(
+                    exists(path.parent().expect("a team")),
+                    value.is_some(),
+                    "{said}"
+                );
+            }
+        };
+        see("not yet", None);
+        for oid in &oids {
+            bare.ok(format!("update-ref {name} {oid}"));
+            see("written", Some(oid));
+        }
+        bare.ok(format!("update-ref -d {name}"));
+        see("removed", None);
+        let after = cluster.repo(machines[1], "app.git").refs();
+        assert_eq!(before, after);
+    }
+}
+
+/// A process that stays, with a table of packed refs that it has read.
+struct Batch {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Batch {
+    fn of(repo: &Repo) -> Batch {
+        let args = ["cat-file", "--batch-check=%(objectname)"].map(OsString::from);
+        let mut command = repo.git.command(&repo.dir, &args);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("git starts");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let input = child.stdin.take().expect("piped");
+        Batch {
+            child,
+            input,
+            output,
+        }
+    }
+
+    fn oid(&mut self, name: &str) -> String {
+        writeln!(self.input, "{name}").expect("it reads");
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("it answers");
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_process_that_stays_sees_it_a_moment_later() {
+    let (cluster, machines) = packed(false);
+    let [new, old] = ["main", "main~1"].map(|name| cluster.repo(0, "app.git").oid(name));
+    let mut batches: Vec<_> = machines
+        .iter()
+        .map(|&machine| Batch::of(&cluster.repo(machine, "app.git")))
+        .collect();
+    for round in 0..6 {
+        let bare = cluster.repo(machines[round % machines.len()], "app.git");
+        let value = if round % 2 == 0 { &old } else { &new };
+        bare.ok(format!("update-ref refs/heads/moves {value}"));
+        if round % 3 == 1 {
+            bare.ok("pack-refs --all");
+        }
+        for batch in &mut batches {
+            wait::until("it is seen", BOUND, || {
+                batch.oid("refs/heads/moves") == *value
+            });
+        }
+    }
+}
+
+/// The directory becomes another inode for all but those who are in it.
+#[test]
+fn who_works_in_a_directory_of_refs_goes_on() {
+    let (cluster, machines) = packed(false);
+    let oid = cluster.repo(0, "app.git").oid("main");
+    let dir = cluster.repo(machines[1], "app.git").dir.join("refs/heads");
+    let mut shell = Command::new("sh")
+        .current_dir(&dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sh(1) starts");
+    let mut input = shell.stdin.take().expect("piped");
+    let mut output = BufReader::new(shell.stdout.take().expect("piped"));
+    let mut say = |command: &str| {
+        writeln!(input, "{command}").expect("it reads");
+        let mut line = String::new();
+        output.read_line(&mut line).expect("it answers");
+        line.trim().to_owned()
+    };
+    for n in 0..4 {
+        assert_eq!(say(&format!("test -e new-{n}; echo $?")), "1");
+        let bare = cluster.repo(machines[n % 2 * 2], "app.git");
+        bare.ok(format!("update-ref refs/heads/new-{n} {oid}"));
+        let there = || say(&format!("cat new-{n} || echo none")) == oid;
+        wait::until("it is there", BOUND, there);
+        assert_eq!(say(&format!("ls | grep -c new-{n}")), "1");
+        let top = dir.parent().and_then(Path::parent).expect("a repository");
+        let top = top.to_str().expect("text");
+        assert_eq!(say(&format!("(cd {top} && /bin/pwd)")), top);
+    }
+    drop(input);
+    shell.wait().expect("it ends");
+}
+
+/// What happens in one repository is nothing to another.
+#[test]
+fn nothing_is_forgotten_while_others_change() {
+    let (cluster, machines) = packed(true);
+    init(&cluster, 0, "other.git", "").import(&history::commits(2));
+    let oid = cluster.repo(0, "other.git").oid("main");
+    for machine in machines {
+        for n in 0..8 {
+            let writer = machines[n % machines.len()];
+            let quiet = asks(&cluster, machine, "log -1");
+            let other = cluster.repo(writer, "other.git");
+            other.ok(format!("update-ref refs/heads/{machine}-{n} {oid}"));
+            if writer != machine {
+                assert_eq!(once(&cluster, machine, "log -1"), quiet, "{machine}");
+            }
+        }
+    }
+}
