@@ -42,6 +42,7 @@ fn status() -> Status {
         refused: Vec::new(),
         not_allowed: Vec::new(),
         mounts: Vec::new(),
+        doors: Vec::new(),
         replicator: gitmoor_replicator::Status {
             term: 7,
             leader: Some(1),

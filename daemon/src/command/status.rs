@@ -43,6 +43,8 @@ pub struct Status {
     pub owner: Option<StoreOwner>,
     /// What is mounted where.
     pub mounts: Vec<MountStatus>,
+    /// Where git is served to other machines: `http 127.0.0.1:8080`, `https 0.0.0.0:443`.
+    pub doors: Vec<String>,
     /// The replicator: role, term, index, ….
     pub replicator: gitmoor_replicator::Status,
     /// The node that a client of a cluster asks, host:port.
@@ -126,6 +128,7 @@ fn fields(status: &Status) -> Vec<(&'static str, String)> {
             .iter()
             .map(|mount| ("mounted", mounted(mount, status.read_only))),
     );
+    fields.extend(status.doors.iter().map(|door| ("serves", door.clone())));
     fields.push(("data", status.data.display().to_string()));
     fields.push(("store", store(status)));
     fields.extend(status.owner.iter().map(|is| ("owner", owner(is))));

@@ -6,6 +6,7 @@ use super::layer::{Layer, ServeLayer};
 use super::owner::{Umask, UserId};
 use super::place::absolute;
 use gitmoor_serve::{Limits, Rates, TlsFiles};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -31,6 +32,17 @@ pub struct ServeSettings {
     pub idle: Duration,
     /// How long requests may go on at the end.
     pub drain: Duration,
+}
+
+/// As `gitmoor status` tells it.
+impl fmt::Display for ServeSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        write!(f, "{scheme} {}", self.http)
+    }
 }
 
 /// `None` without a door.

@@ -127,6 +127,7 @@ fn daemon(
             mountpoint: parts.mountpoint.clone(),
             repo: settings.mount.repo.as_ref().map(ToString::to_string),
         },
+        doors: settings.serve.iter().map(ToString::to_string).collect(),
         umask,
         since: Instant::now(),
         leaving: AtomicBool::new(false),

@@ -62,6 +62,8 @@ pub(super) struct Daemon {
     pub data: PathBuf,
     /// What is mounted where.
     pub mount: MountStatus,
+    /// Where git is served.
+    pub doors: Vec<String>,
     /// For the git processes it starts.
     pub(crate) umask: InheritedUmask,
     pub since: Instant,
@@ -218,6 +220,7 @@ impl Daemon {
             read_only: files.read_only,
             owner: self.fs.store_owner(),
             mounts: vec![self.mount.clone()],
+            doors: self.doors.clone(),
             replicator: self.replica_handle.status(),
             asks: self.replica_handle.asks(),
             confirmed_seconds_ago: files.confirmed.map(|ago| ago.as_secs_f64()),

@@ -223,6 +223,8 @@ fn a_drain_lets_requests_end() {
     let work = served.work("work", &url);
     work.ok("push --quiet origin HEAD:refs/heads/main");
     assert_eq!(status(&served.get("/readyz")), 200);
+    let told = served.ok("status");
+    assert!(told.contains(&format!("http {}", served.address)), "{told}");
     assert_eq!(status(&served.get("/healthz")), 200);
     // Half of a push that says nothing.
     let mut stream = served.connect();
