@@ -34,7 +34,7 @@ use gitmoor_model::{Actor, NamePath, Repo, RepoId, RepoPath};
 use gitmoor_replicator::{Replica, read};
 use gitmoor_store::block_cache::{BlockCache, CacheConfig, CacheError};
 use gitmoor_store::object_store::{
-    self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, check_reach,
+    self, ObjectStore, ProbeError, Probed, StoreError, StoreOpenError, StoreTimes, check_reach,
 };
 use gitmoor_store::wait::Waits;
 use parking_lot::Mutex;
@@ -245,6 +245,14 @@ impl FileSystem {
         match self.is_offline() || self.is_read_only() {
             true => Ok(None),
             false => object_store::probe(&*self.shared.store).map(Some),
+        }
+    }
+
+    /// How quick its store is; `None` when that is not to be asked.
+    pub fn time_store(&self) -> Result<Option<StoreTimes>, StoreError> {
+        match self.is_offline() || self.is_read_only() {
+            true => Ok(None),
+            false => object_store::time(&*self.shared.store).map(Some),
         }
     }
 

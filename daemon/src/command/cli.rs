@@ -4,6 +4,7 @@
 use super::access::AccessCommand;
 use super::audit::AuditArgs;
 use super::backup::BackupArgs;
+use super::bench::BenchArgs;
 use super::cluster::ClusterCommand;
 use super::doctor::DoctorArgs;
 use super::export::ExportArgs;
@@ -121,4 +122,6 @@ pub enum Command {
     Audit(AuditArgs),
     /// Watch a daemon work: repositories by traffic, cache, store, replicator, what waits for what
     Top(TopArgs),
+    /// Measure git on the mount against the disk below it, and the store, and say what could be quicker
+    Bench(BenchArgs),
 }

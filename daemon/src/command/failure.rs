@@ -1,5 +1,6 @@
 //! Why a command ended without success, and the exit code that says so.
 
+use super::bench::BenchError;
 use super::export::ExportError;
 use super::warm::WarmError;
 use crate::admin::{AdminError, Rejection, RejectionKind};
@@ -86,6 +87,9 @@ pub enum Failure {
     /// A repository could not be warmed.
     #[error(transparent)]
     Warm(#[from] WarmError),
+    /// A mount could not be measured.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// A repository could not be exported.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -129,6 +133,7 @@ impl Failure {
             | Self::Unmaintained(_)
             | Self::Unimported(_)
             | Self::Declined
+            | Self::Bench(_)
             | Self::Warm(_)
             | Self::Export(_)
             | Self::Unhealthy { .. }

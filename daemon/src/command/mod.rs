@@ -4,6 +4,7 @@
 pub(crate) mod access;
 pub(crate) mod audit;
 mod backup;
+pub(crate) mod bench;
 mod cli;
 pub(crate) mod cluster;
 mod confirm;
@@ -71,6 +72,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Access { command } => access::run(&cli.place, command),
         Command::Audit(args) => audit::run(&cli.place, args),
         Command::Top(args) => top::run(&cli.place, &args),
+        Command::Bench(args) => bench::run(&cli.place, &args),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::access::GrantLine;
 use super::audit::AuditPage;
+use super::bench::TimedStore;
 use super::cluster::ClusterStatus;
 use super::doctor::Probe;
 use super::documented::documented;
@@ -88,5 +89,7 @@ documented! {
         NewToken(NewToken),
         /// What is granted to whom.
         Grants(Vec<GrantLine>),
+        /// How quick the object store is.
+        TimedStore(TimedStore),
     }
 }

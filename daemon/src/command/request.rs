@@ -90,6 +90,8 @@ documented! {
         /// Asks about users of the doors and what they may, or changes that. Answered with `users`, `tokens`,
         /// `new-token`, `grants` or `done`.
         Access(AccessRequest),
+        /// Measures how quick the object store is. Answered with `timed-store`.
+        TimeStore,
     }
 }
 
@@ -109,6 +111,7 @@ impl Request {
             | Self::Audit(_)
             | Self::Imports
             | Self::Hooks(HooksRequest::Status)
+            | Self::TimeStore
             | Self::Probe => false,
             Self::RepoCreate(_)
             | Self::RepoFork(_)
@@ -160,6 +163,7 @@ impl Asked for Request {
             | Self::RepoRestoreObjects(_)
             | Self::Cluster(_)
             | Self::Probe
+            | Self::TimeStore
             | Self::Imports
             | Self::ImportAbandon(_)
             | Self::RepoConfig(_)

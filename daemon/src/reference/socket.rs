@@ -174,6 +174,7 @@ fn examples() -> Vec<Request> {
             to: "@devs".to_owned(),
             role: Some("write".to_owned()),
         }),
+        Request::TimeStore,
     ]
 }
 

@@ -7,6 +7,7 @@ use crate::error::FsResult;
 use crate::repository::Repository;
 use crate::repository::context::Context;
 use gitmoor_model::RepoId;
+use gitmoor_store::object_store::forget_moved;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -86,6 +87,7 @@ impl Repositories {
     pub(crate) fn close(&self, id: RepoId) {
         self.open.lock().remove(&id);
         self.shared.read_versions.forget(id);
+        forget_moved(id);
     }
 
     /// It, if it is open.

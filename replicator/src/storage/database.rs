@@ -21,7 +21,9 @@ use std::sync::Arc;
 /// Uncompressed blocks kept in memory, for all tables together.
 const BLOCK_CACHE: usize = 64 << 20;
 /// Memory for rows that are not in sorted files yet, for all tables together.
-const WRITE_BUFFERS: usize = 64 << 20;
+const WRITE_BUFFERS: usize = 32 << 20;
+/// What a table takes of that at a time. RocksDB's own choice, 1 MiB, would be all of it for tables with a few rows.
+const WRITE_BUFFER_PIECE: usize = 128 << 10;
 /// A table that is rarely written keeps the write-ahead log of all alive until
 /// it is flushed; at this many bytes it is.
 const WAL_LIMIT: u64 = 256 << 20;
@@ -327,6 +329,7 @@ fn table_options(cache: &Cache) -> Options {
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
     options.set_compression_type(DBCompressionType::Lz4);
+    options.set_arena_block_size(WRITE_BUFFER_PIECE);
     options
 }
 

@@ -13,6 +13,7 @@ pub(super) use cluster::{Cluster, cluster_status, other_hooks};
 use super::git::InheritedUmask;
 use super::replica_handle::ReplicaHandle;
 use crate::admin::{Answer, Answering, Answers, Asker, Rejection};
+use crate::command::bench::TimedStore;
 use crate::command::doctor::Probe;
 use crate::command::hooks::HooksRequest;
 use crate::command::status::{Cache, MountStatus, Pending, Staging, State, Status};
@@ -140,6 +141,7 @@ impl Daemon {
             Request::TakeOver => self.take_over().map(Box::new).map(Reply::Owner),
             Request::Cluster(request) => self.replica_handle.answer(request),
             Request::Probe => self.probe().map(Reply::Probed),
+            Request::TimeStore => self.time_store().map(Reply::TimedStore),
             Request::RepoConfig(request) => repos.configure(request).map(Reply::Settings),
             Request::RepoLimit(request) => repos.limit(request).map(Reply::Limits),
             Request::Audit(query) => repos.audit(&query).map(Box::new).map(Reply::Audit),
@@ -194,6 +196,13 @@ impl Daemon {
             store: self.store.clone(),
             note: note.to_owned(),
             probed,
+        })
+    }
+
+    fn time_store(&self) -> Result<TimedStore, Rejection> {
+        Ok(TimedStore {
+            store: self.store.clone(),
+            times: self.fs.time_store().map_err(Rejection::failed)?,
         })
     }
 

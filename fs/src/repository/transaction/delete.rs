@@ -190,11 +190,13 @@ impl Transactions {
             remove: Some(removal),
             ..RepoChange::new(self.repo)
         };
+        let keys = self.keys_of_none_else(&paths)?;
         match self.propose(Command::Commit(change), actor) {
             Ok(version) => {
                 let last = last.expect("chunks are not empty");
                 self.prune.published(version, last);
                 paths.iter().for_each(|path| self.prune.forget(path));
+                keys.iter().for_each(|key| self.shared.cache.forget(key));
                 Ok(())
             }
             Err(FsError::Refused(
@@ -209,6 +211,20 @@ impl Transactions {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Keys of files that no other repository names. What is in the trash is hardly read again: it takes no room in the
+    /// cache, neither on the disk nor in memory.
+    fn keys_of_none_else(&self, paths: &[RepoPath]) -> FsResult<Vec<String>> {
+        let view = self.shared.replica.view();
+        let shared = read::shared_keys(view, self.repo)?;
+        let mut keys = Vec::new();
+        for path in paths {
+            let entry = read::file(view, self.repo, path)?;
+            let key = entry.and_then(|entry| entry.key().map(str::to_owned));
+            keys.extend(key.filter(|key| !shared.contains(key)));
+        }
+        Ok(keys)
     }
 
     /// Brings back what was deleted since the process of a ref change first

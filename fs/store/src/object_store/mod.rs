@@ -17,6 +17,7 @@ mod reach;
 mod read_only;
 mod retry;
 mod s3;
+mod timing;
 mod traffic;
 mod url;
 
@@ -28,11 +29,12 @@ pub use probe::{PREFIX as PROBES, ahead};
 pub use probe::{ProbeError, Probed, probe};
 pub use retry::RetryPolicy;
 pub use s3::{Encryption, S3Config, S3Credentials, S3Settings, S3Store};
+pub use timing::{StoreTimes, time};
 pub use url::{BadStoreUrl, StoreUrl};
 
 pub use metrics::register as register_metrics;
 pub use reach::check as check_reach;
-pub use traffic::of as moved_of;
+pub use traffic::{forget as forget_moved, of as moved_of};
 
 use bytes::Bytes;
 use std::fmt;

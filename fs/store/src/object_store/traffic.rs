@@ -4,7 +4,7 @@ use gitmoor_model::RepoId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 
-/// Bytes since the process started. One that has been touched takes a few words.
+/// Bytes since the process started, of repositories that are there.
 static MOVED: Mutex<Option<HashMap<RepoId, Moved>>> = Mutex::new(None);
 
 /// Bytes of one repository.
@@ -23,6 +23,13 @@ pub(super) fn moved(key: &str, received: u64, sent: u64) {
     let of = moved.get_or_insert_default().entry(id).or_default();
     of.received += received;
     of.sent += sent;
+}
+
+/// The repository is deleted.
+pub fn forget(id: RepoId) {
+    if let Some(moved) = MOVED.lock().as_mut() {
+        moved.remove(&id);
+    }
 }
 
 /// What was moved for one repository so far.

@@ -1,5 +1,6 @@
 //! The command line, the daemon, and what both tell an operator.
 
+mod bench;
 mod cli;
 mod compatibility;
 mod doctor;
