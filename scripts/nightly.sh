@@ -47,6 +47,7 @@ PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 drill "simulation" GITMOOR_SIM_SEEDS=100000 'binary(sim) and test(/^seeds$/)'
 drill "crashes" GITMOOR_DRILL_ROUNDS=200 'test(crash::random)'
 drill "fuzzing" GITMOOR_FUZZ_SECONDS="$seconds" 'package(gitmoor-fuzz)'
+drill "memory" GITMOOR_TEST_REPOSITORIES=2000 'test(limits::memory)'
 drill "the adversary" GITMOOR_ADVERSARY_SECONDS="$seconds" 'test(hostile::random)'
 mirror=${GITMOOR_TEST_LARGE_REPOSITORY:-$night/git.git}
 [ -d "$mirror" ] || step "a mirror of git/git" git clone --quiet --mirror https://github.com/git/git "$mirror"

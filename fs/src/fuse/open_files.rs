@@ -79,6 +79,8 @@ const EACH: u64 = 2;
 pub(super) struct OpenFiles {
     table: Mutex<Table>,
     shares: Arc<Mutex<Shares<u32>>>,
+    /// The daemon's user.
+    own: u32,
 }
 
 impl OpenFiles {
@@ -89,13 +91,14 @@ impl OpenFiles {
         Self {
             table: Mutex::default(),
             shares: Arc::new(Mutex::new(Shares::of(most))),
+            own: geteuid().as_raw(),
         }
     }
 
     /// A place for one more, before it is opened.
     pub(super) fn slot(&self, user: u32) -> FsResult<Slot> {
         let mut shares = self.shares.lock();
-        let granted = match user == geteuid().as_raw() {
+        let granted = match user == self.own {
             true => shares.take_free(user, 1),
             false => shares.take(user, 1),
         };

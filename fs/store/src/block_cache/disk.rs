@@ -86,14 +86,18 @@ impl Disk {
     /// Opens the data file for reading and writing, creating it.
     pub(super) fn open_data(&self, name: FileName, layout: &Layout) -> io::Result<File> {
         let path = self.data_path(name);
-        self.make_parent(&path)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)?;
-        if !layout.is_single() {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = match options.open(&path) {
+            // Most files are opened often, and their directory is made once.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_parent(&path)?;
+                options.open(&path)?
+            }
+            opened => opened?,
+        };
+        // To give it the length that it has would make the disk write its inode.
+        if !layout.is_single() && file.metadata()?.len() != layout.size {
             file.set_len(layout.size)?;
         }
         Ok(file)

@@ -5,10 +5,13 @@
 //! Besides, what only mounts can be compared in: what durability costs (`safety`), how long
 //! a start takes after a crash (`recovery`), what traces cost (`tracing`); and imports and forks (`moving`).
 //!
-//! `bench [REPOSITORY] [--rounds N] [--json FILE] [--only NAME]...`; without a repository one is
-//! generated. `--only` measures what has NAME in its name. The store is a directory; for `moving` Garage too.
+//! `bench [REPOSITORY] [--rounds N] [--json FILE] [--check] [--record] [--only NAME]...`; without a repository one is
+//! generated. `--only` measures what has NAME in its name. `--record` keeps the ratios in
+//! `docs/performance/history.jsonl`, `--check` compares with the last that were kept and fails when one is 15 % larger.
+//! The store is a directory; for `moving` Garage too.
 
 mod compare;
+mod history;
 mod moving;
 mod options;
 mod reading;
@@ -45,6 +48,14 @@ fn main() {
     if let Some(file) = &options.json {
         let text = serde_json::to_string_pretty(&report).expect("a plain structure");
         std::fs::write(file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+    let run = history::Run::of(&report);
+    let is_no_slower = !options.check || run.check();
+    if options.record {
+        run.record();
+    }
+    if !is_no_slower {
+        std::process::exit(1);
     }
 }
 

@@ -7,6 +7,10 @@ pub(crate) struct Options {
     pub(crate) repository: Option<PathBuf>,
     pub(crate) rounds: usize,
     pub(crate) json: Option<PathBuf>,
+    /// Whether to keep the ratios for later checks.
+    pub(crate) record: bool,
+    /// Whether to compare the ratios with the last that were kept.
+    pub(crate) check: bool,
     /// Parts of the names of what to measure; everything when empty.
     pub(crate) only: Vec<String>,
 }
@@ -30,6 +34,8 @@ pub(crate) fn options() -> Options {
         repository: None,
         rounds: 7,
         json: None,
+        record: false,
+        check: false,
         only: Vec::new(),
     };
     let mut words = std::env::args().skip(1);
@@ -45,6 +51,8 @@ pub(crate) fn options() -> Options {
                 _ => usage("--rounds expects a number"),
             },
             "--json" => options.json = Some(value().into()),
+            "--record" => options.record = true,
+            "--check" => options.check = true,
             "--only" => options.only.push(value()),
             _ if word.starts_with('-') => usage(&format!("unknown option {word}")),
             _ => options.repository = Some(word.into()),
@@ -55,6 +63,8 @@ pub(crate) fn options() -> Options {
 
 /// Says what is wrong and ends the process.
 pub(crate) fn usage(problem: &str) -> ! {
-    eprintln!("{problem}\nusage: bench [REPOSITORY] [--rounds N] [--json FILE] [--only NAME]...");
+    eprintln!(
+        "{problem}\nusage: bench [REPOSITORY] [--rounds N] [--json FILE] [--check] [--record] [--only NAME]..."
+    );
     std::process::exit(2)
 }

@@ -2,7 +2,8 @@
 //!
 //! The long form has 2,000 of them, by `GITMOOR_TEST_REPOSITORIES`.
 
-use super::{MIB, place};
+use super::{MIB, place, usage};
+use gitmoor_tests::git::Repo;
 use gitmoor_tests::place::Place;
 use gitmoor_tests::process;
 use std::fs;
@@ -26,7 +27,7 @@ fn repositories() -> u64 {
 }
 
 /// Creates a repository, pushes to it, reads from it, and removes it.
-fn pass_through(place: &Place, work: &gitmoor_tests::git::Repo, number: u64) {
+fn pass_through(place: &Place, work: &Repo, number: u64) {
     let bare = place.bare(&format!("passing-{number}.git"));
     work.ok(["push", "--quiet", bare.path(), "main"]);
     assert_eq!(bare.oid("main"), work.oid("main"));
@@ -44,20 +45,10 @@ fn repositories_that_came_and_went() {
         after.push(memory(&place));
         println!("after pass {pass}: {} KiB", after[pass] >> 10);
         // Deleted files take no room in the cache.
-        let cached = walk(&place.daemon().settings().data.join("cache"));
-        assert!(cached <= 16, "{cached} files are cached");
+        let (cached, _) = usage(&place.daemon().settings().data.join("cache"));
+        assert!(cached <= 64 << 10, "{cached} bytes are cached");
     }
     let grown = after[1].saturating_sub(after[0]);
     assert!(after[1] <= MOST, "{after:?}");
     assert!(grown <= count * EACH + ANYHOW, "{after:?}");
-}
-
-/// How many files are beneath a directory.
-fn walk(dir: &std::path::Path) -> usize {
-    let entries = fs::read_dir(dir).expect("ls").flatten();
-    let count = |path: std::path::PathBuf| match path.is_dir() {
-        true => walk(&path),
-        false => 1,
-    };
-    entries.map(|entry| count(entry.path())).sum()
 }

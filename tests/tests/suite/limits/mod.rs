@@ -3,6 +3,7 @@
 
 mod cache;
 mod clients;
+mod memory;
 mod offline;
 mod staging;
 
