@@ -2,8 +2,11 @@
 //!
 //! A clone costs minutes of processor and memory, so only a few run at a time; others wait in a queue that is bounded in
 //! length and time, and no repository and nobody has more than half of its places. A fetch says that it has something,
-//! which may be a lie: [`FETCHES`] of them run for each clone that may. Whatever else is asked is small: there may be
-//! many of those, but nobody has more than half of all that run, and waits a moment for a turn.
+//! which may be a lie: [`FETCHES`] of them run for each clone that may. As many pushes run: git checks what they send.
+//! Whatever else is asked is small: there may be many of those, with a moment's wait for a turn.
+//!
+//! Nobody has more than half of what runs of any kind ([`Turns`]). A request takes its turn of its own half first: who
+//! has used up that half waits there, and holds up nobody else.
 //!
 //! Who asks is looked up before anything of that, for some at a time: that costs the cluster a round, and who asks may be
 //! anybody.
@@ -27,7 +30,7 @@ const SMALL_WAIT: Duration = Duration::from_secs(10);
 pub(crate) const RETRY_AFTER: u64 = 30;
 /// Clones that wait, for each that runs.
 const QUEUE: usize = 32;
-/// Fetches that run, for each clone that may.
+/// Fetches that run, for each clone that may; and pushes.
 const FETCHES: usize = 4;
 /// Requests of which it is decided at a time who asks, and whether they may.
 const DECISIONS: usize = 64;
@@ -77,10 +80,10 @@ impl Whom {
 #[derive(Debug)]
 pub(crate) struct Admission {
     decisions: Arc<Semaphore>,
-    requests: Arc<Semaphore>,
-    of_requests: Turns<Whom>,
-    fetches: Arc<Semaphore>,
-    clones: Arc<Semaphore>,
+    requests: Kind,
+    pushes: Kind,
+    fetches: Kind,
+    clones: Kind,
     /// Clones that run or wait.
     places: Arc<Semaphore>,
     of_places: Shares<Whom>,
@@ -92,30 +95,56 @@ pub(crate) struct Admission {
 /// Whoever has one is let in until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    _request: OwnedSemaphorePermit,
-    _share: OwnedSemaphorePermit,
-    _fetch: Option<OwnedSemaphorePermit>,
-    _clone: Option<Place>,
+    _request: Turn,
+    _large: Option<Turn>,
+    _place: Option<Place>,
 }
 
+/// Of the queue of clones.
 #[derive(Debug)]
 struct Place {
     _place: OwnedSemaphorePermit,
-    _turn: OwnedSemaphorePermit,
     _shares: (Taken<RepoId>, Taken<Whom>),
+}
+
+/// What runs of one kind.
+#[derive(Debug)]
+struct Kind {
+    of_whom: Turns<Whom>,
+    all: Arc<Semaphore>,
+}
+
+/// To run; of somebody's share, and of all.
+type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+impl Kind {
+    /// Nobody has more than half of it.
+    fn new(most: usize) -> Self {
+        Self {
+            of_whom: Turns::new(most.div_ceil(2)),
+            all: semaphore(most),
+        }
+    }
+
+    async fn turn(&self, whom: &Whom, within: Duration) -> Result<Turn, Busy> {
+        let turn = async {
+            let share = self.of_whom.wait(whom.clone()).await;
+            (share, acquired(&self.all).await)
+        };
+        timeout(within, turn).await.map_err(|_| Busy::Waited)
+    }
 }
 
 impl Admission {
     pub(crate) fn new(limits: Limits) -> Self {
         let places = limits.clones.saturating_mul(1 + QUEUE);
-        let semaphore =
-            |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        let cheaper = limits.clones.saturating_mul(FETCHES);
         Self {
             decisions: semaphore(DECISIONS),
-            requests: semaphore(limits.requests),
-            of_requests: Turns::new(limits.requests.div_ceil(2)),
-            fetches: semaphore(limits.clones.saturating_mul(FETCHES)),
-            clones: semaphore(limits.clones),
+            requests: Kind::new(limits.requests),
+            pushes: Kind::new(cheaper),
+            fetches: Kind::new(cheaper),
+            clones: Kind::new(limits.clones),
             places: semaphore(places),
             of_places: Shares::new(places.div_ceil(2)),
             of_repos: Shares::new(places.div_ceil(2)),
@@ -126,7 +155,8 @@ impl Admission {
 
     /// It may be looked up who somebody is, until this is dropped.
     pub(crate) async fn decide(&self) -> Result<OwnedSemaphorePermit, Busy> {
-        waited(self.small_wait, &self.decisions).await
+        let turn = timeout(self.small_wait, acquired(&self.decisions));
+        turn.await.map_err(|_| Busy::Waited)
     }
 
     /// Lets a request in.
@@ -136,38 +166,42 @@ impl Admission {
         repo: RepoId,
         whom: &Whom,
     ) -> Result<Ticket, Busy> {
-        let (fetch, clone) = match work {
-            Work::Small | Work::Push => (None, None),
-            Work::Fetch => (Some(waited(self.clone_wait, &self.fetches).await?), None),
-            Work::Clone => (None, Some(self.place(repo, whom).await?)),
+        let (kind, place) = match work {
+            Work::Small => (None, None),
+            Work::Push => (Some(&self.pushes), None),
+            Work::Fetch => (Some(&self.fetches), None),
+            Work::Clone => (Some(&self.clones), Some(self.place(repo, whom)?)),
         };
-        let share = timeout(self.small_wait, self.of_requests.wait(whom.clone()));
-        let share = share.await.map_err(|_| Busy::Waited)?;
+        let large = match kind {
+            Some(kind) => Some(kind.turn(whom, self.clone_wait).await?),
+            None => None,
+        };
         Ok(Ticket {
-            _request: waited(self.small_wait, &self.requests).await?,
-            _share: share,
-            _fetch: fetch,
-            _clone: clone,
+            _request: self.requests.turn(whom, self.small_wait).await?,
+            _large: large,
+            _place: place,
         })
     }
 
-    async fn place(&self, repo: RepoId, whom: &Whom) -> Result<Place, Busy> {
+    fn place(&self, repo: RepoId, whom: &Whom) -> Result<Place, Busy> {
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_| Busy::Queue)?;
         let of_repo = self.of_repos.take(repo).ok_or(Busy::Share)?;
         let of_whom = self.of_places.take(whom.clone()).ok_or(Busy::Share)?;
         Ok(Place {
             _place: place,
-            _turn: waited(self.clone_wait, &self.clones).await?,
             _shares: (of_repo, of_whom),
         })
     }
 }
 
-async fn waited(most: Duration, for_: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Busy> {
-    let permit = timeout(most, Arc::clone(for_).acquire_owned()).await;
-    let permit = permit.map_err(|_| Busy::Waited)?;
-    Ok(permit.expect("nobody closes it"))
+fn semaphore(permits: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
+}
+
+async fn acquired(from: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    let permit = Arc::clone(from).acquire_owned().await;
+    permit.expect("nobody closes it")
 }
 
 #[cfg(test)]
@@ -175,9 +209,13 @@ mod tests {
     use super::*;
 
     fn admission() -> Admission {
+        of_clones(1)
+    }
+
+    fn of_clones(clones: usize) -> Admission {
         let limits = Limits {
-            requests: 4,
-            clones: 1,
+            requests: 4 * clones,
+            clones,
         };
         Admission {
             clone_wait: Duration::from_millis(50),
@@ -228,6 +266,30 @@ mod tests {
         }
         assert!(first.is_ok());
         assert_eq!(refused, 16, "of 33 places alice gets 17");
+    }
+
+    /// Who takes them and never ends holds up no clone, fetch or push of another.
+    #[tokio::test]
+    async fn nobody_has_more_than_half_of_any_kind() {
+        let admission = Arc::new(of_clones(2));
+        let (repo, stranger) = (RepoId::from_bytes([1; 16]), "203.0.113.7");
+        let stranger = Whom::At(stranger.parse().expect("an address"));
+        for (work, half) in [(Work::Clone, 1), (Work::Fetch, 4), (Work::Push, 4)] {
+            let many = (0..16).map(|_| {
+                let (admission, whom) = (Arc::clone(&admission), stranger.clone());
+                tokio::spawn(async move { admission.admit(work, repo, &whom).await })
+            });
+            let many: Vec<_> = many.collect();
+            tokio::task::yield_now().await;
+            // While they still wait.
+            let other = admission.admit(work, repo, &user("alice")).await;
+            assert!(other.is_ok(), "{work:?}");
+            let mut held = Vec::new();
+            for one in many {
+                held.extend(one.await.expect("no panic"));
+            }
+            assert_eq!(held.len(), half, "{work:?}");
+        }
     }
 
     #[tokio::test]

@@ -295,6 +295,47 @@ fn who_does_not_read_has_gone() {
     no_git_is_left(&served);
 }
 
+/// A stranger who takes all clones and fetches, and reads hardly anything of any, holds up nobody else.
+#[test]
+fn who_does_not_read_holds_up_nobody_else() {
+    let served = Served::with("clones = 2\n");
+    let token = served.alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.write("noise", history::noise(24 << 20, 1));
+    work.ok("add noise");
+    let tip = work.commit("noise");
+    work.ok("-c core.compression=0 push --quiet origin HEAD:refs/heads/main");
+    served.ok("access grant team everyone read");
+    let have = "1".repeat(40);
+    let clone = format!("0032want {tip}\n00000009done\n");
+    let fetch = format!("0032want {tip}\n00000032have {have}\n0009done\n");
+    let ask = |body: &String| {
+        let head = format!(
+            "POST /team/app.git/git-upload-pack HTTP/1.1\r\nHost: x\r\n{FETCH}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = served.connect();
+        stream.write_all(head.as_bytes()).expect("asks");
+        stream
+    };
+    let held: Vec<_> = [vec![clone; 4], vec![fetch; 16]]
+        .concat()
+        .iter()
+        .map(ask)
+        .collect();
+    std::thread::sleep(Duration::from_secs(2));
+    let began = Instant::now();
+    let copy = served.clone("--branch main", &url, "copy");
+    let tip = work.commit("more");
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    copy.ok("fetch --quiet origin");
+    assert_eq!(copy.oid("origin/main"), tip);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(45), "{took:?}");
+    drop(held);
+}
+
 /// Of those that serve requests, within a moment.
 #[track_caller]
 fn no_git_is_left(served: &Served) {
