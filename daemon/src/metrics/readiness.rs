@@ -96,16 +96,51 @@ impl Probing {
         what: &str,
         ask: impl FnOnce() -> Result<(), E> + Send + 'static,
     ) -> Result<(), String> {
-        let mut under_way = self.0.lock().await;
         let begin = || spawn_blocking(move || ask().map_err(|error| error.to_string()));
-        let mut asked = under_way.take().unwrap_or_else(begin);
-        match tokio::time::timeout(TIMEOUT, &mut asked).await {
+        let answer = async {
+            let mut under_way = self.0.lock().await;
+            // It stays there when nobody waits for it any more.
+            let answer = under_way.get_or_insert_with(begin).await;
+            *under_way = None;
+            answer
+        };
+        match tokio::time::timeout(TIMEOUT, answer).await {
             Ok(Ok(answer)) => answer.map_err(|error| format!("{what} does not answer: {error}")),
             Ok(Err(panic)) => Err(format!("{what} cannot be asked: {panic}")),
-            Err(_) => {
-                *under_way = Some(asked);
-                Err(format!("{what} has not answered for {TIMEOUT:?}"))
-            }
+            Err(_) => Err(format!("{what} has not answered for {TIMEOUT:?}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
+    /// Of many who ask what hangs, none waits for the others.
+    #[tokio::test]
+    async fn what_hangs_is_asked_once_and_waited_for_in_bounds() {
+        let (probing, asked) = (Arc::new(Probing::default()), Arc::new(AtomicUsize::new(0)));
+        let (end, hang) = std::sync::mpsc::channel::<()>();
+        let hang = Arc::new(parking_lot::Mutex::new(hang));
+        let many = (0..10).map(|_| {
+            let (probing, asked, hang) = (probing.clone(), asked.clone(), hang.clone());
+            tokio::spawn(async move {
+                let ask = move || {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    hang.lock().recv().map_err(|_| "it was let go")
+                };
+                probing.run("it", ask).await
+            })
+        });
+        let began = Instant::now();
+        for one in many.collect::<Vec<_>>() {
+            let told = one.await.expect("no panic").expect_err("it hangs");
+            assert!(told.contains("has not answered"), "{told}");
+        }
+        assert!(began.elapsed() < 2 * TIMEOUT);
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        drop(end);
     }
 }

@@ -81,8 +81,8 @@ impl Exchange {
     pub(super) async fn answer(mut self, request: Request<Incoming>) -> Response<Out> {
         self.is_for(request.headers());
         let refused = match self.asked(&request) {
-            Ok(Route::Healthz) => return self.say("alive\n"),
-            Ok(Route::Readyz) => return self.ready().await,
+            Ok(Route::Healthz) => return self.health(false).await,
+            Ok(Route::Readyz) => return self.health(true).await,
             Ok(Route::Advertise(path, service)) => {
                 self.line.verb = "advertise";
                 self.grant(request.headers(), (path, service), true).await
@@ -100,12 +100,14 @@ impl Exchange {
         };
         match served {
             Ok(response) => response,
-            Err((mut exchange, refused)) => {
-                exchange.line.status = refused.status().as_u16();
-                exchange.line.problem = Some(refused.problem());
-                refused.response()
-            }
+            Err((exchange, refused)) => exchange.refuse(&refused),
         }
+    }
+
+    fn refuse(mut self, refused: &Refused) -> Response<Out> {
+        self.line.status = refused.status().as_u16();
+        self.line.problem = Some(refused.problem());
+        refused.response()
     }
 
     fn asked(&self, request: &Request<Incoming>) -> Result<Route, Refused> {
@@ -117,41 +119,40 @@ impl Exchange {
         Ok(route(method, request.uri().path(), request.uri().query())?)
     }
 
-    fn say(mut self, text: &'static str) -> Response<Out> {
+    /// Whether the process lives, or whether it is ready as well. Whoever asks is told whether, and the log why not.
+    async fn health(mut self, ready: bool) -> Response<Out> {
         self.line.verb = "health";
-        self.line.status = 200;
-        Response::new(Out::text(text))
-    }
-
-    /// Whoever asks is told whether, and the log why not.
-    async fn ready(mut self) -> Response<Out> {
+        if let Err(often) = self.check_address() {
+            return self.refuse(&often.into());
+        }
+        if !ready {
+            return self.say("alive\n");
+        }
         self.line.problem = match *self.shared.stage.borrow() {
             Stage::Serving => None,
             Stage::Draining | Stage::Over => Some("the door is closing".to_owned()),
         };
         if self.line.problem.is_none() {
-            self.line.problem = self.health().await.err();
+            self.line.problem = self.shared.health.ask(&*self.shared.machine).await.err();
         }
         if self.line.problem.is_none() {
             return self.say("ready\n");
         }
-        (self.line.verb, self.line.status) = ("health", 503);
+        self.line.status = 503;
         let mut response = Response::new(Out::text("not ready\n"));
         *response.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE;
         response
+    }
+
+    fn say(mut self, text: &'static str) -> Response<Out> {
+        self.line.status = 200;
+        Response::new(Out::text(text))
     }
 
     fn check_address(&self) -> Result<(), Often> {
         self.shared
             .of_address
             .check(&neighbourhood(self.line.address))
-    }
-
-    async fn health(&self) -> Result<(), String> {
-        self.check_address().map_err(|error| error.to_string())?;
-        let turn = self.shared.admission.decide().await;
-        let _turn = turn.map_err(|error| error.to_string())?;
-        self.shared.machine.ready().await
     }
 
     /// Who, and may: by the state as the whole cluster has it now.

@@ -7,6 +7,7 @@
 mod answer;
 mod exchange;
 mod headers;
+mod health;
 mod line;
 mod out;
 mod refused;
@@ -23,6 +24,7 @@ use gitmoor_fs::{FsError, PushHooks};
 use gitmoor_model::{RepoId, TokenId};
 use gitmoor_replicator::Replica;
 use gitmoor_replicator::net::neighbourhood;
+use health::Health;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -94,6 +96,7 @@ struct Shared {
     replica: Arc<dyn Replica>,
     machine: Arc<dyn Machine>,
     admission: Admission,
+    health: Health,
     of_address: Rate<IpAddr>,
     of_token: Rate<TokenId>,
     of_repository: Rate<RepoId>,
@@ -120,6 +123,7 @@ impl Door {
         let shared = Arc::new(Shared {
             user: config.user.and_then(User::numbered),
             admission: Admission::new(config.limits),
+            health: Health::default(),
             of_address: Rate::new("from one address", config.rates.address),
             of_token: Rate::new("with one token", config.rates.token),
             of_repository: Rate::new("for one repository", config.rates.repository),
