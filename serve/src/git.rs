@@ -58,6 +58,9 @@ const OF_CLONE: [&str; 2] = ["pack.windowMemory=256m", "pack.deltaCacheSize=128m
 /// … and for a fetch, of which there may be more.
 const OF_FETCH: [&str; 2] = ["pack.windowMemory=64m", "pack.deltaCacheSize=32m"];
 
+/// A larger object is not held in memory while it is taken in: a few bytes of a push may become very many.
+const STREAMED: &str = "core.bigFileThreshold=16m";
+
 /// Whether objects that are pushed are checked: they come from whoever may write, and go to all who read.
 const CHECKS: [&str; 2] = ["receive.fsckObjects", "transfer.fsckObjects"];
 
@@ -135,6 +138,7 @@ impl Job<'_> {
             }
             Service::UploadPack => {}
             Service::ReceivePack => {
+                settings.push(STREAMED.to_owned());
                 if !CHECKS.iter().any(is_set) {
                     settings.push("receive.fsckObjects=true".to_owned());
                 }

@@ -134,7 +134,14 @@ impl Access<'_> {
 
     fn ground(&self, at: &str) -> Result<Ground, Rejection> {
         let absent = || Rejection::failed(format!("there is no repository and no directory {at}"));
-        let path = NamePath::new(at.trim_matches('/')).ok_or_else(absent)?;
+        let name = at.strip_prefix('/').unwrap_or(at);
+        let name = name.strip_suffix('/').unwrap_or(name);
+        // A variable of a script that nobody has set is not everything.
+        if name.is_empty() && at != "/" {
+            let expected = "expected a repository, a directory, or / for everything";
+            return Err(Rejection::usage(format!("{at:?}: {expected}")));
+        }
+        let path = NamePath::new(name).ok_or_else(absent)?;
         match read::name(self.0.replica.view(), &path).map_err(Rejection::failed)? {
             Some(NameEntry::Repo(id)) => Ok(Ground::Repository(id)),
             Some(NameEntry::Directory) => Ok(Ground::Directory(path)),

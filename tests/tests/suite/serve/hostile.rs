@@ -306,13 +306,15 @@ fn who_does_not_read_holds_up_nobody_else() {
     work.ok("add noise");
     let tip = work.commit("noise");
     work.ok("-c core.compression=0 push --quiet origin HEAD:refs/heads/main");
-    served.ok("access grant team everyone read");
+    // What everybody may read is another repository than the one that alice works in.
+    served.ok("repo fork team/app.git pub/app.git");
+    served.ok("access grant pub everyone read");
     let have = "1".repeat(40);
     let clone = format!("0032want {tip}\n00000009done\n");
     let fetch = format!("0032want {tip}\n00000032have {have}\n0009done\n");
     let ask = |body: &String| {
         let head = format!(
-            "POST /team/app.git/git-upload-pack HTTP/1.1\r\nHost: x\r\n{FETCH}Content-Length: {}\r\n\r\n{body}",
+            "POST /pub/app.git/git-upload-pack HTTP/1.1\r\nHost: x\r\n{FETCH}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         let mut stream = served.connect();

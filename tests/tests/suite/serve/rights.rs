@@ -24,6 +24,23 @@ fn nobody_may_anything_by_default() {
     assert!(told.contains("not found") || told.contains("404"), "{told}");
 }
 
+/// A variable of a script that nobody has set, and names with slashes alone.
+#[test]
+fn a_place_without_a_name_is_not_everything() {
+    let (served, _) = Served::with_alice();
+    served.user("bob");
+    let settings = served.daemon().settings().clone();
+    for at in ["", "//", "///"] {
+        let granted = settings.gitmoor(&["access", "grant", at, "bob", "read"]);
+        assert!(!granted.status.success(), "{at:?}");
+    }
+    let listed = settings.gitmoor_ok(&["access", "list"]);
+    assert!(!listed.contains("bob"), "{listed}");
+    served.ok("access grant / bob read");
+    let listed = settings.gitmoor_ok(&["access", "list"]);
+    assert!(listed.contains("bob"), "{listed}");
+}
+
 #[test]
 fn everyone_may_read_where_that_is_granted() {
     let (served, token) = Served::with_alice();
