@@ -120,7 +120,7 @@ pub(super) fn run(place: &Place, args: &BenchArgs) -> Result<(), Failure> {
     let name = own_name();
     let bar = progress::bar("{spinner} {msg} [{wide_bar}] {pos}/{len}", 0);
     let pair = Pair::new(disk.path(), &mountpoint.join(&name), args.rounds.get(), bar);
-    let measured = pair.measure().map_err(BenchError::from);
+    let measured = pair.and_then(Pair::measure).map_err(BenchError::from);
     // Whatever failed, the repository goes.
     let removed = remove(place, &name);
     let (commands, sync) = measured?;

@@ -48,6 +48,7 @@ fn failed(what: &'static str) -> impl Fn(io::Error) -> PairError {
 pub(super) struct Pair {
     /// For this run alone.
     scratch: PathBuf,
+    git: Git,
     disk: PathBuf,
     mount: PathBuf,
     rounds: u32,
@@ -56,15 +57,21 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn new(scratch: &Path, mount: &Path, rounds: u32, bar: ProgressBar) -> Self {
-        Self {
+    pub(super) fn new(
+        scratch: &Path,
+        mount: &Path,
+        rounds: u32,
+        bar: ProgressBar,
+    ) -> Result<Self, PairError> {
+        Ok(Self {
             scratch: scratch.to_owned(),
+            git: Git::new(scratch)?,
             disk: scratch.join("disk.git"),
             mount: mount.to_owned(),
             rounds,
             bar,
             measured: Vec::new(),
-        }
+        })
     }
 
     /// All commands, and the time of a sync in milliseconds.
@@ -91,26 +98,28 @@ impl Pair {
 
     /// Commits, packed, and refs.
     fn make_source(&self) -> Result<PathBuf, PairError> {
+        let git = self.git.clone();
         let source = self.scratch.join("source.git");
         let path = text(&source);
-        git(
+        git.run(
             &self.scratch,
             &["init", "-q", "--bare", path, "-b", "main"],
             b"",
         )?;
-        git(&source, &["fast-import", "--quiet"], history().as_bytes())?;
-        git(&source, &["repack", "-q", "-a", "-d"], b"")?;
-        let tip = tip(&source)?;
+        git.run(&source, &["fast-import", "--quiet"], history().as_bytes())?;
+        git.run(&source, &["repack", "-q", "-a", "-d"], b"")?;
+        let tip = git.tip(&source)?;
         let refs: String = (0..REFS)
             .map(|n| format!("create refs/heads/topic/{n} {tip}\n"))
             .collect();
-        git(&source, &["update-ref", "--stdin"], refs.as_bytes())?;
-        git(&source, &["pack-refs", "--all"], b"")?;
+        git.run(&source, &["update-ref", "--stdin"], refs.as_bytes())?;
+        git.run(&source, &["pack-refs", "--all"], b"")?;
         Ok(source)
     }
 
     /// Both get it as users bring a repository: by a clone of everything.
     fn fill(&mut self, source: &Path) -> Result<(), PairError> {
+        let git = self.git.clone();
         let clone = |to: &Path| {
             let words = [
                 "clone",
@@ -120,7 +129,7 @@ impl Pair {
                 text(source),
                 text(to),
             ];
-            timed(|| git(&self.scratch, &words, b""))
+            timed(|| git.run(&self.scratch, &words, b""))
         };
         let (disk, mount) = (clone(&self.disk)?, clone(&self.mount)?);
         self.note("clone --mirror into it", vec![disk], vec![mount]);
@@ -128,6 +137,7 @@ impl Pair {
     }
 
     fn read(&mut self, words: &[&'static str]) -> Result<(), PairError> {
+        let git = self.git.clone();
         let command = match words {
             ["cat-file", ..] => "cat-file -p HEAD",
             ["log", ..] => "log -1",
@@ -136,21 +146,22 @@ impl Pair {
         };
         // What is read for the first time is not what is measured.
         for repo in [&self.disk, &self.mount] {
-            git(repo, words, b"")?;
+            git.run(repo, words, b"")?;
         }
         self.in_turn(command, self.rounds, |repo, _| {
-            git(repo, words, b"").map(drop)
+            git.run(repo, words, b"").map(drop)
         })
     }
 
     /// Of one commit each.
     fn push(&mut self, source: &Path) -> Result<(), PairError> {
-        let tip = tip(source)?;
+        let git = self.git.clone();
+        let tip = git.tip(source)?;
         let tree = format!("{tip}^{{tree}}");
         let commit = |n: u32| {
             let message = format!("push {n}");
             let words = ["commit-tree", &tree, "-p", &tip, "-m", &message];
-            Ok(git(source, &words, b"")?.trim().to_owned())
+            Ok(git.run(source, &words, b"")?.trim().to_owned())
         };
         let rounds = self.rounds.div_ceil(2);
         let commits = (0..rounds).map(commit);
@@ -158,24 +169,27 @@ impl Pair {
         self.in_turn("push of one commit", rounds, |repo, round| {
             let commit = &commits[round as usize];
             let spec = format!("{commit}:refs/heads/pushed/{round}");
-            git(source, &["push", "-q", text(repo), &spec], b"").map(drop)
+            git.run(source, &["push", "-q", text(repo), &spec], b"")
+                .map(drop)
         })
     }
 
     fn update_ref(&mut self, source: &Path) -> Result<(), PairError> {
-        let tip = tip(source)?;
+        let git = self.git.clone();
+        let tip = git.tip(source)?;
         self.in_turn("update-ref", self.rounds, |repo, round| {
             let name = format!("refs/heads/updated/{round}");
-            git(repo, &["update-ref", &name, &tip], b"").map(drop)
+            git.run(repo, &["update-ref", &name, &tip], b"").map(drop)
         })
     }
 
     fn clone_from(&mut self) -> Result<(), PairError> {
+        let git = self.git.clone();
         let to = self.scratch.join("clone.git");
         let scratch = self.scratch.clone();
         self.in_turn("clone --bare from it", LONG_ROUNDS, |repo, _| {
             let words = ["clone", "-q", "--bare", "--no-local", text(repo), text(&to)];
-            git(&scratch, &words, b"")?;
+            git.run(&scratch, &words, b"")?;
             std::fs::remove_dir_all(&to).map_err(failed("removing a clone"))
         })
     }
@@ -239,10 +253,6 @@ fn median(mut times: Vec<Duration>) -> f64 {
     median.as_secs_f64() * 1000.0
 }
 
-fn tip(repo: &Path) -> Result<String, PairError> {
-    Ok(git(repo, &["rev-parse", "main"], b"")?.trim().to_owned())
-}
-
 /// For git-fast-import(1).
 fn history() -> String {
     let commit = |n: usize| {
@@ -259,41 +269,63 @@ fn history() -> String {
     (0..COMMITS).map(commit).collect()
 }
 
-/// Runs git in a directory, and answers what it says.
-fn git(dir: &Path, words: &[&str], input: &[u8]) -> Result<String, PairError> {
-    let mut command = of_the_system("git");
-    without_settings(&mut command);
-    let starting = failed("starting git");
-    let child = command
-        .current_dir(dir)
-        // Whose the repository is that was just made is nothing to doubt.
-        .args(["-c", "safe.directory=*", "-c", "core.hooksPath=/dev/null"])
-        .args(words)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = child.map_err(&starting)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // If git does not read all of it, its words say why.
-        let _ = stdin.write_all(input);
-    }
-    let output = child.wait_with_output().map_err(&starting)?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(PairError::Git {
-        command: words.first().copied().unwrap_or_default().to_owned(),
-        said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
+/// git, with no configuration but a file of ours. What `-c` says does not reach the other side of a push.
+#[derive(Clone)]
+struct Git {
+    config: PathBuf,
 }
 
-fn without_settings(command: &mut Command) {
+/// Whose the repository is that was just made is nothing to doubt, and nobody's hooks are measured.
+const CONFIG: &str = "[safe]\n\tdirectory = *\n[core]\n\thooksPath = /dev/null\n";
+
+impl Git {
+    fn new(scratch: &Path) -> Result<Self, PairError> {
+        let config = scratch.join("config");
+        std::fs::write(&config, CONFIG).map_err(failed("writing a file"))?;
+        Ok(Self { config })
+    }
+
+    /// Runs it in a directory, and answers what it says.
+    fn run(&self, dir: &Path, words: &[&str], input: &[u8]) -> Result<String, PairError> {
+        let mut command = of_the_system("git");
+        without_settings(&mut command, &self.config);
+        let starting = failed("starting git");
+        let child = command
+            .current_dir(dir)
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = child.map_err(&starting)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // If git does not read all of it, its words say why.
+            let _ = stdin.write_all(input);
+        }
+        let output = child.wait_with_output().map_err(&starting)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(PairError::Git {
+            command: words.first().copied().unwrap_or_default().to_owned(),
+            said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        })
+    }
+
+    fn tip(&self, repo: &Path) -> Result<String, PairError> {
+        Ok(self
+            .run(repo, &["rev-parse", "main"], b"")?
+            .trim()
+            .to_owned())
+    }
+}
+
+fn without_settings(command: &mut Command, config: &Path) {
     let path = std::env::var_os("PATH").unwrap_or_default();
     command.env_clear().env("PATH", path);
+    command.env("GIT_CONFIG_GLOBAL", config);
     for (key, value) in [
         ("GIT_CONFIG_NOSYSTEM", "1"),
-        ("GIT_CONFIG_GLOBAL", "/dev/null"),
         ("GIT_AUTHOR_NAME", "Bench"),
         ("GIT_AUTHOR_EMAIL", "bench@example.org"),
         ("GIT_COMMITTER_NAME", "Bench"),

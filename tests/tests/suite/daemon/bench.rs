@@ -83,6 +83,15 @@ fn what_another_run_left_is_removed() {
     assert_eq!(left(&place), [running]);
 }
 
+/// git takes a repository of somebody else's for a dubious one, on both sides of a push.
+#[test]
+fn a_mount_that_shows_all_as_another_user_s() {
+    let place = Place::set(Kind::Dir, "uid = 65534\n");
+    let output = bench(&place, &["--json"]);
+    assert!(output.status.success(), "{}", report(&output));
+    assert_eq!(left(&place), [""; 0]);
+}
+
 #[test]
 fn what_cannot_be_measured_is_said() {
     let place = Place::new(Kind::Dir, &Installed::newest());
