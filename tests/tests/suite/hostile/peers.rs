@@ -256,16 +256,21 @@ fn unfinished(path: &str) -> Request<Body> {
 fn made_up_secrets_do_not_grow_the_log() {
     let cluster = Cluster::new();
     let token = forged(&cluster, [1; 32], Part::Node);
-    let before = applied(&cluster);
-    runtime().block_on(async {
+    let ask_all = async || {
         for address in [&"a".repeat(3 << 20), "127.0.0.1:7400", ""] {
             for _ in 0..4 {
                 let joined = ask_to_join(&token, address).await;
                 assert!(joined.is_err());
             }
         }
+    };
+    // The cluster, which has just begun, may have had something of its own to write meanwhile.
+    let quiet = (0..5).any(|_| {
+        let before = applied(&cluster);
+        runtime().block_on(ask_all());
+        applied(&cluster) == before
     });
-    assert_eq!(applied(&cluster), before);
+    assert!(quiet, "the log grows each time");
     // Who is invited comes in.
     let token = cluster.ok(0, &["cluster", "token", "--client"]);
     cluster.ok(CLIENT, &["cluster", "join", &token]);
