@@ -1,6 +1,7 @@
 //! What stands out of what was measured, and what can be done about it.
 
 use super::Compared;
+use super::pair::{PUSH, READS};
 use crate::command::status::Status;
 use gitmoor_store::object_store::StoreTimes;
 
@@ -23,17 +24,9 @@ pub(super) fn of(
     sync: f64,
     store: Option<&StoreTimes>,
 ) -> Vec<String> {
-    let reads = [
-        "rev-parse HEAD",
-        "cat-file -p HEAD",
-        "log -1",
-        "for-each-ref",
-    ];
-    let slowest = commands.iter().filter(|it| reads.contains(&it.command));
+    let slowest = commands.iter().filter(|it| READS.contains(&it.command));
     let slowest = slowest.max_by(|a, b| a.ratio.total_cmp(&b.ratio));
-    let push = commands
-        .iter()
-        .find(|it| it.command == "push of one commit");
+    let push = commands.iter().find(|it| it.command == PUSH);
     let mut advice = Vec::new();
     advice.extend(slowest.and_then(|read| of_reads(read, status)));
     advice.extend(store.into_iter().flat_map(of_store));

@@ -14,6 +14,14 @@ use std::time::{Duration, Instant};
 /// Commits of the repository, each of another file.
 const COMMITS: usize = 400;
 const REFS: usize = 500;
+/// Commands that only read, as they are typed.
+pub(super) const READS: [&str; 4] = [
+    "rev-parse HEAD",
+    "cat-file -p HEAD",
+    "log -1",
+    "for-each-ref",
+];
+pub(super) const PUSH: &str = "push of one commit";
 /// Long commands run so often.
 const LONG_ROUNDS: u32 = 3;
 /// Of syncs, the median counts.
@@ -80,13 +88,8 @@ impl Pair {
         self.bar.set_message("making a repository");
         let source = self.make_source()?;
         self.fill(&source)?;
-        for words in [
-            &["rev-parse", "HEAD"][..],
-            &["cat-file", "-p", "HEAD"],
-            &["log", "-1"],
-            &["for-each-ref"],
-        ] {
-            self.read(words)?;
+        for command in READS {
+            self.read(command)?;
         }
         self.push(&source)?;
         self.update_ref(&source)?;
@@ -136,20 +139,15 @@ impl Pair {
         Ok(())
     }
 
-    fn read(&mut self, words: &[&'static str]) -> Result<(), PairError> {
+    fn read(&mut self, command: &'static str) -> Result<(), PairError> {
         let git = self.git.clone();
-        let command = match words {
-            ["cat-file", ..] => "cat-file -p HEAD",
-            ["log", ..] => "log -1",
-            ["rev-parse", ..] => "rev-parse HEAD",
-            _ => words.first().copied().unwrap_or_default(),
-        };
+        let words: Vec<_> = command.split(' ').collect();
         // What is read for the first time is not what is measured.
         for repo in [&self.disk, &self.mount] {
-            git.run(repo, words, b"")?;
+            git.run(repo, &words, b"")?;
         }
         self.in_turn(command, self.rounds, |repo, _| {
-            git.run(repo, words, b"").map(drop)
+            git.run(repo, &words, b"").map(drop)
         })
     }
 
@@ -166,7 +164,7 @@ impl Pair {
         let rounds = self.rounds.div_ceil(2);
         let commits = (0..rounds).map(commit);
         let commits: Vec<String> = commits.collect::<Result<_, PairError>>()?;
-        self.in_turn("push of one commit", rounds, |repo, round| {
+        self.in_turn(PUSH, rounds, |repo, round| {
             let commit = &commits[round as usize];
             let spec = format!("{commit}:refs/heads/pushed/{round}");
             git.run(source, &["push", "-q", text(repo), &spec], b"")

@@ -1,6 +1,7 @@
 //! Whoever is not let in, and whoever is and wants more: paths, headers, bodies.
 
 use gitmoor_tests::door::{Served, status};
+use gitmoor_tests::git::Repo;
 use gitmoor_tests::history;
 use gitmoor_tests::process::memory;
 use gitmoor_tests::wait;
@@ -269,17 +270,23 @@ fn who_hardly_sends_has_gone() {
     no_git_is_left(&served);
 }
 
+/// Alice's work tree, from which more was pushed than sockets and pipes hold.
+fn with_noise(served: &Served, token: &str) -> Repo {
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.write("noise", history::noise(24 << 20, 1));
+    work.ok("add noise");
+    work.commit("noise");
+    work.ok("-c core.compression=0 push --quiet origin HEAD:refs/heads/main");
+    work
+}
+
 /// One that stops to read is, too, and git with it.
 #[test]
 fn who_does_not_read_has_gone() {
     let served = Served::with("idle-timeout = \"2s\"\n");
     let token = served.alice();
-    let url = served.url(&format!("alice:{token}"), "team/app.git");
-    let work = served.work("work", &url);
-    work.write("noise", history::noise(24 << 20, 1));
-    work.ok("add noise");
-    let tip = work.commit("noise");
-    work.ok("-c core.compression=0 push --quiet origin HEAD:refs/heads/main");
+    let tip = with_noise(&served, &token).oid("HEAD");
     let mut stream = served.connect();
     let body = format!("0032want {tip}\n00000009done\n");
     let request = post(
@@ -301,11 +308,8 @@ fn who_does_not_read_holds_up_nobody_else() {
     let served = Served::with("clones = 2\n");
     let token = served.alice();
     let url = served.url(&format!("alice:{token}"), "team/app.git");
-    let work = served.work("work", &url);
-    work.write("noise", history::noise(24 << 20, 1));
-    work.ok("add noise");
-    let tip = work.commit("noise");
-    work.ok("-c core.compression=0 push --quiet origin HEAD:refs/heads/main");
+    let work = with_noise(&served, &token);
+    let tip = work.oid("HEAD");
     // What everybody may read is another repository than the one that alice works in.
     served.ok("repo fork team/app.git pub/app.git");
     served.ok("access grant pub everyone read");
