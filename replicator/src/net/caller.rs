@@ -71,7 +71,8 @@ impl Caller {
     }
 
     /// Asks one node after the other, each for `attempt` at most, until one answers or `deadline`
-    /// is over. Nodes may get the request twice. Ends at once when this client was removed.
+    /// is over. Nodes may get the request twice. Ends at once when this client was removed. Where `deadline` cuts an
+    /// answer off, the error is what a node said before: it tells more.
     pub async fn ask(
         &self,
         request: &[u8],
@@ -79,6 +80,7 @@ impl Caller {
         deadline: Instant,
     ) -> Result<Vec<u8>, NetError> {
         let mut tried = 0;
+        let mut said = None;
         loop {
             let (address, channel, nodes) = {
                 let route = self.route.lock();
@@ -89,6 +91,7 @@ impl Caller {
             let was_kept = channel.is_some();
             let until = deadline.min(Instant::now() + attempt);
             let asked = timeout_at(until, self.ask_one(&address, channel, request)).await;
+            let is_cut_off = asked.is_err() && until == deadline;
             let error = match asked {
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(error @ NetError::Removed { .. })) => return Err(error),
@@ -103,9 +106,10 @@ impl Caller {
                 false => Instant::now(),
             };
             if next >= deadline {
-                return Err(error);
+                return Err(said.filter(|_| is_cut_off).unwrap_or(error));
             }
             tracing::debug!(%error, "asking another node");
+            said = Some(error);
             tokio::time::sleep_until(next).await;
         }
     }

@@ -618,18 +618,12 @@ fn a_scan_of_what_a_client_may_not_see_ends_in_time() {
     }
     let client = Attacker::of(&cluster, scope(&["team/*.git"], false));
     let ranges = vec![(Table::Packed, KeyRange::all()); 60_000];
-    let (within, request) = (Duration::from_millis(200), ClientRequest::Rows(ranges));
+    let (within, request) = (Duration::from_secs(1), ClientRequest::Rows(ranges));
     let call = postcard::to_stdvec(&ClientCall { within, request }).expect("encodes");
-    // The client asks again until its own deadline, which may cut off the last answer.
-    let answers = (0..5).map(|_| {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(3);
-        let asked = client.caller.ask(&call, Duration::from_secs(60), deadline);
-        let refused = cluster.runtime.block_on(asked).expect_err("too many rows");
-        refused.to_string()
-    });
-    let said: Vec<_> = answers.collect();
-    assert!(
-        said.iter().any(|why| why.contains("takes too long")),
-        "{said:?}"
-    );
+    // The client asks again until its own deadline, and then says what it was told.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    let asked = client.caller.ask(&call, Duration::from_secs(60), deadline);
+    let refused = cluster.runtime.block_on(asked).expect_err("too many rows");
+    let said = refused.to_string();
+    assert!(said.contains("takes too long"), "{said}");
 }
