@@ -54,6 +54,7 @@ impl Store {
             repo: None,
             netns: None,
             open_files: None,
+            socket: None,
             env,
         }
     }

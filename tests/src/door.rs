@@ -8,6 +8,7 @@ use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// As whom git serves: a number that no user of the machine has.
@@ -49,14 +50,31 @@ impl Served {
 
     /// The same with settings before those of `[serve]`, and more of those, by what the daemon starts with.
     pub fn with_settings(settings: impl FnOnce(&Settings) -> (String, String)) -> Self {
-        let address = free_address();
+        Self::at(free_address(), settings, None)
+    }
+
+    /// On a socket that the daemon is started with.
+    pub fn on(socket: &Arc<TcpListener>) -> Self {
+        let address = socket.local_addr().expect("is bound").to_string();
+        let nothing = |_: &Settings| (String::new(), String::new());
+        Self::at(address, nothing, Some(Arc::clone(socket)))
+    }
+
+    fn at(
+        address: String,
+        settings: impl FnOnce(&Settings) -> (String, String),
+        socket: Option<Arc<TcpListener>>,
+    ) -> Self {
         let place = Place::with(Kind::Dir, &Installed::newest(), |daemon| {
             let above = daemon.at.parent().expect("a directory of the test's own");
             let_others_through();
             fs::set_permissions(above, Permissions::from_mode(0o755)).expect("it is root's");
             let (before, more) = settings(&daemon);
-            let toml = before + &toml(&address) + &more;
-            Settings { toml, ..daemon }
+            Settings {
+                toml: before + &toml(&address) + &more,
+                socket,
+                ..daemon
+            }
         });
         Self { place, address }
     }

@@ -9,10 +9,13 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// From exec to a mount that answers.
@@ -43,6 +46,8 @@ pub struct Settings {
     pub netns: Option<String>,
     /// The daemon's hard limit of open files, if it is not that of the test; the soft one is a quarter.
     pub open_files: Option<u64>,
+    /// A socket that the daemon is started with, as systemd would.
+    pub socket: Option<Arc<TcpListener>>,
 }
 
 impl Settings {
@@ -79,7 +84,10 @@ impl Settings {
     fn foreground(&self) -> Command {
         let file = self.log.with_extension("toml");
         fs::write(&file, &self.toml).expect("settings file");
-        let mut command = gitmoor_in(self.netns.as_deref());
+        let mut command = match &self.socket {
+            None => gitmoor_in(self.netns.as_deref()),
+            Some(socket) => activated(socket),
+        };
         command.args(["mount", "--foreground", "--store", &self.store]);
         command.arg("--config").arg(file);
         command.arg("--data").arg(&self.data);
@@ -91,6 +99,22 @@ impl Settings {
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command
     }
+}
+
+/// The binary under test with a socket as its descriptor 3, as sd_listen_fds(3) says.
+fn activated(socket: &TcpListener) -> Command {
+    let of_binary = gitmoor();
+    let mut command = Command::new("sh");
+    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+    command
+        .args(["-c", script, "sh"])
+        .arg(of_binary.get_program());
+    command.env_clear();
+    let set = of_binary.get_envs();
+    command.envs(set.filter_map(|(key, value)| Some((key, value?))));
+    let socket = socket.try_clone().expect("a descriptor");
+    command.stdin(OwnedFd::from(socket));
+    command
 }
 
 fn limit_open_files(command: &mut Command, limit: u64) {
@@ -182,6 +206,11 @@ impl Mounted {
         daemon
     }
 
+    /// The socket that the next [`Mounted::launch`] is started with.
+    pub fn activate(&mut self, socket: &Arc<TcpListener>) {
+        self.settings.socket = Some(Arc::clone(socket));
+    }
+
     /// Failpoints of the next [`Mounted::launch`]; none when empty.
     pub fn arm(&mut self, failpoints: &str) {
         self.set("GITMOOR_FAILPOINTS", failpoints);
@@ -242,8 +271,10 @@ impl Mounted {
         let log = open_log(&self.settings.log);
         let errors = log.try_clone().expect("log");
         let mut command = self.settings.foreground();
-        let child = command.stdin(Stdio::null()).stdout(log).stderr(errors);
-        let child = child.spawn();
+        if self.settings.socket.is_none() {
+            command.stdin(Stdio::null());
+        }
+        let child = command.stdout(log).stderr(errors).spawn();
         self.daemon = Some(child.unwrap_or_else(|error| {
             panic!("cannot start {}: {error}", process::describe(&command))
         }));

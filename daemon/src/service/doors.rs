@@ -9,8 +9,12 @@ use crate::metrics::Telling;
 use gitmoor_fs::{FileSystem, FsError, HooksOfMount, PushHooks};
 use gitmoor_model::RepoId;
 use gitmoor_serve::{Config, Door, Machine};
+use rustix::net::getsockname;
+use rustix::net::sockopt::socket_acceptconn;
 use std::future::Future;
-use std::net::TcpListener;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -27,8 +31,7 @@ impl Listening {
             return Err(ServiceError::NoDoorOfClient);
         }
         let address = serve.http;
-        let listener = TcpListener::bind(address);
-        let listener = listener.map_err(|error| ServiceError::Door {
+        let listener = listener(address).map_err(|error| ServiceError::Door {
             address,
             source: error.into(),
         })?;
@@ -63,6 +66,37 @@ impl Listening {
         tracing::info!(address = %door.address(), "serving git over HTTP");
         Ok(Doors(Some((door, serve.drain))))
     }
+}
+
+/// The socket of this address: one that the service manager holds and has passed, or else a new one.
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let passed: Vec<_> = sd_notify::listen_fds()?.map(passed).collect();
+    if passed.is_empty() {
+        return TcpListener::bind(address);
+    }
+    let mut others = Vec::new();
+    for socket in passed {
+        let at = match socket_acceptconn(&socket) {
+            Ok(true) => SocketAddr::try_from(getsockname(&socket)?).ok(),
+            Ok(false) | Err(_) => None,
+        };
+        match at {
+            Some(at) if at == address => return Ok(socket.into()),
+            Some(at) => others.push(at.to_string()),
+            None => others.push("something else than a listening TCP socket".to_owned()),
+        }
+    }
+    Err(io::Error::other(format!(
+        "the service manager passed other sockets ({}): name the same address in ListenStream= and in --http",
+        others.join(", ")
+    )))
+}
+
+/// A descriptor that this process was started with.
+fn passed(number: RawFd) -> OwnedFd {
+    // SAFETY: sd_listen_fds(3) hands these descriptors to this process alone: nothing else here opened or owns one.
+    // They are asked for once, when the only door is bound.
+    unsafe { OwnedFd::from_raw_fd(number) }
 }
 
 /// All that are open.

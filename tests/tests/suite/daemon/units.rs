@@ -15,7 +15,12 @@ fn are_sound() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
     let gitmoor = binary::path().to_str().expect("UTF-8");
-    for unit in ["gitmoor@.service", "gitmoor-node.service"] {
+    for unit in [
+        "gitmoor@.service",
+        "gitmoor-node.service",
+        "gitmoor-serve.service",
+        "gitmoor-serve.socket",
+    ] {
         let text = fs::read_to_string(packaging.join(unit)).expect("a unit");
         let text = text.replace("/usr/bin/gitmoor", gitmoor);
         fs::write(dir.path().join(unit), text).expect("written");
@@ -26,6 +31,8 @@ fn are_sound() {
         "--man=no",
         "gitmoor@mnt-git.service",
         "gitmoor-node.service",
+        "gitmoor-serve.service",
+        "gitmoor-serve.socket",
     ]);
     // And where systemd has its own.
     verify.env("SYSTEMD_UNIT_PATH", format!("{}:", dir.path().display()));

@@ -297,6 +297,7 @@ fn a_copy_with_its_own_store_needs_no_take_over() {
         env: Vec::new(),
         netns: None,
         open_files: None,
+        socket: None,
     };
     let git = Installed::newest().with_home(&dir.path().join("home"));
     let first = Mounted::start(settings("one"));

@@ -1,5 +1,6 @@
 //! `gitmoor serve`: stock git through the HTTP door, and those who must not come in.
 
+mod activation;
 mod clients;
 mod cluster;
 mod hooks;
