@@ -11,52 +11,45 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-/// So many of a mount, with some 100 bytes each. The kernel asks again for each use of a name beyond.
+/// So many of a mount, with some 200 bytes each. The kernel asks again for each use of a name beyond.
 const MOST: usize = 50_000;
+
+/// So many expired ones go when one more comes and there is no room: more than come, and a constant time.
+const GO: usize = 2;
 
 #[derive(Default)]
 pub(super) struct Absences(Mutex<Noted>);
 
 #[derive(Default)]
 struct Noted {
-    /// When each was noted.
-    of: HashMap<RepoId, BTreeMap<RepoPath, Instant>>,
-    count: usize,
+    /// The number of each.
+    of: HashMap<RepoId, BTreeMap<RepoPath, u64>>,
+    /// In the order in which they were noted last.
+    by_age: BTreeMap<u64, (Instant, RepoId, RepoPath)>,
+    last: u64,
 }
 
 impl Absences {
     /// The kernel may be told that the name is absent; `false` if there is no room to note that.
     pub(super) fn note(&self, repo: RepoId, path: &RepoPath) -> bool {
-        let mut noted = self.0.lock();
-        if noted.count >= MOST {
-            noted.forget_expired();
-        }
-        if noted.count >= MOST {
-            return false;
-        }
-        let names = noted.of.entry(repo).or_default();
-        let is_new = names.insert(path.clone(), Instant::now()).is_none();
-        noted.count += usize::from(is_new);
-        true
+        let (mut noted, now) = (self.0.lock(), Instant::now());
+        noted.remove(repo, path);
+        noted.make_room(now);
+        noted.insert(repo, path, now)
     }
 
     /// The name is there.
     pub(super) fn found(&self, repo: RepoId, path: &RepoPath) -> bool {
-        let mut noted = self.0.lock();
-        let was = noted
-            .of
-            .get_mut(&repo)
-            .and_then(|names| names.remove(path))
-            .is_some();
-        noted.count -= usize::from(was);
-        was
+        self.0.lock().remove(repo, path)
     }
 
     /// Takes all of a repository.
     pub(super) fn take(&self, repo: RepoId) -> Vec<RepoPath> {
         let mut noted = self.0.lock();
         let names = noted.of.remove(&repo).unwrap_or_default();
-        noted.count -= names.len();
+        for number in names.values() {
+            noted.by_age.remove(number);
+        }
         names.into_keys().collect()
     }
 
@@ -67,12 +60,44 @@ impl Absences {
 }
 
 impl Noted {
-    fn forget_expired(&mut self) {
-        for names in self.of.values_mut() {
-            names.retain(|_, at| at.elapsed() < TOLD);
+    fn insert(&mut self, repo: RepoId, path: &RepoPath, now: Instant) -> bool {
+        if self.by_age.len() >= MOST {
+            return false;
         }
-        self.of.retain(|_, names| !names.is_empty());
-        self.count = self.of.values().map(BTreeMap::len).sum();
+        self.last += 1;
+        let names = self.of.entry(repo).or_default();
+        names.insert(path.clone(), self.last);
+        self.by_age.insert(self.last, (now, repo, path.clone()));
+        true
+    }
+
+    fn remove(&mut self, repo: RepoId, path: &RepoPath) -> bool {
+        let Some(names) = self.of.get_mut(&repo) else {
+            return false;
+        };
+        let Some(number) = names.remove(path) else {
+            return false;
+        };
+        if names.is_empty() {
+            self.of.remove(&repo);
+        }
+        self.by_age.remove(&number);
+        true
+    }
+
+    /// Forgets a few of which the kernel remembers nothing any more, the oldest, if there is no room.
+    fn make_room(&mut self, now: Instant) {
+        for _ in 0..GO {
+            let Some((_, (at, repo, path))) = self.by_age.first_key_value() else {
+                return;
+            };
+            let has_room = self.by_age.len() + GO <= MOST;
+            if has_room || now.saturating_duration_since(*at) < TOLD {
+                return;
+            }
+            let (repo, path) = (*repo, path.clone());
+            self.remove(repo, &path);
+        }
     }
 }
 
@@ -89,7 +114,8 @@ mod tests {
         assert!(absences.found(repo, &path("refs/b")) && !absences.found(repo, &path("refs/b")));
         assert_eq!(absences.take(repo), [path("refs/a")]);
         assert!(absences.take(repo).is_empty());
-        assert_eq!(absences.0.lock().count, 0);
+        let noted = absences.0.lock();
+        assert!(noted.of.is_empty() && noted.by_age.is_empty());
     }
 
     #[test]
@@ -103,5 +129,23 @@ mod tests {
         assert!(!absences.note(repo, &one_more));
         absences.take(repo);
         assert!(absences.note(repo, &one_more));
+    }
+
+    #[test]
+    fn the_oldest_make_room_a_few_at_a_time() {
+        let (absences, repo) = (Absences::default(), RepoId::random());
+        let path = |n: usize| RepoPath::new(format!("refs/{n}")).expect("a valid path");
+        (0..MOST).for_each(|n| assert!(absences.note(repo, &path(n))));
+        // One that is noted again is the youngest.
+        assert!(absences.note(repo, &path(0)));
+        let mut noted = absences.0.lock();
+        noted.make_room(Instant::now());
+        assert_eq!(noted.by_age.len(), MOST, "none has expired");
+        noted.make_room(Instant::now() + TOLD);
+        assert_eq!(noted.by_age.len(), MOST - GO);
+        drop(noted);
+        assert!(absences.found(repo, &path(0)));
+        assert!(!absences.found(repo, &path(1)) && !absences.found(repo, &path(2)));
+        assert!(absences.found(repo, &path(3)));
     }
 }
