@@ -27,6 +27,7 @@
 //! s3        the two S3 servers
 //! otlp      a collector of traces
 //! watched   what a daemon tells those who watch it
+//! requests  what kernels ask a daemon for
 //! hosts     hosts and libraries that run unmodified
 //! site      a directory, a mount or three machines: where such a host works
 //! server    a program that listens on the loopback
@@ -54,6 +55,7 @@ pub mod place;
 pub mod postgres;
 pub mod power;
 pub mod process;
+pub mod requests;
 pub mod requirement;
 pub mod s3;
 pub mod server;

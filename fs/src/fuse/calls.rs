@@ -2,9 +2,10 @@
 //! and listings. On whichever thread [`super::dispatch`] chose.
 
 use super::asked::Asked;
+use super::dir_cache::{DirCache, Opening};
 use super::listings::{Listing, Listings};
 use super::open_files::{Handle, OpenFiles, Slot};
-use super::reply::OpenFile;
+use super::reply::{OpenDir, OpenFile};
 use crate::error::{FsError, FsResult};
 use crate::filesystem::FileSystem;
 use crate::repository::{Creation, NewAttributes, Opened, Sought};
@@ -23,6 +24,7 @@ pub(super) struct Calls {
     pub(super) tree: Arc<Tree>,
     pub(super) files: OpenFiles,
     pub(super) listings: Listings,
+    pub(super) dir_cache: DirCache,
     last_listing: AtomicU64,
     pub(super) passthrough: AtomicBool,
 }
@@ -34,6 +36,7 @@ impl Calls {
             tree,
             files: OpenFiles::new(),
             listings: Listings::new(),
+            dir_cache: DirCache::default(),
             last_listing: AtomicU64::new(0),
             passthrough: AtomicBool::new(false),
         }
@@ -154,11 +157,23 @@ impl Calls {
         i64::try_from(at).map_err(|_| FsError::Invalid)
     }
 
-    pub(super) fn opendir(&self, asked: &Asked<'_>) -> FsResult<FileHandle> {
+    /// Opens a directory; `is_compared` where the kernel may hold its listing.
+    pub(super) fn opendir(&self, asked: &Asked<'_>, is_compared: bool) -> FsResult<OpenDir> {
         self.tree.open_dir(asked.ino(), asked.process)?;
-        Ok(FileHandle(
-            self.last_listing.fetch_add(1, Ordering::Relaxed),
-        ))
+        let fh = self.last_listing.fetch_add(1, Ordering::Relaxed);
+        // What fails now fails again when the names are asked for.
+        let names = match is_compared {
+            true => self.names(asked).ok(),
+            false => None,
+        };
+        let digest = names.as_deref().map(|names| self.dir_cache.digest(names));
+        let opening = self.dir_cache.open(asked.ino(), fh, digest);
+        if let (Opening::Kept, Some(names)) = (opening, names) {
+            // The kernel may lose a part of it.
+            (self.listings).keep(fh, asked.process.uid, 0, names);
+        }
+        let fh = FileHandle(fh);
+        Ok(OpenDir { fh, opening })
     }
 
     /// Tells a piece of a listing, made anew unless it is kept. `add` takes a name with the number
@@ -185,13 +200,22 @@ impl Calls {
     }
 
     fn list(&self, asked: &Asked<'_>, fh: u64, offset: u64) -> FsResult<Listing> {
+        let filling = self.dir_cache.fill(fh);
+        let names = self.names(asked)?;
+        if let Some(filling) = filling {
+            filling.with(&names);
+        }
+        let listing = (self.listings).keep(fh, asked.process.uid, offset, names);
+        listing.ok_or(FsError::Invalid)
+    }
+
+    fn names(&self, asked: &Asked<'_>) -> FsResult<Vec<Listed>> {
         let dots = [".", ".."].map(|name| Listed {
             name: name.into(),
             kind: Type::Directory,
         });
         let names = dots.into_iter().chain(self.tree.list(asked.ino())?);
-        let listing = (self.listings).keep(fh, asked.process.uid, offset, names.collect());
-        listing.ok_or(FsError::Invalid)
+        Ok(names.collect())
     }
 
     /// The disk under the data directory: what is written here needs its space first. The limit of

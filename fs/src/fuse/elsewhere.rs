@@ -1,6 +1,6 @@
 //! Tells the kernel what other machines changed, each change as soon as it can be read here.
 //!
-//! The notification says that the attributes of an inode are no longer valid. The kernel takes it without the lock of a
+//! The notification says that the attributes of an inode are no longer valid, nor the names of a directory. The kernel takes it without the lock of a
 //! directory, so it waits for no request, and a request may wait for it.
 //!
 //! A client hears of changes by the answers to its questions. While the kernel may remember names, the client asks
@@ -46,8 +46,9 @@ fn tell(remote: Arc<RemoteChanges>, tree: Arc<Tree>, notifier: Notifier) -> io::
     let run = move || {
         while let Some(change) = remote.next() {
             for ino in tree.changed_elsewhere(&change) {
-                // A negative offset throws no page away.
-                if let Err(error) = notifier.inval_inode(INodeNo(ino), -1, 0) {
+                // A negative offset throws no page away; those of a directory are names, for who rewinds.
+                let from = if tree.is_directory(ino) { 0 } else { -1 };
+                if let Err(error) = notifier.inval_inode(INodeNo(ino), from, 0) {
                     tracing::debug!(%error, ino, "the kernel did not take an invalidation");
                 }
             }

@@ -360,8 +360,10 @@ impl Filesystem for Handler {
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        (self.dispatch).run(Op::Opendir, request, ino, reply, |calls, asked, _| {
-            calls.opendir(asked)
+        let is_compared = self.calls.dir_cache.is_compared(ino.0);
+        let op = Op::Opendir { is_compared };
+        (self.dispatch).run(op, request, ino, reply, move |calls, asked, _| {
+            calls.opendir(asked, is_compared)
         });
     }
 
@@ -393,6 +395,7 @@ impl Filesystem for Handler {
     ) {
         (self.dispatch).run(Op::Releasedir, request, ino, reply, move |calls, _, _| {
             calls.listings.close(fh.0);
+            calls.dir_cache.close(fh.0);
             Ok(())
         });
     }

@@ -124,6 +124,12 @@ fn tell(tree: &Tree, notifier: &Notifier, change: &Changed) -> Mounted {
     let Some((parent, name)) = name else {
         return Mounted::Still;
     };
+    // Who has the directory open and rewinds it is told the names anew, also where the kernel does not know the name.
+    if !matches!(change, Changed::Renewed(..))
+        && told(notifier.inval_inode(INodeNo(parent), 0, 0)) == Mounted::NoLonger
+    {
+        return Mounted::NoLonger;
+    }
     told(notifier.inval_entry(INodeNo(parent), OsStr::from_bytes(&name)))
 }
 

@@ -4,6 +4,7 @@ mod asked;
 mod calls;
 mod commands;
 mod convert;
+mod dir_cache;
 mod dispatch;
 mod elsewhere;
 mod handler;

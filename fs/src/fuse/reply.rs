@@ -2,6 +2,7 @@
 //! errno an error is.
 
 use super::convert::{attr, entry, kind};
+use super::dir_cache::Opening;
 use super::metrics;
 use super::open_files::Handle;
 use crate::consistency::{NameTtl, TOLD};
@@ -146,9 +147,14 @@ impl ReplyWith<i64> for ReplyLseek {
 }
 
 /// An open directory.
-impl ReplyWith<FileHandle> for ReplyOpen {
-    fn with(self, fh: FileHandle) {
-        self.opened(fh, FopenFlags::empty());
+pub(super) struct OpenDir {
+    pub(super) fh: FileHandle,
+    pub(super) opening: Opening,
+}
+
+impl ReplyWith<OpenDir> for ReplyOpen {
+    fn with(self, dir: OpenDir) {
+        self.opened(dir.fh, dir.opening.flags());
     }
 }
 

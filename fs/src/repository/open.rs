@@ -83,10 +83,12 @@ impl Repository {
             }
             Found::Hook(_) => Err(FsError::Invalid),
             Found::Settings(bytes) => Ok(plain(Body::Bytes(bytes.into())).lasting()),
+            // Its bytes stay, or the name gets another inode.
             Found::Object(entry) => Ok(plain(match self.objects.content(path, &entry)? {
                 Content::Inline(bytes) => Body::Bytes(bytes),
                 Content::Stored(file) => Body::Stored(file),
-            })),
+            })
+            .lasting()),
             Found::Directory => Err(FsError::IsDirectory),
         }
     }

@@ -51,7 +51,10 @@ pub(crate) enum Op {
     Release(Arc<Opened>),
     Fsync,
     Fsyncdir,
-    Opendir,
+    Opendir {
+        /// Whether the directory is listed for it.
+        is_compared: bool,
+    },
     Readdir {
         /// Whether the listing is in memory.
         is_kept: bool,
@@ -93,7 +96,7 @@ impl Op {
             Op::Release(_) => "release",
             Op::Fsync => "fsync",
             Op::Fsyncdir => "fsyncdir",
-            Op::Opendir => "opendir",
+            Op::Opendir { .. } => "opendir",
             Op::Readdir { .. } => "readdir",
             Op::Releasedir => "releasedir",
             Op::Statfs => "statfs",
@@ -114,7 +117,13 @@ impl Op {
             }
             Op::Lookup => lookup_may_block(tree, ino, name, process),
             Op::Open { write } => open_may_block(tree, ino, write, process),
-            Op::Opendir => any_waits(tree, ino) || open_may_block(tree, ino, false, process),
+            Op::Opendir { is_compared } => {
+                let waits = any_waits(tree, ino) || open_may_block(tree, ino, false, process);
+                if is_compared && !waits {
+                    return MayBlock::Lists;
+                }
+                waits
+            }
             Op::Create => any_waits(tree, ino) || create_may_block(tree, ino, name),
             Op::Read {
                 opened,

@@ -240,6 +240,11 @@ impl Tree {
         }
     }
 
+    /// Whether the kernel knows an inode as a directory.
+    pub(crate) fn is_directory(&self, ino: u64) -> bool {
+        self.inodes.is_shown_as_directory(ino)
+    }
+
     /// Whether the kernel may remember a name that others may change.
     pub(crate) fn has_given_names(&self) -> bool {
         self.lives.has_given()

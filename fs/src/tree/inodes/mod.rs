@@ -227,6 +227,13 @@ impl Inodes {
         }
     }
 
+    /// Whether that is a directory.
+    pub(super) fn is_shown_as_directory(&self, ino: u64) -> bool {
+        let table = self.table.lock();
+        let inode = table.inodes.get(&ino);
+        inode.is_some_and(|inode| inode.kind == Some(Type::Directory))
+    }
+
     /// What the kernel knows a place as.
     pub(super) fn kind_by(&self, key: &Key) -> Option<Type> {
         let table = self.table.lock();

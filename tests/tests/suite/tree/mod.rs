@@ -10,4 +10,5 @@ mod local_names;
 mod modules;
 mod namespace;
 mod open_files;
+mod requests;
 mod still;
