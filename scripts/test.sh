@@ -15,7 +15,7 @@ cd "$root"
 set_up() {
     need_rust
     need_packages git curl procps e2fsprogs mount iproute2 nftables libfaketime man-db postgresql systemd \
-        shellcheck python3-pip "${BUILD_PACKAGES[@]}"
+        shellcheck openssh-client python3-pip "${BUILD_PACKAGES[@]}"
     need_fuse
     PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
     # The S3 server of the integration tests.

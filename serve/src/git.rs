@@ -70,6 +70,11 @@ const FORWARD: [&str; 2] = [
     "receive.denyDeletes=true",
 ];
 
+/// A certificate of a push is good for five minutes after its nonce: between the two requests of a push a person may
+/// type a passphrase, and the requests may come to two nodes.
+const NONCE_SLOP: &str = "receive.certNonceSlop";
+const SLOP: u32 = 300;
+
 /// What a child is started for.
 pub(crate) struct Job<'a> {
     pub(crate) service: Service,
@@ -80,6 +85,8 @@ pub(crate) struct Job<'a> {
     pub(crate) role: Role,
     /// Whether the hooks in the repository are the administrator's, and are run.
     pub(crate) runs_hooks: bool,
+    /// Where signed pushes are asked for: hooks judge them, so without hooks they are not.
+    pub(crate) nonce_seed: Option<&'a str>,
     /// Where the repository is on the mount.
     pub(crate) path: &'a Path,
     pub(crate) user: Option<User>,
@@ -107,6 +114,13 @@ impl Job<'_> {
         program = program.as_user(self.user).umask(self.umask);
         if self.runs_hooks {
             program = program.runs(&self.path.join("hooks"));
+        }
+        if let Some(seed) = self.nonce_seed {
+            // Not with -c: whoever has an account on the machine may read command lines.
+            program = program
+                .env("GIT_CONFIG_COUNT", "1")
+                .env("GIT_CONFIG_KEY_0", "receive.certNonceSeed")
+                .env("GIT_CONFIG_VALUE_0", seed);
         }
         if let Some(protocol) = self.protocol {
             program = program.env("GIT_PROTOCOL", protocol);
@@ -141,6 +155,9 @@ impl Job<'_> {
                 settings.push(STREAMED.to_owned());
                 if !CHECKS.iter().any(is_set) {
                     settings.push("receive.fsckObjects=true".to_owned());
+                }
+                if self.nonce_seed.is_some() && !is_set(&NONCE_SLOP) {
+                    settings.push(format!("{NONCE_SLOP}={SLOP}"));
                 }
                 if self.role < Role::Force {
                     settings.extend(FORWARD.map(str::to_owned));

@@ -19,6 +19,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+/// The purpose of the secret behind nonces of signed pushes. Never changes: all nodes must derive the same.
+const NONCES: &str = "gitmoor 2026-12-01 receive.certNonceSeed of repositories";
+
 /// A listener for each door that is asked for: whether its address is free is known before anything is mounted.
 pub(super) struct Listening(Option<(ServeSettings, TcpListener)>);
 
@@ -57,6 +60,7 @@ impl Listening {
             telling: Arc::clone(&parts.telling),
             fs: Arc::downgrade(&parts.fs),
             lenient: parts.fs.config().lenient_hooks,
+            nonces: parts.replica_handle.secret(NONCES)?,
         });
         let replica = parts.replica_handle.replica();
         let runtime = parts.runtime.handle().clone();
@@ -122,9 +126,16 @@ struct Behind {
     fs: Weak<FileSystem>,
     /// Takes pushes to repositories whose hooks do not run.
     lenient: bool,
+    /// What seeds of nonces are made from.
+    nonces: [u8; 32],
 }
 
 impl Machine for Behind {
+    fn nonce_seed(&self, repo: RepoId) -> String {
+        let seed = blake3::keyed_hash(&self.nonces, repo.as_bytes());
+        seed.to_hex().to_string()
+    }
+
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
         Box::pin(self.telling.check())
     }

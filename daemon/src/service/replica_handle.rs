@@ -43,6 +43,14 @@ impl ReplicaHandle {
         }
     }
 
+    /// A secret for this purpose that all nodes have, and nobody else. A node alone has another each time it starts.
+    pub(crate) fn secret(&self, purpose: &str) -> Result<[u8; 32], MembershipError> {
+        match self {
+            Self::Member(_, node) => node.secret(purpose),
+            Self::Alone(_) | Self::Client(_) => Ok(rand::random()),
+        }
+    }
+
     /// Sets the gauges that are not kept all the time; those of raft are the nodes'.
     pub(crate) fn measure(&self) {
         match self {

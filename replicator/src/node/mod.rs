@@ -272,6 +272,12 @@ impl Node {
         Ok(self.in_cluster()?.network.identity())
     }
 
+    /// A secret for this purpose, which all nodes of the cluster have, and nobody else.
+    pub fn secret(&self, purpose: &str) -> Result<[u8; 32], MembershipError> {
+        let authority = &self.in_cluster()?.membership.authority;
+        Ok(blake3::derive_key(purpose, authority.key()))
+    }
+
     /// A new certificate for its key.
     pub fn renewed(&self) -> Result<Identity, MembershipError> {
         let cluster = self.in_cluster()?;

@@ -271,6 +271,10 @@ impl Exchange {
     async fn start(&self, granted: &Granted, work: Work) -> Result<Git, Refused> {
         let config = &self.shared.config;
         let served = self.served(&granted.caller);
+        let machine = &self.shared.machine;
+        let nonce_seed = granted
+            .runs_hooks
+            .then(|| machine.nonce_seed(granted.allowed.repo.id));
         let job = Job {
             service: granted.service,
             work,
@@ -278,6 +282,7 @@ impl Exchange {
             repo: &granted.allowed.repo,
             role: granted.allowed.role,
             runs_hooks: granted.runs_hooks,
+            nonce_seed: nonce_seed.as_deref(),
             path: &granted.path,
             user: self.shared.user.clone(),
             umask: config.umask,

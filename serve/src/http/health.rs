@@ -61,6 +61,10 @@ mod tests {
         fn hooks(&self, _: RepoId) -> Result<PushHooks, FsError> {
             Ok(PushHooks::None)
         }
+
+        fn nonce_seed(&self, _: RepoId) -> String {
+            String::new()
+        }
     }
 
     #[tokio::test]

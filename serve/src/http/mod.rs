@@ -67,6 +67,9 @@ pub trait Machine: Send + Sync {
 
     /// Which hooks a push to a repository runs into here; `Own` where such a push is to be refused.
     fn hooks(&self, repo: RepoId) -> Result<PushHooks, FsError>;
+
+    /// What nonces of signed pushes to a repository are made from: a secret, the same at each node.
+    fn nonce_seed(&self, repo: RepoId) -> String;
 }
 
 /// How far a door is from its end.

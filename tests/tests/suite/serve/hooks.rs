@@ -5,6 +5,7 @@ use crate::tree::hooks::put;
 use gitmoor_tests::door::{SERVER, Served};
 use gitmoor_tests::git::Repo;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// A door whose machine has a `pre-receive`, and the place for that.
 fn with_hook(script: &str) -> (Served, Repo) {
@@ -93,4 +94,42 @@ fn hooks_of_a_repositorys_own_do_not_run() {
     put(&hooks, "update", "exit 1");
     work.ok("push --quiet origin HEAD:refs/heads/main");
     assert!(work.is("ls-remote --exit-code origin refs/heads/main"));
+}
+
+/// A hook may ask that pushes are signed: the nonce is this door's, and git on the machine can read the certificate.
+#[test]
+fn a_hook_judges_signed_pushes() {
+    let (served, work) = with_hook(
+        "[ \"$GIT_PUSH_CERT_NONCE_STATUS\" = OK ] || { echo \"nonce: ${GIT_PUSH_CERT_NONCE_STATUS:-none}\" >&2; exit 1; }\n\
+         git cat-file blob \"$GIT_PUSH_CERT\" | sed -n '/^pusher /p; /^-----BEGIN/p'",
+    );
+    let told = work.fail("push origin HEAD:refs/heads/main");
+    assert!(told.contains("nonce: none"), "{told}");
+    let key = served.place.scratch("key");
+    let mut generate = Command::new("ssh-keygen");
+    let arguments = ["-q", "-t", "ed25519", "-N", "", "-f"];
+    let status = generate.args(arguments).arg(&key).status();
+    assert!(status.expect("ssh-keygen(1)").success());
+    work.ok("config gpg.format ssh");
+    work.ok(format!("config user.signingKey {}.pub", key.display()));
+    let pushed = work.run("push --signed origin HEAD:refs/heads/main", b"");
+    let told = String::from_utf8_lossy(&pushed.stderr).into_owned();
+    assert!(pushed.status.success(), "{told}");
+    assert!(
+        told.contains("pusher ") && told.contains("-----BEGIN SSH SIGNATURE"),
+        "{told}"
+    );
+}
+
+/// Nobody would look at the certificate.
+#[test]
+fn without_hooks_no_signature_is_asked_for() {
+    let served = Served::new();
+    let token = served.alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.ok("config gpg.format ssh");
+    let told = work.fail("push --signed origin HEAD:refs/heads/main");
+    assert!(told.contains("does not support --signed"), "{told}");
+    work.ok("push --quiet --signed=if-asked origin HEAD:refs/heads/main");
 }
