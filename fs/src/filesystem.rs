@@ -25,6 +25,7 @@ use crate::hooks::{Hooks, HooksError};
 use crate::namespace::repositories;
 use crate::owner::{Owned, Ownership};
 use crate::process::Origins;
+use crate::repository::Quarantines;
 use crate::repository::context::{Config, Context};
 use crate::repository::objects::{Seals, Staging};
 use crate::repository::refs::Large;
@@ -41,7 +42,7 @@ use parking_lot::Mutex;
 use refusals::Refusals;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The file system cannot be opened.
@@ -123,6 +124,8 @@ pub struct FileSystem {
     listeners: Listeners,
     publications: Arc<idle::Publications>,
     publish_failure: Mutex<Option<String>>,
+    /// Held while quarantines are removed.
+    sweeping: Arc<AtomicBool>,
     pub(crate) refusals: Refusals,
 }
 
@@ -183,6 +186,7 @@ impl FileSystem {
             freshness,
             remote_changes,
             origins: Origins::new(),
+            quarantines: Quarantines::default(),
             read_versions: ReadVersions::new(),
             large: Large::new(),
             seals: Seals::default(),
@@ -197,6 +201,7 @@ impl FileSystem {
             listeners,
             publications: Arc::default(),
             publish_failure: Mutex::default(),
+            sweeping: Arc::default(),
             refusals: Refusals::default(),
         });
         hooks::start(&fs)?;

@@ -15,6 +15,7 @@ use gitmoor_replicator::read;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -113,6 +114,7 @@ pub(super) fn start(fs: &Arc<FileSystem>) -> Result<(), OpenError> {
         while let Some(there) = fs.upgrade() {
             close_deleted(&there);
             publish_due(&there);
+            sweep_quarantines(&there);
             if there.shared.staging.staged().bytes > 0 {
                 there.shared.cache.keep_floor();
             }
@@ -193,5 +195,47 @@ fn publish_aside(fs: &FileSystem, repository: Arc<Repository>, pause: Duration) 
     };
     if let Err(error) = start_thread("publication", "starting a publication", publish) {
         fs.publications.ended(id, Some((error.to_string(), pause)));
+    }
+}
+
+/// While one is there, no other is.
+struct Sweeping(Arc<AtomicBool>);
+
+impl Sweeping {
+    fn begin(sweeping: &Arc<AtomicBool>) -> Option<Self> {
+        let is_free = !sweeping.swap(true, Ordering::Acquire);
+        is_free.then(|| Self(Arc::clone(sweeping)))
+    }
+}
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Removes what pushes have left that were killed. One thread at a time does, aside: there may be much in it.
+fn sweep_quarantines(fs: &FileSystem) {
+    let Some(sweeping) = Sweeping::begin(&fs.sweeping) else {
+        return;
+    };
+    let ended = fs.shared.quarantines.take_ended();
+    let open = |(id, dir)| Some((fs.repositories.if_open(id)?, dir));
+    let ended: Vec<_> = ended.into_iter().filter_map(open).collect();
+    if ended.is_empty() {
+        return;
+    }
+    let sweep = move || {
+        for (repository, dir) in ended {
+            let removed = repository.remove_quarantine(&dir);
+            if let Err(error) = removed {
+                let repo = repository.id;
+                tracing::warn!(%repo, %dir, %error, "what a push left is not removed before the next start");
+            }
+        }
+        drop(sweeping);
+    };
+    if let Err(error) = start_thread("quarantines", "removing what pushes left", sweep) {
+        tracing::warn!(%error, "what pushes left is not removed before the next start");
     }
 }

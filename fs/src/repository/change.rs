@@ -37,14 +37,16 @@ impl Repository {
             return Err(FsError::Invalid);
         }
         self.files.mkdir(path, mode, caller.owner)?;
-        self.quarantines.made(path, caller.read.pid);
+        let quarantines = &self.shared.quarantines;
+        quarantines.made(self.id, path, caller.read.pid);
         Ok(())
     }
 
     pub(crate) fn rmdir(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
         self.shown_hooks().check_none_stays_at(path)?;
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
-        self.quarantines.check(path, caller.read.pid)?;
+        let quarantines = &self.shared.quarantines;
+        quarantines.check(self.id, path, caller.read.pid)?;
         if !found.is_dir() {
             return Err(FsError::NotDirectory);
         }
@@ -55,7 +57,11 @@ impl Repository {
         match self.files.rmdir(path) {
             // It goes with the repository, which has none itself.
             Err(FsError::Io(e)) if e.kind() == ErrorKind::NotFound && is_shown(&found) => Ok(()),
-            removed => removed,
+            removed => {
+                removed?;
+                quarantines.removed(self.id, path);
+                Ok(())
+            }
         }
     }
 
@@ -64,7 +70,8 @@ impl Repository {
         let _changing = self.own_hooks.changing(path);
         self.host_files.adopt_if_plain(path)?;
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
-        self.quarantines.check(path, caller.read.pid)?;
+        let quarantines = &self.shared.quarantines;
+        quarantines.check(self.id, path, caller.read.pid)?;
         match (self.host_files.room_of(path, &found)?, &found) {
             (_, Found::Directory) => Err(FsError::IsDirectory),
             (_, Found::Settings(_)) => Err(FsError::Immutable),

@@ -1,6 +1,7 @@
 //! What the repositories of a file system share, and its settings.
 
 use super::objects::{Seals, Staging};
+use super::quarantine::Quarantines;
 use super::refs::Large;
 use super::transaction::ReadVersions;
 use crate::beneath::Dir;
@@ -149,6 +150,8 @@ pub(crate) struct Context {
     pub remote_changes: Arc<RemoteChanges>,
     /// Where changes come from.
     pub(crate) origins: Origins,
+    /// Where pushes keep what is not theirs to keep yet.
+    pub(crate) quarantines: Quarantines,
     /// What each process has read of each repository.
     pub(crate) read_versions: ReadVersions,
     /// How many large values are being committed.

@@ -2,6 +2,7 @@
 //! does next it does to another file system), so it is nobody's, and every
 //! command that needs it would fail for ever.
 
+use super::quarantine::is_quarantine;
 use crate::error::FsResult;
 use crate::repository::local::Files;
 use gitmoor_model::RepoPath;
@@ -36,7 +37,7 @@ fn clear_locks_in(files: &Files, dir: &RepoPath) -> FsResult<()> {
 }
 
 /// Hooks are their owner's, whatever they are called; and there may be very many
-/// staged objects.
+/// staged objects. A quarantine goes as a whole.
 fn holds_locks(dir: &RepoPath) -> bool {
-    dir.as_bytes() != b"hooks" && !name::is_fan_out(dir)
+    dir.as_bytes() != b"hooks" && !name::is_fan_out(dir) && !is_quarantine(dir)
 }

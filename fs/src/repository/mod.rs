@@ -33,6 +33,7 @@ pub(crate) use between::Between;
 pub(crate) use draft::{Creation, Draft, Users};
 pub(crate) use identity::Identity;
 pub(crate) use opened::{Body, Closing, Opened, Sought};
+pub(crate) use quarantine::Quarantines;
 pub(crate) use transaction::ReadVersion;
 
 use crate::beneath::kind_of;
@@ -51,7 +52,6 @@ use local::{Files, Owner, file_like};
 use modules::Modules;
 use objects::Objects;
 use own_hooks::{Changing, OwnHooks};
-use quarantine::Quarantines;
 use refs::{Refs, Rendered};
 use rustix::fs::FileType;
 use shown_hooks::ShownHooks;
@@ -78,7 +78,6 @@ pub struct Repository {
     config: LocalConfig,
     host_files: HostFiles,
     own_hooks: OwnHooks,
-    quarantines: Quarantines,
     drafts: Drafts,
     /// File operations so far.
     operations: AtomicU64,
@@ -153,6 +152,7 @@ impl Repository {
     pub(crate) fn open(id: RepoId, shared: Arc<Context>) -> FsResult<Self> {
         let home = shared.config.data.join("repos").join(id.to_string());
         let files = Arc::new(Files::open(shared.homes.clone(), &id.to_string())?);
+        shared.quarantines.look(id, &files)?;
         leftovers::clear_locks(&files)?;
         let prune = Arc::new(PendingDeletions::default());
         let objects = Objects::open(id, shared.clone(), files.clone(), prune.clone())?;
@@ -184,7 +184,6 @@ impl Repository {
             transactions,
             drafts: Drafts::new(home, refs.clone()),
             refs,
-            quarantines: Quarantines::default(),
             operations: AtomicU64::new(0),
         })
     }
@@ -208,6 +207,15 @@ impl Repository {
     /// Makes local files that were not there yet when it was opened: it was still being made elsewhere.
     pub fn init_late(&self) -> FsResult<()> {
         self.config.init_late()
+    }
+
+    /// Removes a quarantine of which nobody is left.
+    pub(crate) fn remove_quarantine(&self, dir: &RepoPath) -> FsResult<()> {
+        if self.files.remove_all(dir)? {
+            (self.shared.changed)(self.id, dir);
+            tracing::info!(repo = %self.id, %dir, "removed: the push that made it was cut off");
+        }
+        Ok(())
     }
 
     /// What stands at a path.

@@ -160,6 +160,8 @@ impl Repository {
             Room::Objects | Room::Host | Room::Local => make()?,
         };
         self.objects.began(path);
+        let quarantines = &self.shared.quarantines;
+        quarantines.made(self.id, path, caller.read.pid);
         let closing = match room(path) {
             Room::Objects if name::kind(path).is_some() => Closing::Finish(path.clone()),
             Room::Local if path.as_bytes() == b"config" => Closing::NewConfig,

@@ -91,7 +91,7 @@ impl Repositories {
     }
 
     /// It, if it is open.
-    pub(super) fn if_open(&self, id: RepoId) -> Option<Arc<Repository>> {
+    pub(crate) fn if_open(&self, id: RepoId) -> Option<Arc<Repository>> {
         self.open.lock().get(&id)?.repository.get().cloned()
     }
 }

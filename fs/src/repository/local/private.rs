@@ -118,12 +118,25 @@ impl Files {
         Ok(dir)
     }
 
+    /// Takes a directory out of the repository, and removes it with all that is in it: whether it was there.
+    pub(crate) fn remove_all(&self, path: &RepoPath) -> FsResult<bool> {
+        if !self.stat(path)?.is_some_and(|meta| meta.is_dir()) {
+            return Ok(false);
+        }
+        // To move a directory takes the right to write in it.
+        self.node(path)?.chmod(0o700)?;
+        let taken = self.private()?;
+        self.steady().rename(&self.within(path), taken.at())?;
+        self.homes.remove_all(taken.at())?;
+        Ok(true)
+    }
+
     pub(super) fn clear_private(&self) -> FsResult<()> {
         let dir = self.home.join(PRIVATE);
         for (name, kind) in if_there(self.homes.list(&dir))?.into_iter().flatten() {
             let left = dir.join(name);
             match kind.is_dir() {
-                true => self.homes.rmdir(&left)?,
+                true => self.homes.remove_all(&left)?,
                 false => self.homes.unlink(&left)?,
             }
         }

@@ -6,6 +6,7 @@ use crate::consistency::Freshness;
 use crate::error::FsError;
 use crate::hooks::Hooks;
 use crate::process::Origins;
+use crate::repository::Quarantines;
 use crate::repository::context::{Config, Context};
 use crate::repository::local::Files;
 use crate::repository::objects::{Objects, Seals, Staged, Staging};
@@ -114,6 +115,7 @@ fn shared(
         freshness: Freshness::new(node.clone(), Arc::default(), Duration::ZERO),
         remote_changes: Arc::default(),
         origins: Origins::new(),
+        quarantines: Quarantines::default(),
         read_versions: ReadVersions::new(),
         large: Large::new(),
         seals: Seals::default(),

@@ -6,6 +6,7 @@ pub(crate) mod host_files;
 pub(crate) mod lfs;
 mod maintenance;
 mod prune;
+mod quarantines;
 mod quota;
 mod refs;
 mod reftable;

@@ -270,6 +270,37 @@ fn who_hardly_sends_has_gone() {
     no_git_is_left(&served);
 }
 
+/// git is killed when the client goes, and what it has taken in so far goes with it.
+#[test]
+fn a_push_that_is_cut_off_leaves_nothing() {
+    let (served, token) = Served::with_alice();
+    let objects = served.place.root.join("team/app.git/objects");
+    let quarantines = || {
+        let mut names = gitmoor_tests::git::names(&objects);
+        names.retain(|name| name.contains("incoming"));
+        names.len()
+    };
+    let (none, some) = ("0".repeat(40), "1".repeat(40));
+    let line = format!("{none} {some} refs/heads/cut\0report-status");
+    let mut begin = format!("{:04x}{line}0000", line.len() + 4).into_bytes();
+    // One that is unpacked, and one that is kept.
+    for objects in [1_u32, 65_536] {
+        begin.extend(b"PACK\0\0\0\x02");
+        begin.extend(objects.to_be_bytes());
+        let head = format!(
+            "POST /team/app.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/x-git-receive-pack-request\r\nContent-Length: 1000000\r\n\r\n"
+        );
+        let mut stream = served.connect();
+        stream.write_all(head.as_bytes()).expect("asks");
+        stream.write_all(&begin).expect("sends");
+        begin.truncate(begin.len() - 12);
+        let bound = Duration::from_secs(30);
+        wait::until("git takes it in", bound, || quarantines() == 1);
+        drop(stream);
+        wait::until("nothing is left", bound, || quarantines() == 0);
+    }
+}
+
 /// Alice's work tree, from which more was pushed than sockets and pipes hold.
 fn with_noise(served: &Served, token: &str) -> Repo {
     let url = served.url(&format!("alice:{token}"), "team/app.git");
