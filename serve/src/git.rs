@@ -83,6 +83,8 @@ pub(crate) struct Job<'a> {
     pub(crate) advertise: bool,
     pub(crate) repo: &'a Repo,
     pub(crate) role: Role,
+    /// Settings that hide refs from a push ([`crate::guard`]).
+    pub(crate) hidden: &'a [String],
     /// Whether the hooks in the repository are the administrator's, and are run.
     pub(crate) runs_hooks: bool,
     /// Where signed pushes are asked for: hooks judge them, so without hooks they are not.
@@ -161,6 +163,7 @@ impl Job<'_> {
                 }
                 if self.role < Role::Force {
                     settings.extend(FORWARD.map(str::to_owned));
+                    settings.extend_from_slice(self.hidden);
                 }
             }
         }

@@ -9,6 +9,7 @@
 //!   may      who, repository, service → a role, or a refusal
 //!   request  the first lines of a request: whether it is a clone
 //!   admission how many run, how many wait, how long
+//!   guard    the refs that a push must not name
 //!   git      a git child: as whom, with which settings, within which bounds
 //!   body     the request's bytes as git reads them: unpacked, bounded, one piece at a time
 //! tls        certificates, read again when they change
@@ -21,6 +22,7 @@ mod admission;
 mod body;
 mod forwarded;
 mod git;
+mod guard;
 mod http;
 mod may;
 mod metrics;

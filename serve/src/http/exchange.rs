@@ -13,6 +13,7 @@ use crate::admission::{Ticket, Whom};
 use crate::body::{BodyError, Reader};
 use crate::forwarded::forwarded;
 use crate::git::{Git, Job};
+use crate::guard;
 use crate::may::{Allowed, may};
 use crate::metrics::Running;
 use crate::rate::Often;
@@ -21,7 +22,7 @@ use crate::route::{Method, Route, Service, route};
 use crate::who::{Caller, shown, who};
 use bytes::{Bytes, BytesMut};
 use gitmoor_fs::PushHooks;
-use gitmoor_model::{NamePath, Timestamp};
+use gitmoor_model::{NamePath, Role, Timestamp};
 use gitmoor_replicator::net::neighbourhood;
 use gitmoor_replicator::state::NameEntry;
 use gitmoor_replicator::{Replica, read};
@@ -275,12 +276,14 @@ impl Exchange {
         let nonce_seed = granted
             .runs_hooks
             .then(|| machine.nonce_seed(granted.allowed.repo.id));
+        let hidden = self.hidden(granted).await?;
         let job = Job {
             service: granted.service,
             work,
             advertise: granted.advertise,
             repo: &granted.allowed.repo,
             role: granted.allowed.role,
+            hidden: &hidden,
             runs_hooks: granted.runs_hooks,
             nonce_seed: nonce_seed.as_deref(),
             path: &granted.path,
@@ -294,6 +297,21 @@ impl Exchange {
         let git = git.map_err(|error| Refused::Git(format!("git was not started: {error}")))?;
         self.still_there(granted).await?;
         Ok(git)
+    }
+
+    /// Which refs a push must not name.
+    async fn hidden(&self, granted: &Granted) -> Result<Vec<String>, Refused> {
+        let is_push = granted.service == Service::ReceivePack && !granted.advertise;
+        if !is_push || granted.allowed.role >= Role::Force {
+            return Ok(Vec::new());
+        }
+        let (replica, user) = (Arc::clone(&self.shared.replica), self.shared.user.clone());
+        let (repo, path) = (granted.allowed.repo.clone(), granted.path.clone());
+        let hidden = spawn_blocking(move || guard::hidden(replica.view(), &repo, &path, user));
+        let hidden = hidden
+            .await
+            .map_err(|error| Refused::Git(error.to_string()))?;
+        hidden.map_err(|error| Refused::Git(error.to_string()))
     }
 
     /// git is in the directory that was at the path when it was started: was that the repository that was asked for?

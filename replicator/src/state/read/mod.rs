@@ -29,7 +29,7 @@ pub(super) use inner::{is_around, quotas_of};
 pub use namespace::{contents, name, names_in, path_of, repo};
 pub use refs::{
     PackedSink, has_references_in, host_files, packed, packed_ref, reference, references_in,
-    removed_host_file,
+    removed_host_file, symbolic_references,
 };
 pub use trash::{
     expired, expired_repos, has_tombstone, shared_keys, tombstones, tombstones_as_of,

@@ -5,6 +5,12 @@ use crate::model::{PackedRef, RefEntry, RepoId, RepoPath, host_file};
 use crate::state::view::{KeyRange, Step, View, decode, decode_first, load};
 use crate::state::{ReadError, Table, keys};
 
+/// The type of a file in its mode, and of a symbolic link.
+const S_IFMT: u32 = 0o170_000;
+const S_IFLNK: u32 = 0o120_000;
+/// With which git begins a symbolic ref.
+const SYMBOLIC: &[u8] = b"ref:";
+
 /// Receives the packed table in ascending byte order of names; returns whether
 /// to go on.
 pub type PackedSink<'a> = dyn FnMut(&[u8], PackedRef) -> bool + 'a;
@@ -37,6 +43,27 @@ pub fn has_references_in(view: &dyn View, repo: RepoId, dir: &RepoPath) -> Resul
         Ok(Step::Stop)
     })?;
     Ok(any)
+}
+
+/// Everything beneath `refs/` that stands for another name: symbolic refs, and symbolic links. Those in reftables are
+/// not among them.
+pub fn symbolic_references(
+    view: &dyn View,
+    repo: RepoId,
+) -> Result<Vec<(RepoPath, RefEntry)>, ReadError> {
+    let mut found = Vec::new();
+    let refs = RepoPath::new("refs").expect("a valid path");
+    let beneath = KeyRange::prefix(&keys::beneath(repo, &refs));
+    view.scan(Table::Refs, &beneath, &mut |key, value| {
+        let entry: RefEntry = decode(Table::Refs, key, value)?;
+        let is_link = entry.mode & S_IFMT == S_IFLNK;
+        if is_link || entry.value.starts_with(SYMBOLIC) {
+            let path = RepoPath::new(&key[keys::ID..]);
+            found.extend(path.map(|path| (path, entry)));
+        }
+        Ok(Step::Next)
+    })?;
+    Ok(found)
 }
 
 /// The files of hosts in a repository.

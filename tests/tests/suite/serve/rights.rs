@@ -124,6 +124,85 @@ fn who_may_write_may_not_rewrite() {
     work.ok("push --quiet origin :refs/heads/two");
 }
 
+/// A branch has the rules of a branch by whatever name it is pushed.
+fn by_other_names(served: &Served, repo: &str, token: &str) {
+    let work = served.work(repo, &served.url(&format!("alice:{token}"), repo));
+    work.commit("two");
+    work.ok("push --quiet origin HEAD:refs/heads/main HEAD:refs/heads/two");
+    let main = work.oid("HEAD");
+    let bare = served.place.repo(repo);
+    let at = |name: &str| {
+        bare.ok(format!("-c safe.directory=* rev-parse {name}"))
+            .trim()
+            .to_owned()
+    };
+    bare.ok("-c safe.directory=* symbolic-ref refs/tags/link refs/heads/main");
+    bare.ok("-c safe.directory=* symbolic-ref refs/other/link refs/tags/link");
+    bare.ok("-c safe.directory=* symbolic-ref refs/other/head HEAD");
+    bare.ok("-c safe.directory=* symbolic-ref refs/heads/old refs/heads/two");
+    let mut names = vec!["refs/tags/link", "refs/other/link", "refs/other/head"];
+    if bare.read("HEAD").contains("main") {
+        let link = bare.dir.join("refs/tags/dir");
+        std::os::unix::fs::symlink("../heads", link).expect("symlink");
+        names.push("refs/tags/dir/main");
+    }
+    work.ok("commit --quiet --amend --allow-empty -m other");
+    for name in names {
+        for source in ["HEAD", "HEAD^", ""] {
+            let told = work.fail(format!("push --force origin {source}:{name}"));
+            assert!(told.contains("hidden ref"), "{name}: {told}");
+        }
+        assert_eq!(at("refs/heads/main"), main);
+    }
+    let told = work.fail("push --force origin HEAD:refs/heads/old");
+    assert!(told.contains("non-fast-forward"), "{told}");
+    work.ok("push --quiet --force origin HEAD:refs/tags/v1 HEAD:refs/heads/three");
+    // A branch that would move with a tag.
+    bare.ok("-c safe.directory=* symbolic-ref refs/heads/moves refs/tags/v1");
+    let told = work.fail("push --force origin HEAD^:refs/tags/v1");
+    assert!(told.contains("hidden ref"), "{told}");
+    work.ok("push --quiet origin HEAD:refs/heads/four");
+    served.ok(&format!("access grant {repo} alice force"));
+    work.ok("push --quiet --force origin HEAD:refs/tags/link HEAD^:refs/tags/v1");
+    assert_eq!(at("refs/heads/main"), work.oid("HEAD"));
+}
+
+#[test]
+fn a_branch_has_no_other_name() {
+    let (served, token) = Served::with_alice();
+    by_other_names(&served, "team/app.git", &token);
+    if served.place.git.has((2, 45), "reftables") {
+        served.ok("repo create --ref-format reftable team/tables.git");
+        by_other_names(&served, "team/tables.git", &token);
+    }
+}
+
+/// What a replacement says of a commit is not what git goes by.
+#[test]
+fn who_may_write_replaces_nothing() {
+    let (served, token) = Served::with_alice();
+    let url = served.url(&format!("alice:{token}"), "team/app.git");
+    let work = served.work("work", &url);
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    let old = work.oid("HEAD");
+    work.ok("commit --quiet --amend --allow-empty -m other");
+    let other = work.oid("HEAD");
+    // As if the other commit came after the old one.
+    work.ok(format!("replace --graft {other} {old}"));
+    let told = work.fail("push origin refs/replace/*:refs/replace/*");
+    assert!(told.contains("hidden ref"), "{told}");
+    let told = work.fail("push --force origin HEAD:refs/heads/main");
+    assert!(told.contains("non-fast-forward"), "{told}");
+    // Also where there is one.
+    served.ok("access grant team/app.git alice force");
+    work.ok("push --quiet origin refs/replace/*:refs/replace/*");
+    served.ok("access revoke team/app.git alice");
+    let told = work.fail("push --force origin HEAD:refs/heads/main");
+    assert!(told.contains("non-fast-forward"), "{told}");
+    let told = work.fail(format!("push origin :refs/replace/{other}"));
+    assert!(told.contains("hidden ref"), "{told}");
+}
+
 #[test]
 fn groups_and_their_members() {
     let (served, _) = Served::with_alice();
