@@ -402,7 +402,9 @@ fn refusal_errno(refusal: &Refusal) -> i32 {
         | Refusal::NoUser(_)
         | Refusal::UserExists(_)
         | Refusal::NoToken(_)
-        | Refusal::TokenExists(_) => libc::EPERM,
+        | Refusal::TokenExists(_)
+        | Refusal::NoGrant { .. }
+        | Refusal::NotInGroup { .. } => libc::EPERM,
         // As a disk does: a file where a directory is needed, or the reverse.
         Refusal::DirectoryConflict { name, with } => {
             if with.as_bytes().len() < name.as_bytes().len() {

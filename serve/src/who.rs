@@ -5,9 +5,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gitmoor_model::{SecretDigest, Timestamp, Token, TokenId, UserName, presented};
+use gitmoor_model::{
+    ANONYMOUS, DEPLOY, SecretDigest, Timestamp, Token, TokenId, UserName, presented,
+};
 use gitmoor_replicator::state::View;
 use gitmoor_replicator::{ReadError, read};
+use std::borrow::Cow;
 
 /// The longest header that is looked at, bytes.
 const LONGEST: usize = 1024;
@@ -42,12 +45,14 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// For logs and the audit trail.
-    pub(crate) fn name(&self) -> &str {
+    /// For logs, hooks and the audit trail. A user who had the name before that was reserved is told from those whom it
+    /// was reserved for: no user's name has a colon.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::Anonymous => "anonymous",
-            Self::User(user, ..) => user.as_str(),
-            Self::Deploy(..) => "deploy",
+            Self::Anonymous => ANONYMOUS.into(),
+            Self::User(user, ..) if user.is_reserved() => format!("user:{user}").into(),
+            Self::User(user, ..) => user.as_str().into(),
+            Self::Deploy(..) => DEPLOY.into(),
         }
     }
 

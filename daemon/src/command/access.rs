@@ -23,7 +23,7 @@ pub enum AccessCommand {
     },
     /// Take that back
     Revoke {
-        /// The repository or directory of the grant
+        /// The repository or directory of the grant; a repository in the trash by its id
         at: String,
         /// Of the grant
         to: Grantee,
@@ -130,6 +130,9 @@ pub struct GrantLine {
     /// A user, `@` and a group, or `everyone`.
     pub to: String,
     pub role: String,
+    /// The id of a repository in the trash, of which `at` is the former name: what is granted there comes back with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trashed: Option<String>,
 }
 
 /// Does one of them.
@@ -161,9 +164,14 @@ fn print(grants: &[GrantLine]) -> io::Result<()> {
     };
     let (at, to) = (longest(|grant| &grant.at), longest(|grant| &grant.to));
     for grant in grants {
+        let trashed = grant.trashed.as_ref();
+        let trashed = trashed.map(|id| format!("  in the trash as {id}"));
         output::line(format_args!(
-            "{:at$}  {:to$}  {}",
-            grant.at, grant.to, grant.role
+            "{:at$}  {:to$}  {}{}",
+            grant.at,
+            grant.to,
+            grant.role,
+            trashed.unwrap_or_default()
         ))?;
     }
     Ok(())

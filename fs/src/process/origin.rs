@@ -23,6 +23,12 @@ const ADDRESSES: [&str; 3] = ["REMOTE_ADDR", "SSH_CONNECTION", "SSH_CLIENT"];
 /// who, and by which key. Nobody else is believed.
 pub const SERVED: &str = "GITMOOR_SERVED";
 
+/// How what such a program is begins in the audit trail. What begins so by itself is told with [`NO_DOOR`] before it, as
+/// whoever starts a program chooses its words.
+const DOORS: [&str; 3] = ["http", "https", "ssh"];
+/// See [`DOORS`].
+const NO_DOOR: &str = "program";
+
 /// Options whose value is left out when this is in their name.
 const SECRETS: [&str; 6] = ["pass", "token", "secret", "auth", "header", "key"];
 
@@ -74,6 +80,7 @@ impl Origin {
         let line = line.or_else(name).unwrap_or_default();
         let told = match served {
             Some(served) => cut(format!("{served}: {line}")),
+            None if may_look_like_a_door(&line) => cut(format!("{NO_DOOR} {line}")),
             None => line,
         };
         Self {
@@ -127,12 +134,23 @@ fn without_secrets(word: &str, sets: bool) -> String {
     }
 }
 
+/// Whether a text could be taken for that of a door: by its first word, in which letters of other scripts may look like
+/// those, and others like nothing.
+fn may_look_like_a_door(line: &str) -> bool {
+    let first = line.split_ascii_whitespace().next().unwrap_or_default();
+    let mut doors = DOORS.iter();
+    !first.is_ascii() || doors.any(|door| door.eq_ignore_ascii_case(first))
+}
+
 /// Whom a program serves, as a door has it.
 fn served(environment: &[u8]) -> Option<String> {
     let mut variables = environment.split(|byte| *byte == 0);
     let value = variables.find_map(|it| it.strip_prefix(SERVED.as_bytes())?.strip_prefix(b"="))?;
     let text = std::str::from_utf8(value).ok()?;
-    Some(text.replace(char::is_control, "?"))
+    let door = text.split(' ').next()?;
+    DOORS
+        .contains(&door)
+        .then(|| text.replace(char::is_control, "?"))
 }
 
 /// The address in an environment, if it is one.
@@ -181,6 +199,27 @@ mod tests {
         assert_eq!(command(b"a\nb\0\x1b[1m"), Some("a?b ?[1m".to_owned()));
         let long = command("ü".repeat(10_000).as_bytes()).expect("text");
         assert!(long.len() <= COMMAND + '…'.len_utf8() && long.ends_with("ü…"));
+    }
+
+    #[test]
+    fn nothing_looks_like_a_door() {
+        for text in [
+            "http bob token 12: git",
+            " http bob",
+            "HTTP bob",
+            "ssh bob",
+            "http\u{200b} bob",
+            "һttp bob",
+            "http\u{a0}bob",
+        ] {
+            assert!(may_look_like_a_door(text), "{text}");
+        }
+        for text in ["git push", "program http bob", "httpd -f http bob", ""] {
+            assert!(!may_look_like_a_door(text), "{text}");
+        }
+        let of = |text: &str| served(format!("A=1\0GITMOOR_SERVED={text}").as_bytes());
+        assert_eq!(of("http bob\n"), Some("http bob?".to_owned()));
+        assert_eq!(of("git push"), None);
     }
 
     #[test]

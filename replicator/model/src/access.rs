@@ -91,6 +91,18 @@ name_type!(
     GroupName
 );
 
+/// As whom logs and hooks know callers that are no users.
+pub const DEPLOY: &str = "deploy";
+/// The same of those who show no token.
+pub const ANONYMOUS: &str = "anonymous";
+
+impl UserName {
+    /// Whether no new user may be called so: in logs it would be somebody else.
+    pub fn is_reserved(&self) -> bool {
+        [DEPLOY, ANONYMOUS].contains(&self.as_str())
+    }
+}
+
 /// What may be done in a repository. Each includes the ones before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Role {

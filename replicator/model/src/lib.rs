@@ -26,8 +26,8 @@ pub mod setting;
 mod trace;
 
 pub use access::{
-    AccessChange, Grantee, Ground, GroupName, NameError, Role, Token, TokenId, User, UserName,
-    presented, token_text,
+    ANONYMOUS, AccessChange, DEPLOY, Grantee, Ground, GroupName, NameError, Role, Token, TokenId,
+    User, UserName, presented, token_text,
 };
 pub use beside::{MOST_OF_FILE, MOST_OF_TARGET, NameChange, NameStep};
 pub use change::{Change, Expect, FileAdd, FileRemoval, PackedEdit, RefEdit, RepoChange};

@@ -1,6 +1,9 @@
 //! What the replicator answers.
 
-use super::{ClusterId, Limit, NamePath, RepoId, RepoPath, TokenId, UserName, Version, host_file};
+use super::{
+    ClusterId, Grantee, GroupName, Limit, NamePath, RepoId, RepoPath, TokenId, UserName, Version,
+    host_file,
+};
 use serde::{Deserialize, Serialize};
 
 /// What apply answers. A refusal changed nothing.
@@ -214,6 +217,24 @@ pub enum Refusal {
     /// There is one of this id.
     #[error("there is a token {0} already")]
     TokenExists(TokenId),
+    /// Nothing was granted there.
+    #[error(
+        "nothing is granted to {to} at {at} itself; gitmoor access list shows what is granted where"
+    )]
+    NoGrant {
+        /// To whom.
+        to: Grantee,
+        /// Where, as people read it.
+        at: String,
+    },
+    /// The user is not in the group.
+    #[error("{user} is not in the group {group}; gitmoor user list shows all")]
+    NotInGroup {
+        /// Who.
+        user: UserName,
+        /// Where.
+        group: GroupName,
+    },
 }
 
 fn hooks_differ(machine: u64, file: Option<&RepoPath>) -> String {

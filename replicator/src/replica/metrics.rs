@@ -67,7 +67,9 @@ fn outcome(result: &Result<Outcome, ProposeError>) -> &'static str {
             | Refusal::NoUser(_)
             | Refusal::UserExists(_)
             | Refusal::NoToken(_)
-            | Refusal::TokenExists(_) => "refused",
+            | Refusal::TokenExists(_)
+            | Refusal::NoGrant { .. }
+            | Refusal::NotInGroup { .. } => "refused",
             Refusal::OverQuota { .. } => "over_quota",
             Refusal::NotPermitted(_)
             | Refusal::HooksDiffer { .. }

@@ -76,6 +76,10 @@ fn set_member(
     check_user(overlay, user)?;
     let key = keys::member_of(user, group);
     let was = read::groups(overlay, user)?.contains(group);
+    if !was && !is_member {
+        let (user, group) = (user.clone(), group.clone());
+        return Err(Refusal::NotInGroup { user, group }.into());
+    }
     match is_member {
         true => overlay.put(Table::Access, key, &()),
         false => overlay.delete(Table::Access, key),
@@ -118,19 +122,15 @@ fn grant(
     to: &Grantee,
     role: Option<Role>,
 ) -> Result<Told, Halt> {
-    let place = match ground {
-        Ground::Repository(id) => namespace::existing_repo(overlay, *id)?.path.to_string(),
-        Ground::Directory(path) => match namespace::existing(overlay, path)? {
-            NameEntry::Directory => format!("{path}/"),
-            NameEntry::Repo(_) | NameEntry::Link(_) | NameEntry::File(_) => {
-                return Err(Refusal::BadPath(path.clone()).into());
-            }
-        },
-    };
+    let place = place(overlay, ground, role)?;
     if let (Grantee::User(user), Some(_)) = (to, role) {
         check_user(overlay, user)?;
     }
     let old = read::grant(overlay, ground, to)?;
+    if (old, role) == (None, None) {
+        let (to, at) = (to.clone(), place);
+        return Err(Refusal::NoGrant { to, at }.into());
+    }
     let key = keys::grant(ground, to);
     match role {
         Some(role) => overlay.put(Table::Access, key, &role),
@@ -138,6 +138,26 @@ fn grant(
     }
     let told = |role: Option<Role>| role.map(|role| role.to_string());
     Ok((format!("grant {to} {place}"), told(old), told(role)))
+}
+
+/// Where something is granted, as people read it. What was granted of a repository in the trash, and would come back with
+/// it, can be taken back only.
+fn place(overlay: &Overlay<'_>, ground: &Ground, role: Option<Role>) -> Result<String, Halt> {
+    match (ground, role) {
+        (Ground::Repository(id), Some(_)) => {
+            Ok(namespace::existing_repo(overlay, *id)?.path.to_string())
+        }
+        (Ground::Repository(id), None) => {
+            let path = read::path_of(overlay, *id)?.ok_or(Refusal::NoRepo(*id))?;
+            Ok(path.to_string())
+        }
+        (Ground::Directory(path), _) => match namespace::existing(overlay, path)? {
+            NameEntry::Directory => Ok(format!("{path}/")),
+            NameEntry::Repo(_) | NameEntry::Link(_) | NameEntry::File(_) => {
+                Err(Refusal::BadPath(path.clone()).into())
+            }
+        },
+    }
 }
 
 fn check_user(overlay: &Overlay<'_>, user: &UserName) -> Result<(), Halt> {

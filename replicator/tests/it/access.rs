@@ -170,6 +170,23 @@ fn what_is_not_there_gets_nothing() {
             Refusal::UserExists(user("bob")),
         ),
         (
+            grant(directory("team"), "alice", None),
+            Refusal::NoGrant {
+                to: "alice".parse().expect("a grantee"),
+                at: "team/".to_owned(),
+            },
+        ),
+        (
+            change(AccessChange::Leave {
+                user: user("bob"),
+                group: group("devs"),
+            }),
+            Refusal::NotInGroup {
+                user: user("bob"),
+                group: group("devs"),
+            },
+        ),
+        (
             change(AccessChange::RevokeToken(TokenId([7; 8]))),
             Refusal::NoToken(TokenId([7; 8])),
         ),

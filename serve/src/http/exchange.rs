@@ -333,8 +333,8 @@ impl Exchange {
         let token = caller.token().map(|id| format!(" token {id}"));
         [
             ("REMOTE_ADDR", address.to_string()),
-            ("REMOTE_USER", name.to_owned()),
-            ("GIT_COMMITTER_NAME", name.to_owned()),
+            ("REMOTE_USER", name.to_string()),
+            ("GIT_COMMITTER_NAME", name.to_string()),
             ("GIT_COMMITTER_EMAIL", format!("{name}@http.{address}")),
             (
                 gitmoor_fs::SERVED,

@@ -47,7 +47,7 @@ impl Line {
     }
 
     pub(super) fn is_by(&mut self, caller: &Caller) {
-        caller.name().clone_into(&mut self.user);
+        self.user = caller.name().into_owned();
         self.token = caller.token();
     }
 }

@@ -10,7 +10,7 @@ use gitmoor_model::{
     AccessChange, Command, Grantee, Ground, NamePath, RepoPattern, Role, SecretDigest, Timestamp,
     Token, TokenId, UserName, presented, token_text,
 };
-use gitmoor_replicator::state::{Grant, NameEntry};
+use gitmoor_replicator::state::{Grant, NameEntry, TrashedRepo};
 use gitmoor_replicator::{ProposeError, read};
 
 /// See the module.
@@ -23,6 +23,9 @@ impl Access<'_> {
         caught_up.map_err(|error: ProposeError| Rejection::failed(error))?;
         match request {
             AccessRequest::UserList => self.users().map(Reply::Users),
+            AccessRequest::UserAdd { user } if user.is_reserved() => Err(Rejection::usage(
+                format!("{user} is what the log calls callers without a user: choose another name"),
+            )),
             AccessRequest::UserAdd { user } => self.change_access(AccessChange::AddUser(user)),
             AccessRequest::UserRemove { user } => {
                 self.change_access(AccessChange::RemoveUser(user))
@@ -50,7 +53,10 @@ impl Access<'_> {
                 let to: Grantee = to.parse().map_err(Rejection::usage)?;
                 let role = role.map(|role| role.parse()).transpose();
                 let role = role.map_err(Rejection::usage)?;
-                let ground = self.ground(&at)?;
+                let ground = match role {
+                    Some(_) => self.ground(&at)?,
+                    None => self.ground_or_trashed(&at)?,
+                };
                 self.change_access(AccessChange::Grant { ground, to, role })
             }
         }
@@ -104,7 +110,7 @@ impl Access<'_> {
     }
 
     fn grants(&self, at: Option<&str>) -> Result<Vec<GrantLine>, Rejection> {
-        let at = at.map(|at| self.ground(at)).transpose()?;
+        let at = at.map(|at| self.ground_or_trashed(at)).transpose()?;
         let grants = read::grants(self.0.replica.view()).map_err(Rejection::failed)?;
         let wanted = grants
             .into_iter()
@@ -113,11 +119,12 @@ impl Access<'_> {
         for grant in wanted {
             lines.push(GrantLine {
                 at: self.place_of(&grant)?,
+                trashed: self.trashed(&grant)?,
                 to: grant.to.to_string(),
                 role: grant.role.to_string(),
             });
         }
-        lines.sort_by(|a, b| (&a.at, &a.to).cmp(&(&b.at, &b.to)));
+        lines.sort_by(|a, b| (&a.at, &a.trashed, &a.to).cmp(&(&b.at, &b.trashed, &b.to)));
         Ok(lines)
     }
 
@@ -129,6 +136,37 @@ impl Access<'_> {
                 let path = read::path_of(self.0.replica.view(), *id).map_err(Rejection::failed)?;
                 Ok(path.map_or_else(|| id.to_string(), |path| path.to_string()))
             }
+        }
+    }
+
+    /// By which id a repository is known that has its name no longer.
+    fn trashed(&self, grant: &Grant) -> Result<Option<String>, Rejection> {
+        let Ground::Repository(id) = grant.ground else {
+            return Ok(None);
+        };
+        let repo = read::repo(self.0.replica.view(), id).map_err(Rejection::failed)?;
+        Ok(repo.is_none().then(|| id.to_string()))
+    }
+
+    /// What was granted in a repository of the trash can be looked at and taken back: by its id, or by its former name
+    /// if nothing else has it.
+    fn ground_or_trashed(&self, at: &str) -> Result<Ground, Rejection> {
+        let found = self.ground(at);
+        if found.is_ok() {
+            return found;
+        }
+        let trashed = read::trashed_repos(self.0.replica.view()).map_err(Rejection::failed)?;
+        let is_meant = |repo: &&TrashedRepo| {
+            let (id, name) = (repo.repo.id.to_string(), repo.repo.path.to_string());
+            id == at || name == at
+        };
+        let last = trashed
+            .iter()
+            .filter(is_meant)
+            .max_by_key(|repo| repo.version);
+        match last {
+            Some(trashed) => Ok(Ground::Repository(trashed.repo.id)),
+            None => found,
         }
     }
 

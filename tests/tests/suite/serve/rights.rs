@@ -203,6 +203,68 @@ fn who_may_write_replaces_nothing() {
     assert!(told.contains("hidden ref"), "{told}");
 }
 
+/// A `gitmoor` command that must fail; what it says.
+#[track_caller]
+fn refused(served: &Served, line: &str) -> String {
+    let words: Vec<_> = line.split(' ').collect();
+    let output = served.daemon_settings().gitmoor(&words);
+    assert!(!output.status.success(), "{line}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let (served, _) = Served::with_alice();
+    // Alice was granted something above it.
+    let told = refused(&served, "access revoke team/app.git alice");
+    assert!(told.contains("nothing is granted to alice"), "{told}");
+    let told = refused(&served, "user leave alice devs");
+    assert!(told.contains("alice is not in the group devs"), "{told}");
+    served.ok("user join alice devs");
+    served.ok("user leave alice devs");
+    refused(&served, "user leave alice devs");
+    served.ok("access revoke team alice");
+    refused(&served, "access revoke team alice");
+}
+
+/// What comes back with a repository is shown before, and can be taken back.
+#[test]
+fn grants_of_what_is_in_the_trash() {
+    let (served, token) = Served::with_alice();
+    served.ok("access grant team/app.git alice force");
+    served.ok("repo delete --yes team/app.git");
+    let told = served.ok("access list");
+    let trashed = told.lines().find(|line| line.contains("app.git"));
+    let id = trashed.and_then(|line| line.split_once("in the trash as "));
+    let id = id.unwrap_or_else(|| panic!("{told}")).1.to_owned();
+    // By its former name, while nothing else has that.
+    assert!(served.ok("access list team/app.git").contains(&id));
+    refused(&served, "access grant team/app.git alice force");
+    served.ok("repo create team/app.git");
+    served.ok("access grant team/app.git alice read");
+    let now = served.ok("access list team/app.git");
+    assert!(!now.contains("trash"), "{now}");
+    served.ok(&format!("access revoke {id} alice"));
+    assert!(!served.ok("access list").contains("trash"));
+    assert_eq!(served.ok("access list team/app.git"), now);
+    served.ok(&format!("repo restore --as team/old.git {id}"));
+    let url = served.url(&format!("alice:{token}"), "team/old.git");
+    let work = served.work("work", &url);
+    work.ok("push --quiet origin HEAD:refs/heads/main");
+    work.ok("commit --quiet --amend --allow-empty -m other");
+    work.fail("push --quiet --force origin HEAD:refs/heads/main");
+}
+
+#[test]
+fn names_of_those_who_are_no_users() {
+    let served = Served::new();
+    for name in ["deploy", "anonymous"] {
+        let told = refused(&served, &format!("user add {name}"));
+        assert!(told.contains("choose another name"), "{told}");
+        refused(&served, &format!("user remove {name}"));
+    }
+}
+
 #[test]
 fn groups_and_their_members() {
     let (served, _) = Served::with_alice();

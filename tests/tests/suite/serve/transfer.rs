@@ -6,6 +6,7 @@ use gitmoor_tests::history;
 use gitmoor_tests::wait;
 use gitmoor_tests::watched::Watched;
 use std::io::{Read, Write};
+use std::process::Command;
 use std::time::Duration;
 
 #[test]
@@ -167,6 +168,27 @@ fn who_pushed_is_on_record() {
     for told in [trail, namespace, log] {
         assert!(!told.contains(secret));
     }
+}
+
+/// Who works on the mount may be called as a program likes, and not like one that a door has started.
+#[test]
+fn nobody_else_is_on_record_as_a_door() {
+    let (served, _) = Served::with_alice();
+    let (bare, work) = (served.place.repo("team/app.git"), served.place.work("work"));
+    let tip = work.commit("one");
+    bare.ok(format!(
+        "-c safe.directory=* fetch --quiet {} HEAD:refs/heads/main",
+        work.path()
+    ));
+    let script = "exec -a 'http bob token 0123456789abcdef: git' git -c safe.directory=* update-ref refs/heads/forged \"$1\"";
+    let mut forged = Command::new("bash");
+    forged
+        .args(["-c", script, "bash", &tip])
+        .current_dir(&bare.dir);
+    forged.env("GITMOOR_SERVED", "http bob token 0123456789abcdef");
+    assert!(forged.status().expect("bash").success());
+    let trail = served.ok("audit team/app.git --ref forged --json");
+    assert!(trail.contains("\"program http bob token"), "{trail}");
 }
 
 /// Of a proxy the last address is believed, and of nobody else.
