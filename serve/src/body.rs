@@ -1,18 +1,20 @@
 //! The bytes of a request as git reads them: unpacked if they were compressed, one piece at a time, within bounds.
 //!
+//! What is sent does not become much less either: bytes that unpack to nothing would keep a place for as long as they come.
+//!
 //! Compressed bytes are fed to the decoder in small slices, so that one slice cannot become much. A request that grows
 //! by more than [`RATIO`] beyond the first [`FREE`] bytes is refused: text of a fetch shrinks to a tenth at best.
 //!
-//! A client has a time for every [`LEAST`] bytes, so that one byte a minute does not keep a place. Only time in which the
-//! client is waited for counts: git may take its own.
+//! How slow a client may be: [`crate::pace`].
 
+use crate::pace::{Pace, TooSlow};
 use bytes::Bytes;
 use flate2::write::GzDecoder;
 use hyper::body::{Body, Incoming};
 use std::future::poll_fn;
 use std::io::Write;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::time::timeout;
 
 /// How much larger than what was sent a request may become …
@@ -21,8 +23,10 @@ const RATIO: u64 = 100;
 const FREE: u64 = 1 << 20;
 /// Compressed bytes that are unpacked at a time.
 const SLICE: usize = 1024;
-/// Bytes that a client sends within the time that it has, at least.
-const LEAST: usize = 64 << 10;
+/// How much smaller than what was sent a request may become …
+const SHRINKS: u64 = 2;
+/// … beyond so many bytes: headers of gzip, and what the decoder has not handed out yet.
+const BARREN: u64 = 256 << 10;
 
 /// Why compressed bytes are refused.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +37,9 @@ pub enum InflateError {
     /// They become too much.
     #[error("the body grows to more than {RATIO} times what was sent")]
     Bomb,
+    /// They become too little.
+    #[error("the body becomes less than half of what was sent")]
+    Barren,
 }
 
 /// Why a body cannot be read to its end.
@@ -42,8 +49,8 @@ pub(crate) enum BodyError {
     Inflate(#[from] InflateError),
     #[error("the body has more than {0} bytes, which no fetch needs")]
     TooLarge(u64),
-    #[error("the client sent less than {LEAST} bytes within {0:?}")]
-    Idle(Duration),
+    #[error("the client sent {0}")]
+    Slow(#[from] TooSlow),
     #[error("the client went away: {0}")]
     Gone(#[from] hyper::Error),
 }
@@ -79,6 +86,9 @@ impl Inflate {
             }
         }
         self.made += made.len() as u64;
+        if self.received > self.made.saturating_mul(SHRINKS).saturating_add(BARREN) {
+            return Err(InflateError::Barren);
+        }
         Ok(made)
     }
 
@@ -96,12 +106,7 @@ pub(crate) struct Reader {
     /// Compressed bytes that are not unpacked yet.
     rest: Bytes,
     is_over: bool,
-    /// For [`LEAST`] bytes …
-    idle: Duration,
-    /// … and what is left of it …
-    patience: Duration,
-    /// … and how many of them have come.
-    since: usize,
+    pace: Pace,
     /// Bytes that it may have, unpacked.
     most: u64,
     /// Bytes that git gets.
@@ -109,15 +114,13 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(body: Incoming, is_packed: bool, idle: Duration, most: u64) -> Self {
+    pub(crate) fn new(body: Incoming, is_packed: bool, pace: Pace, most: u64) -> Self {
         Self {
             body,
             inflate: is_packed.then(Inflate::default),
             rest: Bytes::new(),
             is_over: false,
-            idle,
-            patience: idle,
-            since: 0,
+            pace,
             most,
             read: 0,
         }
@@ -165,25 +168,21 @@ impl Reader {
         loop {
             let asked = Instant::now();
             let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context));
-            let frame = timeout(self.patience, frame).await;
-            let Some(frame) = frame.map_err(|_| BodyError::Idle(self.idle))? else {
+            let frame = timeout(self.pace.patience(), frame).await;
+            let Ok(frame) = frame else {
+                return Err(self.pace.over().into());
+            };
+            self.pace.waited(asked.elapsed());
+            let Some(frame) = frame else {
                 return Ok(None);
             };
-            self.patience = self.patience.saturating_sub(asked.elapsed());
             // Trailers say nothing to git.
             if let Ok(data) = frame?.into_data()
                 && !data.is_empty()
             {
-                self.has_come(data.len());
+                self.pace.moved(data.len() as u64);
                 return Ok(Some(data));
             }
-        }
-    }
-
-    fn has_come(&mut self, bytes: usize) {
-        self.since += bytes;
-        if self.since >= LEAST {
-            (self.since, self.patience) = (0, self.idle);
         }
     }
 }

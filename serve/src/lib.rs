@@ -12,6 +12,7 @@
 //!   guard    the refs that a push must not name
 //!   git      a git child: as whom, with which settings, within which bounds
 //!   body     the request's bytes as git reads them: unpacked, bounded, one piece at a time
+//!   pace     how slow a client may be that sends or takes
 //! tls        certificates, read again when they change
 //! ```
 //!
@@ -26,6 +27,7 @@ mod guard;
 mod http;
 mod may;
 mod metrics;
+mod pace;
 mod rate;
 mod request;
 mod route;
@@ -35,6 +37,7 @@ mod who;
 
 pub use admission::Limits;
 pub use http::{ACCESS, Door, Machine, OpenError};
+pub use pace::Least;
 pub use rate::Rates;
 pub use tls::{TlsError, TlsFiles};
 
@@ -61,6 +64,8 @@ pub struct Config {
     pub rates: Rates,
     /// A client that sends and takes hardly anything for so long has gone.
     pub idle: Duration,
+    /// A client that sends or takes less than that is ended.
+    pub least: Least,
 }
 
 /// What the parsers of this crate make of bytes from the network, for fuzzing and tests.

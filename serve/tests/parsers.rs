@@ -194,3 +194,38 @@ fn a_bomb_is_refused_before_it_is_large() {
     assert!(matches!(refused, Some(InflateError::Bomb)), "{refused:?}");
     assert!(made < 3 << 20, "{made}");
 }
+
+/// Blocks of gzip that hold nothing, and a byte now and then.
+#[test]
+fn what_unpacks_to_nothing_is_refused() {
+    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    let (nothing, one) = ([0, 0, 0, 0xff, 0xff], [0, 1, 0, 0xfe, 0xff, b'0']);
+    let often = [nothing.repeat(1000), one.to_vec()].concat();
+    for blocks in [nothing.repeat(1000), often] {
+        let mut inflate = Inflate::default();
+        inflate.push(&header).expect("a header");
+        let refused = (0..1000).find_map(|_| inflate.push(&blocks).err());
+        assert!(matches!(refused, Some(InflateError::Barren)), "{refused:?}");
+    }
+    // What cannot be packed grows a little.
+    let mut seed = 1_u64;
+    let noise = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 56) as u8
+    });
+    let noise: Vec<_> = noise.take(4 << 20).collect();
+    for level in [
+        Compression::none(),
+        Compression::fast(),
+        Compression::best(),
+    ] {
+        let mut packer = GzEncoder::new(Vec::new(), level);
+        packer.write_all(&noise).expect("memory");
+        let mut inflate = Inflate::default();
+        let mut made = inflate
+            .push(&packer.finish().expect("memory"))
+            .expect("sound");
+        made.extend(inflate.finish().expect("sound"));
+        assert!(made == noise);
+    }
+}

@@ -374,6 +374,15 @@ settings! {
         idle_timeout: Seconds {
             default: "2m",
         }
+        // 14 KB a second: a modem has less, any radio link more.
+        /// A client that sends or takes less than this in least-time is ended
+        least_bytes: ByteSize {
+            default: "4MiB",
+        }
+        /// The time for least-bytes, in which only waiting for the client counts
+        least_time: Seconds {
+            default: "5m",
+        }
         /// How long requests may go on when the daemon is told to leave
         drain: Seconds {
             flag: "--drain TIME",

@@ -5,7 +5,7 @@ use super::arguments::MountArgs;
 use super::layer::{Layer, ServeLayer};
 use super::owner::{Umask, UserId};
 use super::place::absolute;
-use gitmoor_serve::{Limits, Rates, TlsFiles};
+use gitmoor_serve::{Least, Limits, Rates, TlsFiles};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct ServeSettings {
     pub rates: Rates,
     /// A client that does nothing for so long has gone.
     pub idle: Duration,
+    /// A client that sends or takes less is ended.
+    pub least: Least,
     /// How long requests may go on at the end.
     pub drain: Duration,
 }
@@ -80,6 +82,10 @@ pub(super) fn resolve(
             repository: serve.repository_rate(),
         },
         idle: serve.idle_timeout().0,
+        least: Least {
+            bytes: serve.least_bytes().0,
+            within: serve.least_time().0,
+        },
         drain: serve.drain().0,
     }))
 }

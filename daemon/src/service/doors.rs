@@ -55,6 +55,7 @@ impl Listening {
             limits: serve.limits,
             rates: serve.rates,
             idle: serve.idle,
+            least: serve.least,
         };
         let machine = Arc::new(Behind {
             telling: Arc::clone(&parts.telling),

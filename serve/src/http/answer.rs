@@ -8,10 +8,11 @@ use super::refused::Refused;
 use crate::admission::Ticket;
 use crate::body::{BodyError, Reader};
 use crate::git::Git;
+use crate::pace::Pace;
 use bytes::{Bytes, BytesMut};
 use hyper::Response;
 use hyper::header::{HeaderName, HeaderValue};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
@@ -37,6 +38,8 @@ pub(super) struct Answering {
     pub(super) received: u64,
     pub(super) _ticket: Ticket,
     pub(super) idle: Duration,
+    /// Of the client that takes it.
+    pub(super) pace: Pace,
 }
 
 impl Answering {
@@ -135,7 +138,7 @@ impl Answering {
     }
 
     async fn pass(
-        &self,
+        &mut self,
         line: &mut Line,
         pieces: &mpsc::Sender<Bytes>,
         piece: Bytes,
@@ -144,11 +147,14 @@ impl Answering {
             return Ok(());
         }
         let length = piece.len() as u64;
-        match timeout(self.idle, pieces.send(piece)).await {
+        let asked = Instant::now();
+        match timeout(self.pace.patience(), pieces.send(piece)).await {
             Ok(Ok(())) => line.sent += length,
             Ok(Err(_)) => return Err("the client went away".to_owned()),
-            Err(_) => return Err(format!("the client took nothing for {:?}", self.idle)),
+            Err(_) => return Err(format!("the client took {}", self.pace.over())),
         }
+        self.pace.waited(asked.elapsed());
+        self.pace.moved(length);
         Ok(())
     }
 }

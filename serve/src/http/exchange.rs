@@ -4,6 +4,7 @@
 //! place among those that run; then git. hyper says `100 Continue` when a body is first read, so that nobody sends one
 //! that is refused by its headers.
 
+use super::activity::Working;
 use super::answer::{Answering, Feeding};
 use super::line::{DOOR, Line};
 use super::out::Out;
@@ -16,6 +17,7 @@ use crate::git::{Git, Job};
 use crate::guard;
 use crate::may::{Allowed, may};
 use crate::metrics::Running;
+use crate::pace::Pace;
 use crate::rate::Often;
 use crate::request::{Work, fetched};
 use crate::route::{Method, Route, Service, route};
@@ -51,6 +53,8 @@ const FORWARDED: &str = "x-forwarded-for";
 pub(super) struct Exchange {
     pub(super) shared: Arc<Shared>,
     pub(super) line: Line,
+    /// While git works for it.
+    _working: Working,
 }
 
 /// What was asked, by whom, and that it may be.
@@ -65,9 +69,12 @@ struct Granted {
 }
 
 impl Exchange {
-    pub(super) fn new(shared: Arc<Shared>, address: IpAddr) -> Self {
-        let line = Line::new(address);
-        Self { shared, line }
+    pub(super) fn new(shared: Arc<Shared>, address: IpAddr, working: Working) -> Self {
+        Self {
+            shared,
+            line: Line::new(address),
+            _working: working,
+        }
     }
 
     /// Whoever has the proxy's address may say another.
@@ -231,7 +238,8 @@ impl Exchange {
             Service::ReceivePack => u64::MAX,
         };
         let idle = self.shared.config.idle;
-        let mut reader = Reader::new(request.into_body(), is_packed, idle, most);
+        let pace = Pace::new(idle, self.shared.config.least);
+        let mut reader = Reader::new(request.into_body(), is_packed, pace.clone(), most);
         let (work, looked_at) = match (granted.advertise, granted.service) {
             (true, _) => (Work::Small, Bytes::new()),
             (false, Service::ReceivePack) => (Work::Push, Bytes::new()),
@@ -257,6 +265,7 @@ impl Exchange {
             received: 0,
             _ticket: ticket,
             idle,
+            pace,
         };
         answering.first().await?;
         Ok(answering)

@@ -4,6 +4,7 @@
 //! client neither sends nor takes anything. There are at most [`CONNECTIONS`], half of them for one address; one more is
 //! closed at once.
 
+mod activity;
 mod answer;
 mod exchange;
 mod headers;
@@ -18,6 +19,7 @@ use crate::admission::Admission;
 use crate::rate::Rate;
 use crate::share::Shares;
 use crate::{Config, TlsError, tls};
+use activity::Activity;
 use exchange::Exchange;
 use gitmoor_fs::program::User;
 use gitmoor_fs::{FsError, PushHooks};
@@ -53,6 +55,9 @@ const HEADER_BYTES: usize = 16 << 10;
 const HEADER_COUNT: usize = 64;
 /// Requests at a time on one connection of HTTP/2: git makes one.
 const STREAMS: u32 = 4;
+/// How many times the time in which a client has gone it may take for the end of an answer, when nobody works for it any
+/// more: what waits on this side of the socket is less than a megabyte.
+const LAST_BYTES: u32 = 8;
 /// A peer of HTTP/2 that does not even say that it is alive has gone.
 const ALIVE: Duration = Duration::from_secs(20);
 /// After a connection could not be accepted; without it the loop would spin.
@@ -253,20 +258,34 @@ async fn serve(
     version: Version,
     shared: Arc<Shared>,
 ) {
-    let stage = shared.stage.clone();
+    let (stage, idle) = (shared.stage.clone(), shared.config.idle);
+    let activity = Activity::new();
+    let working = activity.clone();
     let service = service_fn(move |request| {
-        let exchange = Exchange::new(Arc::clone(&shared), peer);
+        let exchange = Exchange::new(Arc::clone(&shared), peer, working.begin());
         async move { Ok::<_, Infallible>(exchange.answer(request).await) }
     });
     let stream = TokioIo::new(stream);
     let served = match version {
         Version::One => {
             let connection = pin!(http1().serve_connection(stream, service));
-            drive(connection, http1::Connection::graceful_shutdown, stage).await
+            drive(
+                connection,
+                http1::Connection::graceful_shutdown,
+                stage,
+                (activity, idle),
+            )
+            .await
         }
         Version::Two => {
             let connection = pin!(http2().serve_connection(stream, service));
-            drive(connection, http2::Connection::graceful_shutdown, stage).await
+            drive(
+                connection,
+                http2::Connection::graceful_shutdown,
+                stage,
+                (activity, idle),
+            )
+            .await
         }
     };
     if let Err(error) = served {
@@ -274,12 +293,14 @@ async fn serve(
     }
 }
 
-/// To its end, or to that of the door.
+/// To its end, or to that of the door; or until nobody works for it.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     mut connection: Pin<&mut C>,
     close: impl Fn(Pin<&mut C>),
     mut stage: watch::Receiver<Stage>,
+    (activity, idle): (Activity, Duration),
 ) -> hyper::Result<()> {
+    let mut patience = idle;
     loop {
         tokio::select! {
             served = connection.as_mut() => return served,
@@ -289,6 +310,13 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
                     return Ok(());
                 }
                 close(connection.as_mut());
+            }
+            () = activity.idle(patience) => {
+                if patience > idle {
+                    return Ok(());
+                }
+                close(connection.as_mut());
+                patience = idle * (1 + LAST_BYTES);
             }
         }
     }

@@ -118,9 +118,8 @@ fn of_body(error: &BodyError) -> StatusCode {
         BodyError::Inflate(InflateError::Bomb) | BodyError::TooLarge(_) => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
-        BodyError::Inflate(InflateError::Garbled(_)) | BodyError::Gone(_) => {
-            StatusCode::BAD_REQUEST
-        }
-        BodyError::Idle(_) => StatusCode::REQUEST_TIMEOUT,
+        BodyError::Inflate(InflateError::Garbled(_) | InflateError::Barren)
+        | BodyError::Gone(_) => StatusCode::BAD_REQUEST,
+        BodyError::Slow(_) => StatusCode::REQUEST_TIMEOUT,
     }
 }

@@ -373,6 +373,51 @@ fn who_does_not_read_holds_up_nobody_else() {
     drop(held);
 }
 
+/// Who asks without an end, and takes no answer.
+#[test]
+fn who_takes_no_answers_has_gone() {
+    let served = Served::with("idle-timeout = \"1s\"\n");
+    let mut stream = served.connect();
+    let second = Some(Duration::from_secs(1));
+    stream.set_write_timeout(second).expect("a time");
+    let asks = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    let began = Instant::now();
+    loop {
+        match stream.write(asks.as_bytes()) {
+            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => break,
+            Ok(_) | Err(_) => {}
+        }
+        let bound = Duration::from_secs(60);
+        assert!(began.elapsed() < bound, "it is never cut off");
+    }
+}
+
+/// Who is there, and only keeps a place.
+#[test]
+fn who_takes_little_for_long_has_gone() {
+    let served = Served::with("least-bytes = \"8MiB\"\nleast-time = \"3s\"\n");
+    let token = served.alice();
+    let tip = with_noise(&served, &token).oid("HEAD");
+    let mut stream = served.connect();
+    let body = format!("0032want {tip}\n00000009done\n");
+    let path = "/team/app.git/git-upload-pack";
+    let request = post(&token, path, FETCH, body.as_bytes());
+    stream.write_all(&request).expect("asks");
+    let (began, mut piece) = (Instant::now(), vec![0; 64 << 10]);
+    let mut taken = 0;
+    while let Ok(length @ 1..) = stream.read(&mut piece) {
+        taken += length;
+        // Far more than the 64 KiB of a client that is there.
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "it is never cut off"
+        );
+    }
+    assert!(taken < 24 << 20, "{taken}");
+    no_git_is_left(&served);
+}
+
 /// Of those that serve requests, within a moment.
 #[track_caller]
 fn no_git_is_left(served: &Served) {

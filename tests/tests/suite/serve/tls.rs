@@ -5,7 +5,9 @@ use gitmoor_tests::history;
 use gitmoor_tests::wait;
 use rcgen::CertifiedKey;
 use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// More than it takes until a certificate is read again.
@@ -19,8 +21,8 @@ fn certify(certificate: &Path, key: &Path) {
     fs::write(certificate, cert.pem()).expect("written");
 }
 
-#[test]
-fn a_certificate_is_renewed_while_git_is_served() {
+/// With more settings of `[serve]`; the files of its certificate and its key.
+fn with_tls(more: &str) -> (Served, PathBuf, PathBuf) {
     let mut files = None;
     let served = Served::with_settings(|daemon| {
         let [certificate, key] =
@@ -30,10 +32,46 @@ fn a_certificate_is_renewed_while_git_is_served() {
         files = Some((certificate, key));
         (
             String::new(),
-            format!("tls-certificate = {one:?}\ntls-key = {two:?}\n"),
+            format!("tls-certificate = {one:?}\ntls-key = {two:?}\n{more}"),
         )
     });
     let (certificate, key) = files.expect("they were made");
+    (served, certificate, key)
+}
+
+/// A connection of HTTP/2 is no longer kept than one of HTTP/1.1, whatever it says beside requests.
+#[test]
+fn who_asks_nothing_has_gone() {
+    let (served, ..) = with_tls("idle-timeout = \"1s\"\n");
+    let mut client = Command::new("openssl");
+    client.args([
+        "s_client",
+        "-quiet",
+        "-alpn",
+        "h2",
+        "-connect",
+        &served.address,
+    ]);
+    client
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut client = client.spawn().expect("openssl");
+    let stdin = client.stdin.as_mut().expect("a pipe");
+    let begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    stdin.write_all(begin).expect("it reads");
+    // A peer that does not answer a ping would be there for 40 s.
+    let ended = wait::poll(Duration::from_secs(18), || {
+        client.try_wait().expect("openssl")
+    });
+    client.kill().expect("it runs, or has ended");
+    client.wait().expect("it ends");
+    assert!(ended.is_some(), "it is never cut off");
+}
+
+#[test]
+fn a_certificate_is_renewed_while_git_is_served() {
+    let (served, certificate, key) = with_tls("");
     let token = served.alice();
     let plain = served.url(&format!("alice:{token}"), "team/app.git");
     let url = plain.replacen("http", "https", 1);
