@@ -55,9 +55,11 @@ pub fn settled(watched: &Watched) -> Requests {
     last
 }
 
-/// How many more there are for which a process waits.
+/// How many more there are for which a process waits. A request is counted after its answer, which the process may have
+/// before.
+#[track_caller]
 pub fn waited_for_since(watched: &Watched, before: &Requests) -> Requests {
-    let grown = so_far(watched)
+    let grown = settled(watched)
         .into_iter()
         .map(|(op, count)| (op, count - before[op]));
     grown

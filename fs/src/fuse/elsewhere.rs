@@ -1,7 +1,7 @@
 //! Tells the kernel what other machines changed, each change as soon as it can be read here.
 //!
-//! The notification says that the attributes of an inode are no longer valid, nor the names of a directory. The kernel takes it without the lock of a
-//! directory, so it waits for no request, and a request may wait for it.
+//! The notification says that the attributes of an inode are no longer valid, nor the names of a directory. The kernel
+//! takes it without the lock of a directory, so it waits for no request, and a request may wait for it.
 //!
 //! A client hears of changes by the answers to its questions. While the kernel may remember names, the client asks
 //! several times a second.
