@@ -53,7 +53,7 @@ impl Repository {
         if !self.replicated_children(path)?.is_empty() {
             return Err(FsError::NotEmpty);
         }
-        let _changing = self.own_hooks.changing(path);
+        let _changing = self.own_hooks.removing(path);
         match self.files.rmdir(path) {
             // It goes with the repository, which has none itself.
             Err(FsError::Io(e)) if e.kind() == ErrorKind::NotFound && is_shown(&found) => Ok(()),
@@ -67,7 +67,7 @@ impl Repository {
 
     pub(crate) fn unlink(&self, path: &RepoPath, caller: &Caller) -> FsResult<()> {
         self.shown_hooks().check_none_stays_at(path)?;
-        let _changing = self.own_hooks.changing(path);
+        let _changing = self.own_hooks.removing(path);
         self.host_files.adopt_if_plain(path)?;
         let found = self.find(path)?.ok_or(FsError::NotFound)?;
         let quarantines = &self.shared.quarantines;

@@ -462,7 +462,10 @@ impl Repository {
     /// and of `config`.
     pub fn publish(&self) -> FsResult<()> {
         // First: other machines take pushes without them until then. What goes wrong with it holds up nothing else.
-        let told = self.own_hooks.tell();
+        let told = match self.own_hooks.is_due(self.operations()) {
+            true => self.own_hooks.tell(),
+            false => Ok(()),
+        };
         self.refs.gathered().finish_all();
         self.transactions.publish()?;
         if self.host_files.has_plain() {
@@ -496,7 +499,7 @@ impl Repository {
         if self.host_files.has_plain()
             || self.config.has_unreplicated()
             || self.refs.gathered().is_due()
-            || self.own_hooks.is_due()
+            || self.own_hooks.is_due(self.operations())
         {
             return true;
         }

@@ -1,6 +1,10 @@
 //! The hooks that a host has written into a repository, as the cluster knows them: their names and a digest, so that no
 //! other machine takes a push without them. They are told when `hooks/` has changed, by the publisher or before a ref
 //! moves here, and once after an upgrade; a note beside the repository's directory says what was told.
+//!
+//! That hooks have gone is told by the publisher when the repository has not been used for [`REST`]. `rm -rf` of a
+//! repository may begin with them, and has to remove the refs as well, which a machine that lacks the hooks of another
+//! may not. Until then the others ask for no less than before.
 
 use super::context::Context;
 use super::local::Files;
@@ -16,6 +20,7 @@ use rustix::fs::FileType;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// The note of what was told.
 const NOTE: &str = "told-hooks";
@@ -26,6 +31,9 @@ const LARGEST_NOTE: u64 = 1 << 10;
 /// Bytes of a hook that are looked at. Of a larger one the length is told.
 const LARGEST: u64 = 1 << 20;
 
+/// Between two steps of a program that removes a repository there is less.
+const REST: Duration = Duration::from_secs(5);
+
 /// See the module.
 pub(super) struct OwnHooks {
     repo: RepoId,
@@ -33,20 +41,29 @@ pub(super) struct OwnHooks {
     files: Arc<Files>,
     /// How often a hook may have changed.
     changes: AtomicU64,
+    /// The last of these changes that was no removal.
+    appeared: AtomicU64,
     /// Which of these changes the others know.
     told: AtomicU64,
+    /// How often the repository was used when that was last looked at, and since when that is so.
+    seen: Mutex<(u64, Instant)>,
     /// Held while they are told.
     telling: Mutex<()>,
 }
 
 /// A change that is under way. It counts when it is over: whoever tells what there is before that tells the old.
 #[must_use]
-pub(super) struct Changing<'a>(Option<&'a OwnHooks>);
+pub(super) struct Changing<'a> {
+    of: Option<&'a OwnHooks>,
+    is_removal: bool,
+}
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
-        if let Some(hooks) = self.0 {
-            hooks.changes.fetch_add(1, Ordering::AcqRel);
+        let Some(hooks) = self.of else { return };
+        let change = hooks.changes.fetch_add(1, Ordering::AcqRel) + 1;
+        if !self.is_removal {
+            hooks.appeared.fetch_max(change, Ordering::AcqRel);
         }
     }
 }
@@ -58,7 +75,9 @@ impl OwnHooks {
             shared,
             files,
             changes: AtomicU64::new(0),
+            appeared: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            seen: Mutex::new((0, Instant::now())),
             telling: Mutex::default(),
         };
         if hooks.are_told() {
@@ -66,6 +85,7 @@ impl OwnHooks {
             let note = hooks.files.noted(NOTE, LARGEST_NOTE)?.unwrap_or_default();
             let is_new = note != hooks.note(hooks.summary(&files).as_ref())?;
             hooks.changes.store(u64::from(is_new), Ordering::Release);
+            hooks.appeared.store(u64::from(is_new), Ordering::Release);
         }
         Ok(hooks)
     }
@@ -77,18 +97,41 @@ impl OwnHooks {
 
     /// A name in the repository may be another file, or have another mode, when the answer is dropped.
     pub(super) fn changing(&self, path: &RepoPath) -> Changing<'_> {
-        Changing((is_in_hooks(path) && self.are_told()).then_some(self))
+        self.change(path, false)
     }
 
-    /// Whether the publisher is to tell others.
-    pub(super) fn is_due(&self) -> bool {
-        self.changes.load(Ordering::Acquire) != self.told.load(Ordering::Acquire)
+    /// A name in the repository may be gone when the answer is dropped.
+    pub(super) fn removing(&self, path: &RepoPath) -> Changing<'_> {
+        self.change(path, true)
+    }
+
+    fn change(&self, path: &RepoPath, is_removal: bool) -> Changing<'_> {
+        let of = (is_in_hooks(path) && self.are_told()).then_some(self);
+        Changing { of, is_removal }
+    }
+
+    /// Whether the publisher is to tell others, of a repository that was used so often.
+    pub(super) fn is_due(&self, operations: u64) -> bool {
+        let told = self.told.load(Ordering::Acquire);
+        if self.changes.load(Ordering::Acquire) == told {
+            return false;
+        }
+        self.appeared.load(Ordering::Acquire) > told || self.is_at_rest(operations)
+    }
+
+    fn is_at_rest(&self, operations: u64) -> bool {
+        let mut seen = self.seen.lock();
+        if seen.0 != operations {
+            *seen = (operations, Instant::now());
+        }
+        seen.1.elapsed() >= REST
     }
 
     /// Tells the others what there is, if they do not know. Whoever takes the lock of a ref comes here first: a machine
     /// that has a hook is not refused because the others do not know that yet.
     pub(super) fn tell(&self) -> FsResult<()> {
-        if !self.is_due() {
+        let is_told = || self.changes.load(Ordering::Acquire) == self.told.load(Ordering::Acquire);
+        if is_told() {
             return Ok(());
         }
         let _telling = self.telling.lock();

@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// The hooks directory of a machine.
 fn directory(cluster: &Cluster, machine: usize) -> PathBuf {
@@ -256,4 +257,29 @@ fn a_machine_may_take_pushes_all_the_same() {
     assert_eq!(push(&cluster, 1, "main"), Ok(()));
     let log = fs::read_to_string(cluster.log(1)).expect("its log");
     assert!(log.contains("passes by a hook"), "{log}");
+}
+
+/// `rm -rf` begins with what it comes upon first, and takes its time.
+#[test]
+fn a_repository_whose_hooks_go_first_is_removed() {
+    let cluster = Cluster::mounted(Kind::Dir);
+    init(&cluster, 0, "app.git", "");
+    for machine in MACHINES {
+        let hooks = cluster.repo(machine, "app.git").dir.join("hooks");
+        put(&hooks, "pre-receive", "exit 0");
+        assert_eq!(push(&cluster, machine, "main"), Ok(()));
+    }
+    let dir = cluster.repo(0, "app.git").dir;
+    fs::remove_dir_all(dir.join("hooks")).expect("rm -r");
+    // The publisher comes by several times meanwhile.
+    for _ in 0..30 {
+        fs::symlink_metadata(dir.join("no-such-name")).expect_err("it is not there");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    fs::remove_dir_all(&dir).expect("rm -r");
+    wait::until("it is gone everywhere", BOUND, || {
+        MACHINES
+            .iter()
+            .all(|machine| !cluster.repo(*machine, "app.git").dir.exists())
+    });
 }
