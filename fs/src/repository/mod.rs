@@ -133,7 +133,7 @@ impl Found {
     pub(crate) fn kind(&self) -> Type {
         match self {
             Found::Real(meta) => type_of(kind_of(meta)),
-            Found::Ref(entry) if entry.mode & libc::S_IFMT == libc::S_IFLNK => Type::Symlink,
+            Found::Ref(entry) if entry.is_link() => Type::Symlink,
             Found::Ref(_) | Found::Packed(_) | Found::Object(_) | Found::Settings(_) => Type::File,
             Found::Directory => Type::Directory,
             Found::Hook(node) => node.type_of(),

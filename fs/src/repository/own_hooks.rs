@@ -112,11 +112,13 @@ impl OwnHooks {
 
     /// Whether the publisher is to tell others, of a repository that was used so often.
     pub(super) fn is_due(&self, operations: u64) -> bool {
-        let told = self.told.load(Ordering::Acquire);
-        if self.changes.load(Ordering::Acquire) == told {
-            return false;
-        }
-        self.appeared.load(Ordering::Acquire) > told || self.is_at_rest(operations)
+        let has_appeared =
+            || self.appeared.load(Ordering::Acquire) > self.told.load(Ordering::Acquire);
+        !self.is_told() && (has_appeared() || self.is_at_rest(operations))
+    }
+
+    fn is_told(&self) -> bool {
+        self.changes.load(Ordering::Acquire) == self.told.load(Ordering::Acquire)
     }
 
     fn is_at_rest(&self, operations: u64) -> bool {
@@ -130,8 +132,7 @@ impl OwnHooks {
     /// Tells the others what there is, if they do not know. Whoever takes the lock of a ref comes here first: a machine
     /// that has a hook is not refused because the others do not know that yet.
     pub(super) fn tell(&self) -> FsResult<()> {
-        let is_told = || self.changes.load(Ordering::Acquire) == self.told.load(Ordering::Acquire);
-        if is_told() {
+        if self.is_told() {
             return Ok(());
         }
         let _telling = self.telling.lock();

@@ -193,6 +193,17 @@ pub struct RefEntry {
     pub version: Version,
 }
 
+/// The type of a file in `st_mode`, and of a symbolic link.
+pub(crate) const S_IFMT: u32 = 0o170_000;
+pub(crate) const S_IFLNK: u32 = 0o120_000;
+
+impl RefEntry {
+    /// Whether this is a symbolic link.
+    pub fn is_link(&self) -> bool {
+        self.mode & S_IFMT == S_IFLNK
+    }
+}
+
 /// The name under which an unusual `packed-refs` (one that its own rendering
 /// would not give back byte for byte) is kept as a plain [`RefEntry`]. When an entry of this name
 /// exists the packed table is empty.

@@ -6,6 +6,7 @@
 
 use super::change::{FileAdd, RefEdit};
 use super::command::{Borrowing, Relied};
+use super::entry::{S_IFLNK, S_IFMT};
 use super::{
     AccessChange, Actor, Change, Command, Envelope, FileEntry, ImportStep, MOST_OF_FILE,
     MOST_OF_TARGET, NameStep, PackedEdit, Place, Refusal, RepoChange, RepoId, RepoPath, SessionId,
@@ -26,10 +27,8 @@ const MAX_KEY: usize = 1024;
 const MANY_BLOCKS: u64 = 16_384;
 /// Bytes of a block that any file may have.
 const SMALL_BLOCK: u64 = 8 << 20;
-/// The kinds of files: regular ones and, for refs, symbolic links.
-const S_IFMT: u32 = 0o170_000;
+/// The type of a regular file; those of refs may be symbolic links, too.
 const S_IFREG: u32 = 0o100_000;
-const S_IFLNK: u32 = 0o120_000;
 
 /// A command that every node can apply; see the module.
 #[derive(Clone, PartialEq, Eq, Debug)]

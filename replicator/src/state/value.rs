@@ -30,9 +30,6 @@ pub enum RefValue {
     },
 }
 
-const S_IFMT: u32 = 0o170_000;
-const S_IFLNK: u32 = 0o120_000;
-
 impl RefValue {
     /// Where a name points now: the loose entry hides the packed line.
     pub fn of(view: &dyn View, repo: RepoId, name: &RepoPath) -> Result<Self, ReadError> {
@@ -51,7 +48,7 @@ impl RefValue {
                 digest,
             };
         }
-        if entry.mode & S_IFMT == S_IFLNK {
+        if entry.is_link() {
             return Self::Link(entry.value.clone());
         }
         object_id(&entry.value).map_or_else(|| Self::Text(entry.value.clone()), Self::Object)

@@ -5,9 +5,6 @@ use crate::model::{PackedRef, RefEntry, RepoId, RepoPath, host_file};
 use crate::state::view::{KeyRange, Step, View, decode, decode_first, load};
 use crate::state::{ReadError, Table, keys};
 
-/// The type of a file in its mode, and of a symbolic link.
-const S_IFMT: u32 = 0o170_000;
-const S_IFLNK: u32 = 0o120_000;
 /// With which git begins a symbolic ref.
 const SYMBOLIC: &[u8] = b"ref:";
 
@@ -56,8 +53,7 @@ pub fn symbolic_references(
     let beneath = KeyRange::prefix(&keys::beneath(repo, &refs));
     view.scan(Table::Refs, &beneath, &mut |key, value| {
         let entry: RefEntry = decode(Table::Refs, key, value)?;
-        let is_link = entry.mode & S_IFMT == S_IFLNK;
-        if is_link || entry.value.starts_with(SYMBOLIC) {
+        if entry.is_link() || entry.value.starts_with(SYMBOLIC) {
             let path = RepoPath::new(&key[keys::ID..]);
             found.extend(path.map(|path| (path, entry)));
         }
